@@ -1,0 +1,1 @@
+//! SASL mechanisms and password hashes, once for every protocol.

@@ -1,0 +1,1 @@
+//! The ways out: store, smtp, lmtp, hold, reprocess, bitbucket.

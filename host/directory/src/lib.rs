@@ -1,0 +1,1 @@
+//! The directory: embedded DIT, schema, entries, change log.

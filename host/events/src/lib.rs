@@ -1,0 +1,1 @@
+//! The closed list of what happens, and where it is told.

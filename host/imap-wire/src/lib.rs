@@ -1,0 +1,1 @@
+//! Bytes to IMAP commands and responses, and back.

@@ -1,0 +1,113 @@
+//! Where a recipient's copy goes, and by which agent.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::Domain;
+use crate::ids::AccountName;
+
+/// The name of a channel: a way out with its own limits, retry and agent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ChannelName(String);
+
+impl ChannelName {
+    /// Local mailboxes.
+    pub const STORE: &'static str = "store";
+    /// Other hosts, by SMTP.
+    pub const SMTP: &'static str = "smtp";
+    /// Other stores, by LMTP.
+    pub const LMTP: &'static str = "lmtp";
+    /// Parked until the operator releases.
+    pub const HOLD: &'static str = "hold";
+    /// Resolved again from the start.
+    pub const REPROCESS: &'static str = "reprocess";
+    /// Discarded, by a named rule.
+    pub const BITBUCKET: &'static str = "bitbucket";
+
+    /// Takes a name; names are compared in lower case.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.to_ascii_lowercase())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// To whom a channel hands over.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum NextHop {
+    /// An account of the local store.
+    Account(AccountName),
+    /// A mail domain: its MX records are asked (RFC 5321 §5.1).
+    Domain(Domain),
+    /// One host, without MX lookup; port where it is not the channel's own.
+    Host {
+        /// Name or address literal.
+        host: Domain,
+        /// TCP port; the channel's default when absent.
+        port: Option<u16>,
+    },
+    /// Nobody: hold, bitbucket, reprocess.
+    Nobody,
+}
+
+impl fmt::Display for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(account) => write!(f, "{account}"),
+            Self::Domain(domain) => write!(f, "{domain}"),
+            Self::Host { host, port: Some(port) } => write!(f, "[{host}]:{port}"),
+            Self::Host { host, port: None } => write!(f, "[{host}]"),
+            Self::Nobody => f.write_str("-"),
+        }
+    }
+}
+
+/// Where and by which agent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Route {
+    /// The way out.
+    pub channel: ChannelName,
+    /// The receiver at its end.
+    pub next_hop: NextHop,
+}
+
+impl Route {
+    /// Joins the two.
+    #[must_use]
+    pub fn new(channel: &str, next_hop: NextHop) -> Self {
+        Self { channel: ChannelName::new(channel), next_hop }
+    }
+
+    /// To an account of the local store.
+    #[must_use]
+    pub fn store(account: AccountName) -> Self {
+        Self::new(ChannelName::STORE, NextHop::Account(account))
+    }
+
+    /// The account, where the route ends in the local store.
+    #[must_use]
+    pub fn local_account(&self) -> Option<&AccountName> {
+        match (&self.next_hop, self.channel.as_str()) {
+            (NextHop::Account(account), ChannelName::STORE) => Some(account),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.channel, self.next_hop)
+    }
+}

@@ -1,0 +1,1 @@
+//! Header fields, trace fields, body structure, delivery status notifications.

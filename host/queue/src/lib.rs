@@ -1,0 +1,1 @@
+//! Submit, lease, attempt, outcome, retry, DSN, hold.

@@ -1,0 +1,1 @@
+//! Rewrite rules, routing table, alias table, resolution and its explanation.

@@ -1,0 +1,1 @@
+//! Clock, randomness, listeners, TLS, bounded streams, durable files, graceful stop.

@@ -1,0 +1,1 @@
+//! Bytes to SMTP and LMTP commands, replies and content framing, and back.

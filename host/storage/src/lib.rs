@@ -1,0 +1,1 @@
+//! The one durable engine: atomic batches, group commit, ordered reads, content stored once.

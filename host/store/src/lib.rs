@@ -1,0 +1,1 @@
+//! Accounts, mailboxes, messages, UIDs, mod-sequences, flags, change feed, consistency check.
