@@ -1,1 +1,40 @@
-//! The one durable engine: atomic batches, group commit, ordered reads, content stored once.
+//! The one durable engine.
+//!
+//! *What:* named spaces of ordered keys; a [`Batch`] of assertions, puts, deletes and counters
+//! that takes effect as a whole; group commit, so that many batches share one sync; content
+//! written once and kept while something refers to it. *Why:* "mail accepted is mail kept" has to
+//! be true in one place. *Layer 2.* *Must not know* what a message, a mailbox or a queue is.
+//!
+//! # The tables
+//!
+//! | space | key | value |
+//! |---|---|---|
+//! | `content` | content id, u64 big-endian | the octets, up to [`Options::inline_max`] |
+//! | `content_files` | content id | file name (ASCII) in `content/`, for larger content |
+//! | `content_references` | content id | u64 little-endian; absent means one |
+//! | `counters` | as the owner of the counters says | u64 little-endian each, as many as were used |
+//!
+//! All other spaces belong to the crates that name them. The format's version stands in the file
+//! `FORMAT` beside the environment; an unknown one is refused at open.
+
+mod apply;
+mod batch;
+mod content;
+mod engine;
+mod error;
+mod lmdb;
+mod open;
+mod space;
+mod writer;
+
+pub use batch::{Batch, Drawn, Into as PatchInto, Patch};
+pub use content::{Content, ContentId, ContentWriter, LoadedContent};
+pub use engine::{Engine, Reading, Visit, Writing};
+pub use error::StorageError;
+pub use lmdb::LmdbEngine;
+pub use open::{Options, Snapshot, Storage};
+pub use space::Space;
+pub use writer::{Committed, GROUP_MAX, WRITER_QUEUE_MAX, Writer};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! The engine on LMDB.
+
+use std::borrow::Cow;
+use std::ops::Bound;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use heed::types::Bytes;
+use heed::{Database, Env, EnvFlags, EnvOpenOptions, PutFlags, RoTxn, RwTxn, WithoutTls};
+
+use crate::engine::{Engine, Reading, Visit, Writing};
+use crate::error::StorageError;
+use crate::space::Space;
+
+/// Concurrent views. LMDB keeps a slot of 64 octets for each.
+const READERS_MAX: u32 = 4096;
+
+type Table = Database<Bytes, Bytes>;
+
+/// The spaces and their handles: few, so a walk beats hashing.
+#[derive(Clone)]
+struct Tables(Vec<(Space, Table)>);
+
+impl Tables {
+    fn of(&self, space: Space) -> Result<Table, StorageError> {
+        let same = |name: &str| std::ptr::eq(name.as_ptr(), space.name().as_ptr()) || name == space.name();
+        let found = self.0.iter().find(|(known, _)| same(known.name()));
+        found.map(|(_, table)| *table).ok_or_else(|| {
+            StorageError::Corrupt(format!(
+                "the space {:?} was not named when storage was opened",
+                space.name()
+            ))
+        })
+    }
+}
+
+/// LMDB: a memory-mapped B+ tree, one writer, readers that never wait.
+pub struct LmdbEngine {
+    env: Env<WithoutTls>,
+    tables: Tables,
+}
+
+impl LmdbEngine {
+    /// Opens or creates the environment in a folder, with these spaces; `size_max` is the most
+    /// that the file may grow to, in octets (address space, not disk, is set aside for it).
+    ///
+    /// `synced: false` is for what can be rebuilt: commits are not synced, and a power failure
+    /// may cost the environment, which is then built anew.
+    pub fn open(dir: &Path, spaces: &[Space], size_max: u64, synced: bool) -> Result<Self, StorageError> {
+        let failed = |cause: heed::Error| StorageError::unavailable("opening the environment", cause);
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        let size = usize::try_from(size_max).unwrap_or(usize::MAX);
+        options
+            .map_size(size)
+            .max_dbs(u32::try_from(spaces.len()).unwrap_or(u32::MAX))
+            .max_readers(READERS_MAX);
+        let env = open_environment(&mut options, dir, synced).map_err(failed)?;
+        let mut transaction = env.write_txn().map_err(failed)?;
+        let mut tables = Vec::with_capacity(spaces.len());
+        for space in spaces {
+            let table = env.create_database(&mut transaction, Some(space.name())).map_err(failed)?;
+            tables.push((*space, table));
+        }
+        transaction.commit().map_err(failed)?;
+        Ok(Self { env, tables: Tables(tables) })
+    }
+}
+
+#[allow(unsafe_code)]
+fn open_environment(
+    options: &mut EnvOpenOptions<WithoutTls>,
+    dir: &Path,
+    synced: bool,
+) -> Result<Env<WithoutTls>, heed::Error> {
+    // Random access: read-ahead would only push other pages out.
+    let mut flags = EnvFlags::NO_READ_AHEAD;
+    if !synced {
+        flags |= EnvFlags::NO_SYNC;
+    }
+    // SAFETY: the file is ours (the data folder is locked by the server), lives on a local disk,
+    // and nothing but LMDB writes it; NO_SYNC is only given for what can be rebuilt.
+    unsafe { options.flags(flags).open(dir) }
+}
+
+impl Engine for LmdbEngine {
+    fn read(&self) -> Result<Box<dyn Reading + Send + 'static>, StorageError> {
+        let transaction = self
+            .env
+            .clone()
+            .static_read_txn()
+            .map_err(|e| StorageError::unavailable("beginning to read", e))?;
+        Ok(Box::new(LmdbReading { transaction, tables: self.tables.clone() }))
+    }
+
+    fn write(
+        &self,
+        apply: &mut dyn FnMut(&mut dyn Writing) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let transaction =
+            self.env.write_txn().map_err(|e| StorageError::unavailable("beginning to write", e))?;
+        let mut writing = LmdbWriting { transaction, tables: &self.tables };
+        apply(&mut writing)?;
+        writing.transaction.commit().map_err(|e| StorageError::unavailable("committing", e))
+    }
+}
+
+struct LmdbReading {
+    transaction: RoTxn<'static, WithoutTls>,
+    tables: Tables,
+}
+
+fn get<'t>(
+    table: Table,
+    transaction: &'t RoTxn<'_>,
+    key: &[u8],
+) -> Result<Option<Cow<'t, [u8]>>, StorageError> {
+    let value = table.get(transaction, key).map_err(|e| StorageError::unavailable("reading", e))?;
+    Ok(value.map(Cow::Borrowed))
+}
+
+/// LMDB has no empty keys, and refuses one as a bound.
+fn range<'k>(from: &'k [u8], until: &'k [u8]) -> (Bound<&'k [u8]>, Bound<&'k [u8]>) {
+    let start = if from.is_empty() { Bound::Unbounded } else { Bound::Included(from) };
+    (start, Bound::Excluded(until))
+}
+
+fn scan(
+    table: Table,
+    transaction: &RoTxn<'_>,
+    from: &[u8],
+    until: &[u8],
+    visit: Visit<'_>,
+) -> Result<(), StorageError> {
+    if from >= until {
+        return Ok(());
+    }
+    let failed = |e: heed::Error| StorageError::unavailable("scanning", e);
+    let range = range(from, until);
+    for item in table.range(transaction, &range).map_err(failed)? {
+        let (key, value) = item.map_err(failed)?;
+        if visit(key, value) == ControlFlow::Break(()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn scan_back(
+    table: Table,
+    transaction: &RoTxn<'_>,
+    from: &[u8],
+    until: &[u8],
+    visit: Visit<'_>,
+) -> Result<(), StorageError> {
+    if from >= until {
+        return Ok(());
+    }
+    let failed = |e: heed::Error| StorageError::unavailable("scanning", e);
+    let range = range(from, until);
+    for item in table.rev_range(transaction, &range).map_err(failed)? {
+        let (key, value) = item.map_err(failed)?;
+        if visit(key, value) == ControlFlow::Break(()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Reading for LmdbReading {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, StorageError> {
+        get(self.tables.of(space)?, &self.transaction, key)
+    }
+
+    fn scan(&self, space: Space, from: &[u8], until: &[u8], visit: Visit<'_>) -> Result<(), StorageError> {
+        scan(self.tables.of(space)?, &self.transaction, from, until, visit)
+    }
+
+    fn scan_back(
+        &self,
+        space: Space,
+        from: &[u8],
+        until: &[u8],
+        visit: Visit<'_>,
+    ) -> Result<(), StorageError> {
+        scan_back(self.tables.of(space)?, &self.transaction, from, until, visit)
+    }
+}
+
+struct LmdbWriting<'e> {
+    transaction: RwTxn<'e>,
+    tables: &'e Tables,
+}
+
+impl Reading for LmdbWriting<'_> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, StorageError> {
+        get(self.tables.of(space)?, &self.transaction, key)
+    }
+
+    fn scan(&self, space: Space, from: &[u8], until: &[u8], visit: Visit<'_>) -> Result<(), StorageError> {
+        scan(self.tables.of(space)?, &self.transaction, from, until, visit)
+    }
+
+    fn scan_back(
+        &self,
+        space: Space,
+        from: &[u8],
+        until: &[u8],
+        visit: Visit<'_>,
+    ) -> Result<(), StorageError> {
+        scan_back(self.tables.of(space)?, &self.transaction, from, until, visit)
+    }
+}
+
+impl Writing for LmdbWriting<'_> {
+    fn put(&mut self, space: Space, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        let table = self.tables.of(space)?;
+        table.put(&mut self.transaction, key, value).map_err(|e| StorageError::unavailable("writing", e))
+    }
+
+    fn append(&mut self, space: Space, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        let table = self.tables.of(space)?;
+        match table.put_with_flags(&mut self.transaction, PutFlags::APPEND, key, value) {
+            // Not the highest key after all: an ordinary put says the same, slower.
+            Err(heed::Error::Mdb(heed::MdbError::KeyExist)) => self.put(space, key, value),
+            other => other.map_err(|e| StorageError::unavailable("writing", e)),
+        }
+    }
+
+    fn delete(&mut self, space: Space, key: &[u8]) -> Result<bool, StorageError> {
+        let table = self.tables.of(space)?;
+        table.delete(&mut self.transaction, key).map_err(|e| StorageError::unavailable("deleting", e))
+    }
+}

@@ -1,0 +1,222 @@
+//! The handle: opening, reading, committing.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::apply::references_of;
+use crate::batch::Batch;
+use crate::content::{ContentId, ContentWriter, Files, LoadedContent};
+use crate::engine::{Engine, Reading, Visit};
+use crate::error::StorageError;
+use crate::lmdb::LmdbEngine;
+use crate::space::{CONTENT, CONTENT_FILES, CONTENT_REFERENCES, OWN, Space};
+use crate::writer::{Committed, Job, WRITER_QUEUE_MAX, Writer};
+
+/// The format this code reads and writes.
+const FORMAT: &str = "wasmta storage 1\n";
+
+/// How a storage folder is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The most that the environment may grow to, in octets. Address space, not disk, is set aside.
+    pub size_max: u64,
+    /// Content up to this many octets is kept in the environment, larger in files.
+    pub inline_max: usize,
+    /// Whether commits are synced; `false` only for what can be rebuilt.
+    pub synced: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { size_max: 256 << 30, inline_max: 128 * 1024, synced: true }
+    }
+}
+
+/// A handle of one storage; clones are the same storage.
+#[derive(Clone)]
+pub struct Storage {
+    engine: Arc<dyn Engine>,
+    jobs: mpsc::Sender<Job>,
+    files: Option<Arc<Files>>,
+    inline_max: usize,
+}
+
+impl Storage {
+    /// Opens or creates a folder with these spaces, and starts its writer on a thread of its own.
+    pub fn open(dir: &Path, spaces: &[Space], options: &Options) -> Result<Self, StorageError> {
+        let (storage, writer) = Self::prepare(dir, spaces, options)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(|e| StorageError::unavailable("starting the writer", e))?;
+        std::thread::Builder::new()
+            .name("storage-writer".into())
+            .spawn(move || runtime.block_on(writer.run()))
+            .map_err(|e| StorageError::unavailable("starting the writer", e))?;
+        Ok(storage)
+    }
+
+    fn prepare(dir: &Path, spaces: &[Space], options: &Options) -> Result<(Self, Writer), StorageError> {
+        std::fs::create_dir_all(dir).map_err(|e| StorageError::unavailable("creating the folder", e))?;
+        check_format(dir)?;
+        let mut all = OWN.to_vec();
+        all.extend_from_slice(spaces);
+        let engine = LmdbEngine::open(dir, &all, options.size_max, options.synced)?;
+        let named = named_files(&*engine.read()?)?;
+        let files = Files::open(dir.join("content"), &named)
+            .map_err(|e| StorageError::unavailable("opening the content files", e))?;
+        Ok(Self::assemble(Arc::new(engine), Some(Arc::new(files)), options.inline_max))
+    }
+
+    /// Storage over any engine, all content kept in it. Whoever gets the writer has to run it.
+    #[must_use]
+    pub fn over(engine: Arc<dyn Engine>) -> (Self, Writer) {
+        Self::assemble(engine, None, usize::MAX)
+    }
+
+    fn assemble(engine: Arc<dyn Engine>, files: Option<Arc<Files>>, inline_max: usize) -> (Self, Writer) {
+        let (jobs, inbox) = mpsc::channel(WRITER_QUEUE_MAX);
+        let writer = Writer { jobs: inbox, engine: Arc::clone(&engine), files: files.clone() };
+        (Self { engine, jobs, files, inline_max }, writer)
+    }
+
+    /// A consistent view. Drop it soon, and not after an `.await`.
+    pub fn read(&self) -> Result<Snapshot, StorageError> {
+        Ok(Snapshot { reading: self.engine.read()?, files: self.files.clone() })
+    }
+
+    /// Commits a batch: on stable storage when this returns `Ok`.
+    pub async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
+        let (answer, committed) = oneshot::channel();
+        self.jobs.send(Job::Commit(batch, answer)).await.map_err(|_| StorageError::Closed)?;
+        committed.await.map_err(|_| StorageError::Closed)?
+    }
+
+    /// Takes content of at most `max` octets.
+    #[must_use]
+    pub fn content(&self, max: u64) -> ContentWriter {
+        ContentWriter::new(self.files.clone(), self.inline_max, max)
+    }
+
+    /// Ends the writer after what was handed to it before. Later commits say `Closed`; the folder
+    /// can be opened again when the last handle and snapshot are gone.
+    pub async fn close(&self) {
+        let (answer, closed) = oneshot::channel();
+        if self.jobs.send(Job::Close(answer)).await.is_ok() {
+            // A writer that ended already has closed too.
+            let _ = closed.await;
+        }
+    }
+}
+
+/// A consistent view of what was committed when it was taken.
+pub struct Snapshot {
+    reading: Box<dyn Reading + Send>,
+    files: Option<Arc<Files>>,
+}
+
+impl Snapshot {
+    /// The value of a key.
+    pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<std::borrow::Cow<'_, [u8]>>, StorageError> {
+        self.reading.get(space, key)
+    }
+
+    /// Visits keys in `from..until` in rising order.
+    pub fn scan(
+        &self,
+        space: Space,
+        from: &[u8],
+        until: &[u8],
+        visit: Visit<'_>,
+    ) -> Result<(), StorageError> {
+        self.reading.scan(space, from, until, visit)
+    }
+
+    /// Visits keys in `from..until` in falling order.
+    pub fn scan_back(
+        &self,
+        space: Space,
+        from: &[u8],
+        until: &[u8],
+        visit: Visit<'_>,
+    ) -> Result<(), StorageError> {
+        self.reading.scan_back(space, from, until, visit)
+    }
+
+    /// Stored content; `None` where there is none with this id.
+    pub fn content(&self, id: ContentId) -> Result<Option<LoadedContent>, StorageError> {
+        if let Some(octets) = self.reading.get(CONTENT, &id.to_key())? {
+            return Ok(Some(LoadedContent::Memory(bytes::Bytes::copy_from_slice(&octets))));
+        }
+        let Some(name) = self.reading.get(CONTENT_FILES, &id.to_key())? else { return Ok(None) };
+        let name = String::from_utf8_lossy(&name);
+        let Some(files) = &self.files else {
+            return Err(StorageError::Corrupt(format!("content {} names a file, but there are none", id.0)));
+        };
+        let path = files.path(&name);
+        let loaded = LoadedContent::open(&path)
+            .map_err(|e| StorageError::Corrupt(format!("content {}: {}: {e}", id.0, path.display())))?;
+        Ok(Some(loaded))
+    }
+
+    /// The octets of inline content without copying them; `None` for files and unknown ids.
+    pub fn inline_content(&self, id: ContentId) -> Result<Option<std::borrow::Cow<'_, [u8]>>, StorageError> {
+        self.reading.get(CONTENT, &id.to_key())
+    }
+
+    /// How many references a content is recorded to have; `None` where it does not exist.
+    pub fn content_references(&self, id: ContentId) -> Result<Option<u64>, StorageError> {
+        let key = id.to_key();
+        let exists =
+            self.reading.get(CONTENT, &key)?.is_some() || self.reading.get(CONTENT_FILES, &key)?.is_some();
+        if exists { references_of(&*self.reading, id).map(Some) } else { Ok(None) }
+    }
+
+    /// Visits the id of every stored content.
+    pub fn contents(&self, visit: &mut dyn FnMut(ContentId)) -> Result<(), StorageError> {
+        for space in [CONTENT, CONTENT_FILES, CONTENT_REFERENCES] {
+            self.reading.scan(space, &[], &[0xff; 9], &mut |key, _| {
+                if let Ok(key) = <[u8; 8]>::try_from(key) {
+                    visit(ContentId(u64::from_be_bytes(key)));
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A field of a counter record; zero where it was never used.
+    pub fn counter(&self, space: Space, key: &[u8], field: u8) -> Result<u64, StorageError> {
+        let record = self.reading.get(space, key)?.unwrap_or_default();
+        let at = usize::from(field) * 8;
+        Ok(record.get(at..at + 8).map_or(0, crate::apply::read_u64))
+    }
+}
+
+fn check_format(dir: &Path) -> Result<(), StorageError> {
+    let path = dir.join("FORMAT");
+    match std::fs::read_to_string(&path) {
+        Ok(format) if format == FORMAT => Ok(()),
+        Ok(format) => Err(StorageError::Corrupt(format!(
+            "{} says {:?}; this program reads {:?}",
+            path.display(),
+            format.trim_end(),
+            FORMAT.trim_end()
+        ))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::fs::write(&path, FORMAT)
+            .map_err(|e| StorageError::unavailable("writing the format's version", e)),
+        Err(error) => Err(StorageError::unavailable("reading the format's version", error)),
+    }
+}
+
+fn named_files(reading: &(dyn Reading + Send)) -> Result<HashSet<String>, StorageError> {
+    let mut names = HashSet::new();
+    reading.scan(CONTENT_FILES, &[], &[0xff; 9], &mut |_, name| {
+        names.insert(String::from_utf8_lossy(name).into_owned());
+        ControlFlow::Continue(())
+    })?;
+    Ok(names)
+}

@@ -1,0 +1,31 @@
+//! Named key spaces.
+
+/// A key space of the engine. Every crate names its own as constants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Space(&'static str);
+
+impl Space {
+    /// Names a space.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// The name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+/// Content octets by id.
+pub(crate) const CONTENT: Space = Space::new("content");
+/// Names of content files by id.
+pub(crate) const CONTENT_FILES: Space = Space::new("content_files");
+/// How many references a content has, where it is not one.
+pub(crate) const CONTENT_REFERENCES: Space = Space::new("content_references");
+/// The engine's own counters.
+pub(crate) const COUNTERS: Space = Space::new("counters");
+
+/// The spaces that this crate needs itself.
+pub(crate) const OWN: [Space; 4] = [CONTENT, CONTENT_FILES, CONTENT_REFERENCES, COUNTERS];

@@ -1,0 +1,208 @@
+//! The engine's promises, each with a test that can fail.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use proptest::prelude::*;
+
+use crate::{Batch, ContentId, Options, Patch, PatchInto, Space, Storage, StorageError};
+
+const THINGS: Space = Space::new("things");
+const COUNTS: Space = Space::new("counts");
+
+fn open(dir: &std::path::Path) -> Storage {
+    let options = Options { size_max: 1 << 30, inline_max: 1024, synced: true };
+    Storage::open(dir, &[THINGS, COUNTS], &options).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_is_there_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    let mut batch = Batch::new();
+    batch.put(THINGS, b"a", *b"1");
+    batch.add(COUNTS, b"c", &[(0, 5), (3, 7), (0, -2)]);
+    storage.commit(batch).await.unwrap();
+    storage.close().await;
+    drop(storage);
+    let storage = open(dir.path());
+    let view = storage.read().unwrap();
+    assert_eq!(view.get(THINGS, b"a").unwrap().as_deref(), Some(&b"1"[..]));
+    let fields: Vec<u64> = (0..5).map(|field| view.counter(COUNTS, b"c", field).unwrap()).collect();
+    assert_eq!(fields, [3, 0, 0, 7, 0]);
+}
+
+#[tokio::test]
+async fn a_failed_assertion_changes_nothing_and_spares_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    let batch = |name: &[u8]| {
+        let mut batch = Batch::new();
+        batch.assert_absent(THINGS, b"once");
+        batch.put(THINGS, b"once", name);
+        batch.add(COUNTS, b"c", &[(0, 1)]);
+        batch
+    };
+    let (first, second) = tokio::join!(storage.commit(batch(b"x")), storage.commit(batch(b"y")));
+    assert!(first.is_ok());
+    assert!(matches!(second, Err(StorageError::Conflict(_))), "{second:?}");
+    let view = storage.read().unwrap();
+    assert_eq!(view.counter(COUNTS, b"c", 0).unwrap(), 1);
+    assert_eq!(view.get(THINGS, b"once").unwrap().as_deref(), Some(&b"x"[..]));
+}
+
+#[tokio::test]
+async fn drawn_numbers_go_into_keys_and_values_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    let draws = (0..20).map(|_| {
+        let mut batch = Batch::new();
+        let uid = batch.draw(COUNTS, b"m", 0);
+        let place = |into, at, width| Patch { into, at, width, drawn: uid };
+        let patches = [place(PatchInto::Key, 1, 4), place(PatchInto::Value, 0, 8)];
+        batch.put_drawn(THINGS, b"k\0\0\0\0", vec![0; 8], &patches);
+        let storage = storage.clone();
+        async move { storage.commit(batch).await.unwrap().value(uid) }
+    });
+    let mut numbers = Vec::new();
+    for draw in draws {
+        numbers.push(draw.await);
+    }
+    assert_eq!(numbers, (1..=20).collect::<Vec<u64>>());
+    let mut seen = Vec::new();
+    let view = storage.read().unwrap();
+    view.scan(THINGS, b"k", b"l", &mut |key, value| {
+        let uid = u32::from_be_bytes(key[1..].try_into().unwrap());
+        assert_eq!(u64::from_be_bytes(value.try_into().unwrap()), u64::from(uid));
+        seen.push(uid);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(seen, (1..=20).collect::<Vec<u32>>());
+}
+
+async fn stored(storage: &Storage, octets: &[u8], references: u32) -> ContentId {
+    let mut writer = storage.content(1 << 20);
+    writer.write(octets).await.unwrap();
+    let mut batch = Batch::new();
+    let drawn = batch.store_content(writer.finish().await.unwrap(), references);
+    ContentId(storage.commit(batch).await.unwrap().value(drawn))
+}
+
+#[tokio::test]
+async fn content_lives_as_long_as_its_references_inline_and_in_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    for size in [0, 10, 1024, 1025, 700_000] {
+        let octets: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+        let id = stored(&storage, &octets, 2).await;
+        let loaded = storage.read().unwrap().content(id).unwrap().unwrap();
+        assert_eq!(loaded.to_bytes().unwrap(), octets);
+        assert_eq!(loaded.range(7, 5).unwrap(), octets.iter().copied().skip(7).take(5).collect::<Vec<u8>>());
+        let mut batch = Batch::new();
+        batch.retain_content(id, 1);
+        batch.release_content(id, 2);
+        storage.commit(batch).await.unwrap();
+        assert_eq!(storage.read().unwrap().content_references(id).unwrap(), Some(1));
+        let mut batch = Batch::new();
+        batch.release_content(id, 1);
+        storage.commit(batch).await.unwrap();
+        assert!(storage.read().unwrap().content(id).unwrap().is_none());
+    }
+    assert_eq!(std::fs::read_dir(dir.path().join("content")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn content_files_that_nothing_names_are_swept() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    let kept = stored(&storage, &[7; 5000], 1).await;
+    let mut writer = storage.content(1 << 20);
+    writer.write(&[8; 5000]).await.unwrap();
+    drop(writer.finish().await.unwrap());
+    std::fs::write(dir.path().join("content/00000000000000ff"), b"left by a crash").unwrap();
+    storage.close().await;
+    drop(storage);
+    let storage = open(dir.path());
+    assert_eq!(std::fs::read_dir(dir.path().join("content")).unwrap().count(), 1);
+    assert_eq!(storage.read().unwrap().content(kept).unwrap().unwrap().len(), 5000);
+}
+
+#[tokio::test]
+async fn content_beyond_its_maximum_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    let mut writer = storage.content(10);
+    assert!(writer.write(&[0; 10]).await.is_ok());
+    assert!(matches!(writer.write(&[0]).await, Err(StorageError::TooLarge(10))));
+}
+
+#[test]
+fn an_unknown_format_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("FORMAT"), "wasmta storage 99\n").unwrap();
+    let opened = Storage::open(dir.path(), &[THINGS], &Options::default());
+    assert!(matches!(opened, Err(StorageError::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn what_was_handed_over_before_closing_is_committed_and_later_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    let mut batch = Batch::new();
+    batch.put(THINGS, b"a", *b"1");
+    let (committed, ()) = tokio::join!(storage.commit(batch), storage.close());
+    assert!(committed.is_ok());
+    assert!(matches!(storage.commit(Batch::new()).await, Err(StorageError::Closed)));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put(u8, Vec<u8>),
+    Delete(u8),
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (any::<u8>(), prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(k, v)| Step::Put(k, v)),
+        3 => any::<u8>().prop_map(Step::Delete),
+        1 => Just(Step::Reopen),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn scans_agree_with_a_sorted_map(steps in steps(), from: u8, until: u8) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut model = BTreeMap::new();
+        runtime().block_on(async {
+            let mut storage = open(dir.path());
+            for step in steps {
+                let mut batch = Batch::new();
+                match step {
+                    Step::Put(key, value) => { batch.put(THINGS, &[key], value.clone()); model.insert(key, value); }
+                    Step::Delete(key) => { batch.delete(THINGS, &[key]); model.remove(&key); }
+                    Step::Reopen => { storage.close().await; drop(storage); storage = open(dir.path()); }
+                }
+                storage.commit(batch).await.unwrap();
+            }
+            let view = storage.read().unwrap();
+            let (mut up, mut down) = (Vec::new(), Vec::new());
+            view.scan(THINGS, &[from], &[until], &mut |k, v| { up.push((k[0], v.to_vec())); ControlFlow::Continue(()) }).unwrap();
+            view.scan_back(THINGS, &[from], &[until], &mut |k, v| { down.push((k[0], v.to_vec())); ControlFlow::Continue(()) }).unwrap();
+            down.reverse();
+            let expected: Vec<(u8, Vec<u8>)> = if from < until {
+                model.range(from..until).map(|(k, v)| (*k, v.clone())).collect()
+            } else { Vec::new() };
+            assert_eq!(up, expected);
+            assert_eq!(down, expected);
+        });
+    }
+}

@@ -1,0 +1,117 @@
+//! Group commit: one writer, many batches to a transaction, one sync, an answer to each.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::apply::Group;
+use crate::batch::{Batch, Drawn, Operation};
+use crate::content::{Content, Files};
+use crate::engine::Engine;
+use crate::error::StorageError;
+
+/// Batches that wait for the writer; more make their senders wait.
+pub const WRITER_QUEUE_MAX: usize = 4096;
+/// Batches in one transaction.
+pub const GROUP_MAX: usize = 512;
+
+/// What a batch drew, once it is on stable storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    pub(crate) drawn: SmallVec<[u64; 4]>,
+}
+
+impl Committed {
+    /// The number that was drawn.
+    #[must_use]
+    pub fn value(&self, drawn: Drawn) -> u64 {
+        self.drawn[drawn.0]
+    }
+}
+
+pub(crate) enum Job {
+    Commit(Batch, oneshot::Sender<Result<Committed, StorageError>>),
+    Close(oneshot::Sender<()>),
+}
+
+/// The writer: whoever runs it is the only one that writes.
+pub struct Writer {
+    pub(crate) jobs: mpsc::Receiver<Job>,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) files: Option<Arc<Files>>,
+}
+
+impl Writer {
+    /// Commits until storage is closed or its last handle is gone. Blocks while it syncs, so it
+    /// belongs on a thread of its own.
+    pub async fn run(mut self) {
+        let mut jobs = Vec::with_capacity(GROUP_MAX);
+        while self.jobs.recv_many(&mut jobs, GROUP_MAX).await > 0 {
+            let mut batches = Vec::with_capacity(jobs.len());
+            let mut closing = None;
+            for job in jobs.drain(..) {
+                match job {
+                    Job::Commit(batch, answer) => batches.push((batch, answer)),
+                    Job::Close(answer) => closing = Some(answer),
+                }
+            }
+            self.commit_group(batches);
+            if let Some(answer) = closing {
+                // The engine goes first, so that who waits can open the folder again.
+                drop(self);
+                // Whoever asked may have gone; closing is done all the same.
+                let _ = answer.send(());
+                return;
+            }
+        }
+    }
+
+    fn commit_group(&self, batches: Vec<(Batch, oneshot::Sender<Result<Committed, StorageError>>)>) {
+        if batches.is_empty() {
+            return;
+        }
+        let mut outcomes = Vec::with_capacity(batches.len());
+        let mut group = Group::default();
+        let written = self.engine.write(&mut |writing| {
+            for (batch, _) in &batches {
+                match group.apply(writing, batch) {
+                    Err(error) if !matches!(error, StorageError::Conflict(_)) => return Err(error),
+                    outcome => outcomes.push(outcome),
+                }
+            }
+            group.finish(writing)
+        });
+        match written {
+            Ok(()) => {
+                for ((batch, answer), outcome) in batches.into_iter().zip(outcomes) {
+                    if outcome.is_ok() {
+                        keep_files(batch);
+                    }
+                    // A session that hung up meanwhile has no use for the answer.
+                    let _ = answer.send(outcome);
+                }
+                if let Some(files) = &self.files {
+                    files.remove(&group.dead_files);
+                }
+            }
+            Err(error) => {
+                for (batch, answer) in batches {
+                    // Whether a failing disk took the commit is not certain: the files stay, and
+                    // the sweep at the next start removes those that nothing names.
+                    keep_files(batch);
+                    let _ = answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// Content files named by a committed batch belong to the store now.
+fn keep_files(batch: Batch) {
+    for operation in batch.operations {
+        if let Operation::StoreContent { content: Content::File(file), references: 1.., .. } = operation {
+            file.keep();
+        }
+    }
+}
