@@ -1,0 +1,135 @@
+//! Files that survive a power cut.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Only the server's own user (0600): keys, passwords.
+    Owner,
+    /// Everybody (0644).
+    All,
+}
+
+impl Readers {
+    fn mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::All => 0o644,
+        }
+    }
+}
+
+/// Puts a file in place so that after a crash there is either the old content or the new, whole: written
+/// beside, synced, renamed, and the folder synced. Blocks.
+///
+/// # Errors
+/// Any step failed; the old file then still stands (but for an error of the last sync, where both are possible).
+pub fn write_durably(path: &Path, octets: &[u8], readers: Readers) -> io::Result<()> {
+    let beside = beside(path)?;
+    let result = write_beside(&beside, octets, readers).and_then(|()| fs::rename(&beside, path));
+    if result.is_err() {
+        // Best effort: the leftover is overwritten next time.
+        let _ = fs::remove_file(&beside);
+    }
+    result?;
+    sync_dir(folder_of(path))
+}
+
+fn write_beside(beside: &Path, octets: &[u8], readers: Readers) -> io::Result<()> {
+    // An old leftover could have other permissions: the mode is only applied on creation.
+    match fs::remove_file(beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(readers.mode()).open(beside)?;
+    file.write_all(octets)?;
+    file.sync_all()
+}
+
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(".new");
+    Ok(path.with_file_name(name))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes a folder's entries durable: names made, renamed or removed in it. Blocks.
+///
+/// # Errors
+/// The folder cannot be opened or synced.
+pub fn sync_dir(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Makes a folder and its missing parents, each durable in its parent. Blocks.
+///
+/// # Errors
+/// A folder cannot be made or synced.
+pub fn create_dir_durably(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder_of(folder);
+    create_dir_durably(parent)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_dir(parent)
+}
+
+/// Reads a whole file of at most `octets_max`. Blocks.
+///
+/// # Errors
+/// It cannot be read, or is larger (`InvalidData`).
+pub fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    File::open(path)?.take(octets_max.saturating_add(1)).read_to_end(&mut octets)?;
+    if octets.len() as u64 > octets_max {
+        let text = format!("the file is larger than {octets_max} octets");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    Ok(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/key.pem");
+        create_dir_durably(path.parent().unwrap()).unwrap();
+        create_dir_durably(path.parent().unwrap()).unwrap();
+        fs::write(path.with_file_name("key.pem.new"), "leftover of a crash").unwrap();
+        for content in ["first", "second"] {
+            write_durably(&path, content.as_bytes(), Readers::Owner).unwrap();
+            assert_eq!(read(&path, 6).unwrap(), content.as_bytes());
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(read(&path, 5).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept");
+        write_durably(&path, b"old", Readers::All).unwrap();
+        fs::create_dir(folder.path().join("kept.new")).unwrap();
+        assert!(write_durably(&path, b"new", Readers::All).is_err());
+        assert_eq!(read(&path, 10).unwrap(), b"old");
+    }
+}
