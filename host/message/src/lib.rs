@@ -10,9 +10,11 @@
 //! parts, fields and addresses have named maximums.
 
 mod date;
+mod dsn;
 mod header;
 mod trace;
 
 pub use date::{Date, Day, date_text, internal_date_text, parse_date, parse_internal_date, parse_search_day};
+pub use dsn::{Action, ComposedDsn, Dsn, DsnRecipient, RETURNED_HEADER_OCTETS_MAX, RETURNED_OCTETS_MAX};
 pub use header::{FACTS_OCTETS_MAX, Facts, Field, Fields, header_len, unfold};
 pub use trace::{FixUps, Protocol, ReceivedField, Tls, return_path_field};
