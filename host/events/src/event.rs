@@ -1,0 +1,385 @@
+//! The closed list.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use mail_types::{AccountName, Address, QueueId, Refusal, Reply, ReversePath, Route};
+
+use crate::format::Field;
+
+/// How much an operator should care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For finding a fault.
+    Debug,
+    /// The ordinary course of mail.
+    Info,
+    /// Something to look at when there is time.
+    Warning,
+    /// Something to mend.
+    Error,
+}
+
+/// In which step of a session something was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Before or at the greeting.
+    Connect,
+    /// EHLO, HELO, LHLO.
+    Hello,
+    /// AUTH, LOGIN.
+    Authentication,
+    /// MAIL.
+    Mail,
+    /// RCPT.
+    Recipient,
+    /// DATA, BDAT: the content.
+    Content,
+    /// Anything else.
+    Command,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::Hello => "hello",
+            Self::Authentication => "authentication",
+            Self::Mail => "mail",
+            Self::Recipient => "recipient",
+            Self::Content => "content",
+            Self::Command => "command",
+        })
+    }
+}
+
+/// What an attempt came to, for one recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Handed over.
+    Delivered,
+    /// To be tried again.
+    Deferred,
+    /// Given up.
+    Failed,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Delivered => "delivered",
+            Self::Deferred => "deferred",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// Everything that is worth a line in the log.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the fields are named as the log prints them")]
+pub enum Event<'a> {
+    /// The server listens.
+    Listening { service: &'a str, address: std::net::SocketAddr },
+    /// The server ends, after its sessions or at a deadline.
+    Stopping { reason: &'a str },
+    /// A new configuration is in force.
+    ConfigurationLoaded { file: &'a str },
+    /// A new configuration was refused; the old one stays.
+    ConfigurationRefused { file: &'a str, cause: &'a str },
+    /// A client connected.
+    ConnectionOpened { service: &'a str, peer: IpAddr },
+    /// A client was turned away before its session began.
+    ConnectionRefused { service: &'a str, peer: IpAddr, cause: &'a str },
+    /// A session ended.
+    ConnectionClosed { service: &'a str, peer: IpAddr, cause: &'a str },
+    /// A client proved who it is.
+    AuthenticationSucceeded { service: &'a str, peer: IpAddr, account: &'a AccountName, mechanism: &'a str },
+    /// A client did not prove who it is.
+    AuthenticationFailed {
+        service: &'a str,
+        peer: IpAddr,
+        login: &'a str,
+        mechanism: &'a str,
+        cause: &'a str,
+    },
+    /// A command was refused.
+    Refused {
+        service: &'a str,
+        peer: IpAddr,
+        stage: Stage,
+        reverse_path: Option<&'a ReversePath>,
+        recipient: Option<&'a str>,
+        refusal: &'a Refusal,
+    },
+    /// A message is on stable storage, and its sender has been told so.
+    Accepted {
+        id: QueueId,
+        source: &'a str,
+        peer: Option<IpAddr>,
+        reverse_path: &'a ReversePath,
+        recipients: usize,
+        stored: usize,
+        queued: usize,
+        size: u64,
+        message_id: Option<&'a str>,
+    },
+    /// A message could not be accepted for a passing reason.
+    AcceptFailed { id: QueueId, cause: &'a str },
+    /// One try for one recipient.
+    Attempted {
+        id: QueueId,
+        recipient: &'a Address,
+        route: &'a Route,
+        outcome: Outcome,
+        remote: Option<&'a str>,
+        reply: &'a Reply,
+        cause: Option<&'a str>,
+        attempts: u32,
+        delay_seconds: u64,
+    },
+    /// A report was made.
+    DsnQueued { id: QueueId, about: QueueId, action: &'a str, to: &'a ReversePath },
+    /// A recipient was given up without a report, because the reverse path is null or forbids it.
+    DsnSuppressed { about: QueueId, action: &'a str },
+    /// Nothing is left to do for a message.
+    Completed { id: QueueId },
+    /// An operator, or a rule, changed a queued message.
+    QueueChanged { id: QueueId, change: &'a str, by: &'a str },
+    /// Recipients were discarded by a rule that says so.
+    Discarded { id: QueueId, recipient: &'a Address, rule: &'a str },
+    /// An account was made in the store.
+    AccountCreated { account: &'a AccountName },
+    /// The directory changed.
+    DirectoryChanged { change: &'a str, entry: &'a str },
+    /// Routing and alias tables follow the directory again.
+    TablesBuilt { kind: &'a str, entries: u64, rows: u64, csn: u64, milliseconds: u64 },
+    /// Tables could not be built; the old ones stay.
+    TablesFailed { cause: &'a str },
+    /// Storage refuses to work; mail is deferred.
+    StorageUnavailable { cause: &'a str },
+    /// Storage works again.
+    StorageRecovered { after_seconds: u64 },
+    /// A remote host or destination is given a rest.
+    DestinationResting { destination: &'a str, cause: &'a str, seconds: u64 },
+    /// A fault of the program itself, caught where it did no harm.
+    InternalError { place: &'a str, cause: &'a str },
+}
+
+/// How many kinds of events there are.
+pub(crate) const KINDS: usize = 26;
+
+impl<'a> Event<'a> {
+    /// Number, name and level of the kind.
+    pub(crate) fn kind(&self) -> (usize, &'static str, Level) {
+        match self {
+            Self::Listening { .. } => (0, "listening", Level::Info),
+            Self::Stopping { .. } => (1, "stopping", Level::Info),
+            Self::ConfigurationLoaded { .. } => (2, "configuration_loaded", Level::Info),
+            Self::ConfigurationRefused { .. } => (3, "configuration_refused", Level::Error),
+            Self::ConnectionOpened { .. } => (4, "connection_opened", Level::Debug),
+            Self::ConnectionRefused { .. } => (5, "connection_refused", Level::Warning),
+            Self::ConnectionClosed { .. } => (6, "connection_closed", Level::Debug),
+            Self::AuthenticationSucceeded { .. } => (7, "authentication_succeeded", Level::Info),
+            Self::AuthenticationFailed { .. } => (8, "authentication_failed", Level::Warning),
+            Self::Refused { .. } => (9, "refused", Level::Info),
+            Self::Accepted { .. } => (10, "accepted", Level::Info),
+            Self::AcceptFailed { .. } => (11, "accept_failed", Level::Error),
+            Self::Attempted { .. } => (12, "attempted", Level::Info),
+            Self::DsnQueued { .. } => (13, "dsn_queued", Level::Info),
+            Self::DsnSuppressed { .. } => (14, "dsn_suppressed", Level::Info),
+            Self::Completed { .. } => (15, "completed", Level::Info),
+            Self::QueueChanged { .. } => (16, "queue_changed", Level::Info),
+            Self::Discarded { .. } => (17, "discarded", Level::Info),
+            Self::AccountCreated { .. } => (18, "account_created", Level::Info),
+            Self::DirectoryChanged { .. } => (19, "directory_changed", Level::Info),
+            Self::TablesBuilt { .. } => (20, "tables_built", Level::Info),
+            Self::TablesFailed { .. } => (21, "tables_failed", Level::Error),
+            Self::StorageUnavailable { .. } => (22, "storage_unavailable", Level::Error),
+            Self::StorageRecovered { .. } => (23, "storage_recovered", Level::Info),
+            Self::DestinationResting { .. } => (24, "destination_resting", Level::Warning),
+            Self::InternalError { .. } => (25, "internal_error", Level::Error),
+        }
+    }
+
+    /// Hands each field to the sink, in the order in which people read them.
+    #[allow(clippy::too_many_lines, reason = "one arm for each event: the list is the point")]
+    pub(crate) fn fields(&self, sink: &mut dyn FnMut(&'static str, Field<'_>)) {
+        use Field::{Number, Text};
+        macro_rules! show {
+            ($($name:ident),*) => {{ $(sink(stringify!($name), Field::Shown($name));)* }};
+        }
+        match self {
+            Self::Listening { service, address } => {
+                sink("service", Text(service));
+                show!(address);
+            }
+            Self::Stopping { reason } => sink("reason", Text(reason)),
+            Self::ConfigurationLoaded { file } => sink("file", Text(file)),
+            Self::ConfigurationRefused { file, cause } => {
+                sink("file", Text(file));
+                sink("cause", Text(cause));
+            }
+            Self::ConnectionOpened { service, peer } => {
+                sink("service", Text(service));
+                show!(peer);
+            }
+            Self::ConnectionRefused { service, peer, cause }
+            | Self::ConnectionClosed { service, peer, cause } => {
+                sink("service", Text(service));
+                show!(peer);
+                sink("cause", Text(cause));
+            }
+            Self::AuthenticationSucceeded { service, peer, account, mechanism } => {
+                sink("service", Text(service));
+                show!(peer, account);
+                sink("mechanism", Text(mechanism));
+            }
+            Self::AuthenticationFailed { service, peer, login, mechanism, cause } => {
+                sink("service", Text(service));
+                show!(peer);
+                sink("login", Text(login));
+                sink("mechanism", Text(mechanism));
+                sink("cause", Text(cause));
+            }
+            Self::Refused { service, peer, stage, reverse_path, recipient, refusal } => {
+                sink("service", Text(service));
+                show!(peer, stage);
+                if let Some(path) = reverse_path {
+                    sink("from", Field::Shown(path));
+                }
+                if let Some(recipient) = recipient {
+                    sink("to", Text(recipient));
+                }
+                sink("reply", Field::Shown(&refusal.reply));
+                sink("cause", Text(&refusal.cause));
+            }
+            Self::Accepted {
+                id,
+                source,
+                peer,
+                reverse_path,
+                recipients,
+                stored,
+                queued,
+                size,
+                message_id,
+            } => {
+                show!(id);
+                sink("source", Text(source));
+                if let Some(peer) = peer {
+                    show!(peer);
+                }
+                sink("from", Field::Shown(reverse_path));
+                sink("recipients", Number(*recipients as u64));
+                sink("stored", Number(*stored as u64));
+                sink("queued", Number(*queued as u64));
+                sink("size", Number(*size));
+                if let Some(message_id) = message_id {
+                    sink("message_id", Text(message_id));
+                }
+            }
+            Self::AcceptFailed { id, cause } => {
+                show!(id);
+                sink("cause", Text(cause));
+            }
+            Self::Attempted {
+                id,
+                recipient,
+                route,
+                outcome,
+                remote,
+                reply,
+                cause,
+                attempts,
+                delay_seconds,
+            } => {
+                show!(id);
+                sink("to", Field::Shown(recipient));
+                show!(outcome, route);
+                if let Some(remote) = remote {
+                    sink("remote", Text(remote));
+                }
+                show!(reply);
+                if let Some(cause) = cause {
+                    sink("cause", Text(cause));
+                }
+                sink("attempts", Number(u64::from(*attempts)));
+                sink("delay_seconds", Number(*delay_seconds));
+            }
+            Self::DsnQueued { id, about, action, to } => {
+                show!(id, about);
+                sink("action", Text(action));
+                show!(to);
+            }
+            Self::DsnSuppressed { about, action } => {
+                show!(about);
+                sink("action", Text(action));
+            }
+            Self::Completed { id } => show!(id),
+            Self::QueueChanged { id, change, by } => {
+                show!(id);
+                sink("change", Text(change));
+                sink("by", Text(by));
+            }
+            Self::Discarded { id, recipient, rule } => {
+                show!(id);
+                sink("to", Field::Shown(recipient));
+                sink("rule", Text(rule));
+            }
+            Self::AccountCreated { account } => show!(account),
+            Self::DirectoryChanged { change, entry } => {
+                sink("change", Text(change));
+                sink("entry", Text(entry));
+            }
+            Self::TablesBuilt { kind, entries, rows, csn, milliseconds } => {
+                sink("kind", Text(kind));
+                sink("entries", Number(*entries));
+                sink("rows", Number(*rows));
+                sink("csn", Number(*csn));
+                sink("milliseconds", Number(*milliseconds));
+            }
+            Self::TablesFailed { cause } | Self::StorageUnavailable { cause } => sink("cause", Text(cause)),
+            Self::StorageRecovered { after_seconds } => sink("after_seconds", Number(*after_seconds)),
+            Self::DestinationResting { destination, cause, seconds } => {
+                sink("destination", Text(destination));
+                sink("cause", Text(cause));
+                sink("seconds", Number(*seconds));
+            }
+            Self::InternalError { place, cause } => {
+                sink("place", Text(place));
+                sink("cause", Text(cause));
+            }
+        }
+    }
+}
+
+/// The names of all kinds, by their number.
+pub(crate) const NAMES: [&str; KINDS] = [
+    "listening",
+    "stopping",
+    "configuration_loaded",
+    "configuration_refused",
+    "connection_opened",
+    "connection_refused",
+    "connection_closed",
+    "authentication_succeeded",
+    "authentication_failed",
+    "refused",
+    "accepted",
+    "accept_failed",
+    "attempted",
+    "dsn_queued",
+    "dsn_suppressed",
+    "completed",
+    "queue_changed",
+    "discarded",
+    "account_created",
+    "directory_changed",
+    "tables_built",
+    "tables_failed",
+    "storage_unavailable",
+    "storage_recovered",
+    "destination_resting",
+    "internal_error",
+];

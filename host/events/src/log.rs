@@ -1,0 +1,164 @@
+//! The handle, and the thread that writes lines.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use runtime::Clock;
+
+use crate::counters::Counters;
+use crate::event::{Event, Level};
+use crate::format::{Style, line};
+
+/// Lines that wait to be written; more are dropped and counted.
+pub const LOG_LINES_MAX: usize = 65_536;
+/// Octets gathered before they are written in one go.
+const WRITE_CHUNK: usize = 64 * 1024;
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct LogOptions {
+    /// Form of the lines.
+    pub style: Style,
+    /// The least level that is written.
+    pub level: Level,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { style: Style::Human, level: Level::Info }
+    }
+}
+
+enum Item {
+    Line(String),
+    Flush(SyncSender<()>),
+}
+
+/// Where events are told. Clones tell the same sinks.
+#[derive(Clone)]
+pub struct Events {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    clock: Clock,
+    counters: Counters,
+    options: parking_lot::RwLock<LogOptions>,
+    lines: Option<SyncSender<Item>>,
+}
+
+impl Events {
+    /// Counts only.
+    #[must_use]
+    pub fn counting(clock: Clock) -> Self {
+        Self::assemble(clock, LogOptions::default(), None)
+    }
+
+    /// Counts, and writes lines to `output` from a thread of its own.
+    pub fn logging(
+        clock: Clock,
+        options: LogOptions,
+        output: impl Write + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (sender, inbox) = sync_channel(LOG_LINES_MAX);
+        std::thread::Builder::new().name("log-writer".into()).spawn(move || write_lines(&inbox, output))?;
+        Ok(Self::assemble(clock, options, Some(sender)))
+    }
+
+    fn assemble(clock: Clock, options: LogOptions, lines: Option<SyncSender<Item>>) -> Self {
+        let options = parking_lot::RwLock::new(options);
+        Self { inner: Arc::new(Inner { clock, counters: Counters::default(), options, lines }) }
+    }
+
+    /// Tells an event. Never waits.
+    pub fn emit(&self, event: &Event<'_>) {
+        self.inner.counters.count(event);
+        let Some(lines) = &self.inner.lines else { return };
+        let options = *self.inner.options.read();
+        if event.kind().2 < options.level {
+            return;
+        }
+        let mut text = String::with_capacity(256);
+        line(options.style, self.inner.clock.now(), event, &mut text);
+        if let Err(TrySendError::Full(_)) = lines.try_send(Item::Line(text)) {
+            self.inner.counters.line_dropped();
+        }
+    }
+
+    /// Changes form and level from now on.
+    pub fn set_options(&self, options: LogOptions) {
+        *self.inner.options.write() = options;
+    }
+
+    /// How often each event happened.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    /// Waits until what was told before is written: for the last words of a process.
+    pub fn flush(&self) {
+        if let Some(lines) = &self.inner.lines {
+            let (done, written) = sync_channel(1);
+            if lines.send(Item::Flush(done)).is_ok() {
+                // An error means that the writer ended: there is nothing to wait for.
+                let _ = written.recv();
+            }
+        }
+    }
+}
+
+fn write_lines(inbox: &Receiver<Item>, mut output: impl Write) {
+    let mut chunk = Vec::with_capacity(WRITE_CHUNK);
+    while let Ok(first) = inbox.recv() {
+        let mut next = Some(first);
+        let mut waiting = Vec::new();
+        while let Some(item) = next {
+            match item {
+                Item::Line(line) => chunk.extend_from_slice(line.as_bytes()),
+                Item::Flush(done) => waiting.push(done),
+            }
+            next = if chunk.len() < WRITE_CHUNK { inbox.try_recv().ok() } else { None };
+        }
+        // A log that cannot be written must not stop the mail; the counters still tell.
+        let _ = output.write_all(&chunk).and_then(|()| output.flush());
+        chunk.clear();
+        for done in waiting {
+            let _ = done.send(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Output(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+    impl Write for Output {
+        fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(octets);
+            Ok(octets.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn events_are_counted_and_those_of_the_level_are_written() {
+        let output = Output::default();
+        let options = LogOptions { style: Style::Human, level: Level::Warning };
+        let events = Events::logging(Clock::system(), options, output.clone()).unwrap();
+        events.emit(&Event::Stopping { reason: "asked to" });
+        events.emit(&Event::TablesFailed { cause: "no disk" });
+        events.flush();
+        let text = String::from_utf8(output.0.lock().clone()).unwrap();
+        assert!(text.contains(" tables_failed cause=\"no disk\"\n"), "{text}");
+        assert!(!text.contains("stopping"));
+        let counted: Vec<_> = events.counters().all().into_iter().filter(|(_, n)| *n > 0).collect();
+        assert_eq!(counted, [("stopping", 1), ("tables_failed", 1)]);
+    }
+}
