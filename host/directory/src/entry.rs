@@ -1,0 +1,127 @@
+//! Entries: a name and its attributes (RFC 4512 §2.2).
+
+use std::fmt;
+
+use crate::dn::Dn;
+
+/// An attribute: its description as written (type, and options like `;lang-fr`) and its values.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attribute {
+    /// The description. Compared without case.
+    pub name: String,
+    /// The values, at least one, in the order given.
+    pub values: Vec<Vec<u8>>,
+}
+
+/// An entry, as its source has it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub dn: Dn,
+    attributes: Vec<Attribute>,
+}
+
+impl Entry {
+    /// An entry without attributes.
+    #[must_use]
+    pub fn new(dn: Dn) -> Self {
+        Self { dn, attributes: Vec::new() }
+    }
+
+    /// The attributes, in the order in which they were first given.
+    #[must_use]
+    pub fn attributes(&self) -> &[Attribute] {
+        &self.attributes
+    }
+
+    /// The values of an attribute; empty where it is absent.
+    #[must_use]
+    pub fn values(&self, name: &str) -> &[Vec<u8>] {
+        self.attributes.iter().find(|a| a.name.eq_ignore_ascii_case(name)).map_or(&[], |a| &a.values)
+    }
+
+    /// The values that are UTF-8, without the blanks around them.
+    pub fn texts<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.values(name).iter().filter_map(|value| std::str::from_utf8(value).ok()).map(str::trim)
+    }
+
+    /// The first value that is UTF-8.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.texts(name).next()
+    }
+
+    /// Whether the attribute has that value, without case.
+    #[must_use]
+    pub fn has(&self, name: &str, value: &str) -> bool {
+        self.texts(name).any(|text| text.eq_ignore_ascii_case(value))
+    }
+
+    /// Adds a value; one that is there already is not added again.
+    pub fn add(&mut self, name: &str, value: impl Into<Vec<u8>>) {
+        let value = value.into();
+        match self.attributes.iter_mut().find(|a| a.name.eq_ignore_ascii_case(name)) {
+            Some(attribute) if attribute.values.contains(&value) => {}
+            Some(attribute) => attribute.values.push(value),
+            None => self.attributes.push(Attribute { name: name.to_owned(), values: vec![value] }),
+        }
+    }
+
+    /// The entry with one more value.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.add(name, value);
+        self
+    }
+
+    /// Replaces all values; none removes the attribute.
+    pub fn replace(&mut self, name: &str, values: Vec<Vec<u8>>) {
+        self.attributes.retain(|a| !a.name.eq_ignore_ascii_case(name));
+        for value in values {
+            self.add(name, value);
+        }
+    }
+}
+
+/// Attributes whose values no log and no listing may show.
+fn is_secret(name: &str) -> bool {
+    let name = name.split(';').next().unwrap_or(name);
+    ["userPassword", "mgrpAuthPassword", "mgrpApprovePassword"].iter().any(|s| s.eq_ignore_ascii_case(name))
+}
+
+impl fmt::Debug for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_secret(&self.name) {
+            return write!(f, "{}: [{} hidden]", self.name, self.values.len());
+        }
+        let values: Vec<_> = self.values.iter().map(|value| String::from_utf8_lossy(value)).collect();
+        write!(f, "{}: {values:?}", self.name)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({} {:?})", self.dn, self.attributes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_found_without_case_and_values_are_a_set() {
+        let mut entry = Entry::new(Dn::parse("uid=a,o=b").unwrap()).with("Mail", "a@b").with("mail", "a@b");
+        entry.add("MAIL", " c@d ");
+        assert_eq!(entry.texts("mail").collect::<Vec<_>>(), ["a@b", "c@d"]);
+        assert!(entry.has("mail", "A@B"));
+        entry.replace("mail", vec![]);
+        assert!(entry.values("mail").is_empty() && entry.attributes().is_empty());
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        let entry = Entry::new(Dn::root()).with("userPassword", "{SSHA}secret");
+        assert!(!format!("{entry:?}").contains("secret"));
+    }
+}

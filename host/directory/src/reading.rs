@@ -1,0 +1,116 @@
+//! Reading typed values out of an entry, with the defects met on the way.
+
+use mail_types::{Address, Domain};
+
+use crate::dn::Dn;
+use crate::entry::Entry;
+use crate::schema::{Field, Schema};
+use crate::status::{Quota, Status};
+
+/// Most defects kept of one entry.
+pub const DEFECTS_MAX: usize = 32;
+
+/// A value that could not be used. The rest of the entry is used nevertheless.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defect {
+    /// The attribute, by its local name.
+    pub attribute: String,
+    /// The value, cut where long.
+    pub value: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Reads one entry.
+pub(crate) struct Reading<'a> {
+    pub(crate) entry: &'a Entry,
+    pub(crate) schema: &'a Schema,
+    pub(crate) defects: Vec<Defect>,
+}
+
+impl<'a> Reading<'a> {
+    pub(crate) fn new(entry: &'a Entry, schema: &'a Schema) -> Self {
+        Self { entry, schema, defects: Vec::new() }
+    }
+
+    pub(crate) fn defect(&mut self, field: Field, value: &str, why: impl ToString) {
+        if self.defects.len() < DEFECTS_MAX {
+            let attribute = self.schema.name(field).to_owned();
+            self.defects.push(Defect {
+                attribute,
+                value: value.chars().take(80).collect(),
+                why: why.to_string(),
+            });
+        }
+    }
+
+    pub(crate) fn texts(&self, field: Field) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.schema.texts(self.entry, field).filter(|text| !text.is_empty())
+    }
+
+    pub(crate) fn strings(&self, field: Field) -> Vec<String> {
+        self.texts(field).map(str::to_owned).collect()
+    }
+
+    pub(crate) fn string(&self, field: Field) -> Option<String> {
+        self.texts(field).next().map(str::to_owned)
+    }
+
+    /// Every value that `parse` takes; the others are defects.
+    pub(crate) fn parsed<T, E: ToString>(
+        &mut self,
+        field: Field,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<T> {
+        let mut values = Vec::new();
+        for text in self.texts(field) {
+            match parse(text) {
+                Ok(value) => values.push(value),
+                Err(why) => self.defect(field, text, why),
+            }
+        }
+        values
+    }
+
+    pub(crate) fn addresses(&mut self, field: Field) -> Vec<Address> {
+        self.parsed(field, |text| Address::parse(strip_mailto(text)))
+    }
+
+    pub(crate) fn address(&mut self, field: Field) -> Option<Address> {
+        self.addresses(field).into_iter().next()
+    }
+
+    pub(crate) fn domains(&mut self, field: Field) -> Vec<Domain> {
+        self.parsed(field, Domain::parse)
+    }
+
+    pub(crate) fn dns(&mut self, field: Field) -> Vec<Dn> {
+        self.parsed(field, Dn::parse)
+    }
+
+    pub(crate) fn number<N: std::str::FromStr>(&mut self, field: Field) -> Option<N> {
+        self.parsed(field, |text| text.parse().map_err(|_| "a whole number is expected")).into_iter().next()
+    }
+
+    /// Absent is active; an illegal value is a defect, and inactive.
+    pub(crate) fn status(&mut self, field: Field) -> Status {
+        let Some(text) = self.texts(field).next() else { return Status::Active };
+        if !Status::is_word(text) {
+            self.defect(field, text, "no status: taken as inactive");
+        }
+        Status::parse(text)
+    }
+
+    pub(crate) fn quota(&mut self, field: Field) -> Quota {
+        let parse = |text: &str| Quota::parse(text).ok_or("expected -1, -2, or a number with K, M or G");
+        self.parsed(field, parse).into_iter().next().unwrap_or_default()
+    }
+}
+
+/// `mailto:` stands before addresses in several attributes of the product.
+pub(crate) fn strip_mailto(text: &str) -> &str {
+    match text.get(..7) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => &text[7..],
+        _ => text,
+    }
+}

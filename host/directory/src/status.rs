@@ -1,0 +1,239 @@
+//! The small words in entries: status, delivery option, quota, automatic reply.
+
+use std::fmt;
+
+/// Status of a domain, user or group (requirements §2.1, §2.2). Sorted from open to shut:
+/// of two statuses that apply at once, the greater one rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Status {
+    /// Everything works.
+    #[default]
+    Active,
+    /// Mailboxes are full: mail is deferred, log-in works.
+    OverQuota,
+    /// Mail is kept in the hold channel, while mailboxes move for example.
+    Hold,
+    /// For a while: log-in refused, mail refused with 4xx.
+    Inactive,
+    /// By decision: log-in refused, mail refused with 5xx.
+    Disabled,
+    /// To be purged after a grace: as unknown to the outside.
+    Deleted,
+    /// Purged: as unknown to the outside.
+    Removed,
+}
+
+impl Status {
+    /// Reads a status. An illegal value counts as inactive, as the product has it; the caller
+    /// records the defect where [`Status::is_word`] is false.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        Self::from_word(text).unwrap_or(Self::Inactive)
+    }
+
+    /// Whether the text is one of the words.
+    #[must_use]
+    pub fn is_word(text: &str) -> bool {
+        Self::from_word(text).is_some()
+    }
+
+    fn from_word(text: &str) -> Option<Self> {
+        const ALL: [Status; 7] = [
+            Status::Active,
+            Status::OverQuota,
+            Status::Hold,
+            Status::Inactive,
+            Status::Disabled,
+            Status::Deleted,
+            Status::Removed,
+        ];
+        ALL.into_iter().find(|status| status.as_str().eq_ignore_ascii_case(text.trim()))
+    }
+
+    /// The word in the directory.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::OverQuota => "overquota",
+            Self::Hold => "hold",
+            Self::Inactive => "inactive",
+            Self::Disabled => "disabled",
+            Self::Deleted => "deleted",
+            Self::Removed => "removed",
+        }
+    }
+
+    /// Whether its owner may log in.
+    #[must_use]
+    pub fn allows_login(self) -> bool {
+        matches!(self, Self::Active | Self::OverQuota | Self::Hold)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What happens to mail of a user or group (`mailDeliveryOption`, requirements §2.2, §2.4).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DeliveryOption {
+    /// Into the mailbox of the store.
+    Mailbox,
+    /// Into the system's own mail file.
+    Native,
+    /// As `native`, by its other name.
+    Unix,
+    /// An automatic reply.
+    AutoReply,
+    /// To a registered program.
+    Program,
+    /// To the forwarding addresses.
+    Forward,
+    /// Into the hold channel.
+    Hold,
+    /// To the members of a group.
+    Members,
+    /// To the members, by way of the reprocess channel.
+    MembersOffline,
+    /// Into a file.
+    File,
+    /// Into a shared mailbox.
+    Shared,
+    /// A value of the site's own.
+    Other(String),
+}
+
+impl DeliveryOption {
+    /// Reads a value.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let text = text.trim().to_ascii_lowercase();
+        match text.as_str() {
+            "mailbox" => Self::Mailbox,
+            "native" => Self::Native,
+            "unix" => Self::Unix,
+            "autoreply" => Self::AutoReply,
+            "program" => Self::Program,
+            "forward" => Self::Forward,
+            "hold" => Self::Hold,
+            "members" => Self::Members,
+            "members_offline" => Self::MembersOffline,
+            "file" => Self::File,
+            "shared" => Self::Shared,
+            _ => Self::Other(text),
+        }
+    }
+
+    /// The word in the directory.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Mailbox => "mailbox",
+            Self::Native => "native",
+            Self::Unix => "unix",
+            Self::AutoReply => "autoreply",
+            Self::Program => "program",
+            Self::Forward => "forward",
+            Self::Hold => "hold",
+            Self::Members => "members",
+            Self::MembersOffline => "members_offline",
+            Self::File => "file",
+            Self::Shared => "shared",
+            Self::Other(text) => text,
+        }
+    }
+}
+
+/// A limit of octets or messages (`mailQuota`, `mailMsgQuota` and the domain's own).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Quota {
+    /// `-2`, or absent: what the configuration says.
+    #[default]
+    Default,
+    /// `-1`: none.
+    Unlimited,
+    /// That many octets or messages; 0 refuses all.
+    Limit(u64),
+}
+
+impl Quota {
+    /// Reads `-1`, `-2`, or a number with `K`, `M` or `G` (powers of 1024).
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        match text {
+            "-1" => return Some(Self::Unlimited),
+            "-2" => return Some(Self::Default),
+            _ => {}
+        }
+        let (digits, shift) = match text.char_indices().next_back()? {
+            (at, 'k' | 'K') => (&text[..at], 10),
+            (at, 'm' | 'M') => (&text[..at], 20),
+            (at, 'g' | 'G') => (&text[..at], 30),
+            _ => (text, 0),
+        };
+        let number: u64 = digits.trim().parse().ok()?;
+        number.checked_mul(1 << shift).map(Self::Limit)
+    }
+}
+
+/// The automatic reply of a user (`mailAutoReply…`), as texts; routing and channel read them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AutoReply {
+    /// `vacation`, `reply` or `echo`; empty means `vacation`.
+    pub mode: String,
+    /// The text, `$` for a line's end.
+    pub text: Option<String>,
+    /// The text for senders in the same domain.
+    pub text_internal: Option<String>,
+    /// The subject.
+    pub subject: Option<String>,
+    /// Hours between two replies to one sender.
+    pub timeout_hours: Option<u32>,
+    /// Start of the absence, as the directory has it (RFC 4517 §3.3.13, Generalized Time).
+    pub start: Option<String>,
+    /// End of the absence, likewise.
+    pub end: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_illegal_status_is_inactive() {
+        for (text, status) in [
+            ("active", Status::Active),
+            ("INACTIVE", Status::Inactive),
+            ("overquota", Status::OverQuota),
+            ("hold", Status::Hold),
+            ("removed", Status::Removed),
+            ("", Status::Inactive),
+            ("activ", Status::Inactive),
+        ] {
+            assert_eq!(Status::parse(text), status, "{text}");
+        }
+        assert!(Status::Deleted > Status::Inactive && !Status::is_word("activ"));
+    }
+
+    #[test]
+    fn quotas_have_units_and_two_negative_words() {
+        for (text, quota) in [
+            ("-1", Some(Quota::Unlimited)),
+            ("-2", Some(Quota::Default)),
+            ("0", Some(Quota::Limit(0))),
+            ("20M", Some(Quota::Limit(20 << 20))),
+            ("1 g", Some(Quota::Limit(1 << 30))),
+            ("104857600", Some(Quota::Limit(104_857_600))),
+            ("-3", None),
+            ("", None),
+            ("99999999999999999999", None),
+            ("18446744073709551615K", None),
+        ] {
+            assert_eq!(Quota::parse(text), quota, "{text}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! A user, as mail sees it (requirements §2.2).
+
+use std::fmt;
+
+use mail_types::{AccountName, Address, Domain};
+
+use crate::dn::Dn;
+use crate::entry::Entry;
+use crate::reading::{Defect, Reading};
+use crate::schema::{Class, Field, Schema};
+use crate::status::{AutoReply, DeliveryOption, Quota, Status};
+
+/// A stored password value, `{SCHEME}…`. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// Takes a value of `userPassword`.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The value, scheme included.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// The scheme in upper case; `None` where there is none: then the value is a clear text.
+    #[must_use]
+    pub fn scheme(&self) -> Option<String> {
+        let (scheme, _) = self.0.strip_prefix('{')?.split_once('}')?;
+        let is_scheme = |b: u8| b.is_ascii_alphanumeric() || b"-/._".contains(&b);
+        (!scheme.is_empty() && scheme.bytes().all(is_scheme)).then(|| scheme.to_ascii_uppercase())
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{{}}}[hidden]", self.scheme().as_deref().unwrap_or("?"))
+    }
+}
+
+/// A user: owner of an account and of addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserEntry {
+    /// The entry it comes from.
+    pub dn: Dn,
+    /// `uid`; the local part of the address where it is absent.
+    pub login: String,
+    /// `mail`: the primary address.
+    pub address: Option<Address>,
+    /// `mailAlternateAddress`: rewritten to the primary address.
+    pub alternates: Vec<Address>,
+    /// `mailAlternateAddress` without a local part (`@sub.example.org`): every address there.
+    pub alternate_domains: Vec<Domain>,
+    /// `mailEquivalentAddress`: delivered alike, headers left alone.
+    pub equivalents: Vec<Address>,
+    /// `cn`.
+    pub name: Option<String>,
+    /// `inetUserStatus`, for all services.
+    pub status: Status,
+    /// `mailUserStatus`, for mail. See [`UserEntry::effective_status`].
+    pub mail_status: Status,
+    /// `mailHost`: the host that holds the mailbox; absent: the domain's preferred one, or here.
+    pub mail_host: Option<String>,
+    /// `mailRoutingAddress`.
+    pub routing_address: Option<Address>,
+    /// `mailDeliveryOption`; `mailbox` where absent.
+    pub delivery_options: Vec<DeliveryOption>,
+    /// `mailForwardingAddress`.
+    pub forwarding: Vec<Address>,
+    /// `mailProgramDeliveryInfo`: names of registered programs.
+    pub programs: Vec<String>,
+    /// `mailDeliveryFileURL`.
+    pub files: Vec<String>,
+    /// `mailAutoReply…` and `vacation…`.
+    pub auto_reply: AutoReply,
+    /// `userPassword`.
+    pub password_hashes: Vec<PasswordHash>,
+    /// `mailQuota`, octets.
+    pub quota: Quota,
+    /// `mailMsgQuota`, messages.
+    pub message_quota: Quota,
+    /// `mailAllowedServiceAccess`, filters as written.
+    pub allowed_services: Vec<String>,
+    /// `mailMessageStore`.
+    pub message_store: Option<String>,
+    /// `mailMsgMaxBlocks`, blocks of 1024 octets.
+    pub message_blocks_max: Option<u64>,
+    /// `mailSieveRuleSource`.
+    pub sieve: Vec<String>,
+    /// `mailConversionTag`.
+    pub conversion_tags: Vec<String>,
+    /// `mailDeferProcessing` is `yes`.
+    pub defer_processing: bool,
+    /// `mailSMTPSubmitChannel`.
+    pub submit_channel: Option<String>,
+    /// Values that could not be used.
+    pub defects: Vec<Defect>,
+}
+
+impl UserEntry {
+    /// Whether an entry is a user: of `inetMailUser`, or a person or account with an address.
+    #[must_use]
+    pub fn is(entry: &Entry, schema: &Schema) -> bool {
+        let is = |class| schema.is(entry, class);
+        let addressed = || schema.text(entry, Field::Mail).is_some();
+        !is(Class::InetMailGroup)
+            && (is(Class::InetMailUser)
+                || (is(Class::InetOrgPerson) || is(Class::PosixAccount)) && addressed())
+    }
+
+    /// Reads an entry that is a user; `None` where it is none.
+    #[must_use]
+    pub fn read(entry: &Entry, schema: &Schema) -> Option<Self> {
+        if !Self::is(entry, schema) {
+            return None;
+        }
+        let mut read = Reading::new(entry, schema);
+        let address = read.address(Field::Mail);
+        let login = read.string(Field::Uid).or_else(|| address.as_ref().map(|a| a.local.as_str().to_owned()));
+        let alternate_domains = read
+            .texts(Field::MailAlternateAddress)
+            .filter_map(|text| Domain::parse(text.strip_prefix('@')?).ok())
+            .collect();
+        let alternates = read.parsed(Field::MailAlternateAddress, alternate).into_iter().flatten().collect();
+        let mut delivery_options: Vec<_> =
+            read.texts(Field::MailDeliveryOption).map(DeliveryOption::parse).collect();
+        if delivery_options.is_empty() {
+            delivery_options.push(DeliveryOption::Mailbox);
+        }
+        Some(Self {
+            dn: entry.dn.clone(),
+            login: login.unwrap_or_default(),
+            address,
+            alternates,
+            alternate_domains,
+            equivalents: read.addresses(Field::MailEquivalentAddress),
+            name: read.string(Field::CommonName),
+            status: read.status(Field::InetUserStatus),
+            mail_status: read.status(Field::MailUserStatus),
+            mail_host: read.string(Field::MailHost),
+            routing_address: read.address(Field::MailRoutingAddress),
+            delivery_options,
+            forwarding: read.addresses(Field::MailForwardingAddress),
+            programs: read.strings(Field::MailProgramDeliveryInfo),
+            files: read.strings(Field::MailDeliveryFileUrl),
+            auto_reply: auto_reply(&mut read),
+            password_hashes: read.texts(Field::UserPassword).map(PasswordHash::new).collect(),
+            quota: read.quota(Field::MailQuota),
+            message_quota: read.quota(Field::MailMsgQuota),
+            allowed_services: read.strings(Field::MailAllowedServiceAccess),
+            message_store: read.string(Field::MailMessageStore),
+            message_blocks_max: read.number(Field::MailMsgMaxBlocks),
+            sieve: read.strings(Field::MailSieveRuleSource),
+            conversion_tags: read.strings(Field::MailConversionTag),
+            defer_processing: read
+                .texts(Field::MailDeferProcessing)
+                .any(|text| ["yes", "true", "1"].iter().any(|yes| yes.eq_ignore_ascii_case(text))),
+            submit_channel: read.string(Field::MailSmtpSubmitChannel),
+            defects: read.defects,
+        })
+    }
+
+    /// The name of its account: the primary address in lower case; else the first alternate.
+    #[must_use]
+    pub fn account(&self) -> Option<AccountName> {
+        let address = self.address.as_ref().or(self.alternates.first())?;
+        AccountName::new(&address.to_key())
+    }
+
+    /// The status that rules: the more restrictive of the two.
+    #[must_use]
+    pub fn effective_status(&self) -> Status {
+        self.status.max(self.mail_status)
+    }
+
+    /// Every address that leads to it: primary, alternates, equivalents.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.address.iter().chain(&self.alternates).chain(&self.equivalents)
+    }
+}
+
+/// An alternate address; `None` for the form without local part, which is read apart.
+fn alternate(text: &str) -> Result<Option<Address>, mail_types::AddressError> {
+    match text.strip_prefix('@') {
+        Some(domain) => Domain::parse(domain).map(|_| None),
+        None => Address::parse(text).map(Some),
+    }
+}
+
+fn auto_reply(read: &mut Reading<'_>) -> AutoReply {
+    AutoReply {
+        mode: read.string(Field::MailAutoReplyMode).unwrap_or_default().to_ascii_lowercase(),
+        text: read.string(Field::MailAutoReplyText),
+        text_internal: read.string(Field::MailAutoReplyTextInternal),
+        subject: read.string(Field::MailAutoReplySubject),
+        timeout_hours: read.number(Field::MailAutoReplyTimeOut),
+        start: read.string(Field::VacationStartDate),
+        end: read.string(Field::VacationEndDate),
+    }
+}
