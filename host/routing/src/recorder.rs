@@ -1,0 +1,121 @@
+//! Steps of a decision, and who keeps them: one code path serves delivery and explanation.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of thing happened in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepKind {
+    /// The address that the way begins with.
+    Address,
+    /// A rule matched the host but did not apply.
+    RuleTried,
+    /// A rule rewrote the address.
+    RuleFired,
+    /// A domain row was read.
+    Domain,
+    /// An alias row was read.
+    Alias,
+    /// A status was checked.
+    Status,
+    /// A delivery option was followed.
+    Delivery,
+    /// A channel and next hop were chosen.
+    Route,
+    /// The address was refused, now or for good.
+    Refused,
+}
+
+impl StepKind {
+    /// The word for people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::RuleTried => "rule tried",
+            Self::RuleFired => "rule fired",
+            Self::Domain => "domain",
+            Self::Alias => "alias",
+            Self::Status => "status",
+            Self::Delivery => "delivery",
+            Self::Route => "route",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// One step of a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What happened.
+    pub what: StepKind,
+    /// In words.
+    pub text: String,
+    /// Where it is written: `file:line` of a rule, or the DN of an entry.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<String>,
+}
+
+impl Step {
+    /// A step without a place.
+    #[must_use]
+    pub fn new(what: StepKind, text: impl Into<String>) -> Self {
+        Self { what, text: text.into(), origin: None }
+    }
+
+    /// The same step with its place.
+    #[must_use]
+    pub fn at(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+}
+
+/// Most steps one decision keeps; later ones are dropped.
+pub const STEPS_MAX: usize = 10_000;
+
+/// Takes the steps of a decision. Resolution is generic over it, so that what `explain` shows is what
+/// delivery did.
+pub trait Recorder {
+    /// A step that every decision keeps.
+    fn note(&mut self, make: impl FnOnce() -> Step);
+    /// A step that only an explanation keeps.
+    fn detail(&mut self, make: impl FnOnce() -> Step);
+}
+
+/// Keeps what the decision trail of a message needs.
+#[derive(Debug, Default)]
+pub struct Trail(pub Vec<Step>);
+
+impl Recorder for Trail {
+    fn note(&mut self, make: impl FnOnce() -> Step) {
+        if self.0.len() < STEPS_MAX {
+            self.0.push(make());
+        }
+    }
+    fn detail(&mut self, _: impl FnOnce() -> Step) {}
+}
+
+/// Keeps everything.
+#[derive(Debug, Default)]
+pub struct Everything(pub Vec<Step>);
+
+impl Recorder for Everything {
+    fn note(&mut self, make: impl FnOnce() -> Step) {
+        if self.0.len() < STEPS_MAX {
+            self.0.push(make());
+        }
+    }
+    fn detail(&mut self, make: impl FnOnce() -> Step) {
+        self.note(make);
+    }
+}
+
+/// Keeps nothing.
+#[derive(Debug, Default)]
+pub struct Nothing;
+
+impl Recorder for Nothing {
+    fn note(&mut self, _: impl FnOnce() -> Step) {}
+    fn detail(&mut self, _: impl FnOnce() -> Step) {}
+}

@@ -1,0 +1,466 @@
+//! Applies rules to one address.
+//!
+//! For the host `a.b.c` these keys are looked up in turn: `$*`, `a.b.c`, `*.b.c`, `.b.c`, `*.*.c`, `.c`, `*.*.*`,
+//! `.`; for the literal `[1.2.3.4]`: `$*`, `[1.2.3.4]`, `[1.2.3.]`, `[1.2.]`, `[1.]`, `[]`, `.`. Under one key
+//! the rules are tried in the order of the file. A rule that fails leaves the address as it was, and the next one is tried.
+
+use std::borrow::Cow;
+
+use mail_types::{Address, ChannelName, Domain, LocalPart, Lookup};
+
+use super::control::{Controls, Direction, Place, Position};
+use super::message::Message;
+use super::pattern::WILDCARDS_MAX;
+use super::rules::{Rule, Rules};
+use super::substitution::{Facts, Matched, Missing, Piece, expand};
+use super::tags::Target;
+use super::template::{Form, Tag};
+use super::unroutable::Unroutable;
+use crate::recorder::{Recorder, Step, StepKind};
+
+/// Most rules that may fire on one address: `A%B` templates can loop.
+pub const REWRITES_MAX: usize = 20;
+
+/// What the rules may know of the address's surroundings.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Envelope or header.
+    pub place: Place,
+    /// To the receiver, or back.
+    pub direction: Direction,
+    /// The channel by which the message came.
+    pub source: &'a str,
+    /// The channel by which it leaves; unknown while envelope recipients are rewritten.
+    pub destination: Option<&'a str>,
+    /// Between a local part and its subaddress.
+    pub separator: char,
+}
+
+/// Where a rewritten address goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewritten {
+    /// The final address; `None` where it stayed as it was.
+    pub address: Option<Address>,
+    /// The channel that the last rule named.
+    pub target: Target,
+    /// The host to hand over to first, where a rule inserted one.
+    pub via: Option<Domain>,
+    /// `file:line` of the last rule.
+    pub origin: (std::sync::Arc<str>, u32),
+}
+
+/// The address as it stands between two rules.
+struct Subject<'a> {
+    user: Cow<'a, str>,
+    host: Cow<'a, str>,
+    position: Position,
+}
+
+impl Subject<'_> {
+    fn take(&mut self, user: Option<String>, host: Option<String>) {
+        if let Some(user) = user {
+            self.user = Cow::Owned(user);
+        }
+        if let Some(host) = host {
+            self.host = Cow::Owned(host);
+        }
+    }
+}
+
+/// What a template did; `None` for a part that stayed as it was.
+struct Fired<'r> {
+    rule: &'r Rule,
+    user: Option<String>,
+    host: Option<String>,
+    next: Next,
+}
+
+/// Where it goes from there.
+enum Next {
+    Again,
+    Route(Target, Option<Domain>),
+    Refuse,
+}
+
+/// Why a rule did not apply.
+enum Failure {
+    /// The next one is tried.
+    Next(String),
+    /// Nothing more can be said of the address.
+    Final(Unroutable),
+}
+
+impl From<Missing> for Failure {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Part(why) => Self::Next(why),
+            Missing::Unavailable(why) => Self::Final(Unroutable::Unavailable(why)),
+        }
+    }
+}
+
+/// Rewrites one address until a rule names its channel.
+///
+/// # Errors
+/// [`Unroutable`] says why none did.
+pub fn rewrite<R: Recorder>(
+    rules: &Rules,
+    address: &Address,
+    context: Context<'_>,
+    facts: &dyn Facts,
+    recorder: &mut R,
+) -> Result<Rewritten, Unroutable> {
+    let mut run = Run { rules, context, facts, recorder, tag: "", message: None };
+    let mut subject = Subject {
+        user: Cow::Borrowed(address.local.as_str()),
+        host: Cow::Borrowed(address.domain.as_str()),
+        position: Position::At,
+    };
+    let mut settled: Option<Rewritten> = None;
+    for round in 0..REWRITES_MAX {
+        let Some(fired) = run.once(&subject, round == 0)? else {
+            return settled.ok_or_else(|| run.no_rule());
+        };
+        subject.take(fired.user, fired.host);
+        match fired.next {
+            Next::Again => {}
+            Next::Refuse => {
+                let message = fired.rule.template.message.clone();
+                return Err(Unroutable::NoRule(message, Some(fired.rule.origin())));
+            }
+            Next::Route(target, via) => {
+                let rewritten = finish(address, &subject, target, via, fired.rule)?;
+                let apart = match rewritten.target {
+                    Target::Local => take_apart(rules, &subject.user),
+                    Target::Channel(_) => None,
+                };
+                let Some(apart) = apart else { return Ok(rewritten) };
+                settled = Some(rewritten);
+                subject = apart;
+            }
+        }
+    }
+    Err(Unroutable::Loop(format!("more than {REWRITES_MAX} rules fired, the last for {:?}", subject.host)))
+}
+
+/// The address that the rules settled on.
+fn finish(
+    before: &Address,
+    subject: &Subject<'_>,
+    target: Target,
+    via: Option<Domain>,
+    rule: &Rule,
+) -> Result<Rewritten, Unroutable> {
+    let unchanged = subject.user == before.local.as_str() && subject.host == before.domain.as_str();
+    let address = if unchanged {
+        None
+    } else {
+        let local = LocalPart::new(&*subject.user);
+        let domain = Domain::parse(&subject.host);
+        match (local, domain) {
+            (Ok(local), Ok(domain)) => Some(Address::new(local, domain)),
+            // Each rule's result was checked when it fired.
+            (Err(error), _) | (_, Err(error)) => return Err(Unroutable::NoChannel(error.to_string())),
+        }
+    };
+    Ok(Rewritten { address, target, via, origin: (rule.file.clone(), rule.line) })
+}
+
+/// `user%host` and `host!user`, where the rules ask for them.
+fn take_apart(rules: &Rules, user: &str) -> Option<Subject<'static>> {
+    if rules.takes_percent()
+        && let Some((user, host)) = user.rsplit_once('%')
+        && !user.is_empty()
+        && let Ok(host) = Domain::parse(host)
+    {
+        let (user, host) = (user.to_owned().into(), String::from(host).into());
+        return Some(Subject { user, host, position: Position::Percent });
+    }
+    if rules.takes_bang()
+        && let Some((host, user)) = user.split_once('!')
+        && !user.is_empty()
+        && let Ok(host) = Domain::parse(host)
+    {
+        let (user, host) = (user.to_owned().into(), String::from(host).into());
+        return Some(Subject { user, host, position: Position::Bang });
+    }
+    None
+}
+
+struct Run<'r, 'c, R> {
+    rules: &'r Rules,
+    context: Context<'c>,
+    facts: &'c dyn Facts,
+    recorder: &'c mut R,
+    tag: &'r str,
+    message: Option<(&'r Message, &'r Rule)>,
+}
+
+impl<'r, R: Recorder> Run<'r, '_, R> {
+    fn no_rule(&self) -> Unroutable {
+        match self.message {
+            Some((message, rule)) => Unroutable::NoRule(Some(message.clone()), Some(rule.origin())),
+            None => Unroutable::NoRule(None, None),
+        }
+    }
+
+    /// Looks for one rule that fires, from the most specific key to the least.
+    fn once(&mut self, subject: &Subject<'_>, first: bool) -> Result<Option<Fired<'r>>, Unroutable> {
+        let host = &*subject.host;
+        let whole = self.matched(subject, host, "", "");
+        if first && let Some(fired) = self.under("$*", &whole, subject)? {
+            return Ok(Some(fired));
+        }
+        let hit = if host.starts_with('[') { self.literal(subject)? } else { self.named(subject)? };
+        if hit.is_some() {
+            return Ok(hit);
+        }
+        // The catch-all is no ground to take a local part for a foreign address.
+        let last = match subject.position {
+            Position::Percent => "$%",
+            Position::Bang => "$!",
+            Position::At | Position::SourceRoute => ".",
+        };
+        self.under(last, &whole, subject)
+    }
+
+    fn matched<'s>(
+        &self,
+        subject: &'s Subject<'_>,
+        host: &'s str,
+        domain: &'s str,
+        literal: &'s str,
+    ) -> Matched<'s> {
+        Matched { user: &subject.user, host, domain, literal, separator: self.context.separator }
+    }
+
+    /// The keys of a host name.
+    fn named(&mut self, subject: &Subject<'_>) -> Result<Option<Fired<'r>>, Unroutable> {
+        let host = &*subject.host;
+        let matched = self.matched(subject, "", host, "");
+        let hit = self.under(host, &matched, subject)?;
+        if hit.is_some() {
+            return Ok(hit);
+        }
+        let wildcards = self.rules.wildcards().min(WILDCARDS_MAX);
+        let dots = host.match_indices('.').map(|(at, _)| at).chain(std::iter::once(host.len()));
+        for (nth, dot) in dots.enumerate() {
+            let matched = self.matched(subject, &host[..dot], &host[dot..], "");
+            if nth < wildcards {
+                let key = format!("{}{}", vec!["*"; nth + 1].join("."), &host[dot..]);
+                let hit = self.under(&key, &matched, subject)?;
+                if hit.is_some() {
+                    return Ok(hit);
+                }
+            }
+            if dot < host.len() {
+                let hit = self.under(&host[dot..], &matched, subject)?;
+                if hit.is_some() {
+                    return Ok(hit);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The keys of an address literal.
+    fn literal(&mut self, subject: &Subject<'_>) -> Result<Option<Fired<'r>>, Unroutable> {
+        let host = &*subject.host;
+        let inner = host.trim_start_matches('[').trim_end_matches(']');
+        let matched = self.matched(subject, "", host, "");
+        let hit = self.under(host, &matched, subject)?;
+        if hit.is_some() {
+            return Ok(hit);
+        }
+        for (dot, _) in inner.rmatch_indices('.') {
+            let matched = self.matched(subject, "", &inner[..=dot], &inner[dot + 1..]);
+            let hit = self.under(&format!("[{}]", &inner[..=dot]), &matched, subject)?;
+            if hit.is_some() {
+                return Ok(hit);
+            }
+        }
+        let matched = self.matched(subject, "", "", inner);
+        self.under("[]", &matched, subject)
+    }
+
+    /// Tries the rules of one key, in the order of the file.
+    fn under(
+        &mut self,
+        key: &str,
+        matched: &Matched<'_>,
+        subject: &Subject<'_>,
+    ) -> Result<Option<Fired<'r>>, Unroutable> {
+        let tagged;
+        let key = if self.tag.is_empty() {
+            key
+        } else {
+            tagged = format!("{}{key}", self.tag);
+            &tagged
+        };
+        for rule in self.rules.under(key) {
+            if let Some(message) = &rule.template.message {
+                self.message = Some((message, rule));
+            }
+            match self.apply(rule, matched, subject) {
+                Ok(fired) => {
+                    self.record(&fired, subject);
+                    self.tag = rule.template.set_tag.as_deref().unwrap_or(self.tag);
+                    return Ok(Some(fired));
+                }
+                Err(Failure::Next(why)) => {
+                    let step = || Step::new(StepKind::RuleTried, format!("{}: {why}", rule.text));
+                    self.recorder.detail(|| step().at(rule.origin()));
+                }
+                Err(Failure::Final(unroutable)) => {
+                    let step = || Step::new(StepKind::Refused, format!("{}: {unroutable}", rule.text));
+                    self.recorder.note(|| step().at(rule.origin()));
+                    return Err(unroutable);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn record(&mut self, fired: &Fired<'_>, subject: &Subject<'_>) {
+        let rule = fired.rule;
+        self.recorder.note(|| {
+            let user = fired.user.as_deref().unwrap_or(&subject.user);
+            let host = fired.host.as_deref().unwrap_or(&subject.host);
+            let text = match &fired.next {
+                Next::Again => format!("{} -> {user}@{host}, again", rule.text),
+                Next::Refuse => format!("{} -> refused", rule.text),
+                Next::Route(Target::Local, _) => format!("{} -> {user}@{host}, local", rule.text),
+                Next::Route(Target::Channel(channel), None) => {
+                    format!("{} -> {user}@{host}, channel {channel}", rule.text)
+                }
+                Next::Route(Target::Channel(channel), Some(via)) => {
+                    format!("{} -> {user}@{host}, channel {channel} by way of {via}", rule.text)
+                }
+            };
+            Step::new(StepKind::RuleFired, text).at(rule.origin())
+        });
+    }
+
+    fn apply(
+        &self,
+        rule: &'r Rule,
+        matched: &Matched<'_>,
+        subject: &Subject<'_>,
+    ) -> Result<Fired<'r>, Failure> {
+        let template = &rule.template;
+        self.check(&template.controls, matched, subject.position)?;
+        if matches!(template.form, Form::Refuse) {
+            return Ok(Fired { rule, user: None, host: None, next: Next::Refuse });
+        }
+        let user = self.build(&template.user, matched)?;
+        let host = self.build(&template.domain, matched)?;
+        let user = if user == subject.user { None } else { Some(user.into_owned()) };
+        let host = if host == subject.host { None } else { Some(host.into_owned()) };
+        if let Some(user) = &user {
+            LocalPart::new(user.as_str()).map_err(|error| Failure::Next(error.to_string()))?;
+        }
+        let host = match host {
+            None => None,
+            Some(host) => match Domain::parse(&host) {
+                Ok(domain) => Some(String::from(domain)),
+                Err(error) => return Err(Failure::Next(error.to_string())),
+            },
+        };
+        let next = match &template.form {
+            Form::Again => Next::Again,
+            Form::Refuse => Next::Refuse,
+            Form::Route { tag, via } => {
+                let via = match via {
+                    None => None,
+                    Some(pieces) => match Domain::parse(&self.build(pieces, matched)?) {
+                        Ok(domain) => Some(domain),
+                        Err(error) => return Err(Failure::Next(error.to_string())),
+                    },
+                };
+                Next::Route(self.target(tag, matched)?, via)
+            }
+        };
+        Ok(Fired { rule, user, host, next })
+    }
+
+    fn target(&self, tag: &Tag, matched: &Matched<'_>) -> Result<Target, Failure> {
+        match tag {
+            Tag::Known(target) => Ok(target.clone()),
+            Tag::Built(pieces) => {
+                let name = self.build(pieces, matched)?;
+                match self.rules.tags().target(&name) {
+                    Some(target) => Ok(target.clone()),
+                    None => {
+                        Err(Failure::Final(Unroutable::NoChannel(format!("no channel has the tag {name:?}"))))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The text of some pieces; borrowed where it is one part of the address.
+    fn build<'s>(&self, pieces: &[Piece], matched: &Matched<'s>) -> Result<Cow<'s, str>, Failure> {
+        match pieces {
+            [Piece::User] => Ok(Cow::Borrowed(matched.user)),
+            [Piece::Host(0)] => Ok(Cow::Borrowed(matched.host)),
+            [Piece::Domain(0)] => Ok(Cow::Borrowed(matched.domain)),
+            pieces => {
+                let mut text = String::new();
+                expand(pieces, matched, self.facts, &mut text)?;
+                Ok(Cow::Owned(text))
+            }
+        }
+    }
+
+    fn check(&self, controls: &Controls, matched: &Matched<'_>, position: Position) -> Result<(), Failure> {
+        if controls.is_empty() {
+            return Ok(());
+        }
+        let fails = |why: String| Err(Failure::Next(why));
+        if controls.place.is_some_and(|place| place != self.context.place) {
+            return fails("it is for the other of envelope and header".to_owned());
+        }
+        if controls.direction.is_some_and(|direction| direction != self.context.direction) {
+            return fails("it is for addresses pointing the other way".to_owned());
+        }
+        if !controls.positions.is_empty() && !controls.positions.contains(&position) {
+            return fails("the host stands elsewhere in the address".to_owned());
+        }
+        self.check_channels(controls)?;
+        for (domains, wanted) in [(&controls.local, true), (&controls.not_local, false)] {
+            for pieces in domains {
+                let domain = self.build(pieces, matched)?;
+                match (self.facts.is_local(&domain), wanted) {
+                    (Lookup::Unavailable(why), _) => {
+                        return Err(Failure::Final(Unroutable::Unavailable(why)));
+                    }
+                    (Lookup::NotFound, true) => return fails(format!("{domain} is not local")),
+                    (Lookup::Found(()), false) => return fails(format!("{domain} is local")),
+                    (Lookup::Found(()), true) | (Lookup::NotFound, false) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_channels(&self, controls: &Controls) -> Result<(), Failure> {
+        let fails = |why: String| Err(Failure::Next(why));
+        let Context { source, destination, .. } = self.context;
+        let named = |names: &[Box<str>], name: &str| names.iter().any(|other| **other == *name);
+        if !controls.source_is.is_empty() && !named(&controls.source_is, source) {
+            return fails(format!("the source channel is {source}"));
+        }
+        if named(&controls.source_is_not, source) {
+            return fails(format!("the source channel is {source}"));
+        }
+        if controls.reprocessing.is_some_and(|wanted| wanted != (source == ChannelName::REPROCESS)) {
+            return fails(format!("the source channel is {source}"));
+        }
+        let Some(destination) = destination else { return Ok(()) };
+        let wanted = controls.destination_is.is_empty() || named(&controls.destination_is, destination);
+        if !wanted || named(&controls.destination_is_not, destination) {
+            return fails(format!("the destination channel is {destination}"));
+        }
+        Ok(())
+    }
+}
