@@ -1,0 +1,131 @@
+//! How the queue behaves, as the operator sets it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Limits of one channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelLimits {
+    /// Attempts at once over the whole channel.
+    pub concurrency: usize,
+    /// Attempts at once to one next hop.
+    pub per_destination: usize,
+    /// Attempts a second to one next hop; none means no limit.
+    pub rate_per_destination: Option<f64>,
+    /// Recipients in one attempt.
+    pub recipients_per_attempt: usize,
+}
+
+impl Default for ChannelLimits {
+    fn default() -> Self {
+        Self {
+            concurrency: 100,
+            per_destination: 20,
+            rate_per_destination: None,
+            recipients_per_attempt: 100,
+        }
+    }
+}
+
+/// When a deferred recipient is tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// After the first failure.
+    pub first: Duration,
+    /// Each next wait is this many times longer.
+    pub factor: f64,
+    /// But never longer than this.
+    pub longest: Duration,
+    /// Each wait is varied by up to this share of it, either way, so that retries spread (0 to 1).
+    pub jitter: f64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(5 * 60),
+            factor: 2.0,
+            longest: Duration::from_secs(4 * 3600),
+            jitter: 0.2,
+        }
+    }
+}
+
+impl Retry {
+    /// The wait after so many attempts (one or more), before jitter.
+    #[must_use]
+    pub fn wait(&self, attempts: u32) -> Duration {
+        let exponent = f64::from(attempts.saturating_sub(1).min(64));
+        let seconds = self.first.as_secs_f64() * self.factor.powf(exponent);
+        Duration::from_secs_f64(seconds.min(self.longest.as_secs_f64()).max(0.0))
+    }
+}
+
+/// How the queue behaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Our name in reports (Reporting-MTA, RFC 3464 §2.2.2).
+    pub host_name: String,
+    /// Messages that may wait; more are refused with 452.
+    pub messages_max: usize,
+    /// The schedule of retries.
+    pub retry: Retry,
+    /// A next hop that could not be reached is given a rest of this long, doubled each time up
+    /// to [`Retry::longest`].
+    pub destination_rest: Duration,
+    /// After this long a sender is told once that a message is late (RFC 3461 §4.1 DELAY).
+    pub delay_warning: Duration,
+    /// After this long a message is given up (RFC 5321 §4.5.4.1 asks for 4-5 days at least).
+    pub expire: Duration,
+    /// After this long a message with a null reverse path is given up.
+    pub expire_null: Duration,
+    /// Limits by channel name; others have the default ones.
+    pub channels: HashMap<String, ChannelLimits>,
+    /// Most octets of a failed message that a report returns.
+    pub returned_max: usize,
+    /// How many messages' decision trails are kept.
+    pub trails_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            host_name: "localhost".into(),
+            messages_max: 1_000_000,
+            retry: Retry::default(),
+            destination_rest: Duration::from_secs(60),
+            delay_warning: Duration::from_secs(4 * 3600),
+            expire: Duration::from_secs(5 * 24 * 3600),
+            expire_null: Duration::from_secs(2 * 24 * 3600),
+            channels: HashMap::new(),
+            returned_max: 64 * 1024,
+            trails_max: 200_000,
+        }
+    }
+}
+
+impl Options {
+    /// The limits of a channel.
+    #[must_use]
+    pub fn limits(&self, channel: &str) -> ChannelLimits {
+        self.channels.get(channel).cloned().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_the_longest() {
+        let retry = Retry {
+            first: Duration::from_secs(60),
+            factor: 2.0,
+            longest: Duration::from_secs(300),
+            jitter: 0.0,
+        };
+        let waits: Vec<u64> = (1..=5).map(|n| retry.wait(n).as_secs()).collect();
+        assert_eq!(waits, [60, 120, 240, 300, 300]);
+        assert_eq!(retry.wait(u32::MAX).as_secs(), 300);
+    }
+}

@@ -1,0 +1,141 @@
+//! What the queue asks of others: who routes, who delivers.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use mail_types::{AccountName, Lookup, QueueId, Recipient, Reply, ReversePath, Route, Timestamp, Transport};
+use storage::{Batch, Committed, ContentId, Drawn, LoadedContent, StorageError};
+
+use crate::submission::Accepted;
+
+/// A future on the heap, so that ports can be trait objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Chooses the route again whenever a recipient becomes active, so that a change of the directory
+/// reaches queued mail.
+pub trait Router: Send + Sync + 'static {
+    /// The route of a final recipient now; `current` is what it was. `NotFound` fails the
+    /// recipient; `Unavailable` leaves the route as it was.
+    fn route(&self, recipient: &Recipient, current: &Route) -> Lookup<Route>;
+}
+
+/// A way out.
+pub trait Channel: Send + Sync + 'static {
+    /// Tries to hand over. Answers one outcome for each recipient, in their order. Must end by
+    /// itself: the agent has its own timeouts.
+    fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>>;
+}
+
+/// One try: a message and those of its recipients that share a route.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The message.
+    pub id: QueueId,
+    /// Where reports go.
+    pub reverse_path: ReversePath,
+    /// Parameters of MAIL.
+    pub transport: Transport,
+    /// To whom.
+    pub recipients: Vec<Recipient>,
+    /// Where to.
+    pub route: Route,
+    /// Header fields that stand above the content.
+    pub prefix: Bytes,
+    /// The content.
+    pub content: LoadedContent,
+    /// When the message was accepted.
+    pub arrived: Timestamp,
+}
+
+/// How far a failure reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// This recipient, this message.
+    Recipient,
+    /// Everything for the next hop: it could not be reached at all. Others wait with it.
+    Destination,
+}
+
+/// What a try came to, for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The next hop has it.
+    Delivered {
+        /// What the next hop said, or we for it.
+        reply: Reply,
+        /// Who that was.
+        remote: Option<String>,
+        /// Whether the next hop took over the duty to report success (RFC 3461 §5.2.2); else a
+        /// sender who asked for it is told *relayed*.
+        reports_passed_on: bool,
+    },
+    /// To be tried again.
+    Deferred {
+        /// What the next hop said, or we for it (4xx).
+        reply: Reply,
+        /// Who that was.
+        remote: Option<String>,
+        /// For the log.
+        cause: String,
+        /// How far it reaches.
+        reach: Reach,
+    },
+    /// Never to be tried again.
+    Failed {
+        /// What the next hop said, or we for it (5xx).
+        reply: Reply,
+        /// Who that was.
+        remote: Option<String>,
+        /// For the log.
+        cause: String,
+    },
+    /// Resolved anew: these recipients take its place.
+    Replaced(Vec<Accepted>),
+    /// Discarded, by a rule that says so.
+    Discarded {
+        /// Which rule.
+        rule: String,
+    },
+}
+
+/// The content of a local copy.
+#[derive(Debug, Clone, Copy)]
+pub enum CopyOf {
+    /// Stored by the same batch.
+    Drawn(Drawn),
+    /// Stored before; the appender adds a reference in the batch.
+    Stored(ContentId),
+}
+
+/// A local copy to be appended to a mailbox.
+#[derive(Debug)]
+pub struct LocalCopy<'a> {
+    /// To whom.
+    pub account: &'a AccountName,
+    /// The final recipient.
+    pub recipient: &'a Recipient,
+    /// Where reports go: becomes the Return-Path field.
+    pub reverse_path: &'a ReversePath,
+    /// Header fields that stand above the content.
+    pub prefix: &'a [u8],
+    /// The content.
+    pub content: CopyOf,
+    /// Octets of the content.
+    pub size: u64,
+    /// When the message was accepted: the internal date.
+    pub arrived: Timestamp,
+}
+
+/// Tells readers of a mailbox that something came, after the commit.
+pub type Publish = Box<dyn FnOnce(&Committed) + Send>;
+
+/// The local store, as far as the queue knows it.
+pub trait LocalDelivery: Send + Sync + 'static {
+    /// Makes sure that the account exists in the store.
+    fn prepare<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<(), StorageError>>;
+
+    /// Adds the append to a batch; `Stored` content gets its reference there too. The account
+    /// was prepared before; `Unavailable` where it is not known.
+    fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Publish, StorageError>;
+}
