@@ -11,6 +11,7 @@ mod listener;
 mod random;
 mod shutdown;
 mod stream;
+mod tls;
 
 pub use clock::Clock;
 pub use limits::{ConnectionLimits, Network, Permit, RefusedWhy};
@@ -18,3 +19,4 @@ pub use listener::{Accepted, Connection, Listener, ListenerOptions, Refused};
 pub use random::Random;
 pub use shutdown::{SessionGuard, Shutdown};
 pub use stream::{Stream, connect};
+pub use tls::{TlsClient, TlsError, TlsInfo, TlsServer, make_self_signed};

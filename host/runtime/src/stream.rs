@@ -1,13 +1,18 @@
 //! A connection's octets, in clear or under TLS, through buffers that exist only while they hold something.
 
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
+
+use crate::tls::session::TlsSession;
+use crate::tls::{TlsClient, TlsInfo, TlsServer};
 
 /// How much one read asks for at first: a burst of commands, or a common message, in one system call.
 const READ_MIN: usize = 8 * 1024;
@@ -36,6 +41,24 @@ pub struct Stream {
 #[derive(Debug)]
 enum Transport {
     Plain(TcpStream),
+    Tls(Box<TlsSession>),
+}
+
+impl Transport {
+    fn socket(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(session) => session.socket(),
+        }
+    }
+
+    /// Back to the bare socket, for a handshake; under TLS there is none again.
+    fn into_plain(self) -> io::Result<TcpStream> {
+        match self {
+            Self::Plain(socket) => Ok(socket),
+            Self::Tls(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is running already")),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -66,20 +89,29 @@ impl ReadBuffer {
         }
     }
 
-    /// Makes room for a read; gives how much, 0 at the maximum.
-    fn make_room(&mut self) -> usize {
-        let room = self.ask.min(self.max.saturating_sub(self.unread().len()));
-        if self.octets.capacity() - self.octets.len() < room {
-            self.octets.drain(..self.start);
-            self.start = 0;
-            self.octets.reserve_exact(room);
-        }
-        room
+    fn discard_consumed(&mut self) {
+        self.octets.drain(..self.start);
+        self.start = 0;
     }
 
-    /// Learns from a read how much the next should ask for.
-    fn learn(&mut self, room: usize, got: usize) {
-        self.ask = if got >= room { (self.ask * 2).min(READ_MAX) } else { self.ask };
+    /// Reads once from the socket, into memory that is taken when there is something to read.
+    fn poll_from(&mut self, socket: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(socket.poll_read_ready(cx))?;
+        let room = self.ask.min(self.max.saturating_sub(self.unread().len()));
+        if room == 0 {
+            return Poll::Ready(Err(full()));
+        }
+        if self.octets.capacity() - self.octets.len() < room {
+            self.discard_consumed();
+            self.octets.reserve_exact(room);
+        }
+        let mut limited = (&mut self.octets).limit(room);
+        let count = ready!(pin!(socket.read_buf(&mut limited)).poll(cx))?;
+        if count == room {
+            // The peer has more: fewer and larger reads from now on.
+            self.ask = (self.ask * 2).min(READ_MAX);
+        }
+        Poll::Ready(Ok(count))
     }
 
     /// Nothing to read now: frees the memory where nothing is unread.
@@ -102,6 +134,54 @@ impl Stream {
     pub(crate) fn socket(&self) -> &TcpStream {
         match &self.transport {
             Transport::Plain(socket) => socket,
+            Transport::Tls(_) => panic!("a test of plain streams"),
+        }
+    }
+
+    /// The server's handshake after a STARTTLS command was answered. What the client sent in clear ahead
+    /// of it is thrown away: it may be an attacker's (RFC 3207 §4.2, CVE-2011-0411).
+    ///
+    /// # Errors
+    /// The handshake failed, or took too long; `InvalidInput` where TLS is running already.
+    pub async fn start_tls(self, server: &TlsServer) -> io::Result<Self> {
+        let max = self.read.max;
+        let session = TlsSession::accept(self.transport.into_plain()?, &[], server).await?;
+        Ok(Self::tls_over(session, max))
+    }
+
+    /// The server's handshake on a port where TLS comes first. What is buffered (behind a PROXY header)
+    /// belongs to it.
+    ///
+    /// # Errors
+    /// As [`Stream::start_tls`].
+    pub async fn accept_tls(self, server: &TlsServer) -> io::Result<Self> {
+        let Self { transport, read, .. } = self;
+        let session = TlsSession::accept(transport.into_plain()?, read.unread(), server).await?;
+        Ok(Self::tls_over(session, read.max))
+    }
+
+    /// The client's handshake; `name` is the server's name or address. What the server sent in clear
+    /// ahead of it is thrown away.
+    ///
+    /// # Errors
+    /// The handshake failed, or took too long; the certificate is not good enough (`InvalidData`).
+    pub async fn connect_tls(self, client: &TlsClient, name: &str) -> io::Result<Self> {
+        let max = self.read.max;
+        let session = TlsSession::connect(self.transport.into_plain()?, client, name).await?;
+        Ok(Self::tls_over(session, max))
+    }
+
+    fn tls_over(session: TlsSession, max: usize) -> Self {
+        let transport = Transport::Tls(Box::new(session));
+        Self { transport, read: ReadBuffer::new(max), write: Vec::new() }
+    }
+
+    /// What was agreed, where TLS is running.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        match &self.transport {
+            Transport::Plain(_) => None,
+            Transport::Tls(session) => Some(session.info()),
         }
     }
 
@@ -127,32 +207,25 @@ impl Stream {
     /// # Errors
     /// `InvalidData` when the buffer is at its maximum, or the network's error.
     pub async fn fill(&mut self) -> io::Result<usize> {
-        std::future::poll_fn(|cx| self.poll_fill(cx)).await
+        poll_fn(|cx| self.poll_fill(cx)).await
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Transport::Plain(socket) = &mut self.transport;
-        if socket.poll_read_ready(cx)?.is_pending() {
+        let polled = match &mut self.transport {
+            Transport::Plain(socket) => self.read.poll_from(socket, cx),
+            Transport::Tls(session) => {
+                let room = self.read.max.saturating_sub(self.read.unread().len());
+                if room == 0 {
+                    return Poll::Ready(Err(full()));
+                }
+                self.read.discard_consumed();
+                session.poll_read(cx, &mut self.read.octets, room)
+            }
+        };
+        if polled.is_pending() {
             self.read.rest();
-            return Poll::Pending;
         }
-        let room = self.read.make_room();
-        if room == 0 {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "read buffer full")));
-        }
-        let mut limited = bytes::BufMut::limit(&mut self.read.octets, room);
-        let reading = pin!(socket.read_buf(&mut limited));
-        match std::future::Future::poll(reading, cx) {
-            Poll::Ready(Ok(count)) => {
-                self.read.learn(room, count);
-                Poll::Ready(Ok(count))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                self.read.rest();
-                Poll::Pending
-            }
-        }
+        polled
     }
 
     /// Adds to what the next flush sends.
@@ -189,7 +262,10 @@ impl Stream {
         let total = gathered.len() + slices.iter().map(|slice| slice.len()).sum::<usize>();
         let mut sent = 0;
         while sent < total {
-            sent += std::future::poll_fn(|cx| self.poll_send(cx, &gathered, slices, sent)).await?;
+            sent += poll_fn(|cx| self.poll_send(cx, &gathered, slices, sent)).await?;
+        }
+        if let Transport::Tls(session) = &mut self.transport {
+            poll_fn(|cx| session.poll_drain(cx)).await?;
         }
         if gathered.capacity() <= WRITE_KEEP {
             self.write = gathered;
@@ -208,12 +284,11 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         let mut rest = [IoSlice::new(&[]); SLICES_MAX];
         let count = remaining(gathered, slices, from, &mut rest);
-        let Transport::Plain(socket) = &mut self.transport;
-        let sent = if count == 1 {
-            ready!(Pin::new(socket).poll_write(cx, &rest[0]))?
-        } else {
-            ready!(Pin::new(socket).poll_write_vectored(cx, &rest[..count]))?
-        };
+        let sent = ready!(match &mut self.transport {
+            Transport::Plain(socket) if count == 1 => Pin::new(socket).poll_write(cx, &rest[0]),
+            Transport::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, &rest[..count]),
+            Transport::Tls(session) => session.poll_send(cx, &rest[..count]),
+        })?;
         if sent == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
@@ -230,8 +305,8 @@ impl Stream {
     pub async fn close_after_refusal(mut self) {
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, async {
             self.finish().await?;
-            let Transport::Plain(socket) = &mut self.transport;
-            std::future::poll_fn(|cx| Pin::new(&mut *socket).poll_shutdown(cx)).await?;
+            let socket = self.transport.socket();
+            poll_fn(|cx| Pin::new(&mut *socket).poll_shutdown(cx)).await?;
             let mut lingered = 0;
             while lingered < LINGER_MAX {
                 self.read.consume(usize::MAX / 2);
@@ -246,8 +321,17 @@ impl Stream {
     }
 
     async fn finish(&mut self) -> io::Result<()> {
-        self.flush().await
+        self.flush().await?;
+        if let Transport::Tls(session) = &mut self.transport {
+            session.say_goodbye();
+            poll_fn(|cx| session.poll_drain(cx)).await?;
+        }
+        Ok(())
     }
+}
+
+fn full() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "read buffer full")
 }
 
 /// The slices from octet `from` of gathered ++ slices on, at most `SLICES_MAX`; gives how many.

@@ -1,0 +1,123 @@
+//! The server's certificate and key, reloadable while connections run.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls;
+
+use super::certificate::server_end_point;
+use super::{PEM_MAX, TlsError, VERSIONS, provider};
+use crate::files::{self, Readers};
+
+/// The server side of TLS. Clones share the certificate; a reload serves the handshakes that follow.
+#[derive(Debug, Clone)]
+pub struct TlsServer(Arc<Files>);
+
+#[derive(Debug)]
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    current: ArcSwap<Loaded>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) end_point: Option<Arc<[u8]>>,
+}
+
+impl TlsServer {
+    /// From PEM files: the certificate with its chain, and its key. Blocks.
+    ///
+    /// # Errors
+    /// A file is missing, unreadable or without what it should hold, or the two do not go together.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let current = ArcSwap::from_pointee(load(certificate, key)?);
+        Ok(Self(Arc::new(Files { certificate: certificate.to_owned(), key: key.to_owned(), current })))
+    }
+
+    /// Reads the same files again; where that fails, the old certificate stays. Blocks.
+    ///
+    /// # Errors
+    /// As [`TlsServer::load`].
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.0.current.store(Arc::new(load(&self.0.certificate, &self.0.key)?));
+        Ok(())
+    }
+
+    pub(crate) fn current(&self) -> Arc<Loaded> {
+        self.0.current.load_full()
+    }
+}
+
+fn load(certificate: &Path, key: &Path) -> Result<Loaded, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| content(certificate, format!("not PEM: {error}")))?;
+    let Some(leaf) = chain.first() else {
+        return Err(content(certificate, "holds no certificate (no BEGIN CERTIFICATE)"));
+    };
+    let end_point = server_end_point(leaf);
+    let secret = PrivateKeyDer::from_pem_slice(&read(key)?)
+        .map_err(|error| content(key, format!("holds no private key: {error}")))?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(VERSIONS)?
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)?;
+    // Resumption by tickets that the client keeps: no session memory on our side.
+    config.ticketer = rustls::crypto::ring::Ticketer::new()?;
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    Ok(Loaded { config: Arc::new(config), end_point })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    files::read(path, PEM_MAX).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+}
+
+fn content(path: &Path, what: impl Into<String>) -> TlsError {
+    TlsError::Content { path: path.to_owned(), what: what.into() }
+}
+
+/// Makes sure that a folder has `tls-cert.pem` and `tls-key.pem` (0600), and gives their paths. Where both
+/// are missing a self-signed certificate for the names is made, durable when this returns. Blocks.
+///
+/// # Errors
+/// The certificate is there without its key, or nothing can be made or written.
+pub fn make_self_signed(folder: &Path, names: &[String]) -> Result<(PathBuf, PathBuf), TlsError> {
+    let (certificate, key) = (folder.join("tls-cert.pem"), folder.join("tls-key.pem"));
+    let write = |path: &Path, text: &str| {
+        files::write_durably(path, text.as_bytes(), Readers::Owner)
+            .map_err(|source| TlsError::Write { path: path.to_owned(), source })
+    };
+    if certificate.exists() {
+        if key.exists() {
+            return Ok((certificate, key));
+        }
+        return Err(content(&certificate, "has no tls-key.pem beside it: put the key there, or remove this"));
+    }
+    files::create_dir_durably(folder)
+        .map_err(|source| TlsError::Write { path: folder.to_owned(), source })?;
+    // The key goes first, so a key alone is what a crash left (or the operator gave): it is used.
+    let pair = if key.exists() {
+        rcgen::KeyPair::from_pem(&String::from_utf8_lossy(&read(&key)?))?
+    } else {
+        let pair = rcgen::KeyPair::generate()?;
+        write(&key, &pair.serialize_pem())?;
+        pair
+    };
+    let mut parameters = rcgen::CertificateParams::new(names.to_vec())?;
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    if let Some(name) = names.first() {
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name.as_str());
+    }
+    parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    // Nobody checks a self-signed certificate's end, but a stop of the mail would be real.
+    parameters.not_after = rcgen::date_time_ymd(2100, 1, 1);
+    let made = parameters.self_signed(&pair)?;
+    write(&certificate, &made.pem())?;
+    Ok((certificate, key))
+}
