@@ -1,1 +1,57 @@
 //! Bytes to IMAP commands and responses, and back.
+//!
+//! *What:* [`CommandReader`] finds commands in a stream of octets (lines and literals, bounded),
+//! [`parse`] reads one whole command into a [`Command`], [`encode_command`] writes it back (what a
+//! client does, and what the inverse tests need), and [`Response`] with [`FetchResponse`] write
+//! what a server says. *Why our own:* the list of extensions of the message access is longer than
+//! what libraries carry, and each is one noun and one file here, with its grammar beside it.
+//! *Layer 1, wire:* pure functions over octets; no sockets, no store, no clock. The parser never
+//! panics, never allocates more than [`Limits`] allow, and gives the same answer however the
+//! octets are cut into pieces.
+//!
+//! Grammar: RFC 3501 §9, RFC 2177 (IDLE), RFC 2342 (NAMESPACE), RFC 2971 (ID), RFC 3691 (UNSELECT),
+//! RFC 4315 (UIDPLUS), RFC 4959 (SASL-IR), RFC 5161 (ENABLE), RFC 5258 (LIST), RFC 6154 (SPECIAL-USE),
+//! RFC 6851 (MOVE), RFC 7888 (LITERAL+ and LITERAL-).
+
+mod limits;
+
+mod reader;
+
+mod command;
+mod cursor;
+
+mod append;
+mod date;
+mod fetch;
+mod flag;
+mod list;
+mod mailbox;
+mod search;
+mod sequence;
+mod status;
+
+mod code;
+mod encode;
+mod response;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use append::{Append, parse_append};
+pub use code::Code;
+pub use command::{By, Command, IdParameter, Secret, Store, StoreAction, Tag, Tagged, Unparsed, parse};
+pub use cursor::ParseError;
+pub use date::{Date, DateTime};
+pub use encode::{encode_append, encode_command};
+pub use fetch::{FetchItem, Partial, Section, SectionFetch, SectionText};
+pub use flag::Flag;
+pub use limits::Limits;
+pub use list::{ListCommand, ListReturn, ListSelection};
+pub use mailbox::{MailboxError, MailboxName, decode_utf7, encode_utf7};
+pub use reader::{CommandReader, Line, LiteralMode, Received, next_line};
+pub use response::{Condition, FetchResponse, Listed, NamespaceEntry, Response, Status};
+pub use search::{Search, SearchKey};
+pub use sequence::{Bound, SequenceRange, SequenceSet};
+pub use status::StatusItem;
+pub use text::{write_astring, write_literal_head, write_mailbox, write_nstring, write_string};

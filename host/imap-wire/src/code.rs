@@ -1,0 +1,123 @@
+//! Response codes: what a response says to the program, beside its text.
+
+use crate::flag::Flag;
+use crate::sequence::SequenceSet;
+use crate::text::write_list;
+
+/// A response code (RFC 3501 §7.1, RFC 5530, and those named at the variants).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the wire's own words")]
+pub enum Code {
+    Alert,
+    /// With the charsets that work.
+    BadCharset(Vec<&'static str>),
+    Capability(Vec<String>),
+    PermanentFlags {
+        flags: Vec<Flag>,
+        new_keywords: bool,
+    },
+    ReadOnly,
+    ReadWrite,
+    TryCreate,
+    UidNext(u32),
+    UidValidity(u32),
+    Unseen(u32),
+    /// RFC 4315 §3.
+    AppendUid {
+        uid_validity: u32,
+        uid: u32,
+    },
+    /// RFC 4315 §3.
+    CopyUid {
+        uid_validity: u32,
+        source: SequenceSet,
+        target: SequenceSet,
+    },
+    /// RFC 3691 and RFC 7162 §3.2.11.
+    Closed,
+    /// RFC 7888 §5 (from RFC 4469).
+    TooBig,
+    /// RFC 5530.
+    Unavailable,
+    AuthenticationFailed,
+    AuthorizationFailed,
+    PrivacyRequired,
+    ContactAdmin,
+    InUse,
+    ExpungeIssued,
+    ServerBug,
+    ClientBug,
+    Cannot,
+    Limit,
+    OverQuota,
+    AlreadyExists,
+    NonExistent,
+    NoPerm,
+}
+
+impl Code {
+    /// Appends `[code] `.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        match self {
+            Self::BadCharset(charsets) => {
+                out.extend_from_slice(b"BADCHARSET ");
+                write_list(out, charsets, |out, charset| out.extend_from_slice(charset.as_bytes()));
+            }
+            Self::Capability(names) => {
+                out.extend_from_slice(b"CAPABILITY ");
+                out.extend_from_slice(names.join(" ").as_bytes());
+            }
+            Self::PermanentFlags { flags, new_keywords } => {
+                out.extend_from_slice(b"PERMANENTFLAGS ");
+                let any = new_keywords.then(|| "\\*".to_owned());
+                write_list(out, flags.iter().map(Flag::to_string).chain(any), |out, flag| {
+                    out.extend_from_slice(flag.as_bytes());
+                });
+            }
+            other => out.extend_from_slice(other.short().as_bytes()),
+        }
+        out.extend_from_slice(b"] ");
+    }
+
+    /// The codes that are words and numbers.
+    fn short(&self) -> String {
+        match self {
+            Self::UidNext(uid) => format!("UIDNEXT {uid}"),
+            Self::UidValidity(validity) => format!("UIDVALIDITY {validity}"),
+            Self::Unseen(number) => format!("UNSEEN {number}"),
+            Self::AppendUid { uid_validity, uid } => format!("APPENDUID {uid_validity} {uid}"),
+            Self::CopyUid { uid_validity, source, target } => {
+                format!("COPYUID {uid_validity} {source} {target}")
+            }
+            word => word.word().to_owned(),
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Alert => "ALERT",
+            Self::ReadOnly => "READ-ONLY",
+            Self::ReadWrite => "READ-WRITE",
+            Self::TryCreate => "TRYCREATE",
+            Self::Closed => "CLOSED",
+            Self::TooBig => "TOOBIG",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Self::AuthorizationFailed => "AUTHORIZATIONFAILED",
+            Self::PrivacyRequired => "PRIVACYREQUIRED",
+            Self::ContactAdmin => "CONTACTADMIN",
+            Self::InUse => "INUSE",
+            Self::ExpungeIssued => "EXPUNGEISSUED",
+            Self::ServerBug => "SERVERBUG",
+            Self::ClientBug => "CLIENTBUG",
+            Self::Cannot => "CANNOT",
+            Self::Limit => "LIMIT",
+            Self::OverQuota => "OVERQUOTA",
+            Self::AlreadyExists => "ALREADYEXISTS",
+            Self::NonExistent => "NONEXISTENT",
+            // The rest is written by `write` and `short`.
+            _ => "NOPERM",
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Commands as a client writes them: the inverse of the parser.
+
+use crate::append::Append;
+use crate::command::{By, Command, Store, StoreAction, Tag};
+use crate::cursor::is_list_char;
+use crate::fetch::FetchItem;
+use crate::flag::Flag;
+use crate::list::{ListCommand, ListReturn, ListSelection};
+use crate::mailbox::{MailboxName, encode_utf7};
+use crate::reader::LiteralMode;
+use crate::search::{Search, SearchKey};
+use crate::sequence::SequenceSet;
+use crate::status::StatusItem;
+use crate::text::{is_quotable, write_astring, write_list, write_quoted};
+
+/// A command with its CRLF. Strings that need a literal are written non-synchronizing (RFC 7888).
+#[must_use]
+pub fn encode_command(tag: &Tag, command: &Command) -> Vec<u8> {
+    let mut out = format!("{tag} ").into_bytes();
+    write_command(&mut out, command);
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// An APPEND up to and including the line that announces its message.
+#[must_use]
+pub fn encode_append(tag: &Tag, append: &Append) -> Vec<u8> {
+    let mut out = format!("{tag} APPEND ").into_bytes();
+    mailbox(&mut out, &append.mailbox);
+    if !append.flags.is_empty() {
+        out.push(b' ');
+        flags(&mut out, &append.flags);
+    }
+    if let Some(date) = append.internal_date {
+        out.push(b' ');
+        date.write(&mut out);
+    }
+    let plus = if append.mode == LiteralMode::NonSynchronizing { "+" } else { "" };
+    word(&mut out, &format!(" {{{}{plus}}}\r\n", append.octets));
+    out
+}
+
+fn word(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// A literal as clients send it.
+fn client_literal(out: &mut Vec<u8>, octets: &[u8]) {
+    word(out, &format!("{{{}+}}\r\n", octets.len()));
+    out.extend_from_slice(octets);
+}
+
+fn astring(out: &mut Vec<u8>, octets: &[u8]) {
+    if is_quotable(octets) { write_astring(out, octets) } else { client_literal(out, octets) }
+}
+
+fn string(out: &mut Vec<u8>, octets: &[u8]) {
+    if is_quotable(octets) { write_quoted(out, octets) } else { client_literal(out, octets) }
+}
+
+fn mailbox(out: &mut Vec<u8>, name: &MailboxName) {
+    astring(out, encode_utf7(name.as_str()).as_bytes());
+}
+
+fn pattern(out: &mut Vec<u8>, pattern: &str) {
+    let encoded = encode_utf7(pattern);
+    let plain = !encoded.is_empty() && encoded.bytes().all(is_list_char);
+    if plain { word(out, &encoded) } else { string(out, encoded.as_bytes()) }
+}
+
+fn flags(out: &mut Vec<u8>, flags: &[Flag]) {
+    write_list(out, flags, |out, flag| word(out, &flag.to_string()));
+}
+
+fn status_items(out: &mut Vec<u8>, items: &[StatusItem]) {
+    write_list(out, items, |out, item| word(out, item.name()));
+}
+
+fn write_command(out: &mut Vec<u8>, command: &Command) {
+    match command {
+        Command::Capability => word(out, "CAPABILITY"),
+        Command::Noop => word(out, "NOOP"),
+        Command::Logout => word(out, "LOGOUT"),
+        Command::StartTls => word(out, "STARTTLS"),
+        Command::Namespace => word(out, "NAMESPACE"),
+        Command::Idle => word(out, "IDLE"),
+        Command::Check => word(out, "CHECK"),
+        Command::Close => word(out, "CLOSE"),
+        Command::Unselect => word(out, "UNSELECT"),
+        Command::Expunge => word(out, "EXPUNGE"),
+        Command::Id(_) | Command::Authenticate { .. } | Command::Login { .. } | Command::Enable(_) => {
+            session_command(out, command);
+        }
+        Command::UidExpunge(_)
+        | Command::Search(_)
+        | Command::Fetch { .. }
+        | Command::Store(_)
+        | Command::Copy { .. }
+        | Command::Move { .. } => message_command(out, command),
+        _ => mailbox_command(out, command),
+    }
+}
+
+fn session_command(out: &mut Vec<u8>, command: &Command) {
+    match command {
+        Command::Id(None) => word(out, "ID NIL"),
+        Command::Id(Some(parameters)) => {
+            word(out, "ID ");
+            write_list(out, parameters, |out, (field, value)| {
+                string(out, field);
+                out.push(b' ');
+                match value {
+                    Some(value) => string(out, value),
+                    None => word(out, "NIL"),
+                }
+            });
+        }
+        Command::Authenticate { mechanism, initial } => {
+            word(out, &format!("AUTHENTICATE {mechanism}"));
+            if let Some(initial) = initial {
+                out.push(b' ');
+                out.extend_from_slice(initial.as_bytes());
+            }
+        }
+        Command::Login { user, password } => {
+            word(out, "LOGIN ");
+            astring(out, user);
+            out.push(b' ');
+            astring(out, password.as_bytes());
+        }
+        Command::Enable(names) => word(out, &format!("ENABLE {}", names.join(" "))),
+        _ => {}
+    }
+}
+
+fn mailbox_command(out: &mut Vec<u8>, command: &Command) {
+    let (verb, name) = match command {
+        Command::Select(name) => ("SELECT", name),
+        Command::Examine(name) => ("EXAMINE", name),
+        Command::Create(name) => ("CREATE", name),
+        Command::Delete(name) => ("DELETE", name),
+        Command::Subscribe(name) => ("SUBSCRIBE", name),
+        Command::Unsubscribe(name) => ("UNSUBSCRIBE", name),
+        Command::Rename { from, .. } => ("RENAME", from),
+        Command::Lsub { reference, .. } => ("LSUB", reference),
+        Command::Status { mailbox, .. } => ("STATUS", mailbox),
+        Command::List(command) => return list(out, command),
+        _ => return,
+    };
+    word(out, verb);
+    out.push(b' ');
+    mailbox(out, name);
+    match command {
+        Command::Rename { to, .. } => {
+            out.push(b' ');
+            mailbox(out, to);
+        }
+        Command::Lsub { pattern: text, .. } => {
+            out.push(b' ');
+            pattern(out, text);
+        }
+        Command::Status { items, .. } => {
+            out.push(b' ');
+            status_items(out, items);
+        }
+        _ => {}
+    }
+}
+
+fn list(out: &mut Vec<u8>, command: &ListCommand) {
+    word(out, "LIST ");
+    if !command.selection.is_empty() {
+        write_list(out, &command.selection, |out, option| {
+            word(
+                out,
+                match option {
+                    ListSelection::Subscribed => "SUBSCRIBED",
+                    ListSelection::Remote => "REMOTE",
+                    ListSelection::RecursiveMatch => "RECURSIVEMATCH",
+                    ListSelection::SpecialUse => "SPECIAL-USE",
+                },
+            );
+        });
+        out.push(b' ');
+    }
+    mailbox(out, &command.reference);
+    out.push(b' ');
+    match command.patterns.as_slice() {
+        [one] => pattern(out, one),
+        many => write_list(out, many, |out, one| pattern(out, one)),
+    }
+    if let Some(returns) = &command.returns {
+        word(out, " RETURN ");
+        write_list(out, returns, |out, option| match option {
+            ListReturn::Subscribed => word(out, "SUBSCRIBED"),
+            ListReturn::Children => word(out, "CHILDREN"),
+            ListReturn::SpecialUse => word(out, "SPECIAL-USE"),
+            ListReturn::Status(items) => {
+                word(out, "STATUS ");
+                status_items(out, items);
+            }
+        });
+    }
+}
+
+fn message_command(out: &mut Vec<u8>, command: &Command) {
+    match command {
+        Command::UidExpunge(set) => word(out, &format!("UID EXPUNGE {set}")),
+        Command::Search(search) => write_search(out, search),
+        Command::Fetch { by, set, items } => {
+            verb(out, *by, "FETCH", set);
+            write_list(out, items, |out, item: &FetchItem| item.write(out));
+        }
+        Command::Store(store) => write_store(out, store),
+        Command::Copy { by, set, mailbox: name } => {
+            verb(out, *by, "COPY", set);
+            mailbox(out, name);
+        }
+        Command::Move { by, set, mailbox: name } => {
+            verb(out, *by, "MOVE", set);
+            mailbox(out, name);
+        }
+        _ => {}
+    }
+}
+
+fn prefix(by: By) -> &'static str {
+    if by == By::Uid { "UID " } else { "" }
+}
+
+fn verb(out: &mut Vec<u8>, by: By, verb: &str, set: &SequenceSet) {
+    word(out, &format!("{}{verb} {set} ", prefix(by)));
+}
+
+fn write_store(out: &mut Vec<u8>, store: &Store) {
+    verb(out, store.by, "STORE", &store.set);
+    word(
+        out,
+        match store.action {
+            StoreAction::Replace => "FLAGS",
+            StoreAction::Add => "+FLAGS",
+            StoreAction::Remove => "-FLAGS",
+        },
+    );
+    word(out, if store.silent { ".SILENT " } else { " " });
+    flags(out, &store.flags);
+}
+
+fn write_search(out: &mut Vec<u8>, search: &Search) {
+    word(out, &format!("{}SEARCH", prefix(search.by)));
+    if let Some(charset) = &search.charset {
+        word(out, " CHARSET ");
+        astring(out, charset.as_bytes());
+    }
+    for key in &search.keys {
+        out.push(b' ');
+        write_key(out, key);
+    }
+}
+
+fn write_key(out: &mut Vec<u8>, key: &SearchKey) {
+    let (name, date) = match key {
+        SearchKey::All => return word(out, "ALL"),
+        SearchKey::New => return word(out, "NEW"),
+        SearchKey::Has(flag) => return flag_key(out, "", flag),
+        SearchKey::Lacks(flag) => return flag_key(out, "UN", flag),
+        SearchKey::Header(name, text) => {
+            word(out, "HEADER ");
+            astring(out, name.as_bytes());
+            out.push(b' ');
+            return astring(out, text);
+        }
+        SearchKey::Body(text) => {
+            word(out, "BODY ");
+            return astring(out, text);
+        }
+        SearchKey::Text(text) => {
+            word(out, "TEXT ");
+            return astring(out, text);
+        }
+        SearchKey::Larger(octets) => return word(out, &format!("LARGER {octets}")),
+        SearchKey::Smaller(octets) => return word(out, &format!("SMALLER {octets}")),
+        SearchKey::Uid(set) => return word(out, &format!("UID {set}")),
+        SearchKey::Sequence(set) => return word(out, &set.to_string()),
+        SearchKey::Not(key) => {
+            word(out, "NOT ");
+            return write_key(out, key);
+        }
+        SearchKey::Or(first, second) => {
+            word(out, "OR ");
+            write_key(out, first);
+            out.push(b' ');
+            return write_key(out, second);
+        }
+        SearchKey::And(keys) => return write_list(out, keys, write_key),
+        SearchKey::Before(date) => ("BEFORE ", date),
+        SearchKey::On(date) => ("ON ", date),
+        SearchKey::Since(date) => ("SINCE ", date),
+        SearchKey::SentBefore(date) => ("SENTBEFORE ", date),
+        SearchKey::SentOn(date) => ("SENTON ", date),
+        SearchKey::SentSince(date) => ("SENTSINCE ", date),
+    };
+    word(out, name);
+    date.write(out);
+}
+
+fn flag_key(out: &mut Vec<u8>, un: &str, flag: &Flag) {
+    match flag {
+        Flag::Keyword(keyword) => word(out, &format!("{un}KEYWORD {keyword}")),
+        Flag::Recent => word(out, if un.is_empty() { "RECENT" } else { "OLD" }),
+        system => {
+            word(out, &format!("{un}{}", system.to_string().trim_start_matches('\\').to_ascii_uppercase()))
+        }
+    }
+}

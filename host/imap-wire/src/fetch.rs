@@ -1,0 +1,262 @@
+//! What FETCH asks for.
+
+use std::fmt;
+
+use crate::cursor::{Cursor, ParseError};
+
+/// An item of FETCH (RFC 3501 §6.4.5). Macros are written out when read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchItem {
+    /// `ENVELOPE`
+    Envelope,
+    /// `FLAGS`
+    Flags,
+    /// `INTERNALDATE`
+    InternalDate,
+    /// `RFC822`: `BODY[]` under an older name.
+    Rfc822,
+    /// `RFC822.HEADER`: `BODY.PEEK[HEADER]` under an older name.
+    Rfc822Header,
+    /// `RFC822.SIZE`
+    Rfc822Size,
+    /// `RFC822.TEXT`: `BODY[TEXT]` under an older name.
+    Rfc822Text,
+    /// `BODY`: the structure without extension data.
+    Body,
+    /// `BODYSTRUCTURE`
+    BodyStructure,
+    /// `UID`
+    Uid,
+    /// `BODY[…]<…>` and `BODY.PEEK[…]<…>`
+    Section(SectionFetch),
+}
+
+/// `BODY[section]<partial>`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SectionFetch {
+    /// Which part.
+    pub section: Section,
+    /// `.PEEK`: `\Seen` stays as it is.
+    pub peek: bool,
+    /// Which octets of it.
+    pub partial: Option<Partial>,
+}
+
+/// `<offset.length>`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partial {
+    /// The first octet.
+    pub offset: u32,
+    /// At most so many, never 0.
+    pub length: u32,
+}
+
+/// A part of a message: a path of part numbers, then which text of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Section {
+    /// Part numbers from the outside in, none 0; empty for the message itself.
+    pub part: Vec<u32>,
+    /// `None`: the whole part.
+    pub text: Option<SectionText>,
+}
+
+/// Which text of a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SectionText {
+    /// `HEADER`
+    Header,
+    /// `HEADER.FIELDS (…)`
+    HeaderFields(Vec<String>),
+    /// `HEADER.FIELDS.NOT (…)`
+    HeaderFieldsNot(Vec<String>),
+    /// `TEXT`
+    Text,
+    /// `MIME`: only after part numbers.
+    Mime,
+}
+
+const SIMPLE: [(&str, FetchItem); 10] = [
+    ("ENVELOPE", FetchItem::Envelope),
+    ("FLAGS", FetchItem::Flags),
+    ("INTERNALDATE", FetchItem::InternalDate),
+    ("RFC822", FetchItem::Rfc822),
+    ("RFC822.HEADER", FetchItem::Rfc822Header),
+    ("RFC822.SIZE", FetchItem::Rfc822Size),
+    ("RFC822.TEXT", FetchItem::Rfc822Text),
+    ("BODY", FetchItem::Body),
+    ("BODYSTRUCTURE", FetchItem::BodyStructure),
+    ("UID", FetchItem::Uid),
+];
+
+impl FetchItem {
+    /// Whether the item sets `\Seen` (RFC 3501 §6.4.5).
+    #[must_use]
+    pub fn sets_seen(&self) -> bool {
+        match self {
+            Self::Rfc822 | Self::Rfc822Text => true,
+            Self::Section(section) => !section.peek,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        if let Self::Section(fetch) = self {
+            out.extend_from_slice(if fetch.peek { b"BODY.PEEK" } else { b"BODY" });
+            out.extend_from_slice(fetch.section.to_string().as_bytes());
+            if let Some(partial) = fetch.partial {
+                out.extend_from_slice(format!("<{}.{}>", partial.offset, partial.length).as_bytes());
+            }
+            return;
+        }
+        let name = SIMPLE.iter().find(|(_, item)| item == self).map_or("", |(name, _)| name);
+        out.extend_from_slice(name.as_bytes());
+    }
+}
+
+impl fmt::Display for Section {
+    /// With its brackets, as in `BODY[1.2.HEADER]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (index, part) in self.part.iter().enumerate() {
+            write!(f, "{}{part}", if index > 0 { "." } else { "" })?;
+        }
+        if let Some(text) = &self.text {
+            f.write_str(if self.part.is_empty() { "" } else { "." })?;
+            match text {
+                SectionText::Header => f.write_str("HEADER")?,
+                SectionText::HeaderFields(names) => header_list(f, "HEADER.FIELDS", names)?,
+                SectionText::HeaderFieldsNot(names) => header_list(f, "HEADER.FIELDS.NOT", names)?,
+                SectionText::Text => f.write_str("TEXT")?,
+                SectionText::Mime => f.write_str("MIME")?,
+            }
+        }
+        f.write_str("]")
+    }
+}
+
+fn header_list(f: &mut fmt::Formatter<'_>, word: &str, names: &[String]) -> fmt::Result {
+    write!(f, "{word} (")?;
+    for (index, name) in names.iter().enumerate() {
+        f.write_str(if index > 0 { " " } else { "" })?;
+        if name.bytes().all(crate::cursor::is_astring_char) {
+            f.write_str(name)?;
+        } else {
+            write!(f, "\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))?;
+        }
+    }
+    f.write_str(")")
+}
+
+/// ```text
+/// fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
+/// ```
+pub(crate) fn fetch_items(cursor: &mut Cursor<'_>) -> Result<Vec<FetchItem>, ParseError> {
+    use FetchItem::{Body, Envelope, Flags, InternalDate, Rfc822Size};
+    if cursor.peek() == Some(b'(') {
+        return cursor.list(1, "fetch items", fetch_item);
+    }
+    // RFC 3501 §6.4.5: a macro stands alone.
+    for (word, items) in [
+        ("ALL", vec![Flags, InternalDate, Rfc822Size, Envelope]),
+        ("FULL", vec![Flags, InternalDate, Rfc822Size, Envelope, Body]),
+        ("FAST", vec![Flags, InternalDate, Rfc822Size]),
+    ] {
+        if cursor.rest().eq_ignore_ascii_case(word.as_bytes()) {
+            cursor.take_word(word);
+            return Ok(items);
+        }
+    }
+    Ok(vec![fetch_item(cursor)?])
+}
+
+/// ```text
+/// fetch-att = "ENVELOPE" / "FLAGS" / "INTERNALDATE" / "RFC822" [".HEADER" / ".SIZE" / ".TEXT"] /
+///             "BODY" ["STRUCTURE"] / "UID" / "BODY" section ["<" number "." nz-number ">"] /
+///             "BODY.PEEK" section ["<" number "." nz-number ">"]
+/// ```
+fn fetch_item(cursor: &mut Cursor<'_>) -> Result<FetchItem, ParseError> {
+    let wrong = cursor.expected("a fetch item");
+    let word = cursor.word("a fetch item")?;
+    if cursor.peek() == Some(b'[') {
+        let peek = word.eq_ignore_ascii_case("BODY.PEEK");
+        if !peek && !word.eq_ignore_ascii_case("BODY") {
+            return wrong;
+        }
+        let section = section(cursor)?;
+        return Ok(FetchItem::Section(SectionFetch { section, peek, partial: partial(cursor)? }));
+    }
+    match SIMPLE.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) {
+        Some((_, item)) => Ok(item.clone()),
+        None => wrong,
+    }
+}
+
+/// Deepest path of part numbers.
+const PARTS_MAX: usize = 100;
+
+/// ```text
+/// section         = "[" [section-spec] "]"
+/// section-spec    = section-msgtext / (section-part ["." section-text])
+/// section-part    = nz-number *("." nz-number)
+/// section-text    = section-msgtext / "MIME"
+/// section-msgtext = "HEADER" / "HEADER.FIELDS" [".NOT"] SP header-list / "TEXT"
+/// ```
+fn section(cursor: &mut Cursor<'_>) -> Result<Section, ParseError> {
+    cursor.must(b'[', "a section")?;
+    let mut section = Section::default();
+    while cursor.peek().is_some_and(|octet| octet.is_ascii_digit()) {
+        if section.part.len() == PARTS_MAX {
+            return Err(ParseError::TooDeep);
+        }
+        section.part.push(cursor.nz_number()?);
+        if cursor.take(b']') {
+            return Ok(section);
+        }
+        cursor.must(b'.', ". or ] after a part number")?;
+    }
+    if section.part.is_empty() && cursor.take(b']') {
+        return Ok(section);
+    }
+    section.text = Some(section_text(cursor, !section.part.is_empty())?);
+    cursor.must(b']', "the end of the section")?;
+    Ok(section)
+}
+
+fn section_text(cursor: &mut Cursor<'_>, in_part: bool) -> Result<SectionText, ParseError> {
+    let wrong = cursor.expected("a section's text");
+    Ok(match cursor.word("a section's text")?.to_ascii_uppercase().as_str() {
+        "HEADER" => SectionText::Header,
+        "HEADER.FIELDS" => SectionText::HeaderFields(header_names(cursor)?),
+        "HEADER.FIELDS.NOT" => SectionText::HeaderFieldsNot(header_names(cursor)?),
+        "TEXT" => SectionText::Text,
+        "MIME" if in_part => SectionText::Mime,
+        _ => return wrong,
+    })
+}
+
+/// `header-list = "(" header-fld-name *(SP header-fld-name) ")"`
+fn header_names(cursor: &mut Cursor<'_>) -> Result<Vec<String>, ParseError> {
+    cursor.space()?;
+    cursor.list(1, "a list of header fields", header_name)
+}
+
+/// `header-fld-name = astring`, of which only printing ASCII can be a field's name.
+pub(crate) fn header_name(cursor: &mut Cursor<'_>) -> Result<String, ParseError> {
+    let wrong = cursor.expected("a header field's name");
+    let name = cursor.astring("a header field's name")?;
+    match String::from_utf8(name) {
+        Ok(name) if name.bytes().all(|octet| (0x20..0x7f).contains(&octet)) => Ok(name),
+        _ => wrong,
+    }
+}
+
+fn partial(cursor: &mut Cursor<'_>) -> Result<Option<Partial>, ParseError> {
+    if !cursor.take(b'<') {
+        return Ok(None);
+    }
+    let offset = cursor.number()?;
+    cursor.must(b'.', ". between offset and length")?;
+    let length = cursor.nz_number()?;
+    cursor.must(b'>', "the end of the partial")?;
+    Ok(Some(Partial { offset, length }))
+}

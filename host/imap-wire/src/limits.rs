@@ -1,0 +1,44 @@
+//! How much one command may cost.
+
+/// The maxima of one command. Every one is checked before memory is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of a command's lines, literals not counted.
+    pub line_octets: usize,
+    /// Octets of all literals of a command, the message of an APPEND not counted.
+    pub literal_octets: u64,
+    /// Octets of the message of an APPEND.
+    pub append_octets: u64,
+    /// Octets of one non-synchronizing literal: no bound of its own with LITERAL+, 4096 with
+    /// LITERAL- (RFC 7888 §5).
+    pub non_synchronizing_octets: u64,
+    /// How deep NOT, OR and parentheses of a search nest.
+    pub depth: usize,
+    /// Ranges in one sequence set.
+    pub set_items: usize,
+    /// Search keys in one command, nested ones counted.
+    pub search_keys: usize,
+    /// Members of any other list: fetch items, flags, header field names, status items, patterns.
+    pub list_items: usize,
+}
+
+impl Limits {
+    /// RFC 7888 §5: the largest non-synchronizing literal where LITERAL- is announced.
+    pub const LITERAL_MINUS_OCTETS: u64 = 4096;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // Long UID sets are usual (mbsync, Thunderbird); RFC 2683 §3.2.1.5 asks for 8000 at least.
+            line_octets: 64 * 1024,
+            literal_octets: 64 * 1024,
+            append_octets: 64 * 1024 * 1024,
+            non_synchronizing_octets: u64::MAX,
+            depth: 24,
+            set_items: 10_000,
+            search_keys: 1_000,
+            list_items: 500,
+        }
+    }
+}

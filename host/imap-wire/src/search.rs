@@ -1,0 +1,190 @@
+//! What SEARCH looks for.
+
+use crate::command::By;
+use crate::cursor::{Cursor, ParseError};
+use crate::date::{Date, date};
+use crate::fetch::header_name;
+use crate::flag::{Flag, flag_keyword};
+use crate::sequence::{SequenceSet, sequence_set};
+
+/// The arguments of SEARCH (RFC 3501 §6.4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// What the answer lists.
+    pub by: By,
+    /// The charset of the strings; `None` is US-ASCII.
+    pub charset: Option<String>,
+    /// A message is found if all of them match; never empty.
+    pub keys: Vec<SearchKey>,
+}
+
+/// A search key. Strings are octets in the search's charset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SearchKey {
+    /// `ALL`
+    All,
+    /// `ANSWERED`, `DELETED`, `DRAFT`, `FLAGGED`, `SEEN`, `RECENT`, `KEYWORD …`
+    Has(Flag),
+    /// `UNANSWERED` and the other `UN…`, `OLD`, `UNKEYWORD …`
+    Lacks(Flag),
+    /// `NEW`: `(RECENT UNSEEN)`
+    New,
+    /// `BCC …`, `CC …`, `FROM …`, `SUBJECT …`, `TO …`, `HEADER name …`: the field's name and the
+    /// text that it contains; an empty text asks for the field alone.
+    Header(String, Vec<u8>),
+    /// `BODY …`
+    Body(Vec<u8>),
+    /// `TEXT …`
+    Text(Vec<u8>),
+    /// `BEFORE …`, of the internal date.
+    Before(Date),
+    /// `ON …`
+    On(Date),
+    /// `SINCE …`
+    Since(Date),
+    /// `SENTBEFORE …`, of the Date field.
+    SentBefore(Date),
+    /// `SENTON …`
+    SentOn(Date),
+    /// `SENTSINCE …`
+    SentSince(Date),
+    /// `LARGER …`, in octets.
+    Larger(u64),
+    /// `SMALLER …`
+    Smaller(u64),
+    /// `UID …`
+    Uid(SequenceSet),
+    /// A set of sequence numbers.
+    Sequence(SequenceSet),
+    /// `NOT …`
+    Not(Box<SearchKey>),
+    /// `OR … …`
+    Or(Box<SearchKey>, Box<SearchKey>),
+    /// `(…)`: all of them.
+    And(Vec<SearchKey>),
+}
+
+/// ```text
+/// search          = "SEARCH" [SP "CHARSET" SP astring] 1*(SP search-key)
+/// ```
+pub(crate) fn search(cursor: &mut Cursor<'_>, by: By) -> Result<Search, ParseError> {
+    let mut charset = None;
+    if cursor.take_word("CHARSET ") {
+        let wrong = cursor.expected("a charset");
+        let Ok(name) = String::from_utf8(cursor.astring("a charset")?) else { return wrong };
+        charset = Some(name);
+        cursor.space()?;
+    }
+    let mut keys = vec![search_key(cursor, 0)?];
+    while cursor.take(b' ') {
+        keys.push(search_key(cursor, 0)?);
+    }
+    Ok(Search { by, charset, keys })
+}
+
+/// One `search-key` of RFC 3501 §9.
+fn search_key(cursor: &mut Cursor<'_>, depth: usize) -> Result<SearchKey, ParseError> {
+    if depth > cursor.limits.depth {
+        return Err(ParseError::TooDeep);
+    }
+    cursor.search_keys_left =
+        cursor.search_keys_left.checked_sub(1).ok_or(ParseError::TooMany("search keys"))?;
+    match cursor.peek() {
+        Some(b'(') => {
+            return cursor.list(1, "search keys", |cursor| search_key(cursor, depth + 1)).map(SearchKey::And);
+        }
+        Some(b'0'..=b'9' | b'*') => return sequence_set(cursor).map(SearchKey::Sequence),
+        _ => {}
+    }
+    let wrong = cursor.expected("a search key");
+    let word = cursor.word("a search key")?.to_ascii_uppercase();
+    if let Some(key) = flag_key(&word) {
+        return Ok(key);
+    }
+    match word.as_str() {
+        "NOT" => {
+            cursor.space()?;
+            Ok(SearchKey::Not(Box::new(search_key(cursor, depth + 1)?)))
+        }
+        "OR" => {
+            cursor.space()?;
+            let first = search_key(cursor, depth + 1)?;
+            cursor.space()?;
+            Ok(SearchKey::Or(Box::new(first), Box::new(search_key(cursor, depth + 1)?)))
+        }
+        _ => argument_key(cursor, &word).unwrap_or(wrong),
+    }
+}
+
+/// Keys without argument.
+fn flag_key(word: &str) -> Option<SearchKey> {
+    let flag = |name: &str| {
+        Some(match name {
+            "ANSWERED" => Flag::Answered,
+            "DELETED" => Flag::Deleted,
+            "DRAFT" => Flag::Draft,
+            "FLAGGED" => Flag::Flagged,
+            "SEEN" => Flag::Seen,
+            _ => return None,
+        })
+    };
+    match word {
+        "ALL" => Some(SearchKey::All),
+        "NEW" => Some(SearchKey::New),
+        "RECENT" => Some(SearchKey::Has(Flag::Recent)),
+        "OLD" => Some(SearchKey::Lacks(Flag::Recent)),
+        _ => match word.strip_prefix("UN") {
+            Some(name) => flag(name).map(SearchKey::Lacks),
+            None => flag(word).map(SearchKey::Has),
+        },
+    }
+}
+
+/// Keys with an argument; `None` where the word is none of them.
+fn argument_key(cursor: &mut Cursor<'_>, word: &str) -> Option<Result<SearchKey, ParseError>> {
+    let read: fn(&mut Cursor<'_>, &str) -> Result<SearchKey, ParseError> = match word {
+        "BCC" | "CC" | "FROM" | "SUBJECT" | "TO" | "HEADER" | "BODY" | "TEXT" => text_key,
+        "BEFORE" | "ON" | "SINCE" | "SENTBEFORE" | "SENTON" | "SENTSINCE" => date_key,
+        "KEYWORD" | "UNKEYWORD" | "LARGER" | "SMALLER" | "UID" => other_key,
+        _ => return None,
+    };
+    Some(cursor.space().and_then(|()| read(cursor, word)))
+}
+
+fn text_key(cursor: &mut Cursor<'_>, word: &str) -> Result<SearchKey, ParseError> {
+    let name = if word == "HEADER" {
+        let name = header_name(cursor)?;
+        cursor.space()?;
+        name
+    } else {
+        word.to_owned()
+    };
+    let text = cursor.astring("a string")?;
+    Ok(match word {
+        "BODY" => SearchKey::Body(text),
+        "TEXT" => SearchKey::Text(text),
+        _ => SearchKey::Header(name, text),
+    })
+}
+
+fn date_key(cursor: &mut Cursor<'_>, word: &str) -> Result<SearchKey, ParseError> {
+    let date = date(cursor)?;
+    Ok(match word {
+        "BEFORE" => SearchKey::Before(date),
+        "ON" => SearchKey::On(date),
+        "SINCE" => SearchKey::Since(date),
+        "SENTBEFORE" => SearchKey::SentBefore(date),
+        "SENTON" => SearchKey::SentOn(date),
+        _ => SearchKey::SentSince(date),
+    })
+}
+
+fn other_key(cursor: &mut Cursor<'_>, word: &str) -> Result<SearchKey, ParseError> {
+    Ok(match word {
+        "KEYWORD" => SearchKey::Has(Flag::Keyword(flag_keyword(cursor)?)),
+        "UNKEYWORD" => SearchKey::Lacks(Flag::Keyword(flag_keyword(cursor)?)),
+        "LARGER" => SearchKey::Larger(cursor.number64()?),
+        "SMALLER" => SearchKey::Smaller(cursor.number64()?),
+        _ => SearchKey::Uid(sequence_set(cursor)?),
+    })
+}
