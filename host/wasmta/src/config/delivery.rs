@@ -1,0 +1,391 @@
+//! The sections of what happens after acceptance: `[routing]`, `[queue]`, `[channels]`, `[hosts]`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mail_types::Domain;
+
+use super::section::Section;
+use super::server::secs;
+use super::{Server, below};
+
+/// `[routing]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routing {
+    /// The rewrite rules.
+    pub rules: PathBuf,
+    /// Names by which the directory means this host (`mailHost`, `mailRoutingHosts`).
+    pub own_names: Vec<Domain>,
+    /// What separates user and detail in a local part; empty: nothing does.
+    pub subaddress_separator: String,
+    /// Recipients that one address may expand to.
+    pub expansion_max: usize,
+    /// Groups within groups.
+    pub nesting_max: usize,
+}
+
+impl Routing {
+    pub(super) fn read(mut s: Section<'_>, folder: &Path, server: &Server) -> Self {
+        let rules = s.path("rules").unwrap_or_else(|| PathBuf::from("rewrite.rules"));
+        let names = s.parsed_list("own-names", "write host names").unwrap_or_default();
+        let routing = Self {
+            rules: below(folder, rules),
+            own_names: if names.is_empty() { vec![server.name.clone()] } else { names },
+            subaddress_separator: s.text("subaddress-separator", "+"),
+            expansion_max: s.count("expansion-max", 10_000, 1..=1_000_000),
+            nesting_max: s.count("nesting-max", 20, 1..=100),
+        };
+        let separator = &routing.subaddress_separator;
+        if separator.len() > 1 || separator.chars().any(|c| c.is_alphanumeric() || "@\" ".contains(c)) {
+            s.fault(
+                "subaddress-separator",
+                format!("{separator:?} separates nothing"),
+                "write one sign, as \"+\"",
+            );
+        }
+        s.close();
+        routing
+    }
+}
+
+/// `[queue]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// Wait before the second attempt; each further wait is twice as long.
+    pub retry_first: Duration,
+    /// Longest wait between attempts.
+    pub retry_longest: Duration,
+    /// How long we try (RFC 5321 §4.5.4.1 says: at least 4–5 days).
+    pub expire_after: Duration,
+    /// How long we try to hand over a report, whose reverse path is null.
+    pub expire_reports_after: Duration,
+    /// When the sender is told of a delay, once; zero: never.
+    pub warn_after: Duration,
+    /// Recipients in memory at a time.
+    pub active_max: usize,
+    /// Attempts at a time, of all channels.
+    pub attempts_max: usize,
+}
+
+impl Queue {
+    pub(super) fn read(mut s: Section<'_>) -> Self {
+        let day = 86_400;
+        let queue = Self {
+            retry_first: s.duration("retry-first", secs(300), Duration::from_millis(1)..=secs(day)),
+            retry_longest: s.duration(
+                "retry-longest",
+                secs(4 * 3600),
+                Duration::from_millis(1)..=secs(7 * day),
+            ),
+            expire_after: s.duration("expire-after", secs(5 * day), secs(0)..=secs(100 * day)),
+            expire_reports_after: s.duration(
+                "expire-reports-after",
+                secs(2 * day),
+                secs(0)..=secs(100 * day),
+            ),
+            warn_after: s.duration("warn-after", secs(4 * 3600), secs(0)..=secs(100 * day)),
+            active_max: s.count("active-max", 20_000, 100..=10_000_000),
+            attempts_max: s.count("attempts-max", 400, 1..=100_000),
+        };
+        if queue.retry_first > queue.retry_longest {
+            s.fault(
+                "retry-first",
+                "is longer than retry-longest",
+                "the waits grow from the first to the longest",
+            );
+        }
+        for (key, limit) in
+            [("warn-after", queue.warn_after), ("expire-reports-after", queue.expire_reports_after)]
+        {
+            if limit > queue.expire_after {
+                s.fault(
+                    key,
+                    "comes after expire-after, when all is over",
+                    "make it shorter than expire-after",
+                );
+            }
+        }
+        s.close();
+        queue
+    }
+}
+
+/// What a channel does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelKind {
+    /// Appends to local mailboxes.
+    Store,
+    /// Hands over by SMTP.
+    Smtp,
+    /// Hands over by LMTP.
+    Lmtp,
+    /// Parks until released.
+    Hold,
+    /// Resolves anew.
+    Reprocess,
+    /// Discards.
+    Bitbucket,
+}
+
+const KINDS: [(&str, ChannelKind); 6] = [
+    ("store", ChannelKind::Store),
+    ("smtp", ChannelKind::Smtp),
+    ("lmtp", ChannelKind::Lmtp),
+    ("hold", ChannelKind::Hold),
+    ("reprocess", ChannelKind::Reprocess),
+    ("bitbucket", ChannelKind::Bitbucket),
+];
+
+impl ChannelKind {
+    /// Its word in the file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
+    }
+
+    fn goes_out(self) -> bool {
+        matches!(self, Self::Smtp | Self::Lmtp)
+    }
+}
+
+/// TLS towards other hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutgoingTls {
+    /// Never.
+    Off,
+    /// Where the peer offers it, with any certificate (RFC 7435's sense).
+    Opportunistic,
+    /// Always, with any certificate.
+    Required,
+    /// Always, with a certificate that names the host.
+    Verified,
+}
+
+/// One channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// Its name in routes and rules.
+    pub name: String,
+    /// What it does.
+    pub kind: ChannelKind,
+    /// Attempts at a time.
+    pub concurrency: usize,
+    /// Attempts at a time to one destination.
+    pub per_destination: usize,
+    /// Messages a minute to one destination; 0: any number.
+    pub rate: u64,
+    /// All goes to this host instead of the one that the recipient's domain names.
+    pub smart_host: Option<(Domain, Option<u16>)>,
+    /// Port at the other side.
+    pub port: u16,
+    /// TLS.
+    pub tls: OutgoingTls,
+    /// Wait for a connection.
+    pub connect_timeout: Duration,
+    /// Wait for a reply (RFC 5321 §4.5.3.2).
+    pub reply_timeout: Duration,
+    /// Messages over one connection.
+    pub messages_per_connection: usize,
+    /// How long an idle connection waits for the next message.
+    pub reuse: Duration,
+    /// Address that connections come from.
+    pub source: Option<IpAddr>,
+}
+
+/// Most channels of one server.
+const CHANNELS_MAX: usize = 256;
+
+/// Reads the section. The six usual channels are always there; the file changes them or adds some.
+pub(super) fn read_channels(section: Section<'_>) -> Vec<Channel> {
+    let mut named = section.named_sections();
+    if named.len() > CHANNELS_MAX {
+        section.fault(
+            "",
+            format!("{} channels are named here", named.len()),
+            format!("at most {CHANNELS_MAX}"),
+        );
+    }
+    let mut channels = Vec::new();
+    for (word, kind) in KINDS {
+        let at = named.iter().position(|(name, _)| name == word);
+        channels.push(match at {
+            Some(at) => read_channel(word, named.remove(at).1, Some(kind)),
+            None => usual(word, kind),
+        });
+    }
+    channels.extend(named.into_iter().map(|(name, one)| read_channel(&name, one, None)));
+    channels
+}
+
+fn usual(name: &str, kind: ChannelKind) -> Channel {
+    Channel {
+        name: name.to_owned(),
+        kind,
+        concurrency: 200,
+        per_destination: 20,
+        rate: 0,
+        smart_host: None,
+        port: if kind == ChannelKind::Lmtp { 24 } else { 25 },
+        tls: if kind == ChannelKind::Lmtp { OutgoingTls::Off } else { OutgoingTls::Opportunistic },
+        connect_timeout: secs(30),
+        reply_timeout: secs(300),
+        messages_per_connection: 100,
+        reuse: secs(5),
+        source: None,
+    }
+}
+
+fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>) -> Channel {
+    if given.is_none() && !s.has("kind") {
+        s.fault("kind", "a channel with a name of your own needs this key", "add kind = \"smtp\" or another");
+    }
+    let kind = s.choice("kind", given.unwrap_or(ChannelKind::Smtp), &KINDS);
+    if given.is_some_and(|given| given != kind) {
+        s.fault(
+            "kind",
+            format!("the channel {name:?} is always of its own kind"),
+            "give the new one another name",
+        );
+    }
+    let usual = usual(name, kind);
+    let channel = Channel {
+        name: name.to_owned(),
+        kind,
+        concurrency: s.count("concurrency", usual.concurrency, 1..=100_000),
+        per_destination: s.count("per-destination", usual.per_destination, 1..=100_000),
+        rate: s.number("rate", usual.rate, 0..=1_000_000),
+        smart_host: s
+            .parsed::<HostPort>("smart-host", "write a host, as \"relay.example.org:587\"")
+            .map(|h| (h.0, h.1)),
+        port: u16::try_from(s.number("port", usual.port.into(), 1..=65_535)).unwrap_or(usual.port),
+        tls: s.choice(
+            "tls",
+            usual.tls,
+            &[
+                ("off", OutgoingTls::Off),
+                ("opportunistic", OutgoingTls::Opportunistic),
+                ("required", OutgoingTls::Required),
+                ("verified", OutgoingTls::Verified),
+            ],
+        ),
+        connect_timeout: s.duration("connect-timeout", usual.connect_timeout, secs(1)..=secs(600)),
+        reply_timeout: s.duration("reply-timeout", usual.reply_timeout, secs(1)..=secs(3600)),
+        messages_per_connection: s.count(
+            "messages-per-connection",
+            usual.messages_per_connection,
+            1..=100_000,
+        ),
+        reuse: s.duration("reuse", usual.reuse, secs(0)..=secs(300)),
+        source: s.parsed("source", "write an IP address of this machine"),
+    };
+    if channel.per_destination > channel.concurrency {
+        let key = if s.has("per-destination") { "per-destination" } else { "concurrency" };
+        s.fault(
+            key,
+            "per-destination is more than concurrency",
+            "no destination can have more than there are",
+        );
+    }
+    if !kind.goes_out() {
+        for key in ["smart-host", "port", "tls", "connect-timeout", "reply-timeout", "source", "reuse"] {
+            if s.has(key) {
+                let what = format!("a channel of kind {:?} connects to nobody", kind.word());
+                s.fault(key, what, "take this key out, or make the kind \"smtp\" or \"lmtp\"");
+            }
+        }
+    }
+    s.close();
+    channel
+}
+
+/// `host`, `host:port`, `[192.0.2.1]:port`.
+struct HostPort(Domain, Option<u16>);
+
+impl std::str::FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (text, None),
+        };
+        let port =
+            port.map(|port| port.parse::<u16>().map_err(|_| format!("{port:?} is no port"))).transpose()?;
+        let literal = host
+            .parse::<IpAddr>()
+            .map(|ip| if ip.is_ipv4() { format!("[{ip}]") } else { format!("[IPv6:{ip}]") });
+        let host = Domain::parse(literal.as_deref().unwrap_or(host)).map_err(|e| e.to_string())?;
+        Ok(Self(host, port))
+    }
+}
+
+/// One name of the static host table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostEntry {
+    /// The name.
+    pub name: Domain,
+    /// What it is answered with.
+    pub records: Vec<HostRecord>,
+}
+
+/// One answer of the static host table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostRecord {
+    /// An address; with a port, that port is used instead of the channel's.
+    Address(IpAddr, Option<u16>),
+    /// A mail exchanger with its preference.
+    Mx(u16, Domain),
+    /// The domain takes no mail (RFC 7505).
+    NullMx,
+}
+
+impl std::str::FromStr for HostRecord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        match words.as_slice() {
+            ["MX", "0", "."] => Ok(Self::NullMx),
+            ["MX", preference, host] => {
+                let preference =
+                    preference.parse().map_err(|_| format!("{preference:?} is no preference"))?;
+                Ok(Self::Mx(preference, Domain::parse(host).map_err(|e| e.to_string())?))
+            }
+            [one] => match (one.parse::<IpAddr>(), one.parse::<SocketAddr>()) {
+                (Ok(ip), _) => Ok(Self::Address(ip, None)),
+                (_, Ok(address)) => Ok(Self::Address(address.ip(), Some(address.port()))),
+                _ => Err(format!("{one:?} is neither an address nor an MX")),
+            },
+            _ => Err(format!("{text:?} is neither an address nor an MX")),
+        }
+    }
+}
+
+/// Most names of the static host table.
+const HOSTS_MAX: usize = 10_000;
+
+/// Reads `[hosts]`: each key a domain, each value a list of records.
+pub(super) fn read_hosts(section: Section<'_>) -> Vec<HostEntry> {
+    let named = section.named_texts();
+    if named.len() > HOSTS_MAX {
+        section.fault("", format!("{} hosts are named here", named.len()), format!("at most {HOSTS_MAX}"));
+    }
+    let mut hosts = Vec::new();
+    for (key, texts) in named {
+        let mut records = Vec::new();
+        for text in texts {
+            match text.parse() {
+                Ok(record) => records.push(record),
+                Err(what) => {
+                    section.fault(&key, what, "write \"192.0.2.1\", \"192.0.2.1:2526\" or \"MX 10 host\"")
+                }
+            }
+        }
+        match Domain::parse(&key) {
+            Ok(name) => hosts.push(HostEntry { name, records }),
+            Err(why) => section.fault(&key, why.to_string(), "write a host name in quotes"),
+        }
+    }
+    hosts
+}
