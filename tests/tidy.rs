@@ -1,1 +1,171 @@
-//! Layers, sizes, words.
+//! The house's rules, held by a test: layers, sizes, words, citations.
+
+#![allow(clippy::unwrap_used)] // what is missing fails the test, as it should
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mail_tests::cases::tests_folder;
+
+/// The layers: a crate imports only from lower ones (ARCHITECTURE.md, "Rooms").
+const LAYERS: [&[&str]; 7] = [
+    &["mail-types"],
+    &["runtime", "smtp-wire", "imap-wire", "message"],
+    &["events", "storage", "dns"],
+    &["directory", "queue", "store"],
+    &["auth", "routing"],
+    &["smtp-server", "imap-server", "pop3-server", "channels"],
+    &["wasmta"],
+];
+
+/// Edges that a lower layer would allow and the design forbids: (crate, must not name).
+const FORBIDDEN: [(&str, &[&str]); 5] = [
+    ("store", &["smtp-wire", "imap-wire"]),
+    ("queue", &["dns", "smtp-wire", "imap-wire"]),
+    ("imap-server", &["queue", "routing", "smtp-wire", "dns"]),
+    ("pop3-server", &["queue", "routing", "smtp-wire", "imap-wire", "dns"]),
+    ("smtp-server", &["store", "imap-wire", "dns", "directory"]),
+];
+
+/// Dependencies that only one crate may name.
+const ONLY: [(&str, &str); 9] = [
+    ("heed", "storage"),
+    ("mail-parser", "message"),
+    ("hickory-resolver", "dns"),
+    ("clap", "wasmta"),
+    ("toml", "wasmta"),
+    ("tokio-rustls", "runtime"),
+    ("rcgen", "runtime"),
+    ("socket2", "runtime"),
+    ("tracing-subscriber", "events"),
+];
+
+/// Longest source file, in lines.
+const LINES_MAX: usize = 500;
+
+/// Words that name nothing.
+const EMPTY_NAMES: [&str; 7] = ["common", "utils", "util", "core", "helpers", "misc", "manager"];
+
+fn root() -> PathBuf {
+    tests_folder().join("..")
+}
+
+/// Every crate of `host/` with its manifest.
+fn manifests() -> BTreeMap<String, toml::Table> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(root().join("host")).unwrap().flatten() {
+        let text = std::fs::read_to_string(entry.path().join("Cargo.toml")).unwrap();
+        found.insert(entry.file_name().to_string_lossy().into_owned(), text.parse().unwrap());
+    }
+    found
+}
+
+/// What a manifest names, dev-dependencies apart.
+fn dependencies(manifest: &toml::Table) -> Vec<String> {
+    let tables = ["dependencies", "build-dependencies"].iter().filter_map(|name| manifest.get(*name));
+    tables.filter_map(toml::Value::as_table).flat_map(|table| table.keys().cloned()).collect()
+}
+
+/// Every Rust source of the project.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for folder in ["host", "tests"] {
+        collect(&root().join(folder), &mut found);
+    }
+    assert!(found.len() > 20, "the sources are not where this test looks");
+    found
+}
+
+fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push((path.strip_prefix(root()).unwrap().to_path_buf(), text));
+        }
+    }
+}
+
+fn assert_none(faults: &[String], rule: &str) {
+    assert!(faults.is_empty(), "{rule}:\n  {}", faults.join("\n  "));
+}
+
+#[test]
+fn every_crate_imports_only_from_lower_layers() {
+    let layer = |name: &str| LAYERS.iter().position(|crates| crates.contains(&name));
+    let mut faults = Vec::new();
+    for (name, manifest) in manifests() {
+        let Some(own) = layer(&name) else {
+            faults.push(format!("{name} stands in no layer"));
+            continue;
+        };
+        for dependency in dependencies(&manifest) {
+            if layer(&dependency).is_some_and(|other| other >= own) {
+                faults.push(format!("{name} (layer {own}) names {dependency}, which is not below it"));
+            }
+            if FORBIDDEN.iter().any(|(one, not)| *one == name && not.contains(&dependency.as_str())) {
+                faults.push(format!("{name} names {dependency}, which the design forbids"));
+            }
+        }
+    }
+    assert_none(&faults, "layers");
+}
+
+#[test]
+fn some_dependencies_have_one_owner() {
+    let mut faults = Vec::new();
+    for (name, manifest) in manifests() {
+        for dependency in dependencies(&manifest) {
+            if ONLY.iter().any(|(what, owner)| *what == dependency && *owner != name) {
+                faults.push(format!("{name} names {dependency}"));
+            }
+        }
+    }
+    assert_none(&faults, "only one crate may name it");
+}
+
+#[test]
+fn files_are_short_and_crates_say_what_they_are() {
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        if lines > LINES_MAX {
+            faults.push(format!("{}: {lines} lines, more than {LINES_MAX}", path.display()));
+        }
+        let documented = text.starts_with("//!");
+        if !documented && path.starts_with("host") && !path.ends_with("tests.rs") {
+            faults.push(format!("{}: does not begin by saying what it is (//!)", path.display()));
+        }
+        let is_crate = path.starts_with("host") && path.ends_with("src/lib.rs");
+        if is_crate && !(text.contains("*What:*") && text.contains("*Why:*") && text.contains("*Layer")) {
+            faults.push(format!("{}: lacks *What:*, *Why:* or *Layer n:*", path.display()));
+        }
+    }
+    assert_none(&faults, "files");
+}
+
+#[test]
+fn no_empty_names_and_nothing_left_undone() {
+    let mut faults = Vec::new();
+    for name in manifests().keys() {
+        if EMPTY_NAMES.contains(&name.as_str()) {
+            faults.push(format!("host/{name}: the name says nothing"));
+        }
+    }
+    let banned = ["todo", "unimplemented", "dbg"].map(|word| format!("{word}!("));
+    for (path, text) in sources() {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        if EMPTY_NAMES.contains(&stem.as_ref()) {
+            faults.push(format!("{}: the name says nothing", path.display()));
+        }
+        for (number, line) in text.lines().enumerate() {
+            let ignored = line.trim_start().starts_with("#[ignore");
+            if ignored || banned.iter().any(|word| line.contains(word.as_str())) {
+                faults.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    assert_none(&faults, "words");
+}
