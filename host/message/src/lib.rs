@@ -9,12 +9,28 @@
 //! Whatever octets come in, nothing here panics, and costs are linear in their number: nesting,
 //! parts, fields and addresses have named maximums.
 
+mod addresses;
+mod content_type;
 mod date;
+mod decode;
 mod dsn;
+mod envelope;
 mod header;
+mod search;
+mod section;
+mod structure;
 mod trace;
 
+pub use addresses::{
+    ADDRESS_FIELDS, ADDRESSES_MAX, AddressItem, HeaderAddress, MailboxItem, header_addresses, parse_addresses,
+};
+pub use content_type::{ContentType, Parameters};
 pub use date::{Date, Day, date_text, internal_date_text, parse_date, parse_internal_date, parse_search_day};
+pub use decode::{TransferEncoding, decode_charset, decode_header, is_known_charset};
 pub use dsn::{Action, ComposedDsn, Dsn, DsnRecipient, RETURNED_HEADER_OCTETS_MAX, RETURNED_OCTETS_MAX};
+pub use envelope::Envelope;
 pub use header::{FACTS_OCTETS_MAX, Facts, Field, Fields, header_len, unfold};
+pub use search::{Needle, body_contains, header_contains, text_contains};
+pub use section::{SectionText, find_part, message_section, part_section, partial};
+pub use structure::{NESTING_MAX, PARTS_MAX, Part, PartKind, Structure};
 pub use trace::{FixUps, Protocol, ReceivedField, Tls, return_path_field};

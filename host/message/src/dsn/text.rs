@@ -48,8 +48,8 @@ fn text(dsn: &Dsn<'_>, original: &Returned<'_>) -> String {
         push_recipient(&mut text, dsn, recipient);
     }
     text.push_str("\r\n");
-    wrap(&mut text, "", "A report for programs follows, and after it what came of your message:");
-    wrap(&mut text, "", if original.is_whole { "the whole of it." } else { "its header." });
+    let returned = if original.is_whole { "your message" } else { "the header of your message" };
+    wrap(&mut text, "", &format!("A report for programs follows, and after it {returned}."));
     text
 }
 

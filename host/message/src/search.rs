@@ -1,0 +1,106 @@
+//! Searching the text of a message as a person sees it (RFC 3501 §6.4.4): encodings and character
+//! sets undone, case of no regard.
+
+use crate::decode::{TransferEncoding, decode_charset, decode_header};
+use crate::header::Fields;
+use crate::structure::{Part, PartKind, Structure};
+
+/// A text to be found, prepared once for many messages.
+#[derive(Debug, Clone)]
+pub struct Needle {
+    lower: String,
+    finder: memchr::memmem::Finder<'static>,
+}
+
+impl Needle {
+    /// Prepares a text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let lower = text.to_lowercase();
+        Self { finder: memchr::memmem::Finder::new(lower.as_bytes()).into_owned(), lower }
+    }
+
+    /// Whether a text contains it. The empty needle is in every text.
+    #[must_use]
+    pub fn is_in(&self, text: &str) -> bool {
+        if self.lower.is_empty() {
+            return true;
+        }
+        let lower = if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() };
+        self.finder.find(lower.as_bytes()).is_some()
+    }
+}
+
+/// `HEADER name text`: whether a field of the name contains the text. With an empty text: whether
+/// there is such a field.
+#[must_use]
+pub fn header_contains(header: &[u8], name: &str, needle: &Needle) -> bool {
+    Fields::of(header).any(|field| field.is(name) && needle.is_in(&decode_header(field.value)))
+}
+
+/// `BODY text`: whether the text of any part contains it; headers of embedded messages count as
+/// body, the message's own header does not.
+#[must_use]
+pub fn body_contains(structure: &Structure<'_>, needle: &Needle) -> bool {
+    structure.parts().enumerate().any(|(at, part)| {
+        let is_embedded = at > 0;
+        (is_embedded && any_field_contains(part.header(), needle)) || part_contains(&part, needle)
+    })
+}
+
+/// `TEXT text`: whether header or body contains it.
+#[must_use]
+pub fn text_contains(structure: &Structure<'_>, needle: &Needle) -> bool {
+    any_field_contains(structure.root().header(), needle) || body_contains(structure, needle)
+}
+
+fn any_field_contains(header: &[u8], needle: &Needle) -> bool {
+    Fields::of(header).any(|field| {
+        // A needle may span the colon, as in "subject: hello".
+        let text = [&decode_charset(b"", field.name), ": ", &decode_header(field.value)].concat();
+        needle.is_in(&text)
+    })
+}
+
+fn part_contains(part: &Part<'_>, needle: &Needle) -> bool {
+    let content_type = part.content_type();
+    if part.kind() != PartKind::Leaf || !content_type.is_text() {
+        return false;
+    }
+    let encoding = TransferEncoding::parse(&part.encoding()).unwrap_or(TransferEncoding::Identity);
+    let plain = encoding.decode(part.body());
+    needle.is_in(&decode_charset(content_type.parameter("charset").unwrap_or_default(), &plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESSAGE: &[u8] = b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nX-Empty:\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\n\
+        Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+        Stra=DFe und so w=\r\neiter\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\
+        Content-Type: application/octet-stream\r\n\r\naGVsbG8=\r\n--b\r\n\
+        Content-Type: message/rfc822\r\n\r\nSubject: inner thing\r\n\r\nhidden text\r\n--b--\r\n";
+
+    #[test]
+    fn text_is_found_as_people_see_it() {
+        let structure = Structure::parse(MESSAGE);
+        let body = |text: &str| body_contains(&structure, &Needle::new(text));
+        assert!(body("STRASSE") || body("straße"));
+        assert!(body("so weiter") && body("Inner Thing") && body("hidden"));
+        assert!(!body("hello") && !body("preamble") && !body("Grüße"));
+        assert!(
+            text_contains(&structure, &Needle::new("subject: GRÜSSE"))
+                || text_contains(&structure, &Needle::new("subject: grüße"))
+        );
+        assert!(!text_contains(&structure, &Needle::new("absent")));
+    }
+
+    #[test]
+    fn an_empty_text_asks_for_the_field() {
+        let found = |name: &str, text: &str| header_contains(MESSAGE, name, &Needle::new(text));
+        assert!(found("x-empty", "") && found("subject", "") && found("SUBJECT", "grüße"));
+        assert!(!found("x-absent", "") && !found("x-empty", "x"));
+    }
+}
