@@ -1,0 +1,152 @@
+//! Questions to name servers, and what their answers mean.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError as AnswerError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+
+use mail_types::Domain;
+
+use crate::mx::Mx;
+
+/// How long a server may take for one answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a question is put again.
+const ATTEMPTS: usize = 2;
+/// How many answers are remembered.
+const CACHE_MAX: u64 = 10_000;
+/// How long an answer is remembered at most, whatever its owner says.
+const TTL_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long "there is none" is remembered at most: people fix their DNS and expect mail to flow.
+const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Whom to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Servers {
+    /// Those of the machine (`/etc/resolv.conf`).
+    System,
+    /// These.
+    These(Vec<SocketAddr>),
+    /// Nobody: only the static table answers; everything else is unavailable.
+    Nobody,
+}
+
+/// Why no resolver can be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum DnsError {
+    /// The machine's settings cannot be used.
+    #[error("the machine's name servers cannot be used (/etc/resolv.conf): {0}")]
+    System(String),
+}
+
+/// One kind of records of one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer<T> {
+    /// At least one.
+    Records(Vec<T>),
+    /// The name exists, without such records.
+    NoData,
+    /// The name does not exist.
+    NoName,
+    /// Nobody answered the question.
+    Unavailable(String),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Client(Option<TokioResolver>);
+
+impl Client {
+    pub(crate) fn new(servers: &Servers) -> Result<Self, DnsError> {
+        let system = |error: NetError| DnsError::System(error.to_string());
+        let mut builder = match servers {
+            Servers::Nobody => return Ok(Self(None)),
+            Servers::System => TokioResolver::builder_tokio().map_err(system)?,
+            Servers::These(addresses) => {
+                let servers = addresses.iter().map(server).collect();
+                let config = ResolverConfig::from_name_servers(servers);
+                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            }
+        };
+        let options = builder.options_mut();
+        options.timeout = TIMEOUT;
+        options.attempts = ATTEMPTS;
+        options.cache_size = CACHE_MAX;
+        options.positive_max_ttl = Some(TTL_MAX);
+        options.negative_max_ttl = Some(NEGATIVE_TTL_MAX);
+        options.edns0 = true;
+        Ok(Self(Some(builder.build().map_err(system)?)))
+    }
+
+    pub(crate) async fn mx(&self, domain: &Domain) -> Answer<Mx> {
+        self.ask(domain, RecordType::MX, |data| match data {
+            RData::MX(mx) if mx.exchange.is_root() => Some((mx.preference, None)),
+            RData::MX(mx) => {
+                let name = mx.exchange.to_ascii();
+                // A name that is no domain at all is dropped, as a host without an address would be.
+                let host = Domain::parse(name.strip_suffix('.').unwrap_or(&name)).ok()?;
+                Some((mx.preference, Some(host)))
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn v4(&self, host: &Domain) -> Answer<IpAddr> {
+        self.ask(host, RecordType::A, |data| match data {
+            RData::A(a) => Some(IpAddr::V4(a.0)),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn v6(&self, host: &Domain) -> Answer<IpAddr> {
+        self.ask(host, RecordType::AAAA, |data| match data {
+            RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn ask<T>(&self, domain: &Domain, kind: RecordType, pick: fn(&RData) -> Option<T>) -> Answer<T> {
+        let Some(resolver) = &self.0 else {
+            return Answer::Unavailable("no name server is configured".to_owned());
+        };
+        // RFC 5321 §5.1: names are complete, search lists are not for relays.
+        let Ok(mut name) = Name::from_ascii(domain.as_str()) else { return Answer::NoName };
+        name.set_fqdn(true);
+        match resolver.lookup(name, kind).await {
+            Ok(found) => {
+                let records: Vec<T> =
+                    found.answers().iter().filter_map(|record| pick(&record.data)).collect();
+                if records.is_empty() { Answer::NoData } else { Answer::Records(records) }
+            }
+            Err(error) => meaning(&error, domain, kind),
+        }
+    }
+}
+
+fn server(address: &SocketAddr) -> NameServerConfig {
+    let mut config = NameServerConfig::udp_and_tcp(address.ip());
+    for connection in &mut config.connections {
+        let ConnectionConfig { port, .. } = connection;
+        *port = address.port();
+    }
+    config
+}
+
+/// What the absence of records means. Only an answer that says so makes a name inexistent.
+fn meaning<T>(error: &NetError, domain: &Domain, kind: RecordType) -> Answer<T> {
+    if let NetError::Dns(AnswerError::NoRecordsFound(none)) = error {
+        match none.response_code {
+            ResponseCode::NXDomain => return Answer::NoName,
+            ResponseCode::NoError => return Answer::NoData,
+            _ => {}
+        }
+    }
+    Answer::Unavailable(format!("{kind} of {domain}: {error}"))
+}
