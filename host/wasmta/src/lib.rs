@@ -6,4 +6,8 @@
 //! configuration and the environment. A library beside the binary, so that the tests of the whole
 //! start the very same server in their own process.
 
+pub mod cli;
 pub mod config;
+pub mod control;
+mod operate;
+pub mod serve;

@@ -157,6 +157,11 @@ impl Default for Config {
     }
 }
 
+/// Reads `5 min`: for options of the command line.
+pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    units::duration(text)
+}
+
 /// A path of the file, relative to its folder.
 fn below(folder: &Path, path: PathBuf) -> PathBuf {
     if path.is_absolute() { path } else { folder.join(path) }

@@ -1,0 +1,237 @@
+//! The command line's grammar, with its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config;
+
+const EXAMPLES: &str = "\
+Examples:
+  wasmta                                   serve, with config/wasmta.toml and data/
+  wasmta check-config                      is the configuration right?
+  wasmta user add anna@example.org         a new mailbox (the password is read from standard input)
+  wasmta explain anna+tag@example.org      where would mail for this address go, and why?
+  wasmta queue list --domain example.com   what waits for that domain?
+  wasmta --port-offset 1000 --data data2   a second server beside the first
+
+Commands find the running server through its data directory; without one, most read the same
+directory themselves.";
+
+/// A mail transfer agent with a message store, whose policy is programmable.
+#[derive(Debug, Parser)]
+#[command(name = "wasmta", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// The configuration.
+    #[arg(long, global = true, value_name = "FILE", default_value = "config/wasmta.toml")]
+    pub(crate) config: PathBuf,
+    /// Where the server keeps everything; created when absent.
+    #[arg(long, global = true, value_name = "DIR", default_value = "data")]
+    pub(crate) data: PathBuf,
+    /// Added to the port of every listener, so that several servers run side by side.
+    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
+    pub(crate) port_offset: u16,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve mail: what happens without any command.
+    Serve,
+    /// Read the configuration and say everything that is wrong with it.
+    CheckConfig,
+    /// Have the running server take up the configuration anew (as SIGHUP does).
+    ///
+    /// The whole new configuration is taken, or the old one is kept and the reasons are printed.
+    Reload,
+    /// What the running server does and has done.
+    Status(Format),
+    /// Mail domains of the directory.
+    #[command(subcommand)]
+    Domain(DomainCommand),
+    /// Users of the directory.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Messages that wait: look at them, and act on them.
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Where mail for an address would go, with every step that decides it.
+    #[command(after_help = "\
+Examples:
+  wasmta explain user1+tag@example.org
+  wasmta explain someone@elsewhere.example --from user1@example.org --source submission")]
+    Explain {
+        /// The recipient.
+        address: String,
+        /// The sender; `<>` for a report.
+        #[arg(long, value_name = "ADDRESS", default_value = "<>")]
+        from: String,
+        /// The channel that the message would come in by: smtp, submission, lmtp.
+        #[arg(long, value_name = "CHANNEL", default_value = "smtp")]
+        source: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Messages that were accepted.
+    #[command(subcommand)]
+    Message(MessageCommand),
+    /// Check the store: every mailbox, message and content against each other.
+    Check(Format),
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Format {
+    /// JSON for programs, instead of text for people.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DomainCommand {
+    /// Add a mail domain: the directory entries that it lacks, parents first.
+    Add {
+        /// Its name.
+        domain: String,
+    },
+    /// Show a domain's entry.
+    Show {
+        /// Its name.
+        domain: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// List all domains.
+    List(Format),
+    /// Remove a domain. Its users have to be removed before.
+    Remove {
+        /// Its name.
+        domain: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user with a mailbox.
+    #[command(after_help = "\
+Examples:
+  wasmta user add anna@example.org --name \"Anna Ahl\"      asks for the password
+  echo secret | wasmta user add anna@example.org")]
+    Add {
+        /// Address, and name to log in with.
+        address: String,
+        /// The person's name.
+        #[arg(long, default_value = "")]
+        name: String,
+        #[command(flatten)]
+        password: Password,
+    },
+    /// Show a user's entry, passwords apart.
+    Show {
+        /// The address.
+        address: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Set a user's password.
+    Passwd {
+        /// The address.
+        address: String,
+        #[command(flatten)]
+        password: Password,
+    },
+    /// Remove a user from the directory. With --mail its mailboxes go too.
+    Remove {
+        /// The address.
+        address: String,
+        /// Remove the mailboxes with all messages.
+        #[arg(long)]
+        mail: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Password {
+    /// The password; others may see it in the list of processes. Without it, standard input is read.
+    #[arg(long, value_name = "PASSWORD")]
+    pub(crate) password: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// List waiting messages.
+    List {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show one message with all its recipients and their last attempts.
+    Show {
+        /// The queue id.
+        id: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Count what waits, by channel and next hop.
+    Summary(Format),
+    /// Park messages until they are released.
+    Hold(Which),
+    /// Let parked messages go on.
+    Release(Which),
+    /// Try again now.
+    Retry(Which),
+    /// Give up: each sender gets a report of failure.
+    Bounce(Which),
+    /// Delete without a report.
+    Delete(Which),
+    /// Send what waits another way.
+    #[command(
+        after_help = "Example:\n  wasmta queue reroute --domain example.com --to smtp:relay.example.net:587"
+    )]
+    Reroute {
+        #[command(flatten)]
+        which: Which,
+        /// The new route: CHANNEL, CHANNEL:HOST or CHANNEL:HOST:PORT.
+        #[arg(long, value_name = "ROUTE")]
+        to: String,
+    },
+}
+
+/// Which messages: all that meet every condition given.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// Queue ids.
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// Every message.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Sent by this address; `<>` for reports.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sender: Option<String>,
+    /// With this recipient.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) recipient: Option<String>,
+    /// With a recipient in this domain.
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) domain: Option<String>,
+    /// With a recipient that goes by this channel.
+    #[arg(long, value_name = "CHANNEL")]
+    pub(crate) channel: Option<String>,
+    /// Waiting for at least this long, as "2 h".
+    #[arg(long, value_name = "TIME", value_parser = config::parse_duration)]
+    pub(crate) age: Option<Duration>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MessageCommand {
+    /// What was decided for a message, and by which rule or directory entry.
+    Trace {
+        /// The queue id, as it stands in the Received field and in the reply to the sender.
+        id: String,
+        #[command(flatten)]
+        format: Format,
+    },
+}

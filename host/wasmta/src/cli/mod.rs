@@ -1,0 +1,200 @@
+//! The command line: what an operator types, and what comes back.
+
+mod arguments;
+mod password;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::control::{self, Action, Answer, Reached, Request};
+use crate::{operate, serve};
+use arguments::{Arguments, Command, DomainCommand, MessageCommand, QueueCommand, UserCommand, Which};
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    run(arguments, &mut io::stdout(), &mut io::stderr())
+}
+
+/// Runs a command line that is given as text; everything printed goes to `out`. For tests.
+#[must_use]
+pub fn run_text(words: &[&str], out: &mut dyn Write) -> ExitCode {
+    match Arguments::try_parse_from(std::iter::once(&"wasmta").chain(words)) {
+        Ok(arguments) => {
+            let mut errors = Vec::new();
+            let code = run(arguments, out, &mut errors);
+            let _ = out.write_all(&errors);
+            code
+        }
+        Err(usage) => {
+            let _ = write!(out, "{usage}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> ExitCode {
+    let place =
+        serve::Place { config: arguments.config, data: arguments.data, port_offset: arguments.port_offset };
+    let outcome = match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&place),
+        Command::CheckConfig => check_config(&place),
+        command => match question(command) {
+            Ok((request, json)) => perform(&place, &request, json),
+            Err(why) => Err(why),
+        },
+    };
+    // Nothing is to be done when the terminal is gone.
+    match outcome {
+        Ok(text) if text.is_empty() => ExitCode::SUCCESS,
+        Ok(text) => {
+            let _ = writeln!(out, "{text}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            let _ = writeln!(errors, "wasmta: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_config(place: &serve::Place) -> Result<String, String> {
+    let config = place.load()?;
+    let problems = operate::check_files(&config);
+    if problems.is_empty() {
+        return Ok(format!("{}: nothing is wrong", place.config.display()));
+    }
+    Err(format!("the configuration is refused:\n{}", problems.join("\n")))
+}
+
+/// What a command asks, and whether in JSON.
+fn question(command: Command) -> Result<(Request, bool), String> {
+    Ok(match command {
+        Command::Serve | Command::CheckConfig => unreachable!("these ask nothing"),
+        Command::Reload => (Request::Reload, false),
+        Command::Status(format) => (Request::Status, format.json),
+        Command::Check(format) => (Request::Check, format.json),
+        Command::Domain(command) => domain_question(command),
+        Command::User(command) => user_question(command)?,
+        Command::Queue(command) => queue_question(command)?,
+        Command::Explain { address, from, source, format } => {
+            (Request::Explain { address, from, source }, format.json)
+        }
+        Command::Message(MessageCommand::Trace { id, format }) => (Request::Trace { id }, format.json),
+    })
+}
+
+fn domain_question(command: DomainCommand) -> (Request, bool) {
+    match command {
+        DomainCommand::Add { domain } => (Request::DomainAdd { domain }, false),
+        DomainCommand::Show { domain, format } => (Request::DomainShow { domain }, format.json),
+        DomainCommand::List(format) => (Request::DomainList, format.json),
+        DomainCommand::Remove { domain } => (Request::DomainRemove { domain }, false),
+    }
+}
+
+fn user_question(command: UserCommand) -> Result<(Request, bool), String> {
+    Ok(match command {
+        UserCommand::Add { address, name, password } => {
+            let password = password::given_or_asked(password.password, &address)?;
+            (Request::UserAdd { address, name, password }, false)
+        }
+        UserCommand::Passwd { address, password } => {
+            let password = password::given_or_asked(password.password, &address)?;
+            (Request::UserPasswd { address, password }, false)
+        }
+        UserCommand::Show { address, format } => (Request::UserShow { address }, format.json),
+        UserCommand::Remove { address, mail } => (Request::UserRemove { address, mail }, false),
+    })
+}
+
+fn queue_question(command: QueueCommand) -> Result<(Request, bool), String> {
+    let act = |action, which| Ok((Request::QueueAct { action, which: selected(which)? }, false));
+    match command {
+        QueueCommand::List { which, format } => Ok((Request::QueueList { which: any(which) }, format.json)),
+        QueueCommand::Show { id, format } => Ok((Request::QueueShow { id }, format.json)),
+        QueueCommand::Summary(format) => Ok((Request::QueueSummary, format.json)),
+        QueueCommand::Hold(which) => act(Action::Hold, which),
+        QueueCommand::Release(which) => act(Action::Release, which),
+        QueueCommand::Retry(which) => act(Action::Retry, which),
+        QueueCommand::Bounce(which) => act(Action::Bounce, which),
+        QueueCommand::Delete(which) => act(Action::Delete, which),
+        QueueCommand::Reroute { which, to } => act(Action::Reroute(to), which),
+    }
+}
+
+fn any(which: Which) -> control::Which {
+    control::Which {
+        ids: which.ids,
+        sender: which.sender,
+        recipient: which.recipient,
+        domain: which.domain,
+        channel: which.channel,
+        age: which.age.map(|age| age.as_secs()),
+    }
+}
+
+/// Acting on everything has to be said, lest a forgotten filter empty the queue.
+fn selected(which: Which) -> Result<control::Which, String> {
+    let all = which.all;
+    let which = any(which);
+    if which == control::Which::default() && !all {
+        return Err("name queue ids or filters, or say --all".to_owned());
+    }
+    Ok(which)
+}
+
+/// Asks the running server, or does it here where none runs.
+fn perform(place: &serve::Place, request: &Request, json: bool) -> Result<String, String> {
+    let bar = Progress::default();
+    let reached = control::ask(&place.data, request, |done, of, what| bar.show(done, of, what));
+    let reached =
+        reached.map_err(|e| format!("the server of {} does not answer: {e}", place.data.display()))?;
+    let answer = match reached {
+        Reached::Answered(answer) => answer?,
+        Reached::NoServer if matches!(request, Request::Reload | Request::Status) => {
+            return Err(format!("no server runs over {}", absolute(&place.data).display()));
+        }
+        Reached::NoServer => operate::offline(place, request, |done, of, what| bar.show(done, of, what))?,
+    };
+    bar.end();
+    Ok(print(&answer, json))
+}
+
+fn print(answer: &Answer, json: bool) -> String {
+    if json { format!("{:#}", answer.json) } else { answer.text.clone() }
+}
+
+fn absolute(path: &std::path::Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// A bar on the terminal for long work; nothing where there is no terminal.
+#[derive(Default)]
+struct Progress(std::cell::OnceCell<ProgressBar>);
+
+impl Progress {
+    fn show(&self, done: u64, of: u64, what: &str) {
+        if !io::stderr().is_terminal() {
+            return;
+        }
+        let bar = self.0.get_or_init(|| {
+            let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+            ProgressBar::new(of).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        bar.set_length(of);
+        bar.set_position(done);
+        bar.set_message(what.to_owned());
+    }
+
+    fn end(&self) {
+        if let Some(bar) = self.0.get() {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The command's end of the control socket.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use super::{ANSWER_MAX, Answer, Line, Request, socket_path};
+
+/// What came of asking.
+pub enum Reached {
+    /// The server answered.
+    Answered(Result<Answer, String>),
+    /// No server runs over this data directory.
+    NoServer,
+}
+
+/// Asks the server of a data directory. `progress` is told how far it is.
+pub fn ask(data: &Path, request: &Request, mut progress: impl FnMut(u64, u64, &str)) -> io::Result<Reached> {
+    let mut stream = match UnixStream::connect(socket_path(data)) {
+        Ok(stream) => stream,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(Reached::NoServer);
+        }
+        Err(e) => return Err(e),
+    };
+    let mut octets = serde_json::to_vec(request)?;
+    octets.push(b'\n');
+    stream.write_all(&octets)?;
+    let mut reader = BufReader::new(stream.take(ANSWER_MAX as u64));
+    let mut text = String::new();
+    loop {
+        text.clear();
+        if reader.read_line(&mut text)? == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server went away"));
+        }
+        match serde_json::from_str(&text)? {
+            Line::Progress(done, of, what) => progress(done, of, &what),
+            Line::Answer(answer) => return Ok(Reached::Answered(Ok(answer))),
+            Line::Fault(why) => return Ok(Reached::Answered(Err(why))),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The control socket: how commands reach the running server.
+//!
+//! A Unix socket in the data directory that only its owner may open. A client sends one line of
+//! JSON, a [`Request`]; the server answers with lines of JSON, each a [`Line`]: any number of
+//! notes on the progress, then one answer or fault.
+
+mod client;
+mod server;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use client::{Reached, ask};
+pub use server::{Performer, listen};
+
+/// Longest request, in octets.
+const REQUEST_MAX: usize = 256 << 10;
+/// Longest line of an answer, in octets.
+const ANSWER_MAX: usize = 256 << 20;
+/// Clients served at a time.
+const CLIENTS_MAX: usize = 16;
+
+/// Where the socket of a data directory is.
+#[must_use]
+pub fn socket_path(data: &Path) -> PathBuf {
+    data.join("control.sock")
+}
+
+/// What an operator asks for. Not printable as a whole: it may carry a password.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub enum Request {
+    /// Counters, and what runs.
+    Status,
+    /// Take the configuration up anew.
+    Reload,
+    /// Add a domain.
+    DomainAdd {
+        /// Its name.
+        domain: String,
+    },
+    /// Show a domain.
+    DomainShow {
+        /// Its name.
+        domain: String,
+    },
+    /// List domains.
+    DomainList,
+    /// Remove a domain.
+    DomainRemove {
+        /// Its name.
+        domain: String,
+    },
+    /// Add a user.
+    UserAdd {
+        /// Address and login.
+        address: String,
+        /// Person's name; may be empty.
+        name: String,
+        /// Password in clear; it goes no further than the hash.
+        password: String,
+    },
+    /// Show a user.
+    UserShow {
+        /// Address.
+        address: String,
+    },
+    /// Set a password.
+    UserPasswd {
+        /// Address.
+        address: String,
+        /// Password in clear.
+        password: String,
+    },
+    /// Remove a user.
+    UserRemove {
+        /// Address.
+        address: String,
+        /// The mailboxes too.
+        mail: bool,
+    },
+    /// List waiting messages.
+    QueueList {
+        /// Which.
+        which: Which,
+    },
+    /// Show one message.
+    QueueShow {
+        /// Queue id.
+        id: String,
+    },
+    /// Count what waits.
+    QueueSummary,
+    /// Act on messages.
+    QueueAct {
+        /// What to do.
+        action: Action,
+        /// Which.
+        which: Which,
+    },
+    /// Explain an address.
+    Explain {
+        /// Recipient.
+        address: String,
+        /// Sender.
+        from: String,
+        /// Channel that it would come in by.
+        source: String,
+    },
+    /// A message's decision trail.
+    Trace {
+        /// Queue id.
+        id: String,
+    },
+    /// Check the store.
+    Check,
+}
+
+/// Which messages of the queue: all that meet every condition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Which {
+    /// Queue ids; any, where empty.
+    pub ids: Vec<String>,
+    /// Sender, or `<>`.
+    pub sender: Option<String>,
+    /// A recipient.
+    pub recipient: Option<String>,
+    /// A recipient's domain.
+    pub domain: Option<String>,
+    /// A recipient's channel.
+    pub channel: Option<String>,
+    /// Least age, in seconds.
+    pub age: Option<u64>,
+}
+
+/// What to do with messages of the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Park.
+    Hold,
+    /// Let go on.
+    Release,
+    /// Try now.
+    Retry,
+    /// Give up with a report.
+    Bounce,
+    /// Give up without.
+    Delete,
+    /// Send another way: `CHANNEL[:HOST[:PORT]]`.
+    Reroute(String),
+}
+
+/// An answer: for programs and for people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// For programs.
+    pub json: serde_json::Value,
+    /// For people; ends without a newline.
+    pub text: String,
+}
+
+impl Answer {
+    /// An answer that programs get as `{"done": text}`.
+    #[must_use]
+    pub fn done(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { json: serde_json::json!({ "done": text }), text }
+    }
+}
+
+/// One line from the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Line {
+    /// How far the work is: done, of how much, and at what.
+    Progress(u64, u64, String),
+    /// The end: it worked.
+    Answer(Answer),
+    /// The end: it did not, and why.
+    Fault(String),
+}
