@@ -7,3 +7,4 @@
 
 pub mod recorder;
 pub mod rewrite;
+pub mod tables;

@@ -1,0 +1,128 @@
+//! The routing table (domain -> rows) and the alias table (address -> rows) (R23, R24, R27, R31).
+//!
+//! # The tables
+//!
+//! One storage, not synced: all of it is rebuilt from the directory. Every key begins with the octet of its
+//! generation, so that a full rebuild is written beside the rows in use and comes into force with one put (R36, R44).
+//!
+//! | space | key | value |
+//! |---|---|---|
+//! | `routing_domains` | generation, domain | rows: u32 length (little-endian) and postcard [`row::DomainRow`] each |
+//! | `routing_aliases` | generation, address in lower case; `@domain` for all of a domain | rows: u32 length and [`row::AliasRow`] each |
+//! | `routing_origins` | generation, FNV-1a of the entry's name (u64 big-endian) | the keys of its rows, primary address first |
+//! | `routing_state` | `state` | postcard [`State`]: generation in force, directory CSN it has reached |
+//!
+//! Every row names the entry it came from (its DN), so that a changed entry replaces exactly its rows (R40-R42).
+//! A format change raises [`FORMAT`]; other formats are rebuilt.
+
+mod build;
+mod follow;
+mod reader;
+mod rebuild;
+pub mod row;
+
+pub use build::{Rows, rows_of};
+pub use follow::CHANGES_MAX;
+pub use reader::{Claim, Reader};
+pub use rebuild::{CHUNK_MAX, Rebuild};
+
+use serde::{Deserialize, Serialize};
+use storage::{Space, Storage, StorageError};
+
+/// The format of rows and state.
+pub const FORMAT: u16 = 1;
+/// Most entries that may claim one key.
+pub const CLAIMS_MAX: usize = 16;
+
+pub(crate) const DOMAINS: Space = Space::new("routing_domains");
+pub(crate) const ALIASES: Space = Space::new("routing_aliases");
+pub(crate) const ORIGINS: Space = Space::new("routing_origins");
+pub(crate) const STATE: Space = Space::new("routing_state");
+pub(crate) const STATE_KEY: &[u8] = b"state";
+
+/// The spaces that the caller opens the storage with.
+pub const SPACES: &[Space] = &[DOMAINS, ALIASES, ORIGINS, STATE];
+
+/// Which rows are in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// [`FORMAT`] when they were written.
+    pub format: u16,
+    /// The first octet of their keys.
+    pub generation: u8,
+    /// The directory's change number they have reached: the watermark (R45).
+    pub csn: u64,
+    /// Rows written by the last full build.
+    pub rows: u64,
+    /// Whether some domain takes subdomains that have no entry: only then are parents looked up.
+    pub uplevel: bool,
+}
+
+/// Why tables could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TableError {
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The directory did not answer.
+    #[error("the directory does not answer: {0}")]
+    Directory(String),
+    /// A row breaks its format.
+    #[error("a row of the {0} table cannot be read; rebuild the tables")]
+    Row(&'static str),
+    /// No table has been built yet.
+    #[error("the routing tables are not built yet")]
+    NotBuilt,
+}
+
+/// The tables; clones are the same tables.
+#[derive(Clone)]
+pub struct Tables {
+    storage: Storage,
+}
+
+impl Tables {
+    /// Tables in a storage that was opened with [`SPACES`].
+    #[must_use]
+    pub fn new(storage: Storage) -> Self {
+        Self { storage }
+    }
+
+    /// A consistent view of the generation in force.
+    pub fn reader(&self) -> Result<Reader, TableError> {
+        Reader::new(self.storage.read()?)
+    }
+
+    /// The state; `None` where no table was built in this format.
+    pub fn state(&self) -> Result<Option<State>, TableError> {
+        reader::state(&self.storage.read()?)
+    }
+
+    /// Begins a full build beside the rows in force.
+    pub async fn rebuild(&self) -> Result<Rebuild, TableError> {
+        Rebuild::begin(self.storage.clone()).await
+    }
+}
+
+/// A stable hash of an entry's name (FNV-1a, 64 bits). Rows name their entry in full, so a collision costs a
+/// comparison and nothing else.
+pub(crate) fn origin_key(generation: u8, dn: &directory::Dn) -> [u8; 9] {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in dn.key() {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    let mut key = [generation; 9];
+    key[1..].copy_from_slice(&hash.to_be_bytes());
+    key
+}
+
+/// A key of one generation.
+pub(crate) fn key(generation: u8, name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(name.len() + 1);
+    key.push(generation);
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+#[cfg(test)]
+mod tests;

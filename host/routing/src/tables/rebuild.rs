@@ -1,0 +1,273 @@
+//! Writing rows: a whole generation, or the rows of one changed entry.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use directory::{Dn, Typed};
+use storage::{Batch, Snapshot, Space, Storage};
+
+use super::build::{Rows, rows_of};
+use super::row::{AliasRow, DomainRow, split};
+use super::{
+    ALIASES, CLAIMS_MAX, DOMAINS, FORMAT, ORIGINS, STATE, STATE_KEY, State, TableError, key, origin_key,
+};
+
+/// Entries written in one batch.
+pub const CHUNK_MAX: usize = 20_000;
+/// Keys deleted in one batch.
+const DELETES_MAX: usize = 20_000;
+
+/// The values that changes lead to, over those in storage: several entries may touch one key.
+pub(super) struct Overlay<'s> {
+    snapshot: &'s Snapshot,
+    generation: u8,
+    values: BTreeMap<(u8, Vec<u8>), Option<Vec<u8>>>,
+    pub(super) uplevel: bool,
+    pub(super) rows: u64,
+}
+
+const SPACES: [Space; 3] = [DOMAINS, ALIASES, ORIGINS];
+
+impl<'s> Overlay<'s> {
+    pub(super) fn new(snapshot: &'s Snapshot, generation: u8) -> Self {
+        Self { snapshot, generation, values: BTreeMap::new(), uplevel: false, rows: 0 }
+    }
+
+    fn get(&self, space: u8, key: &[u8]) -> Result<Vec<u8>, TableError> {
+        if let Some(value) = self.values.get(&(space, key.to_vec())) {
+            return Ok(value.clone().unwrap_or_default());
+        }
+        let stored = self.snapshot.get(SPACES[usize::from(space)], key)?;
+        Ok(stored.map(std::borrow::Cow::into_owned).unwrap_or_default())
+    }
+
+    fn set(&mut self, space: u8, key: Vec<u8>, value: Vec<u8>) {
+        let value = if value.is_empty() { None } else { Some(value) };
+        self.values.insert((space, key), value);
+    }
+
+    /// Takes away all rows of an entry.
+    pub(super) fn remove(&mut self, dn: &Dn) -> Result<(), TableError> {
+        let origin = origin_key(self.generation, dn);
+        let listed = self.get(2, &origin)?;
+        if listed.is_empty() {
+            return Ok(());
+        }
+        let name = dn.to_string();
+        let mut kept = Vec::new();
+        for (space, text) in read_keys(&listed).ok_or(TableError::Row("origin"))? {
+            let key = key(self.generation, &text);
+            let value = self.get(space, &key)?;
+            let rows = split(&value).ok_or(TableError::Row("alias"))?;
+            let mut left = Vec::with_capacity(value.len());
+            for row in rows {
+                if self.origin_of(space, row)? != name {
+                    left.extend_from_slice(&u32::try_from(row.len()).unwrap_or(u32::MAX).to_le_bytes());
+                    left.extend_from_slice(row);
+                }
+            }
+            // Another entry whose name has the same hash keeps its place in the list.
+            if left == value {
+                write_key(&mut kept, space, &text);
+            } else {
+                self.set(space, key, left);
+            }
+        }
+        self.set(2, origin.to_vec(), kept);
+        Ok(())
+    }
+
+    fn origin_of(&self, space: u8, row: &[u8]) -> Result<String, TableError> {
+        let mut framed = u32::try_from(row.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+        framed.extend_from_slice(row);
+        let name = if space == 0 {
+            DomainRow::read_all(&framed).and_then(|rows| rows.into_iter().next().map(|row| row.dn))
+        } else {
+            AliasRow::read_only(&framed).map(|row| row.dn.into_owned())
+        };
+        name.ok_or(TableError::Row("alias"))
+    }
+
+    /// Adds the rows of an entry.
+    pub(super) fn add(&mut self, dn: &Dn, rows: &Rows) -> Result<(), TableError> {
+        if rows.domains.is_empty() && rows.aliases.is_empty() {
+            return Ok(());
+        }
+        let origin = origin_key(self.generation, dn);
+        let mut listed = self.get(2, &origin)?;
+        for (name, row) in &rows.domains {
+            self.uplevel |= row.uplevel;
+            let mut octets = Vec::new();
+            row.write(&mut octets);
+            if self.append(0, name, &octets)? {
+                write_key(&mut listed, 0, name);
+            }
+        }
+        for (name, row) in &rows.aliases {
+            let mut octets = Vec::with_capacity(row.dn.len() + 8);
+            row.write(&mut octets);
+            if self.append(1, name, &octets)? {
+                write_key(&mut listed, 1, name);
+            }
+        }
+        self.set(2, origin.to_vec(), listed);
+        Ok(())
+    }
+
+    /// Appends a row to a key's value; `false` where too many entries claim the key.
+    fn append(&mut self, space: u8, name: &str, row: &[u8]) -> Result<bool, TableError> {
+        let key = key(self.generation, name);
+        let mut value = self.get(space, &key)?;
+        if !value.is_empty() && split(&value).ok_or(TableError::Row("alias"))?.len() >= CLAIMS_MAX {
+            return Ok(false);
+        }
+        value.extend_from_slice(row);
+        self.set(space, key, value);
+        self.rows += 1;
+        Ok(true)
+    }
+
+    pub(super) fn into_batch(self) -> Batch {
+        let mut batch = Batch::new();
+        for ((space, key), value) in self.values {
+            let space = SPACES[usize::from(space)];
+            match value {
+                Some(value) => batch.put(space, &key, value),
+                None => batch.delete(space, &key),
+            }
+        }
+        batch
+    }
+}
+
+/// Lists a key of an entry: space, length, name.
+fn write_key(list: &mut Vec<u8>, space: u8, name: &str) {
+    list.push(space);
+    list.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes());
+    list.extend_from_slice(name.as_bytes());
+}
+
+/// The inverse of [`write_key`], for a whole list.
+pub(super) fn read_keys(mut list: &[u8]) -> Option<Vec<(u8, String)>> {
+    let mut keys = Vec::new();
+    while let Some((&space, rest)) = list.split_first() {
+        let (length, rest) = rest.split_first_chunk()?;
+        let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        if space > 1 {
+            return None;
+        }
+        keys.push((space, String::from_utf8(name.to_vec()).ok()?));
+        list = rest;
+    }
+    Some(keys)
+}
+
+/// A generation in the making. Dropped before [`Rebuild::finish`], it changes nothing.
+pub struct Rebuild {
+    storage: Storage,
+    /// The state's octets when it began: it comes into force only if nothing else did.
+    before: Option<Vec<u8>>,
+    generation: u8,
+    waiting: Vec<(Dn, Rows)>,
+    entries: u64,
+    rows: u64,
+    uplevel: bool,
+}
+
+impl Rebuild {
+    pub(super) async fn begin(storage: Storage) -> Result<Self, TableError> {
+        let (before, generation) = {
+            let snapshot = storage.read()?;
+            let before = snapshot.get(STATE, STATE_KEY)?.map(std::borrow::Cow::into_owned);
+            let state = super::reader::state(&snapshot)?;
+            (before, state.map_or(0, |state| state.generation.wrapping_add(1)))
+        };
+        clear(&storage, generation).await?;
+        Ok(Self { storage, before, generation, waiting: Vec::new(), entries: 0, rows: 0, uplevel: false })
+    }
+
+    /// Adds an entry; every [`CHUNK_MAX`] entries are written.
+    pub async fn add(&mut self, entry: &Typed) -> Result<(), TableError> {
+        let dn = match entry {
+            Typed::Domain(domain) => &domain.dn,
+            Typed::User(user) => &user.dn,
+            Typed::Group(group) => &group.dn,
+            Typed::Other(entry) => &entry.dn,
+        };
+        self.add_rows(dn.clone(), rows_of(entry)).await
+    }
+
+    /// Adds the rows that some builder made of an entry.
+    pub async fn add_rows(&mut self, dn: Dn, rows: Rows) -> Result<(), TableError> {
+        self.entries += 1;
+        self.waiting.push((dn, rows));
+        if self.waiting.len() >= CHUNK_MAX { self.write().await } else { Ok(()) }
+    }
+
+    async fn write(&mut self) -> Result<(), TableError> {
+        let batch = {
+            let snapshot = self.storage.read()?;
+            let mut overlay = Overlay::new(&snapshot, self.generation);
+            for (dn, rows) in self.waiting.drain(..) {
+                overlay.add(&dn, &rows)?;
+            }
+            self.uplevel |= overlay.uplevel;
+            self.rows += overlay.rows;
+            overlay.into_batch()
+        };
+        self.storage.commit(batch).await?;
+        Ok(())
+    }
+
+    /// Puts the new generation in force, as of a directory change number, and clears the old one.
+    /// Gives the numbers of entries and rows.
+    pub async fn finish(mut self, csn: u64) -> Result<(u64, u64), TableError> {
+        self.write().await?;
+        let state = State {
+            format: FORMAT,
+            generation: self.generation,
+            csn,
+            rows: self.rows,
+            uplevel: self.uplevel,
+        };
+        let mut batch = Batch::new();
+        match &self.before {
+            Some(before) => batch.assert_equals(STATE, STATE_KEY, before),
+            None => batch.assert_absent(STATE, STATE_KEY),
+        }
+        batch.put(STATE, STATE_KEY, encode(&state));
+        self.storage.commit(batch).await?;
+        clear(&self.storage, self.generation.wrapping_sub(1)).await?;
+        Ok((self.entries, self.rows))
+    }
+}
+
+/// The state's octets.
+pub(super) fn encode(state: &State) -> Vec<u8> {
+    // A Vec takes every octet: writing to it cannot fail.
+    postcard::to_stdvec(state).unwrap_or_default()
+}
+
+/// Deletes what is left of a generation.
+async fn clear(storage: &Storage, generation: u8) -> Result<(), TableError> {
+    for space in SPACES {
+        loop {
+            let mut batch = Batch::new();
+            let mut count = 0;
+            {
+                let from = [generation];
+                let until = generation.checked_add(1).map_or(vec![0xff; 600], |next| vec![next]);
+                storage.read()?.scan(space, &from, &until, &mut |key, _| {
+                    batch.delete(space, key);
+                    count += 1;
+                    if count < DELETES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                })?;
+            }
+            if count == 0 {
+                break;
+            }
+            storage.commit(batch).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! The rows, and how they are laid out.
+
+use std::borrow::Cow;
+
+use directory::{DeliveryOption, Status};
+use serde::{Deserialize, Serialize};
+
+/// How an address leads to its entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Relation {
+    /// `mail`.
+    Primary,
+    /// `mailAlternateAddress`: headers are rewritten to the primary address.
+    Alternate,
+    /// `mailEquivalentAddress`: headers are left alone.
+    Equivalent,
+    /// `mailAlternateAddress: @domain`: every address of a domain.
+    Domain,
+}
+
+impl Relation {
+    const ALL: [Self; 4] = [Self::Primary, Self::Alternate, Self::Equivalent, Self::Domain];
+
+    /// In words.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Primary => "primary address",
+            Self::Alternate => "alternate address",
+            Self::Equivalent => "equivalent address",
+            Self::Domain => "address of a whole domain",
+        }
+    }
+}
+
+/// What kind of entry a row is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowKind {
+    /// A user.
+    User,
+    /// A group.
+    Group,
+}
+
+/// One row of the alias table. The ordinary user (mailbox here, active or not) has no [`Detail`]: kind, status and
+/// name are all there is, and reading it allocates nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AliasRow<'a> {
+    /// How the address leads to the entry.
+    pub relation: Relation,
+    /// User or group.
+    pub kind: RowKind,
+    /// The status that rules.
+    pub status: Status,
+    /// The entry (RFC 4514 string).
+    pub dn: Cow<'a, str>,
+    /// What an ordinary user lacks.
+    pub detail: Option<Box<Detail>>,
+}
+
+/// What is out of the ordinary in a row.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Detail {
+    /// The account, where it is not the row's key.
+    pub account: Option<String>,
+    /// The primary address, where it is not the row's key letter by letter.
+    pub primary: Option<String>,
+    /// `mailHost`.
+    pub mail_host: Option<String>,
+    /// `mailRoutingAddress`.
+    pub routing_address: Option<String>,
+    /// `mailDeliveryOption`, where it is more or other than the kind's default.
+    pub options: Vec<String>,
+    /// `mailForwardingAddress`.
+    pub forwarding: Vec<String>,
+    /// A group's members by name.
+    pub members: Vec<String>,
+    /// A group's members by address.
+    pub member_addresses: Vec<String>,
+    /// Whether a group has members by search.
+    pub has_searches: bool,
+    /// Who may post to a group.
+    pub policy: Option<Box<Policy>>,
+}
+
+/// Who may post to a group, and what becomes of refused postings (requirements §2.3).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Policy {
+    /// `mgrpAllowedBroadcaster`.
+    pub allowed: Vec<String>,
+    /// `mgrpDisallowedBroadcaster`.
+    pub disallowed: Vec<String>,
+    /// `mgrpAllowedDomain`.
+    pub allowed_domains: Vec<String>,
+    /// `mgrpDisallowedDomain`.
+    pub disallowed_domains: Vec<String>,
+    /// `mgrpBroadcasterPolicy`.
+    pub words: Vec<String>,
+    /// `mgrpModerator`.
+    pub moderators: Vec<String>,
+    /// `mgrpMsgRejectAction` has `toModerator`.
+    pub to_moderator: bool,
+    /// `mgrpMsgRejectText`.
+    pub reject_text: Option<String>,
+}
+
+impl AliasRow<'_> {
+    /// The delivery options.
+    #[must_use]
+    pub fn options(&self) -> Vec<DeliveryOption> {
+        match (&self.detail, self.kind) {
+            (Some(detail), _) if !detail.options.is_empty() => {
+                detail.options.iter().map(|word| DeliveryOption::parse(word)).collect()
+            }
+            (_, RowKind::User) => vec![DeliveryOption::Mailbox],
+            (_, RowKind::Group) => vec![DeliveryOption::Members],
+        }
+    }
+
+    /// Whether it is an ordinary user: mailbox here, under the row's own key.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.kind == RowKind::User && self.detail.is_none()
+    }
+
+    /// Appends the row to a value.
+    pub(crate) fn write(&self, value: &mut Vec<u8>) {
+        let start = value.len();
+        value.extend_from_slice(&[0; 4]);
+        let kind = match self.kind {
+            RowKind::User => 0,
+            RowKind::Group => 0x10,
+        };
+        value.push(self.relation as u8 | kind);
+        value.push(status_octet(self.status) | if self.detail.is_some() { 0x80 } else { 0 });
+        match &self.detail {
+            None => value.extend_from_slice(self.dn.as_bytes()),
+            Some(detail) => {
+                let length = u32::try_from(self.dn.len()).unwrap_or(u32::MAX);
+                value.extend_from_slice(&length.to_le_bytes());
+                value.extend_from_slice(self.dn.as_bytes());
+                // A Vec takes every octet: writing to it cannot fail.
+                value.extend_from_slice(&postcard::to_stdvec(detail).unwrap_or_default());
+            }
+        }
+        let length = u32::try_from(value.len() - start - 4).unwrap_or(u32::MAX);
+        value[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    }
+
+    fn read(octets: &[u8]) -> Option<AliasRow<'_>> {
+        let (&[head, status], rest) = octets.split_first_chunk()?;
+        let relation = *Relation::ALL.get(usize::from(head & 0x0f))?;
+        let kind = if head & 0x10 == 0 { RowKind::User } else { RowKind::Group };
+        let (dn, detail) = if status & 0x80 == 0 {
+            (rest, None)
+        } else {
+            let (length, rest) = rest.split_first_chunk()?;
+            let (dn, detail) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            (dn, Some(Box::new(postcard::from_bytes(detail).ok()?)))
+        };
+        let dn = Cow::Borrowed(std::str::from_utf8(dn).ok()?);
+        Some(AliasRow { relation, kind, status: status_of(status & 0x7f)?, dn, detail })
+    }
+
+    /// The rows of a value; `None` where it is no sequence of rows.
+    #[must_use]
+    pub fn read_all(value: &[u8]) -> Option<Vec<AliasRow<'_>>> {
+        split(value)?.into_iter().map(AliasRow::read).collect()
+    }
+
+    /// The only row of a value, without a list: the common case.
+    pub(crate) fn read_only(value: &[u8]) -> Option<AliasRow<'_>> {
+        let (length, rest) = value.split_first_chunk()?;
+        if u32::from_le_bytes(*length) as usize == rest.len() { AliasRow::read(rest) } else { None }
+    }
+
+    /// A copy that borrows nothing.
+    #[must_use]
+    pub fn into_owned(self) -> AliasRow<'static> {
+        AliasRow { dn: Cow::Owned(self.dn.into_owned()), ..self }
+    }
+}
+
+/// One row of the routing table: what an entry says about a domain, or that it is another name of one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DomainRow {
+    /// The entry (RFC 4514 string).
+    pub dn: String,
+    /// The canonical name, where the row's key is another one.
+    pub canonical: Option<String>,
+    /// Only another name: the entry where the domain itself is described.
+    pub target: Option<String>,
+    /// Domain whose users it shares (`inetCanonicalDomainName`).
+    pub shares: Option<String>,
+    /// The status that rules, as its octet.
+    pub status: u8,
+    /// `mailRoutingHosts`.
+    pub routing_hosts: Vec<String>,
+    /// `mailRoutingSmartHost`.
+    pub smart_host: Option<String>,
+    /// `mailDomainCatchallAddress`.
+    pub catch_all: Option<String>,
+    /// `preferredMailHost`.
+    pub preferred_mail_host: Option<String>,
+    /// `mailDomainUplevel`, bit 0.
+    pub uplevel: bool,
+}
+
+impl DomainRow {
+    /// The status that rules.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        status_of(self.status).unwrap_or(Status::Inactive)
+    }
+
+    /// Takes from another description of the same domain what this one lacks; the more restrictive status rules.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.status = self.status.max(other.status);
+        self.uplevel |= other.uplevel;
+        if self.routing_hosts.is_empty() {
+            self.routing_hosts = other.routing_hosts;
+        }
+        for (mine, theirs) in [
+            (&mut self.canonical, other.canonical),
+            (&mut self.target, other.target),
+            (&mut self.shares, other.shares),
+            (&mut self.smart_host, other.smart_host),
+            (&mut self.catch_all, other.catch_all),
+            (&mut self.preferred_mail_host, other.preferred_mail_host),
+        ] {
+            *mine = mine.take().or(theirs);
+        }
+    }
+
+    pub(crate) fn write(&self, value: &mut Vec<u8>) {
+        // A Vec takes every octet: writing to it cannot fail.
+        let octets = postcard::to_stdvec(self).unwrap_or_default();
+        value.extend_from_slice(&u32::try_from(octets.len()).unwrap_or(u32::MAX).to_le_bytes());
+        value.extend_from_slice(&octets);
+    }
+
+    /// The rows of a value; `None` where it is no sequence of rows.
+    #[must_use]
+    pub fn read_all(value: &[u8]) -> Option<Vec<Self>> {
+        split(value)?.into_iter().map(|octets| postcard::from_bytes(octets).ok()).collect()
+    }
+}
+
+/// The octets of each row of a value.
+pub(crate) fn split(mut value: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut rows = Vec::with_capacity(1);
+    while !value.is_empty() {
+        let (length, rest) = value.split_first_chunk()?;
+        let (row, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        rows.push(row);
+        value = rest;
+    }
+    Some(rows)
+}
+
+const STATUSES: [Status; 7] = [
+    Status::Active,
+    Status::OverQuota,
+    Status::Hold,
+    Status::Inactive,
+    Status::Disabled,
+    Status::Deleted,
+    Status::Removed,
+];
+
+/// A status as stored: its rank, so that the greater octet is the more restrictive status.
+pub(crate) fn status_octet(status: Status) -> u8 {
+    STATUSES.iter().position(|other| *other == status).and_then(|at| u8::try_from(at).ok()).unwrap_or(3)
+}
+
+fn status_of(octet: u8) -> Option<Status> {
+    STATUSES.get(usize::from(octet)).copied()
+}
