@@ -67,6 +67,17 @@ impl Entry {
         }
     }
 
+    /// Octets of all values.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.attributes.iter().flat_map(|a| &a.values).map(Vec::len).sum()
+    }
+
+    /// Takes an attribute as it was stored, without looking for doubles.
+    pub(crate) fn push(&mut self, name: String, values: Vec<Vec<u8>>) {
+        self.attributes.push(Attribute { name, values });
+    }
+
     /// The entry with one more value.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {

@@ -2,26 +2,43 @@
 //!
 //! *What:* names (RFC 4514), entries, LDIF (RFC 2849), the product's schema with remappable
 //! names, and the typed views that the rest of the mail system reads. *Why:* the directory is
-//! the one source of who exists (R1), whatever server holds it. *Layer 2:* knows nothing of SMTP,
+//! the one source of who exists (R1), whatever server holds it. The embedded tree lives in
+//! `storage` (tables: see `layout.rs`); every edit is one durable batch that asserts the state it
+//! was planned on, so that no two entries ever get one address. *Layer 2:* knows nothing of SMTP,
 //! IMAP, rewriting or password verification.
 
+mod change;
+mod directory;
 mod dn;
 mod domain_entry;
+mod edit;
 mod entry;
+mod error;
 mod group_entry;
 mod kind;
+mod layout;
 mod ldif;
+mod load;
+mod provision;
 mod reading;
 mod schema;
 mod status;
 mod user_entry;
+mod view;
 
+pub use change::{CHANGES_KEPT_MAX, CHANGES_LISTED_MAX, Change, Changes, Operation};
+pub use directory::{Counts, Directory, DirectoryOptions};
 pub use dn::{DN_MAX, Dn, DnError, RDN_MAX};
 pub use domain_entry::DomainEntry;
+pub use edit::Edit;
 pub use entry::{Attribute, Entry};
+pub use error::{DirectoryError, EditError, LoadError};
 pub use group_entry::{GroupEntry, PostingPolicy};
 pub use kind::{Kind, Typed};
+pub use layout::{NAME_KEY_MAX, SPACES};
 pub use ldif::{LINE_MAX, LdifError, LdifProblem, LdifReader, LdifRecord, RECORD_MAX, write_ldif};
+pub use load::{LOAD_DEFECTS_MAX, LoadDefect, LoadProgress, LoadReport, PasswordHasher};
+pub use provision::{DomainUsers, NewDomain, NewUser};
 pub use reading::{DEFECTS_MAX, Defect};
 pub use schema::{Class, Field, Schema, SchemaError};
 pub use status::{AutoReply, DeliveryOption, Quota, Status};

@@ -36,6 +36,24 @@ impl PasswordHash {
     }
 }
 
+impl PasswordHash {
+    /// Whether it is a clear text: without a scheme, or under one that means no hash.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        self.clear_text().is_some()
+    }
+
+    /// The clear text, where it is one.
+    #[must_use]
+    pub fn clear_text(&self) -> Option<&str> {
+        match self.scheme().as_deref() {
+            None => Some(&self.0),
+            Some("CLEAR" | "CLEARTEXT" | "PLAIN") => self.0.split_once('}').map(|(_, text)| text),
+            Some(_) => None,
+        }
+    }
+}
+
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{{{}}}[hidden]", self.scheme().as_deref().unwrap_or("?"))

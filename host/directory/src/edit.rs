@@ -1,0 +1,294 @@
+//! Edits: each one durable batch, validated against the snapshot that it asserts to be current.
+
+use std::collections::{HashMap, HashSet};
+
+use mail_types::Domain;
+use storage::{Batch, StorageError};
+
+use crate::change::{CHANGES_KEPT_MAX, Change, Operation};
+use crate::directory::Directory;
+use crate::dn::Dn;
+use crate::domain_entry::DomainEntry;
+use crate::entry::Entry;
+use crate::error::{DirectoryError, EditError};
+use crate::kind::Kind;
+use crate::layout::{
+    ADDRESSES, CHANGES, DOMAINS, HEAD, Head, NAME_KEY_MAX, STATE, address_keys, delete_entry, domain_keys,
+    encode_change, put_entry,
+};
+use crate::schema::Field;
+use crate::user_entry::PasswordHash;
+use crate::view::View;
+
+/// How often an edit is planned anew because others were faster.
+const EDIT_TRIES_MAX: u32 = 16;
+/// Most entries that one batch of a large edit changes.
+pub(crate) const EDIT_ENTRIES_MAX: usize = 1_000;
+
+/// One change to the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// Adds the entry; its name must be free, and the entry above it must exist (or be the root).
+    Add(Entry),
+    /// Replaces the attributes of an entry that exists.
+    Modify(Entry),
+    /// Removes an entry that has none below it.
+    Remove(Dn),
+}
+
+impl Edit {
+    /// The name that it concerns.
+    #[must_use]
+    pub fn dn(&self) -> &Dn {
+        match self {
+            Self::Add(entry) | Self::Modify(entry) => &entry.dn,
+            Self::Remove(dn) => dn,
+        }
+    }
+}
+
+impl Directory {
+    /// Makes edits in order, all or none, in one durable batch. Returns the number of the newest
+    /// change. An empty list changes nothing.
+    pub async fn edit(&self, edits: &[Edit]) -> Result<u64, EditError> {
+        self.edit_with(|_| Ok((edits.to_vec(), ()))).await.map(|(csn, ())| csn)
+    }
+
+    /// Plans edits on a snapshot and makes them, if the directory is still as it was when they were
+    /// planned; else plans anew.
+    pub(crate) async fn edit_with<T>(
+        &self,
+        plan: impl Fn(&View<'_>) -> Result<(Vec<Edit>, T), EditError>,
+    ) -> Result<(u64, T), EditError> {
+        for _ in 0..EDIT_TRIES_MAX {
+            let (batch, csn, value) = {
+                let view = self.raw_view()?;
+                let head = view.head()?;
+                if head.loading != 0 {
+                    return Err(DirectoryError::Loading.into());
+                }
+                let (edits, value) = plan(&view)?;
+                if edits.is_empty() {
+                    return Ok((head.csn, value));
+                }
+                let (batch, csn) = self.compose(&view, head, &edits)?;
+                (batch, csn, value)
+            };
+            match self.commit(batch).await {
+                Ok(()) => {
+                    self.publish(csn);
+                    return Ok((csn, value));
+                }
+                Err(StorageError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(EditError::Busy(EDIT_TRIES_MAX))
+    }
+
+    fn compose(&self, view: &View<'_>, head: Head, edits: &[Edit]) -> Result<(Batch, u64), EditError> {
+        let mut batch = Batch::new();
+        match head {
+            // Nothing was ever written: the head does not exist.
+            head if head == Head::default() => batch.assert_absent(STATE, HEAD),
+            head => batch.assert_equals(STATE, HEAD, &head.encode()),
+        }
+        let mut composing =
+            Composing { view, head, batch, overlay: HashMap::new(), claims: Claims::default() };
+        for edit in edits {
+            composing.take(edit, self.0.clock.now())?;
+        }
+        let Composing { mut batch, mut head, .. } = composing;
+        while head.csn - head.floor > CHANGES_KEPT_MAX {
+            head.floor += 1;
+            batch.delete(CHANGES, &head.floor.to_be_bytes());
+        }
+        batch.put(STATE, HEAD, head.encode());
+        Ok((batch, head.csn))
+    }
+}
+
+/// A batch being composed: the snapshot, and what earlier edits of the same batch change in it.
+struct Composing<'v, 's> {
+    view: &'v View<'s>,
+    head: Head,
+    batch: Batch,
+    /// Entries touched so far; `None` is removed.
+    overlay: HashMap<Dn, Option<(u64, Entry)>>,
+    claims: Claims,
+}
+
+impl Composing<'_, '_> {
+    fn take(&mut self, edit: &Edit, at: mail_types::Timestamp) -> Result<(), EditError> {
+        let (kind, operation) = match edit {
+            Edit::Add(entry) => (self.add(entry)?, Operation::Put),
+            Edit::Modify(entry) => (self.modify(entry)?, Operation::Put),
+            Edit::Remove(dn) => (self.remove(dn)?, Operation::Removed),
+        };
+        self.head.csn += 1;
+        let change = Change { csn: self.head.csn, at, dn: edit.dn().clone(), kind, operation };
+        self.batch.put(CHANGES, &change.csn.to_be_bytes(), encode_change(&change));
+        Ok(())
+    }
+
+    fn current(&self, dn: &Dn) -> Result<Option<(u64, Entry)>, EditError> {
+        if let Some(overlaid) = self.overlay.get(dn) {
+            return Ok(overlaid.clone());
+        }
+        let Some(id) = self.view.id_of(dn)? else { return Ok(None) };
+        Ok(self.view.entry_by_id(id)?.map(|entry| (id, entry)))
+    }
+
+    fn add(&mut self, entry: &Entry) -> Result<Kind, EditError> {
+        if self.current(&entry.dn)?.is_some() {
+            return Err(EditError::EntryExists(entry.dn.clone()));
+        }
+        if let Some(above) = entry.dn.parent()
+            && above.depth() > 0
+            && self.current(&above)?.is_none()
+        {
+            return Err(EditError::NoParent(entry.dn.clone(), above));
+        }
+        let id = self.head.next_id;
+        self.head.next_id += 1;
+        self.put(id, entry)
+    }
+
+    fn modify(&mut self, entry: &Entry) -> Result<Kind, EditError> {
+        let Some((id, old)) = self.current(&entry.dn)? else {
+            return Err(EditError::NoEntry(entry.dn.clone()));
+        };
+        self.take_out(id, &old);
+        self.put(id, entry)
+    }
+
+    fn remove(&mut self, dn: &Dn) -> Result<Kind, EditError> {
+        let Some((id, old)) = self.current(dn)? else { return Err(EditError::NoEntry(dn.clone())) };
+        let mut child = None;
+        self.view.scan_under(dn, &mut |_, below| {
+            let removed = matches!(self.overlay.get(&below.dn), Some(None));
+            if below.dn == *dn || removed {
+                return std::ops::ControlFlow::Continue(());
+            }
+            child = Some(below.dn);
+            std::ops::ControlFlow::Break(())
+        })?;
+        let added =
+            self.overlay.iter().find(|(name, now)| now.is_some() && *name != dn && name.is_within(dn));
+        if let Some(child) = child.or_else(|| added.map(|(name, _)| name.clone())) {
+            return Err(EditError::HasChildren(dn.clone(), child));
+        }
+        let kind = self.take_out(id, &old);
+        self.overlay.insert(dn.clone(), None);
+        Ok(kind)
+    }
+
+    fn take_out(&mut self, id: u64, old: &Entry) -> Kind {
+        let kind = self.view.kind(old);
+        delete_entry(&mut self.batch, id, old, kind, self.view.schema);
+        self.head.count(kind, -1);
+        self.claims.release(id);
+        kind
+    }
+
+    fn put(&mut self, id: u64, entry: &Entry) -> Result<Kind, EditError> {
+        let kind = check_entry(entry, self.view)?;
+        self.claims.claim(self.view, id, entry, kind)?;
+        put_entry(&mut self.batch, id, entry, kind, self.view.schema);
+        self.head.count(kind, 1);
+        self.overlay.insert(entry.dn.clone(), Some((id, entry.clone())));
+        Ok(kind)
+    }
+}
+
+/// What is wrong with an entry by itself.
+pub(crate) fn check_entry(entry: &Entry, view: &View<'_>) -> Result<Kind, EditError> {
+    if entry.dn.key().len() > NAME_KEY_MAX {
+        return Err(EditError::NameTooLong(entry.dn.clone()));
+    }
+    let clear = |text: &str| PasswordHash::new(text).is_clear();
+    if view.schema.texts(entry, Field::UserPassword).any(clear) {
+        return Err(EditError::ClearPassword(entry.dn.clone()));
+    }
+    Ok(view.kind(entry))
+}
+
+/// The addresses and domains that entries of one batch take, beside those in the snapshot.
+#[derive(Default)]
+pub(crate) struct Claims {
+    addresses: HashMap<String, (u64, Dn)>,
+    domains: HashMap<Domain, (u64, DomainEntry)>,
+    /// Entries whose index rows in the snapshot no longer count.
+    released: HashSet<u64>,
+}
+
+impl Claims {
+    fn release(&mut self, id: u64) {
+        self.released.insert(id);
+        self.addresses.retain(|_, (by, _)| *by != id);
+        self.domains.retain(|_, (by, _)| *by != id);
+    }
+
+    /// Takes the addresses and domain names of an entry, or says who has one of them.
+    pub(crate) fn claim(
+        &mut self,
+        view: &View<'_>,
+        id: u64,
+        entry: &Entry,
+        kind: Kind,
+    ) -> Result<(), EditError> {
+        match kind {
+            Kind::User | Kind::Group => self.claim_addresses(view, id, entry),
+            Kind::Domain => self.claim_domains(view, id, entry),
+            Kind::Other => Ok(()),
+        }
+    }
+
+    fn claim_addresses(&mut self, view: &View<'_>, id: u64, entry: &Entry) -> Result<(), EditError> {
+        for (address, _) in address_keys(entry, view.schema) {
+            let used = |by: Dn| EditError::AddressUsed { address: address.clone(), by };
+            if let Some((by, dn)) = self.addresses.get(&address)
+                && *by != id
+            {
+                return Err(used(dn.clone()));
+            }
+            for (_, other) in view.indexed(ADDRESSES, &address)? {
+                if other != id
+                    && !self.released.contains(&other)
+                    && let Some(other) = view.entry_by_id(other)?
+                {
+                    return Err(used(other.dn));
+                }
+            }
+            self.addresses.insert(address, (id, entry.dn.clone()));
+        }
+        Ok(())
+    }
+
+    /// Two entries may describe one domain if they agree on where its users are.
+    fn claim_domains(&mut self, view: &View<'_>, id: u64, entry: &Entry) -> Result<(), EditError> {
+        let Some(mine) = DomainEntry::read(entry, view.schema) else { return Ok(()) };
+        for (domain, _) in domain_keys(entry, view.schema) {
+            let used = |by: Dn| EditError::DomainUsed { domain: domain.clone(), by };
+            if let Some((by, other)) = self.domains.get(&domain)
+                && *by != id
+                && other.base != mine.base
+            {
+                return Err(used(other.dn.clone()));
+            }
+            for (_, other) in view.indexed(DOMAINS, domain.as_str())? {
+                if other == id || self.released.contains(&other) {
+                    continue;
+                }
+                let other = view.entry_by_id(other)?;
+                if let Some(other) = other.and_then(|entry| DomainEntry::read(&entry, view.schema))
+                    && other.base != mine.base
+                {
+                    return Err(used(other.dn));
+                }
+            }
+            self.domains.insert(domain, (id, mine.clone()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! What can go wrong, by what the caller does about it.
+
+use mail_types::{Address, Domain};
+use storage::StorageError;
+
+use crate::dn::{Dn, DnError};
+use crate::ldif::LdifError;
+
+/// Why the directory did not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DirectoryError {
+    /// The storage below does not answer. Try later.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A load is under way: what is absent now may be there in a moment.
+    #[error("the directory is being loaded")]
+    Loading,
+    /// What is stored breaks the rules of its format.
+    #[error("the directory is damaged: {0}; load it again from its LDIF, or restore a backup")]
+    Damaged(String),
+}
+
+/// Why an edit was refused. Nothing was changed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EditError {
+    /// The directory does not answer. Try later.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// Others were faster too often. Try again.
+    #[error("the directory was changed by others at the same time, {0} times over: try again")]
+    Busy(u32),
+    /// The name breaks RFC 4514, or is too long to be stored.
+    #[error(transparent)]
+    Dn(#[from] DnError),
+    /// The name is longer than the store can index.
+    #[error("the name {0} is too long to be stored: at most {max} octets in normal form", max = crate::layout::NAME_KEY_MAX)]
+    NameTooLong(Dn),
+    /// An entry of that name exists.
+    #[error("the entry {0} exists already")]
+    EntryExists(Dn),
+    /// No entry of that name exists.
+    #[error("there is no entry {0}")]
+    NoEntry(Dn),
+    /// The entry above does not exist.
+    #[error("the entry {0} has no entry above it: add {1} first")]
+    NoParent(Dn, Dn),
+    /// Entries below would be cut off.
+    #[error("the entry {0} has entries below it, {1} for one: remove those first")]
+    HasChildren(Dn, Dn),
+    /// Another entry has the address.
+    #[error("the address {address} belongs to {by}: choose another one, or take it from there first")]
+    AddressUsed {
+        /// The address, or `@domain`.
+        address: String,
+        /// Who has it.
+        by: Dn,
+    },
+    /// Another entry is that domain.
+    #[error("the domain {domain} is described by {by} already")]
+    DomainUsed {
+        /// The domain.
+        domain: Domain,
+        /// Where it is described.
+        by: Dn,
+    },
+    /// The domain is not hosted here.
+    #[error("the domain {0} is not in the directory: add it first with \"wasmta domain add {0}\"")]
+    NoDomain(Domain),
+    /// The domain has users or groups besides its postmaster.
+    #[error(
+        "the domain {domain} still has entries, {example} for one: remove them first, or ask for their removal too"
+    )]
+    DomainInUse {
+        /// The domain.
+        domain: Domain,
+        /// One of them.
+        example: Dn,
+    },
+    /// A new domain needs somebody behind its postmaster address (RFC 5321 §4.5.1).
+    #[error("nobody would read postmaster@{0}: name an administrator's address")]
+    NoAdministrator(Domain),
+    /// The postmaster address must stay as long as the domain does (RFC 5321 §4.5.1).
+    #[error("{who} is the only one behind {postmaster}, which a domain must have: appoint another one first")]
+    Postmaster {
+        /// Who was to be removed.
+        who: String,
+        /// The address that would be empty.
+        postmaster: Address,
+    },
+    /// Nobody has that login or address.
+    #[error("there is no user {0}")]
+    NoUser(String),
+    /// A password without a hash scheme: clear text is never stored.
+    #[error("{0} carries a password in clear text, which is never stored: hash it first")]
+    ClearPassword(Dn),
+}
+
+impl From<StorageError> for EditError {
+    fn from(error: StorageError) -> Self {
+        Self::Directory(error.into())
+    }
+}
+
+/// Why an LDIF was not loaded. The directory is empty again.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The text is not valid.
+    #[error(transparent)]
+    Ldif(#[from] LdifError),
+    /// An entry cannot be taken.
+    #[error("line {line}: {problem}")]
+    Entry {
+        /// Line of the entry, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: EditError,
+    },
+    /// A clear-text password could not be hashed.
+    #[error("line {line}: the password of {dn} cannot be hashed: {why}")]
+    Password {
+        /// Line of the entry, from 1.
+        line: u64,
+        /// The entry.
+        dn: Dn,
+        /// What went wrong.
+        why: String,
+    },
+    /// There are entries already.
+    #[error("the directory has {0} entries already: an LDIF is loaded into an empty one only")]
+    NotEmpty(u64),
+    /// The directory does not answer.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+}
+
+impl From<StorageError> for LoadError {
+    fn from(error: StorageError) -> Self {
+        Self::Directory(error.into())
+    }
+}
