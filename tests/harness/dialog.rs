@@ -24,11 +24,15 @@
 //! With `UPDATE=1` the `S:` and `O:` lines that do not match are replaced by what really came.
 //!
 //! In a `peer` section of a flow the sides are changed: `S:` is sent by the test, which plays the
-//! other host, and `C:` is what our server must say. `@accept` waits for the next connection.
+//! other host, and `C:` (`C*`) is what our server must say. `@accept` waits for a connection.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use runtime::Stream;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use crate::pattern::{Names, fill, matches, unescape};
 use crate::txtar::{Archive, Section};
@@ -58,6 +62,8 @@ pub struct Dialog<'a, P: Place> {
     update: bool,
     /// What a command printed and no `O:` line has claimed.
     output: Vec<String>,
+    /// The other host's side of a peer's dialogue.
+    peer: Option<TcpListener>,
 }
 
 impl<'a, P: Place> Dialog<'a, P> {
@@ -74,7 +80,15 @@ impl<'a, P: Place> Dialog<'a, P> {
             names: Names::new(),
             update,
             output: Vec::new(),
+            peer: None,
         }
+    }
+
+    /// Plays the other host: the sides are changed, and `@accept` waits at this listener.
+    #[must_use]
+    pub fn as_peer(mut self, listener: TcpListener) -> Self {
+        self.peer = Some(listener);
+        self
     }
 
     /// Makes names known before the first line.
@@ -136,7 +150,10 @@ impl<'a, P: Place> Dialog<'a, P> {
 
     /// Plays one line; gives the number of the next.
     async fn step(&mut self, at: usize) -> Result<usize, String> {
-        let line = self.lines[at].clone();
+        let mut line = self.lines[at].clone();
+        if self.peer.is_some() {
+            line = changed_sides(&line);
+        }
         let outcome = match line.split_at_checked(2) {
             _ if line.trim().is_empty() || line.starts_with('#') => Ok(at + 1),
             Some(("C:", text)) => self.say(text.strip_prefix(' ').unwrap_or(text)).await.map(|()| at + 1),
@@ -186,6 +203,14 @@ impl<'a, P: Place> Dialog<'a, P> {
             ["@open", listener, "as", name] => self.open(listener, name).await,
             ["@use", name] if self.connections.contains_key(*name) => {
                 (*name).clone_into(&mut self.current);
+                Ok(())
+            }
+            ["@accept"] => {
+                let listener = self.peer.as_ref().ok_or("only a peer accepts")?;
+                let accepted = timeout(PATIENCE, listener.accept()).await.map_err(|_| "nobody connected")?;
+                let (socket, _) = accepted.map_err(|e| e.to_string())?;
+                self.connections.insert("peer".to_owned(), Wire::new(Stream::plain(socket)));
+                "peer".clone_into(&mut self.current);
                 Ok(())
             }
             ["@tls"] => {
@@ -247,7 +272,7 @@ impl<'a, P: Place> Dialog<'a, P> {
 
     /// `S*`: reads lines until the one that the next `S:` expects.
     async fn hear_until(&mut self, at: usize) -> Result<usize, String> {
-        let next = self.lines.get(at + 1).and_then(|line| line.strip_prefix("S:"));
+        let next = self.lines.get(at + 1).and_then(|line| line.get(1..)?.strip_prefix(':'));
         let expected = next.ok_or("after S* stands an S: line")?.trim_start().to_owned();
         let mut heard = Vec::new();
         loop {
@@ -299,9 +324,19 @@ impl<'a, P: Place> Dialog<'a, P> {
             return Ok(());
         }
         if self.update {
+            let side = if self.peer.is_some() { changed_sides(side) } else { side.to_owned() };
             self.lines[at] = format!("{side} {line}").trim_end().to_owned();
             return Ok(());
         }
         Err(format!("came:  {line}"))
+    }
+}
+
+/// `C` for `S` at the head of a line, and the other way round.
+fn changed_sides(line: &str) -> String {
+    match line.split_at_checked(1) {
+        Some(("C", rest)) if rest.starts_with([':', '*']) => format!("S{rest}"),
+        Some(("S", rest)) if rest.starts_with([':', '=']) => format!("C{rest}"),
+        _ => line.to_owned(),
     }
 }

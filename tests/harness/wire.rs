@@ -4,53 +4,56 @@ use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use runtime::{Stream, TlsClient};
 use tokio::time::timeout;
 
 /// How long a test waits for the other side before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A connection, and what of it was read but not yet asked for.
+/// Longest line that a test reads, in octets.
+const LINE_MAX: usize = 64 << 20;
+
+/// A connection.
 pub struct Wire {
-    stream: TcpStream,
-    buffer: Vec<u8>,
+    stream: Stream,
 }
 
 impl Wire {
     /// Connects.
     pub async fn connect(address: SocketAddr) -> Result<Self, Error> {
-        Ok(Self::new(in_time(TcpStream::connect(address)).await?))
+        Ok(Self::new(runtime::connect(address, None, PATIENCE).await?))
     }
 
     /// Takes a connection that stands already.
     #[must_use]
-    pub fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: Vec::new() }
+    pub fn new(mut stream: Stream) -> Self {
+        stream.buffer_max(LINE_MAX);
+        Self { stream }
     }
 
     /// Sends octets as they are.
     pub async fn send(&mut self, octets: &[u8]) -> Result<(), Error> {
-        in_time(self.stream.write_all(octets)).await?;
+        self.stream.send(octets);
         in_time(self.stream.flush()).await
     }
 
     /// The next line without its CRLF; `None` when the peer has closed.
     pub async fn line(&mut self) -> Result<Option<Vec<u8>>, Error> {
         loop {
-            if let Some(at) = self.buffer.iter().position(|octet| *octet == b'\n') {
-                let mut line: Vec<u8> = self.buffer.drain(..=at).collect();
-                line.pop();
+            if let Some(at) = self.stream.buffered().iter().position(|octet| *octet == b'\n') {
+                let mut line = self.stream.buffered()[..at].to_vec();
+                self.stream.consume(at + 1);
                 if line.pop_if(|octet| *octet == b'\r').is_none() {
                     return Err(Error::new(ErrorKind::InvalidData, "a line ended in LF alone"));
                 }
                 return Ok(Some(line));
             }
-            let mut piece = [0; 16 * 1024];
-            match in_time(self.stream.read(&mut piece)).await {
+            match in_time(self.stream.fill()).await {
                 Ok(0) => return Ok(None),
-                Ok(count) => self.buffer.extend_from_slice(&piece[..count]),
-                Err(e) if e.kind() == ErrorKind::ConnectionReset => return Ok(None),
+                Ok(_) => {}
+                Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => {
+                    return Ok(None);
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -58,7 +61,8 @@ impl Wire {
 
     /// Begins TLS as a client; any certificate will do.
     pub async fn start_tls(self) -> Result<Self, Error> {
-        Err(Error::other("TLS is not wired into the tests yet"))
+        let client = TlsClient::opportunistic().map_err(Error::other)?;
+        Ok(Self::new(in_time(self.stream.connect_tls(&client, "localhost")).await?))
     }
 }
 

@@ -1,0 +1,162 @@
+//! The real server, in the test's own process, over a data directory of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use events::Events;
+use runtime::Clock;
+use tempfile::TempDir;
+use wasmta::config::Config;
+use wasmta::serve::{DataLock, Place, Server};
+
+use crate::cases::tests_folder;
+use crate::dialog;
+use crate::txtar::Archive;
+
+/// What every test's server has, before the case's own `server.toml`. Ports are free ones.
+const BASE: &str = r#"
+[server]
+stop-grace = "0 s"
+[listeners.smtp]
+address = "127.0.0.1:0"
+[listeners.submission]
+address = "127.0.0.1:0"
+[listeners.submissions]
+address = "127.0.0.1:0"
+[listeners.lmtp]
+address = "127.0.0.1:0"
+[listeners.imap]
+address = "127.0.0.1:0"
+[listeners.imaps]
+address = "127.0.0.1:0"
+[listeners.pop3]
+address = "127.0.0.1:0"
+[listeners.pop3s]
+address = "127.0.0.1:0"
+"#;
+
+/// How long sessions may finish when a test ends.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// A running server; its folder is removed when it is dropped.
+pub struct TestServer {
+    folder: TempDir,
+    server: Option<Server>,
+}
+
+impl TestServer {
+    /// Starts a server as a case's sections want it: `server.toml` over the base configuration,
+    /// `directory.ldif` and `rewrite.rules` instead of those that ship.
+    pub async fn start(archive: &Archive, names: &[(String, String)]) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let mut toml: toml::Table = BASE.parse().map_err(|e| format!("{e}"))?;
+        if let Some(own) = archive.get("server.toml") {
+            let own = names.iter().fold(own.to_owned(), |text, (name, value)| text.replace(name, value));
+            merge(&mut toml, own.parse().map_err(|e| format!("server.toml: {e}"))?);
+        }
+        for file in ["directory.ldif", "rewrite.rules"] {
+            let shipped = || std::fs::read_to_string(tests_folder().join("../config").join(file));
+            let text = archive.get(file).map_or_else(shipped, |text| Ok(text.to_owned()));
+            let text = text.map_err(|e| format!("{file}: {e}"))?;
+            std::fs::write(folder.path().join(file), text).map_err(|e| e.to_string())?;
+        }
+        let path = folder.path().join("wasmta.toml");
+        std::fs::write(&path, toml.to_string()).map_err(|e| e.to_string())?;
+        let mut server = Self { folder, server: None };
+        server.restart().await?;
+        Ok(server)
+    }
+
+    /// Starts it over the data that is there.
+    pub async fn restart(&mut self) -> Result<(), String> {
+        self.stop().await;
+        let place = self.place();
+        let config = Config::load(&place.config).map_err(|problems| problems.to_string())?;
+        let lock = DataLock::take(&place.data)?;
+        self.server = Some(Server::start(config, place, lock, Events::counting(Clock::system())).await?);
+        Ok(())
+    }
+
+    /// Stops it; the folder stays.
+    pub async fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop(GRACE).await;
+        }
+    }
+
+    /// Its configuration and data.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let path = self.folder.path();
+        Place { config: path.join("wasmta.toml"), data: path.join("data"), port_offset: 0 }
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl dialog::Place for TestServer {
+    fn listener(&self, name: &str) -> Option<SocketAddr> {
+        let listeners = self.server.as_ref()?.listeners();
+        listeners.into_iter().find(|(own, _)| own == name).map(|(_, address)| address)
+    }
+
+    async fn command(&self, arguments: &str) -> Result<String, String> {
+        let place = self.place();
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        let mut words =
+            vec!["--config".to_owned(), text(place.config), "--data".to_owned(), text(place.data)];
+        words.extend(split(arguments));
+        let work = tokio::task::spawn_blocking(move || {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let mut out = Vec::new();
+            let _code = wasmta::cli::run_text(&words, &mut out);
+            String::from_utf8_lossy(&out).into_owned()
+        });
+        work.await.map_err(|e| e.to_string())
+    }
+}
+
+/// Lays one table over another: tables are merged, all else is replaced.
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => merge(below, above),
+            (_, value) => drop(base.insert(key, value)),
+        }
+    }
+}
+
+/// Words of a command line; double quotes hold blanks together.
+fn split(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (number, part) in text.split('"').enumerate() {
+        if number % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_case_s_own_configuration_lies_over_the_base() {
+        let mut base: toml::Table = "[a]\nx = 1\ny = 2\n[b]\nz = 3".parse().unwrap();
+        merge(&mut base, "[a]\ny = 5\n[c]\nw = 4".parse().unwrap());
+        assert_eq!(base, "[a]\nx = 1\ny = 5\n[b]\nz = 3\n[c]\nw = 4".parse().unwrap());
+    }
+
+    #[test]
+    fn quoted_words_hold_together() {
+        assert_eq!(split("user add a@b --name \"Anna Ahl\""), ["user", "add", "a@b", "--name", "Anna Ahl"]);
+    }
+}
