@@ -5,13 +5,35 @@
 //! delivered, reported, or discarded by a named rule (promise 2). *Layer 3.* *Must not know*
 //! routing, directory, channels or store: it defines the ports [`Router`], [`Channel`] and
 //! [`LocalDelivery`] that those fill.
+//!
+//! The way of a message through the files: `submit` (one batch), `schedule` (whose turn it is),
+//! `work` (read, route again, try), `settle` (one batch for what became of it), `report` (who is
+//! told). `operate` and `listing` are the operator's.
 
+mod listing;
+mod operate;
 mod options;
 mod ports;
+mod queue;
+mod records;
+mod report;
+mod schedule;
+mod settle;
 mod submission;
+mod submit;
+mod trail;
+mod work;
 
+pub use listing::{Filter, Listing, QueuedMessage, QueuedRecipient, RouteSummary};
+pub use operate::{Change, OperateError};
 pub use options::{ChannelLimits, Options, Retry};
 pub use ports::{
     Attempt, BoxFuture, Channel, CopyOf, LocalCopy, LocalDelivery, Outcome, Publish, Reach, Router,
 };
+pub use queue::{Agents, Queue};
+pub use records::{Last, SPACES, State};
 pub use submission::{Accepted, RECIPIENTS_MAX, Receipt, Source, Step, StepKind, Submission, SubmitError};
+pub use trail::{Trail, TrailHead, TrailLine, TrailRecipient};
+
+#[cfg(test)]
+mod tests;

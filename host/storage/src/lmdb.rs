@@ -10,7 +10,7 @@ use heed::{Database, Env, EnvFlags, EnvOpenOptions, PutFlags, RoTxn, RwTxn, With
 
 use crate::engine::{Engine, Reading, Visit, Writing};
 use crate::error::StorageError;
-use crate::space::Space;
+use crate::space::{OWN, Space};
 
 /// Concurrent views. LMDB keeps a slot of 64 octets for each.
 const READERS_MAX: u32 = 4096;
@@ -41,7 +41,7 @@ pub struct LmdbEngine {
 }
 
 impl LmdbEngine {
-    /// Opens or creates the environment in a folder, with these spaces; `size_max` is the most
+    /// Opens or creates the environment in a folder, with these spaces and the engine's own; `size_max` is the most
     /// that the file may grow to, in octets (address space, not disk, is set aside for it).
     ///
     /// `synced: false` is for what can be rebuilt: commits are not synced, and a power failure
@@ -50,6 +50,7 @@ impl LmdbEngine {
         let failed = |cause: heed::Error| StorageError::unavailable("opening the environment", cause);
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         let size = usize::try_from(size_max).unwrap_or(usize::MAX);
+        let spaces: Vec<Space> = OWN.iter().chain(spaces).copied().collect();
         options
             .map_size(size)
             .max_dbs(u32::try_from(spaces.len()).unwrap_or(u32::MAX))
@@ -59,7 +60,7 @@ impl LmdbEngine {
         let mut tables = Vec::with_capacity(spaces.len());
         for space in spaces {
             let table = env.create_database(&mut transaction, Some(space.name())).map_err(failed)?;
-            tables.push((*space, table));
+            tables.push((space, table));
         }
         transaction.commit().map_err(failed)?;
         Ok(Self { env, tables: Tables(tables) })

@@ -13,7 +13,7 @@ use crate::content::{ContentId, ContentWriter, Files, LoadedContent};
 use crate::engine::{Engine, Reading, Visit};
 use crate::error::StorageError;
 use crate::lmdb::LmdbEngine;
-use crate::space::{CONTENT, CONTENT_FILES, CONTENT_REFERENCES, OWN, Space};
+use crate::space::{CONTENT, CONTENT_FILES, CONTENT_REFERENCES, Space};
 use crate::writer::{Committed, Job, WRITER_QUEUE_MAX, Writer};
 
 /// The format this code reads and writes.
@@ -62,9 +62,7 @@ impl Storage {
     fn prepare(dir: &Path, spaces: &[Space], options: &Options) -> Result<(Self, Writer), StorageError> {
         std::fs::create_dir_all(dir).map_err(|e| StorageError::unavailable("creating the folder", e))?;
         check_format(dir)?;
-        let mut all = OWN.to_vec();
-        all.extend_from_slice(spaces);
-        let engine = LmdbEngine::open(dir, &all, options.size_max, options.synced)?;
+        let engine = LmdbEngine::open(dir, spaces, options.size_max, options.synced)?;
         let named = named_files(&*engine.read()?)?;
         let files = Files::open(dir.join("content"), &named)
             .map_err(|e| StorageError::unavailable("opening the content files", e))?;

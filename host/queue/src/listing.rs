@@ -1,0 +1,272 @@
+//! What the operator sees: lists, one message in full, sums by destination, trails.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use mail_types::{Address, Domain, QueueId, Route, Timestamp};
+use serde::{Deserialize, Serialize};
+use storage::{Snapshot, Storage, StorageError};
+
+use crate::queue::Queue;
+use crate::records::{
+    self, Last, MESSAGES, RECIPIENTS, Record, State, StoredMessage, TRAIL, from_value, read_recipient_key,
+};
+use crate::submission::Source;
+use crate::trail::{Trail, TrailHead, TrailLine};
+
+/// Lines of one trail that are shown.
+const TRAIL_LINES_MAX: usize = 10_000;
+
+/// Which messages are meant; all conditions must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Filter {
+    /// Only these.
+    pub ids: Vec<QueueId>,
+    /// Part of the reverse path, without regard to case; `<>` is the null one.
+    pub sender: Option<String>,
+    /// Part of a recipient's address, without regard to case.
+    pub recipient: Option<String>,
+    /// A recipient's domain.
+    pub domain: Option<Domain>,
+    /// The channel of a recipient's route.
+    pub channel: Option<String>,
+    /// Accepted at least so long ago, in seconds.
+    pub older_than_seconds: Option<u64>,
+    /// Only held recipients, or only those that are not.
+    pub held: Option<bool>,
+}
+
+/// A recipient as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuedRecipient {
+    /// The final address.
+    pub address: Address,
+    /// As the client gave it.
+    pub original: Address,
+    /// Where it goes.
+    pub route: Route,
+    /// What it waits for.
+    #[serde(flatten)]
+    pub state: State,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The last word about it.
+    pub last: Option<Last>,
+}
+
+/// A message as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuedMessage {
+    /// Its id.
+    pub id: QueueId,
+    /// When it was accepted.
+    pub arrived: Timestamp,
+    /// Octets of its content.
+    pub size: u64,
+    /// Where reports go, with angle brackets.
+    pub sender: String,
+    /// Where it came from.
+    pub source: Source,
+    /// Its Message-ID field.
+    pub message_id: Option<String>,
+    /// Those recipients that something is left to do for.
+    pub recipients: Vec<QueuedRecipient>,
+}
+
+/// Sums for one route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteSummary {
+    /// Where to.
+    pub route: Route,
+    /// Recipients that wait.
+    pub waiting: u64,
+    /// Recipients that are held.
+    pub held: u64,
+    /// When the oldest was accepted.
+    pub oldest: Timestamp,
+    /// When the next attempt is due.
+    pub next_due: Option<Timestamp>,
+    /// Until when the destination rests because it could not be reached.
+    pub rests_until: Option<Timestamp>,
+    /// The last answer of any.
+    pub last: Option<String>,
+}
+
+/// Reads the queue of a storage, running or not.
+pub struct Listing<'s> {
+    storage: &'s Storage,
+    now: Timestamp,
+}
+
+impl<'s> Listing<'s> {
+    /// Over a storage, at a moment.
+    #[must_use]
+    pub fn new(storage: &'s Storage, now: Timestamp) -> Self {
+        Self { storage, now }
+    }
+
+    /// Messages that the filter means, oldest first, at most so many.
+    pub fn list(&self, filter: &Filter, most: usize) -> Result<Vec<QueuedMessage>, StorageError> {
+        let (view, mut found, mut broken) = (self.storage.read()?, Vec::new(), None);
+        view.scan(MESSAGES, &[], &[0xff; 9], &mut |key, value| {
+            let Ok(key) = <[u8; 8]>::try_from(key) else { return ControlFlow::Continue(()) };
+            let id = QueueId::from_u64(u64::from_be_bytes(key));
+            if !filter.ids.is_empty() && !filter.ids.contains(&id) {
+                return ControlFlow::Continue(());
+            }
+            match read_message(&view, id, value) {
+                Ok(message) if filter.means(&message, self.now) => found.push(message),
+                Ok(_) => {}
+                Err(error) => broken = Some(error),
+            }
+            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        broken.map_or(Ok(found), Err)
+    }
+
+    /// One message.
+    pub fn show(&self, id: QueueId) -> Result<Option<QueuedMessage>, StorageError> {
+        let view = self.storage.read()?;
+        let value = view.get(MESSAGES, &id.to_key())?;
+        value.map(|value| read_message(&view, id, &value)).transpose()
+    }
+
+    /// Sums by route, the fullest first.
+    pub fn summary(&self) -> Result<Vec<RouteSummary>, StorageError> {
+        let view = self.storage.read()?;
+        let (mut sums, mut broken) = (BTreeMap::<Route, RouteSummary>::new(), None);
+        view.scan(RECIPIENTS, &[], &[0xff; 13], &mut |key, value| {
+            match (read_recipient_key(key), from_value::<Record>("recipient", value)) {
+                (Some((id, _)), Ok(record)) => add(&mut sums, id, &record),
+                (_, Err(error)) => broken = Some(error),
+                (None, _) => {}
+            }
+            ControlFlow::Continue(())
+        })?;
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        let mut sums: Vec<RouteSummary> = sums.into_values().collect();
+        sums.sort_by_key(|sum| std::cmp::Reverse(sum.waiting + sum.held));
+        Ok(sums)
+    }
+
+    /// All that is known about a message, also after it is done.
+    pub fn trail(&self, id: QueueId) -> Result<Trail, StorageError> {
+        let view = self.storage.read()?;
+        let head = match view.get(TRAIL, &id.to_key())? {
+            Some(value) => Some(from_value::<TrailHead>("trail", &value)?),
+            None => None,
+        };
+        let (mut lines, mut broken) = (Vec::new(), None);
+        view.scan(TRAIL, &id.to_key(), &records::after(id), &mut |key, value| {
+            if key.len() > 8 {
+                match from_value::<TrailLine>("trail", value) {
+                    Ok(line) => lines.push(line),
+                    Err(error) => broken = Some(error),
+                }
+            }
+            if lines.len() < TRAIL_LINES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        broken.map_or(Ok(Trail { id, head, lines }), Err)
+    }
+}
+
+impl Queue {
+    /// Reads what the queue holds.
+    #[must_use]
+    pub fn listing(&self) -> Listing<'_> {
+        Listing::new(&self.inner.storage, self.inner.clock.now())
+    }
+
+    /// Sums by route, with the rests that are in force.
+    pub fn summary(&self) -> Result<Vec<RouteSummary>, StorageError> {
+        let mut sums = self.listing().summary()?;
+        let (schedule, now) = (self.inner.schedule.lock(), self.inner.clock.now());
+        for sum in &mut sums {
+            sum.rests_until = schedule.rests_until(&sum.route, now);
+        }
+        Ok(sums)
+    }
+
+    /// How many attempts are under way.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.inner.schedule.lock().active()
+    }
+}
+
+impl Filter {
+    fn means(&self, message: &QueuedMessage, now: Timestamp) -> bool {
+        let part = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
+        let old = Duration::from_secs(self.older_than_seconds.unwrap_or(0));
+        let sender = self.sender.as_ref().is_none_or(|sender| part(&message.sender, sender));
+        let recipient = |one: &QueuedRecipient| {
+            self.recipient.as_ref().is_none_or(|wanted| part(&one.address.to_string(), wanted))
+                && self.domain.as_ref().is_none_or(|domain| one.address.domain == *domain)
+                && self
+                    .channel
+                    .as_ref()
+                    .is_none_or(|name| one.route.channel.as_str().eq_ignore_ascii_case(name))
+                && self.held.is_none_or(|held| matches!(one.state, State::Held { .. }) == held)
+        };
+        sender && now.since(message.arrived) >= old && message.recipients.iter().any(recipient)
+    }
+}
+
+fn read_message(view: &Snapshot, id: QueueId, value: &[u8]) -> Result<QueuedMessage, StorageError> {
+    let stored = StoredMessage::read(id, value)?;
+    let (mut recipients, mut broken) = (Vec::new(), None);
+    view.scan(RECIPIENTS, &id.to_key(), &records::after(id), &mut |_, value| {
+        match from_value::<Record>("recipient", value) {
+            Ok(record) => recipients.push(QueuedRecipient {
+                state: State::from(&record.state),
+                address: record.recipient.address,
+                original: record.recipient.original,
+                route: record.route,
+                attempts: record.attempts,
+                last: record.last,
+            }),
+            Err(error) => broken = Some(error),
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(error) = broken {
+        return Err(error);
+    }
+    Ok(QueuedMessage {
+        id,
+        arrived: stored.message.arrived,
+        size: stored.size,
+        sender: stored.message.reverse_path.to_string(),
+        source: stored.message.source,
+        message_id: stored.message.message_id,
+        recipients,
+    })
+}
+
+fn add(sums: &mut BTreeMap<Route, RouteSummary>, id: QueueId, record: &Record) {
+    let arrived = Timestamp(id.as_u64() >> 22);
+    let sum = sums.entry(record.route.clone()).or_insert_with(|| RouteSummary {
+        route: record.route.clone(),
+        waiting: 0,
+        held: 0,
+        oldest: arrived,
+        next_due: None,
+        rests_until: None,
+        last: None,
+    });
+    sum.oldest = sum.oldest.min(arrived);
+    match State::from(&record.state) {
+        State::Waiting { due } => {
+            sum.waiting += 1;
+            sum.next_due = Some(sum.next_due.map_or(due, |known| known.min(due)));
+        }
+        State::Held { .. } => sum.held += 1,
+    }
+    if let Some(last) = &record.last {
+        sum.last = Some(last.reply.to_string());
+    }
+}

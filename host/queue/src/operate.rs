@@ -1,0 +1,188 @@
+//! What the operator may do with queued messages.
+
+use std::ops::ControlFlow;
+
+use events::Event;
+use mail_types::{EnhancedStatus, QueueId, Reply, Route};
+use storage::{Batch, StorageError};
+
+use crate::ports::Outcome;
+use crate::queue::{Inner, Queue};
+use crate::records::{self, MESSAGES, RECIPIENTS, Record, StoredMessage, StoredState, TRAIL, recipient_key};
+use crate::submit::{Effects, put_recipient};
+use crate::trail::{PRUNE_MAX, TRAILS, TrailLine, add_line};
+use crate::work::Settled;
+
+/// A message and all its recipients.
+type Whole = (StoredMessage, Vec<(u32, Record)>);
+
+/// A change of a queued message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Park it.
+    Hold,
+    /// Let it go on.
+    Release,
+    /// Try it now.
+    Retry,
+    /// Give it up, and tell its sender.
+    Bounce,
+    /// Drop it, and tell nobody but the log.
+    Delete,
+    /// Send it another way.
+    Reroute(Route),
+}
+
+impl Change {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Hold => "held",
+            Self::Release => "released",
+            Self::Retry => "retried",
+            Self::Bounce => "bounced",
+            Self::Delete => "deleted",
+            Self::Reroute(_) => "rerouted",
+        }
+    }
+}
+
+/// Why a change was not made.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OperateError {
+    /// No such message is queued.
+    #[error("there is no message {0} in the queue; `wasmta message trace {0}` tells what became of it")]
+    NotFound(QueueId),
+    /// An attempt is under way: its outcome comes first.
+    #[error("message {0} is being delivered right now; try again in a moment")]
+    Active(QueueId),
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Queue {
+    /// Makes a change to a message, in the name of whoever `by` says.
+    pub async fn change(&self, id: QueueId, change: &Change, by: &str) -> Result<(), OperateError> {
+        let inner = &self.inner;
+        if inner.schedule.lock().is_active(id) {
+            return Err(OperateError::Active(id));
+        }
+        let (message, records) = inner.read_all(id)?.ok_or(OperateError::NotFound(id))?;
+        match change {
+            Change::Bounce | Change::Delete => inner.end(&message, records, change).await?,
+            _ => inner.alter(&message, records, change, by).await?,
+        }
+        inner.events.emit(&Event::QueueChanged { id, change: change.word(), by });
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn read_all(&self, id: QueueId) -> Result<Option<Whole>, StorageError> {
+        let view = self.storage.read()?;
+        let Some(value) = view.get(MESSAGES, &id.to_key())? else { return Ok(None) };
+        let message = StoredMessage::read(id, &value)?;
+        let (mut found, mut broken) = (Vec::new(), None);
+        view.scan(RECIPIENTS, &id.to_key(), &records::after(id), &mut |key, value| {
+            match (records::read_recipient_key(key), records::from_value("recipient", value)) {
+                (Some((_, index)), Ok(record)) => found.push((index, record)),
+                (_, Err(error)) => broken = Some(error),
+                (None, _) => {}
+            }
+            ControlFlow::Continue(())
+        })?;
+        broken.map_or(Ok(Some((message, found))), Err)
+    }
+
+    async fn alter(
+        &self,
+        message: &StoredMessage,
+        records: Vec<(u32, Record)>,
+        change: &Change,
+        by: &str,
+    ) -> Result<(), StorageError> {
+        let _serial = self.stripe(message.id).lock().await;
+        let now = self.clock.now();
+        let (mut batch, mut effects) = (Batch::new(), Effects::default());
+        batch.assert_present(MESSAGES, &message.id.to_key());
+        for (index, mut record) in records {
+            batch.assert_present(RECIPIENTS, &recipient_key(message.id, index));
+            match change {
+                Change::Hold => record.state = StoredState::Held(by.to_owned()),
+                Change::Release => {
+                    if record.route.channel.as_str() == mail_types::ChannelName::HOLD {
+                        let nobody = mail_types::NextHop::Nobody;
+                        record.route = Route::new(mail_types::ChannelName::REPROCESS, nobody);
+                    }
+                    record.state = StoredState::Waiting(now);
+                }
+                Change::Reroute(route) => {
+                    record.route = route.clone();
+                    record.state = StoredState::Waiting(now);
+                }
+                _ if matches!(record.state, StoredState::Waiting(_)) => {
+                    record.state = StoredState::Waiting(now)
+                }
+                _ => {}
+            }
+            if *change == Change::Retry {
+                self.schedule.lock().end_rest(&record.route);
+            }
+            let (recipient, what) = (Some(record.recipient.address.clone()), change.word().to_owned());
+            let line = TrailLine { at: now, recipient, what, text: format!("by {by}, to {}", record.route) };
+            add_line(&mut batch, message.id, &line);
+            put_recipient(&mut batch, &mut effects, message.id, index, record, now);
+        }
+        let committed = self.commit(batch).await?;
+        self.take_effect(effects, &committed);
+        Ok(())
+    }
+
+    async fn end(
+        &self,
+        message: &StoredMessage,
+        records: Vec<(u32, Record)>,
+        change: &Change,
+    ) -> Result<(), StorageError> {
+        let outcome = match change {
+            Change::Bounce => Outcome::Failed {
+                reply: Reply::new(
+                    554,
+                    EnhancedStatus::permanent(7, 0),
+                    "Returned by the mail system's operator",
+                ),
+                remote: None,
+                cause: "returned by the operator".to_owned(),
+            },
+            _ => Outcome::Discarded { rule: "deleted by the operator".to_owned() },
+        };
+        let settle = |(index, record)| Settled { index, record, outcome: outcome.clone(), tried: false };
+        let settled: Vec<Settled> = records.into_iter().map(settle).collect();
+        self.settle(message, &settled).await
+    }
+
+    /// Removes the oldest trails beyond the maximum.
+    pub(crate) async fn prune_trails(&self) -> Result<(), StorageError> {
+        let most = self.options().trails_max;
+        let view = self.storage.read()?;
+        let have = view.counter(records::COUNTERS, TRAILS, 0)?;
+        let surplus = usize::try_from(have.saturating_sub(most)).unwrap_or(usize::MAX).min(PRUNE_MAX);
+        if surplus == 0 {
+            return Ok(());
+        }
+        let (mut batch, mut heads) = (Batch::new(), 0_usize);
+        view.scan(TRAIL, &[], &[0xff; 21], &mut |key, _| {
+            if key.len() == 8 {
+                if heads == surplus {
+                    return ControlFlow::Break(());
+                }
+                heads += 1;
+            }
+            batch.delete(TRAIL, key);
+            ControlFlow::Continue(())
+        })?;
+        drop(view);
+        batch.add(records::COUNTERS, TRAILS, &[(0, -i64::try_from(heads).unwrap_or(0))]);
+        self.commit(batch).await.map(|_| ())
+    }
+}

@@ -1,0 +1,232 @@
+//! The queue itself: what it holds, how it starts, how it runs.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use events::{Event, Events};
+use mail_types::{ChannelName, QueueId, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use runtime::{Clock, Random, Shutdown};
+use storage::{Batch, Committed, Storage, StorageError};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::options::Options;
+use crate::ports::{Channel, LocalDelivery, Router};
+use crate::records::{self, MESSAGES, RECIPIENTS, Record, StoredState, TRAIL};
+use crate::schedule::{Next, Schedule};
+
+/// Outcomes of one message are written one after the other; so many messages do so at once.
+const STRIPES: usize = 256;
+/// How often trails are pruned and idle destinations forgotten.
+const MAINTENANCE: Duration = Duration::from_secs(60);
+/// How long attempts may go on after a stop was asked for.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Those who do the work that the queue schedules.
+pub struct Agents {
+    /// Who routes.
+    pub router: Arc<dyn Router>,
+    /// The local store.
+    pub local: Arc<dyn LocalDelivery>,
+    /// The ways out, by name; `store` and `hold` are the queue's own.
+    pub channels: HashMap<ChannelName, Arc<dyn Channel>>,
+}
+
+/// A handle of the queue; clones are the same queue.
+#[derive(Clone)]
+pub struct Queue {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) storage: Storage,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) events: Events,
+    pub(crate) options: RwLock<Arc<Options>>,
+    pub(crate) agents: Agents,
+    pub(crate) schedule: Mutex<Schedule>,
+    pub(crate) wake: Notify,
+    /// Messages in `queue_messages`.
+    pub(crate) messages: AtomicUsize,
+    /// Serialises outcomes of one message: held over the commit on purpose, so that two routes of
+    /// one message cannot both believe that the other is still to come.
+    pub(crate) stripes: Vec<tokio::sync::Mutex<()>>,
+    next_id: Mutex<u64>,
+    /// When storage began to fail, in milliseconds; zero while it works.
+    failing_since: AtomicU64,
+}
+
+impl Queue {
+    /// Takes over what the storage holds; nothing moves until [`Queue::run`].
+    pub fn open(
+        storage: Storage,
+        agents: Agents,
+        options: Options,
+        clock: Clock,
+        random: Random,
+        events: Events,
+    ) -> Result<Self, StorageError> {
+        let (schedule, messages, last_id) = load(&storage)?;
+        let inner = Inner {
+            storage,
+            clock,
+            random,
+            events,
+            options: RwLock::new(Arc::new(options)),
+            agents,
+            schedule: Mutex::new(schedule),
+            wake: Notify::new(),
+            messages: AtomicUsize::new(messages),
+            stripes: (0..STRIPES).map(|_| tokio::sync::Mutex::new(())).collect(),
+            next_id: Mutex::new(last_id + 1),
+            failing_since: AtomicU64::new(0),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// A fresh id: higher than all before, over restarts too.
+    #[must_use]
+    pub fn next_id(&self) -> QueueId {
+        self.inner.next_id()
+    }
+
+    /// How many messages wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.messages.load(Ordering::Relaxed)
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts new options in force.
+    pub fn set_options(&self, options: Options) {
+        *self.inner.options.write() = Arc::new(options);
+        self.inner.wake.notify_one();
+    }
+
+    /// Works until a stop is asked for; then lets attempts end for a while. What does not end is
+    /// tried again after the next start.
+    pub async fn run(&self, shutdown: Shutdown) {
+        let mut attempts = JoinSet::new();
+        let mut maintenance = self.inner.clock.now().plus(MAINTENANCE);
+        while !shutdown.is_triggered() {
+            let now = self.inner.clock.now();
+            if now >= maintenance {
+                self.inner.maintain().await;
+                maintenance = now.plus(MAINTENANCE);
+            }
+            let options = self.inner.options();
+            let next = self.inner.schedule.lock().next(now, &options);
+            let wait = match next {
+                Next::Lease(job) => {
+                    let inner = Arc::clone(&self.inner);
+                    attempts.spawn(async move { inner.work(job).await });
+                    while attempts.try_join_next().is_some() {}
+                    continue;
+                }
+                Next::Wait(until) => until.min(maintenance).since(now),
+                Next::Idle => maintenance.since(now),
+            };
+            tokio::select! {
+                () = self.inner.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+                () = shutdown.wait() => {}
+                Some(_) = attempts.join_next() => {}
+            }
+        }
+        let drained = async { while attempts.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            attempts.shutdown().await;
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn options(&self) -> Arc<Options> {
+        Arc::clone(&self.options.read())
+    }
+
+    pub(crate) fn next_id(&self) -> QueueId {
+        let now = QueueId::first_of_millisecond(self.clock.now().0).as_u64();
+        let mut next = self.next_id.lock();
+        let id = now.max(*next);
+        *next = id + 1;
+        QueueId::from_u64(id)
+    }
+
+    pub(crate) fn stripe(&self, id: QueueId) -> &tokio::sync::Mutex<()> {
+        let index = usize::try_from(id.as_u64() % STRIPES as u64).unwrap_or(0);
+        &self.stripes[index]
+    }
+
+    /// Commits, and tells when storage begins to fail or works again.
+    pub(crate) async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
+        let committed = self.storage.commit(batch).await;
+        match &committed {
+            Ok(_) => {
+                let since = self.failing_since.load(Ordering::Relaxed);
+                if since > 0 && self.failing_since.swap(0, Ordering::Relaxed) > 0 {
+                    let after = self.clock.now().since(Timestamp(since)).as_secs();
+                    self.events.emit(&Event::StorageRecovered { after_seconds: after });
+                }
+            }
+            Err(StorageError::Conflict(_)) => {}
+            Err(error) => {
+                let now = self.clock.now().0.max(1);
+                if self.failing_since.swap(now, Ordering::Relaxed) == 0 {
+                    self.events.emit(&Event::StorageUnavailable { cause: &error.to_string() });
+                }
+            }
+        }
+        committed
+    }
+
+    async fn maintain(&self) {
+        self.schedule.lock().forget_old(self.clock.now());
+        if let Err(error) = self.prune_trails().await {
+            let cause = error.to_string();
+            self.events.emit(&Event::InternalError { place: "pruning of trails", cause: &cause });
+        }
+    }
+}
+
+/// Reads the schedule, the number of messages and the highest id from storage.
+fn load(storage: &Storage) -> Result<(Schedule, usize, u64), StorageError> {
+    let view = storage.read()?;
+    let (mut schedule, mut messages, mut last_id) = (Schedule::default(), 0, 0);
+    let mut broken = None;
+    view.scan(RECIPIENTS, &[], &[0xff; 13], &mut |key, value| {
+        let Some((id, _)) = records::read_recipient_key(key) else { return ControlFlow::Continue(()) };
+        match records::from_value::<Record>("recipient", value) {
+            Ok(Record { route, state: StoredState::Waiting(due), .. }) => schedule.push(id, &route, due),
+            Ok(_) => {}
+            Err(error) => broken = Some(error),
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(error) = broken {
+        return Err(error);
+    }
+    view.scan(MESSAGES, &[], &[0xff; 9], &mut |_, _| {
+        messages += 1;
+        ControlFlow::Continue(())
+    })?;
+    for space in [MESSAGES, TRAIL] {
+        view.scan_back(space, &[], &[0xff; 21], &mut |key, _| {
+            if let Some(Ok(id)) = key.get(..8).map(<[u8; 8]>::try_from) {
+                last_id = last_id.max(u64::from_be_bytes(id));
+            }
+            ControlFlow::Break(())
+        })?;
+    }
+    Ok((schedule, messages, last_id))
+}

@@ -1,0 +1,262 @@
+//! Which job comes next: fair over destinations, within limits, in memory only.
+//!
+//! What is due stands in the records; this is an index over them that is built again at start. A
+//! job is a message and a route; there is at most one of each pair, waiting, ready or active.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail_types::{QueueId, Route, Timestamp};
+
+use crate::options::Options;
+
+/// A message on its way over a route.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Job {
+    pub(crate) id: QueueId,
+    pub(crate) route: Arc<Route>,
+}
+
+/// What the schedule says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Do this; tell [`Schedule::finish`] when it is done.
+    Lease(Job),
+    /// Nothing before this moment.
+    Wait(Timestamp),
+    /// Nothing until something is pushed or finished.
+    Idle,
+}
+
+#[derive(Debug, Default)]
+struct Destination {
+    ready: VecDeque<QueueId>,
+    active: usize,
+    /// Whether it stands in its channel's ring.
+    in_ring: bool,
+    /// No attempts before this: it rests, or its rate is used up.
+    not_before: Timestamp,
+    failures: u32,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    routes: VecDeque<Arc<Route>>,
+    active: usize,
+}
+
+/// The index of what is to be done.
+#[derive(Debug, Default)]
+pub(crate) struct Schedule {
+    destinations: HashMap<Arc<Route>, Destination>,
+    rings: BTreeMap<String, Ring>,
+    /// Jobs by their due time.
+    waiting: BTreeMap<(Timestamp, QueueId, Arc<Route>), ()>,
+    due_of: HashMap<Job, Timestamp>,
+    /// Destinations to be looked at again.
+    wakes: BTreeMap<(Timestamp, Arc<Route>), ()>,
+    active: HashSet<Job>,
+    /// The channel after which the next look begins, so that none is first always.
+    last_channel: String,
+}
+
+impl Schedule {
+    /// Adds a job, or brings forward the one that is there.
+    pub(crate) fn push(&mut self, id: QueueId, route: &Route, due: Timestamp) {
+        let route = self.intern(route);
+        let job = Job { id, route: Arc::clone(&route) };
+        if let Some(known) = self.due_of.get(&job) {
+            if *known <= due {
+                return;
+            }
+            self.waiting.remove(&(*known, id, Arc::clone(&route)));
+        }
+        self.due_of.insert(job, due);
+        self.waiting.insert((due, id, route), ());
+    }
+
+    /// Whether an attempt for this message is under way.
+    pub(crate) fn is_active(&self, id: QueueId) -> bool {
+        self.active.iter().any(|job| job.id == id)
+    }
+
+    /// How many attempts are under way.
+    pub(crate) fn active(&self) -> usize {
+        self.active.len()
+    }
+
+    /// When a destination takes attempts again, if it rests.
+    pub(crate) fn rests_until(&self, route: &Route, now: Timestamp) -> Option<Timestamp> {
+        let destination = self.destinations.get(route)?;
+        (destination.failures > 0 && destination.not_before > now).then_some(destination.not_before)
+    }
+
+    /// Lets a destination be tried at once, whatever was before: the operator asks for it.
+    pub(crate) fn end_rest(&mut self, route: &Route) {
+        if let Some(destination) = self.destinations.get_mut(route) {
+            destination.not_before = Timestamp::default();
+        }
+        let route = self.intern(route);
+        self.enter_ring(&route);
+    }
+
+    /// What to do now.
+    pub(crate) fn next(&mut self, now: Timestamp, options: &Options) -> Next {
+        self.ripen(now);
+        let names: Vec<String> = self.rings.keys().cloned().collect();
+        let start = names.partition_point(|name| *name <= self.last_channel);
+        for name in names[start..].iter().chain(&names[..start]) {
+            if let Some(job) = self.next_of(name, now, options) {
+                self.last_channel.clone_from(name);
+                self.active.insert(job.clone());
+                return Next::Lease(job);
+            }
+        }
+        let times = [self.waiting.keys().next().map(|key| key.0), self.wakes.keys().next().map(|key| key.0)];
+        times.into_iter().flatten().min().map_or(Next::Idle, Next::Wait)
+    }
+
+    /// An attempt ended. `unreachable` says that the next hop as a whole could not be reached;
+    /// gives the rest it is granted then.
+    pub(crate) fn finish(
+        &mut self,
+        job: &Job,
+        unreachable: Option<bool>,
+        now: Timestamp,
+        options: &Options,
+    ) -> Option<Duration> {
+        self.active.remove(job);
+        if let Some(ring) = self.rings.get_mut(job.route.channel.as_str()) {
+            ring.active = ring.active.saturating_sub(1);
+        }
+        let destination = self.destinations.get_mut(&job.route)?;
+        destination.active = destination.active.saturating_sub(1);
+        let rest = match unreachable {
+            Some(true) => {
+                destination.failures = destination.failures.saturating_add(1);
+                let doublings = destination.failures.min(20) - 1;
+                let rest = options.destination_rest.saturating_mul(1 << doublings).min(options.retry.longest);
+                destination.not_before = now.plus(rest);
+                Some(rest)
+            }
+            Some(false) => {
+                destination.failures = 0;
+                None
+            }
+            None => None,
+        };
+        let route = Arc::clone(&job.route);
+        self.enter_ring(&route);
+        self.forget_if_idle(&route, now);
+        rest
+    }
+
+    fn intern(&mut self, route: &Route) -> Arc<Route> {
+        if let Some((known, _)) = self.destinations.get_key_value(route) {
+            return Arc::clone(known);
+        }
+        let route = Arc::new(route.clone());
+        self.destinations.insert(Arc::clone(&route), Destination::default());
+        route
+    }
+
+    /// Moves what became due to its destination.
+    fn ripen(&mut self, now: Timestamp) {
+        while let Some(((due, _, _), ())) = self.waiting.first_key_value() {
+            if *due > now {
+                break;
+            }
+            let Some(((_, id, route), ())) = self.waiting.pop_first() else { break };
+            self.due_of.remove(&Job { id, route: Arc::clone(&route) });
+            self.destinations.entry(Arc::clone(&route)).or_default().ready.push_back(id);
+            self.enter_ring(&route);
+        }
+        while let Some(((at, _), ())) = self.wakes.first_key_value() {
+            if *at > now {
+                break;
+            }
+            let Some(((_, route), ())) = self.wakes.pop_first() else { break };
+            self.enter_ring(&route);
+        }
+    }
+
+    fn enter_ring(&mut self, route: &Arc<Route>) {
+        let Some(destination) = self.destinations.get_mut(route) else { return };
+        if destination.in_ring || destination.ready.is_empty() {
+            return;
+        }
+        destination.in_ring = true;
+        let name = route.channel.as_str();
+        if !self.rings.contains_key(name) {
+            self.rings.insert(name.to_owned(), Ring::default());
+        }
+        if let Some(ring) = self.rings.get_mut(name) {
+            ring.routes.push_back(Arc::clone(route));
+        }
+    }
+
+    fn next_of(&mut self, channel: &str, now: Timestamp, options: &Options) -> Option<Job> {
+        let ring = self.rings.get_mut(channel)?;
+        let limits = options.limits(channel);
+        if ring.active >= limits.concurrency {
+            return None;
+        }
+        while let Some(route) = ring.routes.pop_front() {
+            let Some(destination) = self.destinations.get_mut(&route) else { continue };
+            destination.in_ring = false;
+            // A destination that failed gets one attempt to prove itself.
+            let most = if destination.failures > 0 { 1 } else { limits.per_destination };
+            if destination.active >= most {
+                continue; // `finish` brings it back.
+            }
+            if destination.not_before > now {
+                self.wakes.insert((destination.not_before, route), ());
+                continue;
+            }
+            // A job of this message may still be active over the same route: it comes again then.
+            let busy = |id: &QueueId| self.active.contains(&Job { id: *id, route: Arc::clone(&route) });
+            let Some(at) = destination.ready.iter().position(|id| !busy(id)) else { continue };
+            let Some(id) = destination.ready.remove(at) else { continue };
+            destination.active += 1;
+            ring.active += 1;
+            if let Some(rate) = limits.rate_per_destination.filter(|rate| *rate > 0.0) {
+                destination.not_before = now.plus(Duration::from_secs_f64(1.0 / rate));
+            }
+            if !destination.ready.is_empty() {
+                destination.in_ring = true;
+                ring.routes.push_back(Arc::clone(&route));
+            }
+            return Some(Job { id, route });
+        }
+        None
+    }
+
+    /// Forgets destinations that nobody asked for since their rest ended.
+    pub(crate) fn forget_old(&mut self, now: Timestamp) {
+        let waiting: HashSet<&Arc<Route>> = self.waiting.keys().map(|key| &key.2).collect();
+        let kept: HashSet<Arc<Route>> = waiting.into_iter().cloned().collect();
+        self.destinations.retain(|route, destination| {
+            !destination.ready.is_empty()
+                || destination.active > 0
+                || destination.not_before > now
+                || kept.contains(route)
+        });
+    }
+
+    fn forget_if_idle(&mut self, route: &Arc<Route>, now: Timestamp) {
+        let idle = self.destinations.get(route).is_some_and(|destination| {
+            destination.ready.is_empty()
+                && destination.active == 0
+                && destination.failures == 0
+                && destination.not_before <= now
+        });
+        // Two holders: the map and this name. More mean waiting jobs.
+        if idle && Arc::strong_count(route) <= 3 {
+            self.destinations.remove(route);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

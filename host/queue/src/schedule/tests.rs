@@ -1,0 +1,100 @@
+use mail_types::{Domain, NextHop};
+
+use super::*;
+use crate::options::ChannelLimits;
+
+fn route(domain: &str) -> Route {
+    Route::new("smtp", NextHop::Domain(Domain::parse(domain).unwrap()))
+}
+
+fn options(concurrency: usize, per_destination: usize) -> Options {
+    let limits = ChannelLimits { concurrency, per_destination, ..ChannelLimits::default() };
+    Options { channels: [("smtp".to_owned(), limits)].into(), ..Options::default() }
+}
+
+fn lease(schedule: &mut Schedule, now: u64, options: &Options) -> Option<Job> {
+    match schedule.next(Timestamp(now), options) {
+        Next::Lease(job) => Some(job),
+        _ => None,
+    }
+}
+
+#[test]
+fn one_slow_domain_never_holds_up_another() {
+    let (mut schedule, options) = (Schedule::default(), options(4, 2));
+    for number in 0..100 {
+        schedule.push(QueueId::from_u64(number), &route("slow.example"), Timestamp(0));
+    }
+    schedule.push(QueueId::from_u64(1000), &route("quick.example"), Timestamp(0));
+    let leased: Vec<Job> = std::iter::from_fn(|| lease(&mut schedule, 1, &options)).collect();
+    let of = |name: &str| leased.iter().filter(|job| *job.route == route(name)).count();
+    assert_eq!((of("slow.example"), of("quick.example")), (2, 1));
+}
+
+#[test]
+fn the_channel_has_a_limit_and_finishing_frees_a_place() {
+    let (mut schedule, options) = (Schedule::default(), options(3, 3));
+    for number in 0..10 {
+        schedule.push(QueueId::from_u64(number), &route(&format!("d{}.example", number % 5)), Timestamp(0));
+    }
+    let leased: Vec<Job> = std::iter::from_fn(|| lease(&mut schedule, 1, &options)).collect();
+    assert_eq!(leased.len(), 3);
+    schedule.finish(&leased[0], Some(false), Timestamp(1), &options);
+    assert!(lease(&mut schedule, 1, &options).is_some());
+    assert!(lease(&mut schedule, 1, &options).is_none());
+}
+
+#[test]
+fn jobs_wait_for_their_time() {
+    let (mut schedule, options) = (Schedule::default(), options(3, 3));
+    schedule.push(QueueId::from_u64(1), &route("a.example"), Timestamp(50));
+    assert_eq!(schedule.next(Timestamp(49), &options), Next::Wait(Timestamp(50)));
+    assert!(lease(&mut schedule, 50, &options).is_some());
+    assert_eq!(schedule.next(Timestamp(51), &options), Next::Idle);
+}
+
+#[test]
+fn a_destination_that_cannot_be_reached_rests_longer_each_time_and_is_probed_by_one() {
+    let (mut schedule, options) = (Schedule::default(), options(9, 9));
+    for number in 0..9 {
+        schedule.push(QueueId::from_u64(number), &route("dead.example"), Timestamp(0));
+    }
+    let first = lease(&mut schedule, 0, &options).unwrap();
+    let rest = schedule.finish(&first, Some(true), Timestamp(0), &options);
+    assert_eq!(rest, Some(Duration::from_secs(60)));
+    assert_eq!(schedule.next(Timestamp(1), &options), Next::Wait(Timestamp(60_000)));
+    let probe = lease(&mut schedule, 60_000, &options).unwrap();
+    assert!(lease(&mut schedule, 60_000, &options).is_none(), "only one probe at a time");
+    let rest = schedule.finish(&probe, Some(true), Timestamp(60_000), &options);
+    assert_eq!(rest, Some(Duration::from_secs(120)));
+    schedule.end_rest(&route("dead.example"));
+    let probe = lease(&mut schedule, 60_001, &options).unwrap();
+    schedule.finish(&probe, Some(false), Timestamp(60_001), &options);
+    assert_eq!(std::iter::from_fn(|| lease(&mut schedule, 60_002, &options)).count(), 6);
+}
+
+#[test]
+fn a_rate_spreads_attempts() {
+    let limits = ChannelLimits { rate_per_destination: Some(2.0), ..ChannelLimits::default() };
+    let options = Options { channels: [("smtp".to_owned(), limits)].into(), ..Options::default() };
+    let mut schedule = Schedule::default();
+    for number in 0..3 {
+        schedule.push(QueueId::from_u64(number), &route("a.example"), Timestamp(0));
+    }
+    assert!(lease(&mut schedule, 0, &options).is_some());
+    assert_eq!(schedule.next(Timestamp(0), &options), Next::Wait(Timestamp(500)));
+    assert!(lease(&mut schedule, 500, &options).is_some());
+}
+
+#[test]
+fn a_job_pushed_twice_runs_once_at_the_earlier_time_and_idle_destinations_are_forgotten() {
+    let (mut schedule, options) = (Schedule::default(), options(3, 3));
+    schedule.push(QueueId::from_u64(1), &route("a.example"), Timestamp(50));
+    schedule.push(QueueId::from_u64(1), &route("a.example"), Timestamp(20));
+    schedule.push(QueueId::from_u64(1), &route("a.example"), Timestamp(90));
+    let job = lease(&mut schedule, 20, &options).unwrap();
+    assert!(schedule.is_active(QueueId::from_u64(1)));
+    schedule.finish(&job, Some(false), Timestamp(20), &options);
+    drop(job);
+    assert_eq!(schedule.next(Timestamp(1000), &options), Next::Idle);
+}

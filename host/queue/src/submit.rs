@@ -1,0 +1,278 @@
+//! Submission: one batch from the wire to the mailboxes and the queue.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+
+use events::Event;
+use mail_types::{ChannelName, QueueId, Route, Timestamp};
+use message::Action;
+use storage::{Batch, Drawn, Patch, PatchInto};
+
+use crate::ports::{CopyOf, LocalCopy, Publish};
+use crate::queue::{Inner, Queue};
+use crate::records::{self, CONTENT_AT, MESSAGES, Message, RECIPIENTS, Record, StoredState};
+use crate::report::{Fate, Report};
+use crate::submission::{Accepted, RECIPIENTS_MAX, Receipt, Submission, SubmitError};
+use crate::trail;
+
+/// What a batch will have done, once it is committed.
+#[derive(Default)]
+pub(crate) struct Effects {
+    pub(crate) publish: Vec<Publish>,
+    /// Jobs that become due, and when.
+    pub(crate) jobs: Vec<(QueueId, Route, Timestamp)>,
+    /// Messages that enter the queue, less those that leave it.
+    pub(crate) messages: isize,
+    /// Reports that were queued: id, about, action, to.
+    pub(crate) reports: Vec<Report>,
+}
+
+impl Queue {
+    /// Keeps a message: recipients of the local store are appended to their mailboxes, all others
+    /// queued, in one batch. The receipt is the proof that it is on stable storage.
+    pub async fn submit(&self, submission: Submission) -> Result<Receipt, SubmitError> {
+        let inner = &self.inner;
+        let id = submission.id;
+        let result = inner.submit(submission).await;
+        if let Err(error) = &result {
+            inner.events.emit(&Event::AcceptFailed { id, cause: &error.to_string() });
+        }
+        result
+    }
+}
+
+impl Inner {
+    async fn submit(&self, mut submission: Submission) -> Result<Receipt, SubmitError> {
+        let count = submission.recipients.len();
+        if count == 0 || count > RECIPIENTS_MAX {
+            return Err(SubmitError::Recipients(count));
+        }
+        let most = self.options().messages_max;
+        if self.messages.load(Ordering::Relaxed) >= most {
+            return Err(SubmitError::Full(most));
+        }
+        drop_duplicates(&mut submission.recipients);
+        for accepted in &submission.recipients {
+            if let Some(account) = accepted.route.local_account() {
+                self.agents.local.prepare(account).await?;
+            }
+        }
+        let now = self.clock.now();
+        let (batch, effects, told) = self.plan(submission, now)?;
+        let committed = self.commit(batch).await?;
+        self.take_effect(effects, &committed);
+        told.emit(self);
+        Ok(Receipt { id: told.id, accepted: now })
+    }
+
+    /// The batch of a submission. Everything about it is decided here, before it is written.
+    fn plan(&self, submission: Submission, now: Timestamp) -> Result<(Batch, Effects, Told), SubmitError> {
+        let (mut batch, mut effects) = (Batch::new(), Effects::default());
+        trail::add_head(&mut batch, &submission, None, now);
+        let reports = self.success_reports(&submission, now)?;
+        let told = Told::of(&submission);
+        let Submission { id, reverse_path, transport, recipients, prefix, content, source, message_id } =
+            submission;
+        let local = recipients.iter().filter(|accepted| accepted.route.local_account().is_some()).count();
+        let queued = told.queued;
+        let references = u32::try_from(local).unwrap_or(u32::MAX) + u32::from(queued > 0);
+        let size = content.len();
+        let drawn = batch.store_content(content, references);
+        for accepted in &recipients {
+            let Some(account) = accepted.route.local_account() else { continue };
+            let copy = LocalCopy {
+                account,
+                recipient: &accepted.recipient,
+                reverse_path: &reverse_path,
+                prefix: &prefix,
+                content: CopyOf::Drawn(drawn),
+                size,
+                arrived: now,
+            };
+            effects.publish.push(self.agents.local.append(&mut batch, &copy)?);
+        }
+        if queued > 0 {
+            let message = Message { arrived: now, reverse_path, transport, source, message_id, prefix };
+            put_message(&mut batch, id, &message, size, drawn);
+            effects.messages += 1;
+            let remote = recipients.into_iter().filter(is_queued);
+            for (index, accepted) in (0_u32..).zip(remote) {
+                put_recipient(&mut batch, &mut effects, id, index, new_record(accepted, now), now);
+            }
+        }
+        for report in reports {
+            self.queue_report(&mut batch, &mut effects, report, now);
+        }
+        Ok((batch, effects, told))
+    }
+
+    /// Reports of success for local recipients whose sender asked (RFC 3461 §5.2.6).
+    fn success_reports(&self, submission: &Submission, now: Timestamp) -> Result<Vec<Report>, SubmitError> {
+        let wanted = |accepted: &&Accepted| {
+            accepted.recipient.notify.on_success() && accepted.route.local_account().is_some()
+        };
+        let fates: Vec<Fate> = submission
+            .recipients
+            .iter()
+            .filter(wanted)
+            .map(|accepted| Fate::without_remote(&accepted.recipient, Action::Delivered, now))
+            .collect();
+        if fates.is_empty() || submission.reverse_path.is_null() {
+            return Ok(Vec::new());
+        }
+        let content = submission.content.loaded()?;
+        let about = crate::report::About {
+            id: submission.id,
+            arrived: now,
+            reverse_path: &submission.reverse_path,
+            transport: &submission.transport,
+            prefix: &submission.prefix,
+            content: &content,
+        };
+        Ok(self.compose_report(&about, &fates, now)?.into_iter().collect())
+    }
+
+    /// Publishes, schedules and tells what a committed batch did.
+    pub(crate) fn take_effect(&self, effects: Effects, committed: &storage::Committed) {
+        for publish in effects.publish {
+            publish(committed);
+        }
+        if effects.messages >= 0 {
+            self.messages.fetch_add(effects.messages.unsigned_abs(), Ordering::Relaxed);
+        } else {
+            self.messages.fetch_sub(effects.messages.unsigned_abs(), Ordering::Relaxed);
+        }
+        if !effects.jobs.is_empty() {
+            let mut schedule = self.schedule.lock();
+            for (id, route, due) in &effects.jobs {
+                schedule.push(*id, route, *due);
+            }
+            drop(schedule);
+            self.wake.notify_one();
+        }
+        for report in &effects.reports {
+            report.emit(&self.events);
+        }
+    }
+}
+
+/// What the log says about an accepted message.
+struct Told {
+    id: QueueId,
+    source: String,
+    peer: Option<std::net::IpAddr>,
+    reverse_path: mail_types::ReversePath,
+    recipients: usize,
+    stored: usize,
+    queued: usize,
+    size: u64,
+    message_id: Option<String>,
+    discarded: Vec<mail_types::Address>,
+}
+
+impl Told {
+    fn of(submission: &Submission) -> Self {
+        let recipients = &submission.recipients;
+        let discarded: Vec<_> = recipients
+            .iter()
+            .filter(|accepted| is_discarded(accepted))
+            .map(|accepted| accepted.recipient.address.clone())
+            .collect();
+        let stored = recipients.iter().filter(|accepted| accepted.route.local_account().is_some()).count();
+        Self {
+            id: submission.id,
+            source: submission.source.channel.clone(),
+            peer: submission.source.peer,
+            reverse_path: submission.reverse_path.clone(),
+            recipients: recipients.len(),
+            stored,
+            queued: recipients.len() - stored - discarded.len(),
+            size: submission.content.len(),
+            message_id: submission.message_id.clone(),
+            discarded,
+        }
+    }
+
+    fn emit(&self, inner: &Inner) {
+        inner.events.emit(&Event::Accepted {
+            id: self.id,
+            source: &self.source,
+            peer: self.peer,
+            reverse_path: &self.reverse_path,
+            recipients: self.recipients,
+            stored: self.stored,
+            queued: self.queued,
+            size: self.size,
+            message_id: self.message_id.as_deref(),
+        });
+        for recipient in &self.discarded {
+            inner.events.emit(&Event::Discarded { id: self.id, recipient, rule: "channel bitbucket" });
+        }
+    }
+}
+
+fn is_discarded(accepted: &Accepted) -> bool {
+    accepted.route.channel.as_str() == ChannelName::BITBUCKET
+}
+
+fn is_queued(accepted: &Accepted) -> bool {
+    accepted.route.local_account().is_none() && !is_discarded(accepted)
+}
+
+/// One copy for each final recipient and route, however many ways led there.
+fn drop_duplicates(recipients: &mut Vec<Accepted>) {
+    if recipients.len() < 2 {
+        return;
+    }
+    let mut seen = HashSet::with_capacity(recipients.len());
+    recipients.retain(|accepted| {
+        let who = match accepted.route.local_account() {
+            Some(account) => account.as_str().to_owned(),
+            None => accepted.recipient.address.to_key(),
+        };
+        seen.insert((who, accepted.route.clone()))
+    });
+}
+
+/// Puts the record of a message whose content is drawn in the same batch.
+pub(crate) fn put_message(batch: &mut Batch, id: QueueId, message: &Message, size: u64, content: Drawn) {
+    let patch = Patch { into: PatchInto::Value, at: CONTENT_AT, width: 8, drawn: content };
+    batch.put_drawn(MESSAGES, &id.to_key(), message.to_value(size), &[patch]);
+}
+
+/// The first record of a recipient.
+pub(crate) fn new_record(accepted: Accepted, now: Timestamp) -> Record {
+    let state = if accepted.route.channel.as_str() == ChannelName::HOLD {
+        let rule = accepted.steps.last().map_or("a rule", |step| step.text.as_str());
+        StoredState::Held(rule.to_owned())
+    } else {
+        StoredState::Waiting(now)
+    };
+    Record {
+        recipient: accepted.recipient,
+        route: accepted.route,
+        state,
+        attempts: 0,
+        replaced: 0,
+        delay_reported: false,
+        last: None,
+    }
+}
+
+/// Puts a recipient's record and notes the job that it makes due.
+pub(crate) fn put_recipient(
+    batch: &mut Batch,
+    effects: &mut Effects,
+    id: QueueId,
+    index: u32,
+    record: Record,
+    now: Timestamp,
+) {
+    batch.put(RECIPIENTS, &records::recipient_key(id, index), records::to_value(&record));
+    if let StoredState::Waiting(due) = record.state {
+        let known = effects.jobs.iter().any(|job| job.0 == id && job.1 == record.route);
+        if !known || due > now {
+            effects.jobs.push((id, record.route, due));
+        }
+    }
+}

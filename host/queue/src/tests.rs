@@ -1,0 +1,312 @@
+//! The queue over a real storage, with a scripted channel, router and store; time is paused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use events::Events;
+use mail_types::{
+    AccountName, Address, ChannelName, Domain, EnhancedStatus, Lookup, NextHop, Notify, Recipient, Reply,
+    ReversePath, Route, Timestamp, Transport,
+};
+use parking_lot::Mutex;
+use runtime::{Clock, Random, Shutdown};
+use storage::{Batch, Content, Space, Storage, StorageError};
+
+use crate::{
+    Accepted, Agents, Attempt, BoxFuture, Change, Channel, CopyOf, Filter, LocalCopy, LocalDelivery, Options,
+    Outcome, Publish, Queue, Reach, Router, Source, Submission,
+};
+
+const BOXES: Space = Space::new("boxes");
+
+/// A store that puts each copy under a key of its own.
+struct Boxes;
+
+impl LocalDelivery for Boxes {
+    fn prepare<'a>(&'a self, _: &'a AccountName) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Publish, StorageError> {
+        if let CopyOf::Stored(id) = copy.content {
+            batch.retain_content(id, 1);
+        }
+        let number = batch.draw(BOXES, b"number", 0);
+        let key = [copy.account.as_str().as_bytes(), &[0; 8]].concat();
+        let at = copy.account.as_str().len();
+        let patch = storage::Patch { into: storage::PatchInto::Key, at, width: 8, drawn: number };
+        batch.put_drawn(BOXES, &key, copy.prefix, &[patch]);
+        Ok(Box::new(|_| ()))
+    }
+}
+
+/// Answers what it is told to, and remembers what it was asked.
+#[derive(Default)]
+struct Script {
+    answers: Mutex<Vec<Outcome>>,
+    asked: Mutex<Vec<(Timestamp, Vec<String>)>>,
+    clock: Option<Clock>,
+}
+
+impl Channel for Script {
+    fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
+        Box::pin(async move {
+            let names = attempt.recipients.iter().map(|one| one.address.to_string()).collect();
+            let now = self.clock.as_ref().map(Clock::now).unwrap_or_default();
+            self.asked.lock().push((now, names));
+            let mut answers = self.answers.lock();
+            let answer = if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() };
+            attempt.recipients.iter().map(|_| answer.clone()).collect()
+        })
+    }
+}
+
+/// Leaves every route as it is; a report goes to the store.
+struct Same;
+
+impl Router for Same {
+    fn route(&self, _: &Recipient, current: &Route) -> Lookup<Route> {
+        Lookup::Found(current.clone())
+    }
+}
+
+struct Reprocess;
+
+impl Channel for Reprocess {
+    fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
+        Box::pin(
+            async move { attempt.recipients.iter().map(|one| Outcome::Replaced(vec![local(one)])).collect() },
+        )
+    }
+}
+
+fn local(recipient: &Recipient) -> Accepted {
+    let account = AccountName::new(&recipient.address.to_key()).unwrap();
+    Accepted { recipient: recipient.clone(), route: Route::store(account), steps: Vec::new() }
+}
+
+fn remote(address: &str) -> Accepted {
+    let recipient = Recipient::new(Address::parse(address).unwrap());
+    let next_hop = NextHop::Domain(recipient.address.domain.clone());
+    Accepted { recipient, route: Route::new("smtp", next_hop), steps: Vec::new() }
+}
+
+struct House {
+    queue: Queue,
+    storage: Storage,
+    script: Arc<Script>,
+    clock: Clock,
+    _dir: tempfile::TempDir,
+}
+
+fn house(answers: Vec<Outcome>, options: Options) -> House {
+    let dir = tempfile::tempdir().unwrap();
+    let spaces = [crate::SPACES, &[BOXES]].concat();
+    // The writer is a task here, not a thread: paused time would run on while a thread commits.
+    let engine = storage::LmdbEngine::open(dir.path(), &spaces, 1 << 30, true).unwrap();
+    let (storage, writer) = Storage::over(Arc::new(engine));
+    tokio::spawn(writer.run());
+    let clock = Clock::simulated(Timestamp(1_795_500_000_000));
+    let script =
+        Arc::new(Script { answers: Mutex::new(answers), clock: Some(clock.clone()), ..Script::default() });
+    let queue = open(&storage, &script, &clock, options);
+    House { queue, storage, script, clock, _dir: dir }
+}
+
+fn open(storage: &Storage, script: &Arc<Script>, clock: &Clock, options: Options) -> Queue {
+    let mut channels: HashMap<ChannelName, Arc<dyn Channel>> = HashMap::new();
+    channels.insert(ChannelName::new("smtp"), Arc::clone(script) as Arc<dyn Channel>);
+    channels.insert(ChannelName::new("reprocess"), Arc::new(Reprocess));
+    let agents = Agents { router: Arc::new(Same), local: Arc::new(Boxes), channels };
+    let events = Events::counting(clock.clone());
+    Queue::open(storage.clone(), agents, options, clock.clone(), Random::seeded(1), events).unwrap()
+}
+
+impl House {
+    fn submission(&self, from: &str, recipients: Vec<Accepted>) -> Submission {
+        Submission {
+            id: self.queue.next_id(),
+            reverse_path: ReversePath::parse(from).unwrap(),
+            transport: Transport::default(),
+            recipients,
+            prefix: b"Received: here\r\n".to_vec(),
+            content: Content::from(b"Subject: x\r\n\r\nbody\r\n".to_vec()),
+            source: Source::default(),
+            message_id: None,
+        }
+    }
+
+    /// Runs until the queue is empty, or for so long.
+    async fn run(&self, most: Duration) {
+        let shutdown = Shutdown::new();
+        let (queue, stop) = (self.queue.clone(), shutdown.clone());
+        let running = tokio::spawn(async move { queue.run(stop).await });
+        let end = self.clock.now().plus(most);
+        while !self.queue.is_empty() && self.clock.now() < end {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        shutdown.trigger();
+        running.await.unwrap();
+    }
+
+    fn boxes(&self, account: &str) -> usize {
+        let mut count = 0;
+        let view = self.storage.read().unwrap();
+        let until = [account.as_bytes(), &[0xff; 9]].concat();
+        let counted = &mut |_: &[u8], _: &[u8]| {
+            count += 1;
+            std::ops::ControlFlow::Continue(())
+        };
+        view.scan(BOXES, account.as_bytes(), &until, counted).unwrap();
+        count
+    }
+
+    fn contents(&self) -> usize {
+        let mut count = 0;
+        self.storage.read().unwrap().contents(&mut |_| count += 1).unwrap();
+        count
+    }
+}
+
+fn delivered() -> Outcome {
+    let reply = Reply::new(250, EnhancedStatus::success(0, 0), "ok");
+    Outcome::Delivered { reply, remote: Some("mx.example".into()), reports_passed_on: false }
+}
+
+fn deferred(reach: Reach) -> Outcome {
+    let reply = Reply::new(451, EnhancedStatus::transient(4, 1), "later");
+    Outcome::Deferred { reply, remote: Some("mx.example".into()), cause: "later".into(), reach }
+}
+
+fn failed() -> Outcome {
+    let reply = Reply::new(550, EnhancedStatus::permanent(1, 1), "nobody here");
+    Outcome::Failed { reply, remote: Some("mx.example".into()), cause: "nobody".into() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn local_recipients_are_stored_in_the_accepting_batch_and_nothing_is_queued() {
+    let house = house(vec![delivered()], Options::default());
+    let user = Recipient::new(Address::parse("a@example.org").unwrap());
+    let twice = vec![local(&user), local(&user)];
+    let receipt = house.queue.submit(house.submission("<x@y.example>", twice)).await.unwrap();
+    assert_eq!((house.boxes("a@example.org"), house.queue.len(), house.contents()), (1, 0, 1));
+    let trail = house.queue.listing().trail(receipt.id()).unwrap();
+    assert_eq!(trail.head.unwrap().recipients.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivered_message_leaves_nothing_but_its_trail() {
+    let house = house(vec![delivered()], Options::default());
+    let both = vec![remote("a@x.example"), remote("b@x.example"), remote("c@y.example")];
+    let receipt = house.queue.submit(house.submission("<x@y.example>", both)).await.unwrap();
+    assert_eq!(house.queue.len(), 1);
+    house.run(Duration::from_secs(60)).await;
+    assert_eq!((house.queue.len(), house.contents()), (0, 0));
+    let mut asked: Vec<Vec<String>> =
+        house.script.asked.lock().iter().map(|(_, names)| names.clone()).collect();
+    asked.sort();
+    assert_eq!(asked, [vec!["a@x.example", "b@x.example"], vec!["c@y.example"]]);
+    assert_eq!(house.queue.listing().trail(receipt.id()).unwrap().lines.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deferred_recipient_is_tried_on_schedule_and_survives_reopening() {
+    let answers = vec![deferred(Reach::Recipient), deferred(Reach::Recipient), delivered()];
+    let options = Options { retry: crate::Retry { jitter: 0.0, ..Default::default() }, ..Options::default() };
+    let mut house = house(answers, options.clone());
+    let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
+    house.run(Duration::from_secs(100)).await;
+    assert_eq!(house.script.asked.lock().len(), 1);
+    house.queue = open(&house.storage, &house.script, &house.clock, options);
+    assert_eq!(house.queue.len(), 1);
+    house.run(Duration::from_secs(3600)).await;
+    let asked: Vec<Timestamp> = house.script.asked.lock().iter().map(|(at, _)| *at).collect();
+    assert_eq!(asked.len(), 3);
+    assert_eq!((asked[1].since(asked[0]).as_secs(), asked[2].since(asked[1]).as_secs()), (300, 600));
+    assert_eq!((house.queue.len(), house.contents()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_reported_to_the_sender_and_never_to_nobody() {
+    let house = house(vec![failed()], Options::default());
+    let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
+    let _ = house.queue.submit(house.submission("<>", vec![remote("b@x.example")])).await.unwrap();
+    let mut quiet = remote("c@x.example");
+    quiet.recipient.notify = Notify::Never;
+    let _ = house.queue.submit(house.submission("<x@y.example>", vec![quiet])).await.unwrap();
+    house.run(Duration::from_secs(60)).await;
+    assert_eq!((house.boxes("x@y.example"), house.contents(), house.queue.len()), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn success_is_reported_when_asked_for_locally_and_when_relayed() {
+    let house = house(vec![delivered()], Options::default());
+    let mut near = local(&Recipient::new(Address::parse("a@example.org").unwrap()));
+    let mut far = remote("c@x.example");
+    for accepted in [&mut near, &mut far] {
+        accepted.recipient.notify = Notify::On { success: true, failure: false, delay: false };
+    }
+    let _ = house.queue.submit(house.submission("<x@y.example>", vec![near, far])).await.unwrap();
+    house.run(Duration::from_secs(60)).await;
+    assert_eq!(house.boxes("x@y.example"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_gets_through_is_told_late_once_and_given_up_at_the_end() {
+    let house = house(vec![deferred(Reach::Destination)], Options::default());
+    let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
+    house.run(Duration::from_secs(24 * 3600)).await;
+    assert_eq!(house.boxes("x@y.example"), 1, "the sender was told once that it is late");
+    house.run(Duration::from_secs(6 * 24 * 3600)).await;
+    assert_eq!((house.boxes("x@y.example"), house.queue.len()), (2, 0), "and once that it was given up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_operator_holds_releases_reroutes_bounces_and_deletes() {
+    let house = house(vec![delivered()], Options::default());
+    let mut ids = Vec::new();
+    for name in ["a@x.example", "b@x.example", "c@x.example"] {
+        let submission = house.submission("<x@y.example>", vec![remote(name)]);
+        ids.push(house.queue.submit(submission).await.unwrap().id());
+        house.queue.change(*ids.last().unwrap(), &Change::Hold, "test").await.unwrap();
+    }
+    house.run(Duration::from_secs(60)).await;
+    assert_eq!(house.queue.len(), 3, "held messages stay");
+    let held = Filter { held: Some(true), ..Filter::default() };
+    assert_eq!(house.queue.listing().list(&held, 10).unwrap().len(), 3);
+    house.queue.change(ids[0], &Change::Release, "test").await.unwrap();
+    house.queue.change(ids[1], &Change::Bounce, "test").await.unwrap();
+    house.queue.change(ids[2], &Change::Delete, "test").await.unwrap();
+    assert!(house.queue.change(ids[2], &Change::Retry, "test").await.is_err());
+    house.run(Duration::from_secs(60)).await;
+    assert_eq!((house.queue.len(), house.boxes("x@y.example"), house.script.asked.lock().len()), (0, 1, 1));
+    let submission = house.submission("<x@y.example>", vec![remote("d@x.example")]);
+    let id = house.queue.submit(submission).await.unwrap().id();
+    let other =
+        Route::new("smtp", NextHop::Host { host: Domain::parse("relay.example").unwrap(), port: Some(25) });
+    house.queue.change(id, &Change::Reroute(other.clone()), "test").await.unwrap();
+    assert_eq!(house.queue.summary().unwrap()[0].route, other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_refuses_for_now() {
+    let house = house(vec![deferred(Reach::Recipient)], Options { messages_max: 1, ..Options::default() });
+    let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
+    let refused = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await;
+    assert_eq!(refused.unwrap_err().reply().code, 452);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trails_are_pruned_to_their_maximum() {
+    let house = house(vec![delivered()], Options { trails_max: 3, ..Options::default() });
+    let mut ids = Vec::new();
+    for _ in 0..10 {
+        let user = Recipient::new(Address::parse("a@example.org").unwrap());
+        let submission = house.submission("<x@y.example>", vec![local(&user)]);
+        ids.push(house.queue.submit(submission).await.unwrap().id());
+    }
+    house.queue.inner.prune_trails().await.unwrap();
+    let kept = ids.iter().filter(|id| house.queue.listing().trail(**id).unwrap().head.is_some()).count();
+    assert_eq!(kept, 3);
+}

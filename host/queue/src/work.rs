@@ -1,0 +1,225 @@
+//! One leased job: read it, route it again, try it, settle it.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use mail_types::{EnhancedStatus, Lookup, Reply, Route};
+use storage::StorageError;
+
+use crate::ports::{Attempt, Outcome, Reach};
+use crate::queue::Inner;
+use crate::records::{self, MESSAGES, RECIPIENTS, Record, StoredMessage, StoredState};
+use crate::schedule::Job;
+use crate::submission::{Accepted, Step, StepKind};
+
+/// Recipients of one message that are read for one attempt, whatever the channel's limits say.
+const READ_MAX: usize = 10_000;
+/// Waits between tries to write an outcome while storage fails: first and longest.
+const SETTLE_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// A recipient with its place and what became of it.
+pub(crate) struct Settled {
+    pub(crate) index: u32,
+    pub(crate) record: Record,
+    pub(crate) outcome: Outcome,
+    /// Whether a channel tried it; routing anew is no attempt.
+    pub(crate) tried: bool,
+}
+
+struct Leased {
+    message: StoredMessage,
+    attempt: Option<Attempt>,
+    /// Recipients of the attempt, in its order.
+    tried: Vec<(u32, Record)>,
+    /// Recipients that routing settled already.
+    settled: Vec<Settled>,
+}
+
+impl Inner {
+    /// Does a job to its end, and gives its place back.
+    pub(crate) async fn work(&self, job: Job) {
+        let unreachable = match self.lease(&job) {
+            Ok(Some(leased)) => self.carry_out(leased).await,
+            Ok(None) => None,
+            Err(error) => {
+                let cause = error.to_string();
+                self.events.emit(&events::Event::InternalError { place: "reading the queue", cause: &cause });
+                let later = self.clock.now().plus(SETTLE_WAITS.1);
+                self.schedule.lock().push(job.id, &job.route, later);
+                None
+            }
+        };
+        let options = self.options();
+        let rest = self.schedule.lock().finish(
+            &job,
+            unreachable.as_ref().map(Option::is_some),
+            self.clock.now(),
+            &options,
+        );
+        if let (Some(rest), Some(Some(cause))) = (rest, unreachable) {
+            let destination = job.route.to_string();
+            let seconds = rest.as_secs();
+            self.events.emit(&events::Event::DestinationResting {
+                destination: &destination,
+                cause: &cause,
+                seconds,
+            });
+        }
+        self.wake.notify_one();
+    }
+
+    /// Tries and settles. Answers, where a channel was asked, whether (and why) the destination
+    /// could not be reached.
+    async fn carry_out(&self, leased: Leased) -> Option<Option<String>> {
+        let Leased { message, attempt, tried, mut settled } = leased;
+        let mut unreachable = None;
+        if let Some(attempt) = attempt {
+            let mut outcomes = self.try_channel(&attempt).await;
+            outcomes.resize_with(tried.len(), || deferred("the channel gave too few answers"));
+            unreachable = Some(outcomes.iter().find_map(|outcome| match outcome {
+                Outcome::Deferred { reach: Reach::Destination, cause, .. } => Some(cause.clone()),
+                _ => None,
+            }));
+            for ((index, record), outcome) in tried.into_iter().zip(outcomes) {
+                settled.push(Settled { index, record, outcome, tried: true });
+            }
+        }
+        let mut wait = SETTLE_WAITS.0;
+        // What happened has happened: it is written as soon as storage works again. A crash
+        // before that repeats the attempt, the one window in which remote mail can double.
+        while let Err(error) = self.settle(&message, &settled).await {
+            match error {
+                StorageError::Closed => break,
+                StorageError::Conflict(_) => {
+                    // An account went away under a local copy: what was tried is written, the
+                    // rest is routed again later.
+                    self.push_again(&message, &settled);
+                    settled.retain(|one| one.tried);
+                    if settled.is_empty() {
+                        break;
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(SETTLE_WAITS.1);
+        }
+        unreachable
+    }
+
+    fn push_again(&self, message: &StoredMessage, settled: &[Settled]) {
+        let later = self.clock.now().plus(SETTLE_WAITS.1);
+        let mut schedule = self.schedule.lock();
+        for one in settled.iter().filter(|one| !one.tried) {
+            schedule.push(message.id, &one.record.route, later);
+        }
+    }
+
+    async fn try_channel(&self, attempt: &Attempt) -> Vec<Outcome> {
+        match self.agents.channels.get(&attempt.route.channel) {
+            Some(channel) => channel.attempt(attempt).await,
+            None => {
+                let why =
+                    format!("there is no channel {:?} in the configuration", attempt.route.channel.as_str());
+                attempt.recipients.iter().map(|_| deferred(&why)).collect()
+            }
+        }
+    }
+
+    /// Reads the job's message and those of its recipients that are due, and routes them again.
+    fn lease(&self, job: &Job) -> Result<Option<Leased>, StorageError> {
+        let view = self.storage.read()?;
+        let Some(value) = view.get(MESSAGES, &job.id.to_key())? else { return Ok(None) };
+        let message = StoredMessage::read(job.id, &value)?;
+        let due = self.due_recipients(&view, job)?;
+        if due.is_empty() {
+            return Ok(None);
+        }
+        let (mut tried, mut settled) = (Vec::new(), Vec::new());
+        for (index, record) in due {
+            match self.route_again(&record) {
+                None => tried.push((index, record)),
+                Some(outcome) => settled.push(Settled { index, record, outcome, tried: false }),
+            }
+        }
+        let attempt = if tried.is_empty() {
+            None
+        } else {
+            let missing = || StorageError::Corrupt(format!("message {} has lost its content", job.id));
+            Some(Attempt {
+                id: job.id,
+                reverse_path: message.message.reverse_path.clone(),
+                transport: message.message.transport.clone(),
+                recipients: tried.iter().map(|(_, record)| record.recipient.clone()).collect(),
+                route: Route::clone(&job.route),
+                prefix: message.message.prefix.clone().into(),
+                content: view.content(message.content)?.ok_or_else(missing)?,
+                arrived: message.message.arrived,
+            })
+        };
+        Ok(Some(Leased { message, attempt, tried, settled }))
+    }
+
+    fn due_recipients(
+        &self,
+        view: &storage::Snapshot,
+        job: &Job,
+    ) -> Result<Vec<(u32, Record)>, StorageError> {
+        let now = self.clock.now();
+        let most = self.options().limits(job.route.channel.as_str()).recipients_per_attempt.min(READ_MAX);
+        let (mut due, mut broken) = (Vec::new(), None);
+        view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |key, value| {
+            let record = match records::from_value::<Record>("recipient", value) {
+                Ok(record) => record,
+                Err(error) => {
+                    broken = Some(error);
+                    return ControlFlow::Break(());
+                }
+            };
+            let is_due = matches!(record.state, StoredState::Waiting(at) if at <= now);
+            if let (true, Some((_, index))) =
+                (is_due && record.route == *job.route, records::read_recipient_key(key))
+            {
+                due.push((index, record));
+            }
+            if due.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        broken.map_or(Ok(due), Err)
+    }
+
+    /// `None` where the route stays as it is.
+    fn route_again(&self, record: &Record) -> Option<Outcome> {
+        if record.route.local_account().is_none() {
+            match self.agents.router.route(&record.recipient, &record.route) {
+                Lookup::Found(route) if route == record.route => return None,
+                Lookup::Found(route) => {
+                    let text = format!("route changed from {} to {route}", record.route);
+                    let steps = vec![Step { kind: StepKind::Route, text, origin: None }];
+                    return Some(Outcome::Replaced(vec![Accepted {
+                        recipient: record.recipient.clone(),
+                        route,
+                        steps,
+                    }]));
+                }
+                Lookup::NotFound => {
+                    let status = EnhancedStatus::permanent(1, 1);
+                    let reply = Reply::new(550, status, "The address does not exist any more");
+                    let cause = "routing knows no way for it any more".to_owned();
+                    return Some(Outcome::Failed { reply, remote: None, cause });
+                }
+                Lookup::Unavailable(_) => return None,
+            }
+        }
+        // A local copy that could not be appended before: the queue appends it itself.
+        let accepted =
+            Accepted { recipient: record.recipient.clone(), route: record.route.clone(), steps: Vec::new() };
+        Some(Outcome::Replaced(vec![accepted]))
+    }
+}
+
+/// A deferral for reasons of our own.
+fn deferred(cause: &str) -> Outcome {
+    let reply = Reply::new(451, EnhancedStatus::transient(3, 5), "Mail system not configured for this route");
+    Outcome::Deferred { reply, remote: None, cause: cause.to_owned(), reach: Reach::Recipient }
+}
