@@ -16,6 +16,10 @@ use crate::txtar::Archive;
 
 /// What every test's server has, before the case's own `server.toml`. Ports are free ones.
 const BASE: &str = r#"
+[dns]
+servers = []
+[auth]
+cleartext = true
 [server]
 stop-grace = "0 s"
 [listeners.smtp]

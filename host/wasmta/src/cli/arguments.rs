@@ -94,6 +94,9 @@ pub(crate) enum DomainCommand {
     Add {
         /// Its name.
         domain: String,
+        /// Who reads mail for its postmaster; the server's own postmaster where absent.
+        #[arg(long, value_name = "ADDRESS")]
+        administrator: Option<String>,
     },
     /// Show a domain's entry.
     Show {

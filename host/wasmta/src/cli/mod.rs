@@ -91,7 +91,7 @@ fn question(command: Command) -> Result<(Request, bool), String> {
 
 fn domain_question(command: DomainCommand) -> (Request, bool) {
     match command {
-        DomainCommand::Add { domain } => (Request::DomainAdd { domain }, false),
+        DomainCommand::Add { domain, administrator } => (Request::DomainAdd { domain, administrator }, false),
         DomainCommand::Show { domain, format } => (Request::DomainShow { domain }, format.json),
         DomainCommand::List(format) => (Request::DomainList, format.json),
         DomainCommand::Remove { domain } => (Request::DomainRemove { domain }, false),

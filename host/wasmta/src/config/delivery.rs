@@ -320,72 +320,53 @@ impl std::str::FromStr for HostPort {
     }
 }
 
-/// One name of the static host table.
+/// One row of the static host table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostEntry {
-    /// The name.
-    pub name: Domain,
-    /// What it is answered with.
-    pub records: Vec<HostRecord>,
+    /// A domain, `.domain` for everything under it, or `*`.
+    pub name: String,
+    /// Its hosts, best first, each `host[:port]` or `address[:port]`.
+    pub hosts: Vec<String>,
 }
 
-/// One answer of the static host table.
+/// `[dns]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostRecord {
-    /// An address; with a port, that port is used instead of the channel's.
-    Address(IpAddr, Option<u16>),
-    /// A mail exchanger with its preference.
-    Mx(u16, Domain),
-    /// The domain takes no mail (RFC 7505).
-    NullMx,
+pub struct Dns {
+    /// Whom to ask; `None`: those that the system asks; none named: nobody.
+    pub servers: Option<Vec<SocketAddr>>,
+    /// Our own addresses, as others see them.
+    pub own_addresses: Vec<IpAddr>,
 }
 
-impl std::str::FromStr for HostRecord {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        match words.as_slice() {
-            ["MX", "0", "."] => Ok(Self::NullMx),
-            ["MX", preference, host] => {
-                let preference =
-                    preference.parse().map_err(|_| format!("{preference:?} is no preference"))?;
-                Ok(Self::Mx(preference, Domain::parse(host).map_err(|e| e.to_string())?))
-            }
-            [one] => match (one.parse::<IpAddr>(), one.parse::<SocketAddr>()) {
-                (Ok(ip), _) => Ok(Self::Address(ip, None)),
-                (_, Ok(address)) => Ok(Self::Address(address.ip(), Some(address.port()))),
-                _ => Err(format!("{one:?} is neither an address nor an MX")),
-            },
-            _ => Err(format!("{text:?} is neither an address nor an MX")),
-        }
+impl Dns {
+    pub(super) fn read(mut s: Section<'_>) -> Self {
+        let dns = Self {
+            servers: s.parsed_list("servers", "write addresses with ports, as \"192.0.2.53:53\""),
+            own_addresses: s.parsed_list("own-addresses", "write IP addresses").unwrap_or_default(),
+        };
+        s.close();
+        dns
     }
 }
 
 /// Most names of the static host table.
 const HOSTS_MAX: usize = 10_000;
 
-/// Reads `[hosts]`: each key a domain, each value a list of records.
+/// Reads `[hosts]`: each key a domain, each value its hosts.
 pub(super) fn read_hosts(section: Section<'_>) -> Vec<HostEntry> {
     let named = section.named_texts();
     if named.len() > HOSTS_MAX {
         section.fault("", format!("{} hosts are named here", named.len()), format!("at most {HOSTS_MAX}"));
     }
-    let mut hosts = Vec::new();
-    for (key, texts) in named {
-        let mut records = Vec::new();
-        for text in texts {
-            match text.parse() {
-                Ok(record) => records.push(record),
-                Err(what) => {
-                    section.fault(&key, what, "write \"192.0.2.1\", \"192.0.2.1:2526\" or \"MX 10 host\"")
-                }
+    let mut table = dns::Hosts::new();
+    let mut entries = Vec::new();
+    for (name, hosts) in named {
+        match table.insert(&name, &hosts) {
+            Ok(()) => entries.push(HostEntry { name, hosts }),
+            Err(why) => {
+                section.fault(&name, why.to_string(), "as \"partner.example\" = [\"192.0.2.7:2525\"]")
             }
         }
-        match Domain::parse(&key) {
-            Ok(name) => hosts.push(HostEntry { name, records }),
-            Err(why) => section.fault(&key, why.to_string(), "write a host name in quotes"),
-        }
     }
-    hosts
+    entries
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use mail_types::{Address, Domain};
 use toml::de::DeTable;
 
-pub use delivery::{Channel, ChannelKind, HostEntry, HostRecord, OutgoingTls, Queue, Routing};
+pub use delivery::{Channel, ChannelKind, Dns, HostEntry, OutgoingTls, Queue, Routing};
 pub use listeners::{Listener, Protocol, TlsMode};
 pub use problem::{Problem, Problems};
 pub use server::{Auth, Directory, Log, LogFormat, LogLevel, Server, Storage};
@@ -60,6 +60,8 @@ pub struct Config {
     pub channels: Vec<Channel>,
     /// Hosts whose addresses the DNS is not asked for.
     pub hosts: Vec<HostEntry>,
+    /// How names are resolved.
+    pub dns: Dns,
     /// The disk.
     pub storage: Storage,
     /// What is told of the work.
@@ -122,6 +124,7 @@ impl Config {
             queue: Queue::read(root.section("queue")),
             channels: delivery::read_channels(root.section("channels")),
             hosts: delivery::read_hosts(root.section("hosts")),
+            dns: Dns::read(root.section("dns")),
             storage: Storage::read(root.section("storage"), &limits),
             log: Log::read(root.section("log")),
             server,

@@ -39,6 +39,8 @@ pub enum Request {
     DomainAdd {
         /// Its name.
         domain: String,
+        /// Who reads its postmaster's mail; the server's postmaster where absent.
+        administrator: Option<String>,
     },
     /// Show a domain.
     DomainShow {

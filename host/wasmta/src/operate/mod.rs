@@ -1,6 +1,8 @@
 //! What an operator's request comes to: the same code within the running server and, where no
 //! server runs, in the command's own process.
 
+mod directory;
+
 use tokio::sync::mpsc;
 
 use crate::config::Config;
@@ -17,8 +19,23 @@ pub(crate) async fn perform(
     request: Request,
     progress: mpsc::Sender<Line>,
 ) -> Result<Answer, String> {
-    let _ = (parts, config, progress);
+    let _ = progress;
     match request {
+        Request::DomainAdd { domain, administrator } => {
+            let administrator = administrator.as_deref().map(directory::parse_address).transpose()?;
+            directory::add_domain(parts, &domain, administrator.as_ref().unwrap_or(&config.server.postmaster))
+                .await
+        }
+        Request::DomainShow { domain } => directory::show_domain(&parts.directory, &domain),
+        Request::DomainList => directory::list_domains(&parts.directory),
+        Request::DomainRemove { domain } => directory::remove_domain(parts, &domain).await,
+        Request::UserAdd { address, name, password } => {
+            directory::add_user(parts, &address, &name, &password).await
+        }
+        Request::UserShow { address } => directory::show_user(&parts.directory, &address),
+        Request::UserPasswd { address, password } => {
+            directory::set_password(parts, &address, &password).await
+        }
         Request::Status | Request::Reload => Err("no server runs here".to_owned()),
         _ => Err("not built yet".to_owned()),
     }
@@ -42,7 +59,10 @@ pub(crate) fn offline(
         loop {
             tokio::select! {
                 Some(Line::Progress(done, of, what)) = inbox.recv() => progress(done, of, &what),
-                outcome = &mut work => return outcome,
+                outcome = &mut work => {
+                    parts.close().await;
+                    return outcome;
+                }
             }
         }
     })

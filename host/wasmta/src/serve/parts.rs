@@ -1,10 +1,15 @@
 //! Everything that works over a data directory, built once and shared: for the server, and for
 //! commands that read the same directory while no server runs.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
+use std::sync::Arc;
 
-use events::Events;
+use directory::{Directory, DirectoryOptions, PasswordHasher};
+use events::{Event, Events};
 use runtime::{Clock, Random};
+use storage::{Space, Storage};
 
 use crate::config::Config;
 
@@ -17,12 +22,84 @@ pub struct Parts {
     pub random: Random,
     /// Where everything is told.
     pub events: Events,
+    /// Domains, users and groups.
+    pub directory: Directory,
+    /// Makes hashes of passwords.
+    pub hasher: Arc<dyn PasswordHasher>,
+    /// The storages, to be closed at the end.
+    storages: Vec<Storage>,
 }
 
 impl Parts {
-    /// Opens everything below a data directory whose lock the caller holds.
+    /// Opens everything below a data directory whose lock the caller holds. An empty directory is
+    /// filled from the configured LDIF.
     pub async fn open(config: &Config, data: &Path, events: Events) -> Result<Self, String> {
-        let _ = (config, data);
-        Ok(Self { clock: Clock::system(), random: Random::system(), events })
+        let clock = Clock::system();
+        let hasher: Arc<dyn PasswordHasher> = Arc::new(NoHasher);
+        let of_directory = open_storage(config, data, "directory", directory::SPACES, true)?;
+        let directory = Directory::open(of_directory.clone(), clock.clone(), DirectoryOptions::default())
+            .map_err(|e| format!("the directory: {e}"))?;
+        fill(&directory, &config.directory.ldif, &hasher, &events).await?;
+        Ok(Self { clock, random: Random::system(), events, directory, hasher, storages: vec![of_directory] })
+    }
+
+    /// Waits until the tables say what the directory says: after an edit by command.
+    pub async fn follow_directory(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Ends the writers, so that the data directory may be opened anew.
+    pub async fn close(&self) {
+        for storage in &self.storages {
+            storage.close().await;
+        }
+    }
+}
+
+/// Opens one storage of the data directory.
+fn open_storage(
+    config: &Config,
+    data: &Path,
+    name: &str,
+    spaces: &[Space],
+    synced: bool,
+) -> Result<Storage, String> {
+    let options = storage::Options {
+        size_max: config.storage.size_max,
+        inline_max: usize::try_from(config.storage.inline_max).unwrap_or(usize::MAX),
+        synced,
+    };
+    let dir = data.join(name);
+    Storage::open(&dir, spaces, &options).map_err(|e| format!("{}: {e}", dir.display()))
+}
+
+/// Fills an empty directory from the LDIF.
+async fn fill(
+    directory: &Directory,
+    ldif: &Path,
+    hasher: &Arc<dyn PasswordHasher>,
+    events: &Events,
+) -> Result<(), String> {
+    if !directory.is_empty().map_err(|e| format!("the directory: {e}"))? {
+        return Ok(());
+    }
+    let fault = |why: String| format!("directory.ldif: {}: {why}", ldif.display());
+    let source = BufReader::new(File::open(ldif).map_err(|e| fault(e.to_string()))?);
+    let report = directory.load_ldif(source, hasher, &mut |_| {}).await.map_err(|e| fault(e.to_string()))?;
+    let change = format!("{} entries loaded from {}", report.entries, ldif.display());
+    events.emit(&Event::DirectoryChanged { change: &change, entry: "" });
+    for defect in &report.defects {
+        let change = format!("line {}: {:?}", defect.line, defect.defect);
+        events.emit(&Event::DirectoryChanged { change: &change, entry: &defect.dn.to_string() });
+    }
+    Ok(())
+}
+
+/// Until passwords can be hashed.
+struct NoHasher;
+
+impl PasswordHasher for NoHasher {
+    fn hash(&self, _: &str) -> Result<Vec<directory::PasswordHash>, String> {
+        Err("passwords cannot be hashed yet".to_owned())
     }
 }

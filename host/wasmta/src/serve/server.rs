@@ -87,6 +87,7 @@ impl Server {
         if left > 0 {
             self.events().emit(&Event::Stopping { reason: "the grace is over; sessions are cut off" });
         }
+        self.running.parts.close().await;
     }
 }
 

@@ -1,0 +1,170 @@
+//! Domains and users, by command.
+
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+
+use directory::{
+    Directory, DomainEntry, DomainUsers, Entry, Field, NewDomain, NewUser, PasswordHash, write_ldif,
+};
+use mail_types::{Address, Domain, Lookup};
+use serde_json::{Value, json};
+
+use crate::control::Answer;
+use crate::serve::Parts;
+
+/// Adds a domain with every entry that it lacks; `administrator` reads its postmaster's mail.
+pub(super) async fn add_domain(parts: &Parts, name: &str, administrator: &Address) -> Result<Answer, String> {
+    let domain = parse_domain(name)?;
+    let new = NewDomain { domain, administrator: Some(administrator.clone()), attributes: Vec::new() };
+    let added = parts.directory.add_domain(&new).await.map_err(|e| e.to_string())?;
+    parts.follow_directory().await?;
+    let names: Vec<String> = added.iter().map(ToString::to_string).collect();
+    let mut text = format!(
+        "{} is a mail domain now; postmaster@{} goes to {administrator}; entries added:",
+        new.domain, new.domain
+    );
+    for name in &names {
+        let _ = write!(text, "\n  {name}");
+    }
+    Ok(Answer { json: json!({ "domain": new.domain, "added": names }), text })
+}
+
+/// Shows a domain's entries.
+pub(super) fn show_domain(directory: &Directory, name: &str) -> Result<Answer, String> {
+    let domain = found(directory.domain(&parse_domain(name)?), || format!("there is no domain {name}"))?;
+    let mut entries = Vec::new();
+    for dn in std::iter::once(&domain.dn).chain(&domain.further) {
+        entries.push(found(directory.entry(dn), || format!("there is no entry {dn}"))?);
+    }
+    let text: Vec<String> = entries.iter().map(|entry| write_ldif(entry).trim_end().to_owned()).collect();
+    let mut json = domain_json(&domain);
+    json["entries"] = entries.iter().map(entry_json).collect();
+    Ok(Answer { json, text: text.join("\n\n") })
+}
+
+/// Lists all domains.
+pub(super) fn list_domains(directory: &Directory) -> Result<Answer, String> {
+    let mut domains = Vec::new();
+    let listed = directory.scan_domains(&mut |domain| {
+        domains.push(domain);
+        ControlFlow::Continue(())
+    });
+    listed.map_err(|e| e.to_string())?;
+    let mut text = format!("{:<32} {:<10} {}", "DOMAIN", "STATUS", "OTHER NAMES");
+    for domain in &domains {
+        let aliases: Vec<&str> = domain.aliases.iter().map(Domain::as_str).collect();
+        let line = format!(
+            "\n{:<32} {:<10} {}",
+            domain.domain.as_str(),
+            domain.effective_status().as_str(),
+            aliases.join(" ")
+        );
+        text.push_str(line.trim_end_matches(' '));
+    }
+    Ok(Answer { json: domains.iter().map(domain_json).collect(), text })
+}
+
+/// Removes a domain that has no users or groups but its postmaster.
+pub(super) async fn remove_domain(parts: &Parts, name: &str) -> Result<Answer, String> {
+    let domain = parse_domain(name)?;
+    let removed =
+        parts.directory.remove_domain(&domain, DomainUsers::Refuse).await.map_err(|e| e.to_string())?;
+    parts.follow_directory().await?;
+    Ok(Answer::done(format!("{domain} is no mail domain any more; {removed} entries removed")))
+}
+
+/// Adds a user with a mailbox.
+pub(super) async fn add_user(
+    parts: &Parts,
+    address: &str,
+    name: &str,
+    password: &str,
+) -> Result<Answer, String> {
+    let address = parse_address(address)?;
+    let passwords = hashes(parts, password).await?;
+    let name = (!name.is_empty()).then(|| name.to_owned());
+    let new = NewUser { address, name, passwords, alternates: Vec::new(), attributes: Vec::new() };
+    let dn = parts.directory.add_user(&new).await.map_err(|e| e.to_string())?;
+    parts.follow_directory().await?;
+    let text = format!("{} has a mailbox now and can log in ({dn})", new.address);
+    Ok(Answer { json: json!({ "address": new.address, "dn": dn.to_string() }), text })
+}
+
+/// Shows a user's entry; of passwords only the schemes.
+pub(super) fn show_user(directory: &Directory, name: &str) -> Result<Answer, String> {
+    let no_user = || format!("there is no user {name}");
+    let entry = match Address::parse(name).map(|address| directory.by_address(&address)) {
+        Ok(Lookup::Found(entry)) => entry,
+        Ok(Lookup::Unavailable(why)) => return Err(why),
+        Ok(Lookup::NotFound) | Err(_) => {
+            let user = found(directory.user_by_login(name), no_user)?;
+            found(directory.entry(&user.dn), no_user)?
+        }
+    };
+    let entry = without_secrets(entry, directory);
+    Ok(Answer { json: entry_json(&entry), text: write_ldif(&entry).trim_end().to_owned() })
+}
+
+/// Sets a user's password.
+pub(super) async fn set_password(parts: &Parts, user: &str, password: &str) -> Result<Answer, String> {
+    let hashes = hashes(parts, password).await?;
+    let dn = parts.directory.set_password(user, &hashes).await.map_err(|e| e.to_string())?;
+    parts.follow_directory().await?;
+    Ok(Answer::done(format!("{user} has a new password ({dn})")))
+}
+
+/// Hashes a password where blocking is allowed: it takes a good part of a second.
+async fn hashes(parts: &Parts, password: &str) -> Result<Vec<PasswordHash>, String> {
+    let (hasher, password) = (parts.hasher.clone(), password.to_owned());
+    let work = tokio::task::spawn_blocking(move || hasher.hash(&password));
+    work.await.map_err(|e| e.to_string())?
+}
+
+fn without_secrets(mut entry: Entry, directory: &Directory) -> Entry {
+    for name in directory.schema().names(Field::UserPassword) {
+        let schemes = entry.values(name).iter().map(|value| {
+            let hash = PasswordHash::new(String::from_utf8_lossy(value));
+            format!("{{{}}} (hidden)", hash.scheme().unwrap_or_default()).into_bytes()
+        });
+        let schemes = schemes.collect();
+        entry.replace(name, schemes);
+    }
+    entry
+}
+
+fn domain_json(domain: &DomainEntry) -> Value {
+    json!({
+        "domain": domain.domain,
+        "dn": domain.dn.to_string(),
+        "status": domain.effective_status().as_str(),
+        "aliases": domain.aliases,
+        "routing_hosts": domain.routing_hosts,
+        "smart_host": domain.smart_host,
+        "catch_all": domain.catch_all,
+    })
+}
+
+fn entry_json(entry: &Entry) -> Value {
+    let attributes = entry.attributes().iter().map(|attribute| {
+        let values: Vec<_> =
+            attribute.values.iter().map(|v| String::from_utf8_lossy(v).into_owned()).collect();
+        (attribute.name.clone(), json!(values))
+    });
+    json!({ "dn": entry.dn.to_string(), "attributes": attributes.collect::<serde_json::Map<_, _>>() })
+}
+
+fn found<T>(answer: Lookup<T>, absent: impl Fn() -> String) -> Result<T, String> {
+    match answer {
+        Lookup::Found(value) => Ok(value),
+        Lookup::NotFound => Err(absent()),
+        Lookup::Unavailable(why) => Err(why),
+    }
+}
+
+fn parse_domain(text: &str) -> Result<Domain, String> {
+    Domain::parse(text).map_err(|e| e.to_string())
+}
+
+pub(super) fn parse_address(text: &str) -> Result<Address, String> {
+    Address::parse(text).map_err(|e| e.to_string())
+}
