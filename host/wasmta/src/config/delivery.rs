@@ -17,12 +17,16 @@ pub struct Routing {
     pub rules: PathBuf,
     /// Names by which the directory means this host (`mailHost`, `mailRoutingHosts`).
     pub own_names: Vec<Domain>,
-    /// What separates user and detail in a local part; empty: nothing does.
-    pub subaddress_separator: String,
+    /// The domain of bare names, as `Postmaster`, and of addresses at our own names.
+    pub default_domain: Domain,
+    /// What separates user and detail in a local part.
+    pub subaddress_separator: char,
+    /// Domains that are not ours and that we relay for.
+    pub relay_domains: Vec<Domain>,
+    /// Whether a source route in RCPT is dropped instead of refused.
+    pub ignore_source_routes: bool,
     /// Recipients that one address may expand to.
     pub expansion_max: usize,
-    /// Groups within groups.
-    pub nesting_max: usize,
 }
 
 impl Routing {
@@ -32,20 +36,33 @@ impl Routing {
         let routing = Self {
             rules: below(folder, rules),
             own_names: if names.is_empty() { vec![server.name.clone()] } else { names },
-            subaddress_separator: s.text("subaddress-separator", "+"),
-            expansion_max: s.count("expansion-max", 10_000, 1..=1_000_000),
-            nesting_max: s.count("nesting-max", 20, 1..=100),
+            default_domain: s
+                .parsed("default-domain", "write a domain, as \"example.org\"")
+                .unwrap_or_else(|| server.postmaster.domain.clone()),
+            subaddress_separator: separator(&mut s),
+            relay_domains: s.parsed_list("relay-domains", "write domains").unwrap_or_default(),
+            ignore_source_routes: s.flag("ignore-source-routes", false),
+            expansion_max: s.count("expansion-max", 10_000, 1..=100_000),
         };
-        let separator = &routing.subaddress_separator;
-        if separator.len() > 1 || separator.chars().any(|c| c.is_alphanumeric() || "@\" ".contains(c)) {
-            s.fault(
-                "subaddress-separator",
-                format!("{separator:?} separates nothing"),
-                "write one sign, as \"+\"",
-            );
-        }
         s.close();
         routing
+    }
+}
+
+/// One sign that may stand in a local part and is no letter or digit.
+fn separator(s: &mut Section<'_>) -> char {
+    let text = s.text("subaddress-separator", "+");
+    let mut signs = text.chars();
+    match (signs.next(), signs.next()) {
+        (Some(sign), None) if sign.is_ascii_punctuation() && !"@\"<>".contains(sign) => sign,
+        _ => {
+            s.fault(
+                "subaddress-separator",
+                format!("{text:?} separates nothing"),
+                "write one sign, as \"+\"",
+            );
+            '+'
+        }
     }
 }
 
@@ -62,10 +79,14 @@ pub struct Queue {
     pub expire_reports_after: Duration,
     /// When the sender is told of a delay, once; zero: never.
     pub warn_after: Duration,
-    /// Recipients in memory at a time.
-    pub active_max: usize,
-    /// Attempts at a time, of all channels.
-    pub attempts_max: usize,
+    /// How long a destination that could not be reached is left alone, doubled each time.
+    pub destination_rest: Duration,
+    /// Messages that may wait; more are refused for the time being (452).
+    pub messages_max: usize,
+    /// Octets of a failed message that a report returns.
+    pub returned_max: usize,
+    /// Messages whose decision trails are kept.
+    pub trails_max: u64,
 }
 
 impl Queue {
@@ -85,8 +106,10 @@ impl Queue {
                 secs(0)..=secs(100 * day),
             ),
             warn_after: s.duration("warn-after", secs(4 * 3600), secs(0)..=secs(100 * day)),
-            active_max: s.count("active-max", 20_000, 100..=10_000_000),
-            attempts_max: s.count("attempts-max", 400, 1..=100_000),
+            destination_rest: s.duration("destination-rest", secs(60), secs(0)..=secs(day)),
+            messages_max: s.count("messages-max", 1_000_000, 1..=1_000_000_000),
+            returned_max: usize::try_from(s.size("returned-max", 64 << 10, 0..=64 << 20)).unwrap_or(1 << 16),
+            trails_max: s.number("trails-max", 200_000, 0..=1_000_000_000),
         };
         if queue.retry_first > queue.retry_longest {
             s.fault(
@@ -175,6 +198,8 @@ pub struct Channel {
     pub per_destination: usize,
     /// Messages a minute to one destination; 0: any number.
     pub rate: u64,
+    /// Recipients in one attempt.
+    pub recipients: usize,
     /// All goes to this host instead of the one that the recipient's domain names.
     pub smart_host: Option<(Domain, Option<u16>)>,
     /// Port at the other side.
@@ -222,9 +247,10 @@ fn usual(name: &str, kind: ChannelKind) -> Channel {
     Channel {
         name: name.to_owned(),
         kind,
-        concurrency: 200,
+        concurrency: 100,
         per_destination: 20,
         rate: 0,
+        recipients: 100,
         smart_host: None,
         port: if kind == ChannelKind::Lmtp { 24 } else { 25 },
         tls: if kind == ChannelKind::Lmtp { OutgoingTls::Off } else { OutgoingTls::Opportunistic },
@@ -255,6 +281,7 @@ fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>) -> C
         concurrency: s.count("concurrency", usual.concurrency, 1..=100_000),
         per_destination: s.count("per-destination", usual.per_destination, 1..=100_000),
         rate: s.number("rate", usual.rate, 0..=1_000_000),
+        recipients: s.count("recipients", usual.recipients, 1..=10_000),
         smart_host: s
             .parsed::<HostPort>("smart-host", "write a host, as \"relay.example.org:587\"")
             .map(|h| (h.0, h.1)),
