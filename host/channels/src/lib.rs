@@ -1,1 +1,13 @@
-//! The ways out: store, smtp, lmtp, hold, reprocess, bitbucket.
+//! The ways out: smtp, lmtp, local delivery, reprocess, bitbucket.
+//!
+//! *What:* the agents behind the queue's ports. [`RemoteChannel`] hands over to other hosts by SMTP or
+//! LMTP. *Why:* an agent knows how to hand over and what the peer's words mean for each recipient; when
+//! to try, and how often, is the queue's business.
+//! *Layer 4:* must not know listeners, sessions of ours, or the directory.
+
+mod bitbucket;
+mod outcome;
+mod remote;
+
+pub use bitbucket::Bitbucket;
+pub use remote::{Credentials, Dialect, RemoteChannel, RemoteOptions, RemoteTls, Timeouts, TlsPolicy};
