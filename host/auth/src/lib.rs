@@ -1,1 +1,26 @@
-//! SASL mechanisms and password hashes, once for every protocol.
+//! Authentication: SASL mechanisms and password hashes, once for every protocol.
+//!
+//! *What:* exchanges step by step, passwords checked against the directory's stored values, new
+//! ones hashed, guessing slowed down, services opened or shut by the directory (R8, R9). *Why:* one
+//! place for secrets. *Layer 3:* knows the directory; must not know SMTP's, IMAP's or POP3's grammar.
+//!
+//! Secrets are wiped when dropped, hidden from `Debug`, and compared in constant time. A login that
+//! does not exist costs what a wrong password costs; every refusal comes after the same time.
+
+mod access;
+mod authenticator;
+mod cache;
+mod error;
+mod exchange;
+mod hash;
+mod scram;
+mod secret;
+mod throttle;
+
+pub use access::Service;
+pub use authenticator::{AuthOptions, Authenticator, Context, Identity, Unencrypted};
+pub use error::AuthError;
+pub use exchange::{Exchange, LOGIN_MAX, Mechanism, Step};
+pub use hash::{ClearPasswords, HashError, HashOptions, Hasher, SCRAM_ITERATIONS_MAX, ScramKeys, verify};
+pub use secret::{PASSWORD_MAX, Secret};
+pub use throttle::ThrottleOptions;

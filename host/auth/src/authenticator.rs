@@ -1,0 +1,400 @@
+//! Who is it, and may they: passwords checked against the directory, at a bounded cost.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use directory::{Directory, PasswordHash, UserEntry};
+use mail_types::{AccountName, Address, Lookup};
+use runtime::{Clock, Random, TlsInfo};
+use tokio::sync::Semaphore;
+
+use crate::access::{Client, Service, is_open};
+use crate::cache::{CacheKey, Verified};
+use crate::error::AuthError;
+use crate::exchange::{Exchange, Mechanism};
+use crate::hash::{
+    ClearPasswords, Cost, HashError, HashOptions, Hasher, ScramKeys, considered, cost, verify_any,
+};
+use crate::secret::Secret;
+use crate::throttle::{AccountKey, Throttle, ThrottleOptions};
+
+/// Whether passwords may cross an unencrypted connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unencrypted {
+    /// No mechanism is offered there.
+    #[default]
+    Refused,
+    /// For closed networks and tests.
+    Allowed,
+}
+
+/// How authentication works.
+#[derive(Debug, Clone)]
+pub struct AuthOptions {
+    /// How new passwords are hashed.
+    pub hash: HashOptions,
+    /// Whether stored clear text counts.
+    pub clear: ClearPasswords,
+    /// Whether passwords may cross an unencrypted connection.
+    pub unencrypted: Unencrypted,
+    /// Limits for those who guess.
+    pub throttle: ThrottleOptions,
+    /// Passwords hashed at the same time.
+    pub hashing_max: usize,
+    /// Log-ins that may wait for their turn; more are told to come back.
+    pub waiting_max: usize,
+    /// Verified passwords remembered; 0 for none.
+    pub verified_max: usize,
+    /// How long they are remembered.
+    pub verified_for: Duration,
+    /// No refusal comes sooner after the try than this, so that its time tells nothing.
+    pub refusal_after: Duration,
+    /// Key of the salts that SCRAM shows for logins that do not exist. Kept over restarts, it makes
+    /// them as lasting as real ones; `None` draws one for this process.
+    pub decoy_key: Option<[u8; 32]>,
+}
+
+impl Default for AuthOptions {
+    fn default() -> Self {
+        Self {
+            hash: HashOptions::default(),
+            clear: ClearPasswords::default(),
+            unencrypted: Unencrypted::default(),
+            throttle: ThrottleOptions::default(),
+            hashing_max: 2,
+            waiting_max: 256,
+            verified_max: 10_000,
+            verified_for: Duration::from_secs(3600),
+            refusal_after: Duration::from_millis(250),
+            decoy_key: None,
+        }
+    }
+}
+
+/// On which connection somebody authenticates.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// For which service.
+    pub service: Service,
+    /// From where.
+    pub peer: IpAddr,
+    /// The connection's encryption; `None` for clear text.
+    pub tls: Option<TlsInfo>,
+}
+
+/// Somebody who proved who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The account.
+    pub account: AccountName,
+    /// Its primary address.
+    pub address: Address,
+    /// The user's entry.
+    pub dn: directory::Dn,
+    /// By which mechanism; [`Mechanism::Plain`] for the log-in commands of IMAP and POP3.
+    pub mechanism: Mechanism,
+}
+
+/// Authenticates against the directory. Clones are the same authenticator.
+#[derive(Clone)]
+pub struct Authenticator(Arc<Inner>);
+
+struct Inner {
+    directory: Directory,
+    clock: Clock,
+    random: Random,
+    options: AuthOptions,
+    hasher: Hasher,
+    throttle: Throttle,
+    verified: Verified,
+    hashing: Semaphore,
+    waiting: AtomicUsize,
+    /// Of this process: keys tables in memory.
+    process_key: [u8; 32],
+    decoy_key: [u8; 32],
+    /// A value that no password fits, as dear as a real one.
+    decoy: OnceLock<Vec<PasswordHash>>,
+}
+
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Authenticator")
+    }
+}
+
+impl Authenticator {
+    /// Authenticates against a directory.
+    #[must_use]
+    pub fn new(directory: Directory, clock: Clock, random: Random, options: AuthOptions) -> Self {
+        let mut process_key = [0; 32];
+        random.fill(&mut process_key);
+        let decoy_key = options.decoy_key.unwrap_or_else(|| crate::hash::hmac(&process_key, b"decoy"));
+        Self(Arc::new(Inner {
+            directory,
+            clock,
+            hasher: Hasher::new(random.clone(), options.hash),
+            random,
+            throttle: Throttle::new(options.throttle),
+            verified: Verified::new(options.verified_max, options.verified_for),
+            hashing: Semaphore::new(options.hashing_max.max(1)),
+            waiting: AtomicUsize::new(0),
+            process_key,
+            decoy_key,
+            decoy: OnceLock::new(),
+            options,
+        }))
+    }
+
+    /// The mechanisms to offer on a connection, strongest first.
+    #[must_use]
+    pub fn mechanisms(&self, tls: Option<&TlsInfo>) -> &'static [Mechanism] {
+        match (tls, self.0.options.unencrypted) {
+            (Some(tls), _) if tls.exporter.is_some() || tls.server_end_point.is_some() => Mechanism::ALL,
+            (Some(_), _) | (None, Unencrypted::Allowed) => &Mechanism::ALL[1..],
+            (None, Unencrypted::Refused) => &[],
+        }
+    }
+
+    /// Begins an exchange. Every one of its steps may be asked of any task.
+    pub fn start(&self, mechanism: &str, context: &Context) -> Result<Exchange, AuthError> {
+        let mechanism = Mechanism::parse(mechanism).ok_or(AuthError::Mechanism)?;
+        if !self.mechanisms(context.tls.as_ref()).contains(&mechanism) {
+            let needs_tls = context.tls.is_none() && self.0.options.unencrypted == Unencrypted::Refused;
+            return Err(if needs_tls { AuthError::Encryption } else { AuthError::Mechanism });
+        }
+        Ok(Exchange::new(self.clone(), mechanism, context.clone()))
+    }
+
+    /// Checks login and password, as IMAP's LOGIN and POP3's USER and PASS give them.
+    pub async fn check_password(
+        &self,
+        login: &str,
+        password: &str,
+        context: &Context,
+    ) -> Result<Identity, AuthError> {
+        if context.tls.is_none() && self.0.options.unencrypted == Unencrypted::Refused {
+            return Err(AuthError::Encryption);
+        }
+        let secret = Secret::new(password.to_owned());
+        self.verify(login, None, secret, Mechanism::Plain, context).await
+    }
+
+    /// The values to store for a new password. Done on a blocking thread, like all hashing.
+    pub async fn hash(&self, password: &str) -> Result<Vec<PasswordHash>, HashError> {
+        let hasher = self.0.hasher.clone();
+        let secret = Secret::new(password.to_owned()).ok_or(HashError::Password)?;
+        let hashing = tokio::task::spawn_blocking(move || hasher.hash(secret.reveal()));
+        hashing.await.map_err(|error| HashError::Options(error.to_string()))?
+    }
+
+    /// The whole check, with throttle and even timing.
+    pub(crate) async fn verify(
+        &self,
+        login: &str,
+        authorization: Option<&str>,
+        secret: Option<Secret>,
+        mechanism: Mechanism,
+        context: &Context,
+    ) -> Result<Identity, AuthError> {
+        let refusal_at = tokio::time::Instant::now() + self.0.options.refusal_after;
+        let account = self.account_key(login);
+        let outcome = async {
+            self.admit(&account, context)?;
+            let user = self.user(login)?;
+            let right = match secret {
+                Some(secret) => self.password_fits(user.as_ref(), secret).await?,
+                None => false,
+            };
+            match user {
+                Some(user) if right => self.identity(&user, authorization, mechanism, context),
+                _ => Err(AuthError::Credentials),
+            }
+        };
+        let outcome = outcome.await;
+        self.settle(&account, context, &outcome);
+        if outcome.is_err() {
+            tokio::time::sleep_until(refusal_at).await;
+        }
+        outcome
+    }
+
+    /// Whether a try may be made.
+    pub(crate) fn admit(&self, account: &AccountKey, context: &Context) -> Result<(), AuthError> {
+        let admitted = self.0.throttle.admits(account, context.peer, self.0.clock.now());
+        if admitted { Ok(()) } else { Err(AuthError::Throttled) }
+    }
+
+    /// Counts the outcome.
+    pub(crate) fn settle(
+        &self,
+        account: &AccountKey,
+        context: &Context,
+        outcome: &Result<Identity, AuthError>,
+    ) {
+        let now = self.0.clock.now();
+        match outcome {
+            Ok(_) => self.0.throttle.succeeded(account, context.peer, now),
+            Err(AuthError::Credentials) => self.0.throttle.failed(account, context.peer, now),
+            Err(_) => {}
+        }
+    }
+
+    /// The key under which tables hold a login.
+    pub(crate) fn account_key(&self, login: &str) -> AccountKey {
+        crate::hash::hmac(&self.0.process_key, login.trim().to_lowercase().as_bytes())
+    }
+
+    /// The user of a login; `None` where there is none.
+    pub(crate) fn user(&self, login: &str) -> Result<Option<UserEntry>, AuthError> {
+        match self.0.directory.user_by_login(login) {
+            Lookup::Found(user) => Ok(Some(user)),
+            Lookup::NotFound => Ok(None),
+            Lookup::Unavailable(why) => Err(AuthError::Unavailable(why)),
+        }
+    }
+
+    /// Whether the password is the user's. Without a user, or without values, as much work is done
+    /// in vain.
+    async fn password_fits(&self, user: Option<&UserEntry>, secret: Secret) -> Result<bool, AuthError> {
+        let values = user.map(|user| user.password_hashes.as_slice()).unwrap_or_default();
+        let key = self.cache_key(user, values, &secret);
+        if user.is_some() && self.0.verified.contains(&key, self.0.clock.now()) {
+            return Ok(true);
+        }
+        let clear = self.0.options.clear;
+        let fits = if !values.is_empty() && considered(values).all(|value| cost(value) == Cost::Cheap) {
+            verify_any(&secret, values, clear)
+        } else {
+            self.hash_blocking(values.to_vec(), secret).await?
+        };
+        if fits {
+            self.0.verified.add(key, self.0.clock.now());
+        }
+        Ok(fits)
+    }
+
+    /// Verifies on a blocking thread; at most so many at once, and so many waiting.
+    async fn hash_blocking(&self, values: Vec<PasswordHash>, secret: Secret) -> Result<bool, AuthError> {
+        let waiting = Waiting::enter(&self.0.waiting, self.0.options.waiting_max)?;
+        let permit = self.0.hashing.acquire().await;
+        drop(waiting);
+        let _permit = permit.map_err(|_| AuthError::Unavailable("the server is stopping".to_owned()))?;
+        let inner = Arc::clone(&self.0);
+        let hashing = tokio::task::spawn_blocking(move || {
+            let clear = inner.options.clear;
+            if values.is_empty() {
+                let decoy = inner.decoy.get_or_init(|| inner.hasher.hash("decoy").unwrap_or_default());
+                let _ = verify_any(&secret, decoy, clear);
+                return false;
+            }
+            verify_any(&secret, &values, clear)
+        });
+        hashing.await.map_err(|error| AuthError::Unavailable(format!("hashing failed: {error}")))
+    }
+
+    fn cache_key(&self, user: Option<&UserEntry>, values: &[PasswordHash], secret: &Secret) -> CacheKey {
+        let mut text = zeroize::Zeroizing::new(Vec::new());
+        let dn = user.map(|user| user.dn.key()).unwrap_or_default();
+        let values = values.iter().map(|value| value.reveal().as_bytes());
+        for part in std::iter::once(dn).chain(values).chain([secret.reveal().as_bytes()]) {
+            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            text.extend_from_slice(part);
+        }
+        crate::hash::hmac(&self.0.process_key, &text)
+    }
+
+    /// The keys that SCRAM works with. A user without them, and a login without a user, get keys that
+    /// nothing fits, with a salt that stays the same.
+    pub(crate) fn scram_keys(&self, user: Option<&UserEntry>, login: &str) -> ScramKeys {
+        user.and_then(|user| user.password_hashes.iter().find_map(ScramKeys::from_value)).unwrap_or_else(
+            || {
+                let salt = crate::hash::hmac(&self.0.decoy_key, login.to_lowercase().as_bytes());
+                let mut key = [0; 32];
+                self.0.random.fill(&mut key);
+                ScramKeys::decoy(&salt[..16], self.0.options.hash.scram_iterations, key)
+            },
+        )
+    }
+
+    /// A nonce of 24 printable characters.
+    pub(crate) fn nonce(&self) -> String {
+        use base64::Engine as _;
+        let mut octets = [0; 18];
+        self.0.random.fill(&mut octets);
+        base64::engine::general_purpose::STANDARD.encode(octets)
+    }
+
+    /// When a refusal of a try that begins now may be told.
+    pub(crate) fn refusal_at(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + self.0.options.refusal_after
+    }
+
+    /// Somebody whose password is right: may they come in?
+    pub(crate) fn identity(
+        &self,
+        user: &UserEntry,
+        authorization: Option<&str>,
+        mechanism: Mechanism,
+        context: &Context,
+    ) -> Result<Identity, AuthError> {
+        let shut = |why: String| AuthError::Disabled(why);
+        // Acting for another is not offered (RFC 4616 §2, RFC 5802 §5.1).
+        if let Some(other) = authorization.filter(|other| !other.is_empty())
+            && self.user(other)?.is_none_or(|other| other.dn != user.dn)
+        {
+            return Err(AuthError::Credentials);
+        }
+        let status = user.effective_status();
+        if !status.allows_login() {
+            return Err(shut(format!("The account is {status}")));
+        }
+        let domain = match self.0.directory.domain_of(user) {
+            Lookup::Found(domain) => Some(domain),
+            Lookup::NotFound => None,
+            Lookup::Unavailable(why) => return Err(AuthError::Unavailable(why)),
+        };
+        if let Some(domain) = &domain
+            && !domain.effective_status().allows_login()
+        {
+            return Err(shut(format!("The domain {} is {}", domain.domain, domain.effective_status())));
+        }
+        let of_domain = domain.map(|domain| domain.allowed_services).unwrap_or_default();
+        let rules = if user.allowed_services.is_empty() { &of_domain } else { &user.allowed_services };
+        let client =
+            Client { service: context.service, encrypted: context.tls.is_some(), peer: context.peer };
+        if !is_open(rules, client) {
+            return Err(shut(format!("{} is not open to this account from here", context.service.as_str())));
+        }
+        let address = user.address.as_ref().or(user.alternates.first());
+        match (user.account(), address) {
+            (Some(account), Some(address)) => {
+                Ok(Identity { account, address: address.clone(), dn: user.dn.clone(), mechanism })
+            }
+            _ => Err(shut("The account has no address".to_owned())),
+        }
+    }
+}
+
+/// One of those who wait for their turn to be hashed.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize, max: usize) -> Result<Self, AuthError> {
+        if count.fetch_add(1, Ordering::AcqRel) >= max {
+            count.fetch_sub(1, Ordering::AcqRel);
+            return Err(AuthError::Unavailable(format!("{max} log-ins are waiting to be verified")));
+        }
+        Ok(Self(count))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests;
