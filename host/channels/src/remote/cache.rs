@@ -75,7 +75,7 @@ impl Cache {
         let worn = peer.messages >= self.0.messages_max || now.since(peer.opened) >= AGE_MAX;
         let mut kept = self.kept();
         let full = kept.count >= self.0.idle_max
-            || kept.peers.get(next_hop).is_some_and(|peers| peers.len() >= self.0.per_destination);
+            || kept.peers.get(next_hop).map_or(0, Vec::len) >= self.0.per_destination;
         if worn || full || self.0.idle.is_zero() {
             return Some(peer);
         }

@@ -228,6 +228,30 @@ async fn a_kept_connection_that_died_is_replaced() {
 }
 
 #[tokio::test]
+async fn unused_connections_are_closed_in_order_and_only_so_many_are_kept() {
+    let once = HELLO.to_owned() + &message(true) + "C: QUIT\nS: 221 bye\n";
+    let peer = ScriptedPeer::start(&[&once]).await;
+    let mut brief = options();
+    brief.idle = Duration::from_millis(5);
+    let channel = channel_of(brief, &[&peer]);
+    assert!(matches!(channel.attempt(&attempt(&[A])).await[0], Outcome::Delivered { .. }));
+    peer.finish().await;
+    assert!(channel.0.cache.drain().is_empty());
+
+    for (per_destination, messages) in [(0, 1000), (20, 1)] {
+        let peer = ScriptedPeer::start(&[&once, &once]).await;
+        let mut limited = options();
+        limited.idle_per_destination = per_destination;
+        limited.messages_per_connection = messages;
+        let channel = channel_of(limited, &[&peer]);
+        for _ in 0..2 {
+            assert!(matches!(channel.attempt(&attempt(&[A])).await[0], Outcome::Delivered { .. }));
+        }
+        peer.finish().await;
+    }
+}
+
+#[tokio::test]
 async fn starttls_is_used_and_a_broken_one_falls_back() {
     let offer = "S: 220 mx\nC: EHLO us.test\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\n";
     let inside = "C: EHLO us.test\nS: 250-mx\nS: 250 PIPELINING\n".to_owned() + &message(true);
