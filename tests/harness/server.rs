@@ -20,6 +20,9 @@ const BASE: &str = r#"
 servers = []
 [auth]
 cleartext = true
+argon2-memory = "64 KiB"
+argon2-passes = 1
+scram-iterations = 4096
 [server]
 stop-grace = "0 s"
 [listeners.smtp]

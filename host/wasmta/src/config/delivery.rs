@@ -202,10 +202,14 @@ pub struct Channel {
     pub recipients: usize,
     /// All goes to this host instead of the one that the recipient's domain names.
     pub smart_host: Option<(Domain, Option<u16>)>,
+    /// How we log in there: login, and the file whose first line is the password.
+    pub login: Option<(String, PathBuf)>,
     /// Port at the other side.
     pub port: u16,
     /// TLS.
     pub tls: OutgoingTls,
+    /// TLS for some domains and hosts, and all below them.
+    pub tls_for: Vec<(Domain, OutgoingTls)>,
     /// Wait for a connection.
     pub connect_timeout: Duration,
     /// Wait for a reply (RFC 5321 §4.5.3.2).
@@ -222,7 +226,7 @@ pub struct Channel {
 const CHANNELS_MAX: usize = 256;
 
 /// Reads the section. The six usual channels are always there; the file changes them or adds some.
-pub(super) fn read_channels(section: Section<'_>) -> Vec<Channel> {
+pub(super) fn read_channels(section: Section<'_>, folder: &Path) -> Vec<Channel> {
     let mut named = section.named_sections();
     if named.len() > CHANNELS_MAX {
         section.fault(
@@ -235,11 +239,11 @@ pub(super) fn read_channels(section: Section<'_>) -> Vec<Channel> {
     for (word, kind) in KINDS {
         let at = named.iter().position(|(name, _)| name == word);
         channels.push(match at {
-            Some(at) => read_channel(word, named.remove(at).1, Some(kind)),
+            Some(at) => read_channel(word, named.remove(at).1, Some(kind), folder),
             None => usual(word, kind),
         });
     }
-    channels.extend(named.into_iter().map(|(name, one)| read_channel(&name, one, None)));
+    channels.extend(named.into_iter().map(|(name, one)| read_channel(&name, one, None, folder)));
     channels
 }
 
@@ -252,8 +256,10 @@ fn usual(name: &str, kind: ChannelKind) -> Channel {
         rate: 0,
         recipients: 100,
         smart_host: None,
+        login: None,
         port: if kind == ChannelKind::Lmtp { 24 } else { 25 },
         tls: if kind == ChannelKind::Lmtp { OutgoingTls::Off } else { OutgoingTls::Opportunistic },
+        tls_for: Vec::new(),
         connect_timeout: secs(30),
         reply_timeout: secs(300),
         messages_per_connection: 100,
@@ -262,7 +268,46 @@ fn usual(name: &str, kind: ChannelKind) -> Channel {
     }
 }
 
-fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>) -> Channel {
+const TLS: [(&str, OutgoingTls); 4] = [
+    ("off", OutgoingTls::Off),
+    ("opportunistic", OutgoingTls::Opportunistic),
+    ("required", OutgoingTls::Required),
+    ("verified", OutgoingTls::Verified),
+];
+
+fn read_tls_for(section: Section<'_>) -> Vec<(Domain, OutgoingTls)> {
+    let mut policies = Vec::new();
+    for (name, words) in section.named_texts() {
+        let policy = words.first().and_then(|word| TLS.iter().find(|(known, _)| known == word));
+        match (Domain::parse(&name), policy) {
+            (Ok(domain), Some((_, policy))) => policies.push((domain, *policy)),
+            (Err(why), _) => section.fault(&name, why.to_string(), "write a domain in quotes"),
+            (_, None) => {
+                let known: Vec<&str> = TLS.iter().map(|(word, _)| *word).collect();
+                section.fault(&name, "is not known here", format!("write one of: {}", known.join(", ")));
+            }
+        }
+    }
+    policies
+}
+
+fn read_login(s: &mut Section<'_>, folder: &Path) -> Option<(String, PathBuf)> {
+    let (login, file) = (s.text("login", ""), s.path("password-file"));
+    match (login.is_empty(), file) {
+        (true, None) => None,
+        (false, Some(file)) => Some((login, below(folder, file))),
+        (false, None) => {
+            s.fault("login", "stands without its password-file", "add password-file = \"…\"");
+            None
+        }
+        (true, Some(_)) => {
+            s.fault("password-file", "stands without its login", "add login = \"…\"");
+            None
+        }
+    }
+}
+
+fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>, folder: &Path) -> Channel {
     if given.is_none() && !s.has("kind") {
         s.fault("kind", "a channel with a name of your own needs this key", "add kind = \"smtp\" or another");
     }
@@ -286,16 +331,9 @@ fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>) -> C
             .parsed::<HostPort>("smart-host", "write a host, as \"relay.example.org:587\"")
             .map(|h| (h.0, h.1)),
         port: u16::try_from(s.number("port", usual.port.into(), 1..=65_535)).unwrap_or(usual.port),
-        tls: s.choice(
-            "tls",
-            usual.tls,
-            &[
-                ("off", OutgoingTls::Off),
-                ("opportunistic", OutgoingTls::Opportunistic),
-                ("required", OutgoingTls::Required),
-                ("verified", OutgoingTls::Verified),
-            ],
-        ),
+        login: read_login(&mut s, folder),
+        tls: s.choice("tls", usual.tls, &TLS),
+        tls_for: read_tls_for(s.section("tls-for")),
         connect_timeout: s.duration("connect-timeout", usual.connect_timeout, secs(1)..=secs(600)),
         reply_timeout: s.duration("reply-timeout", usual.reply_timeout, secs(1)..=secs(3600)),
         messages_per_connection: s.count(
@@ -306,6 +344,9 @@ fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>) -> C
         reuse: s.duration("reuse", usual.reuse, secs(0)..=secs(300)),
         source: s.parsed("source", "write an IP address of this machine"),
     };
+    if channel.login.is_some() && channel.smart_host.is_none() {
+        s.fault("login", "is for a smart host, and none is named", "add smart-host = \"host:port\"");
+    }
     if channel.per_destination > channel.concurrency {
         let key = if s.has("per-destination") { "per-destination" } else { "concurrency" };
         s.fault(
@@ -315,7 +356,17 @@ fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>) -> C
         );
     }
     if !kind.goes_out() {
-        for key in ["smart-host", "port", "tls", "connect-timeout", "reply-timeout", "source", "reuse"] {
+        for key in [
+            "smart-host",
+            "login",
+            "port",
+            "tls",
+            "tls-for",
+            "connect-timeout",
+            "reply-timeout",
+            "source",
+            "reuse",
+        ] {
             if s.has(key) {
                 let what = format!("a channel of kind {:?} connects to nobody", kind.word());
                 s.fault(key, what, "take this key out, or make the kind \"smtp\" or \"lmtp\"");

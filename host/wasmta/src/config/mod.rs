@@ -122,7 +122,7 @@ impl Config {
             directory: Directory::read(root.section("directory"), folder),
             routing: Routing::read(root.section("routing"), folder, &server),
             queue: Queue::read(root.section("queue")),
-            channels: delivery::read_channels(root.section("channels")),
+            channels: delivery::read_channels(root.section("channels"), folder),
             hosts: delivery::read_hosts(root.section("hosts")),
             dns: Dns::read(root.section("dns")),
             storage: Storage::read(root.section("storage"), &limits),

@@ -123,44 +123,47 @@ impl Log {
     }
 }
 
-/// The SASL mechanisms that we speak.
-const MECHANISMS: [&str; 4] = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"];
-
 /// `[auth]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
-    /// Offered SASL mechanisms, strongest first.
-    pub mechanisms: Vec<String>,
     /// Whether passwords may cross the network in clear.
     pub cleartext: bool,
-    /// How many passwords are checked at a time: each check costs a core and 19 MiB.
+    /// How many passwords are checked at a time: each check costs a core and the memory below.
     pub parallel_max: usize,
-    /// Failures of one client network within the window, before it has to wait.
-    pub failures_max: u64,
-    /// That window.
-    pub failures_window: Duration,
+    /// Failures of one account from one client network, before both have to wait.
+    pub account_failures_max: u32,
+    /// Failures from one client network, before it has to wait.
+    pub network_failures_max: u32,
+    /// In which time a full count of failures drains.
+    pub failures_drain: Duration,
     /// How long a password once verified is remembered (as a salted digest); 0: not at all.
     pub remember: Duration,
+    /// Memory of argon2id for new passwords, in octets.
+    pub argon2_memory: u64,
+    /// Passes of argon2id.
+    pub argon2_passes: u32,
+    /// Iterations of SCRAM's keys (RFC 7677 §4).
+    pub scram_iterations: u32,
 }
 
 impl Auth {
     pub(super) fn read(mut s: Section<'_>) -> Self {
-        let names = s.parsed_list::<String>("mechanisms", "write names of SASL mechanisms");
-        let mechanisms = names.unwrap_or_else(|| MECHANISMS.map(str::to_owned).to_vec());
-        for name in &mechanisms {
-            if !MECHANISMS.contains(&name.as_str()) {
-                let mend = format!("known here: {}", MECHANISMS.join(", "));
-                s.fault("mechanisms", format!("{name:?} is no mechanism that we speak"), mend);
-            }
-        }
+        let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let auth = Self {
-            mechanisms,
             cleartext: s.flag("cleartext", false),
-            parallel_max: s.count("parallel-max", 4, 1..=256),
-            failures_max: s.number("failures-max", 20, 1..=100_000),
-            failures_window: s.duration("failures-window", secs(300), secs(1)..=secs(86_400)),
-            remember: s.duration("remember", secs(300), secs(0)..=secs(86_400)),
+            parallel_max: s.count("parallel-max", 2, 1..=256),
+            account_failures_max: small(s.number("account-failures-max", 10, 1..=100_000)),
+            network_failures_max: small(s.number("network-failures-max", 50, 1..=100_000)),
+            failures_drain: s.duration("failures-drain", secs(600), secs(1)..=secs(86_400)),
+            remember: s.duration("remember", secs(3600), secs(0)..=secs(86_400)),
+            argon2_memory: s.size("argon2-memory", 19 << 20, 64 << 10..=1 << 30),
+            argon2_passes: small(s.number("argon2-passes", 2, 1..=32)),
+            scram_iterations: small(s.number("scram-iterations", 15_000, 4096..=1_000_000)),
         };
+        if auth.network_failures_max < auth.account_failures_max {
+            let mend = "a network has at least as many failures as one account from there";
+            s.fault("network-failures-max", "is less than account-failures-max", mend);
+        }
         s.close();
         auth
     }

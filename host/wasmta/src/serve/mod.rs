@@ -5,6 +5,7 @@ mod lock;
 mod logging;
 mod parts;
 mod server;
+mod settings;
 mod welcome;
 
 use std::path::PathBuf;

@@ -6,11 +6,14 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
+use auth::{Authenticator, Hasher};
 use directory::{Directory, DirectoryOptions, PasswordHasher};
 use events::{Event, Events};
+use runtime::files::{Readers, write_durably};
 use runtime::{Clock, Random};
 use storage::{Space, Storage};
 
+use super::settings;
 use crate::config::Config;
 
 /// The parts, wired.
@@ -26,6 +29,8 @@ pub struct Parts {
     pub directory: Directory,
     /// Makes hashes of passwords.
     pub hasher: Arc<dyn PasswordHasher>,
+    /// Who may log in.
+    pub authenticator: Authenticator,
     /// The storages, to be closed at the end.
     storages: Vec<Storage>,
 }
@@ -35,12 +40,17 @@ impl Parts {
     /// filled from the configured LDIF.
     pub async fn open(config: &Config, data: &Path, events: Events) -> Result<Self, String> {
         let clock = Clock::system();
-        let hasher: Arc<dyn PasswordHasher> = Arc::new(NoHasher);
+        let random = Random::system();
+        let hash = settings::hash(config);
+        let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(random.clone(), hash));
         let of_directory = open_storage(config, data, "directory", directory::SPACES, true)?;
         let directory = Directory::open(of_directory.clone(), clock.clone(), DirectoryOptions::default())
             .map_err(|e| format!("the directory: {e}"))?;
         fill(&directory, &config.directory.ldif, &hasher, &events).await?;
-        Ok(Self { clock, random: Random::system(), events, directory, hasher, storages: vec![of_directory] })
+        let key = decoy_key(data, &random)?;
+        let authenticator =
+            Authenticator::new(directory.clone(), clock.clone(), random.clone(), settings::auth(config, key));
+        Ok(Self { clock, random, events, directory, hasher, authenticator, storages: vec![of_directory] })
     }
 
     /// Waits until the tables say what the directory says: after an edit by command.
@@ -73,6 +83,22 @@ fn open_storage(
     Storage::open(&dir, spaces, &options).map_err(|e| format!("{}: {e}", dir.display()))
 }
 
+/// The key of the salts that are shown for logins that do not exist: kept, lest a restart tell them
+/// from those that do.
+fn decoy_key(data: &Path, random: &Random) -> Result<[u8; 32], String> {
+    let path = data.join("decoy.key");
+    let fault = |e: std::io::Error| format!("{}: {e}", path.display());
+    if let Ok(key) = std::fs::read(&path).map(<[u8; 32]>::try_from)
+        && let Ok(key) = key
+    {
+        return Ok(key);
+    }
+    let mut key = [0; 32];
+    random.fill(&mut key);
+    write_durably(&path, &key, Readers::Owner).map_err(fault)?;
+    Ok(key)
+}
+
 /// Fills an empty directory from the LDIF.
 async fn fill(
     directory: &Directory,
@@ -93,13 +119,4 @@ async fn fill(
         events.emit(&Event::DirectoryChanged { change: &change, entry: &defect.dn.to_string() });
     }
     Ok(())
-}
-
-/// Until passwords can be hashed.
-struct NoHasher;
-
-impl PasswordHasher for NoHasher {
-    fn hash(&self, _: &str) -> Result<Vec<directory::PasswordHash>, String> {
-        Err("passwords cannot be hashed yet".to_owned())
-    }
 }
