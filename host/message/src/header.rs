@@ -1,4 +1,4 @@
-//! Where the header ends, what fields it has, and the few facts that accepting a message needs.
+//! Where the header ends (R89), what fields it has, and the few facts that accepting a message needs.
 
 use std::borrow::Cow;
 use std::ops::Range;

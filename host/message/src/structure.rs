@@ -1,4 +1,5 @@
-//! The MIME structure of a message, as places in its octets (RFC 2045, RFC 2046).
+//! The MIME structure of a message, as places in its octets (RFC 2045, RFC 2046): a message is text,
+//! its parts divided by boundary lines (R85). Any octets are taken, well-formed or not (R75).
 //!
 //! One pass, without recursion: lines that begin with `--` are held against the boundaries open at
 //! that place. Nesting and number of parts have maximums; what lies deeper or later stays, unparsed,

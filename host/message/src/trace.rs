@@ -1,4 +1,5 @@
-//! Fields that we add: Received, Return-Path, and what a submission lacks.
+//! Fields that we add: Received (R90) and Return-Path (R91), by which the way of a message can be
+//! traced (R92), and what a submission lacks.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;

@@ -1,1 +1,135 @@
-//! Accounts, mailboxes, messages, UIDs, mod-sequences, flags, change feed, consistency check.
+//! The message store: accounts, mailboxes, messages, flags, changes, and the check of its invariants.
+//!
+//! *What:* [`Store`] keeps messages in mailboxes of accounts, over `storage` (R73, R76): content once for
+//! all its recipients (R79), flags in each mailbox (R80). *Why:* whoever
+//! delivers and whoever reads (IMAP, POP3) must agree on one set of rules for UIDs, mod-sequences
+//! and counts. *Layer 2.* *Must not know* SMTP, IMAP, POP3, the queue or the directory.
+//!
+//! # Just show me the tables
+//!
+//! Numbers in keys and records are big-endian; counters are little-endian, as `storage` keeps them.
+//! `a` is an account's number, `m` a mailbox's number within its account, each u32.
+//!
+//! | space | key | value |
+//! |---|---|---|
+//! | `store_accounts` | a | version u8, 3 × 0, last UIDVALIDITY u32, created u64 ms, name |
+//! | `store_account_names` | name | a |
+//! | `store_mailboxes` | a, m | version u8, bits u8, special use u8, 0, UIDVALIDITY u32, created u64 ms, name |
+//! | `store_mailbox_names` | a, name | m |
+//! | `store_subscriptions` | a, name | one 0 octet |
+//! | `store_keywords` | a, m | names in the order of their bits, each followed by LF |
+//! | `store_recent` | a, m | first UID that no session has been told of as recent, u32 |
+//! | `store_messages` | a, m, UID u32 | version u8, flags u8, 2 × 0, prefix length u32, content id u64, mod-sequence u64, size u64, internal date u64 ms, save date u64 ms, keywords u64, prefix |
+//! | `store_flagged` | a, m, mod-sequence u64 | UIDs whose flags that change set, u32 each; at 0: the floor, u64 |
+//! | `store_expunged` | a, m, mod-sequence u64 | UIDs that went with that change, u32 each; at 0: the floor, u64 |
+//! | `store_doomed` | a, m | one 0 octet: a deleted mailbox whose messages are still being removed |
+//! | `store_counters` | `store` | last account number |
+//! | `store_counters` | a | last mailbox number |
+//! | `store_counters` | a, m | last UID, last mod-sequence, messages, unseen, deleted, octets, entries of `store_flagged`, entries of `store_expunged` |
+//!
+//! A log's *floor* is the highest mod-sequence that was cut from it: it tells all changes above.
+//! Records carry a version; code reads every version ever written, and writes the newest.
+//!
+//! # Who may change what
+//!
+//! - A delivery ([`Store::append_to_batch`]) only draws numbers and inserts: it takes no lock and
+//!   reads nothing. It asserts that its mailbox exists, so that it fails as a conflict where the
+//!   mailbox or its account is removed meanwhile.
+//! - Everything else holds its account's lock from its snapshot to its commit.
+//! - Every commit yields [`Changes`], which only publishing consumes: the sessions that watch a
+//!   mailbox hear of each.
+
+mod accounts;
+mod append;
+mod changes;
+mod check;
+mod copy;
+mod error;
+mod expunge;
+mod flags;
+mod ids;
+mod keys;
+mod keywords;
+mod locks;
+mod logs;
+mod mailboxes;
+mod making;
+mod messages;
+mod names;
+mod record;
+mod view;
+mod watches;
+
+use std::sync::Arc;
+
+use events::Events;
+use runtime::Clock;
+use storage::Storage;
+
+pub use accounts::{ACCOUNTS_CACHED_MAX, Usage};
+pub use append::{AppendRequest, AppendedContent, NewMessage};
+pub use changes::{Changes, Delta};
+pub use check::{CheckProgress, Violation};
+pub use copy::Copied;
+pub use error::StoreError;
+pub use expunge::Expunged;
+pub use flags::{FlagChange, FlagMode, FlagsStored};
+pub use ids::{AccountId, Flags, MailboxId, ModSeq, Uid, UidValidity};
+pub use keys::SPACES;
+pub use keywords::{KEYWORD_OCTETS_MAX, KEYWORDS_MAX, KeywordTable, Keywords};
+pub use locks::PopLock;
+pub use logs::{EXPUNGED_MAX, FLAGGED_MAX};
+pub use mailboxes::{MAILBOXES_MAX, MailboxInfo, SpecialUse, Status};
+pub use messages::{MessageInfo, Octets, Reader};
+pub use names::{INBOX, MAILBOX_DEPTH_MAX, MAILBOX_NAME_MAX, MailboxName};
+pub use view::{Listed, View};
+pub use watches::Watch;
+
+/// Most messages that one commit changes where a change may be cut into several: other writers
+/// wait no longer than that takes.
+pub const COMMIT_MESSAGES_MAX: usize = 5_000;
+
+/// The message store; clones are the same store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    storage: Storage,
+    clock: Clock,
+    events: Events,
+    accounts: accounts::Cache,
+    locks: locks::AccountLocks,
+    pop_locks: Arc<locks::PopLocks>,
+    watches: Arc<watches::Watches>,
+}
+
+impl Store {
+    /// Opens the store over a storage that was opened with [`SPACES`], and finishes the removal of
+    /// mailboxes that an earlier run began.
+    pub async fn open(storage: Storage, clock: Clock, events: Events) -> Result<Self, StoreError> {
+        let store = Self {
+            inner: Arc::new(Inner {
+                storage,
+                clock,
+                events,
+                accounts: accounts::Cache::default(),
+                locks: locks::AccountLocks::default(),
+                pop_locks: Arc::default(),
+                watches: Arc::default(),
+            }),
+        };
+        store.remove_doomed().await?;
+        Ok(store)
+    }
+
+    /// The storage below, for batches that hold more than the store's own changes.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.inner.storage
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! Accounts: made when they are first needed, known by name, counted by number.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use events::Event;
+use mail_types::{AccountName, Timestamp};
+use parking_lot::RwLock;
+use storage::Snapshot;
+
+use crate::changes::Draft;
+use crate::error::StoreError;
+use crate::ids::{AccountId, MailboxId, UidValidity};
+use crate::mailboxes::{SpecialUse, scan_mailboxes};
+use crate::making::draft_mailbox;
+use crate::names::MailboxName;
+use crate::record::AccountRecord;
+use crate::{Store, keys};
+
+/// Most accounts whose number is kept in memory; when there are more, all are read anew.
+pub const ACCOUNTS_CACHED_MAX: usize = 100_000;
+
+/// The mailboxes that an account has from the beginning, besides the INBOX (RFC 6154 §2).
+const FIRST_MAILBOXES: [(&str, SpecialUse); 5] = [
+    ("Drafts", SpecialUse::Drafts),
+    ("Sent", SpecialUse::Sent),
+    ("Trash", SpecialUse::Trash),
+    ("Junk", SpecialUse::Junk),
+    ("Archive", SpecialUse::Archive),
+];
+
+/// Numbers of accounts by name.
+#[derive(Default)]
+pub(crate) struct Cache {
+    ids: RwLock<HashMap<AccountName, AccountId>>,
+}
+
+/// What an account takes up, for quotas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Its messages.
+    pub messages: u64,
+    /// Their octets. Content that several messages share counts for each.
+    pub octets: u64,
+}
+
+impl Store {
+    /// The number of an account, if it is in memory: what a delivery needs, without reading.
+    #[must_use]
+    pub fn cached_account(&self, name: &AccountName) -> Option<AccountId> {
+        self.inner.accounts.ids.read().get(name).copied()
+    }
+
+    /// The number of an account; `None` where there is none yet.
+    pub fn find_account(&self, name: &AccountName) -> Result<Option<AccountId>, StoreError> {
+        if let Some(id) = self.cached_account(name) {
+            return Ok(Some(id));
+        }
+        let snapshot = self.inner.storage.read()?;
+        let id = read_account_id(&snapshot, name)?;
+        if let Some(id) = id {
+            self.remember_account(name, id);
+        }
+        Ok(id)
+    }
+
+    /// The number of an account, which is made with its first mailboxes where there is none.
+    pub async fn ensure_account(&self, name: &AccountName) -> Result<AccountId, StoreError> {
+        if let Some(id) = self.find_account(name)? {
+            return Ok(id);
+        }
+        let held = self.inner.locks.lock_making().await;
+        let mut draft = Draft::new();
+        let id = {
+            let snapshot = self.inner.storage.read()?;
+            if let Some(id) = read_account_id(&snapshot, name)? {
+                return Ok(id);
+            }
+            draft_account(&snapshot, &mut draft, name, self.inner.clock.now())?
+        };
+        self.commit(draft, held).await?;
+        self.remember_account(name, id);
+        self.inner.events.emit(&Event::AccountCreated { account: name });
+        Ok(id)
+    }
+
+    /// Removes an account with all its mailboxes and messages; whether there was one. Deliveries
+    /// that run meanwhile fail as conflicts.
+    pub async fn remove_account(&self, name: &AccountName) -> Result<bool, StoreError> {
+        let making = self.inner.locks.lock_making().await;
+        let Some(id) = read_account_id(&self.inner.storage.read()?, name)? else { return Ok(false) };
+        let held = self.inner.locks.lock(id).await;
+        let mut draft = Draft::new();
+        let mut mailboxes = Vec::new();
+        {
+            let snapshot = self.inner.storage.read()?;
+            scan_mailboxes(&snapshot, id, &mut |mailbox, record| {
+                mailboxes.push((mailbox, record.name.clone()))
+            })?;
+            for (mailbox, name) in &mailboxes {
+                draft.batch.delete(keys::MAILBOXES, &keys::mailbox(*mailbox));
+                draft.batch.delete(keys::MAILBOX_NAMES, &keys::named(id, name));
+                draft.batch.put(keys::DOOMED, &keys::mailbox(*mailbox), [0]);
+                draft.touch_gone(*mailbox);
+            }
+            let (from, until) = (keys::account(id), keys::after(keys::account(id)));
+            snapshot.scan(keys::SUBSCRIPTIONS, &from, &until, &mut |key, _| {
+                draft.batch.delete(keys::SUBSCRIPTIONS, key);
+                ControlFlow::Continue(())
+            })?;
+        }
+        draft.batch.delete(keys::ACCOUNTS, &keys::account(id));
+        draft.batch.delete(keys::ACCOUNT_NAMES, name.as_str().as_bytes());
+        draft.batch.delete(keys::COUNTERS, &keys::account(id));
+        self.inner.accounts.ids.write().remove(name);
+        let (_, making, held) = self.commit_both(draft, making, Some(held)).await?;
+        // A look-up that ran meanwhile may have read the old state.
+        self.inner.accounts.ids.write().remove(name);
+        drop((making, held));
+        for (mailbox, _) in mailboxes {
+            self.remove_remains(mailbox).await?;
+        }
+        Ok(true)
+    }
+
+    /// Visits all accounts, rising by number.
+    pub fn accounts(&self, mut visit: impl FnMut(AccountId, &str)) -> Result<(), StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        scan_accounts(&snapshot, &mut |id, record| visit(id, &record.name))
+    }
+
+    /// What an account takes up.
+    pub fn usage(&self, account: AccountId) -> Result<Usage, StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        let mut usage = Usage::default();
+        let mut failed = None;
+        scan_mailboxes(&snapshot, account, &mut |mailbox, _| {
+            let key = keys::mailbox(mailbox);
+            let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
+            match (counter(keys::COUNT), counter(keys::OCTETS)) {
+                (Ok(messages), Ok(octets)) => {
+                    usage.messages += messages;
+                    usage.octets += octets;
+                }
+                (Err(error), _) | (_, Err(error)) => failed = Some(error),
+            }
+        })?;
+        failed.map_or(Ok(usage), |error| Err(error.into()))
+    }
+
+    fn remember_account(&self, name: &AccountName, id: AccountId) {
+        let mut ids = self.inner.accounts.ids.write();
+        if ids.len() >= ACCOUNTS_CACHED_MAX {
+            ids.clear();
+        }
+        ids.insert(name.clone(), id);
+    }
+}
+
+pub(crate) fn read_account_id(
+    snapshot: &Snapshot,
+    name: &AccountName,
+) -> Result<Option<AccountId>, StoreError> {
+    match snapshot.get(keys::ACCOUNT_NAMES, name.as_str().as_bytes())? {
+        Some(id) => match keys::u32_at(&id, 0) {
+            Some(id) => Ok(Some(AccountId(id))),
+            None => Err(StoreError::corrupt(format!("the number of account {name} is unreadable"))),
+        },
+        None => Ok(None),
+    }
+}
+
+pub(crate) fn read_account(snapshot: &Snapshot, id: AccountId) -> Result<AccountRecord, StoreError> {
+    let octets = snapshot.get(keys::ACCOUNTS, &keys::account(id))?;
+    AccountRecord::parse(&octets.ok_or(StoreError::NotFound("account"))?)
+}
+
+/// Visits the records of all accounts, rising by number.
+pub(crate) fn scan_accounts(
+    snapshot: &Snapshot,
+    visit: &mut dyn FnMut(AccountId, &AccountRecord),
+) -> Result<(), StoreError> {
+    let mut failed = None;
+    snapshot.scan(keys::ACCOUNTS, &[], &keys::END, &mut |key, value| match (
+        keys::u32_at(key, 0),
+        AccountRecord::parse(value),
+    ) {
+        (Some(id), Ok(record)) => {
+            visit(AccountId(id), &record);
+            ControlFlow::Continue(())
+        }
+        (_, outcome) => {
+            let unreadable = || StoreError::corrupt("an account's key is unreadable");
+            failed = Some(outcome.err().unwrap_or_else(unreadable));
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
+fn draft_account(
+    snapshot: &Snapshot,
+    draft: &mut Draft,
+    name: &AccountName,
+    now: Timestamp,
+) -> Result<AccountId, StoreError> {
+    let last = snapshot.counter(keys::COUNTERS, keys::STORE_COUNTERS, keys::LAST_ACCOUNT)?;
+    let id = u32::try_from(last + 1)
+        .map_err(|_| StoreError::TooMany { what: "accounts", max: u32::MAX as usize })?;
+    let id = AccountId(id);
+    draft.batch.assert_absent(keys::ACCOUNT_NAMES, name.as_str().as_bytes());
+    draft.batch.assert_absent(keys::ACCOUNTS, &keys::account(id));
+    draft.batch.add(keys::COUNTERS, keys::STORE_COUNTERS, &[(keys::LAST_ACCOUNT, 1)]);
+    draft.batch.put(keys::ACCOUNT_NAMES, name.as_str().as_bytes(), keys::account(id));
+    let mut record =
+        AccountRecord { last_uid_validity: UidValidity(0), created: now, name: name.as_str().to_owned() };
+    let inbox = MailboxId::inbox(id);
+    draft_mailbox(draft, inbox, &mut record, &MailboxName::inbox(), None, now);
+    for (number, (name, special_use)) in (2..).zip(FIRST_MAILBOXES) {
+        let name = MailboxName::new(name)?;
+        let mailbox = MailboxId { account: id, number };
+        draft_mailbox(draft, mailbox, &mut record, &name, Some(special_use), now);
+        draft.batch.put(keys::SUBSCRIPTIONS, &keys::named(id, name.as_str()), [0]);
+    }
+    draft.batch.put(keys::SUBSCRIPTIONS, &keys::named(id, crate::INBOX), [0]);
+    let count = 1 + FIRST_MAILBOXES.len() as i64;
+    draft.batch.add(keys::COUNTERS, &keys::account(id), &[(keys::LAST_MAILBOX, count)]);
+    draft.batch.put(keys::ACCOUNTS, &keys::account(id), record.to_octets());
+    Ok(id)
+}

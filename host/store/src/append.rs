@@ -1,0 +1,181 @@
+//! Putting messages into mailboxes: in a batch of a delivery, or by themselves.
+
+use mail_types::Timestamp;
+use storage::{Batch, Committed, Content, ContentId, Drawn, Patch, PatchInto};
+
+use crate::Store;
+use crate::changes::{Changes, Draft};
+use crate::error::StoreError;
+use crate::ids::{Flags, MailboxId, ModSeq, Uid, UidValidity};
+use crate::keys;
+use crate::keywords::{Keywords, names_added};
+use crate::mailboxes::read_mailbox;
+use crate::record::{CONTENT_AT, MessageRecord, RECORD_MODSEQ_AT};
+
+/// Most messages of one append.
+const APPEND_MESSAGES_MAX: usize = 10_000;
+
+/// Where a message's content is.
+#[derive(Debug, Clone, Copy)]
+pub enum AppendedContent {
+    /// Stored by the same batch, with a reference for this message counted in.
+    Drawn(Drawn),
+    /// Stored before: the append adds a reference.
+    Stored(ContentId),
+}
+
+/// A message to be put into a mailbox by someone's batch.
+#[derive(Debug, Clone, Copy)]
+pub struct AppendRequest<'a> {
+    /// Into which; as a rule [`MailboxId::inbox`].
+    pub mailbox: MailboxId,
+    /// Its content.
+    pub content: AppendedContent,
+    /// How many octets the content has.
+    pub content_len: u64,
+    /// Fields for the top: Return-Path, Received.
+    pub prefix: &'a [u8],
+    /// Its date for readers; for deliveries the time of arrival.
+    pub internal_date: Timestamp,
+    /// Its flags.
+    pub flags: Flags,
+}
+
+/// A message in a batch that is not committed yet.
+#[derive(Debug)]
+#[must_use = "publish it once the batch is committed"]
+pub struct Appended {
+    uid: Drawn,
+    changes: Changes,
+}
+
+/// A message to be put into a mailbox by itself.
+#[derive(Debug)]
+pub struct NewMessage {
+    /// Its octets.
+    pub content: Content,
+    /// Its flags.
+    pub flags: Flags,
+    /// Its keywords.
+    pub keywords: Vec<String>,
+    /// Its date; now, where none is given.
+    pub internal_date: Option<Timestamp>,
+}
+
+impl Store {
+    /// Adds a message to a batch: the hot path of delivery. Reads nothing, takes no lock. The batch
+    /// fails as a conflict where the mailbox is gone by then.
+    pub fn append_to_batch(&self, batch: &mut Batch, request: &AppendRequest<'_>) -> Appended {
+        batch.assert_present(keys::MAILBOXES, &keys::mailbox(request.mailbox));
+        let modseq = batch.draw(keys::COUNTERS, &keys::mailbox(request.mailbox), keys::LAST_MODSEQ);
+        let uid = self.insert(batch, request, Keywords::NONE, modseq);
+        Appended { uid, changes: Changes::of(request.mailbox, modseq) }
+    }
+
+    /// Publishes a message whose batch is committed; its UID.
+    pub fn publish_appended(&self, appended: Appended, committed: &Committed) -> Uid {
+        self.publish(appended.changes, committed);
+        uid_of(committed, appended.uid)
+    }
+
+    /// Puts messages into a mailbox, all or none; their UIDs, rising.
+    pub async fn append(
+        &self,
+        mailbox: MailboxId,
+        messages: Vec<NewMessage>,
+    ) -> Result<(UidValidity, Vec<Uid>), StoreError> {
+        if messages.len() > APPEND_MESSAGES_MAX {
+            return Err(StoreError::TooMany { what: "messages at once", max: APPEND_MESSAGES_MAX });
+        }
+        let held = self.inner.locks.lock(mailbox.account).await;
+        let mut draft = Draft::new();
+        let (uid_validity, keywords) = {
+            let snapshot = self.inner.storage.read()?;
+            let record = read_mailbox(&snapshot, mailbox)?;
+            if !record.selectable {
+                return Err(StoreError::NotSelectable);
+            }
+            let all: Vec<&str> =
+                messages.iter().flat_map(|message| message.keywords.iter().map(String::as_str)).collect();
+            let table = names_added(&snapshot, &mut draft, mailbox, &all)?;
+            let of = |message: &NewMessage| {
+                let names: Vec<&str> = message.keywords.iter().map(String::as_str).collect();
+                table.find_all(&names)
+            };
+            (record.uid_validity, messages.iter().map(of).collect::<Vec<_>>())
+        };
+        draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(mailbox));
+        let modseq = draft.touch(mailbox);
+        let mut uids = Vec::with_capacity(messages.len());
+        for (message, keywords) in messages.into_iter().zip(keywords) {
+            let content_len = message.content.len();
+            let request = AppendRequest {
+                mailbox,
+                content: AppendedContent::Drawn(draft.batch.store_content(message.content, 1)),
+                content_len,
+                prefix: b"",
+                internal_date: message.internal_date.unwrap_or_else(|| self.inner.clock.now()),
+                flags: message.flags,
+            };
+            uids.push(self.insert(&mut draft.batch, &request, keywords, modseq));
+        }
+        let (committed, _held) = self.commit(draft, held).await?;
+        Ok((uid_validity, uids.into_iter().map(|uid| uid_of(&committed, uid)).collect()))
+    }
+
+    /// One message, with counts: a UID is drawn; its reference is added where it is not counted yet.
+    pub(crate) fn insert(
+        &self,
+        batch: &mut Batch,
+        request: &AppendRequest<'_>,
+        keywords: Keywords,
+        modseq: Drawn,
+    ) -> Drawn {
+        let counters = keys::mailbox(request.mailbox);
+        let size = request.content_len + request.prefix.len() as u64;
+        let uid = batch.draw(keys::COUNTERS, &counters, keys::LAST_UID);
+        batch.add(
+            keys::COUNTERS,
+            &counters,
+            &[
+                (keys::COUNT, 1),
+                (keys::UNSEEN, i64::from(!request.flags.contains(Flags::SEEN))),
+                (keys::DELETED, i64::from(request.flags.contains(Flags::DELETED))),
+                (keys::OCTETS, i64::try_from(size).unwrap_or(i64::MAX)),
+            ],
+        );
+        let patch = |into, at, width, drawn| Patch { into, at, width, drawn };
+        let mut patches = [
+            patch(PatchInto::Key, keys::UID_AT, 4, uid),
+            patch(PatchInto::Value, RECORD_MODSEQ_AT, 8, modseq),
+            patch(PatchInto::Value, CONTENT_AT, 8, uid),
+        ];
+        let (content, patches) = match request.content {
+            AppendedContent::Drawn(drawn) => {
+                patches[2].drawn = drawn;
+                (ContentId(0), &patches[..])
+            }
+            AppendedContent::Stored(id) => {
+                batch.retain_content(id, 1);
+                (id, &patches[..2])
+            }
+        };
+        let record = MessageRecord {
+            flags: request.flags,
+            content,
+            modseq: ModSeq(0),
+            size,
+            internal_date: request.internal_date,
+            save_date: self.inner.clock.now(),
+            keywords,
+            prefix: request.prefix,
+        };
+        batch.put_drawn(keys::MESSAGES, &keys::message(request.mailbox, Uid(0)), record.to_octets(), patches);
+        uid
+    }
+}
+
+/// The number that was drawn for a message. Numbers that pass 32 bits fail their batch.
+pub(crate) fn uid_of(committed: &Committed, drawn: Drawn) -> Uid {
+    Uid(u32::try_from(committed.value(drawn)).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,175 @@
+//! What a commit changed, on its way to those who watch; and what changed since they looked last.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use smallvec::SmallVec;
+use storage::{Batch, Committed, Drawn, Snapshot, StorageError};
+
+use crate::Store;
+use crate::error::StoreError;
+use crate::ids::{MailboxId, ModSeq, Uid};
+use crate::keys;
+use crate::keywords::KeywordTable;
+use crate::locks::Held;
+use crate::logs;
+use crate::mailboxes::read_mailbox;
+use crate::messages::{read_message, scan_messages};
+use crate::view::Listed;
+
+/// The mailboxes that a batch changes. Once it is committed, publishing consumes this, and nothing
+/// else does: so that no session misses a change.
+#[derive(Debug)]
+#[must_use = "publish it once the batch is committed"]
+pub struct Changes {
+    touched: SmallVec<[(MailboxId, Touch); 2]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Touch {
+    /// It got this mod-sequence.
+    Changed(Drawn),
+    /// It was deleted.
+    Gone,
+}
+
+impl Changes {
+    pub(crate) fn of(mailbox: MailboxId, modseq: Drawn) -> Self {
+        Self { touched: SmallVec::from_iter([(mailbox, Touch::Changed(modseq))]) }
+    }
+}
+
+/// A batch of the store's own, with what it changes.
+pub(crate) struct Draft {
+    pub(crate) batch: Batch,
+    changes: Changes,
+}
+
+impl Draft {
+    pub(crate) fn new() -> Self {
+        Self { batch: Batch::new(), changes: Changes { touched: SmallVec::new() } }
+    }
+
+    /// Draws a mailbox's next mod-sequence: those who watch it hear of this change.
+    pub(crate) fn touch(&mut self, mailbox: MailboxId) -> Drawn {
+        let drawn = self.batch.draw(keys::COUNTERS, &keys::mailbox(mailbox), keys::LAST_MODSEQ);
+        self.changes.touched.push((mailbox, Touch::Changed(drawn)));
+        drawn
+    }
+
+    /// Remembers that a mailbox is deleted.
+    pub(crate) fn touch_gone(&mut self, mailbox: MailboxId) {
+        self.changes.touched.push((mailbox, Touch::Gone));
+    }
+}
+
+impl Store {
+    /// Commits a draft, and keeps the lock until that is done, even where the caller goes away
+    /// meanwhile: the next holder must read what this one wrote.
+    pub(crate) async fn commit(&self, draft: Draft, held: Held) -> Result<(Committed, Held), StoreError> {
+        let (committed, held, _) = self.commit_both(draft, held, None).await?;
+        Ok((committed, held))
+    }
+
+    /// The same under the locks of two accounts.
+    pub(crate) async fn commit_both(
+        &self,
+        draft: Draft,
+        held: Held,
+        other: Option<Held>,
+    ) -> Result<(Committed, Held, Option<Held>), StoreError> {
+        let store = self.clone();
+        let task = tokio::spawn(async move {
+            let committed = store.inner.storage.commit(draft.batch).await?;
+            store.publish(draft.changes, &committed);
+            Ok((committed, held, other))
+        });
+        task.await.map_err(|e| StoreError::Storage(StorageError::unavailable("committing", e)))?
+    }
+
+    /// Tells those who watch of a committed batch's changes.
+    pub fn publish(&self, changes: Changes, committed: &Committed) {
+        for (mailbox, touch) in changes.touched {
+            let modseq = match touch {
+                Touch::Changed(drawn) => ModSeq(committed.value(drawn)),
+                Touch::Gone => ModSeq(u64::MAX),
+            };
+            self.inner.watches.bump(mailbox, modseq);
+        }
+    }
+
+    /// What changed in a mailbox above a mod-sequence. `NotFound` where it is gone.
+    pub fn changes_since(&self, mailbox: MailboxId, since: ModSeq) -> Result<Delta, StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        read_mailbox(&snapshot, mailbox)?;
+        let key = keys::mailbox(mailbox);
+        let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
+        let highest_modseq = ModSeq(counter(keys::LAST_MODSEQ)?);
+        let last_uid = u32::try_from(counter(keys::LAST_UID)?).unwrap_or(u32::MAX);
+        let (expunged, complete) = match logs::EXPUNGED.since(&snapshot, mailbox, since)? {
+            Some(expunged) => (expunged, true),
+            None => (logs::EXPUNGED.known(&snapshot, mailbox)?, false),
+        };
+        Ok(Delta {
+            uid_next: Uid(last_uid).next(),
+            highest_modseq,
+            changed: changed_since(&snapshot, mailbox, since)?,
+            expunged,
+            complete,
+            keywords: KeywordTable::read(&snapshot, mailbox)?,
+        })
+    }
+}
+
+/// New messages, and those with new flags, rising by UID.
+fn changed_since(snapshot: &Snapshot, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Listed>, StoreError> {
+    let Some(flagged) = logs::FLAGGED.since(snapshot, mailbox, since)? else {
+        let mut changed = Vec::new();
+        scan_messages(snapshot, mailbox, .., &mut |uid, record| {
+            if record.modseq > since {
+                changed.push(Listed::of(uid, record));
+            }
+        })?;
+        return Ok(changed);
+    };
+    let mut changed = BTreeMap::new();
+    for uid in flagged {
+        if let Some(listed) = read_message(snapshot, mailbox, uid, |record| Listed::of(uid, record))? {
+            changed.insert(uid, listed);
+        }
+    }
+    // UIDs and mod-sequences are drawn together: below the first message that is not newer, none is new.
+    let from = keys::mailbox(mailbox);
+    let until = keys::after(from);
+    let mut failed = None;
+    snapshot.scan_back(keys::MESSAGES, &from, &until, &mut |key, value| match Listed::parse(key, value) {
+        Ok(listed) if listed.modseq > since => {
+            changed.insert(listed.uid, listed);
+            ControlFlow::Continue(())
+        }
+        Ok(_) => ControlFlow::Break(()),
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(()), Err)?;
+    Ok(changed.into_values().collect())
+}
+
+/// What changed in a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delta {
+    /// The UID that the next message will have at least.
+    pub uid_next: Uid,
+    /// The last change that is in here: ask from here next time.
+    pub highest_modseq: ModSeq,
+    /// New messages and those with new flags, rising by UID.
+    pub changed: Vec<Listed>,
+    /// Messages that went, rising. Some may have come and gone since.
+    pub expunged: Vec<Uid>,
+    /// Whether `expunged` tells all: else the log was cut, and the mailbox has to be opened anew.
+    pub complete: bool,
+    /// The keywords' names now.
+    pub keywords: KeywordTable,
+}

@@ -1,0 +1,208 @@
+//! Removing messages, and what is left of deleted mailboxes.
+
+use std::ops::ControlFlow;
+
+use storage::{ContentId, Snapshot};
+
+use crate::changes::Draft;
+use crate::error::StoreError;
+use crate::ids::{Flags, MailboxId, ModSeq, Uid};
+use crate::locks::Held;
+use crate::logs;
+use crate::mailboxes::read_mailbox;
+use crate::messages::{read_message, scan_messages};
+use crate::record::MessageRecord;
+use crate::{COMMIT_MESSAGES_MAX, Store, keys};
+
+/// What an expunge removed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Expunged {
+    /// The messages that went, in the order of the UIDs given, or rising.
+    pub uids: Vec<Uid>,
+    /// The mailbox's last change by it; `None` where nothing went.
+    pub modseq: Option<ModSeq>,
+}
+
+/// What removing a message needs to know of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Doomed {
+    pub(crate) uid: Uid,
+    pub(crate) flags: Flags,
+    pub(crate) size: u64,
+    pub(crate) content: ContentId,
+}
+
+impl Doomed {
+    pub(crate) fn of(uid: Uid, record: &MessageRecord<'_>) -> Self {
+        Self { uid, flags: record.flags, size: record.size, content: record.content }
+    }
+}
+
+/// Whether the content of removed messages loses their references.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reference {
+    /// It does; the last one takes the content along.
+    Released,
+    /// It does not: other records hold them now.
+    HandedOn,
+}
+
+impl Store {
+    /// Removes the messages that have `\Deleted`: all of them, or those among the UIDs
+    /// (RFC 3501 §6.4.3, RFC 4315 §2.1). Very many go in several commits.
+    pub async fn expunge(&self, mailbox: MailboxId, uids: Option<&[Uid]>) -> Result<Expunged, StoreError> {
+        let is_deleted = |doomed: &Doomed| doomed.flags.contains(Flags::DELETED);
+        self.remove_where(mailbox, uids, is_deleted).await
+    }
+
+    /// Removes messages whatever their flags are.
+    pub async fn remove(&self, mailbox: MailboxId, uids: &[Uid]) -> Result<Expunged, StoreError> {
+        self.remove_where(mailbox, Some(uids), |_| true).await
+    }
+
+    async fn remove_where(
+        &self,
+        mailbox: MailboxId,
+        uids: Option<&[Uid]>,
+        goes: impl Fn(&Doomed) -> bool,
+    ) -> Result<Expunged, StoreError> {
+        let mut held = self.inner.locks.lock(mailbox.account).await;
+        let mut all = {
+            let snapshot = self.inner.storage.read()?;
+            read_mailbox(&snapshot, mailbox)?;
+            find(&snapshot, mailbox, uids)?
+        };
+        all.retain(goes);
+        let mut expunged = Expunged::default();
+        for chunk in all.chunks(COMMIT_MESSAGES_MAX) {
+            let mut draft = Draft::new();
+            let modseq = {
+                let snapshot = self.inner.storage.read()?;
+                draft_removal(&snapshot, &mut draft, mailbox, chunk, Reference::Released)?
+            };
+            let (committed, still_held) = self.commit(draft, held).await?;
+            held = still_held;
+            expunged.uids.extend(chunk.iter().map(|doomed| doomed.uid));
+            expunged.modseq = Some(ModSeq(committed.value(modseq)));
+        }
+        Ok(expunged)
+    }
+
+    /// Removes what is left of deleted mailboxes.
+    pub(crate) async fn remove_doomed(&self) -> Result<(), StoreError> {
+        let mut doomed = Vec::new();
+        self.inner.storage.read()?.scan(keys::DOOMED, &[], &keys::END, &mut |key, _| {
+            doomed.extend(keys::mailbox_of(key));
+            ControlFlow::Continue(())
+        })?;
+        for mailbox in doomed {
+            self.remove_remains(mailbox).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the messages of a deleted mailbox, then the rest of it. Begins again where an
+    /// earlier run was interrupted.
+    pub(crate) async fn remove_remains(&self, mailbox: MailboxId) -> Result<(), StoreError> {
+        loop {
+            let held: Held = self.inner.locks.lock(mailbox.account).await;
+            let mut draft = Draft::new();
+            let done = {
+                let snapshot = self.inner.storage.read()?;
+                if snapshot.get(keys::DOOMED, &keys::mailbox(mailbox))?.is_none() {
+                    return Ok(());
+                }
+                draft_remains(&snapshot, &mut draft, mailbox)?
+            };
+            self.commit(draft, held).await?;
+            if done {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Drafts a commit's worth of a deleted mailbox; whether nothing is left after it.
+fn draft_remains(snapshot: &Snapshot, draft: &mut Draft, mailbox: MailboxId) -> Result<bool, StoreError> {
+    let (from, until) = (keys::mailbox(mailbox), keys::after(keys::mailbox(mailbox)));
+    let mut left = COMMIT_MESSAGES_MAX;
+    let mut failed = None;
+    for space in [keys::MESSAGES, keys::FLAGGED, keys::EXPUNGED] {
+        snapshot.scan(space, &from, &until, &mut |key, value| {
+            if left == 0 {
+                return ControlFlow::Break(());
+            }
+            left -= 1;
+            if space == keys::MESSAGES {
+                match MessageRecord::parse(value) {
+                    Ok(record) => draft.batch.release_content(record.content, 1),
+                    Err(error) => {
+                        failed = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+            draft.batch.delete(space, key);
+            ControlFlow::Continue(())
+        })?;
+    }
+    failed.map_or(Ok(()), Err)?;
+    if left == 0 {
+        return Ok(false);
+    }
+    for space in [keys::KEYWORDS, keys::RECENT, keys::COUNTERS, keys::DOOMED] {
+        draft.batch.delete(space, &from);
+    }
+    Ok(true)
+}
+
+fn find(snapshot: &Snapshot, mailbox: MailboxId, uids: Option<&[Uid]>) -> Result<Vec<Doomed>, StoreError> {
+    let mut found = Vec::new();
+    match uids {
+        Some(uids) => {
+            for uid in uids {
+                found.extend(read_message(snapshot, mailbox, *uid, |record| Doomed::of(*uid, record))?);
+            }
+            // Given twice, it goes once.
+            found.sort_unstable_by_key(|doomed| doomed.uid);
+            found.dedup_by_key(|doomed| doomed.uid);
+        }
+        None if snapshot.counter(keys::COUNTERS, &keys::mailbox(mailbox), keys::DELETED)? == 0 => {}
+        None => scan_messages(snapshot, mailbox, .., &mut |uid, record| {
+            if record.flags.contains(Flags::DELETED) {
+                found.push(Doomed::of(uid, record));
+            }
+        })?,
+    }
+    Ok(found)
+}
+
+/// Drafts the removal of messages, with counts and log; the mod-sequence that it draws.
+pub(crate) fn draft_removal(
+    snapshot: &Snapshot,
+    draft: &mut Draft,
+    mailbox: MailboxId,
+    doomed: &[Doomed],
+    reference: Reference,
+) -> Result<storage::Drawn, StoreError> {
+    let modseq = draft.touch(mailbox);
+    logs::EXPUNGED.write(snapshot, draft, mailbox, modseq, doomed.iter().map(|doomed| doomed.uid))?;
+    let (mut unseen, mut deleted, mut octets) = (0, 0, 0_u64);
+    for message in doomed {
+        unseen += i64::from(!message.flags.contains(Flags::SEEN));
+        deleted += i64::from(message.flags.contains(Flags::DELETED));
+        octets += message.size;
+        draft.batch.delete(keys::MESSAGES, &keys::message(mailbox, message.uid));
+        if reference == Reference::Released {
+            draft.batch.release_content(message.content, 1);
+        }
+    }
+    let count = i64::try_from(doomed.len()).unwrap_or(i64::MAX);
+    let octets = i64::try_from(octets).unwrap_or(i64::MAX);
+    draft.batch.add(
+        keys::COUNTERS,
+        &keys::mailbox(mailbox),
+        &[(keys::COUNT, -count), (keys::UNSEEN, -unseen), (keys::DELETED, -deleted), (keys::OCTETS, -octets)],
+    );
+    Ok(modseq)
+}

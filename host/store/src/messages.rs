@@ -1,0 +1,226 @@
+//! Reading messages.
+
+use std::ops::{Bound, ControlFlow, RangeBounds};
+
+use bytes::{Bytes, BytesMut};
+use mail_types::Timestamp;
+use storage::{ContentId, LoadedContent, Snapshot};
+
+use crate::Store;
+use crate::error::StoreError;
+use crate::ids::{Flags, MailboxId, ModSeq, Uid};
+use crate::keys;
+use crate::keywords::{KeywordTable, Keywords};
+use crate::mailboxes::read_mailbox;
+use crate::record::MessageRecord;
+
+/// All that is known of a message without its octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageInfo {
+    /// Its number.
+    pub uid: Uid,
+    /// Its last change.
+    pub modseq: ModSeq,
+    /// Its system flags.
+    pub flags: Flags,
+    /// Its keywords, as bits of the mailbox's table.
+    pub keywords: Keywords,
+    /// Its size in octets, as readers see it.
+    pub size: u64,
+    /// When it was delivered, or what APPEND said.
+    pub internal_date: Timestamp,
+    /// When it came into this mailbox.
+    pub save_date: Timestamp,
+    /// Its content: the same for all copies.
+    pub content: ContentId,
+}
+
+impl MessageInfo {
+    fn of(uid: Uid, record: &MessageRecord<'_>) -> Self {
+        Self {
+            uid,
+            modseq: record.modseq,
+            flags: record.flags,
+            keywords: record.keywords,
+            size: record.size,
+            internal_date: record.internal_date,
+            save_date: record.save_date,
+            content: record.content,
+        }
+    }
+}
+
+/// A message's octets: the fields on top, then the content. Ranges are read without the rest.
+#[derive(Debug, Clone)]
+pub struct Octets {
+    prefix: Bytes,
+    content: LoadedContent,
+}
+
+impl Octets {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.prefix.len() as u64 + self.content.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Octets from an offset on, as many as there are up to `len`. Copies where the range spans
+    /// prefix and content. May block on a file, where the content is large.
+    pub fn range(&self, offset: u64, len: usize) -> Result<Bytes, StoreError> {
+        let prefix_len = self.prefix.len();
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(prefix_len);
+        let end = start.saturating_add(len).min(prefix_len);
+        let head = self.prefix.slice(start..end);
+        let rest = len - head.len();
+        let content_start = offset.saturating_sub(prefix_len as u64);
+        if rest == 0 || content_start >= self.content.len() {
+            return Ok(head);
+        }
+        let tail = self.content.range(content_start, rest)?;
+        if head.is_empty() {
+            return Ok(tail);
+        }
+        let mut both = BytesMut::with_capacity(head.len() + tail.len());
+        both.extend_from_slice(&head);
+        both.extend_from_slice(&tail);
+        Ok(both.freeze())
+    }
+
+    /// All of them; mind the size.
+    pub fn to_bytes(&self) -> Result<Bytes, StoreError> {
+        self.range(0, usize::try_from(self.len()).unwrap_or(usize::MAX))
+    }
+}
+
+/// Reads messages of one mailbox at one moment. Drop it soon, and not after an `.await`.
+pub struct Reader {
+    snapshot: Snapshot,
+    mailbox: MailboxId,
+}
+
+impl Reader {
+    /// What is known of a message; `None` where it went.
+    pub fn info(&self, uid: Uid) -> Result<Option<MessageInfo>, StoreError> {
+        read_message(&self.snapshot, self.mailbox, uid, |record| MessageInfo::of(uid, record))
+    }
+
+    /// Visits the messages of a range, rising by UID.
+    pub fn infos(
+        &self,
+        uids: impl RangeBounds<Uid>,
+        mut visit: impl FnMut(MessageInfo),
+    ) -> Result<(), StoreError> {
+        scan_messages(&self.snapshot, self.mailbox, uids, &mut |uid, record| {
+            visit(MessageInfo::of(uid, record));
+        })
+    }
+
+    /// A message's octets; `None` where it went.
+    pub fn octets(&self, uid: Uid) -> Result<Option<Octets>, StoreError> {
+        let found = read_message(&self.snapshot, self.mailbox, uid, |record| {
+            (Bytes::copy_from_slice(record.prefix), record.content)
+        })?;
+        let Some((prefix, id)) = found else { return Ok(None) };
+        let content = self.snapshot.content(id)?.ok_or_else(|| lost(self.mailbox, uid, id))?;
+        Ok(Some(Octets { prefix, content }))
+    }
+
+    /// At most so many octets from the beginning of a message, in one piece and without reading
+    /// the rest: enough for headers. `None` where the message went.
+    pub fn head(&self, uid: Uid, octets_max: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = read_message(&self.snapshot, self.mailbox, uid, |record| {
+            let mut head = Vec::with_capacity(octets_max.min(usize::try_from(record.size).unwrap_or(0)));
+            head.extend_from_slice(&record.prefix[..record.prefix.len().min(octets_max)]);
+            (head, record.content)
+        })?;
+        let Some((mut head, id)) = found else { return Ok(None) };
+        let left = octets_max - head.len();
+        if let Some(content) = self.snapshot.inline_content(id)? {
+            head.extend_from_slice(&content[..content.len().min(left)]);
+        } else {
+            let content = self.snapshot.content(id)?.ok_or_else(|| lost(self.mailbox, uid, id))?;
+            head.extend_from_slice(&content.range(0, left)?);
+        }
+        Ok(Some(head))
+    }
+
+    /// The names of the mailbox's keywords.
+    pub fn keywords(&self) -> Result<KeywordTable, StoreError> {
+        KeywordTable::read(&self.snapshot, self.mailbox)
+    }
+}
+
+fn lost(mailbox: MailboxId, uid: Uid, id: ContentId) -> StoreError {
+    StoreError::corrupt(format!("message {mailbox}/{uid} has no content {}", id.0))
+}
+
+impl Store {
+    /// A reader of a mailbox. `NotFound` where it is gone.
+    pub fn reader(&self, mailbox: MailboxId) -> Result<Reader, StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        read_mailbox(&snapshot, mailbox)?;
+        Ok(Reader { snapshot, mailbox })
+    }
+
+    /// One message's octets; `None` where it went.
+    pub fn read(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<Octets>, StoreError> {
+        self.reader(mailbox)?.octets(uid)
+    }
+}
+
+/// Reads something of one message's record; `None` where there is no such message.
+pub(crate) fn read_message<T>(
+    snapshot: &Snapshot,
+    mailbox: MailboxId,
+    uid: Uid,
+    read: impl FnOnce(&MessageRecord<'_>) -> T,
+) -> Result<Option<T>, StoreError> {
+    match snapshot.get(keys::MESSAGES, &keys::message(mailbox, uid))? {
+        Some(octets) => Ok(Some(read(&MessageRecord::parse(&octets)?))),
+        None => Ok(None),
+    }
+}
+
+/// Visits the records of a range of messages, rising by UID.
+pub(crate) fn scan_messages(
+    snapshot: &Snapshot,
+    mailbox: MailboxId,
+    uids: impl RangeBounds<Uid>,
+    visit: &mut dyn FnMut(Uid, &MessageRecord<'_>),
+) -> Result<(), StoreError> {
+    let from = match uids.start_bound() {
+        Bound::Included(uid) => *uid,
+        Bound::Excluded(uid) => uid.next(),
+        Bound::Unbounded => Uid(0),
+    };
+    let until = match uids.end_bound() {
+        Bound::Excluded(uid) => keys::message(mailbox, *uid).to_vec(),
+        Bound::Included(uid) if *uid < Uid::MAX => keys::message(mailbox, uid.next()).to_vec(),
+        Bound::Included(_) | Bound::Unbounded => keys::after(keys::mailbox(mailbox)),
+    };
+    let mut failed = None;
+    snapshot.scan(keys::MESSAGES, &keys::message(mailbox, from), &until, &mut |key, value| match (
+        keys::uid_of(key),
+        MessageRecord::parse(value),
+    ) {
+        (Some(uid), Ok(record)) => {
+            visit(uid, &record);
+            ControlFlow::Continue(())
+        }
+        (_, Err(error)) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+        (None, Ok(_)) => {
+            failed = Some(StoreError::corrupt("a message's key is unreadable"));
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
+}

@@ -1,0 +1,1 @@
+//! The store against a simple model, under random operations with restarts.

@@ -1,0 +1,85 @@
+//! A session's view of a mailbox: what it lists, as small as it gets.
+
+use storage::Snapshot;
+
+use crate::Store;
+use crate::error::StoreError;
+use crate::ids::{Flags, MailboxId, ModSeq, Uid, UidValidity};
+use crate::keys;
+use crate::keywords::{KeywordTable, Keywords};
+use crate::mailboxes::{read_mailbox, read_recent};
+use crate::messages::scan_messages;
+use crate::record::MessageRecord;
+
+/// One message of a view, in 24 octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    /// Its last change.
+    pub modseq: ModSeq,
+    /// Its keywords, as bits of the view's table.
+    pub keywords: Keywords,
+    /// Its number.
+    pub uid: Uid,
+    /// Its system flags.
+    pub flags: Flags,
+}
+
+impl Listed {
+    pub(crate) fn of(uid: Uid, record: &MessageRecord<'_>) -> Self {
+        Self { modseq: record.modseq, keywords: record.keywords, uid, flags: record.flags }
+    }
+
+    pub(crate) fn parse(key: &[u8], value: &[u8]) -> Result<Self, StoreError> {
+        let uid = keys::uid_of(key).ok_or_else(|| StoreError::corrupt("a message's key is unreadable"))?;
+        Ok(Self::of(uid, &MessageRecord::parse(value)?))
+    }
+}
+
+/// A mailbox at one moment.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Which.
+    pub mailbox: MailboxId,
+    /// Its UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// The UID that the next message will have at least.
+    pub uid_next: Uid,
+    /// The mailbox's last change: ask [`Store::changes_since`] from here.
+    pub highest_modseq: ModSeq,
+    /// Messages from here on are recent (RFC 3501 §2.3.2).
+    pub first_recent: Uid,
+    /// The keywords' names.
+    pub keywords: KeywordTable,
+    /// All messages, rising by UID.
+    pub messages: Vec<Listed>,
+}
+
+impl Store {
+    /// Opens a mailbox for a session. Watch it before, so that no change falls between.
+    pub fn view(&self, mailbox: MailboxId) -> Result<View, StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        view_of(&snapshot, mailbox)
+    }
+}
+
+fn view_of(snapshot: &Snapshot, mailbox: MailboxId) -> Result<View, StoreError> {
+    let record = read_mailbox(snapshot, mailbox)?;
+    if !record.selectable {
+        return Err(StoreError::NotSelectable);
+    }
+    let key = keys::mailbox(mailbox);
+    let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
+    let count = usize::try_from(counter(keys::COUNT)?).unwrap_or(0);
+    let mut messages = Vec::with_capacity(count);
+    scan_messages(snapshot, mailbox, .., &mut |uid, record| messages.push(Listed::of(uid, record)))?;
+    let last_uid = u32::try_from(counter(keys::LAST_UID)?).unwrap_or(u32::MAX);
+    Ok(View {
+        mailbox,
+        uid_validity: record.uid_validity,
+        uid_next: Uid(last_uid).next(),
+        highest_modseq: ModSeq(counter(keys::LAST_MODSEQ)?),
+        first_recent: read_recent(snapshot, mailbox)?,
+        keywords: KeywordTable::read(snapshot, mailbox)?,
+        messages,
+    })
+}
