@@ -1,13 +1,14 @@
 //! One TLS connection: rustls' state machine over a socket, without layers between.
 
+use std::future::Future;
 use std::io::{self, BufRead, IoSlice, Read, Write};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Connection, ProtocolVersion, ServerConnection};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls;
 
@@ -17,6 +18,8 @@ use super::{HANDSHAKE_TIMEOUT, TlsInfo};
 
 /// How much rustls may hold of what waits to be sent.
 const UNSENT_MAX: usize = 64 * 1024;
+/// How much one read takes: a whole record and a little more.
+const SEALED_MAX: usize = 18 * 1024;
 /// RFC 9266 §2.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
@@ -25,6 +28,10 @@ pub(crate) struct TlsSession {
     socket: TcpStream,
     connection: Connection,
     info: TlsInfo,
+    /// Records read and not yet opened; no memory when there are none.
+    sealed: Vec<u8>,
+    /// How much of them was opened.
+    opened: usize,
 }
 
 impl TlsSession {
@@ -32,7 +39,7 @@ impl TlsSession {
     pub(crate) async fn accept(socket: TcpStream, early: &[u8], server: &TlsServer) -> io::Result<Self> {
         let loaded = server.current();
         let connection = ServerConnection::new(Arc::clone(&loaded.config)).map_err(io::Error::other)?;
-        let mut session = Self::shake(socket, connection.into(), early).await?;
+        let mut session = Self::shake(socket, connection.into(), early.to_vec()).await?;
         session.info.server_end_point = loaded.end_point.clone();
         Ok(session)
     }
@@ -42,15 +49,14 @@ impl TlsSession {
         let name = ServerName::try_from(name.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let connection = ClientConnection::new(client.config(), name).map_err(io::Error::other)?;
-        Self::shake(socket, connection.into(), &[]).await
+        Self::shake(socket, connection.into(), Vec::new()).await
     }
 
-    async fn shake(socket: TcpStream, mut connection: Connection, early: &[u8]) -> io::Result<Self> {
+    async fn shake(socket: TcpStream, mut connection: Connection, early: Vec<u8>) -> io::Result<Self> {
         connection.set_buffer_limit(Some(UNSENT_MAX));
         let info = TlsInfo { version: "", cipher: "", exporter: None, server_end_point: None };
-        let mut session = Self { socket, connection, info };
-        let mut early = early;
-        let shaking = std::future::poll_fn(|cx| session.poll_handshake(cx, &mut early));
+        let mut session = Self { socket, connection, info, sealed: early, opened: 0 };
+        let shaking = std::future::poll_fn(|cx| session.poll_handshake(cx));
         tokio::time::timeout(HANDSHAKE_TIMEOUT, shaking)
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -58,20 +64,13 @@ impl TlsSession {
         Ok(session)
     }
 
-    fn poll_handshake(&mut self, cx: &mut Context<'_>, early: &mut &[u8]) -> Poll<io::Result<()>> {
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.poll_drain(cx))?;
-            if !self.connection.is_handshaking() && early.is_empty() {
+            if !self.connection.is_handshaking() {
                 return Poll::Ready(Ok(()));
             }
-            let count = if early.is_empty() {
-                ready!(self.poll_read_records(cx))?
-            } else {
-                let count = self.connection.read_tls(early)?;
-                self.open_records(cx)?;
-                count
-            };
-            if count == 0 {
+            if ready!(self.poll_open(cx))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
@@ -130,28 +129,48 @@ impl TlsSession {
             {
                 return Poll::Ready(Err(error));
             }
-            ready!(self.poll_read_records(cx))?;
+            ready!(self.poll_open(cx))?;
         }
     }
 
-    fn poll_read_records(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Self { socket, connection, .. } = self;
-        let count = match connection.read_tls(&mut Socket { socket, cx }) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-            Err(error) => return Poll::Ready(Err(error)),
+    /// Opens some of the records at hand, or reads more. 0 is the end of the stream. The caller takes
+    /// the clear text out before it calls again, so that rustls never holds more than one step's.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let count = if self.opened < self.sealed.len() {
+            let count = self.connection.read_tls(&mut &self.sealed[self.opened..])?;
+            self.opened += count;
+            if self.opened == self.sealed.len() {
+                (self.sealed, self.opened) = (Vec::new(), 0);
+            }
+            count
+        } else {
+            if self.poll_read_sealed(cx)?.is_pending() {
+                // Lets rustls cut its own buffer back to the least before the wait.
+                let _ = self.connection.read_tls(&mut NotNow);
+                return Poll::Pending;
+            }
+            if !self.sealed.is_empty() {
+                return self.poll_open(cx);
+            }
+            self.connection.read_tls(&mut io::empty())?
         };
-        self.open_records(cx)?;
-        Poll::Ready(Ok(count))
-    }
-
-    fn open_records(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if let Err(error) = self.connection.process_new_packets() {
             // The alert for the peer, if the socket takes it.
             let _ = self.poll_drain(cx);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
         }
-        Ok(())
+        Poll::Ready(Ok(count))
+    }
+
+    /// One read from the socket, into memory that is taken when there is something to read.
+    fn poll_read_sealed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.socket.poll_read_ready(cx))?;
+        self.sealed.reserve_exact(SEALED_MAX);
+        let polled = pin!(self.socket.read_buf(&mut self.sealed)).poll(cx);
+        if self.sealed.is_empty() {
+            self.sealed = Vec::new();
+        }
+        polled
     }
 
     /// Takes some of the slices for sending, after what it took before is out. Gives how much.
@@ -193,7 +212,16 @@ fn registered_name(name: &'static str) -> &'static str {
     }
 }
 
-/// The socket as rustls wants it: `WouldBlock` where it is not ready, with the waker registered.
+/// A source with nothing to read at the moment.
+struct NotNow;
+
+impl Read for NotNow {
+    fn read(&mut self, _octets: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+/// The socket as rustls wants to write to it: `WouldBlock` where it is full, with the waker registered.
 struct Socket<'a, 'b> {
     socket: &'a mut TcpStream,
     cx: &'a mut Context<'b>,
@@ -203,14 +231,6 @@ fn blocking<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
     match poll {
         Poll::Ready(result) => result,
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-    }
-}
-
-impl Read for Socket<'_, '_> {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        let mut into = ReadBuf::new(octets);
-        blocking(Pin::new(&mut *self.socket).poll_read(self.cx, &mut into))?;
-        Ok(into.filled().len())
     }
 }
 
