@@ -136,7 +136,8 @@ impl Directory {
     }
 
     /// The user or group that has this address as primary, alternate or equivalent one. Aliases of
-    /// domains, subaddresses and catch-alls are the business of routing.
+    /// domains, subaddresses and catch-alls are the business of routing. Addresses are verified by
+    /// this look-up (R12); the same local part in two domains is two users (R95).
     pub fn by_address(&self, address: &Address) -> Lookup<Entry> {
         self.look(|view| match view.indexed(ADDRESSES, &address.to_key())?.first() {
             Some((_, id)) => view.entry_by_id(*id),
@@ -246,7 +247,8 @@ impl Directory {
         *self.0.newest.borrow()
     }
 
-    /// Tells the number of the newest change, each time it rises.
+    /// Tells the number of the newest change, each time it rises, so that tables can follow at once
+    /// and mail to a user just added does not bounce (R20).
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.0.newest.subscribe()

@@ -68,6 +68,16 @@ pub struct DomainEntry {
     pub defects: Vec<Defect>,
 }
 
+/// The domain and the target of an entry that is a pure alias of a domain (`aliasedObjectName`):
+/// routed as the domain at the target is, without a routing of its own.
+#[must_use]
+pub fn domain_alias(entry: &Entry, schema: &Schema) -> Option<(Domain, Dn)> {
+    match DomainNode::of(entry, schema) {
+        Some(DomainNode::Alias { domain, target }) => Some((domain, target)),
+        _ => None,
+    }
+}
+
 /// What an entry says about domain names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DomainNode {

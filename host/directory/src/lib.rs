@@ -1,7 +1,8 @@
 //! The directory: domains, users and groups, as entries of a tree (the DIT).
 //!
 //! *What:* names (RFC 4514), entries, LDIF (RFC 2849), the product's schema with remappable
-//! names, and the typed views that the rest of the mail system reads. *Why:* the directory is
+//! names, and the typed views of domains, users and groups (R5) that the rest of the mail system
+//! reads, in whatever tree the administrator prefers (R3). *Why:* the directory is
 //! the one source of who exists (R1), whatever server holds it. The embedded tree lives in
 //! `storage` (tables: see `layout.rs`); every edit is one durable batch that asserts the state it
 //! was planned on, so that no two entries ever get one address. *Layer 2:* knows nothing of SMTP,
@@ -29,7 +30,7 @@ mod view;
 pub use change::{CHANGES_KEPT_MAX, CHANGES_LISTED_MAX, Change, Changes, Operation};
 pub use directory::{Counts, Directory, DirectoryOptions};
 pub use dn::{DN_MAX, Dn, DnError, RDN_MAX};
-pub use domain_entry::DomainEntry;
+pub use domain_entry::{DomainEntry, domain_alias};
 pub use edit::Edit;
 pub use entry::{Attribute, Entry};
 pub use error::{DirectoryError, EditError, LoadError};

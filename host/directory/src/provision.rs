@@ -53,9 +53,10 @@ pub enum DomainUsers {
 }
 
 impl Directory {
-    /// Adds a domain: an entry for every missing component of its name, top-down, in the DC tree
-    /// (R14); its organisation with containers for users and groups; and the group
-    /// postmaster@domain that leads to the administrator. One durable batch.
+    /// Adds a new domain (R13): an entry for every missing component of its name, top-down, in the
+    /// DC tree (R14); its organisation with containers for users and groups; and the group
+    /// postmaster@domain that leads to the administrator. One durable batch: all of it or nothing
+    /// (R21).
     /// Returns the names of the entries that were added.
     pub async fn add_domain(&self, new: &NewDomain) -> Result<Vec<Dn>, EditError> {
         self.edit_with(|view| self.plan_domain(view, new)).await.map(|(_, added)| added)

@@ -348,3 +348,16 @@ async fn what_is_stored_is_there_after_reopening() {
         .unwrap();
     assert_eq!(all, 10);
 }
+
+#[tokio::test]
+async fn the_sample_that_ships_loads_without_defect() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let report = load(&directory, include_str!("../../../../config/directory.ldif")).await.unwrap();
+    assert_eq!((report.defects, report.passwords_hashed), (vec![], 12));
+    for login in ["user1@example.org", "user2@example.org", "user3@example.net", "user1@example.com"] {
+        assert!(directory.user_by_login(login).is_found(), "{login}");
+    }
+    assert_eq!(found(directory.by_address(&address("team@example.org"))).dn.leaf(), Some(("cn", "team")));
+    assert!(matches!(directory.remove_user("user1@example.org").await, Err(EditError::Postmaster { .. })));
+}
