@@ -67,8 +67,11 @@ impl fmt::Display for NextHop {
         match self {
             Self::Account(account) => write!(f, "{account}"),
             Self::Domain(domain) => write!(f, "{domain}"),
-            Self::Host { host, port: Some(port) } => write!(f, "[{host}]:{port}"),
-            Self::Host { host, port: None } => write!(f, "[{host}]"),
+            Self::Host { host, port } => {
+                // An address literal has its brackets already.
+                if host.as_ip().is_some() { write!(f, "{host}") } else { write!(f, "[{host}]") }?;
+                port.map_or(Ok(()), |port| write!(f, ":{port}"))
+            }
             Self::Nobody => f.write_str("-"),
         }
     }
