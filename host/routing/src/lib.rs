@@ -5,6 +5,18 @@
 //! decision. *Layer 3:* knows the directory's entries, the storage of its tables and the queue's port; knows no
 //! wire, no socket and no message content (R88).
 
+mod explain;
 pub mod recorder;
+mod resolve;
 pub mod rewrite;
+mod routing;
+mod sender;
 pub mod tables;
+
+pub use explain::{ExplainedAddress, ExplainedOutcome, ExplainedRecipient, Explanation};
+pub use resolve::{NESTING_MAX, Options, RECIPIENTS_MAX, Request, Resolution, ResolvedRecipient};
+pub use rewrite::rules::{RuleErrors, RuleOptions, Rules};
+pub use rewrite::tags::ChannelTags;
+pub use routing::Routing;
+pub use sender::{HeaderPlace, Verified};
+pub use tables::{SPACES, Tables};

@@ -16,6 +16,8 @@ pub enum StepKind {
     Domain,
     /// An alias row was read.
     Alias,
+    /// A group was expanded.
+    Group,
     /// A status was checked.
     Status,
     /// A delivery option was followed.
@@ -36,6 +38,7 @@ impl StepKind {
             Self::RuleFired => "rule fired",
             Self::Domain => "domain",
             Self::Alias => "alias",
+            Self::Group => "group",
             Self::Status => "status",
             Self::Delivery => "delivery",
             Self::Route => "route",
@@ -76,11 +79,13 @@ pub const STEPS_MAX: usize = 10_000;
 
 /// Takes the steps of a decision. Resolution is generic over it, so that what `explain` shows is what
 /// delivery did.
-pub trait Recorder {
+pub trait Recorder: Default {
     /// A step that every decision keeps.
     fn note(&mut self, make: impl FnOnce() -> Step);
     /// A step that only an explanation keeps.
     fn detail(&mut self, make: impl FnOnce() -> Step);
+    /// What was kept, in order.
+    fn into_steps(self) -> Vec<Step>;
 }
 
 /// Keeps what the decision trail of a message needs.
@@ -94,6 +99,9 @@ impl Recorder for Trail {
         }
     }
     fn detail(&mut self, _: impl FnOnce() -> Step) {}
+    fn into_steps(self) -> Vec<Step> {
+        self.0
+    }
 }
 
 /// Keeps everything.
@@ -109,6 +117,9 @@ impl Recorder for Everything {
     fn detail(&mut self, make: impl FnOnce() -> Step) {
         self.note(make);
     }
+    fn into_steps(self) -> Vec<Step> {
+        self.0
+    }
 }
 
 /// Keeps nothing.
@@ -118,4 +129,23 @@ pub struct Nothing;
 impl Recorder for Nothing {
     fn note(&mut self, _: impl FnOnce() -> Step) {}
     fn detail(&mut self, _: impl FnOnce() -> Step) {}
+    fn into_steps(self) -> Vec<Step> {
+        Vec::new()
+    }
+}
+
+impl From<Step> for queue::Step {
+    /// As the queue keeps it with the message.
+    fn from(step: Step) -> Self {
+        let kind = match step.what {
+            StepKind::Address | StepKind::RuleTried | StepKind::RuleFired => queue::StepKind::Rewrite,
+            StepKind::Domain => queue::StepKind::Domain,
+            StepKind::Alias => queue::StepKind::Alias,
+            StepKind::Group => queue::StepKind::Group,
+            StepKind::Status | StepKind::Refused => queue::StepKind::Status,
+            StepKind::Delivery => queue::StepKind::Delivery,
+            StepKind::Route => queue::StepKind::Route,
+        };
+        Self { kind, text: step.text, origin: step.origin }
+    }
 }

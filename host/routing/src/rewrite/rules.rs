@@ -255,7 +255,8 @@ impl FileReader<'_> {
             self.error(file, line, &error.problem, &error.mend);
         }
         if let (Ok(pattern), Ok(template)) = (pattern, template) {
-            self.rules.push(Rule { pattern, template, text: text.into(), file: file.clone(), line });
+            let text = format!("{left} {}", right.trim()).into();
+            self.rules.push(Rule { pattern, template, text, file: file.clone(), line });
         }
     }
 }

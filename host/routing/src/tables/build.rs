@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use directory::{DeliveryOption, DomainEntry, GroupEntry, PostingPolicy, Typed, UserEntry};
+use directory::{
+    Class, DeliveryOption, Dn, DomainEntry, Entry, Field, GroupEntry, PostingPolicy, Schema, Typed, UserEntry,
+};
 use mail_types::{Address, Domain};
 
 use super::row::{AliasRow, Detail, DomainRow, Policy, Relation, RowKind, status_octet};
@@ -19,13 +21,27 @@ pub struct Rows {
 
 /// The rows of an entry; none for entries that mail does not know.
 #[must_use]
-pub fn rows_of(entry: &Typed) -> Rows {
+pub fn rows_of(entry: &Typed, schema: &Schema) -> Rows {
     match entry {
         Typed::Domain(domain) => Rows { domains: domain_rows(domain), aliases: Vec::new() },
         Typed::User(user) => Rows { domains: Vec::new(), aliases: user_rows(user) },
         Typed::Group(group) => Rows { domains: Vec::new(), aliases: group_rows(group) },
-        Typed::Other(_) => Rows::default(),
+        Typed::Other(entry) => {
+            Rows { domains: alias_row(entry, schema).into_iter().collect(), aliases: Vec::new() }
+        }
     }
+}
+
+/// A pure domain alias (`aliasedObjectName`): another name of the domain at that entry, without a routing of its own.
+fn alias_row(entry: &Entry, schema: &Schema) -> Option<(String, DomainRow)> {
+    if !schema.is(entry, Class::Alias) && !schema.is(entry, Class::InetDomainAlias) {
+        return None;
+    }
+    let target = Dn::parse(schema.text(entry, Field::AliasedObjectName)?).ok()?;
+    let domain = entry.dn.to_domain()?;
+    let row =
+        DomainRow { dn: entry.dn.to_string(), target: Some(target.to_string()), ..DomainRow::default() };
+    Some((domain.to_string(), row))
 }
 
 fn domain_rows(entry: &DomainEntry) -> Vec<(String, DomainRow)> {

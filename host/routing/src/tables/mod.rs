@@ -22,7 +22,7 @@ mod rebuild;
 pub mod row;
 
 pub use build::{Rows, rows_of};
-pub use follow::CHANGES_MAX;
+pub use follow::Refreshed;
 pub use reader::{Claim, Reader};
 pub use rebuild::{CHUNK_MAX, Rebuild};
 

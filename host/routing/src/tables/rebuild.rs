@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use directory::{Dn, Typed};
+use directory::{Dn, Schema, Typed};
 use storage::{Batch, Snapshot, Space, Storage};
 
 use super::build::{Rows, rows_of};
@@ -187,14 +187,14 @@ impl Rebuild {
     }
 
     /// Adds an entry; every [`CHUNK_MAX`] entries are written.
-    pub async fn add(&mut self, entry: &Typed) -> Result<(), TableError> {
+    pub async fn add(&mut self, entry: &Typed, schema: &Schema) -> Result<(), TableError> {
         let dn = match entry {
             Typed::Domain(domain) => &domain.dn,
             Typed::User(user) => &user.dn,
             Typed::Group(group) => &group.dn,
             Typed::Other(entry) => &entry.dn,
         };
-        self.add_rows(dn.clone(), rows_of(entry)).await
+        self.add_rows(dn.clone(), rows_of(entry, schema)).await
     }
 
     /// Adds the rows that some builder made of an entry.

@@ -42,6 +42,17 @@ pub enum RowKind {
     Group,
 }
 
+impl RowKind {
+    /// In words.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+        }
+    }
+}
+
 /// One row of the alias table. The ordinary user (mailbox here, active or not) has no [`Detail`]: kind, status and
 /// name are all there is, and reading it allocates nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

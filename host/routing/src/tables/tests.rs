@@ -53,9 +53,14 @@ async fn tables(dir: &tempfile::TempDir) -> Tables {
 async fn build(tables: &Tables, text: &str, csn: u64) -> (u64, u64) {
     let mut rebuild = tables.rebuild().await.unwrap();
     for entry in typed(text) {
-        rebuild.add(&entry).await.unwrap();
+        rebuild.add(&entry, &Schema::product()).await.unwrap();
     }
     rebuild.finish(csn).await.unwrap()
+}
+
+async fn replace<const N: usize>(tables: &Tables, changed: [(Dn, Option<Typed>); N], csn: u64) {
+    let changed = changed.into_iter().map(|(dn, entry)| (dn.to_string(), (dn, entry))).collect();
+    tables.replace(&changed, &Schema::product(), csn).await.unwrap();
 }
 
 fn one(reader: &Reader, name: &str) -> Option<AliasRow<'static>> {
@@ -69,7 +74,7 @@ fn one(reader: &Reader, name: &str) -> Option<AliasRow<'static>> {
 #[test]
 fn an_ordinary_user_has_a_row_of_its_name_only() {
     let bob = &typed(DIRECTORY)[2];
-    let rows = rows_of(bob);
+    let rows = rows_of(bob, &Schema::product());
     assert!(rows.aliases[0].1.is_plain(), "{rows:?}");
     let mut value = Vec::new();
     rows.aliases[0].1.write(&mut value);
@@ -80,7 +85,7 @@ fn an_ordinary_user_has_a_row_of_its_name_only() {
 #[test]
 fn rows_are_read_back_as_they_were_written() {
     for entry in typed(DIRECTORY) {
-        let rows = rows_of(&entry);
+        let rows = rows_of(&entry, &Schema::product());
         for (_, row) in &rows.aliases {
             let mut value = Vec::new();
             row.write(&mut value);
@@ -133,7 +138,7 @@ async fn a_changed_entry_replaces_exactly_its_rows() {
     );
     let mut changed = changed.into_iter();
     let list = [(ann.clone(), changed.next()), (bob.clone(), changed.next())];
-    tables.replace(&list, 9).await.unwrap();
+    replace(&tables, list, 9).await;
     let after = tables.reader().unwrap();
     assert_eq!(after.state().csn, 9);
     assert_eq!(one(&after, "ann.bee@example.org").unwrap().dn, "uid=bob,o=example.org");
@@ -141,7 +146,7 @@ async fn a_changed_entry_replaces_exactly_its_rows() {
     assert_eq!(one(&after, "ann@example.org").unwrap().dn, "uid=ann,o=example.org");
     // A reader keeps the view it began with.
     assert_eq!(one(&before, "ann.bee@example.org").unwrap().dn, "uid=ann,o=example.org");
-    tables.replace(&[(ann, None), (bob, None)], 10).await.unwrap();
+    replace(&tables, [(ann, None), (bob, None)], 10).await;
     let gone = tables.reader().unwrap();
     assert!(one(&gone, "ann@example.org").is_none() && one(&gone, "team@example.org").is_some());
 }
@@ -151,7 +156,7 @@ async fn a_rebuild_swaps_and_a_dropped_one_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let tables = tables(&dir).await;
     let mut dropped = tables.rebuild().await.unwrap();
-    dropped.add(&typed(DIRECTORY)[2]).await.unwrap();
+    dropped.add(&typed(DIRECTORY)[2], &Schema::product()).await.unwrap();
     drop(dropped);
     assert!(one(&tables.reader().unwrap(), "team@example.org").is_some());
     let small = "dn: uid=carl,o=example.org\nobjectClass: inetMailUser\nmail: carl@example.org\n";
@@ -160,7 +165,7 @@ async fn a_rebuild_swaps_and_a_dropped_one_changes_nothing() {
     assert!(one(&reader, "carl@example.org").is_some() && one(&reader, "ann@example.org").is_none());
     // Of two rebuilds at once the second to finish loses.
     let first = tables.rebuild().await.unwrap();
-    tables.replace(&[], 12).await.unwrap();
+    replace(&tables, [], 12).await;
     assert!(matches!(first.finish(13).await, Err(TableError::Storage(StorageError::Conflict(_)))));
 }
 

@@ -1,0 +1,156 @@
+//! The explanation of a decision: every step, as data and for people.
+
+use std::fmt;
+
+use mail_types::{Address, Refusal, Route};
+use serde::{Deserialize, Serialize};
+
+use crate::recorder::Step;
+use crate::resolve::walk::Walked;
+use crate::resolve::{Request, ResolvedRecipient};
+
+/// Why a recipient goes where it goes. Made by the code that decides, with all steps kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The recipient, as RCPT gave it.
+    pub recipient: String,
+    /// The reverse path, as MAIL gave it.
+    pub reverse_path: String,
+    /// The source channel.
+    pub source: String,
+    /// As whom the client authenticated.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub authenticated: Option<String>,
+    /// The addresses that were looked at, in order.
+    pub addresses: Vec<ExplainedAddress>,
+    /// What came of it.
+    pub outcome: ExplainedOutcome,
+}
+
+/// One address on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedAddress {
+    /// How many groups and forwards lie above it.
+    pub depth: usize,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// The end of an explanation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExplainedOutcome {
+    /// Taken, for these.
+    Accepted(Vec<ExplainedRecipient>),
+    /// Refused.
+    Refused {
+        /// The reply's code, 4xx or 5xx.
+        code: u16,
+        /// The enhanced status (RFC 3463).
+        status: String,
+        /// What the peer reads.
+        text: String,
+        /// The true reason.
+        cause: String,
+    },
+}
+
+/// One final recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedRecipient {
+    /// Its address.
+    pub address: Address,
+    /// Its subaddress.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+    /// The channel.
+    pub channel: String,
+    /// The next hop, as people write it.
+    pub next_hop: String,
+    /// Both, as the queue keeps them.
+    pub route: Route,
+}
+
+impl From<ResolvedRecipient> for ExplainedRecipient {
+    fn from(recipient: ResolvedRecipient) -> Self {
+        Self {
+            address: recipient.address,
+            detail: recipient.detail,
+            channel: recipient.route.channel.to_string(),
+            next_hop: recipient.route.next_hop.to_string(),
+            route: recipient.route,
+        }
+    }
+}
+
+impl From<Refusal> for ExplainedOutcome {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused {
+            code: refusal.reply.code,
+            status: refusal.reply.status_or_class().to_string(),
+            text: refusal.reply.lines.join(" "),
+            cause: refusal.cause,
+        }
+    }
+}
+
+impl Explanation {
+    pub(crate) fn new(request: &Request<'_>, walked: Walked) -> Self {
+        let addresses = walked.traces.into_iter();
+        Self {
+            recipient: request.recipient.to_string(),
+            reverse_path: request.reverse_path.to_string(),
+            source: request.source.to_owned(),
+            authenticated: request.authenticated.map(ToString::to_string),
+            addresses: addresses
+                .map(|trace| ExplainedAddress { depth: trace.depth, steps: trace.steps })
+                .collect(),
+            outcome: match walked.answer {
+                Ok(recipients) => {
+                    ExplainedOutcome::Accepted(recipients.into_iter().map(Into::into).collect())
+                }
+                Err(refusal) => refusal.into(),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {} by {}", self.recipient, self.reverse_path, self.source)?;
+        if let Some(account) = &self.authenticated {
+            write!(f, ", authenticated as {account}")?;
+        }
+        writeln!(f)?;
+        for address in &self.addresses {
+            let indent = " ".repeat(2 + 2 * address.depth.min(20));
+            for step in &address.steps {
+                write!(f, "{indent}{:<10}  {}", step.what.word(), step.text)?;
+                match &step.origin {
+                    Some(origin) => writeln!(f, "  [{origin}]")?,
+                    None => writeln!(f)?,
+                }
+            }
+        }
+        match &self.outcome {
+            ExplainedOutcome::Refused { code, status, text, cause } => {
+                writeln!(f, "refused: {code} {status} {text}")?;
+                writeln!(f, "  because {cause}")
+            }
+            ExplainedOutcome::Accepted(recipients) => {
+                writeln!(f, "accepted for {}:", recipients.len())?;
+                for recipient in recipients {
+                    write!(f, "  {}  channel {}", recipient.address, recipient.channel)?;
+                    if recipient.next_hop != "-" {
+                        write!(f, "  next hop {}", recipient.next_hop)?;
+                    }
+                    if let Some(detail) = &recipient.detail {
+                        write!(f, "  subaddress {detail}")?;
+                    }
+                    writeln!(f)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

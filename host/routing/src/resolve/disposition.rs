@@ -1,0 +1,247 @@
+//! What becomes of mail for an entry: status, host, delivery options (R61, R62, R69, R71).
+
+use directory::{DeliveryOption, Dn, Status};
+use mail_types::{AccountName, Address, ChannelName, NextHop, Refusal, Route};
+
+use super::domains::View;
+use super::way::{Found, Guide, Next, address_of_key, host_of};
+use super::{posting, refusals};
+use crate::recorder::{Recorder, Step, StepKind};
+use crate::rewrite::tags::Target;
+use crate::tables::row::{Detail, RowKind};
+
+/// Applies an entry to one address.
+pub(super) fn dispose<R: Recorder>(
+    guide: &Guide<'_>,
+    found: &Found<'_>,
+    recorder: &mut R,
+) -> Result<Vec<Next>, Refusal> {
+    let row = &found.row;
+    let of_domain = found.domain.as_ref().map_or(Status::Active, |domain| domain.status());
+    let status = row.status.max(of_domain);
+    let step = || Step::new(StepKind::Status, format!("{} is {status}", row.kind.word()));
+    if status == Status::Active {
+        recorder.detail(|| step().at(&*row.dn));
+    } else {
+        recorder.note(|| step().at(&*row.dn));
+    }
+    if let Some(refusal) = refusals::status(row.status, false, found.address, &row.dn) {
+        return Err(refusal);
+    }
+    let address = found.final_address(guide.view.options.separator);
+    // The status is looked at before the delivery options: hold wins (requirements §2.2).
+    if status == Status::Hold {
+        return Ok(vec![Next::route(address, ChannelName::HOLD, NextHop::Nobody)]);
+    }
+    if row.is_plain() && found.elsewhere(guide.view).is_none() {
+        recorder.detail(|| Step::new(StepKind::Delivery, "mailbox").at(&*row.dn));
+        return mailbox(found, address).map(|next| vec![next]);
+    }
+    let empty = Detail::default();
+    let detail = row.detail.as_deref().unwrap_or(&empty);
+    if let Some(target) = detail.routing_address.as_deref().and_then(|text| Address::parse(text).ok())
+        && !is_self(found, &target)
+    {
+        recorder.note(|| Step::new(StepKind::Delivery, format!("mailRoutingAddress: {target}")).at(&*row.dn));
+        return Ok(vec![Next::Address(target)]);
+    }
+    let options = row.options();
+    // An entry whose options need no mailbox is served wherever it is looked up (requirements §2.4, `#`).
+    let independent = options.iter().all(|option| matches!(option, DeliveryOption::Forward));
+    if !independent
+        && let Some(host) = found.elsewhere(guide.view)
+        && let Some(next_hop) = host_of(host)
+    {
+        recorder.note(|| Step::new(StepKind::Delivery, format!("mailHost: {host}")).at(&*row.dn));
+        return Ok(vec![Next::route(address, ChannelName::SMTP, next_hop)]);
+    }
+    if row.kind == RowKind::Group
+        && let Some(answer) = objected(guide, found, detail, recorder)?
+    {
+        return Ok(answer);
+    }
+    let mut applied = Options { guide, found, detail, address, next: Vec::new(), unserved: Vec::new() };
+    for option in &options {
+        applied.apply(option, recorder)?;
+    }
+    applied.finish()
+}
+
+/// A posting that the group's policy refuses: an error, or the moderators in its place.
+fn objected<R: Recorder>(
+    guide: &Guide<'_>,
+    found: &Found<'_>,
+    detail: &Detail,
+    recorder: &mut R,
+) -> Result<Option<Vec<Next>>, Refusal> {
+    let Some(policy) = &detail.policy else { return Ok(None) };
+    let row = &found.row;
+    let why = posting::objection(policy, guide.request, guide.view).map_err(|e| refusals::unavailable(&e))?;
+    let Some(why) = why else {
+        recorder.detail(|| Step::new(StepKind::Group, "the sender may post").at(&*row.dn));
+        return Ok(None);
+    };
+    if policy.to_moderator && !policy.moderators.is_empty() {
+        recorder.note(|| Step::new(StepKind::Group, format!("to the moderators: {why}")).at(&*row.dn));
+        let moderators = policy.moderators.iter().filter_map(|text| Address::parse(text).ok());
+        return Ok(Some(moderators.map(Next::Address).collect()));
+    }
+    recorder.note(|| Step::new(StepKind::Refused, why.clone()).at(&*row.dn));
+    Err(refusals::may_not_post(found.address, policy.reject_text.as_deref(), &why, &row.dn))
+}
+
+fn account(found: &Found<'_>) -> Option<AccountName> {
+    let account = found.row.detail.as_ref().and_then(|detail| detail.account.as_deref());
+    AccountName::new(account.unwrap_or(&found.key))
+}
+
+fn mailbox(found: &Found<'_>, address: Address) -> Result<Next, Refusal> {
+    match account(found) {
+        Some(account) => {
+            Ok(Next::Route { address, detail: found.detail.clone(), route: Route::store(account) })
+        }
+        None => Err(refusals::not_served(found.address, "mailbox", &found.row.dn)),
+    }
+}
+
+/// Whether an address leads to the entry itself.
+fn is_self(found: &Found<'_>, address: &Address) -> bool {
+    let key = address.to_key();
+    key == found.key
+        || key == found.address.to_key()
+        || account(found).is_some_and(|account| account.as_str() == key)
+        || found.primary().is_some_and(|primary| primary.to_key() == key)
+}
+
+struct Options<'a> {
+    guide: &'a Guide<'a>,
+    found: &'a Found<'a>,
+    detail: &'a Detail,
+    address: Address,
+    next: Vec<Next>,
+    unserved: Vec<String>,
+}
+
+impl Options<'_> {
+    fn apply<R: Recorder>(&mut self, option: &DeliveryOption, recorder: &mut R) -> Result<(), Refusal> {
+        let dn = &*self.found.row.dn;
+        recorder.note(|| Step::new(StepKind::Delivery, option.as_str()).at(dn));
+        match (option, self.found.row.kind) {
+            (
+                DeliveryOption::Mailbox
+                | DeliveryOption::Native
+                | DeliveryOption::Unix
+                | DeliveryOption::Shared,
+                RowKind::User,
+            ) => self.mailbox(),
+            (DeliveryOption::Forward, _) => self.forward(recorder),
+            (DeliveryOption::Hold, _) => {
+                self.next.push(Next::route(self.address.clone(), ChannelName::HOLD, NextHop::Nobody));
+                Ok(())
+            }
+            (DeliveryOption::Members, RowKind::Group) => self.members(recorder),
+            (DeliveryOption::MembersOffline, RowKind::Group) => {
+                if self.guide.request.source == ChannelName::REPROCESS {
+                    return self.members(recorder);
+                }
+                self.next.push(Next::route(self.address.clone(), ChannelName::REPROCESS, NextHop::Nobody));
+                Ok(())
+            }
+            (option, _) => {
+                self.by_channel(option, recorder);
+                Ok(())
+            }
+        }
+    }
+
+    fn mailbox(&mut self) -> Result<(), Refusal> {
+        let next = mailbox(self.found, self.address.clone())?;
+        if !self.next.contains(&next) {
+            self.next.push(next);
+        }
+        Ok(())
+    }
+
+    /// Options that need a channel of their own name, such as `program`.
+    fn by_channel<R: Recorder>(&mut self, option: &DeliveryOption, recorder: &mut R) {
+        let target = self.guide.rules.tags().target(option.as_str());
+        if let (Some(Target::Channel(channel)), Some(account)) = (target, account(self.found)) {
+            let next_hop = NextHop::Account(account);
+            self.next.push(Next::route(self.address.clone(), channel.as_str(), next_hop));
+            return;
+        }
+        let dn = &*self.found.row.dn;
+        recorder.note(|| {
+            Step::new(StepKind::Delivery, format!("no channel carries out {}", option.as_str())).at(dn)
+        });
+        self.unserved.push(option.as_str().to_owned());
+    }
+
+    fn forward<R: Recorder>(&mut self, recorder: &mut R) -> Result<(), Refusal> {
+        let dn = &*self.found.row.dn;
+        for text in &self.detail.forwarding {
+            let Ok(target) = Address::parse(text) else { continue };
+            if is_self(self.found, &target) && self.found.row.kind == RowKind::User {
+                // "Forward to myself and to others" means: keep a copy.
+                recorder
+                    .note(|| Step::new(StepKind::Delivery, format!("{target} is itself: mailbox")).at(dn));
+                self.mailbox()?;
+            } else {
+                recorder.detail(|| Step::new(StepKind::Delivery, format!("forward to {target}")).at(dn));
+                self.next.push(Next::Address(target));
+            }
+        }
+        if self.detail.forwarding.is_empty() {
+            self.unserved.push("forward without mailForwardingAddress".to_owned());
+        }
+        Ok(())
+    }
+
+    fn members<R: Recorder>(&mut self, recorder: &mut R) -> Result<(), Refusal> {
+        let dn = &*self.found.row.dn;
+        let count = self.detail.members.len() + self.detail.member_addresses.len();
+        recorder.note(|| Step::new(StepKind::Group, format!("{count} members")).at(dn));
+        let max = self.guide.view.options.recipients_max;
+        if count > max {
+            return Err(refusals::too_many(self.found.address, max));
+        }
+        if self.detail.has_searches {
+            if count == 0 {
+                return Err(refusals::search_group(self.found.address, dn));
+            }
+            recorder.note(|| Step::new(StepKind::Group, "members by LDAP search are not served").at(dn));
+        }
+        for name in &self.detail.members {
+            match member(self.guide.view, name)? {
+                Some(address) => self.next.push(Next::Address(address)),
+                None => recorder.note(|| {
+                    Step::new(StepKind::Group, format!("member {name} has no address; left out")).at(dn)
+                }),
+            }
+        }
+        let addresses = self.detail.member_addresses.iter().filter_map(|text| Address::parse(text).ok());
+        self.next.extend(addresses.map(Next::Address));
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Vec<Next>, Refusal> {
+        let Self { found, next, unserved, .. } = self;
+        if !next.is_empty() {
+            return Ok(next);
+        }
+        if !unserved.is_empty() {
+            return Err(refusals::not_served(found.address, &unserved.join(", "), &found.row.dn));
+        }
+        if found.row.kind == RowKind::Group {
+            return Err(refusals::empty_group(found.address, &found.row.dn));
+        }
+        Err(refusals::not_served(found.address, "none", &found.row.dn))
+    }
+}
+
+/// The address of a member named by its entry.
+pub(crate) fn member(view: &View<'_>, name: &str) -> Result<Option<Address>, Refusal> {
+    let Ok(dn) = Dn::parse(name) else { return Ok(None) };
+    let key = view.reader.key_of(&dn).map_err(|e| refusals::unavailable(&e))?;
+    Ok(key.and_then(|key| address_of_key(&key)))
+}

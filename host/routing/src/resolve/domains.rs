@@ -1,0 +1,99 @@
+//! The routing table, as resolution sees it: one view, and the domain looked at last.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use directory::{Dn, Status};
+use mail_types::Lookup;
+use runtime::Random;
+
+use super::Options;
+use crate::rewrite::substitution::Facts;
+use crate::tables::row::DomainRow;
+use crate::tables::{Reader, TableError};
+
+/// Most hops from alias to alias in the routing table.
+const ALIASES_MAX: usize = 8;
+
+/// A domain that the directory knows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct KnownDomain {
+    /// What the routing table says.
+    pub(crate) row: DomainRow,
+    /// Where its users may be found besides under the name that was asked: the canonical name, then a domain whose
+    /// users it shares.
+    pub(crate) further: Vec<String>,
+    /// Whether this host handles it: no `mailRoutingHosts`, or ours among them.
+    pub(crate) local: bool,
+}
+
+impl KnownDomain {
+    pub(crate) fn status(&self) -> Status {
+        self.row.status()
+    }
+}
+
+/// The tables in one view, with the rest of what rules may ask.
+pub(crate) struct View<'a> {
+    pub(crate) reader: &'a Reader,
+    pub(crate) options: &'a Options,
+    random: &'a Random,
+    last: RefCell<Option<(String, Option<Rc<KnownDomain>>)>>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(reader: &'a Reader, options: &'a Options, random: &'a Random) -> Self {
+        Self { reader, options, random, last: RefCell::new(None) }
+    }
+
+    /// A domain by any of its names. Rules and resolution ask for the same one in turn: the last answer is kept.
+    pub(crate) fn domain(&self, name: &str) -> Result<Option<Rc<KnownDomain>>, TableError> {
+        if let Some((known, answer)) = &*self.last.borrow()
+            && known == name
+        {
+            return Ok(answer.clone());
+        }
+        let answer = self.look_up(name)?.map(Rc::new);
+        *self.last.borrow_mut() = Some((name.to_owned(), answer.clone()));
+        Ok(answer)
+    }
+
+    fn look_up(&self, name: &str) -> Result<Option<KnownDomain>, TableError> {
+        let Some(mut row) = self.reader.domain(name)? else { return Ok(None) };
+        let mut further = Vec::new();
+        for _ in 0..ALIASES_MAX {
+            further.extend(row.canonical.take());
+            let Some(target) = row.target.take() else { break };
+            // A pure alias: the entry it stands for decides.
+            let target = Dn::parse(&target).map_err(|_| TableError::Row("routing"))?;
+            let Some(canonical) = self.reader.key_of(&target)? else { return Ok(None) };
+            let Some(next) = self.reader.domain_row(&canonical)? else { return Ok(None) };
+            further.push(canonical);
+            row = next;
+        }
+        further.extend(row.shares.clone());
+        further.retain(|other| other != name);
+        further.dedup();
+        let local = row.routing_hosts.is_empty() || row.routing_hosts.iter().any(|h| self.options.is_own(h));
+        Ok(Some(KnownDomain { row, further, local }))
+    }
+}
+
+impl Facts for View<'_> {
+    fn is_local(&self, domain: &str) -> Lookup<()> {
+        match self.domain(domain) {
+            Ok(Some(known)) if known.local => Lookup::Found(()),
+            Ok(None) if self.options.is_own(domain) => Lookup::Found(()),
+            Ok(_) => Lookup::NotFound,
+            Err(error) => Lookup::Unavailable(error.to_string()),
+        }
+    }
+
+    fn general(&self, key: &str) -> Lookup<String> {
+        self.options.general.as_ref().and_then(|table| table.get(key).cloned()).into()
+    }
+
+    fn unique(&self) -> u64 {
+        self.random.u64()
+    }
+}

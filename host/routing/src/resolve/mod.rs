@@ -1,0 +1,126 @@
+//! From a recipient to the routes of its copies (R47-R50, R52, R60).
+//!
+//! An address is rewritten; the rules name its channel or call it local. A local address is looked up in the alias
+//! table; its entry's status and delivery options say what becomes of it: a route, or further addresses that go the
+//! same way. One view of the tables serves the whole of it. [`walk`] holds the list of addresses still to do,
+//! [`way`] takes one address to its entry, [`disposition`] applies the entry, [`refusals`] has the words for a no.
+
+pub(crate) mod disposition;
+pub(crate) mod domains;
+mod posting;
+pub(crate) mod refusals;
+pub(crate) mod walk;
+pub(crate) mod way;
+
+use std::sync::Arc;
+
+use mail_types::{AccountName, Address, Domain, ForwardPath, Refusal, ReversePath, Route};
+
+use crate::recorder::Step;
+
+/// Most recipients that one RCPT may expand to, unless configured lower.
+pub const RECIPIENTS_MAX: usize = 10_000;
+/// Deepest nesting of groups and forwards.
+pub const NESTING_MAX: usize = 32;
+
+/// How addresses are resolved here.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The domain of bare `Postmaster`, and of addresses at our own host names.
+    pub default_domain: Domain,
+    /// The names of this host: in `mailHost`, `mailRoutingHosts`, and as domains of addresses.
+    pub own_names: Vec<String>,
+    /// Where mail to a postmaster goes that the directory does not know (RFC 5321 §4.5.1).
+    pub postmaster: Address,
+    /// Between a user and its subaddress.
+    pub separator: char,
+    /// Domains for which anyone may relay, besides those of the directory.
+    pub relay_domains: Vec<Domain>,
+    /// Whether a source route in RCPT is ignored (RFC 5321 §4.1.1.3 says SHOULD) instead of refused.
+    pub ignore_source_routes: bool,
+    /// Most recipients that one RCPT may expand to.
+    pub recipients_max: usize,
+    /// The general table of the rules: `$(key)`.
+    pub general: Option<Arc<std::collections::HashMap<String, String>>>,
+}
+
+impl Options {
+    /// The defaults for a host and its default domain.
+    #[must_use]
+    pub fn new(host_name: &Domain, default_domain: Domain) -> Self {
+        let local = mail_types::LocalPart::new("postmaster").unwrap_or_else(|_| unreachable!("a short word"));
+        Self {
+            postmaster: Address::new(local, default_domain.clone()),
+            own_names: vec![host_name.to_string(), "localhost".to_owned()],
+            default_domain,
+            separator: '+',
+            relay_domains: Vec::new(),
+            ignore_source_routes: false,
+            recipients_max: RECIPIENTS_MAX,
+            general: None,
+        }
+    }
+
+    pub(crate) fn is_own(&self, host: &str) -> bool {
+        self.own_names.iter().any(|name| name.eq_ignore_ascii_case(host))
+    }
+}
+
+/// A recipient that asks for its routes.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// From RCPT.
+    pub recipient: &'a ForwardPath,
+    /// From MAIL.
+    pub reverse_path: &'a ReversePath,
+    /// The channel by which the message came: `smtp`, `submission`, `lmtp`, `reprocess`, `local`.
+    pub source: &'a str,
+    /// As whom the client authenticated.
+    pub authenticated: Option<&'a AccountName>,
+    /// Whether the client may relay for other reasons, its network for example.
+    pub relay: bool,
+}
+
+/// One final recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedRecipient {
+    /// Its address, after rewriting and expansion.
+    pub address: Address,
+    /// The subaddress, without separator.
+    pub detail: Option<String>,
+    /// Where its copy goes.
+    pub route: Route,
+    /// How that was decided.
+    pub steps: Vec<Step>,
+}
+
+impl ResolvedRecipient {
+    /// As the queue takes it; DSN parameters and original come from the RCPT it stands for.
+    #[must_use]
+    pub fn into_accepted(self, of: &mail_types::Recipient) -> queue::Accepted {
+        let recipient = mail_types::Recipient { address: self.address, ..of.clone() };
+        queue::Accepted {
+            recipient,
+            route: self.route,
+            steps: self.steps.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// What becomes of a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolution {
+    /// It is taken, for these.
+    Accepted(Vec<ResolvedRecipient>),
+    /// It is refused, now (4xx) or for good (5xx).
+    Refused(Refusal),
+}
+
+/// An address that was looked at, with what was noted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trace {
+    /// How many groups and forwards lie above it.
+    pub(crate) depth: usize,
+    /// The steps.
+    pub(crate) steps: Vec<Step>,
+}

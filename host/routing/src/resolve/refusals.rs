@@ -1,0 +1,144 @@
+//! The replies for addresses that are not taken. The peer reads what it may know; the cause names files and entries.
+
+use directory::Status;
+use mail_types::{Address, EnhancedStatus, Persistence, Refusal, Reply};
+
+use crate::rewrite::unroutable::Unroutable;
+use crate::tables::TableError;
+
+fn permanent(code: u16, subject: u16, detail: u16, text: &str, cause: impl Into<String>) -> Refusal {
+    Refusal::new(Reply::new(code, EnhancedStatus::permanent(subject, detail), text), cause)
+}
+
+fn transient(code: u16, subject: u16, detail: u16, text: &str, cause: impl Into<String>) -> Refusal {
+    Refusal::new(Reply::new(code, EnhancedStatus::transient(subject, detail), text), cause)
+}
+
+/// The tables or the directory cannot be asked: never a reason to lose mail.
+#[must_use]
+pub(crate) fn unavailable(error: &TableError) -> Refusal {
+    let cause = error.to_string();
+    match error {
+        TableError::Directory(_) => {
+            transient(451, 4, 3, "The directory does not answer, try again later", cause)
+        }
+        _ => transient(451, 3, 0, "Addresses cannot be looked up now, try again later", cause),
+    }
+}
+
+/// No rule gives the address a channel.
+#[must_use]
+pub(crate) fn unroutable(address: &Address, why: &Unroutable) -> Refusal {
+    let status = why.status();
+    let code = if status.persistence == Persistence::Transient { 451 } else { 550 };
+    let text = match why {
+        Unroutable::NoRule(Some(message), _) => &*message.text,
+        Unroutable::NoRule(None, _) => "We know no way to this domain",
+        Unroutable::Loop(_) => "The rewrite rules go round in a circle with this address",
+        Unroutable::NoChannel(_) => "The rewrite rules lead this address nowhere",
+        Unroutable::Unavailable(_) => "The directory does not answer, try again later",
+    };
+    Refusal::new(Reply::new(code, status, text), format!("{address}: {why}"))
+}
+
+/// The domain is ours, the address is not.
+#[must_use]
+pub(crate) fn unknown_user(address: &Address) -> Refusal {
+    permanent(550, 1, 1, "No such user here", format!("{address}: the alias table has no row for it"))
+}
+
+/// A rule calls the domain local, but the directory does not have it.
+#[must_use]
+pub(crate) fn unknown_domain(address: &Address) -> Refusal {
+    let cause = format!("{address}: the rules call the domain local, the routing table has no row for it");
+    permanent(550, 1, 2, "No such domain here", cause)
+}
+
+/// Mail for elsewhere, from somebody who may not ask that of us.
+#[must_use]
+pub(crate) fn relay_denied(address: &Address) -> Refusal {
+    permanent(550, 7, 1, "Relaying denied", format!("{address}: not ours, and the client may not relay"))
+}
+
+/// RCPT gave a source route.
+#[must_use]
+pub(crate) fn source_route(address: &Address) -> Refusal {
+    let text = "Source routes are not relayed: give the address alone";
+    permanent(550, 7, 1, text, format!("{address}: it has a source route, and those are refused"))
+}
+
+/// Two entries claim one address.
+#[must_use]
+pub(crate) fn at_odds(address: &Address, names: &[&str]) -> Refusal {
+    let cause = format!("{address}: several entries claim it: {}", names.join("; "));
+    transient(450, 3, 5, "This address is claimed twice here, try again later", cause)
+}
+
+/// The status of a domain or entry stands against it; `None` where it does not.
+#[must_use]
+pub(crate) fn status(status: Status, of_domain: bool, address: &Address, dn: &str) -> Option<Refusal> {
+    let what = if of_domain { "its domain" } else { "it" };
+    let cause = format!("{address}: {what} has the status {status} ({dn})");
+    match status {
+        Status::Active | Status::Hold => None,
+        Status::OverQuota => Some(transient(452, 2, 2, "This mailbox is full, try again later", cause)),
+        Status::Inactive => {
+            Some(transient(450, 2, 1, "This mailbox takes no mail at the moment, try again later", cause))
+        }
+        Status::Disabled => Some(permanent(550, 2, 1, "This mailbox is disabled", cause)),
+        Status::Deleted | Status::Removed if of_domain => {
+            Some(permanent(550, 1, 2, "No such domain here", cause))
+        }
+        Status::Deleted | Status::Removed => Some(permanent(550, 1, 1, "No such user here", cause)),
+    }
+}
+
+/// The entry has only delivery options that nothing here carries out.
+#[must_use]
+pub(crate) fn not_served(address: &Address, options: &str, dn: &str) -> Refusal {
+    let cause = format!("{address}: no channel carries out its delivery options: {options} ({dn})");
+    transient(450, 3, 5, "This address cannot be served at the moment, try again later", cause)
+}
+
+/// A group expands to more than this system takes.
+#[must_use]
+pub(crate) fn too_many(address: &Address, max: usize) -> Refusal {
+    let cause = format!("{address}: it expands to more than {max} recipients");
+    permanent(550, 5, 3, "Too many recipients: this list is larger than this system expands", cause)
+}
+
+/// Groups or forwards are nested too deeply.
+#[must_use]
+pub(crate) fn too_deep(address: &Address, max: usize) -> Refusal {
+    let cause = format!("{address}: groups and forwards are nested more than {max} deep");
+    permanent(550, 4, 6, "This address is forwarded too many times", cause)
+}
+
+/// Forwards and groups lead only to one another.
+#[must_use]
+pub(crate) fn circle(address: &Address) -> Refusal {
+    let cause = format!("{address}: its forwards lead back to itself and nowhere else");
+    permanent(550, 4, 6, "This address is forwarded in a circle", cause)
+}
+
+/// A group without members that can be reached.
+#[must_use]
+pub(crate) fn empty_group(address: &Address, dn: &str) -> Refusal {
+    permanent(550, 2, 4, "This list has no members", format!("{address}: nobody to send to ({dn})"))
+}
+
+/// A group whose members are found by search, which the embedded directory does not do.
+#[must_use]
+pub(crate) fn search_group(address: &Address, dn: &str) -> Refusal {
+    let cause = format!("{address}: its members are found by an LDAP search, which is not served ({dn})");
+    permanent(550, 3, 3, "The members of this list cannot be found", cause)
+}
+
+/// The sender may not post to the group.
+#[must_use]
+pub(crate) fn may_not_post(address: &Address, text: Option<&str>, why: &str, dn: &str) -> Refusal {
+    // A directory may hold line ends; a reply may not.
+    let text: String = text.unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect();
+    let text = if text.trim().is_empty() { "You may not post to this list" } else { text.trim() };
+    permanent(550, 7, 2, text, format!("{address}: {why} ({dn})"))
+}

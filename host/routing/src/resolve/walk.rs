@@ -1,0 +1,233 @@
+//! The list of addresses still to do, from the recipient to its final recipients.
+
+use std::collections::{HashSet, VecDeque};
+
+use mail_types::{Address, ChannelName, ForwardPath, NextHop, Persistence, Refusal, Route};
+
+use super::disposition::dispose;
+use super::way::{Guide, Next, Way};
+use super::{NESTING_MAX, ResolvedRecipient, Trace, refusals};
+use crate::recorder::{Recorder, Step, StepKind};
+use crate::rewrite::tags::Target;
+use crate::tables::row::RowKind;
+
+/// What a walk gives: the answer, and what was noted on the way (only where traces are kept).
+pub(crate) struct Walked {
+    pub(crate) answer: Result<Vec<ResolvedRecipient>, Refusal>,
+    pub(crate) traces: Vec<Trace>,
+}
+
+struct Item {
+    address: Address,
+    depth: usize,
+    /// The address that led here.
+    from: Option<Address>,
+}
+
+struct Walk<'a> {
+    guide: &'a Guide<'a>,
+    keep_traces: bool,
+    waiting: VecDeque<Item>,
+    /// Addresses that were seen, so that loops end and duplicates are sent once.
+    seen: HashSet<String>,
+    /// Entries that were expanded, by any of their addresses.
+    expanded: HashSet<String>,
+    queued: usize,
+    /// The entry of the first address, where it is a group.
+    group: Option<String>,
+    out: Vec<ResolvedRecipient>,
+    delivered: HashSet<String>,
+    later: Vec<ResolvedRecipient>,
+    refused: Vec<Refusal>,
+    traces: Vec<Trace>,
+}
+
+/// Resolves a recipient to the end.
+pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Walked {
+    let options = guide.view.options;
+    let address = match guide.request.recipient {
+        ForwardPath::Postmaster => {
+            let local =
+                mail_types::LocalPart::new("postmaster").unwrap_or_else(|_| unreachable!("a short word"));
+            Address::new(local, options.default_domain.clone())
+        }
+        ForwardPath::Address { source_route, address } => {
+            if !source_route.is_empty() && !options.ignore_source_routes {
+                return Walked { answer: Err(refusals::source_route(address)), traces: Vec::new() };
+            }
+            address.clone()
+        }
+    };
+    let mut walk = Walk {
+        guide,
+        keep_traces,
+        waiting: VecDeque::new(),
+        seen: HashSet::new(),
+        expanded: HashSet::new(),
+        queued: 0,
+        group: None,
+        out: Vec::new(),
+        delivered: HashSet::new(),
+        later: Vec::new(),
+        refused: Vec::new(),
+        traces: Vec::new(),
+    };
+    walk.waiting.push_back(Item { address: address.clone(), depth: 0, from: None });
+    let answer = walk.run::<R>(&address);
+    Walked { answer, traces: walk.traces }
+}
+
+impl Walk<'_> {
+    fn run<R: Recorder>(&mut self, first: &Address) -> Result<Vec<ResolvedRecipient>, Refusal> {
+        while let Some(item) = self.waiting.pop_front() {
+            let mut recorder = R::default();
+            recorder.detail(|| {
+                let from = item.from.as_ref().map(|from| format!(", from {from}")).unwrap_or_default();
+                Step::new(StepKind::Address, format!("{}{from}", item.address))
+            });
+            if let Some(from) = &item.from {
+                recorder.note(|| Step::new(StepKind::Alias, format!("{} by way of {from}", item.address)));
+            }
+            let answer = self.one(&item, &mut recorder);
+            match answer {
+                Ok(next) => self.take(&item, next, recorder)?,
+                Err(refusal) => self.refuse(&item, refusal, recorder)?,
+            }
+        }
+        self.finish(first)
+    }
+
+    /// One address: to its routes and further addresses.
+    fn one<R: Recorder>(&mut self, item: &Item, recorder: &mut R) -> Result<Vec<Next>, Refusal> {
+        let guide = self.guide;
+        let (address, target, via) = guide.rewrite(&item.address, recorder)?;
+        let channel = match target {
+            Target::Channel(channel) => channel,
+            Target::Local => {
+                let found = match guide.inward(&address, recorder)? {
+                    Way::Entry(found) => found,
+                    Way::Done(next) => return Ok(next),
+                };
+                if !found.row.is_plain() && !self.expanded.insert(found.row.dn.to_string()) {
+                    recorder.note(|| Step::new(StepKind::Alias, "reached before: not expanded again"));
+                    return Ok(Vec::new());
+                }
+                if item.depth == 0 && found.row.kind == RowKind::Group {
+                    self.group = Some(found.row.dn.to_string());
+                }
+                let answer = dispose(guide, &found, recorder);
+                let permanent = answer
+                    .as_ref()
+                    .err()
+                    .is_some_and(|refusal| refusal.reply.persistence() == Persistence::Permanent);
+                if permanent && address.local.as_str().eq_ignore_ascii_case("postmaster") {
+                    return match guide.postmaster(&address, recorder)? {
+                        Way::Done(next) => Ok(next),
+                        Way::Entry(_) => answer,
+                    };
+                }
+                return answer;
+            }
+        };
+        guide.outward(address.into_owned(), &channel, via, item.depth, recorder).map(|next| vec![next])
+    }
+
+    /// Books what an address came to. An error ends the walk.
+    fn take<R: Recorder>(&mut self, item: &Item, next: Vec<Next>, mut recorder: R) -> Result<(), Refusal> {
+        for one in &next {
+            if let Next::Route { address, route, .. } = one {
+                recorder.detail(|| Step::new(StepKind::Route, format!("{address}: {route}")));
+            }
+        }
+        let steps = recorder.into_steps();
+        if self.keep_traces {
+            self.traces.push(Trace { depth: item.depth, steps: steps.clone() });
+        }
+        let last = next.iter().rposition(|one| matches!(one, Next::Route { .. }));
+        let mut steps = steps;
+        for (nth, one) in next.into_iter().enumerate() {
+            match one {
+                Next::Route { address, detail, route } => {
+                    let steps = if last == Some(nth) { std::mem::take(&mut steps) } else { steps.clone() };
+                    self.deliver(ResolvedRecipient { address, detail, route, steps });
+                }
+                Next::Address(address) => self.enqueue(address, item)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// One copy for each account and subaddress, or for each address and route.
+    fn deliver(&mut self, recipient: ResolvedRecipient) {
+        // Most recipients are the only one: the set begins with the second.
+        if let [first] = self.out.as_slice() {
+            self.delivered.insert(delivery_key(first));
+        }
+        if !self.out.is_empty() && !self.delivered.insert(delivery_key(&recipient)) {
+            return;
+        }
+        self.out.push(recipient);
+    }
+
+    fn enqueue(&mut self, address: Address, from: &Item) -> Result<(), Refusal> {
+        if self.seen.is_empty() {
+            self.seen.insert(from.address.to_key());
+        }
+        if !self.seen.insert(address.to_key()) {
+            return Ok(());
+        }
+        let max = self.guide.view.options.recipients_max;
+        self.queued += 1;
+        if self.queued > max {
+            return Err(refusals::too_many(&address, max));
+        }
+        if from.depth >= NESTING_MAX {
+            self.refused.push(refusals::too_deep(&address, NESTING_MAX));
+            return Ok(());
+        }
+        let from_address = Some(from.address.clone());
+        self.waiting.push_back(Item { address, depth: from.depth + 1, from: from_address });
+        Ok(())
+    }
+
+    fn refuse<R: Recorder>(&mut self, item: &Item, refusal: Refusal, mut recorder: R) -> Result<(), Refusal> {
+        recorder.detail(|| Step::new(StepKind::Refused, refusal.to_string()));
+        let steps = recorder.into_steps();
+        if self.keep_traces {
+            self.traces.push(Trace { depth: item.depth, steps: steps.clone() });
+        }
+        // 451 is an outage of ours: nothing can be said of the whole.
+        if item.depth == 0 || refusal.reply.code == 451 {
+            return Err(refusal);
+        }
+        if refusal.reply.persistence() == Persistence::Transient {
+            let route = Route::new(ChannelName::REPROCESS, NextHop::Nobody);
+            let address = item.address.clone();
+            self.later.push(ResolvedRecipient { address, detail: None, route, steps });
+        }
+        self.refused.push(refusal);
+        Ok(())
+    }
+
+    /// The answer, once nothing is left to do. Where some are reached, those that cannot be reached now are tried
+    /// later, and those that never can are left out: one bad member does not silence a list.
+    fn finish(&mut self, first: &Address) -> Result<Vec<ResolvedRecipient>, Refusal> {
+        if !self.out.is_empty() {
+            self.out.append(&mut self.later);
+            return Ok(std::mem::take(&mut self.out));
+        }
+        let passing = |refusal: &Refusal| refusal.reply.persistence() == Persistence::Transient;
+        match (self.refused.iter().position(passing), &self.group) {
+            (Some(at), _) => Err(self.refused.swap_remove(at)),
+            (None, Some(dn)) if !self.refused.is_empty() => Err(refusals::empty_group(first, dn)),
+            (None, _) => Err(self.refused.pop().unwrap_or_else(|| refusals::circle(first))),
+        }
+    }
+}
+
+fn delivery_key(recipient: &ResolvedRecipient) -> String {
+    if recipient.route.local_account().is_some() {
+        return format!("{} {}", recipient.route, recipient.detail.as_deref().unwrap_or_default());
+    }
+    format!("{} {}", recipient.route, recipient.address.to_key())
+}

@@ -1,0 +1,161 @@
+//! The handle: resolve, explain, and the questions about senders, headers and lists.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use mail_types::{AccountName, Address, ChannelName, ForwardPath, NextHop, Persistence};
+use mail_types::{Lookup, Recipient, Refusal, ReversePath, Route};
+use runtime::Random;
+
+use crate::explain::Explanation;
+use crate::recorder::{Everything, Nothing, Recorder, Trail};
+use crate::resolve::domains::View;
+use crate::resolve::refusals;
+use crate::resolve::walk::{Walked, walk};
+use crate::resolve::way::Guide;
+use crate::resolve::{Options, Request, Resolution, ResolvedRecipient};
+use crate::rewrite::rules::Rules;
+use crate::tables::{Refreshed, TableError, Tables};
+
+/// Rules and options, swapped as one.
+struct Policy {
+    rules: Rules,
+    options: Options,
+}
+
+/// Resolution over the tables; clones are the same routing.
+#[derive(Clone)]
+pub struct Routing {
+    tables: Tables,
+    policy: Arc<ArcSwap<Policy>>,
+    random: Random,
+}
+
+impl Routing {
+    /// Joins the parts.
+    #[must_use]
+    pub fn new(tables: Tables, rules: Rules, options: Options, random: Random) -> Self {
+        let policy = Arc::new(ArcSwap::from_pointee(Policy { rules, options }));
+        Self { tables, policy, random }
+    }
+
+    /// Puts new rules and options in force; resolutions under way keep theirs.
+    pub fn reconfigure(&self, rules: Rules, options: Options) {
+        self.policy.store(Arc::new(Policy { rules, options }));
+    }
+
+    /// The tables.
+    #[must_use]
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Brings the tables up to the directory: after an edit by command, before its answer.
+    ///
+    /// # Errors
+    /// The tables stay as they were.
+    pub async fn refresh(&self, directory: &directory::Directory) -> Result<Refreshed, TableError> {
+        self.tables.refresh(directory).await
+    }
+
+    /// Says what becomes of a recipient. An outage is a 4xx, never a 5xx.
+    #[allow(clippy::unused_async, reason = "plugins and a lookup on a miss (R20) will wait here")]
+    pub async fn resolve(&self, request: &Request<'_>) -> Resolution {
+        match self.walk::<Trail>(request, false).answer {
+            Ok(recipients) => Resolution::Accepted(recipients),
+            Err(refusal) => Resolution::Refused(refusal),
+        }
+    }
+
+    /// The same decision, with every step.
+    #[allow(clippy::unused_async, reason = "as resolve, whose decision it shows")]
+    pub async fn explain(&self, request: &Request<'_>) -> Explanation {
+        Explanation::new(request, self.walk::<Everything>(request, true))
+    }
+
+    fn walk<R: Recorder>(&self, request: &Request<'_>, keep_traces: bool) -> Walked {
+        let answer =
+            self.with_view(|rules, view| Ok(walk::<R>(&Guide { rules, view, request }, keep_traces)));
+        answer.unwrap_or_else(|refusal| Walked { answer: Err(refusal), traces: Vec::new() })
+    }
+
+    /// Runs something over one view of the tables.
+    pub(crate) fn with_view<T>(
+        &self,
+        run: impl FnOnce(&Rules, &View<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let policy = self.policy.load();
+        let reader = self.tables.reader().map_err(|error| refusals::unavailable(&error))?;
+        let view = View::new(&reader, &policy.options, &self.random);
+        run(&policy.rules, &view)
+    }
+
+    /// The route of a final recipient now. Its address was rewritten once and for all at acceptance (DESIGN §2):
+    /// the rules are only asked whether they still leave it alone, and the directory decides the rest. An address
+    /// that now leads to several goes to `reprocess`.
+    fn route_again(&self, address: &Address, current: &Route) -> Lookup<Route> {
+        let path = ForwardPath::from(address.clone());
+        let request = Request {
+            recipient: &path,
+            reverse_path: &ReversePath::Null,
+            source: ChannelName::REPROCESS,
+            authenticated: None,
+            relay: true,
+        };
+        let answer = self.with_view(|rules, view| {
+            let guide = Guide { rules, view, request: &request };
+            match guide.rewrite(address, &mut Nothing) {
+                Ok((now, _, _)) if *now == *address => Ok(walk::<Nothing>(&guide, false).answer),
+                // Rewriting it again would not end where it ended.
+                _ => Ok(Ok(Vec::new())),
+            }
+        });
+        match answer.and_then(|answer| answer) {
+            Ok(recipients) => Lookup::Found(Self::next_route(recipients, address, current)),
+            Err(refusal) if refusal.reply.persistence() == Persistence::Permanent => Lookup::NotFound,
+            Err(refusal) => Lookup::Unavailable(refusal.cause),
+        }
+    }
+
+    /// Takes a new route where the directory made it; a channel that a rule chose by the source stays.
+    fn next_route(mut recipients: Vec<ResolvedRecipient>, address: &Address, current: &Route) -> Route {
+        let by_directory = |channel: &ChannelName| {
+            let names = [ChannelName::STORE, ChannelName::SMTP, ChannelName::HOLD, ChannelName::REPROCESS];
+            names.contains(&channel.as_str())
+        };
+        let new = match recipients.len() {
+            0 => return current.clone(),
+            1 => {
+                let recipient = recipients.swap_remove(0);
+                let same = recipient.address.to_key() == address.to_key();
+                if same || recipient.route.local_account().is_some() {
+                    recipient.route
+                } else {
+                    Route::new(ChannelName::REPROCESS, NextHop::Nobody)
+                }
+            }
+            _ => Route::new(ChannelName::REPROCESS, NextHop::Nobody),
+        };
+        let free = by_directory(&new.channel) && by_directory(&current.channel);
+        if free || new.channel == current.channel { new } else { current.clone() }
+    }
+}
+
+impl queue::Router for Routing {
+    fn route(&self, recipient: &Recipient, current: &Route) -> Lookup<Route> {
+        // Held and discarded mail stays so until an operator says otherwise; reprocessing resolves by itself.
+        let stays = [ChannelName::HOLD, ChannelName::BITBUCKET, ChannelName::REPROCESS];
+        if stays.contains(&current.channel.as_str()) {
+            return Lookup::Found(current.clone());
+        }
+        self.route_again(&recipient.address, current)
+    }
+}
+
+impl Routing {
+    /// Whether an account may send as an address: the ones that lead to it, subaddresses included. Being in a
+    /// group, or its owner, is no licence.
+    pub fn may_send_as(&self, account: &AccountName, address: &Address) -> Lookup<()> {
+        crate::sender::may_send_as(self, account, address)
+    }
+}

@@ -1,0 +1,179 @@
+//! Questions beside delivery: who may send as whom, addresses in headers, VRFY and EXPN.
+
+use mail_types::{AccountName, Address, Lookup, Refusal};
+
+use crate::recorder::Nothing;
+use crate::resolve::disposition::member;
+use crate::resolve::refusals;
+use crate::resolve::way::{Guide, Way, address_of_key};
+use crate::resolve::{Request, domains::View};
+use crate::rewrite::control::{Direction, Place};
+use crate::rewrite::engine::{Context, rewrite};
+use crate::rewrite::substitution::split_detail;
+use crate::rewrite::tags::Target;
+use crate::routing::Routing;
+use crate::tables::row::{AliasRow, Relation, RowKind};
+use crate::tables::{Claim, TableError};
+
+/// Where a header address stands, for [`Routing::rewrite_header`].
+#[derive(Debug, Clone, Copy)]
+pub struct HeaderPlace<'a> {
+    /// To the receiver (To, Cc) or to the sender (From, Sender, Reply-To).
+    pub direction: Direction,
+    /// The channel by which the message came.
+    pub source: &'a str,
+    /// The channel by which it leaves, where it is known.
+    pub destination: Option<&'a str>,
+}
+
+/// What VRFY may say of an address (RFC 5321 §3.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verified {
+    /// It is a user here; the primary address.
+    User(Address),
+    /// It is a list here.
+    List(Address),
+    /// It is not ours to verify (252).
+    Elsewhere,
+}
+
+pub(crate) fn may_send_as(routing: &Routing, account: &AccountName, address: &Address) -> Lookup<()> {
+    if address.to_key() == account.as_str() {
+        return Lookup::Found(());
+    }
+    let answer = routing.with_view(|_, view| {
+        owner(view, address)
+            .map(|owner| owner.is_some_and(|owner| owner == account.as_str()))
+            .map_err(|error| refusals::unavailable(&error))
+    });
+    match answer {
+        Ok(true) => Lookup::Found(()),
+        Ok(false) => Lookup::NotFound,
+        Err(refusal) => Lookup::Unavailable(refusal.cause),
+    }
+}
+
+/// The account of the user that an address leads to by its own row, a subaddress, or its domain's row.
+fn owner(view: &View<'_>, address: &Address) -> Result<Option<String>, TableError> {
+    let local = address.local.as_str().to_lowercase();
+    let (base, _) = split_detail(&local, view.options.separator);
+    let domain = view.domain(address.domain.as_str())?;
+    let further = domain.as_ref().map(|domain| domain.further.clone()).unwrap_or_default();
+    let names = std::iter::once(address.domain.to_string()).chain(further);
+    for name in names {
+        for part in [local.as_str(), base, ""] {
+            let key = format!("{part}@{name}");
+            let Some(Claim::One(row)) = view.reader.alias(&key)? else { continue };
+            if row.kind != RowKind::User {
+                return Ok(None);
+            }
+            let account = row.detail.as_ref().and_then(|detail| detail.account.clone());
+            return Ok(Some(account.unwrap_or(key)));
+        }
+    }
+    Ok(None)
+}
+
+impl Routing {
+    /// A header address as the rules and the alias table want it: rewritten, and an alternate address turned into
+    /// the primary one (requirements §2.2). `None` where it stays, also where it cannot be told now.
+    #[must_use]
+    pub fn rewrite_header(&self, address: &Address, place: HeaderPlace<'_>) -> Option<Address> {
+        let changed = self.with_view(|rules, view| {
+            let context = Context {
+                place: Place::Header,
+                direction: place.direction,
+                source: place.source,
+                destination: place.destination,
+                separator: view.options.separator,
+            };
+            let rewritten = rewrite(rules, address, context, view, &mut Nothing).ok();
+            let rewritten = rewritten.and_then(|rewritten| rewritten.address);
+            let now = rewritten.as_ref().unwrap_or(address);
+            let key = now.to_key();
+            let primary = match view.reader.alias(&key).map_err(|e| refusals::unavailable(&e))? {
+                Some(Claim::One(row)) if row.relation == Relation::Alternate => primary_of(&row, &key),
+                _ => None,
+            };
+            Ok(primary.or(rewritten))
+        });
+        changed.ok().flatten().filter(|new| new != address)
+    }
+
+    /// What VRFY may say.
+    ///
+    /// # Errors
+    /// The refusal that RCPT would give.
+    #[allow(clippy::unused_async, reason = "as resolve")]
+    pub async fn verify(&self, address: &Address) -> Result<Verified, Refusal> {
+        self.local_entry(address, |_, entry| {
+            Ok(match entry {
+                None => Verified::Elsewhere,
+                Some((row, address)) if row.kind == RowKind::User => Verified::User(address),
+                Some((_, address)) => Verified::List(address),
+            })
+        })
+    }
+
+    /// The members of a list, as EXPN gives them (RFC 5321 §3.5.2): one level, addresses only. A user is its own
+    /// only member.
+    ///
+    /// # Errors
+    /// The refusal that RCPT would give; for addresses elsewhere, relaying denied.
+    #[allow(clippy::unused_async, reason = "as resolve")]
+    pub async fn expand(&self, address: &Address) -> Result<Vec<Address>, Refusal> {
+        self.local_entry(address, |view, entry| {
+            let Some((row, primary)) = entry else { return Err(refusals::relay_denied(address)) };
+            let Some(detail) = row.detail.as_ref().filter(|_| row.kind == RowKind::Group) else {
+                return Ok(vec![primary]);
+            };
+            let mut members = Vec::new();
+            for name in &detail.members {
+                members.extend(member(view, name)?);
+            }
+            members.extend(detail.member_addresses.iter().filter_map(|text| Address::parse(text).ok()));
+            Ok(members)
+        })
+    }
+
+    /// The entry of a local address with its primary address; `None` for addresses elsewhere.
+    fn local_entry<T>(
+        &self,
+        address: &Address,
+        run: impl FnOnce(&View<'_>, Option<(&AliasRow<'_>, Address)>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.with_view(|rules, view| {
+            let path = address.clone().into();
+            let request = Request {
+                recipient: &path,
+                reverse_path: &mail_types::ReversePath::Null,
+                source: "smtp",
+                authenticated: None,
+                relay: false,
+            };
+            let guide = Guide { rules, view, request: &request };
+            let (address, target, _) = guide.rewrite(address, &mut Nothing)?;
+            if target != Target::Local {
+                return run(view, None);
+            }
+            match guide.inward(&address, &mut Nothing)? {
+                Way::Done(_) => run(view, None),
+                Way::Entry(found) => {
+                    if let Some(refusal) = refusals::status(found.row.status, false, &address, &found.row.dn)
+                    {
+                        return Err(refusal);
+                    }
+                    let primary = found.primary().unwrap_or_else(|| address.clone().into_owned());
+                    run(view, Some((&found.row, primary)))
+                }
+            }
+        })
+    }
+}
+
+fn primary_of(row: &AliasRow<'_>, key: &str) -> Option<Address> {
+    match row.detail.as_ref().and_then(|detail| detail.primary.as_deref()) {
+        Some(text) => Address::parse(text).ok(),
+        None => address_of_key(key),
+    }
+}
