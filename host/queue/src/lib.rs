@@ -24,7 +24,7 @@ mod submit;
 mod trail;
 mod work;
 
-pub use listing::{Filter, Listing, QueuedMessage, QueuedRecipient, RouteSummary};
+pub use listing::{Filter, Listing, QueuedMessage, QueuedRecipient, RouteSummary, content_references};
 pub use operate::{Change, OperateError};
 pub use options::{ChannelLimits, Options, Retry};
 pub use ports::{

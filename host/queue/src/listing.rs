@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mail_types::{Address, Domain, QueueId, Route, Timestamp};
 use serde::{Deserialize, Serialize};
-use storage::{Snapshot, Storage, StorageError};
+use storage::{ContentId, Snapshot, Storage, StorageError};
 
 use crate::queue::Queue;
 use crate::records::{
@@ -172,6 +172,22 @@ impl<'s> Listing<'s> {
         })?;
         broken.map_or(Ok(Trail { id, head, lines }), Err)
     }
+}
+
+/// Visits each reference to content that the queue holds at one moment: for the check that compares
+/// content with its references.
+pub fn content_references(view: &Snapshot, visit: &mut dyn FnMut(ContentId)) -> Result<(), StorageError> {
+    let mut broken = None;
+    view.scan(MESSAGES, &[], &[0xff; 9], &mut |key, value| {
+        let id = <[u8; 8]>::try_from(key).map(|key| QueueId::from_u64(u64::from_be_bytes(key)));
+        match id.map(|id| StoredMessage::read(id, value)) {
+            Ok(Ok(message)) => visit(message.content),
+            Ok(Err(error)) => broken = Some(error),
+            Err(_) => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    broken.map_or(Ok(()), Err)
 }
 
 impl Queue {
