@@ -6,8 +6,10 @@
 //! *Layer 4:* must not know listeners, sessions of ours, or the directory.
 
 mod bitbucket;
+mod local;
 mod outcome;
 mod remote;
 
 pub use bitbucket::Bitbucket;
+pub use local::StoreDelivery;
 pub use remote::{Credentials, Dialect, RemoteChannel, RemoteOptions, RemoteTls, Timeouts, TlsPolicy};

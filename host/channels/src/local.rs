@@ -1,0 +1,133 @@
+//! Local delivery: copies appended to mailboxes in the queue's own batch.
+
+use mail_types::AccountName;
+use queue::{BoxFuture, CopyOf, LocalCopy, LocalDelivery, Publish};
+use storage::{Batch, StorageError};
+use store::{AppendRequest, AppendedContent, Flags, MailboxId, Store, StoreError};
+
+/// Delivers into the INBOX of accounts of the store.
+#[derive(Clone)]
+pub struct StoreDelivery {
+    store: Store,
+}
+
+impl StoreDelivery {
+    /// Into this store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+}
+
+impl LocalDelivery for StoreDelivery {
+    fn prepare<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async move { self.store.ensure_account(account).await.map(drop).map_err(in_storage) })
+    }
+
+    fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Publish, StorageError> {
+        let found = self.store.find_account(copy.account).map_err(in_storage)?;
+        let Some(account) = found else {
+            return Err(StorageError::unavailable("delivering", format!("no account {}", copy.account)));
+        };
+        // RFC 5321 §4.4: final delivery puts the reverse path on top.
+        let mut prefix = message::return_path_field(copy.reverse_path);
+        prefix.extend_from_slice(copy.prefix);
+        let request = AppendRequest {
+            mailbox: MailboxId::inbox(account),
+            content: match copy.content {
+                CopyOf::Drawn(drawn) => AppendedContent::Drawn(drawn),
+                CopyOf::Stored(id) => AppendedContent::Stored(id),
+            },
+            content_len: copy.size,
+            prefix: &prefix,
+            internal_date: copy.arrived,
+            flags: Flags::NONE,
+        };
+        let appended = self.store.append_to_batch(batch, &request);
+        let store = self.store.clone();
+        Ok(Box::new(move |committed| {
+            store.publish_appended(appended, committed);
+        }))
+    }
+}
+
+/// The queue speaks of storage; whatever else the store may say is passing.
+fn in_storage(error: StoreError) -> StorageError {
+    match error {
+        StoreError::Storage(error) => error,
+        other => StorageError::unavailable("delivering", other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use events::Events;
+    use mail_types::{Address, Recipient, ReversePath, Timestamp};
+    use runtime::Clock;
+    use storage::{Drawn, Storage};
+    use store::{SPACES, Uid};
+
+    async fn open(folder: &std::path::Path) -> Store {
+        let options = storage::Options { size_max: 1 << 30, inline_max: 200, synced: false };
+        let storage = Storage::open(folder, SPACES, &options).unwrap();
+        let clock = Clock::simulated(Timestamp(1_700_000_000_000));
+        Store::open(storage, clock.clone(), Events::counting(clock)).await.unwrap()
+    }
+
+    fn append(store: &Store, batch: &mut Batch, content: Drawn, name: &str) -> Result<Publish, StorageError> {
+        let account = AccountName::new(name).unwrap();
+        let recipient = Recipient::new(Address::parse(name).unwrap());
+        let reverse_path = ReversePath::parse("<me@there.test>").unwrap();
+        let copy = LocalCopy {
+            account: &account,
+            recipient: &recipient,
+            reverse_path: &reverse_path,
+            prefix: b"Received: here\r\n",
+            content: CopyOf::Drawn(content),
+            size: 8,
+            arrived: Timestamp(5_000),
+        };
+        StoreDelivery::new(store.clone()).append(batch, &copy)
+    }
+
+    #[tokio::test]
+    async fn copies_are_appended_in_the_batch_and_readers_told_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        let names = ["a@us.test", "b@us.test"];
+        let mut inboxes = Vec::new();
+        for name in names {
+            let account = AccountName::new(name).unwrap();
+            StoreDelivery::new(store.clone()).prepare(&account).await.unwrap();
+            inboxes.push(MailboxId::inbox(store.find_account(&account).unwrap().unwrap()));
+        }
+        let watch = store.watch(inboxes[0]);
+        let mut batch = Batch::new();
+        let content = batch.store_content(b"a: b\r\n\r\n".to_vec().into(), 2);
+        let publish: Vec<Publish> =
+            names.map(|name| append(&store, &mut batch, content, name).unwrap()).into_iter().collect();
+        let committed = store.storage().commit(batch).await.unwrap();
+        assert!(!watch.has_changed());
+        publish.into_iter().for_each(|publish| publish(&committed));
+        assert!(watch.has_changed());
+        for inbox in inboxes {
+            let octets = store.read(inbox, Uid(1)).unwrap().unwrap().to_bytes().unwrap();
+            let expected = b"Return-Path: <me@there.test>\r\nReceived: here\r\na: b\r\n\r\n";
+            assert_eq!(octets, expected.as_slice());
+        }
+        assert!(store.check(|_, _| Ok(()), &mut |_| {}).unwrap().is_empty());
+        store.storage().close().await;
+    }
+
+    #[tokio::test]
+    async fn an_account_that_was_never_prepared_is_a_passing_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        let mut batch = Batch::new();
+        let content = batch.store_content(b"a: b\r\n\r\n".to_vec().into(), 1);
+        let result = append(&store, &mut batch, content, "nobody@us.test");
+        assert!(matches!(result, Err(StorageError::Unavailable { .. })));
+        store.storage().close().await;
+    }
+}
