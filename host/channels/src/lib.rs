@@ -9,7 +9,9 @@ mod bitbucket;
 mod local;
 mod outcome;
 mod remote;
+mod reprocess;
 
 pub use bitbucket::Bitbucket;
 pub use local::StoreDelivery;
 pub use remote::{Credentials, Dialect, RemoteChannel, RemoteOptions, RemoteTls, Timeouts, TlsPolicy};
+pub use reprocess::Reprocess;

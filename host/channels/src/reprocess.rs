@@ -1,0 +1,188 @@
+//! The channel that resolves again from the start, with today's rules and directory.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use mail_types::{ChannelName, ForwardPath, Persistence, Recipient, Refusal};
+use queue::{Accepted, Attempt, BoxFuture, Channel, Outcome, Reach};
+use routing::{Request, Resolution, Routing};
+
+use crate::outcome::failed;
+
+/// Addresses that one recipient may be led over before the rest waits for the next round.
+const ADDRESSES_MAX: usize = 100;
+
+type Resolve = dyn for<'a> Fn(Request<'a>) -> BoxFuture<'a, Resolution> + Send + Sync;
+
+/// Replaces each recipient by those that it resolves to now. Reports start here, groups that expand late
+/// arrive here, and so does whatever a rule or an operator sends.
+#[derive(Clone)]
+pub struct Reprocess {
+    resolve: Arc<Resolve>,
+}
+
+impl Reprocess {
+    /// By this routing.
+    #[must_use]
+    pub fn new(routing: Routing) -> Self {
+        Self::with(move |request| {
+            let routing = routing.clone();
+            Box::pin(async move { routing.resolve(&request).await })
+        })
+    }
+
+    fn with(
+        resolve: impl for<'a> Fn(Request<'a>) -> BoxFuture<'a, Resolution> + Send + Sync + 'static,
+    ) -> Self {
+        Self { resolve: Arc::new(resolve) }
+    }
+
+    async fn resolve(&self, attempt: &Attempt, recipient: &Recipient) -> Resolution {
+        let path = ForwardPath::from(recipient.address.clone());
+        let request = Request {
+            recipient: &path,
+            reverse_path: &attempt.reverse_path,
+            source: ChannelName::REPROCESS,
+            authenticated: None,
+            // The message was accepted for it once.
+            relay: true,
+        };
+        (self.resolve)(request).await
+    }
+
+    async fn replace(&self, attempt: &Attempt, recipient: &Recipient) -> Outcome {
+        let first = match self.resolve(attempt, recipient).await {
+            Resolution::Accepted(first) => first,
+            Resolution::Refused(refusal) => return refused(refusal),
+        };
+        let mut way = Way { seen: HashSet::from([recipient.address.to_key()]), ..Way::default() };
+        first.into_iter().for_each(|one| way.sort(one.into_accepted(recipient)));
+        while let Some(accepted) = way.again.pop_front() {
+            match self.resolve(attempt, &accepted.recipient).await {
+                Resolution::Accepted(next) => {
+                    for one in next {
+                        let mut one = one.into_accepted(&accepted.recipient);
+                        one.steps.splice(0..0, accepted.steps.iter().cloned());
+                        way.sort(one);
+                    }
+                }
+                // It gets an attempt, and with it an outcome, of its own: others do not wait for it.
+                Resolution::Refused(_) => way.ends.push(accepted),
+            }
+        }
+        if way.ends.is_empty() {
+            let text = "The address leads back to itself";
+            return failed(554, (4, 6), text, "reprocessing in a circle");
+        }
+        Outcome::Replaced(way.ends)
+    }
+}
+
+/// Where a recipient has led so far.
+#[derive(Default)]
+struct Way {
+    seen: HashSet<String>,
+    again: VecDeque<Accepted>,
+    ends: Vec<Accepted>,
+}
+
+impl Way {
+    /// Those for this channel again are resolved at once, each address only once: a circle ends.
+    fn sort(&mut self, accepted: Accepted) {
+        if accepted.route.channel.as_str() != ChannelName::REPROCESS || self.seen.len() >= ADDRESSES_MAX {
+            self.ends.push(accepted);
+        } else if self.seen.insert(accepted.recipient.address.to_key()) {
+            self.again.push_back(accepted);
+        }
+    }
+}
+
+impl Channel for Reprocess {
+    fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(attempt.recipients.len());
+            for recipient in &attempt.recipients {
+                outcomes.push(self.replace(attempt, recipient).await);
+            }
+            outcomes
+        })
+    }
+}
+
+fn refused(refusal: Refusal) -> Outcome {
+    let Refusal { reply, cause } = refusal;
+    if reply.persistence() == Persistence::Permanent {
+        Outcome::Failed { reply, remote: None, cause }
+    } else {
+        Outcome::Deferred { reply, remote: None, cause, reach: Reach::Recipient }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use mail_types::{
+        AccountName, Address, EnhancedStatus, NextHop, QueueId, Reply, ReversePath, Route, Timestamp,
+        Transport,
+    };
+    use routing::ResolvedRecipient;
+    use storage::LoadedContent;
+
+    /// `a` to `b` and `c`, `b` to a mailbox, `c` and `d` around in a circle, `e` not now, `f` never.
+    fn table(request: Request<'_>) -> Resolution {
+        let local = |name: &str| {
+            let address = Address::parse(&format!("{name}@us.test")).unwrap();
+            let route = Route::store(AccountName::new(&address.to_string()).unwrap());
+            ResolvedRecipient { address, detail: None, route, steps: Vec::new() }
+        };
+        let again = |name: &str| ResolvedRecipient {
+            route: Route::new(ChannelName::REPROCESS, NextHop::Nobody),
+            ..local(name)
+        };
+        let refuse = |code, status| Resolution::Refused(Refusal::public(Reply::new(code, status, "no")));
+        assert_eq!(request.source, "reprocess");
+        match request.recipient.to_string().as_str() {
+            "<a@us.test>" => Resolution::Accepted(vec![again("b"), again("c"), again("e")]),
+            "<b@us.test>" => Resolution::Accepted(vec![local("b")]),
+            "<c@us.test>" => Resolution::Accepted(vec![again("d")]),
+            "<d@us.test>" => Resolution::Accepted(vec![again("c"), again("d")]),
+            "<e@us.test>" => refuse(450, EnhancedStatus::transient(2, 1)),
+            _ => refuse(550, EnhancedStatus::permanent(1, 1)),
+        }
+    }
+
+    async fn outcomes(names: &[&str]) -> Vec<Outcome> {
+        let recipient = |name: &&str| Recipient::new(Address::parse(&format!("{name}@us.test")).unwrap());
+        let attempt = Attempt {
+            id: QueueId::from_u64(1),
+            reverse_path: ReversePath::Null,
+            transport: Transport::default(),
+            recipients: names.iter().map(recipient).collect(),
+            route: Route::new(ChannelName::REPROCESS, NextHop::Nobody),
+            prefix: Bytes::new(),
+            content: LoadedContent::Memory(Bytes::new()),
+            arrived: Timestamp(0),
+        };
+        let channel = Reprocess::with(|request| Box::pin(std::future::ready(table(request))));
+        channel.attempt(&attempt).await
+    }
+
+    #[tokio::test]
+    async fn recipients_are_replaced_by_what_they_resolve_to() {
+        let outcomes = outcomes(&["a"]).await;
+        let Outcome::Replaced(by) = &outcomes[0] else { panic!("{outcomes:?}") };
+        let shown: Vec<String> =
+            by.iter().map(|one| format!("{} {}", one.recipient.address, one.route)).collect();
+        assert_eq!(shown, ["b@us.test store:b@us.test", "e@us.test reprocess:-"]);
+        assert_eq!(by[0].recipient.original.to_string(), "a@us.test");
+    }
+
+    #[tokio::test]
+    async fn refusals_and_circles_have_their_outcomes() {
+        let outcomes = outcomes(&["e", "f", "c"]).await;
+        assert!(matches!(&outcomes[0], Outcome::Deferred { reply, .. } if reply.code == 450));
+        assert!(matches!(&outcomes[1], Outcome::Failed { reply, .. } if reply.code == 550));
+        assert!(matches!(&outcomes[2], Outcome::Failed { reply, .. } if reply.code == 554));
+    }
+}
