@@ -204,7 +204,12 @@ impl Authenticator {
             self.admit(&account, context)?;
             let user = self.user(login)?;
             let right = match secret {
-                Some(secret) => self.password_fits(user.as_ref(), secret).await?,
+                Some(secret) => {
+                    // Those who waited for a hashing slot are looked at again: a burst of guesses gets
+                    // no further than single ones.
+                    let admit = || self.admit(&account, context);
+                    self.password_fits(user.as_ref(), secret, &admit).await?
+                }
                 None => false,
             };
             match user {
@@ -257,7 +262,12 @@ impl Authenticator {
 
     /// Whether the password is the user's. Without a user, or without values, as much work is done
     /// in vain.
-    async fn password_fits(&self, user: Option<&UserEntry>, secret: Secret) -> Result<bool, AuthError> {
+    async fn password_fits(
+        &self,
+        user: Option<&UserEntry>,
+        secret: Secret,
+        admit: &(dyn Fn() -> Result<(), AuthError> + Sync),
+    ) -> Result<bool, AuthError> {
         let values = user.map(|user| user.password_hashes.as_slice()).unwrap_or_default();
         let key = self.cache_key(user, values, &secret);
         if user.is_some() && self.0.verified.contains(&key, self.0.clock.now()) {
@@ -267,7 +277,7 @@ impl Authenticator {
         let fits = if !values.is_empty() && considered(values).all(|value| cost(value) == Cost::Cheap) {
             verify_any(&secret, values, clear)
         } else {
-            self.hash_blocking(values.to_vec(), secret).await?
+            self.hash_blocking(values.to_vec(), secret, admit).await?
         };
         if fits {
             self.0.verified.add(key, self.0.clock.now());
@@ -276,11 +286,17 @@ impl Authenticator {
     }
 
     /// Verifies on a blocking thread; at most so many at once, and so many waiting.
-    async fn hash_blocking(&self, values: Vec<PasswordHash>, secret: Secret) -> Result<bool, AuthError> {
+    async fn hash_blocking(
+        &self,
+        values: Vec<PasswordHash>,
+        secret: Secret,
+        admit: &(dyn Fn() -> Result<(), AuthError> + Sync),
+    ) -> Result<bool, AuthError> {
         let waiting = Waiting::enter(&self.0.waiting, self.0.options.waiting_max)?;
         let permit = self.0.hashing.acquire().await;
         drop(waiting);
         let _permit = permit.map_err(|_| AuthError::Unavailable("the server is stopping".to_owned()))?;
+        admit()?;
         let inner = Arc::clone(&self.0);
         let hashing = tokio::task::spawn_blocking(move || {
             let clear = inner.options.clear;

@@ -17,8 +17,8 @@ pub use scram_keys::{SCRAM_ITERATIONS_MAX, ScramKeys};
 
 /// Most memory that verifying one argon2 value may take, in KiB.
 const ARGON2_MEMORY_MAX: u32 = 256 * 1024;
-/// Most passes of one argon2 value.
-const ARGON2_PASSES_MAX: u32 = 32;
+/// Most KiB times passes of one argon2 value: about a second.
+const ARGON2_WORK_MAX: u64 = 1024 * 1024;
 /// Octets of salt that are written.
 const SALT_LEN: usize = 16;
 
@@ -165,7 +165,8 @@ fn verify_argon2(secret: &Secret, text: &str) -> bool {
     let Ok(hash) = argon2::PasswordHash::new(text) else { return false };
     let Ok(params) = Params::try_from(&hash) else { return false };
     // A value may not make verification a weapon.
-    if params.m_cost() > ARGON2_MEMORY_MAX || params.t_cost() > ARGON2_PASSES_MAX {
+    let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
+    if params.m_cost() > ARGON2_MEMORY_MAX || work > ARGON2_WORK_MAX {
         return false;
     }
     Argon2::default().verify_password(secret.reveal().as_bytes(), &hash).is_ok()

@@ -14,7 +14,7 @@ use crate::error::{DirectoryError, EditError};
 use crate::kind::Kind;
 use crate::layout::{
     ADDRESSES, CHANGES, DOMAINS, HEAD, Head, NAME_KEY_MAX, STATE, address_keys, delete_entry, domain_keys,
-    encode_change, put_entry,
+    encode_change, put_entry, replace_entry,
 };
 use crate::schema::Field;
 use crate::user_entry::PasswordHash;
@@ -151,15 +151,21 @@ impl Composing<'_, '_> {
         }
         let id = self.head.next_id;
         self.head.next_id += 1;
-        self.put(id, entry)
+        let kind = self.enter(id, entry)?;
+        put_entry(&mut self.batch, id, entry, kind, self.view.schema);
+        Ok(kind)
     }
 
     fn modify(&mut self, entry: &Entry) -> Result<Kind, EditError> {
         let Some((id, old)) = self.current(&entry.dn)? else {
             return Err(EditError::NoEntry(entry.dn.clone()));
         };
-        self.take_out(id, &old);
-        self.put(id, entry)
+        let old_kind = self.view.kind(&old);
+        self.head.count(old_kind, -1);
+        self.claims.release(id);
+        let kind = self.enter(id, entry)?;
+        replace_entry(&mut self.batch, id, (&old, old_kind), (entry, kind), self.view.schema);
+        Ok(kind)
     }
 
     fn remove(&mut self, dn: &Dn) -> Result<Kind, EditError> {
@@ -178,23 +184,18 @@ impl Composing<'_, '_> {
         if let Some(child) = child.or_else(|| added.map(|(name, _)| name.clone())) {
             return Err(EditError::HasChildren(dn.clone(), child));
         }
-        let kind = self.take_out(id, &old);
+        let kind = self.view.kind(&old);
+        delete_entry(&mut self.batch, id, &old, kind, self.view.schema);
+        self.head.count(kind, -1);
+        self.claims.release(id);
         self.overlay.insert(dn.clone(), None);
         Ok(kind)
     }
 
-    fn take_out(&mut self, id: u64, old: &Entry) -> Kind {
-        let kind = self.view.kind(old);
-        delete_entry(&mut self.batch, id, old, kind, self.view.schema);
-        self.head.count(kind, -1);
-        self.claims.release(id);
-        kind
-    }
-
-    fn put(&mut self, id: u64, entry: &Entry) -> Result<Kind, EditError> {
+    /// Checks an entry, takes its names, and counts it in.
+    fn enter(&mut self, id: u64, entry: &Entry) -> Result<Kind, EditError> {
         let kind = check_entry(entry, self.view)?;
         self.claims.claim(self.view, id, entry, kind)?;
-        put_entry(&mut self.batch, id, entry, kind, self.view.schema);
         self.head.count(kind, 1);
         self.overlay.insert(entry.dn.clone(), Some((id, entry.clone())));
         Ok(kind)

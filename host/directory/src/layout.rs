@@ -7,11 +7,14 @@
 //! | `directory_addresses` | address in lower case (or `@domain`), NUL, entry id | [`Role`], one octet |
 //! | `directory_logins` | uid in lower case, NUL, entry id | key of the name |
 //! | `directory_domains` | domain, NUL, entry id | [`Role`], one octet |
+//! | `directory_members` | key of a member's name, entry id of the group | empty |
 //! | `directory_changes` | CSN, u64 big-endian | [`StoredChange`] in postcard |
 //! | `directory_state` | `head` | [`Head`]: eight u64 big-endian |
 //!
 //! An index row never outlives its entry, because both change in one batch. The domain types
 //! are not serialised; the records here are.
+
+use std::collections::HashSet;
 
 use mail_types::{Address, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -30,11 +33,12 @@ pub(crate) const NAMES: Space = Space::new("directory_names");
 pub(crate) const ADDRESSES: Space = Space::new("directory_addresses");
 pub(crate) const LOGINS: Space = Space::new("directory_logins");
 pub(crate) const DOMAINS: Space = Space::new("directory_domains");
+pub(crate) const MEMBERS: Space = Space::new("directory_members");
 pub(crate) const CHANGES: Space = Space::new("directory_changes");
 pub(crate) const STATE: Space = Space::new("directory_state");
 
 /// The spaces that the directory needs in its storage.
-pub const SPACES: &[Space] = &[ENTRIES, NAMES, ADDRESSES, LOGINS, DOMAINS, CHANGES, STATE];
+pub const SPACES: &[Space] = &[ENTRIES, NAMES, ADDRESSES, LOGINS, DOMAINS, MEMBERS, CHANGES, STATE];
 
 /// Key of the [`Head`].
 pub(crate) const HEAD: &[u8] = b"head";
@@ -223,6 +227,10 @@ pub(crate) fn index_rows(entry: &Entry, kind: Kind, schema: &Schema) -> Vec<(Spa
                 for uid in schema.texts(entry, Field::Uid).filter(|uid| !uid.is_empty()) {
                     rows.extend(index_prefix(uid).map(|key| (LOGINS, key, entry.dn.key().to_vec())));
                 }
+            } else {
+                rows.extend(
+                    members(entry, schema).map(|member| (MEMBERS, member.key().to_vec(), Vec::new())),
+                );
             }
         }
         Kind::Domain => {
@@ -233,6 +241,15 @@ pub(crate) fn index_rows(entry: &Entry, kind: Kind, schema: &Schema) -> Vec<(Spa
         Kind::Other => {}
     }
     rows
+}
+
+/// The names of a group's members, as far as the store can index them.
+fn members<'a>(entry: &'a Entry, schema: &'a Schema) -> impl Iterator<Item = Dn> + 'a {
+    let texts =
+        [Field::UniqueMember, Field::Member].into_iter().flat_map(move |field| schema.texts(entry, field));
+    texts
+        .filter_map(|text| Dn::parse(text).ok())
+        .filter(|dn| dn.depth() > 0 && dn.key().len() <= NAME_KEY_MAX)
 }
 
 /// The addresses of an entry in lower case, each once, by its strongest role.
@@ -290,5 +307,26 @@ pub(crate) fn delete_entry(batch: &mut Batch, id: u64, entry: &Entry, kind: Kind
     for (space, mut key, _) in index_rows(entry, kind, schema) {
         key.extend_from_slice(&id);
         batch.delete(space, &key);
+    }
+}
+
+/// Puts another entry in the place of one of the same name. Index rows that stay are left alone: a
+/// group of many members does not cost their number when one of them goes.
+pub(crate) fn replace_entry(
+    batch: &mut Batch,
+    id: u64,
+    (old, old_kind): (&Entry, Kind),
+    (new, new_kind): (&Entry, Kind),
+    schema: &Schema,
+) {
+    let id = id.to_be_bytes();
+    batch.put(ENTRIES, &id, encode_entry(new));
+    let old_rows: HashSet<_> = index_rows(old, old_kind, schema).into_iter().collect();
+    let new_rows: HashSet<_> = index_rows(new, new_kind, schema).into_iter().collect();
+    for (space, key, _) in old_rows.difference(&new_rows) {
+        batch.delete(*space, &[key, id.as_slice()].concat());
+    }
+    for (space, key, value) in new_rows.difference(&old_rows) {
+        batch.put(*space, &[key, id.as_slice()].concat(), value.clone());
     }
 }

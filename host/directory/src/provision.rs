@@ -143,12 +143,15 @@ impl Directory {
     }
 
     /// Removes a user, named by login or any address. Whoever alone is behind the postmaster
-    /// address of a domain stays (RFC 5321 §4.5.1).
+    /// address of a domain stays (RFC 5321 §4.5.1). Groups forget the user as a member.
     pub async fn remove_user(&self, user: &str) -> Result<Dn, EditError> {
         let plan = |view: &View<'_>| {
             let (entry, view_of_user) = self.find_user(view, user)?;
             keeps_postmaster(view, &view_of_user)?;
-            Ok((vec![Edit::Remove(entry.dn.clone())], entry.dn))
+            let mut edits = Vec::new();
+            leave_groups(view, &entry.dn, &Dn::root(), &mut edits)?;
+            edits.push(Edit::Remove(entry.dn.clone()));
+            Ok((edits, entry.dn))
         };
         self.edit_with(plan).await.map(|(_, dn)| dn)
     }
@@ -234,6 +237,7 @@ fn plan_domain_removal(view: &View<'_>, name: &Domain, users: DomainUsers) -> Re
         shared_base(view, &domain)?;
         let postmaster = postmaster(&domain.domain).to_key();
         let mut in_use = None;
+        let mut leaving = Vec::new();
         let complete = view.scan_back_under(&domain.base, &mut |entry| {
             let is_postmaster =
                 || view.schema.text(&entry, Field::Mail).is_some_and(|m| m.to_lowercase() == postmaster);
@@ -249,14 +253,20 @@ fn plan_domain_removal(view: &View<'_>, name: &Domain, users: DomainUsers) -> Re
             if edits.len() == EDIT_ENTRIES_MAX {
                 return ControlFlow::Break(());
             }
+            if matches!(view.kind(&entry), Kind::User | Kind::Group) {
+                leaving.push(entry.dn.clone());
+            }
             edits.push(Edit::Remove(entry.dn));
             ControlFlow::Continue(())
         })?;
         if let Some(example) = in_use {
             return Err(EditError::DomainInUse { domain: domain.domain, example });
         }
+        for member in &leaving {
+            leave_groups(view, member, &domain.base, &mut edits)?;
+        }
         if !complete {
-            let count = edits.len();
+            let count = removals(&edits);
             return Ok((edits, (count, Removal::Partial)));
         }
     }
@@ -272,8 +282,12 @@ fn plan_domain_removal(view: &View<'_>, name: &Domain, users: DomainUsers) -> Re
     for node in nodes {
         remove_node(view, node, &mut edits)?;
     }
-    let count = edits.len();
+    let count = removals(&edits);
     Ok((edits, (count, Removal::Complete)))
+}
+
+fn removals(edits: &[Edit]) -> usize {
+    edits.iter().filter(|edit| matches!(edit, Edit::Remove(_))).count()
 }
 
 /// Removes a domain's node and the components above it that nothing else needs; where another
@@ -307,6 +321,31 @@ fn remove_node(view: &View<'_>, node: Dn, edits: &mut Vec<Edit>) -> Result<(), E
 
 fn is_dc((attribute, _): (&str, &str)) -> bool {
     attribute.eq_ignore_ascii_case("dc")
+}
+
+/// Takes an entry out of the groups that name it as a member, those below `gone` left out: they go
+/// themselves. The root leaves out none.
+fn leave_groups(view: &View<'_>, member: &Dn, gone: &Dn, edits: &mut Vec<Edit>) -> Result<(), EditError> {
+    for group in view.groups_of(member)? {
+        if gone.depth() > 0 && group.dn.is_within(gone) {
+            continue;
+        }
+        let planned =
+            edits.iter().position(|edit| matches!(edit, Edit::Modify(entry) if entry.dn == group.dn));
+        let mut group = match planned.map(|at| edits.remove(at)) {
+            Some(Edit::Modify(planned)) => planned,
+            _ => group,
+        };
+        let is_member = |value: &[u8]| {
+            std::str::from_utf8(value).is_ok_and(|text| Dn::parse(text).is_ok_and(|dn| dn == *member))
+        };
+        for name in [Field::UniqueMember, Field::Member].iter().flat_map(|field| view.schema.names(*field)) {
+            let others = group.values(name).iter().filter(|value| !is_member(value)).cloned().collect();
+            group.replace(name, others);
+        }
+        edits.insert(0, Edit::Modify(group));
+    }
+    Ok(())
 }
 
 /// Refuses to remove a base that other domains live in.

@@ -11,7 +11,7 @@ use crate::entry::Entry;
 use crate::error::DirectoryError;
 use crate::kind::Kind;
 use crate::layout::{
-    DOMAINS, ENTRIES, HEAD, Head, LOGINS, NAMES, Role, STATE, decode_entry, index_prefix, read_u64,
+    DOMAINS, ENTRIES, HEAD, Head, LOGINS, MEMBERS, NAMES, Role, STATE, decode_entry, index_prefix, read_u64,
 };
 use crate::schema::Schema;
 
@@ -57,16 +57,38 @@ impl View<'_> {
         Ok(rows)
     }
 
+    /// The groups that name an entry among their members.
+    pub(crate) fn groups_of(&self, member: &Dn) -> Answer<Vec<Entry>> {
+        let mut ids = Vec::new();
+        self.scan_rows(MEMBERS, member.key(), &mut |id, _| {
+            ids.push(id);
+            ControlFlow::Continue(())
+        })?;
+        ids.into_iter().filter_map(|id| self.entry_by_id(id).transpose()).collect()
+    }
+
     fn scan_index(
         &self,
         space: Space,
         text: &str,
         visit: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
     ) -> Answer<()> {
-        let Some(from) = index_prefix(text) else { return Ok(()) };
-        let mut until = from.clone();
+        match index_prefix(text) {
+            Some(from) => self.scan_rows(space, &from, visit),
+            None => Ok(()),
+        }
+    }
+
+    /// Visits the rows of an index whose keys are these octets and an entry id.
+    fn scan_rows(
+        &self,
+        space: Space,
+        from: &[u8],
+        visit: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
+    ) -> Answer<()> {
+        let mut until = from.to_vec();
         until.extend_from_slice(&[0xff; 9]);
-        self.snapshot.scan(space, &from, &until, &mut |key, value| match key.len().checked_sub(8) {
+        self.snapshot.scan(space, from, &until, &mut |key, value| match key.len().checked_sub(8) {
             Some(at) if at == from.len() => visit(read_u64(&key[at..]), value),
             _ => ControlFlow::Continue(()),
         })?;

@@ -158,6 +158,22 @@ async fn guessing_is_throttled_where_it_comes_from() {
     assert!(bench.auth.check_password("jo@example.org", "pencil", &elsewhere).await.is_ok());
 }
 
+#[tokio::test]
+async fn a_burst_of_guesses_gets_no_further_than_single_ones() {
+    let bench = bench().await;
+    let guesses = (0..60).map(|n| {
+        let auth = bench.auth.clone();
+        tokio::spawn(async move {
+            auth.check_password("jo@example.org", &format!("guess{n}"), &from_here()).await
+        })
+    });
+    let mut tried = 0;
+    for guess in guesses.collect::<Vec<_>>() {
+        tried += usize::from(guess.await.unwrap() == Err(AuthError::Credentials));
+    }
+    assert!((10..=12).contains(&tried), "{tried} guesses were tried");
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_refusal_takes_the_same_time() {
     let bench = bench_with(AuthOptions { refusal_after: Duration::from_secs(5), ..options() }).await;

@@ -282,6 +282,27 @@ async fn the_only_postmaster_stays() {
 }
 
 #[tokio::test]
+async fn groups_forget_members_that_are_removed() {
+    let (_dir, directory) = sample().await;
+    let group = "cn=all,o=d1.test,o=isp";
+    let (jo, ann) = ("uid=jo,ou=People,o=x.test,o=isp", "uid=ann,ou=People,o=x.test,o=isp");
+    let entry = Entry::new(dn(group)).with("objectClass", "inetMailGroup").with("mail", "all@d1.test");
+    let entry = ["uid=u0,o=d1.test,o=isp", &jo.to_uppercase(), ann]
+        .iter()
+        .fold(entry, |entry, member| entry.with("uniqueMember", *member));
+    directory.edit(&[Edit::Add(entry)]).await.unwrap();
+    directory.add_domain(&new_domain("x.test")).await.unwrap();
+    directory.add_user(&new_user("jo@x.test")).await.unwrap();
+    directory.add_user(&new_user("ann@x.test")).await.unwrap();
+    let members = || found(directory.entry(&dn(group))).values("uniqueMember").len();
+    directory.remove_user("jo@x.test").await.unwrap();
+    assert_eq!(members(), 2);
+    directory.remove_domain(&domain("x.test"), DomainUsers::Remove).await.unwrap();
+    assert_eq!(members(), 1);
+    assert_eq!(found(directory.by_address(&address("all@d1.test"))).dn, dn(group));
+}
+
+#[tokio::test]
 async fn edits_are_all_or_none_and_keep_the_tree_whole() {
     let (_dir, directory) = sample().await;
     let entry =
