@@ -1,0 +1,73 @@
+//! AUTH: the SASL exchange between client and `auth` (RFC 4954).
+
+use auth::{AuthError, Context, Exchange, Service};
+use events::Event;
+use mail_types::AccountName;
+use smtp_wire::{SaslLine, decode_sasl_line};
+
+use crate::answer::Answer;
+use crate::session::{Next, Session};
+
+/// A SASL exchange about to begin.
+pub(crate) struct Authentication {
+    pub(crate) exchange: Exchange,
+    pub(crate) mechanism: String,
+    /// The initial response, where the client sent one.
+    pub(crate) initial: Option<Vec<u8>>,
+}
+
+/// The reply to a response that is no base64 (RFC 4954 §4).
+pub(crate) const NOT_BASE64: Answer = Answer::Line("501 5.5.2 The response is not in base64");
+/// The reply to `*` (RFC 4954 §4).
+pub(crate) const CANCELLED: Answer = Answer::Line("501 5.7.0 Authentication cancelled");
+/// The reply to a response that is too long (RFC 4954 §4).
+pub(crate) const TOO_LONG: Answer = Answer::Line("500 5.5.6 The response is too long");
+
+impl Session {
+    /// AUTH: begins an exchange.
+    pub(crate) fn auth(&mut self, mechanism: &str, initial: Option<&str>) -> Next {
+        let initial = match initial.map(|text| decode_sasl_line(text.as_bytes())) {
+            None => None,
+            Some(Ok(SaslLine::Response(octets))) => Some(octets),
+            Some(Ok(SaslLine::Cancel)) => return self.fault(CANCELLED),
+            Some(Err(_)) => return self.fault(NOT_BASE64),
+        };
+        let mechanism = mechanism.to_ascii_uppercase();
+        let peer = self.client.address.ip();
+        let context = Context { service: Service::Smtp, peer, tls: self.tls.clone() };
+        match self.server.authenticator.start(&mechanism, &context) {
+            Ok(exchange) => Next::Authenticate(Box::new(Authentication { exchange, mechanism, initial })),
+            Err(error) => self.auth_failed(&mechanism, "", &error),
+        }
+    }
+
+    /// The exchange proved who the client is.
+    pub(crate) fn authenticated(&mut self, mechanism: &str, account: AccountName) -> Answer {
+        self.server.events.emit(&Event::AuthenticationSucceeded {
+            service: &self.options.name,
+            peer: self.client.address.ip(),
+            account: &account,
+            mechanism,
+        });
+        self.client.account = Some(account);
+        Answer::Line("235 2.7.0 Authentication succeeded")
+    }
+
+    /// The exchange failed.
+    pub(crate) fn auth_failed(&mut self, mechanism: &str, login: &str, error: &AuthError) -> Next {
+        let cause = error.to_string();
+        self.server.events.emit(&Event::AuthenticationFailed {
+            service: &self.options.name,
+            peer: self.client.address.ip(),
+            login,
+            mechanism,
+            cause: &cause,
+        });
+        self.counts.auth_failures += 1;
+        let answer = Answer::Reply(error.reply());
+        if self.counts.auth_failures >= self.options.limits.auth_failures_max {
+            return Next::Close(Answer::Line("421 4.7.0 Too many failed authentications"));
+        }
+        Next::Say(answer)
+    }
+}

@@ -1,0 +1,91 @@
+//! Decisions on mail, between *legal* and *done*: the one place where policy enters a session.
+
+use mail_types::{Lookup, Refusal};
+use message::Facts;
+use routing::{Request, Resolution, ResolvedRecipient};
+use smtp_wire::{Mail, Rcpt};
+
+use crate::answer::reply;
+use crate::intake::too_large;
+use crate::session::Session;
+use crate::transaction::Transaction;
+
+/// On MAIL: form, size, and whether the sender is the client's own.
+pub(crate) fn mail(session: &Session, mail: &Mail) -> Result<(), Refusal> {
+    if mail.internationalized && !mail.transport.smtputf8 {
+        let text = "A reverse path beyond ASCII needs the parameter SMTPUTF8";
+        return Err(Refusal::public(reply(550, 6, 7, text)));
+    }
+    let max = session.options.limits.message_size_max;
+    if mail.size.is_some_and(|size| size > max) {
+        return Err(too_large(max));
+    }
+    let (Some(account), Some(address), true) =
+        (&session.client.account, mail.path.address(), session.options.check_sender)
+    else {
+        return Ok(());
+    };
+    match session.server.routing.may_send_as(account, address) {
+        Lookup::Found(()) => Ok(()),
+        Lookup::NotFound => {
+            let refusal = reply(553, 7, 1, "The sender address does not belong to your account");
+            Err(Refusal::new(refusal, format!("{account} may not send as {address}")))
+        }
+        Lookup::Unavailable(why) => {
+            Err(Refusal::new(reply(451, 3, 0, "The sender cannot be checked now, try again later"), why))
+        }
+    }
+}
+
+/// On RCPT: form, number, and to whom it leads.
+pub(crate) async fn rcpt(
+    session: &Session,
+    transaction: &Transaction,
+    rcpt: &Rcpt,
+) -> Result<Vec<ResolvedRecipient>, Refusal> {
+    if rcpt.internationalized && !transaction.mail.transport.smtputf8 {
+        let text = "An address beyond ASCII needs the parameter SMTPUTF8 of MAIL";
+        return Err(Refusal::public(reply(553, 6, 7, text)));
+    }
+    if transaction.accepted >= session.options.limits.recipients_max {
+        return Err(Refusal::public(reply(
+            452,
+            5,
+            3,
+            "Too many recipients; send the rest in another transaction",
+        )));
+    }
+    let request = Request {
+        recipient: &rcpt.path,
+        reverse_path: transaction.reverse_path(),
+        source: session.options.kind.source(),
+        authenticated: session.client.account.as_ref(),
+        relay: session.may_relay(),
+    };
+    let resolved = match session.server.routing.resolve(&request).await {
+        Resolution::Accepted(resolved) => resolved,
+        Resolution::Refused(refusal) => return Err(refusal),
+    };
+    if transaction.recipients.len() + resolved.len() > queue::RECIPIENTS_MAX {
+        return Err(Refusal::public(reply(452, 5, 3, "Too many recipients after expansion")));
+    }
+    Ok(resolved)
+}
+
+/// On content, once its header is there: size of the header, and loops (RFC 5321 §6.3).
+pub(crate) fn header(session: &Session, facts: &Facts<'_>, whole: bool) -> Result<(), Refusal> {
+    let limits = &session.options.limits;
+    if facts.header_len > limits.header_size_max || !whole {
+        let text = format!("The header is larger than {} octets", limits.header_size_max);
+        return Err(Refusal::public(reply(552, 3, 4, text)));
+    }
+    if facts.received > limits.received_max {
+        let text = format!("The message loops: it has {} Received fields", facts.received);
+        return Err(Refusal::public(reply(554, 4, 6, text)));
+    }
+    if facts.received_by_us > limits.received_by_us_max {
+        let text = format!("The message loops: it was here {} times before", facts.received_by_us);
+        return Err(Refusal::public(reply(554, 4, 6, text)));
+    }
+    Ok(())
+}

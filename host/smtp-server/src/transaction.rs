@@ -1,0 +1,89 @@
+//! MAIL to the end of data: what RSET drops, in one value.
+
+use mail_types::{Address, BodyType, ForwardPath, Recipient, ReversePath};
+use queue::Accepted;
+use routing::ResolvedRecipient;
+use smtp_wire::{ChunkDecoder, LineEndings, Mail, Rcpt};
+
+use crate::intake::Intake;
+
+/// A mail transaction (RFC 5321 §3.3).
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    /// What MAIL said.
+    pub(crate) mail: Mail,
+    /// Final recipients of all accepted RCPT commands.
+    pub(crate) recipients: Vec<Accepted>,
+    /// How many RCPT commands were accepted: so many replies LMTP gives.
+    pub(crate) accepted: usize,
+    /// How many were refused.
+    pub(crate) refused: usize,
+    /// The address of the first accepted RCPT, for the Received field of a message with only one.
+    pub(crate) first: Option<Address>,
+    /// How far BDAT has come.
+    pub(crate) chunks: Chunks,
+}
+
+/// The state of BDAT (RFC 3030 §2).
+#[derive(Debug)]
+pub(crate) enum Chunks {
+    /// No chunk came.
+    None,
+    /// Some came.
+    Some(Box<Chunked>),
+    /// One was refused: only RSET helps.
+    Failed,
+}
+
+/// Content that comes by BDAT.
+#[derive(Debug)]
+pub(crate) struct Chunked {
+    pub(crate) intake: Intake,
+    /// Line endings may be split between chunks; `None` for binary content.
+    pub(crate) decoder: Option<ChunkDecoder>,
+}
+
+impl Chunked {
+    pub(crate) fn new(intake: Intake, body: BodyType, endings: LineEndings) -> Self {
+        let decoder = (body != BodyType::BinaryMime).then(|| ChunkDecoder::new(endings));
+        Self { intake, decoder }
+    }
+}
+
+impl Transaction {
+    pub(crate) fn new(mail: Mail) -> Self {
+        Self { mail, recipients: Vec::new(), accepted: 0, refused: 0, first: None, chunks: Chunks::None }
+    }
+
+    pub(crate) fn reverse_path(&self) -> &ReversePath {
+        &self.mail.path
+    }
+
+    /// Takes the final recipients of one RCPT, and gives them its DSN parameters.
+    pub(crate) fn add(&mut self, rcpt: Rcpt, resolved: Vec<ResolvedRecipient>) {
+        self.accepted += 1;
+        let named = match rcpt.path {
+            ForwardPath::Address { address, .. } => address,
+            ForwardPath::Postmaster => match resolved.first() {
+                Some(first) => first.address.clone(),
+                None => return,
+            },
+        };
+        let of =
+            Recipient { address: named.clone(), original: named, orcpt: rcpt.orcpt, notify: rcpt.notify };
+        self.recipients.extend(resolved.into_iter().map(|one| one.into_accepted(&of)));
+        self.first.get_or_insert(of.original);
+    }
+
+    /// The final recipients, each once: two aliases may lead to the same mailbox.
+    pub(crate) fn take_recipients(&mut self) -> Vec<Accepted> {
+        let mut recipients = std::mem::take(&mut self.recipients);
+        if recipients.len() > 1 {
+            let mut seen = std::collections::HashSet::with_capacity(recipients.len());
+            recipients.retain(|accepted| {
+                seen.insert((accepted.recipient.address.to_key(), accepted.route.clone()))
+            });
+        }
+        recipients
+    }
+}
