@@ -1,1 +1,28 @@
 //! IMAP sessions over the store.
+//!
+//! *What:* IMAP4rev1 (RFC 3501) with IDLE, NAMESPACE, UIDPLUS, UNSELECT, LITERAL+, SASL-IR, ID,
+//! ENABLE, MOVE, CHILDREN, LIST-EXTENDED and SPECIAL-USE. One task a connection; one file a family
+//! of commands under `commands`. *Why this way:* what a session has told its client (sequence
+//! numbers, flags) is a value of its own ([`view`]), held against the store only at the moments
+//! when the standard lets us speak; so no store lock is held while we write, and an idle session
+//! is small. *Layer 4, edge:* knows the store, authentication and the wire; must not know queue,
+//! routing or SMTP.
+
+mod options;
+
+mod server;
+
+mod session;
+mod state;
+
+mod answer;
+mod commands;
+mod io;
+
+mod pattern;
+mod selected;
+mod structure;
+mod view;
+
+pub use options::{Options, TlsMode};
+pub use server::{Parts, Server};

@@ -182,6 +182,45 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The command's name; `UID` is no part of it, except in `UID EXPUNGE`, a command of its own.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Capability => "CAPABILITY",
+            Self::Noop => "NOOP",
+            Self::Logout => "LOGOUT",
+            Self::Id(_) => "ID",
+            Self::StartTls => "STARTTLS",
+            Self::Authenticate { .. } => "AUTHENTICATE",
+            Self::Login { .. } => "LOGIN",
+            Self::Enable(_) => "ENABLE",
+            Self::Select(_) => "SELECT",
+            Self::Examine(_) => "EXAMINE",
+            Self::Create(_) => "CREATE",
+            Self::Delete(_) => "DELETE",
+            Self::Rename { .. } => "RENAME",
+            Self::Subscribe(_) => "SUBSCRIBE",
+            Self::Unsubscribe(_) => "UNSUBSCRIBE",
+            Self::List(_) => "LIST",
+            Self::Lsub { .. } => "LSUB",
+            Self::Status { .. } => "STATUS",
+            Self::Namespace => "NAMESPACE",
+            Self::Idle => "IDLE",
+            Self::Check => "CHECK",
+            Self::Close => "CLOSE",
+            Self::Unselect => "UNSELECT",
+            Self::Expunge => "EXPUNGE",
+            Self::UidExpunge(_) => "UID EXPUNGE",
+            Self::Search(_) => "SEARCH",
+            Self::Fetch { .. } => "FETCH",
+            Self::Store(_) => "STORE",
+            Self::Copy { .. } => "COPY",
+            Self::Move { .. } => "MOVE",
+        }
+    }
+}
+
 /// Octets that are no command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unparsed {

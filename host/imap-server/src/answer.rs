@@ -1,0 +1,37 @@
+//! How a command ended.
+
+use std::borrow::Cow;
+
+use imap_wire::{Code, Condition};
+
+/// The tagged response of a command, but for its tag.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Answer {
+    pub(crate) condition: Condition,
+    pub(crate) code: Option<Code>,
+    pub(crate) text: Cow<'static, str>,
+}
+
+impl Answer {
+    fn new(condition: Condition, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { condition, code: None, text: text.into() }
+    }
+
+    pub(crate) fn ok(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Condition::Ok, text)
+    }
+
+    pub(crate) fn no(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Condition::No, text)
+    }
+
+    pub(crate) fn bad(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Condition::Bad, text)
+    }
+
+    pub(crate) fn code(mut self, code: Code) -> Self {
+        self.code = Some(code);
+        self
+    }
+}

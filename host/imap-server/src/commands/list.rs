@@ -1,0 +1,209 @@
+//! LIST and LSUB (RFC 3501 §6.3.8, §6.3.9, RFC 5258, RFC 6154).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use imap_wire::{ListCommand, ListReturn, ListSelection, Listed, MailboxName, Response};
+use store::{MailboxInfo, SpecialUse};
+
+use super::{Context, refusal, status};
+use crate::answer::Answer;
+use crate::io::End;
+use crate::pattern::{DELIMITER, Pattern, parents};
+
+/// What is known of one name in the hierarchy.
+#[derive(Debug, Default, Clone)]
+struct Node {
+    /// There is a mailbox of the name; else it is only above one.
+    exists: bool,
+    special_use: Option<SpecialUse>,
+    subscribed: bool,
+    has_children: bool,
+    /// A name below is subscribed.
+    has_subscribed_below: bool,
+}
+
+/// All names of an account: mailboxes, subscriptions, and what is above them.
+fn hierarchy(mailboxes: &[MailboxInfo], subscriptions: &[String]) -> BTreeMap<String, Node> {
+    let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
+    for mailbox in mailboxes {
+        let node = nodes.entry(mailbox.name.as_str().to_owned()).or_default();
+        node.exists = mailbox.selectable;
+        node.special_use = mailbox.special_use;
+        for parent in parents(mailbox.name.as_str()) {
+            nodes.entry(parent.to_owned()).or_default().has_children = true;
+        }
+    }
+    for name in subscriptions {
+        nodes.entry(name.clone()).or_default().subscribed = true;
+        for parent in parents(name) {
+            nodes.entry(parent.to_owned()).or_default().has_subscribed_below = true;
+        }
+    }
+    nodes
+}
+
+/// What LIST is to tell.
+struct Wish<'a> {
+    subscribed_only: bool,
+    recursive: bool,
+    special_only: bool,
+    tell_subscribed: bool,
+    status: Option<&'a [imap_wire::StatusItem]>,
+}
+
+impl<'a> Wish<'a> {
+    fn of(command: &'a ListCommand) -> Self {
+        let selects = |option| command.selection.contains(&option);
+        let returns = command.returns.as_deref().unwrap_or_default();
+        let status = returns.iter().find_map(|option| match option {
+            ListReturn::Status(items) => Some(items.as_slice()),
+            _ => None,
+        });
+        Self {
+            subscribed_only: selects(ListSelection::Subscribed),
+            recursive: selects(ListSelection::RecursiveMatch),
+            special_only: selects(ListSelection::SpecialUse),
+            // RFC 5258 §3.1: SUBSCRIBED as selection implies it as return option.
+            tell_subscribed: selects(ListSelection::Subscribed) || returns.contains(&ListReturn::Subscribed),
+            status,
+        }
+    }
+
+    /// Whether a name that matches the pattern is listed.
+    fn takes(&self, node: &Node) -> bool {
+        let chosen =
+            (!self.subscribed_only || node.subscribed) && (!self.special_only || node.special_use.is_some());
+        let above_chosen = self.recursive && self.subscribed_only && node.has_subscribed_below;
+        // Without selection only what is there is listed, and what stands above it.
+        let there = node.exists || node.has_children || self.subscribed_only;
+        there && (chosen || above_chosen)
+    }
+}
+
+pub(crate) async fn list(context: &mut Context<'_>, command: &ListCommand) -> Result<Answer, End> {
+    if command.selection.contains(&ListSelection::RecursiveMatch)
+        && !command.selection.contains(&ListSelection::Subscribed)
+    {
+        // RFC 5258 §3.1: it modifies another option.
+        return Ok(Answer::bad("RECURSIVEMATCH needs SUBSCRIBED"));
+    }
+    if command.patterns.iter().all(String::is_empty) && command.selection.is_empty() {
+        // RFC 3501 §6.3.8: the empty name asks for the delimiter and the root of the reference.
+        let root = Listed { attributes: vec!["\\Noselect"], delimiter: DELIMITER, name: String::new() };
+        context.io.say(&Response::List(root));
+        return Ok(Answer::ok("LIST done"));
+    }
+    let nodes = match names(context) {
+        Ok(nodes) => nodes,
+        Err(answer) => return Ok(answer),
+    };
+    let wish = Wish::of(command);
+    let patterns: Vec<Pattern> =
+        command.patterns.iter().map(|pattern| Pattern::new(&command.reference, pattern)).collect();
+    for (name, node) in &nodes {
+        if !patterns.iter().any(|pattern| pattern.matches(name)) || !wish.takes(node) {
+            continue;
+        }
+        write_node(context.io.out(), name, node, &wish);
+        if let Some(items) = wish.status.filter(|_| node.exists) {
+            // RFC 5819 §2: a mailbox that is gone meanwhile has no STATUS.
+            let _ = status::status(context, &MailboxName::new(name), items);
+        }
+        context.io.flush_if_full().await?;
+    }
+    Ok(Answer::ok("LIST done"))
+}
+
+fn names(context: &Context<'_>) -> Result<BTreeMap<String, Node>, Answer> {
+    let store = &context.shared.parts.store;
+    let mailboxes = store.mailboxes(context.login.account).map_err(|error| refusal(&error))?;
+    let subscriptions = store.subscriptions(context.login.account).map_err(|error| refusal(&error))?;
+    Ok(hierarchy(&mailboxes, &subscriptions))
+}
+
+fn write_node(out: &mut Vec<u8>, name: &str, node: &Node, wish: &Wish<'_>) {
+    let mut attributes = Vec::new();
+    if !node.exists {
+        // RFC 5258 §3: a name that is no mailbox; older clients know only the second word.
+        attributes.extend(if node.has_children {
+            &["\\Noselect"][..]
+        } else {
+            &["\\NonExistent", "\\Noselect"]
+        });
+    }
+    attributes.push(if node.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
+    if wish.tell_subscribed && node.subscribed {
+        attributes.push("\\Subscribed");
+    }
+    attributes.extend(node.special_use.map(attribute));
+    let listed = Listed { attributes, delimiter: DELIMITER, name: name.to_owned() };
+    Response::List(listed).write(out);
+    if wish.recursive && node.has_subscribed_below {
+        // RFC 5258 §6: childinfo-extended-item, after the name.
+        out.truncate(out.len() - 2);
+        out.extend_from_slice(b" (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n");
+    }
+}
+
+/// RFC 6154 §2.
+fn attribute(special_use: SpecialUse) -> &'static str {
+    match special_use {
+        SpecialUse::Drafts => "\\Drafts",
+        SpecialUse::Sent => "\\Sent",
+        SpecialUse::Trash => "\\Trash",
+        SpecialUse::Junk => "\\Junk",
+        SpecialUse::Archive => "\\Archive",
+        SpecialUse::All => "\\All",
+        SpecialUse::Flagged => "\\Flagged",
+    }
+}
+
+/// RFC 3501 §6.3.9: subscribed names, also of mailboxes that are gone; with `%` a name above a
+/// subscribed one that does not match is listed as `\Noselect`.
+pub(crate) async fn lsub(
+    context: &mut Context<'_>,
+    reference: &MailboxName,
+    pattern: &str,
+) -> Result<Answer, End> {
+    let store = &context.shared.parts.store;
+    let subscriptions = match store.subscriptions(context.login.account) {
+        Ok(subscriptions) => subscriptions,
+        Err(error) => return Ok(refusal(&error)),
+    };
+    for (name, attributes) in lsub_names(&subscriptions, &Pattern::new(reference, pattern)) {
+        context.io.say(&Response::Lsub(Listed { attributes, delimiter: DELIMITER, name }));
+        context.io.flush_if_full().await?;
+    }
+    Ok(Answer::ok("LSUB done"))
+}
+
+fn lsub_names(subscriptions: &[String], pattern: &Pattern) -> Vec<(String, Vec<&'static str>)> {
+    let subscribed: BTreeSet<&str> = subscriptions.iter().map(String::as_str).collect();
+    let mut above: BTreeSet<&str> = BTreeSet::new();
+    for name in subscribed.iter().filter(|name| !pattern.matches(name)) {
+        above.extend(parents(name).filter(|parent| pattern.matches(parent) && !subscribed.contains(parent)));
+    }
+    let matching = subscribed.iter().filter(|name| pattern.matches(name));
+    let mut names: Vec<(String, Vec<&'static str>)> =
+        matching.map(|name| ((*name).to_owned(), vec![])).collect();
+    names.extend(above.into_iter().map(|name| (name.to_owned(), vec!["\\Noselect"])));
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lsub_shows_what_is_above_with_percent() {
+        let subscriptions = ["INBOX", "foo/bar", "foo/baz/x"].map(str::to_owned);
+        let names = |pattern: &str| lsub_names(&subscriptions, &Pattern::new(&MailboxName::new(""), pattern));
+        assert_eq!(names("%"), [("INBOX".to_owned(), vec![]), ("foo".to_owned(), vec!["\\Noselect"])]);
+        assert_eq!(names("*").len(), 3);
+        assert_eq!(
+            names("foo/%"),
+            [("foo/bar".to_owned(), vec![]), ("foo/baz".to_owned(), vec!["\\Noselect"])]
+        );
+    }
+}

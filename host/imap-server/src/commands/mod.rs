@@ -1,0 +1,105 @@
+//! The commands, a file a family.
+
+mod append;
+mod authenticate;
+mod copy;
+mod expunge;
+mod fetch;
+mod idle;
+mod list;
+mod mailboxes;
+mod search;
+mod section;
+mod select;
+mod session_commands;
+mod status;
+mod store_flags;
+
+use imap_wire::{Code, Command, MailboxName};
+use storage::StorageError;
+use store::{AccountId, MailboxInfo, StoreError};
+
+use crate::answer::Answer;
+use crate::io::{End, Io};
+use crate::selected::Selected;
+use crate::server::{AccountSession, Shared};
+
+pub(crate) use session_commands::id;
+
+/// Who has logged in.
+pub(crate) struct Login {
+    pub(crate) account: AccountId,
+    /// Counts against the account's sessions.
+    pub(crate) _session: AccountSession,
+}
+
+/// What a command after login works with.
+pub(crate) struct Context<'a> {
+    pub(crate) io: &'a mut Io,
+    pub(crate) shared: &'a Shared,
+    pub(crate) login: &'a Login,
+}
+
+/// Commands that need no selected mailbox.
+pub(crate) async fn mailbox(context: &mut Context<'_>, command: Command) -> Result<Answer, End> {
+    Ok(match command {
+        Command::Create(name) => mailboxes::create(context, &name).await,
+        Command::Delete(name) => mailboxes::delete(context, &name).await,
+        Command::Rename { from, to } => mailboxes::rename(context, &from, &to).await,
+        Command::Subscribe(name) => mailboxes::subscribe(context, &name).await,
+        Command::Unsubscribe(name) => mailboxes::unsubscribe(context, &name).await,
+        Command::List(list) => list::list(context, &list).await?,
+        Command::Lsub { reference, pattern } => list::lsub(context, &reference, &pattern).await?,
+        Command::Status { mailbox, items } => status::status(context, &mailbox, &items),
+        Command::Namespace => session_commands::namespace(context.io),
+        Command::Enable(names) => session_commands::enable(context.io, &names),
+        _ => Answer::bad("select a mailbox first"),
+    })
+}
+
+/// Commands about the messages of the selected mailbox, and those that need none.
+pub(crate) async fn message(
+    context: &mut Context<'_>,
+    selected: &mut Selected,
+    command: Command,
+) -> Result<Answer, End> {
+    match command {
+        Command::Check => Ok(Answer::ok("CHECK done")),
+        Command::Expunge => Ok(expunge::expunge(context, selected, None).await),
+        Command::UidExpunge(set) => Ok(expunge::expunge(context, selected, Some(&set)).await),
+        Command::Search(search) => search::search(context, selected, search).await,
+        Command::Fetch { by, set, items } => fetch::fetch(context, selected, by, &set, &items).await,
+        Command::Store(store) => store_flags::store(context, selected, &store).await,
+        Command::Copy { by, set, mailbox } => copy::copy(context, selected, by, &set, &mailbox).await,
+        Command::Move { by, set, mailbox } => copy::move_(context, selected, by, &set, &mailbox).await,
+        command => mailbox(context, command).await,
+    }
+}
+
+/// A name as the store takes it.
+pub(crate) fn store_name(name: &MailboxName) -> Result<store::MailboxName, StoreError> {
+    store::MailboxName::new(name.as_str())
+}
+
+/// The mailbox of a name.
+pub(crate) fn find(context: &Context<'_>, name: &MailboxName) -> Result<MailboxInfo, StoreError> {
+    context.shared.parts.store.mailbox(context.login.account, &store_name(name)?)
+}
+
+/// Why the store did not do it, for the client; what only the operator may learn is left out.
+pub(crate) fn refusal(error: &StoreError) -> Answer {
+    let answer = Answer::no(error.to_string());
+    match error {
+        StoreError::NotFound(_) => answer.code(Code::NonExistent),
+        StoreError::Exists => answer.code(Code::AlreadyExists),
+        StoreError::NotSelectable | StoreError::NotAllowed(_) | StoreError::Name(_) => {
+            answer.code(Code::Cannot)
+        }
+        StoreError::TooMany { .. } => answer.code(Code::Limit),
+        StoreError::Storage(StorageError::TooLarge(_)) => answer.code(Code::TooBig),
+        StoreError::Storage(StorageError::Conflict(_)) => {
+            Answer::no("another change came first: try again").code(Code::InUse)
+        }
+        StoreError::Storage(_) => Answer::no("storage is not available: try later").code(Code::Unavailable),
+    }
+}

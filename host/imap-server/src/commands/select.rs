@@ -1,0 +1,123 @@
+//! SELECT, EXAMINE, CLOSE, UNSELECT (RFC 3501 §6.3.1, §6.3.2, §6.4.2, RFC 3691).
+
+use imap_wire::{Code, Condition, MailboxName, Response};
+use store::{MailboxId, StoreError, View};
+
+use super::{refusal, store_name};
+use crate::answer::Answer;
+use crate::io::End;
+use crate::selected::{Access, SYSTEM_FLAGS, Selected, all_flags};
+use crate::session::{Session, State};
+
+impl Session {
+    /// Selects a mailbox. One that was selected is let go first, also where this fails.
+    pub(crate) async fn select(&mut self, name: &MailboxName, access: Access) -> Answer {
+        self.release().await;
+        let State::Authenticated(login) = &self.state else { return Answer::bad("log in first") };
+        let store = &self.shared.parts.store;
+        let found = store_name(name).and_then(|name| store.mailbox(login.account, &name));
+        let opened = match found {
+            Ok(mailbox) => open(store, mailbox.id, access).await,
+            Err(error) => Err(error),
+        };
+        let selected = match opened {
+            Ok((view, selected)) => {
+                self.tell_selected(&view, &selected);
+                selected
+            }
+            Err(error) => return refusal(&error),
+        };
+        if let State::Authenticated(login) = std::mem::replace(&mut self.state, State::NotAuthenticated) {
+            self.state = State::Selected(login, Box::new(selected));
+        }
+        match access {
+            Access::ReadWrite => Answer::ok("SELECT done").code(Code::ReadWrite),
+            Access::ReadOnly => Answer::ok("EXAMINE done").code(Code::ReadOnly),
+        }
+    }
+
+    /// The responses that RFC 3501 §6.3.1 requires.
+    fn tell_selected(&mut self, view: &View, selected: &Selected) {
+        let io = &mut self.io;
+        io.say(&Response::Flags(all_flags(&view.keywords)));
+        io.say(&Response::Exists(selected.view.len()));
+        io.say(&Response::Recent(selected.view.recent()));
+        let mut ok = |code, text| io.status(None, Condition::Ok, Some(code), text);
+        let unseen = view.messages.iter().position(|message| !message.flags.contains(store::Flags::SEEN));
+        if let Some(sequence) = unseen.and_then(|place| u32::try_from(place + 1).ok()) {
+            ok(Code::Unseen(sequence), "first unseen");
+        }
+        let writable = selected.access == Access::ReadWrite;
+        let flags = if writable { all_flags(&view.keywords) } else { Vec::new() };
+        debug_assert!(!writable || flags.len() >= SYSTEM_FLAGS.len());
+        ok(Code::PermanentFlags { flags, new_keywords: writable }, "flags that are kept");
+        ok(Code::UidValidity(view.uid_validity.0), "UIDs are valid");
+        ok(Code::UidNext(view.uid_next.0), "the next UID at least");
+    }
+
+    /// Lets go of the selected mailbox, without expunging.
+    pub(crate) async fn release(&mut self) {
+        if !matches!(self.state, State::Selected(..)) {
+            return;
+        }
+        if let State::Selected(login, selected) = std::mem::replace(&mut self.state, State::NotAuthenticated)
+        {
+            claim_recent(&self.shared.parts.store, &selected).await;
+            Selected::say_closed(&mut self.io);
+            self.state = State::Authenticated(login);
+        }
+    }
+
+    /// Expunges without telling, and lets go (RFC 3501 §6.4.2).
+    pub(crate) async fn close(&mut self) -> Result<Answer, End> {
+        let State::Selected(login, selected) = std::mem::replace(&mut self.state, State::NotAuthenticated)
+        else {
+            return Ok(Answer::bad("select a mailbox first"));
+        };
+        self.state = State::Authenticated(login);
+        let store = &self.shared.parts.store;
+        claim_recent(store, &selected).await;
+        if selected.access == Access::ReadWrite
+            && let Err(error) = store.expunge(selected.mailbox, None).await
+            && !matches!(error, StoreError::NotFound(_))
+        {
+            return Ok(refusal(&error));
+        }
+        Ok(Answer::ok("CLOSE done"))
+    }
+
+    /// RFC 3691.
+    pub(crate) async fn unselect(&mut self) -> Answer {
+        let State::Selected(login, selected) = std::mem::replace(&mut self.state, State::NotAuthenticated)
+        else {
+            return Answer::bad("select a mailbox first");
+        };
+        self.state = State::Authenticated(login);
+        claim_recent(&self.shared.parts.store, &selected).await;
+        Answer::ok("UNSELECT done")
+    }
+}
+
+async fn open(
+    store: &store::Store,
+    mailbox: MailboxId,
+    access: Access,
+) -> Result<(View, Selected), StoreError> {
+    // The watch comes first, so that no change falls between it and the view.
+    let watch = store.watch(mailbox);
+    let view = store.view(mailbox)?;
+    let mut first_recent = view.first_recent;
+    if access == Access::ReadWrite && first_recent < view.uid_next {
+        first_recent = store.take_recent(mailbox).await?;
+    }
+    let selected = Selected::new(&view, first_recent, watch, access);
+    Ok((view, selected))
+}
+
+/// Messages that this session was told of as recent are so for no later one. Lost where storage
+/// rests just now: `\Recent` is then given twice, which RFC 3501 §2.3.2 allows.
+pub(crate) async fn claim_recent(store: &store::Store, selected: &Selected) {
+    if selected.has_unclaimed() {
+        let _ = store.take_recent(selected.mailbox).await;
+    }
+}

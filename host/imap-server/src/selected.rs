@@ -1,0 +1,227 @@
+//! The selected mailbox of a session: what it has been told, and how it is told what changes.
+
+use imap_wire::{Condition, FetchResponse, Flag, Response};
+use store::{Delta, Flags, KeywordTable, Keywords, Listed, MailboxId, ModSeq, Store, StoreError, Uid, Watch};
+
+use crate::io::{End, Io};
+use crate::view::View;
+
+/// Whether a mailbox may be changed: SELECT or EXAMINE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadWrite,
+    ReadOnly,
+}
+
+/// Whether expunges may be told now (RFC 3501 §7.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expunges {
+    /// Now.
+    Told,
+    /// Later: sequence numbers have to hold.
+    Kept,
+}
+
+/// A selected mailbox.
+pub(crate) struct Selected {
+    pub(crate) mailbox: MailboxId,
+    pub(crate) access: Access,
+    pub(crate) view: View,
+    pub(crate) keywords: KeywordTable,
+    /// All changes up to here are in the view.
+    modseq: ModSeq,
+    /// UIDs from here on have not been claimed as `\Recent` from the store.
+    unclaimed: u32,
+    watch: Watch,
+    /// The watch told of a change that was not looked at yet.
+    is_stale: bool,
+    /// Changes of ours that the client knows of already.
+    told: Vec<ModSeq>,
+}
+
+impl Selected {
+    /// From a view, and a watch that was made before it. In the view, messages from `first_recent`
+    /// on are `\Recent` here.
+    pub(crate) fn new(view: &store::View, first_recent: Uid, watch: Watch, access: Access) -> Self {
+        let mut told = View::new(view.messages.iter().map(|message| message.uid.0).collect());
+        told.add_recent(first_recent.0, view.uid_next.0.saturating_sub(1));
+        Self {
+            mailbox: view.mailbox,
+            access,
+            view: told,
+            keywords: view.keywords.clone(),
+            modseq: view.highest_modseq,
+            unclaimed: view.uid_next.0,
+            watch,
+            is_stale: false,
+            told: Vec::new(),
+        }
+    }
+
+    /// Waits until others (or we) change the mailbox.
+    pub(crate) async fn changed(&mut self) {
+        self.watch.changed().await;
+        // Waiting has marked the change as seen; it still has to be told.
+        self.is_stale = true;
+    }
+
+    /// Notes a change of ours: the client has its flags from the command's own responses.
+    pub(crate) fn knows(&mut self, changes: impl Iterator<Item = ModSeq>) {
+        for modseq in changes.filter(|modseq| *modseq > self.modseq) {
+            // One commit gives all its messages the same: this stays short.
+            if self.told.last() != Some(&modseq) {
+                self.told.push(modseq);
+            }
+        }
+    }
+
+    /// RFC 3501 §7.2.6: tells the list of flags where it has changed.
+    pub(crate) fn take_keywords(&mut self, io: &mut Io, keywords: KeywordTable) {
+        if keywords != self.keywords {
+            self.keywords = keywords;
+            io.say(&Response::Flags(all_flags(&self.keywords)));
+        }
+    }
+
+    /// Whether messages came that the store does not know as told yet.
+    pub(crate) fn has_unclaimed(&self) -> bool {
+        self.access == Access::ReadWrite && self.view.last_uid() >= self.unclaimed
+    }
+
+    /// Tells what changed since the last time: expunges where that is allowed now, new messages, flags.
+    pub(crate) fn tell(&mut self, store: &Store, io: &mut Io, expunges: Expunges) -> Result<(), End> {
+        let mut new_flags = Vec::new();
+        if self.look() {
+            match store.changes_since(self.mailbox, self.modseq) {
+                Ok(delta) => new_flags = self.take(store, io, delta)?,
+                Err(StoreError::NotFound(_)) => {
+                    return Err(End::Bye("the selected mailbox was deleted".into()));
+                }
+                // Storage rests: the same changes are asked for next time.
+                Err(_) => self.is_stale = true,
+            }
+        }
+        self.told.clear();
+        if expunges == Expunges::Told && self.view.has_gone() {
+            for sequence in self.view.take_gone() {
+                io.say(&Response::Expunge(sequence));
+            }
+        }
+        for listed in new_flags {
+            self.write_flags(io, &listed);
+        }
+        Ok(())
+    }
+
+    /// Whether to look: the watch said so, and is marked as seen before the look.
+    fn look(&mut self) -> bool {
+        let changed = self.is_stale || self.watch.has_changed();
+        if changed {
+            self.watch.mark_seen();
+            self.is_stale = false;
+        }
+        changed
+    }
+
+    /// Takes changes into the view; tells of new messages, and gives those whose new flags are to be told.
+    fn take(&mut self, store: &Store, io: &mut Io, delta: Delta) -> Result<Vec<Listed>, End> {
+        self.modseq = delta.highest_modseq;
+        self.take_keywords(io, delta.keywords);
+        let before = (self.view.len(), self.view.recent());
+        let mut new_flags = Vec::new();
+        for listed in delta.changed {
+            if self.view.add(listed.uid.0) {
+                // More than one session may be told first: then all of them are (RFC 3501 §2.3.2).
+                self.view.add_recent(listed.uid.0, listed.uid.0);
+            } else if !self.told.contains(&listed.modseq) {
+                new_flags.push(listed);
+            }
+        }
+        if delta.complete {
+            self.view.note_gone(delta.expunged.into_iter().map(|uid| uid.0));
+        } else {
+            self.note_all_gone(store)?;
+        }
+        let after = (self.view.len(), self.view.recent());
+        if after.0 != before.0 {
+            io.say(&Response::Exists(after.0));
+            io.say(&Response::Recent(after.1));
+        }
+        Ok(new_flags)
+    }
+
+    /// The log of expunges was cut: what is not in the store has gone.
+    fn note_all_gone(&mut self, store: &Store) -> Result<(), End> {
+        let now = match store.view(self.mailbox) {
+            Ok(view) => view.messages,
+            Err(_) => return Err(End::Bye("the selected mailbox cannot be read any more".into())),
+        };
+        let is_gone = |uid: &u32| now.binary_search_by_key(uid, |listed| listed.uid.0).is_err();
+        let gone: Vec<u32> = self.view.members().map(|member| member.uid).filter(is_gone).collect();
+        self.view.note_gone(gone);
+        Ok(())
+    }
+
+    fn write_flags(&self, io: &mut Io, listed: &Listed) {
+        let Some(sequence) = self.view.sequence_of(listed.uid.0) else { return };
+        let flags = self.flags(listed.uid.0, listed.flags, listed.keywords);
+        let out = io.out();
+        let mut fetch = FetchResponse::begin(out, sequence);
+        fetch.uid(out, listed.uid.0);
+        fetch.flags(out, &flags);
+        fetch.end(out);
+    }
+
+    /// A message's flags as this session sees them.
+    pub(crate) fn flags(&self, uid: u32, flags: Flags, keywords: Keywords) -> Vec<Flag> {
+        let mut all: Vec<Flag> = system_flags(flags);
+        if self.view.is_recent(uid) {
+            all.push(Flag::Recent);
+        }
+        all.extend(self.keywords.names(keywords).map(|name| Flag::Keyword(name.to_owned())));
+        all
+    }
+
+    /// Tells that another mailbox's responses follow, or none (RFC 7162 §3.2.11).
+    pub(crate) fn say_closed(io: &mut Io) {
+        io.status(None, Condition::Ok, Some(imap_wire::Code::Closed), "the mailbox is no longer selected");
+    }
+}
+
+/// The system flags with their bits.
+pub(crate) const SYSTEM_FLAGS: [(Flag, Flags); 5] = [
+    (Flag::Answered, Flags::ANSWERED),
+    (Flag::Flagged, Flags::FLAGGED),
+    (Flag::Deleted, Flags::DELETED),
+    (Flag::Seen, Flags::SEEN),
+    (Flag::Draft, Flags::DRAFT),
+];
+
+fn system_flags(flags: Flags) -> Vec<Flag> {
+    SYSTEM_FLAGS.iter().filter(|(_, bit)| flags.contains(*bit)).map(|(flag, _)| flag.clone()).collect()
+}
+
+/// All flags that messages of the mailbox may have.
+pub(crate) fn all_flags(keywords: &KeywordTable) -> Vec<Flag> {
+    let mut all = system_flags(Flags::ALL);
+    all.extend(keywords.all().map(|name| Flag::Keyword(name.to_owned())));
+    all
+}
+
+/// Flags from the client, as the store keeps them.
+pub(crate) fn split_flags(flags: &[Flag]) -> Result<(Flags, Vec<String>), &'static str> {
+    let (mut system, mut keywords) = (Flags::NONE, Vec::new());
+    for flag in flags {
+        match flag {
+            Flag::Keyword(name) => keywords.push(name.clone()),
+            Flag::Recent => return Err("\\Recent is the server's to give"),
+            Flag::Extension(_) => return Err("unknown system flag"),
+            known => {
+                let bit =
+                    SYSTEM_FLAGS.iter().find(|(flag, _)| flag == known).map_or(Flags::NONE, |(_, bit)| *bit);
+                system = system.with(bit);
+            }
+        }
+    }
+    Ok((system, keywords))
+}

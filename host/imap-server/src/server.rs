@@ -1,0 +1,160 @@
+//! Listeners to sessions.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use auth::Authenticator;
+use events::{Event, Events};
+use mail_types::AccountName;
+use parking_lot::Mutex;
+use runtime::{Accepted, Connection, Listener, Refused, Shutdown, TlsServer};
+use storage::Storage;
+use store::Store;
+use tokio::sync::{Semaphore, watch};
+
+use crate::options::{Options, TlsMode};
+use crate::session::Session;
+
+/// Memory for messages that have to be looked at as a whole (structure, text search), in KiB, over
+/// all sessions. One message takes what it needs, but never more than all of it.
+const WHOLE_MESSAGES_KIB_MAX: u32 = 512 * 1024;
+
+/// What sessions work with.
+#[derive(Clone)]
+pub struct Parts {
+    /// Mailboxes and messages.
+    pub store: Store,
+    /// Takes the messages of APPEND.
+    pub storage: Storage,
+    /// Who may log in.
+    pub authenticator: Authenticator,
+    /// What happens.
+    pub events: Events,
+    /// For STARTTLS and implicit TLS.
+    pub tls: Option<TlsServer>,
+}
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    pub(crate) parts: Parts,
+    /// See [`WHOLE_MESSAGES_KIB_MAX`].
+    pub(crate) whole_messages: Semaphore,
+    sessions: Mutex<HashMap<AccountName, usize>>,
+}
+
+/// One session of an account, counted until dropped.
+pub(crate) struct AccountSession {
+    shared: Arc<Shared>,
+    account: AccountName,
+}
+
+impl Shared {
+    /// Counts a session of an account, unless it is one too many. The table holds only accounts
+    /// that have one, so the number of connections bounds it.
+    pub(crate) fn enter(self: &Arc<Self>, account: &AccountName, max: usize) -> Option<AccountSession> {
+        let mut sessions = self.sessions.lock();
+        let count = sessions.entry(account.clone()).or_default();
+        if *count >= max {
+            return None;
+        }
+        *count += 1;
+        Some(AccountSession { shared: Arc::clone(self), account: account.clone() })
+    }
+
+    /// Waits for room to hold so many octets at once.
+    pub(crate) async fn room_for(&self, octets: u64) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        let kib = u32::try_from(octets / 1024 + 1).unwrap_or(u32::MAX).min(WHOLE_MESSAGES_KIB_MAX);
+        self.whole_messages.acquire_many(kib).await.ok()
+    }
+}
+
+impl Drop for AccountSession {
+    fn drop(&mut self) {
+        let mut sessions = self.shared.sessions.lock();
+        match sessions.get_mut(&self.account) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(sessions.remove(&self.account)),
+        }
+    }
+}
+
+/// The IMAP server: turns connections into sessions.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Over these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let whole_messages = Semaphore::new(WHOLE_MESSAGES_KIB_MAX as usize);
+        Self { shared: Arc::new(Shared { parts, whole_messages, sessions: Mutex::default() }) }
+    }
+
+    /// Serves a listener until the order to stop. New sessions take the newest options.
+    ///
+    /// # Errors
+    /// The listening socket is broken.
+    pub async fn serve(
+        &self,
+        listener: Listener,
+        options: watch::Receiver<Arc<Options>>,
+        shutdown: Shutdown,
+    ) -> std::io::Result<()> {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted?,
+                () = shutdown.wait() => return Ok(()),
+            };
+            let options = Arc::clone(&options.borrow());
+            match accepted {
+                Accepted::Connection(connection) => {
+                    tokio::spawn(session(Arc::clone(&self.shared), connection, options, shutdown.clone()));
+                }
+                Accepted::Refused(refused) => {
+                    tokio::spawn(refuse(self.shared.parts.events.clone(), refused, options));
+                }
+            }
+        }
+    }
+}
+
+async fn session(shared: Arc<Shared>, connection: Connection, options: Arc<Options>, shutdown: Shutdown) {
+    let _guard = shutdown.guard();
+    let Connection { stream, peer, permit, .. } = connection;
+    let (peer, _permit) = (peer.ip().to_canonical(), permit);
+    let events = shared.parts.events.clone();
+    events.emit(&Event::ConnectionOpened { service: &options.name, peer });
+    let name = options.name.clone();
+    let stream = match (options.tls, &shared.parts.tls) {
+        (TlsMode::Implicit, Some(tls)) => {
+            // The handshake's state is large and short-lived: it must not stay in the session's task.
+            match Box::pin(stream.accept_tls(tls)).await {
+                Ok(stream) => stream,
+                Err(error) => return closed(&events, &name, peer, &error.to_string()),
+            }
+        }
+        (TlsMode::Implicit, None) => return closed(&events, &name, peer, "no certificate"),
+        _ => stream,
+    };
+    let cause = Session::new(shared, stream, peer, options, shutdown).run().await;
+    closed(&events, &name, peer, &cause);
+}
+
+fn closed(events: &Events, service: &str, peer: IpAddr, cause: &str) {
+    events.emit(&Event::ConnectionClosed { service, peer, cause });
+}
+
+/// Says why there is no session, where that can be said in clear.
+async fn refuse(events: Events, refused: Refused, options: Arc<Options>) {
+    let cause = refused.why.to_string();
+    events.emit(&Event::ConnectionRefused { service: &options.name, peer: refused.peer.ip(), cause: &cause });
+    let mut stream = refused.stream;
+    if options.tls != TlsMode::Implicit {
+        // RFC 5530 §3: LIMIT; the greeting may be BYE (RFC 3501 §7.1.5).
+        stream.send(format!("* BYE [LIMIT] {cause}\r\n").as_bytes());
+    }
+    stream.close_after_refusal().await;
+}

@@ -1,0 +1,253 @@
+//! One connection, from greeting to goodbye.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use imap_wire::{By, Code, Command, Condition, LiteralMode, Received, Tag, Tagged};
+use runtime::{Shutdown, Stream};
+
+use crate::answer::Answer;
+use crate::commands::{self, Context, Login};
+use crate::io::{End, Io, Patience};
+use crate::options::{Options, TlsMode};
+use crate::selected::{Access, Expunges, Selected};
+use crate::server::Shared;
+use crate::state::{StateName, admit, forbids_expunge};
+
+/// What a session is (RFC 3501 §3); each state owns what only it has.
+pub(crate) enum State {
+    NotAuthenticated,
+    Authenticated(Login),
+    Selected(Login, Box<Selected>),
+}
+
+impl State {
+    fn name(&self) -> StateName {
+        match self {
+            Self::NotAuthenticated => StateName::NotAuthenticated,
+            Self::Authenticated(_) => StateName::Authenticated,
+            Self::Selected(..) => StateName::Selected,
+        }
+    }
+}
+
+/// One session. Small while it waits: buffers are the stream's and the reader's, freed when empty,
+/// and the work of commands is boxed for as long as it runs.
+pub(crate) struct Session {
+    pub(crate) io: Io,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) peer: IpAddr,
+    pub(crate) state: State,
+    pub(crate) login_failures: u32,
+    pub(crate) shutdown: Shutdown,
+    bad_commands: u32,
+}
+
+impl Session {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        stream: Stream,
+        peer: IpAddr,
+        options: Arc<Options>,
+        shutdown: Shutdown,
+    ) -> Self {
+        let io = Io::new(stream, options.write_pause_max);
+        let state = State::NotAuthenticated;
+        Self { io, shared, options, peer, state, login_failures: 0, shutdown, bad_commands: 0 }
+    }
+
+    /// Until the end; gives its cause, for the log.
+    pub(crate) async fn run(mut self) -> Cow<'static, str> {
+        self.greet();
+        let end = loop {
+            match self.next().await {
+                Ok(Some(tag)) => match Box::pin(self.start_tls(tag)).await {
+                    Ok(session) => self = session,
+                    Err(error) => return error.to_string().into(),
+                },
+                Ok(None) => {}
+                Err(end) => break end,
+            }
+        };
+        match end {
+            End::Logout => {
+                self.io.stream.close().await;
+                "logout".into()
+            }
+            End::Bye(text) => {
+                self.io.status(None, Condition::Bye, None, &text);
+                self.io.stream.close_after_refusal().await;
+                text
+            }
+            End::Lost(cause) => cause,
+        }
+    }
+
+    /// `greeting = "*" SP (resp-cond-auth / resp-cond-bye) CRLF`
+    fn greet(&mut self) {
+        let code = Code::Capability(self.capabilities());
+        let text = format!("{} ready", self.options.host);
+        self.io.status(None, Condition::Ok, Some(code), &text);
+    }
+
+    /// Reads and answers one command; gives the tag of a STARTTLS to be done.
+    async fn next(&mut self) -> Result<Option<Tag>, End> {
+        let authenticated = self.state.name() != StateName::NotAuthenticated;
+        let limits = self.options.limits(authenticated);
+        let inactivity = if authenticated {
+            self.options.inactivity_max
+        } else {
+            self.options.inactivity_before_login_max
+        };
+        let patience = Patience { inactivity, pause: self.options.command_pause_max };
+        match self.io.command(&limits, patience, &self.shutdown).await? {
+            Received::Command(tagged) => return self.command(*tagged).await,
+            Received::Append(tag, append) => {
+                // What state refuses it is looked at there: the message may come unasked.
+                let answer = Box::pin(self.append(*append)).await?;
+                self.finish(tag, answer, Expunges::Told).await?;
+            }
+            Received::Bad { tag, error } => self.bad(tag, &error.to_string())?,
+            Received::TooBig { tag, mode } => self.too_big(tag, mode)?,
+            Received::LineTooLong { tag } => {
+                self.io.status(tag, Condition::Bad, Some(Code::TooBig), "command line too long");
+                return Err(End::Bye("command line too long".into()));
+            }
+            Received::NeedMore | Received::WantsContinuation => {}
+        }
+        Ok(None)
+    }
+
+    /// Answers one command.
+    async fn command(&mut self, tagged: Tagged) -> Result<Option<Tag>, End> {
+        let Tagged { tag, command } = tagged;
+        let verb = command.verb();
+        if let Err(why) = admit(self.state.name(), verb) {
+            self.bad(Some(tag), &format!("{verb}: {why}"))?;
+            return Ok(None);
+        }
+        let expunges = if forbids_expunge(verb, is_by_sequence_number(&command)) {
+            Expunges::Kept
+        } else {
+            Expunges::Told
+        };
+        let answer = match command {
+            Command::StartTls => match self.may_start_tls() {
+                Ok(()) => return Ok(Some(tag)),
+                Err(answer) => answer,
+            },
+            // Not boxed: a session idles here for hours, and should be no larger for it.
+            Command::Idle => self.idle().await?,
+            Command::Logout => {
+                self.io.status(None, Condition::Bye, None, "logging out");
+                self.io.status(Some(tag), Condition::Ok, None, "LOGOUT done");
+                return Err(End::Logout);
+            }
+            command => Box::pin(self.execute(command)).await?,
+        };
+        self.finish(tag, answer, expunges).await?;
+        if self.login_failures >= self.options.login_failures_max {
+            return Err(End::Bye("too many failed logins".into()));
+        }
+        Ok(None)
+    }
+
+    /// Tells what has changed meanwhile, then answers.
+    async fn finish(&mut self, tag: Tag, answer: Answer, expunges: Expunges) -> Result<(), End> {
+        if let State::Selected(_, selected) = &mut self.state {
+            selected.tell(&self.shared.parts.store, &mut self.io, expunges)?;
+        }
+        if answer.condition == Condition::Bad {
+            self.io.status(Some(tag), Condition::Bad, answer.code, &answer.text);
+            return self.count_bad();
+        }
+        self.bad_commands = 0;
+        self.io.status(Some(tag), answer.condition, answer.code, &answer.text);
+        self.io.flush_if_full().await
+    }
+
+    fn bad(&mut self, tag: Option<Tag>, why: &str) -> Result<(), End> {
+        self.io.status(tag, Condition::Bad, None, why);
+        self.count_bad()
+    }
+
+    fn count_bad(&mut self) -> Result<(), End> {
+        self.bad_commands += 1;
+        if self.bad_commands > self.options.bad_commands_max {
+            return Err(End::Bye("too many bad commands".into()));
+        }
+        Ok(())
+    }
+
+    /// RFC 7888 §4: after a literal that the client sends unasked, the stream is lost.
+    fn too_big(&mut self, tag: Option<Tag>, mode: LiteralMode) -> Result<(), End> {
+        let text = "literal too big";
+        self.io.status(tag, Condition::No, Some(Code::TooBig), text);
+        match mode {
+            LiteralMode::Synchronizing => self.count_bad(),
+            LiteralMode::NonSynchronizing => Err(End::Bye(text.into())),
+        }
+    }
+
+    fn may_start_tls(&self) -> Result<(), Answer> {
+        if self.io.stream.tls().is_some() {
+            return Err(Answer::bad("TLS is running already"));
+        }
+        if self.options.tls != TlsMode::StartTls || self.shared.parts.tls.is_none() {
+            return Err(Answer::bad("STARTTLS is not offered here"));
+        }
+        Ok(())
+    }
+
+    /// RFC 3501 §6.2.1: nothing said in clear counts afterwards; the stream drops what was sent ahead.
+    async fn start_tls(mut self, tag: Tag) -> std::io::Result<Self> {
+        self.io.status(Some(tag), Condition::Ok, None, "begin TLS negotiation now");
+        self.io.stream.flush().await?;
+        let Self { io, shared, options, peer, shutdown, .. } = self;
+        let Some(tls) = &shared.parts.tls else { return Err(std::io::ErrorKind::Unsupported.into()) };
+        let stream = io.stream.start_tls(tls).await?;
+        Ok(Self::new(shared, stream, peer, options, shutdown))
+    }
+
+    /// Runs one command that waits for nothing from the client.
+    async fn execute(&mut self, command: Command) -> Result<Answer, End> {
+        match command {
+            Command::Capability => {
+                let names = self.capabilities();
+                self.io.say(&imap_wire::Response::Capability(names));
+                Ok(Answer::ok("CAPABILITY done"))
+            }
+            Command::Noop => Ok(Answer::ok("NOOP done")),
+            Command::Id(_) => Ok(commands::id(&mut self.io)),
+            Command::Login { user, password } => self.login(&user, password.as_bytes()).await,
+            Command::Authenticate { mechanism, initial } => self.authenticate(&mechanism, initial).await,
+            Command::Select(mailbox) => Ok(self.select(&mailbox, Access::ReadWrite).await),
+            Command::Examine(mailbox) => Ok(self.select(&mailbox, Access::ReadOnly).await),
+            Command::Close => self.close().await,
+            Command::Unselect => Ok(self.unselect().await),
+            command => match &mut self.state {
+                State::NotAuthenticated => Ok(Answer::bad("log in first")),
+                State::Authenticated(login) => {
+                    let shared = &*self.shared;
+                    commands::mailbox(&mut Context { io: &mut self.io, shared, login }, command).await
+                }
+                State::Selected(login, selected) => {
+                    let shared = &*self.shared;
+                    let mut context = Context { io: &mut self.io, shared, login };
+                    commands::message(&mut context, selected, command).await
+                }
+            },
+        }
+    }
+}
+
+fn is_by_sequence_number(command: &Command) -> bool {
+    match command {
+        Command::Fetch { by, .. } => *by == By::SequenceNumber,
+        Command::Store(store) => store.by == By::SequenceNumber,
+        Command::Search(search) => search.by == By::SequenceNumber,
+        _ => false,
+    }
+}

@@ -1,0 +1,184 @@
+//! A mailbox as one session has been told of it: sequence numbers are places in this list, and only
+//! change when the client is told (RFC 3501 §2.3.1.2).
+
+use imap_wire::{By, SequenceSet};
+
+/// A message that a command names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// Its place, from 1.
+    pub(crate) sequence: u32,
+    /// Its unique identifier.
+    pub(crate) uid: u32,
+}
+
+/// A sequence number beyond the mailbox was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoSuchMessage;
+
+/// UIDs in rising order; the place is the sequence number less one.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    uids: Vec<u32>,
+    /// Ranges of UIDs that are `\Recent` in this session, rising.
+    recent: Vec<(u32, u32)>,
+    /// Expunged by others, not told yet: they keep their sequence numbers until then.
+    gone: Vec<u32>,
+}
+
+impl View {
+    /// From rising UIDs.
+    pub(crate) fn new(uids: Vec<u32>) -> Self {
+        Self { uids, ..Self::default() }
+    }
+
+    /// Number of messages, as the client has been told.
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.uids.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn last_uid(&self) -> u32 {
+        self.uids.last().copied().unwrap_or(0)
+    }
+
+    /// All messages.
+    pub(crate) fn members(&self) -> impl Iterator<Item = Member> + '_ {
+        (1..).zip(&self.uids).map(|(sequence, uid)| Member { sequence, uid: *uid })
+    }
+
+    /// The sequence number of a UID.
+    pub(crate) fn sequence_of(&self, uid: u32) -> Option<u32> {
+        self.uids.binary_search(&uid).ok().and_then(|place| u32::try_from(place + 1).ok())
+    }
+
+    /// Adds a new message at the end. A UID that is not above all others is none of a new message.
+    pub(crate) fn add(&mut self, uid: u32) -> bool {
+        let new = uid > self.last_uid();
+        if new {
+            self.uids.push(uid);
+        }
+        new
+    }
+
+    /// Marks a range of UIDs (both ends included) as `\Recent` here.
+    pub(crate) fn add_recent(&mut self, first: u32, last: u32) {
+        if first <= last {
+            self.recent.push((first, last));
+        }
+    }
+
+    /// Whether a message is `\Recent` here.
+    pub(crate) fn is_recent(&self, uid: u32) -> bool {
+        self.recent.iter().any(|(first, last)| (*first..=*last).contains(&uid))
+    }
+
+    /// Number of messages that are `\Recent` here.
+    pub(crate) fn recent(&self) -> u32 {
+        let count = |(first, last): &(u32, u32)| {
+            let from = self.uids.partition_point(|uid| uid < first);
+            let until = self.uids.partition_point(|uid| uid <= last);
+            until - from
+        };
+        u32::try_from(self.recent.iter().map(count).sum::<usize>()).unwrap_or(u32::MAX)
+    }
+
+    /// Notes messages that others have expunged.
+    pub(crate) fn note_gone(&mut self, uids: impl IntoIterator<Item = u32>) {
+        self.gone.extend(uids);
+    }
+
+    /// Whether expunges wait to be told.
+    pub(crate) fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// Takes out what has gone, and gives the sequence numbers to tell, in an order in which each is
+    /// right when it is told: from the last to the first, none moves another.
+    pub(crate) fn take_gone(&mut self) -> Vec<u32> {
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.sort_unstable();
+        gone.dedup();
+        let told = gone.iter().rev().filter_map(|uid| self.sequence_of(*uid)).collect();
+        self.uids.retain(|uid| gone.binary_search(uid).is_err());
+        told
+    }
+
+    /// The messages that a set names, in rising order.
+    pub(crate) fn resolve(&self, by: By, set: &SequenceSet) -> Result<Vec<Member>, NoSuchMessage> {
+        let count = self.len();
+        let beyond = set.largest_number().is_some_and(|number| number > count);
+        if by == By::SequenceNumber && (beyond || (count == 0 && set.has_largest())) {
+            return Err(NoSuchMessage);
+        }
+        let largest = if by == By::Uid { self.last_uid() } else { count };
+        let mut members = Vec::new();
+        for (from, to) in set.resolve(largest) {
+            let (from, until) = match by {
+                By::SequenceNumber => (from.saturating_sub(1) as usize, (to as usize).min(self.uids.len())),
+                By::Uid => (
+                    self.uids.partition_point(|uid| *uid < from),
+                    self.uids.partition_point(|uid| *uid <= to),
+                ),
+            };
+            members.extend((from..until).map(|place| Member {
+                sequence: u32::try_from(place + 1).unwrap_or(u32::MAX),
+                uid: self.uids[place],
+            }));
+        }
+        Ok(members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use imap_wire::{Bound, SequenceRange};
+
+    fn set(ranges: &[(u32, u32)]) -> SequenceSet {
+        // 0 stands for `*`.
+        let bound = |number| if number == 0 { Bound::Largest } else { Bound::Number(number) };
+        SequenceSet::new(
+            ranges.iter().map(|(a, b)| SequenceRange { from: bound(*a), to: bound(*b) }).collect(),
+        )
+        .unwrap()
+    }
+
+    fn uids(view: &View, by: By, ranges: &[(u32, u32)]) -> Result<Vec<u32>, NoSuchMessage> {
+        Ok(view.resolve(by, &set(ranges))?.into_iter().map(|member| member.uid).collect())
+    }
+
+    #[test]
+    fn sets_name_messages_by_place_and_by_uid() {
+        let view = View::new(vec![3, 5, 9, 12]);
+        assert_eq!(uids(&view, By::SequenceNumber, &[(1, 2), (0, 0)]), Ok(vec![3, 5, 12]));
+        assert_eq!(uids(&view, By::SequenceNumber, &[(2, 0)]), Ok(vec![5, 9, 12]));
+        assert_eq!(uids(&view, By::SequenceNumber, &[(5, 5)]), Err(NoSuchMessage));
+        assert_eq!(uids(&view, By::Uid, &[(4, 9)]), Ok(vec![5, 9]));
+        assert_eq!(uids(&view, By::Uid, &[(100, 0)]), Ok(vec![12]));
+        assert_eq!(uids(&view, By::Uid, &[(100, 200)]), Ok(vec![]));
+        let empty = View::new(vec![]);
+        assert_eq!(uids(&empty, By::Uid, &[(1, 0)]), Ok(vec![]));
+        assert_eq!(uids(&empty, By::SequenceNumber, &[(0, 0)]), Err(NoSuchMessage));
+    }
+
+    #[test]
+    fn expunged_messages_keep_their_place_until_told() {
+        let mut view = View::new(vec![3, 5, 9, 12]);
+        view.note_gone([9, 3, 9]);
+        assert_eq!((view.len(), view.sequence_of(12)), (4, Some(4)));
+        assert_eq!(view.take_gone(), [3, 1]);
+        assert_eq!((view.len(), view.sequence_of(12), view.sequence_of(3)), (2, Some(2), None));
+        assert!(view.add(13) && !view.add(13) && !view.has_gone());
+    }
+
+    #[test]
+    fn recent_is_counted_among_what_is_there() {
+        let mut view = View::new(vec![3, 5, 9, 12]);
+        view.add_recent(5, 10);
+        view.add_recent(8, 7);
+        assert_eq!(view.recent(), 2);
+        view.note_gone([5]);
+        view.take_gone();
+        assert_eq!((view.recent(), view.is_recent(9), view.is_recent(12)), (1, true, false));
+    }
+}
