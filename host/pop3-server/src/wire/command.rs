@@ -148,35 +148,55 @@ impl Command {
         })
     }
 
+    /// The keyword, in upper case.
+    #[must_use]
+    pub fn keyword(&self) -> &'static str {
+        match self {
+            Self::Capa => "CAPA",
+            Self::User(_) => "USER",
+            Self::Pass(_) => "PASS",
+            Self::Apop => "APOP",
+            Self::Auth { .. } => "AUTH",
+            Self::Stls => "STLS",
+            Self::Utf8 => "UTF8",
+            Self::Lang(_) => "LANG",
+            Self::Stat => "STAT",
+            Self::List(_) => "LIST",
+            Self::Uidl(_) => "UIDL",
+            Self::Retr(_) => "RETR",
+            Self::Top { .. } => "TOP",
+            Self::Dele(_) => "DELE",
+            Self::Rset => "RSET",
+            Self::Noop => "NOOP",
+            Self::Quit => "QUIT",
+        }
+    }
+
     /// Writes the command as a client does, its CRLF included.
     #[must_use]
     pub fn encode(&self) -> String {
-        let numbered = |keyword: &str, number: &Option<MessageNumber>| match number {
-            Some(number) => format!("{keyword} {number}"),
-            None => keyword.to_owned(),
-        };
-        let line = match self {
-            Self::Capa => "CAPA".to_owned(),
-            Self::User(name) => format!("USER {name}"),
-            Self::Pass(secret) => format!("PASS {}", secret.0),
-            Self::Apop => "APOP name digest".to_owned(),
-            Self::Auth { mechanism, initial: Some(initial) } => format!("AUTH {mechanism} {}", initial.0),
-            Self::Auth { mechanism, initial: None } => format!("AUTH {mechanism}"),
-            Self::Stls => "STLS".to_owned(),
-            Self::Utf8 => "UTF8".to_owned(),
-            Self::Lang(Some(range)) => format!("LANG {range}"),
-            Self::Lang(None) => "LANG".to_owned(),
-            Self::Stat => "STAT".to_owned(),
-            Self::List(number) => numbered("LIST", number),
-            Self::Uidl(number) => numbered("UIDL", number),
-            Self::Retr(number) => format!("RETR {number}"),
-            Self::Top { message, lines } => format!("TOP {message} {lines}"),
-            Self::Dele(number) => format!("DELE {number}"),
-            Self::Rset => "RSET".to_owned(),
-            Self::Noop => "NOOP".to_owned(),
-            Self::Quit => "QUIT".to_owned(),
-        };
+        let mut line = self.keyword().to_owned();
+        for word in self.parameters() {
+            line.push(' ');
+            line.push_str(&word);
+        }
         line + "\r\n"
+    }
+
+    fn parameters(&self) -> Vec<String> {
+        match self {
+            Self::User(name) => vec![name.clone()],
+            Self::Pass(secret) => vec![secret.0.clone()],
+            Self::Apop => vec!["name".to_owned(), "digest".to_owned()],
+            Self::Auth { mechanism, initial } => {
+                std::iter::once(mechanism.clone()).chain(initial.iter().map(|secret| secret.0.clone())).collect()
+            }
+            Self::Lang(range) => range.iter().cloned().collect(),
+            Self::List(number) | Self::Uidl(number) => number.iter().map(ToString::to_string).collect(),
+            Self::Retr(number) | Self::Dele(number) => vec![number.to_string()],
+            Self::Top { message, lines } => vec![message.to_string(), lines.to_string()],
+            Self::Capa | Self::Stls | Self::Utf8 | Self::Stat | Self::Rset | Self::Noop | Self::Quit => vec![],
+        }
     }
 }
 
