@@ -11,14 +11,11 @@ pub(crate) fn capabilities(
     options: &Options,
     state: StateName,
     starttls: bool,
-    passwords: bool,
     mechanisms: &[&str],
 ) -> Vec<String> {
     let mut lines = vec!["TOP".to_owned(), "UIDL".to_owned()];
-    if passwords {
-        lines.push("USER".to_owned());
-    }
     if !mechanisms.is_empty() {
+        lines.push("USER".to_owned());
         lines.push(format!("SASL {}", mechanisms.join(" ")));
     }
     if starttls && state == StateName::Authorization {
@@ -28,7 +25,7 @@ pub(crate) fn capabilities(
     if !options.login_delay.is_zero() {
         lines.push(format!("LOGIN-DELAY {}", options.login_delay.as_secs()));
     }
-    lines.extend(["UTF8", "LANG", "IMPLEMENTATION wasmta"].map(str::to_owned));
+    lines.extend(["UTF8 USER", "LANG", "IMPLEMENTATION wasmta"].map(str::to_owned));
     lines
 }
 
@@ -40,10 +37,10 @@ mod tests {
     #[test]
     fn the_list_follows_state_and_tls() {
         let options = Options { login_delay: Duration::from_secs(900), ..Options::default() };
-        let clear = capabilities(&options, StateName::Authorization, true, false, &["SCRAM-SHA-256"]);
+        let clear = capabilities(&options, StateName::Authorization, true, &[]);
         assert!(clear.contains(&"STLS".to_owned()) && !clear.contains(&"USER".to_owned()));
         assert!(clear.contains(&"LOGIN-DELAY 900".to_owned()));
-        let secure = capabilities(&options, StateName::Transaction, false, true, &["SCRAM-SHA-256", "PLAIN"]);
+        let secure = capabilities(&options, StateName::Transaction, false, &["SCRAM-SHA-256", "PLAIN"]);
         assert!(secure.contains(&"USER".to_owned()) && !secure.contains(&"STLS".to_owned()));
         assert!(secure.contains(&"SASL SCRAM-SHA-256 PLAIN".to_owned()));
         assert!(secure.iter().all(|line| line.len() <= 510));

@@ -4,4 +4,20 @@
 //! (RFC 5034), UTF8 and LANG (RFC 6856). *Why:* the plainest way to one's mail. *Layer 4:* knows the store and who
 //! may read it; nothing of queues, SMTP or IMAP.
 
+mod authorization;
+mod capabilities;
+mod delays;
+mod io;
+mod maildrop;
+mod options;
+mod server;
+mod session;
+mod table;
+mod transaction;
 pub mod wire;
+
+pub use options::{Options, TlsMode};
+pub use server::{Parts, Server};
+
+#[cfg(test)]
+mod tests;

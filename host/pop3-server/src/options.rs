@@ -22,8 +22,6 @@ pub struct Options {
     pub host: String,
     /// When TLS begins.
     pub tls: TlsMode,
-    /// Whether passwords may come without TLS (RFC 5034 §4: not by default).
-    pub cleartext: bool,
     /// Silence before a session is closed, logged in. RFC 1939 §3 wants 10 minutes at least.
     pub idle_timeout: Duration,
     /// Silence before a session is closed, not logged in.
@@ -44,7 +42,6 @@ impl Default for Options {
             name: "pop3".to_owned(),
             host: "localhost".to_owned(),
             tls: TlsMode::StartTls,
-            cleartext: false,
             idle_timeout: Duration::from_secs(600),
             login_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(180),

@@ -150,11 +150,9 @@ impl Session {
     }
 
     fn capa(&mut self) -> Next {
-        let mechanisms = self.mechanisms();
-        let mechanisms: Vec<&str> = mechanisms.iter().map(String::as_str).collect();
-        let (state, passwords) = (self.state.name(), self.passwords_allowed());
+        let (state, mechanisms) = (self.state.name(), self.mechanisms());
         self.io.say(&Response::ok("capabilities follow"));
-        for line in capabilities(&self.options, state, self.tls_on_offer(), passwords, &mechanisms) {
+        for line in capabilities(&self.options, state, self.tls_on_offer(), &mechanisms) {
             self.io.line(&line);
         }
         self.io.line(".");

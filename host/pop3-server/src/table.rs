@@ -5,7 +5,7 @@ use crate::wire::command::Command;
 /// The states of a session between which commands choose. UPDATE takes no command: QUIT in TRANSACTION goes
 /// through it to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StateName {
+pub(crate) enum StateName {
     /// Nobody is logged in.
     Authorization,
     /// Somebody is, and holds the maildrop.
@@ -37,7 +37,7 @@ const COMMANDS: [(&str, &[StateName], &str); 17] = [
 
 /// Whether the command is valid in the state.
 #[must_use]
-pub fn admits(state: StateName, command: &Command) -> bool {
+pub(crate) fn admits(state: StateName, command: &Command) -> bool {
     COMMANDS.iter().any(|(keyword, states, _)| *keyword == command.keyword() && states.contains(&state))
 }
 

@@ -188,14 +188,16 @@ impl Command {
             Self::User(name) => vec![name.clone()],
             Self::Pass(secret) => vec![secret.0.clone()],
             Self::Apop => vec!["name".to_owned(), "digest".to_owned()],
-            Self::Auth { mechanism, initial } => {
-                std::iter::once(mechanism.clone()).chain(initial.iter().map(|secret| secret.0.clone())).collect()
-            }
+            Self::Auth { mechanism, initial } => std::iter::once(mechanism.clone())
+                .chain(initial.iter().map(|secret| secret.0.clone()))
+                .collect(),
             Self::Lang(range) => range.iter().cloned().collect(),
             Self::List(number) | Self::Uidl(number) => number.iter().map(ToString::to_string).collect(),
             Self::Retr(number) | Self::Dele(number) => vec![number.to_string()],
             Self::Top { message, lines } => vec![message.to_string(), lines.to_string()],
-            Self::Capa | Self::Stls | Self::Utf8 | Self::Stat | Self::Rset | Self::Noop | Self::Quit => vec![],
+            Self::Capa | Self::Stls | Self::Utf8 | Self::Stat | Self::Rset | Self::Noop | Self::Quit => {
+                vec![]
+            }
         }
     }
 }
