@@ -20,5 +20,7 @@ fuzz_target!(|text: &str| {
         assert_eq!(ForwardPath::parse(&path.to_string()), Ok(path));
     }
     let _ = decode_xtext(text);
-    assert_eq!(decode_xtext(&encode_xtext(text)).as_deref(), Some(text));
+    if !text.chars().any(char::is_control) {
+        assert_eq!(decode_xtext(&encode_xtext(text)).as_deref(), Some(text));
+    }
 });
