@@ -66,6 +66,16 @@ pub enum EditError {
     /// The domain is not hosted here.
     #[error("the domain {0} is not in the directory: add it first with \"wasmta domain add {0}\"")]
     NoDomain(Domain),
+    /// The name is an alias of a domain: removing the domain by it would surprise.
+    #[error("{name} is another name of {domain}: remove that domain, or take the name out of {by}")]
+    OtherName {
+        /// The name as given.
+        name: Domain,
+        /// The domain it leads to.
+        domain: Domain,
+        /// The domain's entry.
+        by: Dn,
+    },
     /// The domain has users or groups besides its postmaster.
     #[error(
         "the domain {domain} still has entries, {example} for one: remove them first, or ask for their removal too"

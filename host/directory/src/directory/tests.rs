@@ -6,13 +6,14 @@ use storage::{Options, Storage};
 
 use super::*;
 use crate::change::{Change, Operation};
+use crate::domains::{DomainUsers, NewDomain};
 use crate::edit::Edit;
 use crate::error::{EditError, LoadError};
 use crate::kind::Kind;
 use crate::load::{LoadReport, PasswordHasher};
-use crate::provision::{DomainUsers, NewDomain, NewUser};
 use crate::status::Status;
 use crate::user_entry::PasswordHash;
+use crate::users::NewUser;
 
 const SAMPLE: &str = "\
 dn: o=isp\nobjectClass: organization\no: isp\n\n\
@@ -228,6 +229,22 @@ async fn removing_a_domain_mirrors_adding_it() {
     // Only the suffix that was missing in the sample is left.
     assert_eq!(directory.counts().unwrap().entries, before.entries + 1);
     assert_eq!(directory.by_address(&address("jo@a.b.test")), Lookup::NotFound);
+}
+
+#[tokio::test]
+async fn another_name_of_a_domain_does_not_remove_it() {
+    let (_dir, directory) = sample().await;
+    for name in ["old.test", "alias-d0.test"] {
+        let error = directory.remove_domain(&domain(name), DomainUsers::Remove).await.unwrap_err();
+        assert!(
+            matches!(&error, EditError::OtherName { domain, .. } if domain.as_str() == "d0.test"),
+            "{error}"
+        );
+    }
+    directory.remove_domain(&domain("d0.test"), DomainUsers::Remove).await.unwrap();
+    for name in ["d0.test", "old.test", "alias-d0.test"] {
+        assert_eq!(directory.domain(&domain(name)), Lookup::NotFound);
+    }
 }
 
 #[tokio::test]
