@@ -1,4 +1,5 @@
-//! Local delivery: copies appended to mailboxes in the queue's own batch.
+//! Local delivery: copies appended to mailboxes in the queue's own batch. There is one store for it, the one
+//! that the access servers read (R63).
 
 use mail_types::AccountName;
 use queue::{BoxFuture, CopyOf, LocalCopy, LocalDelivery, Publish};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use mail_types::{Domain, Lookup};
 use runtime::Random;
 use tokio::task::JoinSet;
@@ -46,12 +47,17 @@ impl Default for Options {
     }
 }
 
-/// Table and DNS. Clones share the cache.
+/// Table and DNS. Clones share table and cache.
 #[derive(Debug, Clone)]
-pub struct Dns(Arc<Inner>);
+pub struct Dns(Arc<ArcSwap<Names>>);
+
+/// What is known under one configuration.
+#[derive(Debug, Clone)]
+struct Names(Arc<Known>);
 
 #[derive(Debug)]
-struct Inner {
+struct Known {
+    servers: Servers,
     client: Client,
     hosts: Hosts,
     ourselves: Ourselves,
@@ -65,8 +71,34 @@ impl Dns {
     /// The machine's settings cannot be used.
     pub fn new(options: Options, random: Random) -> Result<Self, DnsError> {
         let client = Client::new(&options.servers)?;
+        Ok(Self(Arc::new(ArcSwap::from_pointee(Names::new(options, client, random)))))
+    }
+
+    /// Puts another table, other servers and names in force for the questions that follow. The cache
+    /// stays where the servers do.
+    ///
+    /// # Errors
+    /// As [`Dns::new`]; the old settings then stay.
+    pub fn reconfigure(&self, options: Options) -> Result<(), DnsError> {
+        let old = self.names();
+        let client = if options.servers == old.0.servers {
+            old.0.client.clone()
+        } else {
+            Client::new(&options.servers)?
+        };
+        self.0.store(Arc::new(Names::new(options, client, old.0.random.clone())));
+        Ok(())
+    }
+
+    fn names(&self) -> Names {
+        Names::clone(&self.0.load())
+    }
+}
+
+impl Names {
+    fn new(options: Options, client: Client, random: Random) -> Self {
         let ourselves = Ourselves { names: options.own_names, addresses: options.own_addresses };
-        Ok(Self(Arc::new(Inner { client, hosts: options.hosts, ourselves, random })))
+        Self(Arc::new(Known { servers: options.servers, client, hosts: options.hosts, ourselves, random }))
     }
 
     async fn resolve_mail_hosts(&self, domain: &Domain) -> Lookup<MailHosts> {
@@ -175,11 +207,13 @@ fn literal(domain: &Domain, address: IpAddr) -> MailHost {
 
 impl Resolver for Dns {
     fn mail_hosts<'a>(&'a self, domain: &'a Domain) -> BoxFuture<'a, Lookup<MailHosts>> {
-        Box::pin(self.resolve_mail_hosts(domain))
+        let names = self.names();
+        Box::pin(async move { names.resolve_mail_hosts(domain).await })
     }
 
     fn addresses<'a>(&'a self, host: &'a Domain) -> BoxFuture<'a, Lookup<Vec<IpAddr>>> {
-        Box::pin(self.resolve_addresses(host))
+        let names = self.names();
+        Box::pin(async move { names.resolve_addresses(host).await })
     }
 }
 
