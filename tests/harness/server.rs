@@ -109,7 +109,7 @@ impl TestServer {
 impl dialog::Place for TestServer {
     fn listener(&self, name: &str) -> Option<SocketAddr> {
         let listeners = self.server.as_ref()?.listeners();
-        listeners.into_iter().find(|(own, _)| own == name).map(|(_, address)| address)
+        listeners.into_iter().find(|(own, _)| own.name == name).map(|(_, address)| address)
     }
 
     async fn command(&self, arguments: &str) -> Result<String, String> {

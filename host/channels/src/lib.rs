@@ -3,7 +3,6 @@
 //! *What:* the agents behind the queue's ports. [`RemoteChannel`] hands over to other hosts by SMTP or
 //! LMTP. *Why:* an agent knows how to hand over and what the peer's words mean for each recipient; when
 //! to try, and how often, is the queue's business.
-//! Kinds of channels are an open list (R59): whatever implements the queue's port is one.
 //! *Layer 4:* must not know listeners, sessions of ours, or the directory.
 
 mod bitbucket;

@@ -1,5 +1,4 @@
-//! Local delivery: copies appended to mailboxes in the queue's own batch. There is one store for it, the one
-//! that the access servers read (R63).
+//! Local delivery: copies appended to mailboxes in the queue's own batch.
 
 use mail_types::AccountName;
 use queue::{BoxFuture, CopyOf, LocalCopy, LocalDelivery, Publish};

@@ -1,7 +1,4 @@
 //! Other hosts, by SMTP or LMTP: targets in turn, connections reused, outcomes gathered.
-//!
-//! The receiving end is looked up at each attempt that needs a new connection (R49); a smart host stands
-//! in for the world behind a firewall (R96).
 
 mod cache;
 mod content;
@@ -15,7 +12,6 @@ mod transaction;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use dns::Resolver;
 use mail_types::{NextHop, Reply};
 use queue::{Attempt, BoxFuture, Channel, Outcome, Reach};
@@ -36,16 +32,15 @@ const STALE_MAX: usize = 3;
 
 /// A channel to other hosts. Clones share connections and memory.
 #[derive(Clone)]
-pub struct RemoteChannel(Arc<ArcSwap<Agent>>);
+pub struct RemoteChannel(Arc<Inner>);
 
-/// What attempts begun under one configuration share.
-struct Agent {
+struct Inner {
     options: RemoteOptions,
     tls: RemoteTls,
     resolver: Arc<dyn Resolver>,
     clock: Clock,
     cache: Cache,
-    memory: Arc<Memory>,
+    memory: Memory,
 }
 
 /// What became of a connection after a message.
@@ -61,42 +56,27 @@ impl RemoteChannel {
     #[must_use]
     pub fn new(options: RemoteOptions, tls: RemoteTls, resolver: Arc<dyn Resolver>, clock: Clock) -> Self {
         let cache = Cache::new(clock.clone(), &options);
-        let memory = Arc::new(Memory::new(clock.clone(), options.failure_memory));
-        Self(Arc::new(ArcSwap::from_pointee(Agent { options, tls, resolver, clock, cache, memory })))
-    }
-
-    /// Puts other settings in force for the attempts that follow. Connections made under the old ones
-    /// finish their message, and are used for no other.
-    pub fn reconfigure(&self, options: RemoteOptions, tls: RemoteTls) {
-        let old = self.0.load_full();
-        let (resolver, clock) = (Arc::clone(&old.resolver), old.clock.clone());
-        let cache = Cache::new(clock.clone(), &options);
-        let memory = Arc::clone(&old.memory);
-        self.0.store(Arc::new(Agent { options, tls, resolver, clock, cache, memory }));
-        for peer in old.cache.drain() {
-            tokio::spawn(peer.quit());
-        }
+        let memory = Memory::new(clock.clone(), options.failure_memory);
+        Self(Arc::new(Inner { options, tls, resolver, clock, cache, memory }))
     }
 
     /// Says goodbye on all unused connections; for the end.
     pub async fn close_idle(&self) {
         let mut quitting = tokio::task::JoinSet::new();
-        for peer in self.0.load().cache.drain() {
+        for peer in self.0.cache.drain() {
             quitting.spawn(peer.quit());
         }
         while quitting.join_next().await.is_some() {}
     }
-}
 
-impl Agent {
     async fn deliver(&self, attempt: &Attempt) -> Vec<Outcome> {
         let mut verdicts = Verdicts::new(attempt.recipients.len());
         let content = Content::of(attempt);
         let message = Message {
             attempt,
             content: &content,
-            dialect: self.options.dialect,
-            timeouts: &self.options.timeouts,
+            dialect: self.0.options.dialect,
+            timeouts: &self.0.options.timeouts,
         };
         if !self.by_kept_connection(message, &mut verdicts).await {
             self.by_new_connection(message, &mut verdicts).await;
@@ -108,7 +88,7 @@ impl Agent {
     async fn by_kept_connection(&self, message: Message<'_>, verdicts: &mut Verdicts) -> bool {
         let next_hop = &message.attempt.route.next_hop;
         for _ in 0..STALE_MAX {
-            let Some(mut peer) = self.cache.take(next_hop) else { return false };
+            let Some(mut peer) = self.0.cache.take(next_hop) else { return false };
             match use_peer(&mut peer, message, verdicts).await {
                 Used::Good => {
                     self.keep(next_hop, peer);
@@ -128,14 +108,14 @@ impl Agent {
 
     async fn by_new_connection(&self, message: Message<'_>, verdicts: &mut Verdicts) {
         let next_hop = &message.attempt.route.next_hop;
-        let mut targets = match targets(next_hop, &self.options, &*self.resolver).await {
+        let mut targets = match targets(next_hop, &self.0.options, &*self.0.resolver).await {
             Ok(targets) => targets,
             Err(outcome) => return verdicts.settle_rest(&outcome),
         };
         // Hosts that failed lately are only asked when nobody else is left (the sort is stable).
-        targets.sort_by_key(|target| self.memory.recalls(target.address, Trouble::Unreachable));
+        targets.sort_by_key(|target| self.0.memory.recalls(target.address, Trouble::Unreachable));
         let mut last = None;
-        for target in targets.iter().take(self.options.tries_max.max(1)) {
+        for target in targets.iter().take(self.0.options.tries_max.max(1)) {
             let mut peer = match self.open(next_hop, target).await {
                 Ok(peer) => peer,
                 Err(error) => {
@@ -143,12 +123,12 @@ impl Agent {
                     if final_word {
                         return verdicts.settle_rest(&outcome);
                     }
-                    self.memory.remember(target.address, Trouble::Unreachable);
+                    self.0.memory.remember(target.address, Trouble::Unreachable);
                     last = Some(outcome);
                     continue;
                 }
             };
-            self.memory.forget(target.address, Trouble::Unreachable);
+            self.0.memory.forget(target.address, Trouble::Unreachable);
             match use_peer(&mut peer, message, verdicts).await {
                 Used::Good => return self.keep(next_hop, peer),
                 Used::Lost { outcome, final_word } => {
@@ -164,7 +144,7 @@ impl Agent {
     }
 
     fn keep(&self, next_hop: &NextHop, peer: Peer) {
-        if let Some(surplus) = self.cache.put(next_hop, peer) {
+        if let Some(surplus) = self.0.cache.put(next_hop, peer) {
             tokio::spawn(surplus.quit());
         }
     }
@@ -174,7 +154,7 @@ impl Agent {
         let secrecy = self.secrecy(next_hop, target.address)?;
         match self.greet(next_hop, target, secrecy).await {
             Err(PeerError::Handshake(_)) => {
-                self.memory.remember(target.address, Trouble::Handshake);
+                self.0.memory.remember(target.address, Trouble::Handshake);
                 self.greet(next_hop, target, Secrecy::Clear).await
             }
             result => result,
@@ -182,7 +162,7 @@ impl Agent {
     }
 
     async fn greet(&self, next_hop: &NextHop, target: &Target, secrecy: Secrecy) -> Result<Peer, PeerError> {
-        let options = &self.options;
+        let options = &self.0.options;
         let bind = if target.address.is_ipv4() { options.bind_v4 } else { options.bind_v6 };
         let stream = runtime::connect(target.address, bind, options.timeouts.connect)
             .await
@@ -194,25 +174,25 @@ impl Agent {
             remote: target.remote(),
             secrecy,
             credentials,
-            now: self.clock.now(),
+            now: self.0.clock.now(),
         };
         Peer::greet(stream, introduction, options).await
     }
 
     fn secrecy(&self, next_hop: &NextHop, address: SocketAddr) -> Result<Secrecy, PeerError> {
-        let options = &self.options;
+        let options = &self.0.options;
         let policy = name_of(next_hop).map_or(options.tls_policy, |name| options.policy(name));
         let missing = || PeerError::NoTls("this server has no TLS set up for it".to_owned());
         let client = |client: &Option<runtime::TlsClient>| client.clone().ok_or_else(missing);
         match policy {
             TlsPolicy::Never => Ok(Secrecy::Clear),
-            TlsPolicy::Required => client(&self.tls.opportunistic).map(Secrecy::Demand),
-            TlsPolicy::Verified => client(&self.tls.verified).map(Secrecy::Demand),
-            TlsPolicy::Opportunistic if self.memory.recalls(address, Trouble::Handshake) => {
+            TlsPolicy::Required => client(&self.0.tls.opportunistic).map(Secrecy::Demand),
+            TlsPolicy::Verified => client(&self.0.tls.verified).map(Secrecy::Demand),
+            TlsPolicy::Opportunistic if self.0.memory.recalls(address, Trouble::Handshake) => {
                 Ok(Secrecy::Clear)
             }
             TlsPolicy::Opportunistic => {
-                Ok(self.tls.opportunistic.clone().map_or(Secrecy::Clear, Secrecy::Try))
+                Ok(self.0.tls.opportunistic.clone().map_or(Secrecy::Clear, Secrecy::Try))
             }
         }
     }
@@ -291,8 +271,7 @@ fn meaning_in_transaction(lost: Lost, remote: &str) -> (Outcome, bool) {
 
 impl Channel for RemoteChannel {
     fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
-        let agent = self.0.load_full();
-        Box::pin(async move { agent.deliver(attempt).await })
+        Box::pin(self.deliver(attempt))
     }
 }
 

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use mail_types::{Domain, Lookup};
 use runtime::Random;
 use tokio::task::JoinSet;
@@ -47,17 +46,12 @@ impl Default for Options {
     }
 }
 
-/// Table and DNS. Clones share table and cache.
+/// Table and DNS. Clones share the cache.
 #[derive(Debug, Clone)]
-pub struct Dns(Arc<ArcSwap<Names>>);
-
-/// What is known under one configuration.
-#[derive(Debug, Clone)]
-struct Names(Arc<Known>);
+pub struct Dns(Arc<Inner>);
 
 #[derive(Debug)]
-struct Known {
-    servers: Servers,
+struct Inner {
     client: Client,
     hosts: Hosts,
     ourselves: Ourselves,
@@ -71,34 +65,8 @@ impl Dns {
     /// The machine's settings cannot be used.
     pub fn new(options: Options, random: Random) -> Result<Self, DnsError> {
         let client = Client::new(&options.servers)?;
-        Ok(Self(Arc::new(ArcSwap::from_pointee(Names::new(options, client, random)))))
-    }
-
-    /// Puts another table, other servers and names in force for the questions that follow. The cache
-    /// stays where the servers do.
-    ///
-    /// # Errors
-    /// As [`Dns::new`]; the old settings then stay.
-    pub fn reconfigure(&self, options: Options) -> Result<(), DnsError> {
-        let old = self.names();
-        let client = if options.servers == old.0.servers {
-            old.0.client.clone()
-        } else {
-            Client::new(&options.servers)?
-        };
-        self.0.store(Arc::new(Names::new(options, client, old.0.random.clone())));
-        Ok(())
-    }
-
-    fn names(&self) -> Names {
-        Names::clone(&self.0.load())
-    }
-}
-
-impl Names {
-    fn new(options: Options, client: Client, random: Random) -> Self {
         let ourselves = Ourselves { names: options.own_names, addresses: options.own_addresses };
-        Self(Arc::new(Known { servers: options.servers, client, hosts: options.hosts, ourselves, random }))
+        Ok(Self(Arc::new(Inner { client, hosts: options.hosts, ourselves, random })))
     }
 
     async fn resolve_mail_hosts(&self, domain: &Domain) -> Lookup<MailHosts> {
@@ -207,13 +175,11 @@ fn literal(domain: &Domain, address: IpAddr) -> MailHost {
 
 impl Resolver for Dns {
     fn mail_hosts<'a>(&'a self, domain: &'a Domain) -> BoxFuture<'a, Lookup<MailHosts>> {
-        let names = self.names();
-        Box::pin(async move { names.resolve_mail_hosts(domain).await })
+        Box::pin(self.resolve_mail_hosts(domain))
     }
 
     fn addresses<'a>(&'a self, host: &'a Domain) -> BoxFuture<'a, Lookup<Vec<IpAddr>>> {
-        let names = self.names();
-        Box::pin(async move { names.resolve_addresses(host).await })
+        Box::pin(self.resolve_addresses(host))
     }
 }
 

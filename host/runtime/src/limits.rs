@@ -53,13 +53,13 @@ pub struct ConnectionLimits(Arc<Limits>);
 
 #[derive(Debug)]
 struct Limits {
+    connections_max: usize,
+    per_network_max: usize,
     open: Mutex<Open>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Open {
-    connections_max: usize,
-    per_network_max: usize,
     connections: usize,
     networks: HashMap<Network, usize>,
 }
@@ -76,14 +76,7 @@ impl ConnectionLimits {
     /// At most so many in all, and from each client network.
     #[must_use]
     pub fn new(connections_max: usize, per_network_max: usize) -> Self {
-        let open = Open { connections_max, per_network_max, connections: 0, networks: HashMap::new() };
-        Self(Arc::new(Limits { open: Mutex::new(open) }))
-    }
-
-    /// Other maxima for the connections that follow; those that are open stay.
-    pub fn change(&self, connections_max: usize, per_network_max: usize) {
-        let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        (open.connections_max, open.per_network_max) = (connections_max, per_network_max);
+        Self(Arc::new(Limits { connections_max, per_network_max, open: Mutex::default() }))
     }
 
     /// Counts one more connection, unless it is one too many.
@@ -93,11 +86,11 @@ impl ConnectionLimits {
     pub fn admit(&self, peer: IpAddr) -> Result<Permit, RefusedWhy> {
         let network = Network::of(peer);
         let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.connections >= open.connections_max {
+        if open.connections >= self.0.connections_max {
             return Err(RefusedWhy::Connections);
         }
         let count = open.networks.get(&network).copied().unwrap_or(0);
-        if count >= open.per_network_max {
+        if count >= self.0.per_network_max {
             return Err(RefusedWhy::Network);
         }
         open.connections += 1;
@@ -147,8 +140,6 @@ mod tests {
         assert_eq!(limits.admit(one).unwrap_err(), RefusedWhy::Network);
         let third = limits.admit(two).unwrap();
         assert_eq!(limits.admit(two).unwrap_err(), RefusedWhy::Connections);
-        limits.change(4, 2);
-        drop(limits.admit(two).unwrap());
         drop((first, third));
         assert_eq!(limits.open(), 1);
         let again = limits.admit(one).unwrap();

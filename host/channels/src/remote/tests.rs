@@ -236,7 +236,7 @@ async fn unused_connections_are_closed_in_order_and_only_so_many_are_kept() {
     let channel = channel_of(brief, &[&peer]);
     assert!(matches!(channel.attempt(&attempt(&[A])).await[0], Outcome::Delivered { .. }));
     peer.finish().await;
-    assert!(channel.0.load().cache.drain().is_empty());
+    assert!(channel.0.cache.drain().is_empty());
 
     for (per_destination, messages) in [(0, 1000), (20, 1)] {
         let peer = ScriptedPeer::start(&[&once, &once]).await;
@@ -249,18 +249,6 @@ async fn unused_connections_are_closed_in_order_and_only_so_many_are_kept() {
         }
         peer.finish().await;
     }
-}
-
-#[tokio::test]
-async fn new_settings_hold_for_new_connections() {
-    let once = HELLO.to_owned() + &message(true) + "C: QUIT\nS: 221 bye\n";
-    let renamed = HELLO.replace("us.test", "new.test") + &message(true);
-    let peer = ScriptedPeer::start(&[&once, &renamed]).await;
-    let channel = channel_of(options(), &[&peer]);
-    assert!(matches!(channel.attempt(&attempt(&[A])).await[0], Outcome::Delivered { .. }));
-    channel.reconfigure(RemoteOptions::new(Dialect::Smtp, "new.test"), RemoteTls::default());
-    assert!(matches!(channel.attempt(&attempt(&[A])).await[0], Outcome::Delivered { .. }));
-    peer.finish().await;
 }
 
 #[tokio::test]

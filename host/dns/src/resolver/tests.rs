@@ -161,17 +161,3 @@ async fn the_table_wins_and_needs_no_dns() {
     assert_eq!((split[0].port, split[0].addresses[0].to_string()), (Some(26), "192.0.2.1".to_owned()));
     assert!(matches!(hosts_of(&dns, "other.test").await, Lookup::Unavailable(_)));
 }
-
-#[tokio::test]
-async fn another_table_can_be_put_in_force() {
-    let table = |host: &str| {
-        let mut hosts = Hosts::new();
-        hosts.insert("example.test", &[host]).unwrap();
-        Options { servers: Servers::Nobody, hosts, ..Options::default() }
-    };
-    let dns = Dns::new(table("192.0.2.1"), Random::seeded(1)).unwrap();
-    let clone = dns.clone();
-    dns.reconfigure(table("192.0.2.2")).unwrap();
-    let expected = Lookup::Found(vec!["0 [192.0.2.2] 192.0.2.2".to_owned()]);
-    assert_eq!(hosts_of(&clone, "example.test").await, expected);
-}

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use directory::{
-    Directory, DomainEntry, DomainUsers, Entry, Field, NewDomain, NewUser, PasswordHash, write_ldif,
+    Directory, DomainEntry, DomainUsers, Entry, Field, NewDomain, NewUser, PasswordHash, UserEntry,
+    write_ldif,
 };
 use mail_types::{Address, Domain, Lookup};
 use serde_json::{Value, json};
@@ -111,6 +112,28 @@ pub(super) async fn set_password(parts: &Parts, user: &str, password: &str) -> R
     let dn = parts.directory.set_password(user, &hashes).await.map_err(|e| e.to_string())?;
     parts.follow_directory().await?;
     Ok(Answer::done(format!("{user} has a new password ({dn})")))
+}
+
+/// Removes a user, and with `mail` the mailboxes too.
+pub(super) async fn remove_user(parts: &Parts, user: &str, mail: bool) -> Result<Answer, String> {
+    let account = match Address::parse(user).map(|address| parts.directory.by_address(&address)) {
+        Ok(Lookup::Found(entry)) => UserEntry::read(&entry, parts.directory.schema()),
+        _ => found(parts.directory.user_by_login(user), || format!("there is no user {user}")).ok(),
+    };
+    let account = account.and_then(|entry| entry.account());
+    let dn = parts.directory.remove_user(user).await.map_err(|e| e.to_string())?;
+    parts.follow_directory().await?;
+    let mut text = format!("{user} is gone");
+    if let (true, Some(account)) = (mail, account) {
+        let gone = parts.store.remove_account(&account).await.map_err(|e| e.to_string())?;
+        text.push_str(if gone { ", mailboxes too" } else { "; there were no mailboxes" });
+    } else {
+        text.push_str(
+            "; mailboxes stay, until the same address is added again or they are removed with --mail",
+        );
+    }
+    text.push_str(&format!(" ({dn})"));
+    Ok(Answer::done(text))
 }
 
 /// Hashes a password where blocking is allowed: it takes a good part of a second.

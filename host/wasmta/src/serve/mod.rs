@@ -1,11 +1,15 @@
 //! Serving: from a configuration to a running server, and down again.
 
 mod files_limit;
+mod first_start;
 mod lock;
 mod logging;
 mod parts;
+pub(crate) mod policy;
 mod server;
+mod services;
 mod settings;
+mod ways;
 mod welcome;
 
 use std::path::PathBuf;

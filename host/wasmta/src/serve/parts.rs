@@ -1,19 +1,22 @@
 //! Everything that works over a data directory, built once and shared: for the server, and for
 //! commands that read the same directory while no server runs.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
 use auth::{Authenticator, Hasher};
+use channels::StoreDelivery;
 use directory::{Directory, DirectoryOptions, PasswordHasher};
-use events::{Event, Events};
-use runtime::files::{Readers, write_durably};
+use events::Events;
+use queue::{Agents, Queue};
+use routing::{Routing, Tables};
 use runtime::{Clock, Random};
 use storage::{Space, Storage};
+use store::Store;
 
-use super::settings;
+use super::first_start::{decoy_key, fill};
+use super::ways::{self, Ways};
+use super::{policy, settings};
 use crate::config::Config;
 
 /// The parts, wired.
@@ -31,18 +34,26 @@ pub struct Parts {
     pub hasher: Arc<dyn PasswordHasher>,
     /// Who may log in.
     pub authenticator: Authenticator,
-    /// The storages, to be closed at the end.
+    /// Where mail goes.
+    pub routing: Routing,
+    /// Mailboxes.
+    pub store: Store,
+    /// What waits.
+    pub queue: Queue,
+    /// The ways out.
+    pub(super) ways: Ways,
+    /// Queue, mailboxes and content.
+    pub(super) mail: Storage,
+    /// All storages, to be closed at the end.
     storages: Vec<Storage>,
 }
 
 impl Parts {
     /// Opens everything below a data directory whose lock the caller holds. An empty directory is
-    /// filled from the configured LDIF.
+    /// filled from the configured LDIF, and the tables are brought up to it.
     pub async fn open(config: &Config, data: &Path, events: Events) -> Result<Self, String> {
-        let clock = Clock::system();
-        let random = Random::system();
-        let hash = settings::hash(config);
-        let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(random.clone(), hash));
+        let (clock, random) = (Clock::system(), Random::system());
+        let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(random.clone(), settings::hash(config)));
         let of_directory = open_storage(config, data, "directory", directory::SPACES, true)?;
         let directory = Directory::open(of_directory.clone(), clock.clone(), DirectoryOptions::default())
             .map_err(|e| format!("the directory: {e}"))?;
@@ -50,12 +61,51 @@ impl Parts {
         let key = decoy_key(data, &random)?;
         let authenticator =
             Authenticator::new(directory.clone(), clock.clone(), random.clone(), settings::auth(config, key));
-        Ok(Self { clock, random, events, directory, hasher, authenticator, storages: vec![of_directory] })
+
+        let of_tables = open_storage(config, data, "tables", routing::SPACES, false)?;
+        let (rules, options) = policy::load(config)?;
+        let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
+        routing.refresh(&directory).await.map_err(|e| format!("the tables: {e}"))?;
+
+        let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
+        let mail = open_storage(config, data, "store", &spaces, true)?;
+        let store = Store::open(mail.clone(), clock.clone(), events.clone()).await;
+        let store = store.map_err(|e| format!("the store: {e}"))?;
+        let ways = Ways::new(ways::prepare(config, &clock, &random)?);
+        let agents = Agents {
+            router: Arc::new(routing.clone()),
+            local: Arc::new(StoreDelivery::new(store.clone())),
+            channels: ways.agents().chain([ways::reprocess(&routing)]).collect(),
+        };
+        let queue = Queue::open(
+            mail.clone(),
+            agents,
+            settings::queue(config),
+            clock.clone(),
+            random.clone(),
+            events.clone(),
+        );
+        let queue = queue.map_err(|e| format!("the queue: {e}"))?;
+        let storages = vec![mail.clone(), of_directory, of_tables];
+        Ok(Self {
+            clock,
+            random,
+            events,
+            directory,
+            hasher,
+            authenticator,
+            routing,
+            store,
+            queue,
+            ways,
+            mail,
+            storages,
+        })
     }
 
     /// Waits until the tables say what the directory says: after an edit by command.
     pub async fn follow_directory(&self) -> Result<(), String> {
-        Ok(())
+        self.routing.refresh(&self.directory).await.map(drop).map_err(|e| format!("the tables: {e}"))
     }
 
     /// Ends the writers, so that the data directory may be opened anew.
@@ -81,42 +131,4 @@ fn open_storage(
     };
     let dir = data.join(name);
     Storage::open(&dir, spaces, &options).map_err(|e| format!("{}: {e}", dir.display()))
-}
-
-/// The key of the salts that are shown for logins that do not exist: kept, lest a restart tell them
-/// from those that do.
-fn decoy_key(data: &Path, random: &Random) -> Result<[u8; 32], String> {
-    let path = data.join("decoy.key");
-    let fault = |e: std::io::Error| format!("{}: {e}", path.display());
-    if let Ok(key) = std::fs::read(&path).map(<[u8; 32]>::try_from)
-        && let Ok(key) = key
-    {
-        return Ok(key);
-    }
-    let mut key = [0; 32];
-    random.fill(&mut key);
-    write_durably(&path, &key, Readers::Owner).map_err(fault)?;
-    Ok(key)
-}
-
-/// Fills an empty directory from the LDIF.
-async fn fill(
-    directory: &Directory,
-    ldif: &Path,
-    hasher: &Arc<dyn PasswordHasher>,
-    events: &Events,
-) -> Result<(), String> {
-    if !directory.is_empty().map_err(|e| format!("the directory: {e}"))? {
-        return Ok(());
-    }
-    let fault = |why: String| format!("directory.ldif: {}: {why}", ldif.display());
-    let source = BufReader::new(File::open(ldif).map_err(|e| fault(e.to_string()))?);
-    let report = directory.load_ldif(source, hasher, &mut |_| {}).await.map_err(|e| fault(e.to_string()))?;
-    let change = format!("{} entries loaded from {}", report.entries, ldif.display());
-    events.emit(&Event::DirectoryChanged { change: &change, entry: "" });
-    for defect in &report.defects {
-        let change = format!("line {}: {:?}", defect.line, defect.defect);
-        events.emit(&Event::DirectoryChanged { change: &change, entry: &defect.dn.to_string() });
-    }
-    Ok(())
 }

@@ -1,23 +1,28 @@
 //! A running server.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use events::{Event, Events};
 use mail_types::Timestamp;
 use parking_lot::Mutex;
-use runtime::Shutdown;
+use runtime::{Shutdown, TlsServer, make_self_signed};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use super::{DataLock, Parts, Place, logging};
-use crate::config::Config;
+use super::services::{Servers, Services};
+use super::{DataLock, Parts, Place, logging, policy, settings, ways};
+use crate::config::{self, Config};
 use crate::control::{self, Answer, Line, Performer, Request};
 use crate::operate;
 
 /// A running server. Dropping it does not stop it: [`Server::stop`] does.
 pub struct Server {
     running: Arc<Running>,
+    /// The queue's work, and whoever follows the directory.
+    tasks: Vec<JoinHandle<()>>,
     /// Held until everything has ended.
     _lock: DataLock,
 }
@@ -27,6 +32,8 @@ struct Running {
     place: Place,
     config: Mutex<Arc<Config>>,
     parts: Parts,
+    services: Services,
+    tls: Option<TlsServer>,
     shutdown: Shutdown,
     started: Timestamp,
     /// One reload at a time.
@@ -37,18 +44,26 @@ impl Server {
     /// Builds everything and listens.
     pub async fn start(config: Config, place: Place, lock: DataLock, events: Events) -> Result<Self, String> {
         let parts = Parts::open(&config, &place.data, events).await?;
+        let tls = certificate(&config, &place.data)?;
+        let services = Services::new(servers(&parts, tls.clone()), parts.events.clone());
         let running = Arc::new(Running {
             started: parts.clock.now(),
-            config: Mutex::new(Arc::new(config)),
+            services,
+            tls,
             place,
             parts,
             shutdown: Shutdown::new(),
             reloading: tokio::sync::Mutex::new(()),
+            config: Mutex::new(Arc::new(config)),
         });
+        let config = Arc::clone(&running.config.lock());
+        let planned = running.services.plan(&config)?;
         let socket = control::socket_path(&running.place.data);
         control::listen(&socket, Arc::clone(&running), running.shutdown.clone())
             .map_err(|e| format!("the control socket {}: {e}", socket.display()))?;
-        Ok(Self { running, _lock: lock })
+        let tasks = running.begin_work();
+        running.services.enforce(&config, planned);
+        Ok(Self { running, tasks, _lock: lock })
     }
 
     /// Where everything is told.
@@ -71,8 +86,13 @@ impl Server {
 
     /// The listeners in force with their true addresses.
     #[must_use]
-    pub fn listeners(&self) -> Vec<(String, SocketAddr)> {
-        Vec::new()
+    pub fn listeners(&self) -> Vec<(config::Listener, SocketAddr)> {
+        self.running.services.listeners()
+    }
+
+    /// The first of these logins that the directory knows as the sample has them.
+    pub(super) fn knows(&self, login: &str) -> bool {
+        self.running.parts.directory.user_by_login(login).is_found()
     }
 
     /// Takes the configuration up anew, or keeps the old one and says why.
@@ -80,22 +100,76 @@ impl Server {
         self.running.reload().await
     }
 
-    /// Ends: no new sessions; those that run may finish within the grace.
+    /// Ends: no new sessions; those that run, and attempts, may finish within the grace.
     pub async fn stop(self, grace: Duration) {
-        self.running.shutdown.trigger();
-        let left = self.running.shutdown.drained(grace).await;
+        let left = self.running.services.stop(grace).await;
         if left > 0 {
-            self.events().emit(&Event::Stopping { reason: "the grace is over; sessions are cut off" });
+            let reason = format!("the grace is over, {left} sessions are cut off");
+            self.events().emit(&Event::Stopping { reason: &reason });
+        }
+        self.running.shutdown.trigger();
+        for task in self.tasks {
+            // A task that panicked has said so itself.
+            let _ = task.await;
         }
         self.running.parts.close().await;
     }
 }
 
+/// The servers of all protocols over the parts.
+fn servers(parts: &Parts, tls: Option<TlsServer>) -> Servers {
+    let (store, storage, events) = (parts.store.clone(), parts.mail.clone(), parts.events.clone());
+    let authenticator = parts.authenticator.clone();
+    Servers {
+        smtp: smtp_server::Server::new(smtp_server::Parts {
+            queue: parts.queue.clone(),
+            routing: parts.routing.clone(),
+            authenticator: authenticator.clone(),
+            storage: storage.clone(),
+            clock: parts.clock.clone(),
+            random: parts.random.clone(),
+            events: events.clone(),
+            tls: tls.clone(),
+        }),
+        imap: imap_server::Server::new(imap_server::Parts {
+            store: store.clone(),
+            storage,
+            authenticator: authenticator.clone(),
+            events: events.clone(),
+            tls: tls.clone(),
+        }),
+        pop3: pop3_server::Server::new(pop3_server::Parts { store, authenticator, events, tls }),
+    }
+}
+
+/// The configured certificate, or a self-signed one in the data directory.
+fn certificate(config: &Config, data: &Path) -> Result<Option<TlsServer>, String> {
+    let (certificate, key) = match &config.tls.files {
+        Some(files) => files.clone(),
+        None => {
+            let names = [config.server.name.to_string(), "localhost".to_owned()];
+            make_self_signed(data, &names).map_err(|e| format!("the self-signed certificate: {e}"))?
+        }
+    };
+    TlsServer::load(&certificate, &key).map(Some).map_err(|e| format!("tls: {e}"))
+}
+
 impl Running {
+    /// Begins what goes on beside the sessions.
+    fn begin_work(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        let (queue, stop) = (self.parts.queue.clone(), self.shutdown.clone());
+        let delivering = tokio::spawn(async move { queue.run(stop).await });
+        let (parts, stop) = (self.parts.clone(), self.shutdown.clone());
+        let following = tokio::spawn(async move {
+            parts.routing.tables().follow(&parts.directory, &parts.clock, &parts.events, &stop).await;
+        });
+        vec![delivering, following]
+    }
+
     async fn reload(&self) -> Result<Answer, String> {
         let _one = self.reloading.lock().await;
         let file = self.place.config.display().to_string();
-        match self.take_up().await {
+        match self.take_up() {
             Ok(notes) => {
                 self.parts.events.emit(&Event::ConfigurationLoaded { file: &file });
                 let mut text = format!("{file} is in force");
@@ -114,21 +188,29 @@ impl Running {
 
     /// Prepares everything first, so that nothing has changed when something is wrong. Gives notes
     /// on what takes effect only at the next start.
-    async fn take_up(&self) -> Result<Vec<String>, String> {
+    fn take_up(&self) -> Result<Vec<String>, String> {
         let new = self.place.load()?;
         let old = Arc::clone(&self.config.lock());
-        let mut notes = Vec::new();
-        for (changed, section) in [
-            (old.storage != new.storage, "[storage]"),
-            (old.server.threads != new.server.threads, "server.threads"),
-            (old.server.open_files != new.server.open_files, "server.open-files"),
-            (old.server.name != new.server.name, "server.name"),
-        ] {
-            if changed {
-                notes.push(format!("{section} takes effect at the next start"));
-            }
+        let (rules, options) = policy::load(&new)?;
+        let agents = ways::prepare(&new, &self.parts.clock, &self.parts.random)?;
+        if let Some((certificate, key)) = &new.tls.files {
+            TlsServer::load(certificate, key).map_err(|e| format!("tls: {e}"))?;
+        }
+        let planned = self.services.plan(&new)?;
+        // From here on nothing fails.
+        let mut notes = waiting(&old, &new);
+        if let Some(tls) = &self.tls
+            && let Err(why) = tls.reload()
+        {
+            notes.push(format!("the certificate stays as it was: {why}"));
         }
         self.parts.events.set_options(logging::options(&new.log));
+        self.parts.routing.reconfigure(rules, options);
+        self.parts.queue.set_options(settings::queue(&new));
+        for name in self.parts.ways.exchange(agents) {
+            notes.push(format!("the new channel {name} takes effect at the next start"));
+        }
+        self.services.enforce(&new, planned);
         *self.config.lock() = Arc::new(new);
         Ok(notes)
     }
@@ -138,15 +220,36 @@ impl Running {
         let uptime = self.parts.clock.now().since(self.started).as_secs();
         let json = serde_json::json!({
             "uptime_seconds": uptime,
-            "sessions": self.shutdown.sessions(),
+            "sessions": self.services.sessions(),
+            "queued": self.parts.queue.len(),
+            "attempts": self.parts.queue.active(),
             "counters": counters.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect::<std::collections::BTreeMap<_, _>>(),
         });
-        let mut text = format!("up for {uptime} s, {} sessions", self.shutdown.sessions());
+        let mut text = format!(
+            "up for {}, {} sessions, {} messages queued, {} attempts under way",
+            operate::age_text(self.parts.clock.now().since(self.started)),
+            self.services.sessions(),
+            self.parts.queue.len(),
+            self.parts.queue.active()
+        );
         for (name, value) in counters.iter().filter(|(_, value)| *value > 0) {
             text.push_str(&format!("\n{value:>12}  {name}"));
         }
         Answer { json, text }
     }
+}
+
+/// What a changed configuration has to wait for.
+fn waiting(old: &Config, new: &Config) -> Vec<String> {
+    let changes = [
+        (old.storage != new.storage, "[storage]"),
+        (old.auth != new.auth, "[auth]"),
+        (old.tls != new.tls, "[tls] (new files; new content of the same files is in force)"),
+        (old.server.threads != new.server.threads, "server.threads"),
+        (old.server.open_files != new.server.open_files, "server.open-files"),
+    ];
+    let changed = changes.into_iter().filter(|(changed, _)| *changed);
+    changed.map(|(_, what)| format!("{what} takes effect at the next start")).collect()
 }
 
 impl Performer for Running {

@@ -1,8 +1,50 @@
 //! The configuration's values as each part takes them.
 
-use auth::{AuthOptions, HashOptions, ThrottleOptions, Unencrypted};
+use std::time::Duration;
 
-use crate::config::Config;
+use auth::{AuthOptions, HashOptions, ThrottleOptions, Unencrypted};
+use queue::{ChannelLimits, Retry};
+
+use smtp_wire::LineEndings;
+
+use crate::config::{BareNewlines, Config, Listener, Network, Protocol, TlsMode, Verify};
+
+/// Each wait varies by up to this share, so that retries spread.
+const RETRY_JITTER: f64 = 0.2;
+/// Each wait is that many times longer than the one before.
+const RETRY_FACTOR: f64 = 2.0;
+
+/// `[queue]` and the limits of `[channels]`.
+#[allow(clippy::cast_precision_loss, reason = "a rate of messages is small")]
+pub(super) fn queue(config: &Config) -> queue::Options {
+    let limits = |channel: &crate::config::Channel| ChannelLimits {
+        concurrency: channel.concurrency,
+        per_destination: channel.per_destination,
+        rate_per_destination: (channel.rate > 0).then_some(channel.rate as f64 / 60.0),
+        recipients_per_attempt: channel.recipients,
+    };
+    queue::Options {
+        host_name: config.server.name.to_string(),
+        messages_max: config.queue.messages_max,
+        retry: Retry {
+            first: config.queue.retry_first,
+            factor: RETRY_FACTOR,
+            longest: config.queue.retry_longest,
+            jitter: RETRY_JITTER,
+        },
+        destination_rest: config.queue.destination_rest,
+        delay_warning: if config.queue.warn_after.is_zero() {
+            Duration::MAX
+        } else {
+            config.queue.warn_after
+        },
+        expire: config.queue.expire_after,
+        expire_null: config.queue.expire_reports_after,
+        channels: config.channels.iter().map(|channel| (channel.name.clone(), limits(channel))).collect(),
+        returned_max: config.queue.returned_max,
+        trails_max: config.queue.trails_max,
+    }
+}
 
 /// How new passwords are hashed.
 pub(super) fn hash(config: &Config) -> HashOptions {
@@ -31,5 +73,91 @@ pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
         verified_for: config.auth.remember,
         decoy_key: Some(decoy_key),
         ..usual
+    }
+}
+
+/// A listener of `[listeners]` with `[smtp]`, `[submission]`, `[lmtp]` and `[limits]`.
+pub(super) fn smtp(config: &Config, listener: &Listener) -> smtp_server::Options {
+    let kind = match listener.protocol {
+        Protocol::Submission => smtp_server::Kind::Submission,
+        Protocol::Lmtp => smtp_server::Kind::Lmtp,
+        _ => smtp_server::Kind::Smtp,
+    };
+    let submission = kind == smtp_server::Kind::Submission;
+    let mut options = smtp_server::Options::new(&listener.name, kind, config.server.name.as_str());
+    options.tls = match listener.tls {
+        TlsMode::Off => smtp_server::TlsMode::None,
+        TlsMode::Offered if submission && config.submission.require_tls => {
+            smtp_server::TlsMode::StartTlsRequired
+        }
+        TlsMode::Offered => smtp_server::TlsMode::StartTls,
+        TlsMode::Implicit => smtp_server::TlsMode::Implicit,
+    };
+    options.line_endings = match config.smtp.bare_newlines {
+        BareNewlines::Refuse => LineEndings::Refuse,
+        BareNewlines::Normalise => LineEndings::Normalize,
+    };
+    options.verify = match config.smtp.verify {
+        Verify::Off => smtp_server::VerifyPolicy::Off,
+        Verify::Authenticated => smtp_server::VerifyPolicy::Authenticated,
+        Verify::Everybody => smtp_server::VerifyPolicy::Everybody,
+    };
+    options.check_sender = config.submission.check_sender;
+    options.add_fields = submission && config.submission.add_fields;
+    options.allow_networks = (kind == smtp_server::Kind::Lmtp).then(|| networks(&config.lmtp.allow_from));
+    options.relay_networks = networks(&config.smtp.relay_from);
+    options.proxy_networks = networks(&config.smtp.proxy_from);
+    options.xclient_networks = networks(&config.smtp.xclient_from);
+    options.limits = smtp_server::Limits {
+        errors_max: u32::try_from(config.smtp.errors_max).unwrap_or(u32::MAX),
+        recipients_max: config.limits.recipients,
+        message_size_max: config.limits.message_size,
+        header_size_max: config.limits.header_size,
+        command_timeout: config.smtp.command_timeout,
+        content_idle_timeout: config.smtp.data_timeout,
+        session_timeout: config.smtp.session_timeout,
+        received_max: config.limits.hops,
+        ..smtp_server::Limits::default()
+    };
+    options
+}
+
+/// Both sides spell networks alike.
+fn networks(networks: &[Network]) -> smtp_server::Networks {
+    let texts: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    smtp_server::Networks::new(texts.iter().filter_map(|text| text.parse().ok()).collect())
+}
+
+/// A listener of `[listeners]` with `[imap]`.
+pub(super) fn imap(config: &Config, listener: &Listener) -> imap_server::Options {
+    imap_server::Options {
+        name: listener.name.clone(),
+        host: config.server.name.to_string(),
+        tls: match listener.tls {
+            TlsMode::Off => imap_server::TlsMode::None,
+            TlsMode::Offered => imap_server::TlsMode::StartTls,
+            TlsMode::Implicit => imap_server::TlsMode::Implicit,
+        },
+        message_octets_max: config.limits.message_size,
+        line_octets_max: config.imap.line_max,
+        inactivity_max: config.imap.idle_timeout,
+        inactivity_before_login_max: config.imap.login_timeout,
+        ..imap_server::Options::default()
+    }
+}
+
+/// A listener of `[listeners]` with `[pop3]`.
+pub(super) fn pop3(config: &Config, listener: &Listener) -> pop3_server::Options {
+    pop3_server::Options {
+        name: listener.name.clone(),
+        host: config.server.name.to_string(),
+        tls: match listener.tls {
+            TlsMode::Off => pop3_server::TlsMode::None,
+            TlsMode::Offered => pop3_server::TlsMode::StartTls,
+            TlsMode::Implicit => pop3_server::TlsMode::Implicit,
+        },
+        idle_timeout: config.pop3.idle_timeout,
+        login_timeout: config.pop3.login_timeout,
+        ..pop3_server::Options::default()
     }
 }

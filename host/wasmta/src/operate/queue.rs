@@ -1,0 +1,265 @@
+//! The queue and its decision trails, by command.
+
+use std::fmt::Write as _;
+
+use mail_types::{Domain, NextHop, QueueId, Route, Timestamp};
+use queue::{Change, Filter, OperateError, QueuedMessage, QueuedRecipient, RouteSummary, State, Step};
+use serde_json::{Value, json};
+use storage::StorageError;
+
+use super::age_text;
+use crate::config::size_text;
+use crate::control::{Action, Answer, Which};
+use crate::serve::Parts;
+
+/// Messages that one list shows, and that one command acts on.
+const MESSAGES_MAX: usize = 100_000;
+/// Recipients of one message that the table for people shows.
+const RECIPIENTS_SHOWN: usize = 5;
+
+/// Lists waiting messages.
+pub(super) fn list(parts: &Parts, which: &Which) -> Result<Answer, String> {
+    let now = parts.clock.now();
+    let messages = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX).map_err(fault)?;
+    let mut text = String::new();
+    for message in &messages {
+        describe(&mut text, message, now, RECIPIENTS_SHOWN);
+    }
+    let _ = write!(text, "{}", count(messages.len(), "message"));
+    Ok(Answer { json: to_json(&messages)?, text })
+}
+
+/// Shows one message.
+pub(super) fn show(parts: &Parts, id: &str) -> Result<Answer, String> {
+    let id = parse_id(id)?;
+    let message = parts.queue.listing().show(id).map_err(fault)?;
+    let message = message.ok_or_else(|| OperateError::NotFound(id).to_string())?;
+    let mut text = String::new();
+    describe(&mut text, &message, parts.clock.now(), usize::MAX);
+    let source = &message.source;
+    let peer = source.peer.map_or_else(String::new, |peer| format!(" from {peer} ({})", source.helo));
+    let _ = write!(text, "  came by {}{peer}", source.channel);
+    if let Some(message_id) = &message.message_id {
+        let _ = write!(text, "\n  Message-ID {message_id}");
+    }
+    Ok(Answer { json: to_json(&message)?, text })
+}
+
+/// Counts what waits, by route.
+pub(super) fn summary(parts: &Parts) -> Result<Answer, String> {
+    let now = parts.clock.now();
+    let sums = parts.queue.summary().map_err(fault)?;
+    let mut text =
+        format!("{:<40} {:>8} {:>6} {:>8} {:>8}  {}", "ROUTE", "WAITING", "HELD", "OLDEST", "NEXT", "LAST");
+    for sum in &sums {
+        let _ = write!(text, "\n{}", summary_line(sum, now).trim_end());
+    }
+    Ok(Answer { json: to_json(&sums)?, text })
+}
+
+fn summary_line(sum: &RouteSummary, now: Timestamp) -> String {
+    let next = match (sum.rests_until, sum.next_due) {
+        (Some(until), _) if until > now => format!("rests {}", age_text(until.since(now))),
+        (_, Some(due)) if due > now => age_text(due.since(now)),
+        (_, Some(_)) => "now".to_owned(),
+        (_, None) => "-".to_owned(),
+    };
+    format!(
+        "{:<40} {:>8} {:>6} {:>8} {next:>8}  {}",
+        sum.route.to_string(),
+        sum.waiting,
+        sum.held,
+        age_text(now.since(sum.oldest)),
+        sum.last.as_deref().unwrap_or_default()
+    )
+}
+
+/// Acts on every message that is meant.
+pub(super) async fn act(parts: &Parts, action: &Action, which: &Which) -> Result<Answer, String> {
+    let change = match action {
+        Action::Hold => Change::Hold,
+        Action::Release => Change::Release,
+        Action::Retry => Change::Retry,
+        Action::Bounce => Change::Bounce,
+        Action::Delete => Change::Delete,
+        Action::Reroute(route) => Change::Reroute(parse_route(route)?),
+    };
+    let messages = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX).map_err(fault)?;
+    if messages.is_empty() {
+        return Err(match which.ids.first() {
+            Some(id) => OperateError::NotFound(parse_id(id)?).to_string(),
+            None => "no message in the queue meets these conditions".to_owned(),
+        });
+    }
+    let (mut done, mut faults) = (Vec::new(), Vec::new());
+    for message in messages {
+        match parts.queue.change(message.id, &change, "operator").await {
+            Ok(()) => done.push(message.id.to_string()),
+            Err(why) => faults.push(why.to_string()),
+        }
+    }
+    let word = match action {
+        Action::Hold => "parked",
+        Action::Release => "released",
+        Action::Retry => "to be tried now",
+        Action::Bounce => "given up, with a report to the sender",
+        Action::Delete => "deleted",
+        Action::Reroute(_) => "sent another way",
+    };
+    let mut text = format!("{} {word}", count(done.len(), "message"));
+    for why in &faults {
+        let _ = write!(text, "\n  {why}");
+    }
+    Ok(Answer { json: json!({ "done": done, "faults": faults }), text })
+}
+
+/// What was decided for a message, and what became of it.
+pub(super) fn trace(parts: &Parts, id: &str) -> Result<Answer, String> {
+    let id = parse_id(id)?;
+    let trail = parts.queue.listing().trail(id).map_err(fault)?;
+    if trail.head.is_none() && trail.lines.is_empty() {
+        return Err(format!("nothing is known of message {id}: it never was, or its trail is gone by age"));
+    }
+    let mut text = format!("message {id}");
+    if let Some(head) = &trail.head {
+        let source = &head.source;
+        let _ =
+            write!(text, "\n{} accepted from {} by {}", moment(head.at), head.reverse_path, source.channel);
+        if let Some(peer) = source.peer {
+            let _ = write!(text, ", client {peer} ({}), {}", source.helo, source.protocol);
+        }
+        if let Some(account) = &source.authenticated {
+            let _ = write!(text, ", as {account}");
+        }
+        let _ = write!(text, ", {} octets", head.size);
+        for recipient in &head.recipients {
+            let _ = write!(text, "\n  {}", recipient.original);
+            steps(&mut text, &recipient.steps);
+            let _ = write!(text, "\n    -> {} by {}", recipient.address, recipient.route);
+        }
+    }
+    for line in &trail.lines {
+        let whom = line.recipient.as_ref().map_or_else(String::new, |address| format!(" {address}"));
+        let _ = write!(text, "\n{}{whom} {}: {}", moment(line.at), line.what, line.text);
+    }
+    Ok(Answer { json: to_json(&trail)?, text })
+}
+
+/// The steps of a decision, one a line, with the place that decided.
+pub(super) fn steps(text: &mut String, steps: &[Step]) {
+    for step in steps {
+        let _ = write!(text, "\n    {}", step.text);
+        if let Some(origin) = &step.origin {
+            let _ = write!(text, "  [{origin}]");
+        }
+    }
+}
+
+fn describe(text: &mut String, message: &QueuedMessage, now: Timestamp, recipients: usize) {
+    let age = age_text(now.since(message.arrived));
+    let sender = if message.sender.starts_with('<') {
+        message.sender.clone()
+    } else {
+        format!("<{}>", message.sender)
+    };
+    let _ = writeln!(text, "{}  {age:>6}  {:>9}  {sender}", message.id, size_text(message.size));
+    for recipient in message.recipients.iter().take(recipients) {
+        let _ = writeln!(text, "    {}", recipient_line(recipient, now));
+    }
+    if message.recipients.len() > recipients {
+        let _ = writeln!(text, "    and {} more", message.recipients.len() - recipients);
+    }
+}
+
+fn recipient_line(recipient: &QueuedRecipient, now: Timestamp) -> String {
+    let state = match &recipient.state {
+        State::Held { by } => format!("held ({by})"),
+        State::Waiting { due } if *due > now => format!("in {}", age_text(due.since(now))),
+        State::Waiting { .. } => "now".to_owned(),
+    };
+    let mut line = format!("{}  {}  {state}", recipient.address, recipient.route);
+    if recipient.attempts > 0 {
+        let _ = write!(line, ", {}", count(recipient.attempts as usize, "attempt"));
+    }
+    if let Some(last) = &recipient.last {
+        let _ = write!(line, ": {}", last.reply);
+    }
+    line
+}
+
+fn filter(which: &Which) -> Result<Filter, String> {
+    Ok(Filter {
+        ids: which.ids.iter().map(|id| parse_id(id)).collect::<Result<_, _>>()?,
+        sender: which.sender.clone(),
+        recipient: which.recipient.clone(),
+        domain: which.domain.as_deref().map(Domain::parse).transpose().map_err(|e| e.to_string())?,
+        channel: which.channel.clone(),
+        older_than_seconds: which.age,
+        held: None,
+    })
+}
+
+/// `CHANNEL`, `CHANNEL:HOST` or `CHANNEL:HOST:PORT`; a host stands for itself, without its MX.
+fn parse_route(text: &str) -> Result<Route, String> {
+    let Some((channel, host)) = text.split_once(':') else {
+        return Ok(Route::new(text, NextHop::Nobody));
+    };
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => {
+            (host, Some(port.parse().map_err(|_| format!("{port:?} is no port"))?))
+        }
+        _ => (host, None),
+    };
+    let host = Domain::parse(host).or_else(|why| {
+        let bracketed = Domain::parse(&format!("[{host}]"));
+        bracketed.map_err(|_| why.to_string())
+    })?;
+    Ok(Route::new(channel, NextHop::Host { host, port }))
+}
+
+fn parse_id(text: &str) -> Result<QueueId, String> {
+    text.parse().map_err(|_| format!("{text:?} is no queue id"))
+}
+
+fn moment(at: Timestamp) -> String {
+    let moment = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    moment.map_or_else(String::new, |moment| format!("{moment:.3}"))
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as map_err hands it")]
+fn fault(error: StorageError) -> String {
+    error.to_string()
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<Value, String> {
+    serde_json::to_value(value).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_read() {
+        for (text, route) in [
+            ("bitbucket", "bitbucket:-"),
+            ("smtp:relay.example.net", "smtp:[relay.example.net]"),
+            ("smtp:relay.example.net:587", "smtp:[relay.example.net]:587"),
+            ("lmtp:127.0.0.1:2424", "lmtp:[[127.0.0.1]]:2424"),
+        ] {
+            assert_eq!(parse_route(text).unwrap().to_string(), route, "{text}");
+        }
+        for text in ["smtp:", "smtp:a b", "smtp:relay.example.net:x"] {
+            assert!(parse_route(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_are_printed_in_utc() {
+        assert_eq!(moment(Timestamp(0)), "1970-01-01T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,44 @@
+//! The rewrite rules and the options of resolution.
+
+use std::path::Path;
+
+use routing::{ChannelTags, Options, RuleOptions, Rules};
+
+use crate::config::{Config, size_text};
+
+/// Largest rule file, in octets; included files too.
+const RULES_MAX: u64 = 16 << 20;
+
+/// Reads the rules and the options. All faults of the rules are told at once.
+pub(crate) fn load(config: &Config) -> Result<(Rules, Options), String> {
+    let path = &config.routing.rules;
+    let text = read(path)?;
+    let mut tags = ChannelTags::builtin();
+    for channel in &config.channels {
+        tags.add(&channel.name, &[]);
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let include = |name: &str| read(&folder.join(name));
+    let rule_options = RuleOptions { include: Some(&include), ..RuleOptions::new(&tags) };
+    let name = path.display().to_string();
+    let rules = Rules::parse(&text, &name, &rule_options).map_err(|errors| errors.to_string())?;
+    Ok((rules, options(config)))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let octets = runtime::files::read(path, RULES_MAX);
+    let octets = octets.map_err(|e| format!("{}: {e} (at most {})", path.display(), size_text(RULES_MAX)))?;
+    String::from_utf8(octets).map_err(|_| format!("{}: is not UTF-8", path.display()))
+}
+
+fn options(config: &Config) -> Options {
+    let routing = &config.routing;
+    let mut options = Options::new(&config.server.name, routing.default_domain.clone());
+    options.own_names.extend(routing.own_names.iter().map(ToString::to_string));
+    options.postmaster = config.server.postmaster.clone();
+    options.separator = routing.subaddress_separator;
+    options.relay_domains.clone_from(&routing.relay_domains);
+    options.ignore_source_routes = routing.ignore_source_routes;
+    options.recipients_max = routing.expansion_max;
+    options
+}

@@ -1,0 +1,188 @@
+//! The listeners in force, and how a new configuration changes them without harm to sessions.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use events::{Event, Events};
+use parking_lot::Mutex;
+use runtime::{ListenerOptions, Shutdown};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::settings;
+use crate::config::{self, Config, Protocol};
+
+/// The options of a listener's sessions: a new value is taken by those that begin after it.
+enum Settings {
+    Smtp(watch::Sender<Arc<smtp_server::Options>>),
+    Imap(watch::Sender<Arc<imap_server::Options>>),
+    Pop3(watch::Sender<Arc<pop3_server::Options>>),
+}
+
+/// A listener in force.
+struct Bound {
+    config: config::Listener,
+    local: SocketAddr,
+    settings: Settings,
+    stop: Shutdown,
+}
+
+/// The servers of all protocols, each for any number of listeners.
+pub(super) struct Servers {
+    /// SMTP, submission, LMTP.
+    pub(super) smtp: smtp_server::Server,
+    /// IMAP.
+    pub(super) imap: imap_server::Server,
+    /// POP3.
+    pub(super) pop3: pop3_server::Server,
+}
+
+/// All listeners.
+pub(super) struct Services {
+    servers: Servers,
+    events: Events,
+    bound: Mutex<Vec<Bound>>,
+    /// Those that a reload has closed, as long as sessions of theirs may run.
+    closed: Mutex<Vec<Shutdown>>,
+}
+
+/// New listeners, bound and not yet served: nothing has changed so far.
+pub(super) struct Planned(Vec<(config::Listener, runtime::Listener)>);
+
+impl Services {
+    /// No listener yet.
+    pub(super) fn new(servers: Servers, events: Events) -> Self {
+        Self { servers, events, bound: Mutex::default(), closed: Mutex::default() }
+    }
+
+    /// Binds what the configuration wants and is not bound yet.
+    pub(super) fn plan(&self, config: &Config) -> Result<Planned, String> {
+        let bound = self.bound.lock();
+        let mut planned = Vec::new();
+        for listener in &config.listeners {
+            if bound.iter().any(|bound| same(&bound.config, listener)) {
+                continue;
+            }
+            let options = ListenerOptions {
+                address: listener.address,
+                backlog: listener.backlog,
+                connections_max: listener.connections_max,
+                per_network_max: listener.per_network_max,
+            };
+            let socket = runtime::Listener::bind(&options).map_err(|e| {
+                format!("listeners.{}: {} cannot be listened at: {e}", listener.name, listener.address)
+            })?;
+            planned.push((listener.clone(), socket));
+        }
+        Ok(Planned(planned))
+    }
+
+    /// Puts a configuration in force: new listeners begin, those that are gone accept no more,
+    /// and the others' next sessions take the new options.
+    pub(super) fn enforce(&self, config: &Config, planned: Planned) {
+        let mut bound = self.bound.lock();
+        let (kept, gone): (Vec<Bound>, Vec<Bound>) = std::mem::take(&mut *bound)
+            .into_iter()
+            .partition(|bound| config.listeners.iter().any(|listener| same(&bound.config, listener)));
+        for bound in gone {
+            bound.stop.trigger();
+            self.closed.lock().push(bound.stop);
+        }
+        *bound = kept;
+        for one in bound.iter_mut() {
+            if let Some(listener) = config.listeners.iter().find(|listener| same(&one.config, listener)) {
+                one.config = listener.clone();
+                one.settings.replace(config, listener);
+            }
+        }
+        for (listener, socket) in planned.0 {
+            bound.push(self.serve(config, listener, socket));
+        }
+        self.closed.lock().retain(|stop| stop.sessions() > 0);
+    }
+
+    fn serve(&self, config: &Config, listener: config::Listener, socket: runtime::Listener) -> Bound {
+        let (local, stop) = (socket.local_addr(), Shutdown::new());
+        self.events.emit(&Event::Listening { service: &listener.name, address: local });
+        let (name, events, ending) = (listener.name.clone(), self.events.clone(), stop.clone());
+        let broken = move |outcome: std::io::Result<()>| {
+            if let Err(e) = outcome {
+                let cause = format!("the listener {name} is broken: {e}");
+                events.emit(&Event::InternalError { place: "listener", cause: &cause });
+            }
+        };
+        let settings = match listener.protocol {
+            Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => {
+                let (sender, options) = watch::channel(Arc::new(settings::smtp(config, &listener)));
+                let server = self.servers.smtp.clone();
+                tokio::spawn(async move { broken(server.serve(socket, options, ending).await) });
+                Settings::Smtp(sender)
+            }
+            Protocol::Imap => {
+                let (sender, options) = watch::channel(Arc::new(settings::imap(config, &listener)));
+                let server = self.servers.imap.clone();
+                tokio::spawn(async move { broken(server.serve(socket, options, ending).await) });
+                Settings::Imap(sender)
+            }
+            Protocol::Pop3 => {
+                let (sender, options) = watch::channel(Arc::new(settings::pop3(config, &listener)));
+                let server = self.servers.pop3.clone();
+                tokio::spawn(async move { broken(server.serve(socket, options, ending).await) });
+                Settings::Pop3(sender)
+            }
+        };
+        Bound { config: listener, local, settings, stop }
+    }
+
+    /// Names, protocols, true addresses.
+    pub(super) fn listeners(&self) -> Vec<(config::Listener, SocketAddr)> {
+        self.bound.lock().iter().map(|bound| (bound.config.clone(), bound.local)).collect()
+    }
+
+    /// Sessions that run.
+    pub(super) fn sessions(&self) -> usize {
+        let closed: usize = self.closed.lock().iter().map(Shutdown::sessions).sum();
+        closed + self.bound.lock().iter().map(|bound| bound.stop.sessions()).sum::<usize>()
+    }
+
+    /// Accepts no more, and waits for sessions to end. Gives how many did not.
+    pub(super) async fn stop(&self, grace: Duration) -> usize {
+        let mut all: Vec<Shutdown> = self.bound.lock().drain(..).map(|bound| bound.stop).collect();
+        all.append(&mut self.closed.lock());
+        for stop in &all {
+            stop.trigger();
+        }
+        let until = Instant::now() + grace;
+        let mut left = 0;
+        for stop in &all {
+            left += stop.drained(until.saturating_duration_since(Instant::now())).await;
+        }
+        left
+    }
+}
+
+impl Settings {
+    /// Nobody listening any more is no fault: the listener has just ended.
+    fn replace(&self, config: &Config, listener: &config::Listener) {
+        match self {
+            Self::Smtp(sender) => drop(sender.send(Arc::new(settings::smtp(config, listener)))),
+            Self::Imap(sender) => drop(sender.send(Arc::new(settings::imap(config, listener)))),
+            Self::Pop3(sender) => drop(sender.send(Arc::new(settings::pop3(config, listener)))),
+        }
+    }
+}
+
+/// Whether a bound listener can serve what is wanted, with new options. The limits on connections
+/// belong to the socket: other ones ask for a new start.
+fn same(bound: &config::Listener, wanted: &config::Listener) -> bool {
+    let family = |protocol| match protocol {
+        Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => 0,
+        Protocol::Imap => 1,
+        Protocol::Pop3 => 2,
+    };
+    // Free ports are told apart by name.
+    bound.address == wanted.address
+        && family(bound.protocol) == family(wanted.protocol)
+        && (bound.address.port() != 0 || bound.name == wanted.name)
+}
