@@ -1,4 +1,6 @@
-//! What becomes of mail for an entry: status, host, delivery options (R61, R62, R69, R71).
+//! What becomes of mail for an entry: status, host, delivery options. The entry alone says so (R61): one option or
+//! several (R62), `mailbox` (R69), `forward` (R66), and whatever a channel is named after (R70); for users and groups
+//! alike (R71). Of two statuses the stricter one takes precedence (R102).
 
 use directory::{DeliveryOption, Dn, Status};
 use mail_types::{AccountName, Address, ChannelName, NextHop, Refusal, Route};
@@ -17,6 +19,14 @@ pub(super) fn dispose<R: Recorder>(
     recorder: &mut R,
 ) -> Result<Vec<Next>, Refusal> {
     let row = &found.row;
+    let empty = Detail::default();
+    let detail = row.detail.as_deref().unwrap_or(&empty);
+    // Before the status: what is put off by it comes back by `reprocess`, which knows of no authentication.
+    if row.kind == RowKind::Group
+        && let Some(answer) = objected(guide, found, detail, recorder)?
+    {
+        return Ok(answer);
+    }
     let of_domain = found.domain.as_ref().map_or(Status::Active, |domain| domain.status());
     let status = row.status.max(of_domain);
     let step = || Step::new(StepKind::Status, format!("{} is {status}", row.kind.word()));
@@ -37,8 +47,6 @@ pub(super) fn dispose<R: Recorder>(
         recorder.detail(|| Step::new(StepKind::Delivery, "mailbox").at(&*row.dn));
         return mailbox(found, address).map(|next| vec![next]);
     }
-    let empty = Detail::default();
-    let detail = row.detail.as_deref().unwrap_or(&empty);
     if let Some(target) = detail.routing_address.as_deref().and_then(|text| Address::parse(text).ok())
         && !is_self(found, &target)
     {
@@ -54,11 +62,6 @@ pub(super) fn dispose<R: Recorder>(
     {
         recorder.note(|| Step::new(StepKind::Delivery, format!("mailHost: {host}")).at(&*row.dn));
         return Ok(vec![Next::route(address, ChannelName::SMTP, next_hop)]);
-    }
-    if row.kind == RowKind::Group
-        && let Some(answer) = objected(guide, found, detail, recorder)?
-    {
-        return Ok(answer);
     }
     let mut applied = Options { guide, found, detail, address, next: Vec::new(), unserved: Vec::new() };
     for option in &options {

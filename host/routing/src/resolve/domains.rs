@@ -1,4 +1,5 @@
-//! The routing table, as resolution sees it: one view, and the domain looked at last.
+//! The routing table, as resolution sees it: one view, and the domain looked at last. Every hosted domain, by any of
+//! its names, is a mail server to its users (R93, R100).
 
 use std::cell::RefCell;
 use std::rc::Rc;

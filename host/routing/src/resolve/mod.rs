@@ -1,4 +1,7 @@
-//! From a recipient to the routes of its copies (R47-R50, R52, R60).
+//! From a recipient to the routes of its copies. The domain is the key (R47); rules and tables say what becomes of the
+//! address (R48), again on every host it reaches (R49): into the store, or on to another agent (R50). It takes no
+//! look at the content (R88), and recipients of one message may take different channels (R60). Users know nothing of
+//! all this (R58).
 //!
 //! An address is rewritten; the rules name its channel or call it local. A local address is looked up in the alias
 //! table; its entry's status and delivery options say what becomes of it: a route, or further addresses that go the

@@ -1,7 +1,7 @@
 //! Who may post to a group (requirements §2.3).
 
 use directory::Dn;
-use mail_types::{Address, ReversePath};
+use mail_types::{Address, ChannelName, ReversePath};
 
 use super::Request;
 use super::domains::View;
@@ -18,7 +18,8 @@ pub(super) fn objection(
     for word in &policy.words {
         match word.as_str() {
             "SMTP_AUTH_REQUIRED" | "SMTP_AUTH_USED" | "AUTH_REQ" | "AUTH_USED"
-                if request.authenticated.is_none() =>
+                // Who is reprocessed was let in when it was accepted.
+                if request.authenticated.is_none() && request.source != ChannelName::REPROCESS =>
             {
                 return Ok(Some("senders must authenticate".to_owned()));
             }

@@ -1,4 +1,5 @@
-//! The list of addresses still to do, from the recipient to its final recipients.
+//! The list of addresses still to do, from the recipient to its final recipients: loops end, duplicates are sent once,
+//! and growth is bounded (R72).
 
 use std::collections::{HashSet, VecDeque};
 

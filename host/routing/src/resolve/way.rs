@@ -1,4 +1,5 @@
-//! The way of one address: rules, routing table, alias table; up to its entry.
+//! The way of one address: rules, routing table, alias table; up to its entry. The host to hand over to comes from the
+//! directory where it names one (R10), else from the MX records of the domain (R25).
 
 use std::borrow::Cow;
 use std::rc::Rc;

@@ -1,5 +1,7 @@
-//! Following the directory (R28, R35, R36, R38, R40-R42, R45): the rows of changed entries are replaced, in one batch
-//! with the watermark; where the directory's log does not reach back that far, everything is built anew.
+//! Following the directory: the rows of changed entries are replaced (R28, R38), in one batch with the watermark (R45);
+//! where the directory's log does not reach back that far, everything is built anew (R36). A change is followed at
+//! once, so that mail to somebody who was just added is not refused because tables lag (R20); a failure is tried
+//! again after a while (R35).
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -1,4 +1,10 @@
-//! The routing table (domain -> rows) and the alias table (address -> rows) (R23, R24, R27, R31).
+//! The routing table (domain -> rows) and the alias table (address -> rows): generated, never written by hand (R23),
+//! the way to delivery (R24) and the channel (R31) of every domain that this host or its community serves (R26), from
+//! domain, user and group entries (R27). Each hosted domain has rows of its own (R29, R93).
+//!
+//! They are what mail is routed by: the directory is not asked for a message (R32), because that costs a round trip
+//! and a conversion each time (R33). The directory's own copy of its entries is what they are built from (R34). One
+//! look-up is one read, with a million users as with ten (R97).
 //!
 //! # The tables
 //!
@@ -11,6 +17,7 @@
 //! | `routing_aliases` | generation, address in lower case; `@domain` for all of a domain | rows: u32 length and [`row::AliasRow`] each |
 //! | `routing_origins` | generation, FNV-1a of the entry's name (u64 big-endian) | the keys of its rows, primary address first |
 //! | `routing_state` | `state` | postcard [`State`]: generation in force, directory CSN it has reached |
+//! | | `drawn` | one octet: the generation drawn last, so that no two builds write the same |
 //!
 //! Every row names the entry it came from (its DN), so that a changed entry replaces exactly its rows (R40-R42).
 //! A format change raises [`FORMAT`]; other formats are rebuilt.

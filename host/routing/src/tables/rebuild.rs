@@ -1,10 +1,11 @@
-//! Writing rows: a whole generation, or the rows of one changed entry.
+//! Writing rows: a whole generation, or the rows of one changed entry. A new generation comes into force with one
+//! put: the effect of the restart that the patent asks for after a full build, without one (R36, R37, R44).
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use directory::{Dn, Schema, Typed};
-use storage::{Batch, Snapshot, Space, Storage};
+use storage::{Batch, Snapshot, Space, Storage, StorageError};
 
 use super::build::{Rows, rows_of};
 use super::row::{AliasRow, DomainRow, split};
@@ -14,6 +15,12 @@ use super::{
 
 /// Entries written in one batch.
 pub const CHUNK_MAX: usize = 20_000;
+/// Longer than any key.
+const KEY_MAX: usize = 600;
+/// Most tries to draw a generation while others do too.
+const TRIES_MAX: u32 = 8;
+/// The generation that was drawn last: of two builds at once each writes its own.
+const DRAWN_KEY: &[u8] = b"drawn";
 /// Keys deleted in one batch.
 const DELETES_MAX: usize = 20_000;
 
@@ -176,14 +183,35 @@ pub struct Rebuild {
 
 impl Rebuild {
     pub(super) async fn begin(storage: Storage) -> Result<Self, TableError> {
-        let (before, generation) = {
-            let snapshot = storage.read()?;
-            let before = snapshot.get(STATE, STATE_KEY)?.map(std::borrow::Cow::into_owned);
-            let state = super::reader::state(&snapshot)?;
-            (before, state.map_or(0, |state| state.generation.wrapping_add(1)))
-        };
-        clear(&storage, generation).await?;
-        Ok(Self { storage, before, generation, waiting: Vec::new(), entries: 0, rows: 0, uplevel: false })
+        for _ in 0..TRIES_MAX {
+            let (before, generation, batch) = {
+                let snapshot = storage.read()?;
+                let before = snapshot.get(STATE, STATE_KEY)?.map(std::borrow::Cow::into_owned);
+                let in_force = super::reader::state(&snapshot)?.map(|state| state.generation);
+                let drawn = snapshot.get(STATE, DRAWN_KEY)?.and_then(|octets| octets.first().copied());
+                let next = |generation: u8| generation.wrapping_add(1);
+                let mut generation = drawn.or(in_force).map_or(0, next);
+                if in_force == Some(generation) {
+                    generation = next(generation);
+                }
+                let mut batch = Batch::new();
+                match drawn {
+                    Some(drawn) => batch.assert_equals(STATE, DRAWN_KEY, &[drawn]),
+                    None => batch.assert_absent(STATE, DRAWN_KEY),
+                }
+                batch.put(STATE, DRAWN_KEY, [generation]);
+                (before, generation, batch)
+            };
+            match storage.commit(batch).await {
+                Ok(_) => {}
+                Err(StorageError::Conflict(_)) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            clear(&storage, generation, generation).await?;
+            let (waiting, entries, rows) = (Vec::new(), 0, 0);
+            return Ok(Self { storage, before, generation, waiting, entries, rows, uplevel: false });
+        }
+        Err(StorageError::Conflict("another build began each time".to_owned()).into())
     }
 
     /// Adds an entry; every [`CHUNK_MAX`] entries are written.
@@ -219,7 +247,7 @@ impl Rebuild {
         Ok(())
     }
 
-    /// Puts the new generation in force, as of a directory change number, and clears the old one.
+    /// Puts the new generation in force, as of a directory change number, and clears all others.
     /// Gives the numbers of entries and rows.
     pub async fn finish(mut self, csn: u64) -> Result<(u64, u64), TableError> {
         self.write().await?;
@@ -237,7 +265,13 @@ impl Rebuild {
         }
         batch.put(STATE, STATE_KEY, encode(&state));
         self.storage.commit(batch).await?;
-        clear(&self.storage, self.generation.wrapping_sub(1)).await?;
+        // What is left of others is nobody's: their builds can no longer come into force.
+        if let Some(below) = self.generation.checked_sub(1) {
+            clear(&self.storage, 0, below).await?;
+        }
+        if let Some(above) = self.generation.checked_add(1) {
+            clear(&self.storage, above, u8::MAX).await?;
+        }
         Ok((self.entries, self.rows))
     }
 }
@@ -248,21 +282,18 @@ pub(super) fn encode(state: &State) -> Vec<u8> {
     postcard::to_stdvec(state).unwrap_or_default()
 }
 
-/// Deletes what is left of a generation.
-async fn clear(storage: &Storage, generation: u8) -> Result<(), TableError> {
+/// Deletes what is left of some generations, both ends included.
+async fn clear(storage: &Storage, first: u8, last: u8) -> Result<(), TableError> {
+    let until = last.checked_add(1).map_or_else(|| vec![u8::MAX; KEY_MAX], |next| vec![next]);
     for space in SPACES {
         loop {
             let mut batch = Batch::new();
             let mut count = 0;
-            {
-                let from = [generation];
-                let until = generation.checked_add(1).map_or(vec![0xff; 600], |next| vec![next]);
-                storage.read()?.scan(space, &from, &until, &mut |key, _| {
-                    batch.delete(space, key);
-                    count += 1;
-                    if count < DELETES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                })?;
-            }
+            storage.read()?.scan(space, &[first], &until, &mut |key, _| {
+                batch.delete(space, key);
+                count += 1;
+                if count < DELETES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
             if count == 0 {
                 break;
             }

@@ -163,9 +163,16 @@ async fn a_rebuild_swaps_and_a_dropped_one_changes_nothing() {
     assert_eq!(build(&tables, small, 11).await, (1, 1));
     let reader = tables.reader().unwrap();
     assert!(one(&reader, "carl@example.org").is_some() && one(&reader, "ann@example.org").is_none());
-    // Of two rebuilds at once the second to finish loses.
+    // Of two builds at once each writes its own rows, and the second to finish loses.
+    let (mut first, mut second) = (tables.rebuild().await.unwrap(), tables.rebuild().await.unwrap());
+    first.add(&typed(small)[0], &Schema::product()).await.unwrap();
+    second.add(&typed(small)[0], &Schema::product()).await.unwrap();
+    first.finish(12).await.unwrap();
+    assert!(matches!(second.finish(12).await, Err(TableError::Storage(StorageError::Conflict(_)))));
+    assert!(one(&tables.reader().unwrap(), "carl@example.org").is_some());
     let first = tables.rebuild().await.unwrap();
-    replace(&tables, [], 12).await;
+    replace(&tables, [], 20).await;
+    // A change in between does not get lost in a build that began before it.
     assert!(matches!(first.finish(13).await, Err(TableError::Storage(StorageError::Conflict(_)))));
 }
 
@@ -184,3 +191,5 @@ async fn two_entries_with_one_primary_address_are_at_odds() {
         matches!(reader.alias("same@example.org").unwrap(), Some(Claim::Several(rows)) if rows.len() == 2)
     );
 }
+
+mod following;
