@@ -89,7 +89,7 @@ impl Selected {
     }
 
     /// Tells what changed since the last time: expunges where that is allowed now, new messages, flags.
-    pub(crate) fn tell(&mut self, store: &Store, io: &mut Io, expunges: Expunges) -> Result<(), End> {
+    pub(crate) async fn tell(&mut self, store: &Store, io: &mut Io, expunges: Expunges) -> Result<(), End> {
         let mut new_flags = Vec::new();
         if self.look() {
             match store.changes_since(self.mailbox, self.modseq) {
@@ -105,10 +105,12 @@ impl Selected {
         if expunges == Expunges::Told && self.view.has_gone() {
             for sequence in self.view.take_gone() {
                 io.say(&Response::Expunge(sequence));
+                io.flush_if_full().await?;
             }
         }
         for listed in new_flags {
             self.write_flags(io, &listed);
+            io.flush_if_full().await?;
         }
         Ok(())
     }

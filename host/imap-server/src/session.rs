@@ -71,6 +71,9 @@ impl Session {
                 Err(end) => break end,
             }
         };
+        if let State::Selected(_, selected) = &self.state {
+            commands::claim_recent(&self.shared.parts.store, selected).await;
+        }
         match end {
             End::Logout => {
                 self.io.stream.close().await;
@@ -157,7 +160,7 @@ impl Session {
     /// Tells what has changed meanwhile, then answers.
     async fn finish(&mut self, tag: Tag, answer: Answer, expunges: Expunges) -> Result<(), End> {
         if let State::Selected(_, selected) = &mut self.state {
-            selected.tell(&self.shared.parts.store, &mut self.io, expunges)?;
+            Box::pin(selected.tell(&self.shared.parts.store, &mut self.io, expunges)).await?;
         }
         if answer.condition == Condition::Bad {
             self.io.status(Some(tag), Condition::Bad, answer.code, &answer.text);

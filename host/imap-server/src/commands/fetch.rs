@@ -2,7 +2,7 @@
 
 use imap_wire::{By, Code, DateTime, FetchItem, FetchResponse, SequenceSet};
 use message::{Envelope, Structure, header_len};
-use store::{FlagChange, FlagMode, Flags, MessageInfo, Octets, StoreError, Uid};
+use store::{FlagChange, FlagMode, Flags, MessageInfo, Octets, Reader, StoreError, Uid};
 
 use super::section;
 use super::{Context, refusal};
@@ -83,7 +83,8 @@ pub(crate) async fn fetch(
             Err(error) => return Ok(refusal(&error)),
         }
     }
-    if missing {
+    // A UID that is not there is no error (RFC 3501 §6.4.8).
+    if missing && by == By::SequenceNumber {
         // RFC 2180 §4.1.2: others have expunged some; the client hears of it when that is allowed.
         return Ok(Answer::no("some of the messages have been expunged").code(Code::ExpungeIssued));
     }
@@ -125,7 +126,21 @@ fn read_infos(
     members: &[Member],
 ) -> Result<Vec<(Member, MessageInfo)>, StoreError> {
     let reader = context.shared.parts.store.reader(selected.mailbox)?;
+    infos(&reader, members)
+}
+
+/// The records of messages that are still there; neighbours are read in one go.
+pub(super) fn infos(reader: &Reader, members: &[Member]) -> Result<Vec<(Member, MessageInfo)>, StoreError> {
     let mut infos = Vec::with_capacity(members.len());
+    let (Some(first), Some(last)) = (members.first(), members.last()) else { return Ok(infos) };
+    if usize::try_from(last.sequence - first.sequence).is_ok_and(|between| between + 1 == members.len()) {
+        let mut rest = members.iter().peekable();
+        reader.infos(Uid(first.uid)..=Uid(last.uid), |info| {
+            while rest.next_if(|member| member.uid < info.uid.0).is_some() {}
+            infos.extend(rest.next_if(|member| member.uid == info.uid.0).map(|member| (*member, info)));
+        })?;
+        return Ok(infos);
+    }
     for member in members {
         if let Some(info) = reader.info(Uid(member.uid))? {
             infos.push((*member, info));

@@ -15,7 +15,7 @@ impl Session {
     /// Tells what changes as it changes, until the client says DONE.
     pub(crate) async fn idle(&mut self) -> Result<Answer, End> {
         self.io.say(&Response::Continuation("idling".to_owned()));
-        self.tell_all()?;
+        Box::pin(self.tell_all()).await?;
         self.io.flush().await?;
         let until = Instant::now() + self.options.inactivity_max;
         loop {
@@ -39,7 +39,7 @@ impl Session {
                     Err(_) => return Err(End::Bye("autologout: idle for too long".into())),
                 },
                 () = changed(selected) => {
-                    self.tell_all()?;
+                    Box::pin(self.tell_all()).await?;
                     self.io.flush().await?;
                 }
                 () = self.shutdown.wait() => return Err(End::Bye("the server is stopping".into())),
@@ -47,10 +47,10 @@ impl Session {
         }
     }
 
-    fn tell_all(&mut self) -> Result<(), End> {
+    async fn tell_all(&mut self) -> Result<(), End> {
         match &mut self.state {
             State::Selected(_, selected) => {
-                selected.tell(&self.shared.parts.store, &mut self.io, Expunges::Told)
+                selected.tell(&self.shared.parts.store, &mut self.io, Expunges::Told).await
             }
             _ => Ok(()),
         }

@@ -24,6 +24,7 @@ use crate::io::{End, Io};
 use crate::selected::Selected;
 use crate::server::{AccountSession, Shared};
 
+pub(crate) use select::claim_recent;
 pub(crate) use session_commands::id;
 
 /// Who has logged in.

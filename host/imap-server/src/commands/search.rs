@@ -1,21 +1,26 @@
 //! SEARCH (RFC 3501 §6.4.4).
 
 use bytes::Bytes;
-use imap_wire::{By, Code, Date, Flag, Response, Search, SearchKey, SequenceSet};
+use imap_wire::{By, Code, Date, Flag, Search, SearchKey, SequenceSet};
 use message::{Fields, parse_date, text_contains};
 use message::{
     Needle, Structure, body_contains, decode_charset, header_contains, header_len, is_known_charset,
 };
 use store::{Flags, Keywords, MessageInfo, Reader, StoreError, Uid};
 
+use super::fetch::infos;
 use super::{Context, refusal};
 use crate::answer::Answer;
 use crate::io::End;
 use crate::selected::{SYSTEM_FLAGS, Selected};
 use crate::view::Member;
 
-/// Messages judged by their records alone before others get their turn.
-const MESSAGES_A_TURN: usize = 2_000;
+/// Messages judged before others get their turn: by their records alone, and by their headers.
+/// Where a whole message is read, each is a turn.
+const RECORDS_A_TURN: usize = 2_000;
+const HEADERS_A_TURN: usize = 50;
+/// Numbers that are written before what was gathered is sent, if it is much.
+const NUMBERS_A_PIECE: usize = 1_000;
 /// Octets that a header is looked for in at first.
 const HEADER_OCTETS_FIRST: usize = 16 * 1024;
 
@@ -157,16 +162,28 @@ pub(crate) async fn search(
         return Ok(Answer::no("unknown charset").code(Code::BadCharset(vec!["US-ASCII", "UTF-8"])));
     }
     let test = Compiler { selected, charset }.all(&search.keys);
-    let mut found = Vec::new();
-    match judge_all(context, selected, &test, &candidates(selected, &search.keys)).await {
-        Ok(members) => found.extend(members.into_iter().map(|member| match search.by {
-            By::Uid => member.uid,
-            By::SequenceNumber => member.sequence,
-        })),
+    let found = match judge_all(context, selected, &test, &candidates(selected, &search.keys)).await {
+        Ok(found) => found,
         Err(error) => return Ok(refusal(&error)),
-    }
-    context.io.say(&Response::Search(found));
+    };
+    tell_found(context, &found, search.by).await?;
     Ok(Answer::ok("SEARCH done"))
+}
+
+/// `mailbox-data = "SEARCH" *(SP nz-number)`, in pieces: a large mailbox makes a long line.
+async fn tell_found(context: &mut Context<'_>, found: &[Member], by: By) -> Result<(), End> {
+    context.io.out().extend_from_slice(b"* SEARCH");
+    for members in found.chunks(NUMBERS_A_PIECE) {
+        let out = context.io.out();
+        for member in members {
+            let number = if by == By::Uid { member.uid } else { member.sequence };
+            out.push(b' ');
+            out.extend_from_slice(number.to_string().as_bytes());
+        }
+        context.io.flush_if_full().await?;
+    }
+    context.io.out().extend_from_slice(b"\r\n");
+    Ok(())
 }
 
 /// The messages that a set among the keys leaves in question.
@@ -188,17 +205,19 @@ async fn judge_all(
 ) -> Result<Vec<Member>, StoreError> {
     let cost = test.cost();
     let mut found = Vec::new();
-    // What looks into content lets others run between messages.
-    let turn = if cost == Cost::Record { MESSAGES_A_TURN } else { 1 };
+    let turn = match cost {
+        Cost::Record => RECORDS_A_TURN,
+        Cost::Header => HEADERS_A_TURN,
+        Cost::Whole => 1,
+    };
     for members in members.chunks(turn) {
         let sizes = if cost == Cost::Whole { sizes(context, selected, members)? } else { 0 };
         let room = if sizes > 0 { context.shared.room_for(sizes).await } else { None };
         let reader = context.shared.parts.store.reader(selected.mailbox)?;
-        for member in members {
-            let Some(info) = reader.info(Uid(member.uid))? else { continue };
+        for (member, info) in infos(&reader, members)? {
             let mut message = Message { selected, member, info, reader: &reader, header: None, whole: None };
             if message.passes(test)? {
-                found.push(*member);
+                found.push(member);
             }
         }
         drop(reader);
@@ -218,7 +237,7 @@ fn sizes(context: &Context<'_>, selected: &Selected, members: &[Member]) -> Resu
 /// A message in question; read as far as tests need it.
 struct Message<'a> {
     selected: &'a Selected,
-    member: &'a Member,
+    member: Member,
     info: MessageInfo,
     reader: &'a Reader,
     header: Option<Vec<u8>>,

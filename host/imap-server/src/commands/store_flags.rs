@@ -24,7 +24,7 @@ pub(crate) async fn store(
         return Ok(Answer::bad("no such message"));
     };
     // What others changed is told first: .SILENT keeps back our own change only.
-    selected.tell(&context.shared.parts.store, context.io, Expunges::Kept)?;
+    selected.tell(&context.shared.parts.store, context.io, Expunges::Kept).await?;
     let uids: Vec<Uid> = members.iter().map(|member| Uid(member.uid)).collect();
     let keywords: Vec<&str> = keywords.iter().map(String::as_str).collect();
     let mode = match command.action {
@@ -53,7 +53,7 @@ pub(crate) async fn store(
             context.io.flush_if_full().await?;
         }
     }
-    if stored.messages.len() < members.len() {
+    if command.by == By::SequenceNumber && stored.messages.len() < members.len() {
         return Ok(Answer::no("some of the messages have been expunged").code(Code::ExpungeIssued));
     }
     Ok(Answer::ok("STORE done"))
