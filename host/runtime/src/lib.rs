@@ -1,8 +1,9 @@
 //! Clock, randomness, listeners, TLS, bounded streams, durable files, graceful stop.
 //!
-//! Layer *ground*. The only crate that touches the machine: sockets, time, chance and plain files come
-//! from here as values, so that everything above can be run under a simulated clock and a seed.
-//! It must not know mail: no command, no reply, no address of a person passes through it.
+//! *What:* the machine as values: time, chance, sockets with or without TLS, limits on connections, files
+//! that survive a power cut, and the order to stop. *Why:* everything above can run under a simulated
+//! clock and a seed, and one place bounds what a client can make us hold.
+//! *Layer 1:* must not know mail: no command, no reply, no address of a person passes through it.
 
 mod clock;
 pub mod files;
