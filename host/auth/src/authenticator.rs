@@ -198,7 +198,9 @@ impl Authenticator {
         mechanism: Mechanism,
         context: &Context,
     ) -> Result<Identity, AuthError> {
-        let refusal_at = tokio::time::Instant::now() + self.0.options.refusal_after;
+        let refusal_at = self.refusal_at();
+        // Prepared as SCRAM prepares it (RFC 4616 §2); what cannot be is the name of nobody.
+        let login = &crate::secret::prepare(login).unwrap_or_default();
         let account = self.account_key(login);
         let outcome = async {
             self.admit(&account, context)?;

@@ -53,14 +53,15 @@ pub(crate) fn prepare(text: &str) -> Option<String> {
     if text.is_ascii() {
         return (!text.bytes().any(|byte| byte.is_ascii_control())).then(|| text.to_owned());
     }
-    let mapped: String = text
-        .chars()
-        .filter(|c| {
-            !matches!(c, '\u{ad}' | '\u{34f}' | '\u{1806}' | '\u{180b}'..='\u{180d}'
+    let mapped: Zeroizing<String> = Zeroizing::new(
+        text.chars()
+            .filter(|c| {
+                !matches!(c, '\u{ad}' | '\u{34f}' | '\u{1806}' | '\u{180b}'..='\u{180d}'
             | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
-        })
-        .map(|c| if c.is_whitespace() && !c.is_control() { ' ' } else { c })
-        .collect();
+            })
+            .map(|c| if c.is_whitespace() && !c.is_control() { ' ' } else { c })
+            .collect(),
+    );
     let composed = ComposingNormalizerBorrowed::new_nfkc().normalize(&mapped).into_owned();
     (!composed.is_empty() && !composed.chars().any(char::is_control)).then_some(composed)
 }

@@ -295,4 +295,4 @@ impl Directory {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

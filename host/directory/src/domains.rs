@@ -48,6 +48,9 @@ impl Directory {
 
     fn plan_domain(&self, view: &View<'_>, new: &NewDomain) -> Result<(Vec<Edit>, Vec<Dn>), EditError> {
         let domain = &new.domain;
+        if domain.as_ip().is_some() {
+            return Err(EditError::AddressLiteral(domain.clone()));
+        }
         if let Some(known) = view.domain(domain)? {
             return Err(EditError::DomainUsed { domain: domain.clone(), by: known.dn });
         }

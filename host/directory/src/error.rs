@@ -66,6 +66,9 @@ pub enum EditError {
     /// The domain is not hosted here.
     #[error("the domain {0} is not in the directory: add it first with \"wasmta domain add {0}\"")]
     NoDomain(Domain),
+    /// An address literal names a host, not a domain.
+    #[error("{0} is an address, not a domain name: give a name")]
+    AddressLiteral(Domain),
     /// The name is an alias of a domain: removing the domain by it would surprise.
     #[error("{name} is another name of {domain}: remove that domain, or take the name out of {by}")]
     OtherName {

@@ -9,6 +9,7 @@
 //! IMAP, rewriting or password verification.
 
 mod change;
+mod check;
 mod directory;
 mod dn;
 mod domain_entry;
@@ -30,6 +31,7 @@ mod users;
 mod view;
 
 pub use change::{CHANGES_KEPT_MAX, CHANGES_LISTED_MAX, Change, Changes, Operation};
+pub use check::VIOLATIONS_MAX;
 pub use directory::{Counts, Directory, DirectoryOptions};
 pub use dn::{DN_MAX, Dn, DnError, RDN_MAX};
 pub use domain_entry::{DomainEntry, domain_alias};

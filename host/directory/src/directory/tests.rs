@@ -46,7 +46,7 @@ async fn load(directory: &Directory, ldif: &str) -> Result<LoadReport, LoadError
     directory.load_ldif(ldif.as_bytes(), &hasher, &mut |_| {}).await
 }
 
-async fn sample() -> (tempfile::TempDir, Directory) {
+pub(crate) async fn sample() -> (tempfile::TempDir, Directory) {
     let dir = tempfile::tempdir().unwrap();
     let directory = open(dir.path());
     load(&directory, SAMPLE).await.unwrap();
@@ -60,6 +60,11 @@ fn found<T: std::fmt::Debug>(lookup: Lookup<T>) -> T {
     }
 }
 
+/// Nothing breaks the rules of the store.
+pub(crate) fn assert_whole(directory: &Directory) {
+    assert_eq!(directory.check(&mut |_| {}).unwrap(), Vec::<String>::new());
+}
+
 fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
 }
@@ -68,7 +73,7 @@ fn domain(text: &str) -> Domain {
     Domain::parse(text).unwrap()
 }
 
-fn dn(text: &str) -> Dn {
+pub(crate) fn dn(text: &str) -> Dn {
     Dn::parse(text).unwrap()
 }
 
@@ -101,6 +106,7 @@ async fn a_domain_is_found_by_all_its_names_and_joined() {
         })
         .unwrap();
     assert_eq!(names, ["d0.test", "d1.test"]);
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -125,6 +131,7 @@ async fn users_are_found_by_address_and_login() {
         let answer = directory.user_by_login(login).map(|user| user.dn);
         assert_eq!(answer, user.map(dn).into(), "{login}");
     }
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -141,6 +148,7 @@ async fn clear_passwords_are_hashed_on_load_and_never_stored() {
     assert_eq!((counts.entries, counts.domains, counts.users, counts.groups), (10, 4, 3, 0));
     let clear = found(directory.entry(&user.dn)).with("userPassword", "{CLEAR}x");
     assert!(matches!(directory.edit(&[Edit::Modify(clear)]).await, Err(EditError::ClearPassword(_))));
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -173,6 +181,7 @@ async fn a_broken_off_load_answers_unavailable_and_is_done_again() {
     load(&directory, SAMPLE).await.unwrap();
     assert!(directory.domain(&domain("d0.test")).is_found());
     assert_eq!(directory.counts().unwrap().entries, 10);
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -208,8 +217,11 @@ async fn a_domain_is_added_with_every_missing_component() {
     // The component between becomes a domain itself.
     directory.add_domain(&new_domain("branch.test")).await.unwrap();
     assert!(directory.domain(&domain("branch.test")).is_found());
+    let literal = directory.add_domain(&new_domain("[192.0.2.1]")).await;
+    assert!(matches!(literal, Err(EditError::AddressLiteral(_))));
     let nobody = NewDomain { administrator: None, ..new_domain("x.test") };
     assert!(matches!(directory.add_domain(&nobody).await, Err(EditError::NoAdministrator(_))));
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -229,6 +241,7 @@ async fn removing_a_domain_mirrors_adding_it() {
     // Only the suffix that was missing in the sample is left.
     assert_eq!(directory.counts().unwrap().entries, before.entries + 1);
     assert_eq!(directory.by_address(&address("jo@a.b.test")), Lookup::NotFound);
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -245,6 +258,7 @@ async fn another_name_of_a_domain_does_not_remove_it() {
     for name in ["d0.test", "old.test", "alias-d0.test"] {
         assert_eq!(directory.domain(&domain(name)), Lookup::NotFound);
     }
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -263,6 +277,7 @@ async fn a_domain_with_thousands_of_users_is_removed_in_batches() {
     let removed = directory.remove_domain(&domain("big.test"), DomainUsers::Remove).await.unwrap();
     assert_eq!(removed, 2_700 + 5);
     assert_eq!(directory.counts().unwrap().users, 3);
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -283,6 +298,7 @@ async fn users_are_added_changed_and_removed() {
     directory.remove_user("jo@d1.test").await.unwrap();
     assert!(matches!(directory.remove_user("jo@d1.test").await, Err(EditError::NoUser(_))));
     assert_eq!(directory.by_address(&address("jo@d1.test")), Lookup::NotFound);
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -296,6 +312,7 @@ async fn the_only_postmaster_stays() {
         matches!(&error, EditError::Postmaster { postmaster, .. } if *postmaster == address("postmaster@x.test"))
     );
     directory.remove_user("jo@x.test").await.unwrap();
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -317,6 +334,7 @@ async fn groups_forget_members_that_are_removed() {
     directory.remove_domain(&domain("x.test"), DomainUsers::Remove).await.unwrap();
     assert_eq!(members(), 1);
     assert_eq!(found(directory.by_address(&address("all@d1.test"))).dn, dn(group));
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -344,6 +362,7 @@ async fn edits_are_all_or_none_and_keep_the_tree_whole() {
     assert!(matches!(directory.edit(&[orphan]).await, Err(EditError::NoParent(..))));
     let long = dn(base).child("uid", &"x".repeat(600)).unwrap();
     assert!(matches!(directory.edit(&[Edit::Add(Entry::new(long))]).await, Err(EditError::NameTooLong(_))));
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -357,6 +376,7 @@ async fn edits_at_the_same_time_all_take_effect() {
         task.await.unwrap().unwrap();
     }
     assert_eq!(directory.counts().unwrap().users, 3 + 8);
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -385,6 +405,7 @@ async fn what_is_stored_is_there_after_reopening() {
         })
         .unwrap();
     assert_eq!(all, 10);
+    assert_whole(&directory);
 }
 
 #[tokio::test]
@@ -398,4 +419,5 @@ async fn the_sample_that_ships_loads_without_defect() {
     }
     assert_eq!(found(directory.by_address(&address("team@example.org"))).dn.leaf(), Some(("cn", "team")));
     assert!(matches!(directory.remove_user("user1@example.org").await, Err(EditError::Postmaster { .. })));
+    assert_whole(&directory);
 }
