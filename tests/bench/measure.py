@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import time
@@ -64,13 +65,6 @@ def memory_kib(roots):
             continue
         total += int(re.search(r"^Pss:\s+(\d+)", text, re.M).group(1))
     return total
-
-
-def resident_kib(pid):
-    """Resident memory of one process that is not of a file (the store's pages belong to the kernel's cache), KiB."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    anonymous = int(re.search(r"^RssAnon:\s+(\d+)", text, re.M).group(1))
-    return anonymous
 
 
 def smtp_source(server, messages, persistent, sessions, octets):
@@ -150,13 +144,17 @@ def synchronous_files(server):
     return found
 
 
-def idle_imap(pids, port, user, password, connections):
+def idle_imap(pids, port, users, password, connections):
     """Memory of one idle IMAP connection (logged in, INBOX selected, IDLE), in KiB."""
+    # What the first sessions bring into memory for all is not the price of one connection.
+    for user in users:
+        idle_connection(port, user, password).close()
+    time.sleep(1)
     before = memory_kib(pids)
     open_connections = []
     try:
-        for _ in range(connections):
-            open_connections.append(idle_connection(port, user, password))
+        for number in range(connections):
+            open_connections.append(idle_connection(port, users[number % len(users)], password))
         time.sleep(2)
         return (memory_kib(pids) - before) / connections
     finally:
@@ -165,8 +163,16 @@ def idle_imap(pids, port, user, password, connections):
 
 
 def idle_connection(port, user, password):
+    """Under TLS, as nearly all real ones are, where the server offers it."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=30)
-    expect(connection, b"* ")
+    greeting = expect(connection, b"* ")
+    if b"LOGINDISABLED" in greeting or b"STARTTLS" in greeting:
+        connection.sendall(b"t STARTTLS\r\n")
+        expect(connection, b"t OK")
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        connection = context.wrap_socket(connection)
     for tag, command in ((b"a", f"LOGIN {user} {password}"), (b"b", "SELECT INBOX")):
         connection.sendall(tag + b" " + command.encode() + b"\r\n")
         expect(connection, tag + b" OK")
@@ -176,7 +182,7 @@ def idle_connection(port, user, password):
 
 
 def expect(connection, start):
-    """Reads until a line that begins so."""
+    """Reads until a line that begins so, and gives it."""
     received = b""
     while True:
         octets = connection.recv(4096)
@@ -185,7 +191,7 @@ def expect(connection, start):
         received += octets
         for line in received.split(b"\r\n")[:-1]:
             if line.startswith(start):
-                return
+                return line
             if re.match(rb"\w+ (NO|BAD)", line):
                 raise RuntimeError(f"the server said {line!r}")
 

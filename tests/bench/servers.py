@@ -12,10 +12,11 @@ import subprocess
 import threading
 from pathlib import Path
 
-from wasmta_server import Wasmta, free_port, wait_for_port
+from wasmta_server import TOP, Wasmta, free_port, wait_for_port
 
 START_SECONDS_MAX = 30
 MAIL_USER = "mail"
+IDLE_USERS = 25
 
 
 def run_to_file(command, path):
@@ -60,8 +61,14 @@ class WasmtaLocal:
     name = "wasmta"
     recipient = "user1@example.org"
 
-    def __init__(self, folder, binary):
-        self.server = Wasmta(binary, folder)
+    def __init__(self, folder, binary, config=""):
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("directory.ldif", "rewrite.rules"):
+            shutil.copy(TOP / "config" / name, folder / name)
+        # Everything that is not said here is as it ships: durable, logging every message.
+        (folder / "wasmta.toml").write_text(config)
+        self.server = Wasmta(binary, folder, folder / "wasmta.toml")
 
     @property
     def port(self):
@@ -78,7 +85,12 @@ class WasmtaLocal:
         return True
 
     def imap(self):
-        return self.pids(), self.server.port("imap"), "user1@example.org", "password"
+        """Processes, port, logins and their password, for idle connections: accounts enough for the limit of sessions
+        that one account may have."""
+        users = [f"idle{number}@example.org" for number in range(IDLE_USERS)]
+        for user in users:
+            self.server.command("user", "add", user, "--password", "password")
+        return self.pids(), self.server.port("imap"), users, "password"
 
     def stop(self):
         self.server.stop()
@@ -91,7 +103,8 @@ class WasmtaRelay(WasmtaLocal):
     recipient = "box@dest.test"
 
     def __init__(self, folder, binary, sink):
-        super().__init__(folder, binary)
+        hosts = f'[hosts]\n"dest.test" = ["127.0.0.1:{sink.port}"]\n'
+        super().__init__(folder, binary, '[smtp]\nrelay-from = ["127.0.0.0/8"]\n' + hosts)
         self.sink, self.before = sink, sink.received
 
     def drained(self, sent):
