@@ -24,6 +24,12 @@ class Place:
     def port(self, name):
         return self.server.port(name)
 
+    def certificate(self):
+        """The server's own certificate, for clients that must be told to trust it."""
+        found = sorted(self.server.data.glob("*cert*.pem"))
+        assert found, "the server has made no certificate"
+        return found[0]
+
     def subject(self, what):
         """A subject that no other case has."""
         return f"{what} {next(_numbers)} {time.time_ns()}"
