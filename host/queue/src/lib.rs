@@ -6,6 +6,10 @@
 //! routing, directory, channels or store: it defines the ports [`Router`], [`Channel`] and
 //! [`LocalDelivery`] that those fill.
 //!
+//! It stores and forwards (R53, R54): mail for a host or mailbox that is away waits (R84) and is tried again,
+//! errors are returned to the sender (R55), and every message keeps its envelope with its id (R87).
+//! Nothing here looks at content (R88).
+//!
 //! The way of a message through the files: `submit` (one batch), `schedule` (whose turn it is),
 //! `work` (read, route again, try), `settle` (one batch for what became of it), `report` (who is
 //! told). `operate` and `listing` are the operator's.

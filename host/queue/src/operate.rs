@@ -131,7 +131,7 @@ impl Inner {
             let (recipient, what) = (Some(record.recipient.address.clone()), change.word().to_owned());
             let line = TrailLine { at: now, recipient, what, text: format!("by {by}, to {}", record.route) };
             add_line(&mut batch, message.id, &line);
-            put_recipient(&mut batch, &mut effects, message.id, index, record, now);
+            put_recipient(&mut batch, &mut effects, message.id, index, record);
         }
         let committed = self.commit(batch).await?;
         self.take_effect(effects, &committed);

@@ -45,7 +45,7 @@ impl Fate {
             orcpt: recipient.orcpt.clone(),
             action,
             status: reply.status_or_class(),
-            remote_mta: remote.map(str::to_owned),
+            remote_mta: remote.map(|remote| host_of(remote).to_owned()),
             diagnostic: remote.map(|_| reply.clone()),
             last_attempt: Some(now),
             will_retry_until: None,
@@ -179,9 +179,17 @@ impl Inner {
             delay_reported: false,
             last: None,
         };
-        put_recipient(batch, effects, report.id, 0, record, now);
+        put_recipient(batch, effects, report.id, 0, record);
         effects.messages += 1;
         effects.reports.push(report);
+    }
+}
+
+/// The name in `host[address]:port`, as RFC 3464 §2.3.5 wants it; an address literal stays whole.
+fn host_of(remote: &str) -> &str {
+    match remote.find('[') {
+        Some(0) | None => remote,
+        Some(at) => &remote[..at],
     }
 }
 

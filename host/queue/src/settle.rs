@@ -162,7 +162,7 @@ impl Inner {
         let (reply, remote, cause) = (reply.clone(), remote.map(str::to_owned), cause.to_owned());
         to.line(&record, "deferred", format!("{reply} ({cause})"));
         record.last = Some(Last { at: to.now, reply, remote, cause });
-        put_recipient(&mut to.batch, &mut to.effects, to.message.id, one.index, record, to.now);
+        put_recipient(&mut to.batch, &mut to.effects, to.message.id, one.index, record);
     }
 
     fn replace(&self, to: &mut Settlement<'_>, one: &Settled, by: &[Accepted]) -> Result<(), StorageError> {
@@ -194,7 +194,7 @@ impl Inner {
                 let index = to.next_index;
                 to.next_index += 1;
                 to.remaining += 1;
-                put_recipient(&mut to.batch, &mut to.effects, to.message.id, index, record, to.now);
+                put_recipient(&mut to.batch, &mut to.effects, to.message.id, index, record);
             }
         }
         Ok(())

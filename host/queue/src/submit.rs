@@ -97,7 +97,7 @@ impl Inner {
             effects.messages += 1;
             let remote = recipients.into_iter().filter(is_queued);
             for (index, accepted) in (0_u32..).zip(remote) {
-                put_recipient(&mut batch, &mut effects, id, index, new_record(accepted, now), now);
+                put_recipient(&mut batch, &mut effects, id, index, new_record(accepted, now));
             }
         }
         for report in reports {
@@ -266,12 +266,13 @@ pub(crate) fn put_recipient(
     id: QueueId,
     index: u32,
     record: Record,
-    now: Timestamp,
 ) {
     batch.put(RECIPIENTS, &records::recipient_key(id, index), records::to_value(&record));
     if let StoredState::Waiting(due) = record.state {
-        let known = effects.jobs.iter().any(|job| job.0 == id && job.1 == record.route);
-        if !known || due > now {
+        // Recipients of one route stand together as a rule; the schedule itself drops what is left.
+        let repeats =
+            effects.jobs.last().is_some_and(|last| last.0 == id && last.1 == record.route && last.2 == due);
+        if !repeats {
             effects.jobs.push((id, record.route, due));
         }
     }

@@ -310,3 +310,20 @@ async fn trails_are_pruned_to_their_maximum() {
     let kept = ids.iter().filter(|id| house.queue.listing().trail(**id).unwrap().head.is_some()).count();
     assert_eq!(kept, 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn recipients_of_one_route_that_are_due_at_different_times_are_all_tried_in_time() {
+    let limits = crate::ChannelLimits { recipients_per_attempt: 1, ..Default::default() };
+    let options = Options { channels: [("smtp".to_owned(), limits)].into(), ..Options::default() };
+    let house = house(vec![deferred(Reach::Recipient), delivered()], options);
+    let both = vec![remote("a@x.example"), remote("b@x.example")];
+    let _ = house.queue.submit(house.submission("<x@y.example>", both)).await.unwrap();
+    house.run(Duration::from_secs(1000)).await;
+    let asked = house.script.asked.lock().clone();
+    assert_eq!(
+        asked.iter().map(|(_, names)| names[0].as_str()).collect::<Vec<_>>(),
+        ["a@x.example", "b@x.example", "a@x.example"]
+    );
+    assert!(asked[1].0.since(asked[0].0).as_secs() < 10, "the second waits for nobody");
+    assert!(asked[2].0.since(asked[0].0).as_secs() >= 200, "the first waits for its time");
+}

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use mail_types::{EnhancedStatus, Lookup, Reply, Route};
+use mail_types::{EnhancedStatus, Lookup, Reply, Route, Timestamp};
 use storage::StorageError;
 
 use crate::ports::{Attempt, Outcome, Reach};
@@ -49,6 +49,7 @@ impl Inner {
                 None
             }
         };
+        self.push_what_is_left(&job);
         let options = self.options();
         let rest = self.schedule.lock().finish(
             &job,
@@ -106,6 +107,29 @@ impl Inner {
             wait = (wait * 2).min(SETTLE_WAITS.1);
         }
         unreachable
+    }
+
+    /// A job runs for the recipients that are due; others of the same route may be due later, and
+    /// the schedule knows one time only for each job.
+    fn push_what_is_left(&self, job: &Job) {
+        let mut earliest = None;
+        let scanned = self.storage.read().and_then(|view| {
+            view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |_, value| {
+                if let Ok(Record { route, state: StoredState::Waiting(due), .. }) =
+                    records::from_value("recipient", value)
+                    && route == *job.route
+                {
+                    earliest = Some(earliest.map_or(due, |known: Timestamp| known.min(due)));
+                }
+                ControlFlow::Continue(())
+            })
+        });
+        if scanned.is_err() {
+            earliest = Some(self.clock.now().plus(SETTLE_WAITS.1));
+        }
+        if let Some(due) = earliest {
+            self.schedule.lock().push(job.id, &job.route, due);
+        }
     }
 
     fn push_again(&self, message: &StoredMessage, settled: &[Settled]) {

@@ -2,7 +2,7 @@
 //!
 //! *What:* named spaces of ordered keys; a [`Batch`] of assertions, puts, deletes and counters
 //! that takes effect as a whole; group commit, so that many batches share one sync; content
-//! written once and kept while something refers to it. *Why:* "mail accepted is mail kept" has to
+//! written once and kept while something refers to it (single copy, R79). *Why:* "mail accepted is mail kept" has to
 //! be true in one place. *Layer 2.* *Must not know* what a message, a mailbox or a queue is.
 //!
 //! # The tables
