@@ -47,13 +47,14 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    /// From the greeting to the end; gives why it ended.
+    /// From the greeting to the end; gives why it ended. What happens seldom, or holds much while it
+    /// happens, lives in a box of its own: so an idle session stays small.
     pub(crate) async fn run(mut self) -> &'static str {
         self.say(&self.session.greeting());
         loop {
             let next = match self.next().await {
                 Ok(next) => next,
-                Err(end) => return self.end(end).await,
+                Err(end) => return Box::pin(self.end(end)).await,
             };
             let done = match next {
                 Next::Say(answer) => {
@@ -61,11 +62,11 @@ impl Conversation {
                     Ok(())
                 }
                 Next::Close(answer) => Err(End::Close(answer, "done")),
-                Next::Content(intake) => self.content(*intake).await,
-                Next::Chunk(bdat, chunked) => self.chunk(bdat, chunked).await,
+                Next::Content(intake) => Box::pin(self.content(*intake)).await,
+                Next::Chunk(bdat, chunked) => Box::pin(self.chunk(bdat, chunked)).await,
                 Next::Discard(bdat, answer) => self.discard(bdat, answer).await,
-                Next::Authenticate(begun) => self.authenticate(*begun).await,
-                Next::StartTls => match self.start_tls().await {
+                Next::Authenticate(begun) => Box::pin(self.authenticate(*begun)).await,
+                Next::StartTls => match Box::pin(self.start_tls()).await {
                     Ok(started) => {
                         self = started;
                         Ok(())
@@ -74,7 +75,7 @@ impl Conversation {
                 },
             };
             if let Err(end) = done {
-                return self.end(end).await;
+                return Box::pin(self.end(end)).await;
             }
         }
     }

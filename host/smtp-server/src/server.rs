@@ -105,12 +105,12 @@ impl Server {
             Err(cause) => cause,
             Ok(()) if !session.may_connect() => {
                 stream.send(b"554 5.7.1 You may not connect here\r\n");
-                stream.close_after_refusal().await;
+                Box::pin(stream.close_after_refusal()).await;
                 "not allowed to connect"
             }
             Ok(()) if options.tls == TlsMode::Implicit => match self.parts.tls.as_ref() {
                 None => "no certificate",
-                Some(tls) => match stream.accept_tls(tls).await {
+                Some(tls) => match Box::pin(stream.accept_tls(tls)).await {
                     Err(_) => "TLS handshake failed",
                     Ok(stream) => {
                         session.tls = stream.tls().cloned();

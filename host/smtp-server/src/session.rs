@@ -245,7 +245,9 @@ impl Session {
     }
 
     fn intake(&self) -> Intake {
-        Intake::new(self.server.queue.next_id(), self.writer())
+        let mut writer = self.writer();
+        writer.reserve(self.transaction.as_ref().and_then(|open| open.mail.size).unwrap_or_default());
+        Intake::new(self.server.queue.next_id(), writer)
     }
 
     fn writer(&self) -> ContentWriter {
