@@ -272,7 +272,8 @@ impl<'a, P: Place> Dialog<'a, P> {
 
     /// `S*`: reads lines until the one that the next `S:` expects.
     async fn hear_until(&mut self, at: usize) -> Result<usize, String> {
-        let next = self.lines.get(at + 1).and_then(|line| line.get(1..)?.strip_prefix(':'));
+        let side = if self.peer.is_some() { "C:" } else { "S:" };
+        let next = self.lines.get(at + 1).and_then(|line| line.strip_prefix(side));
         let expected = next.ok_or("after S* stands an S: line")?.trim_start().to_owned();
         let mut heard = Vec::new();
         loop {

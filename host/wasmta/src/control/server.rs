@@ -10,6 +10,7 @@ use runtime::Shutdown;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{Answer, CLIENTS_MAX, Line, REQUEST_MAX, Request};
@@ -31,7 +32,13 @@ pub trait Performer: Send + Sync + 'static {
 
 /// Listens on the socket until the server stops. An old socket is replaced: whoever holds the data
 /// directory's lock owns it.
-pub fn listen<P: Performer>(path: &Path, performer: Arc<P>, shutdown: Shutdown) -> io::Result<()> {
+///
+/// The task ends, and the socket with it, when the server stops.
+pub fn listen<P: Performer>(
+    path: &Path,
+    performer: Arc<P>,
+    shutdown: Shutdown,
+) -> io::Result<JoinHandle<()>> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -40,7 +47,7 @@ pub fn listen<P: Performer>(path: &Path, performer: Arc<P>, shutdown: Shutdown) 
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     let places = Arc::new(Semaphore::new(CLIENTS_MAX));
     let path = path.to_path_buf();
-    tokio::spawn(async move {
+    Ok(tokio::spawn(async move {
         loop {
             let stream = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -57,8 +64,7 @@ pub fn listen<P: Performer>(path: &Path, performer: Arc<P>, shutdown: Shutdown) 
             });
         }
         let _ = std::fs::remove_file(&path);
-    });
-    Ok(())
+    }))
 }
 
 async fn attend<P: Performer>(stream: UnixStream, performer: &P) -> io::Result<()> {

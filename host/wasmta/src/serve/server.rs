@@ -21,7 +21,7 @@ use crate::operate;
 /// A running server. Dropping it does not stop it: [`Server::stop`] does.
 pub struct Server {
     running: Arc<Running>,
-    /// The queue's work, and whoever follows the directory.
+    /// The queue's work, whoever follows the directory, and the control socket.
     tasks: Vec<JoinHandle<()>>,
     /// Held until everything has ended.
     _lock: DataLock,
@@ -59,9 +59,10 @@ impl Server {
         let config = Arc::clone(&running.config.lock());
         let planned = running.services.plan(&config)?;
         let socket = control::socket_path(&running.place.data);
-        control::listen(&socket, Arc::clone(&running), running.shutdown.clone())
+        let commands = control::listen(&socket, Arc::clone(&running), running.shutdown.clone())
             .map_err(|e| format!("the control socket {}: {e}", socket.display()))?;
-        let tasks = running.begin_work();
+        let mut tasks = running.begin_work();
+        tasks.push(commands);
         running.services.enforce(&config, planned);
         Ok(Self { running, tasks, _lock: lock })
     }
