@@ -33,8 +33,9 @@ async fn play(text: &str, path: &Path, listener: &str) -> Result<(), String> {
         }
     }
     outcome?;
-    server.stop().await;
+    // While it runs: a session that is still ending holds the environment open.
     let checked = server.command("check").await?;
+    server.stop().await;
     if !checked.starts_with("nothing is wrong") {
         return Err(format!("the store is not consistent afterwards:\n{checked}"));
     }

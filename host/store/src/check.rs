@@ -73,6 +73,7 @@ impl Store {
         let mut check = Check::new(&snapshot, progress);
         foreign(&snapshot, &mut |id| *check.references.entry(id).or_default() += 1)?;
         check.run()?;
+        (check.progress)(check.done);
         Ok(check.violations)
     }
 }

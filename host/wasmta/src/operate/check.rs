@@ -9,9 +9,10 @@ use crate::serve::Parts;
 /// Violations that the text for people shows.
 const SHOWN_MAX: usize = 100;
 
-/// Compares every mailbox, message and content with each other, at one moment, while mail goes on.
+/// Compares every mailbox, message and content with each other, and the directory's entries with
+/// their indices, each at one moment, while mail goes on.
 pub(super) async fn check(parts: &Parts, progress: mpsc::Sender<Line>) -> Result<Answer, String> {
-    let store = parts.store.clone();
+    let (store, directory) = (parts.store.clone(), parts.directory.clone());
     let work = tokio::task::spawn_blocking(move || {
         let mut seen = 0;
         let violations =
@@ -24,10 +25,13 @@ pub(super) async fn check(parts: &Parts, progress: mpsc::Sender<Line>) -> Result
                     "messages".to_owned(),
                 ));
             });
-        violations.map(|violations| (violations, seen))
+        let violations = violations.map_err(|e| e.to_string())?;
+        let mut texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        let entries = directory.check(&mut |_| {}).map_err(|e| e.to_string())?;
+        texts.extend(entries.into_iter().map(|what| format!("[directory] {what}")));
+        Ok::<_, String>((texts, seen))
     });
-    let (violations, seen) = work.await.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
-    let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    let (texts, seen) = work.await.map_err(|e| e.to_string())??;
     let json = json!({ "messages": seen, "violations": texts });
     if texts.is_empty() {
         return Ok(Answer { json, text: format!("nothing is wrong with {seen} messages") });
