@@ -73,29 +73,6 @@ impl Routing {
         Explanation::new(request, self.walk::<Everything>(request, true))
     }
 
-    /// Resolves a recipient of the `reprocess` channel anew: groups that are expanded there, members that could not
-    /// be reached when the message was accepted. The answers take its place in the queue.
-    ///
-    /// # Errors
-    /// The refusal; its reply says whether to try again (4xx) or to report (5xx).
-    #[allow(clippy::unused_async, reason = "as resolve")]
-    pub async fn reprocess(
-        &self,
-        recipient: &Recipient,
-        reverse_path: &ReversePath,
-    ) -> Result<Vec<queue::Accepted>, Refusal> {
-        let path = ForwardPath::from(recipient.address.clone());
-        let request = Request {
-            recipient: &path,
-            reverse_path,
-            source: ChannelName::REPROCESS,
-            authenticated: None,
-            relay: true,
-        };
-        let recipients = self.walk::<Trail>(&request, false).answer?;
-        Ok(recipients.into_iter().map(|resolved| resolved.into_accepted(recipient)).collect())
-    }
-
     fn walk<R: Recorder>(&self, request: &Request<'_>, keep_traces: bool) -> Walked {
         let answer =
             self.with_view(|rules, view| Ok(walk::<R>(&Guide { rules, view, request }, keep_traces)));

@@ -23,12 +23,14 @@
 //! A format change raises [`FORMAT`]; other formats are rebuilt.
 
 mod build;
+mod check;
 mod follow;
 mod reader;
 mod rebuild;
 pub mod row;
 
 pub use build::{Rows, rows_of};
+pub use check::VIOLATIONS_MAX;
 pub use follow::Refreshed;
 pub use reader::{Claim, Reader};
 pub use rebuild::{CHUNK_MAX, Rebuild};

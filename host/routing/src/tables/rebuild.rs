@@ -33,7 +33,7 @@ pub(super) struct Overlay<'s> {
     pub(super) rows: u64,
 }
 
-const SPACES: [Space; 3] = [DOMAINS, ALIASES, ORIGINS];
+pub(super) const SPACES: [Space; 3] = [DOMAINS, ALIASES, ORIGINS];
 
 impl<'s> Overlay<'s> {
     pub(super) fn new(snapshot: &'s Snapshot, generation: u8) -> Self {
@@ -68,7 +68,7 @@ impl<'s> Overlay<'s> {
             let rows = split(&value).ok_or(TableError::Row("alias"))?;
             let mut left = Vec::with_capacity(value.len());
             for row in rows {
-                if self.origin_of(space, row)? != name {
+                if origin_of(space, row)? != name {
                     left.extend_from_slice(&u32::try_from(row.len()).unwrap_or(u32::MAX).to_le_bytes());
                     left.extend_from_slice(row);
                 }
@@ -82,17 +82,6 @@ impl<'s> Overlay<'s> {
         }
         self.set(2, origin.to_vec(), kept);
         Ok(())
-    }
-
-    fn origin_of(&self, space: u8, row: &[u8]) -> Result<String, TableError> {
-        let mut framed = u32::try_from(row.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
-        framed.extend_from_slice(row);
-        let name = if space == 0 {
-            DomainRow::read_all(&framed).and_then(|rows| rows.into_iter().next().map(|row| row.dn))
-        } else {
-            AliasRow::read_only(&framed).map(|row| row.dn.into_owned())
-        };
-        name.ok_or(TableError::Row("alias"))
     }
 
     /// Adds the rows of an entry.
@@ -145,6 +134,18 @@ impl<'s> Overlay<'s> {
         }
         batch
     }
+}
+
+/// The name of the entry that a row is of.
+pub(super) fn origin_of(space: u8, row: &[u8]) -> Result<String, TableError> {
+    let mut framed = u32::try_from(row.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    framed.extend_from_slice(row);
+    let name = if space == 0 {
+        DomainRow::read_all(&framed).and_then(|rows| rows.into_iter().next().map(|row| row.dn))
+    } else {
+        AliasRow::read_only(&framed).map(|row| row.dn.into_owned())
+    };
+    name.ok_or(TableError::Row("alias"))
 }
 
 /// Lists a key of an entry: space, length, name.

@@ -95,6 +95,7 @@ async fn following_ends_where_a_full_build_ends() {
         }
         let done = followed.refresh(&directory).await.unwrap();
         assert!(!done.full && done.csn == directory.csn(), "{round}: {done:?}");
+        assert_eq!(followed.check(&mut |_| {}).unwrap(), Vec::<String>::new(), "{round}");
         if round % 10 == 9 {
             built.rebuild_from(&directory).await.unwrap();
             assert_eq!(dump(&followed), dump(&built), "{round}");
@@ -142,4 +143,26 @@ async fn the_watermark_outlives_the_process_and_another_format_is_built_anew() {
     assert!(matches!(tables.reader(), Err(TableError::NotBuilt)));
     assert!(tables.refresh(&directory).await.unwrap().full);
     assert!(one(&tables.reader().unwrap(), "new@example.org").is_some());
+}
+
+#[tokio::test]
+async fn a_check_finds_rows_without_entry_and_entries_without_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let tables = empty(dir.path(), "tables");
+    build(&tables, DIRECTORY, 1).await;
+    assert!(tables.check(&mut |_| {}).unwrap().is_empty());
+    let generation = tables.state().unwrap().unwrap().generation;
+    let mut batch = storage::Batch::new();
+    batch.delete(ALIASES, &key(generation, "annie@example.org"));
+    batch.delete(ORIGINS, &origin_key(generation, &Dn::parse("uid=bob,o=example.org").unwrap()));
+    batch.put(ALIASES, &key(generation, "x@example.org"), [1, 2, 3]);
+    tables.storage.commit(batch).await.unwrap();
+    assert_eq!(
+        tables.check(&mut |_| {}).unwrap(),
+        [
+            "bob@example.org has a row of uid=bob,o=example.org, whose list does not have it",
+            "the rows of x@example.org cannot be read",
+            "an entry lists annie@example.org, which has no row",
+        ]
+    );
 }
