@@ -3,9 +3,9 @@
 //! *What:* [`CommandReader`] finds commands in a stream of octets (lines and literals, bounded),
 //! [`parse`] reads one whole command into a [`Command`], [`encode_command`] writes it back (what a
 //! client does, and what the inverse tests need), and [`Response`] with [`FetchResponse`] write
-//! what a server says. *Why our own:* the list of extensions of the message access is longer than
+//! what a server says. *Why:* the list of extensions of the message access is longer than
 //! what libraries carry, and each is one noun and one file here, with its grammar beside it.
-//! *Layer 1, wire:* pure functions over octets; no sockets, no store, no clock. The parser never
+//! *Layer 1:* pure functions over octets; no sockets, no store, no clock. The parser never
 //! panics, never allocates more than [`Limits`] allow, and gives the same answer however the
 //! octets are cut into pieces.
 //!
