@@ -2,6 +2,7 @@
 //! and growth is bounded (R72).
 
 use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
 
 use mail_types::{Address, ChannelName, ForwardPath, NextHop, Persistence, Refusal, Route};
 
@@ -21,8 +22,8 @@ pub(crate) struct Walked {
 struct Item {
     address: Address,
     depth: usize,
-    /// The address that led here.
-    from: Option<Address>,
+    /// The address that led here, and its entry.
+    from: Option<(Address, Option<Rc<str>>)>,
 }
 
 struct Walk<'a> {
@@ -34,6 +35,8 @@ struct Walk<'a> {
     /// Entries that were expanded, by any of their addresses.
     expanded: HashSet<String>,
     queued: usize,
+    /// The entry of the address that is done now, where it leads to further ones.
+    entry: Option<Rc<str>>,
     /// The entry of the first address, where it is a group.
     group: Option<String>,
     out: Vec<ResolvedRecipient>,
@@ -66,6 +69,7 @@ pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Walked 
         seen: HashSet::new(),
         expanded: HashSet::new(),
         queued: 0,
+        entry: None,
         group: None,
         out: Vec::new(),
         delivered: HashSet::new(),
@@ -83,12 +87,16 @@ impl Walk<'_> {
         while let Some(item) = self.waiting.pop_front() {
             let mut recorder = R::default();
             recorder.detail(|| {
-                let from = item.from.as_ref().map(|from| format!(", from {from}")).unwrap_or_default();
+                let from = item.from.as_ref().map(|(from, _)| format!(", from {from}")).unwrap_or_default();
                 Step::new(StepKind::Address, format!("{}{from}", item.address))
             });
-            if let Some(from) = &item.from {
-                recorder.note(|| Step::new(StepKind::Alias, format!("{} by way of {from}", item.address)));
+            if let Some((from, entry)) = &item.from {
+                recorder.note(|| {
+                    let step = Step::new(StepKind::Alias, format!("{} by way of {from}", item.address));
+                    Step { origin: entry.as_deref().map(str::to_owned), ..step }
+                });
             }
+            self.entry = None;
             let answer = self.one(&item, &mut recorder);
             match answer {
                 Ok(next) => self.take(&item, next, recorder)?,
@@ -112,6 +120,9 @@ impl Walk<'_> {
                 if !found.row.is_plain() && !self.expanded.insert(found.row.dn.to_string()) {
                     recorder.note(|| Step::new(StepKind::Alias, "reached before: not expanded again"));
                     return Ok(Vec::new());
+                }
+                if !found.row.is_plain() {
+                    self.entry = Some(found.row.dn.as_ref().into());
                 }
                 if item.depth == 0 && found.row.kind == RowKind::Group {
                     self.group = Some(found.row.dn.to_string());
@@ -186,8 +197,8 @@ impl Walk<'_> {
             self.refused.push(refusals::too_deep(&address, NESTING_MAX));
             return Ok(());
         }
-        let from_address = Some(from.address.clone());
-        self.waiting.push_back(Item { address, depth: from.depth + 1, from: from_address });
+        let by = Some((from.address.clone(), self.entry.clone()));
+        self.waiting.push_back(Item { address, depth: from.depth + 1, from: by });
         Ok(())
     }
 
