@@ -4,6 +4,7 @@ Nothing here knows what a test wants to show; it is the Python side of tests/har
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -24,7 +25,6 @@ PORTS = {
     "pop3": 2110,
     "pop3s": 2995,
 }
-PORT_MAX = 65535
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 20
 OFFSETS_TRIED_MAX = 200
@@ -52,12 +52,12 @@ def free_port():
 
 
 def free_offset():
-    """An offset at which all of wasmta's ports are free; below the range that the kernel hands out."""
-    step = 97
-    first = (os.getpid() * step) % 20000
-    for n in range(OFFSETS_TRIED_MAX):
-        offset = 1000 + (first + n * step) % 25000
-        if all(port_is_free(port + offset) for port in PORTS.values() if port + offset <= PORT_MAX):
+    """An offset at which all of wasmta's ports are free; below the range that the kernel hands out. By chance, so that
+    servers that are not started yet, and other runs, hardly ever want the same."""
+    chance = random.SystemRandom()
+    for _ in range(OFFSETS_TRIED_MAX):
+        offset = chance.randrange(2000, 27000)
+        if all(port_is_free(port + offset) for port in PORTS.values()):
             return offset
     raise ServerError("no free range of ports")
 
