@@ -2,7 +2,7 @@
 //!
 //! *What:* exchanges step by step, passwords checked against the directory's stored values, new
 //! ones hashed, guessing slowed down, services opened or shut by the directory (R8, R9). *Why:* one
-//! place for secrets. *Layer 3:* knows the directory; must not know SMTP's, IMAP's or POP3's grammar.
+//! place for secrets. *Layer 4:* knows the directory; must not know SMTP's, IMAP's or POP3's grammar.
 //!
 //! Secrets are wiped when dropped, hidden from `Debug`, and compared in constant time. A login that
 //! does not exist costs what a wrong password costs; every refusal comes after the same time.

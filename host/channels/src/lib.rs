@@ -3,7 +3,7 @@
 //! *What:* the agents behind the queue's ports. [`RemoteChannel`] hands over to other hosts by SMTP or
 //! LMTP. *Why:* an agent knows how to hand over and what the peer's words mean for each recipient; when
 //! to try, and how often, is the queue's business.
-//! *Layer 4:* must not know listeners, sessions of ours, or the directory.
+//! *Layer 5:* must not know listeners, sessions of ours, or the directory.
 
 mod bitbucket;
 mod local;

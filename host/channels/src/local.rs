@@ -1,4 +1,5 @@
-//! Local delivery: copies appended to mailboxes in the queue's own batch.
+//! Local delivery: copies appended to mailboxes in the queue's own batch, in the one store that its
+//! owner reads (R63).
 
 use mail_types::AccountName;
 use queue::{BoxFuture, CopyOf, LocalCopy, LocalDelivery, Publish};

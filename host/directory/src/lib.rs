@@ -5,7 +5,7 @@
 //! reads, in whatever tree the administrator prefers (R3). *Why:* the directory is
 //! the one source of who exists (R1), whatever server holds it. The embedded tree lives in
 //! `storage` (tables: see `layout.rs`); every edit is one durable batch that asserts the state it
-//! was planned on, so that no two entries ever get one address. *Layer 2:* knows nothing of SMTP,
+//! was planned on, so that no two entries ever get one address. *Layer 3:* knows nothing of SMTP,
 //! IMAP, rewriting or password verification.
 
 mod change;

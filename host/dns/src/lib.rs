@@ -4,7 +4,7 @@
 //! configuration first, then the DNS by hickory, with timeouts and a bounded cache. *Why:* the rules of
 //! RFC 5321 §5.1 (preference, shuffling, implicit MX, ourselves in the list) and RFC 7505 stand here
 //! once, and a name server that does not answer is never taken for a domain that does not exist.
-//! *Layer 1:* must not know channels, queue or routes.
+//! *Layer 2:* must not know channels, queue or routes.
 
 mod client;
 mod hosts;

@@ -1,9 +1,9 @@
 //! The message store: accounts, mailboxes, messages, flags, changes, and the check of its invariants.
 //!
-//! *What:* [`Store`] keeps messages in mailboxes of accounts, over `storage` (R73, R76): content once for
+//! *What:* [`Store`] keeps messages in private mailboxes of accounts (R77), over `storage` (R73, R76): content once for
 //! all its recipients (R79), flags in each mailbox (R80). *Why:* whoever
 //! delivers and whoever reads (IMAP, POP3) must agree on one set of rules for UIDs, mod-sequences
-//! and counts. *Layer 2.* *Must not know* SMTP, IMAP, POP3, the queue or the directory.
+//! and counts. *Layer 3.* *Must not know* SMTP, IMAP, POP3, the queue or the directory.
 //!
 //! # Just show me the tables
 //!

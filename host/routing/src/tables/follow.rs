@@ -1,4 +1,4 @@
-//! Following the directory: the rows of changed entries are replaced (R28, R38), in one batch with the watermark (R45);
+//! Following the directory: the rows of changed entries are replaced (R28, R38, R39), in one batch with the watermark (R45);
 //! where the directory's log does not reach back that far, everything is built anew (R36). A change is followed at
 //! once, so that mail to somebody who was just added is not refused because tables lag (R20); a failure is tried
 //! again after a while (R35).

@@ -48,8 +48,6 @@ pub struct Storage {
     pub size_max: u64,
     /// Content up to here is kept in the database; larger content in a file of its own. Octets.
     pub inline_max: u64,
-    /// Below this much free disk, in octets, mail is refused for the time being (452).
-    pub free_min: u64,
 }
 
 impl Storage {
@@ -57,7 +55,6 @@ impl Storage {
         let storage = Self {
             size_max: s.size("size-max", 64 << 30, 16 << 20..=64 << 40),
             inline_max: s.size("inline-max", 64 << 10, 0..=16 << 20),
-            free_min: s.size("free-min", 64 << 20, 0..=1 << 40),
         };
         if storage.size_max < limits.message_size.saturating_mul(2) {
             let mend = "make size-max at least twice limits.message-size";

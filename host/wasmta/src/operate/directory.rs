@@ -1,4 +1,4 @@
-//! Domains and users, by command.
+//! Domains and users, by command (R13, R17).
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;

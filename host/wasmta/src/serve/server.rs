@@ -216,6 +216,7 @@ impl Running {
         Ok(notes)
     }
 
+    /// Counters and what runs (R101).
     fn status(&self) -> Answer {
         let counters = self.parts.events.counters().all();
         let uptime = self.parts.clock.now().since(self.started).as_secs();

@@ -1,4 +1,4 @@
-//! The ways out, as the configuration has them; swapped as a whole when it is taken up anew.
+//! The ways out (R59), as the configuration has them; swapped as a whole when it is taken up anew.
 
 use std::collections::HashMap;
 use std::sync::Arc;
