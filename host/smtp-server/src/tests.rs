@@ -768,3 +768,85 @@ async fn internationalised_mail_follows_rfc_6531() {
         .await;
     assert!(house.copies.lock()[0].1.contains("with UTF8SMTP id"));
 }
+
+/// The client's side of SCRAM-SHA-256 (RFC 5802 §3): from its first message without header and the
+/// server's first, to its final message and the server's expected signature.
+fn scram(bare: &str, server_first: &str, password: &[u8]) -> (String, String) {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use hmac::{Hmac, Mac};
+    use sha2::{Digest as _, Sha256};
+    let mac = |key: &[u8], text: &[u8]| -> Vec<u8> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+        mac.update(text);
+        mac.finalize().into_bytes().to_vec()
+    };
+    let part = |name: &str| server_first.split(',').find_map(|part| part.strip_prefix(name)).unwrap();
+    let salt = STANDARD.decode(part("s=")).unwrap();
+    let mut salted = [0; 32];
+    pbkdf2::pbkdf2_hmac::<Sha256>(password, &salt, part("i=").parse().unwrap(), &mut salted);
+    let client_key = mac(&salted, b"Client Key");
+    let without_proof = format!("c=biws,r={}", part("r="));
+    let authenticated = format!("{bare},{server_first},{without_proof}");
+    let signature = mac(&Sha256::digest(&client_key), authenticated.as_bytes());
+    let proof: Vec<u8> = client_key.iter().zip(signature).map(|(key, octet)| key ^ octet).collect();
+    let server = mac(&mac(&salted, b"Server Key"), authenticated.as_bytes());
+    (format!("{without_proof},p={}", STANDARD.encode(proof)), format!("v={}", STANDARD.encode(server)))
+}
+
+#[tokio::test]
+async fn scram_proves_both_sides() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let house = house(Kind::Submission, |_| ()).await;
+    let mut client = house.connect().await;
+    client.play("S: 220 *\nC: EHLO c.example").await;
+    client.reply().await;
+    let bare = "n=user1@example.org,r=fyko+d2lbbFgONRv9qkxdawL";
+    let first = smtp_wire::encode_sasl(format!("n,,{bare}").as_bytes());
+    client.send(format!("AUTH SCRAM-SHA-256 {first}\r\n").as_bytes()).await;
+    let challenge = client.hear().await.unwrap();
+    let challenge = STANDARD.decode(challenge.strip_prefix("334 ").unwrap()).unwrap();
+    let (last, expected) = scram(bare, std::str::from_utf8(&challenge).unwrap(), b"password");
+    client.send(format!("{}\r\n", smtp_wire::encode_sasl(last.as_bytes())).as_bytes()).await;
+    // SMTP carries no data with success: the server's signature comes as one more challenge.
+    let signature = client.hear().await.unwrap();
+    assert_eq!(signature, format!("334 {}", smtp_wire::encode_sasl(expected.as_bytes())));
+    client.send(b"\r\n").await;
+    client.play("S: 235 2.7.0 *\nC: MAIL FROM:<user1@example.org>\nS: 250 *").await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_hears_so() {
+    let house = smtp().await;
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        kept.push(house.play(HELLO).await);
+    }
+    house.play("S: 421 4.7.0 mail.example.org too many connections*\nCLOSED").await;
+    kept[0].play("C: QUIT\nS: 221 *\nCLOSED").await;
+}
+
+#[tokio::test]
+async fn own_users_headers_show_their_primary_address() {
+    let house = house(Kind::Smtp, |options| options.relay_networks = loopback()).await;
+    house
+        .play(&format!(
+            "{HELLO}
+            C: MAIL FROM:<user2@example.org>
+            S: 250 *
+            C: RCPT TO:<user1@example.org>
+            S: 250 *
+            C: DATA
+            S: 354 *
+            C: From: Una <una.berg@example.org>
+            C: To: x@elsewhere.example, una.berg@example.org
+            C: Subject: una.berg@example.org
+            C= \\r\\nbody una.berg@example.org\\r\\n.\\r\\n
+            S: 250 2.0.0 *"
+        ))
+        .await;
+    let expected = "From: Una <user1@example.org>\r\nTo: x@elsewhere.example, user1@example.org\r\n\
+        Subject: una.berg@example.org\r\n\r\nbody una.berg@example.org\r\n";
+    assert_eq!(house.contents(), [expected]);
+}
