@@ -17,6 +17,8 @@
 //! | `@send SECTION` | the client sends that section, each line ended by CRLF |
 //! | `@eventually` … `@end` | the lines between are tried anew, all of them, until they hold (at most 10 s) |
 //! | `@run ARGUMENTS` | runs `wasmta ARGUMENTS`; the `O: text` lines that follow are its output |
+//! | `@restart` | every connection is closed, the server stops and starts over the same data |
+//! | `@configure SECTION` | that section is laid over `server.toml`; `@run reload` takes it up |
 //! | `# text`, empty | nothing: a comment |
 //!
 //! `<<name>>` in `C:`, `C=` and `@run` gives what was captured, `<<base64:text>>` the encoded text.
@@ -47,6 +49,10 @@ pub trait Place: Sync {
     fn listener(&self, name: &str) -> Option<SocketAddr>;
     /// Runs the command line and gives what it prints (standard output, then errors).
     fn command(&self, arguments: &str) -> impl Future<Output = Result<String, String>> + Send;
+    /// Stops the server and starts it over the same data.
+    fn restart(&self) -> impl Future<Output = Result<(), String>> + Send;
+    /// Lays a text over the configuration file.
+    fn configure(&self, toml: &str) -> Result<(), String>;
 }
 
 /// A running dialogue.
@@ -234,6 +240,16 @@ impl<'a, P: Place> Dialog<'a, P> {
                     self.archive.get(section).ok_or_else(|| format!("no section is called {section:?}"))?;
                 let octets = text.replace('\n', "\r\n").into_bytes();
                 self.wire().await?.send(&octets).await.map_err(|e| e.to_string())
+            }
+            ["@restart"] => {
+                self.connections.clear();
+                self.current.clear();
+                self.place.restart().await
+            }
+            ["@configure", section] => {
+                let text =
+                    self.archive.get(section).ok_or_else(|| format!("no section is called {section:?}"))?;
+                self.place.configure(text)
             }
             ["@run", ..] => {
                 let arguments = fill(line.trim_start_matches("@run").trim(), &self.names)?;

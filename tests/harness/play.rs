@@ -24,7 +24,7 @@ pub fn case(case: &Case, listener: &str) -> Result<(), String> {
 async fn play(text: &str, path: &Path, listener: &str) -> Result<(), String> {
     let mut archive = Archive::parse(text);
     let (peers, names) = start_peers(&archive).await?;
-    let mut server = TestServer::start(&archive, &names).await?;
+    let server = TestServer::start(&archive, &names).await?;
     let outcome = play_sections(&mut archive, &server, listener).await;
     for (name, peer) in peers {
         // A dialogue that failed explains more than the peer that waited in vain.
@@ -86,5 +86,13 @@ impl Place for Nowhere {
 
     async fn command(&self, _: &str) -> Result<String, String> {
         Err("a peer runs no commands".to_owned())
+    }
+
+    async fn restart(&self) -> Result<(), String> {
+        Err("a peer starts no server".to_owned())
+    }
+
+    fn configure(&self, _: &str) -> Result<(), String> {
+        Err("a peer configures no server".to_owned())
     }
 }

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use events::Events;
+use parking_lot::Mutex;
 use runtime::Clock;
 use tempfile::TempDir;
 use wasmta::config::Config;
@@ -13,6 +14,7 @@ use wasmta::serve::{DataLock, Place, Server};
 use crate::cases::tests_folder;
 use crate::dialog;
 use crate::txtar::Archive;
+use crate::wire::PATIENCE;
 
 /// What every test's server has, before the case's own `server.toml`. Ports are free ones.
 const BASE: &str = r#"
@@ -49,7 +51,7 @@ const GRACE: Duration = Duration::from_millis(200);
 /// A running server; its folder is removed when it is dropped.
 pub struct TestServer {
     folder: TempDir,
-    server: Option<Server>,
+    server: Mutex<Option<Server>>,
 }
 
 impl TestServer {
@@ -57,11 +59,9 @@ impl TestServer {
     /// `directory.ldif` and `rewrite.rules` instead of those that ship.
     pub async fn start(archive: &Archive, names: &[(String, String)]) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let mut toml: toml::Table = BASE.parse().map_err(|e| format!("{e}"))?;
-        if let Some(own) = archive.get("server.toml") {
-            let own = names.iter().fold(own.to_owned(), |text, (name, value)| text.replace(name, value));
-            merge(&mut toml, own.parse().map_err(|e| format!("server.toml: {e}"))?);
-        }
+        let own = archive.get("server.toml").unwrap_or_default().to_owned();
+        let own = names.iter().fold(own, |text, (name, value)| text.replace(name, value));
+        let toml = lay_over(BASE, &own).map_err(|why| format!("server.toml: {why}"))?;
         for file in ["directory.ldif", "rewrite.rules"] {
             let shipped = || std::fs::read_to_string(tests_folder().join("../config").join(file));
             let text = archive.get(file).map_or_else(shipped, |text| Ok(text.to_owned()));
@@ -69,25 +69,26 @@ impl TestServer {
             std::fs::write(folder.path().join(file), text).map_err(|e| e.to_string())?;
         }
         let path = folder.path().join("wasmta.toml");
-        std::fs::write(&path, toml.to_string()).map_err(|e| e.to_string())?;
-        let mut server = Self { folder, server: None };
-        server.restart().await?;
+        std::fs::write(&path, toml).map_err(|e| e.to_string())?;
+        let server = Self { folder, server: Mutex::default() };
+        server.start_over().await?;
         Ok(server)
     }
 
-    /// Starts it over the data that is there.
-    pub async fn restart(&mut self) -> Result<(), String> {
-        self.stop().await;
+    /// Starts over the data that is there.
+    async fn start_over(&self) -> Result<(), String> {
         let place = self.place();
         let config = Config::load(&place.config).map_err(|problems| problems.to_string())?;
         let lock = DataLock::take(&place.data)?;
-        self.server = Some(Server::start(config, place, lock, Events::counting(Clock::system())).await?);
+        let server = Server::start(config, place, lock, Events::counting(Clock::system())).await?;
+        *self.server.lock() = Some(server);
         Ok(())
     }
 
     /// Stops it; the folder stays.
-    pub async fn stop(&mut self) {
-        if let Some(server) = self.server.take() {
+    pub async fn stop(&self) {
+        let server = self.server.lock().take();
+        if let Some(server) = server {
             server.stop(GRACE).await;
         }
     }
@@ -108,8 +109,28 @@ impl TestServer {
 
 impl dialog::Place for TestServer {
     fn listener(&self, name: &str) -> Option<SocketAddr> {
-        let listeners = self.server.as_ref()?.listeners();
+        let listeners = self.server.lock().as_ref()?.listeners();
         listeners.into_iter().find(|(own, _)| own.name == name).map(|(_, address)| address)
+    }
+
+    async fn restart(&self) -> Result<(), String> {
+        self.stop().await;
+        let started = Instant::now();
+        loop {
+            match self.start_over().await {
+                // A session that still ends holds the environment.
+                Err(why) if why.contains("already open") && started.elapsed() < PATIENCE => {
+                    tokio::time::sleep(GRACE / 10).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn configure(&self, toml: &str) -> Result<(), String> {
+        let path = self.place().config;
+        let base = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
+        std::fs::write(&path, lay_over(&base, toml)?).map_err(|e| e.to_string())
     }
 
     async fn command(&self, arguments: &str) -> Result<String, String> {
@@ -126,6 +147,13 @@ impl dialog::Place for TestServer {
         });
         work.await.map_err(|e| e.to_string())
     }
+}
+
+/// Lays a text over a table, both TOML.
+fn lay_over(base: &str, over: &str) -> Result<String, String> {
+    let mut base: toml::Table = base.parse().map_err(|e| format!("{e}"))?;
+    merge(&mut base, over.parse().map_err(|e| format!("{e}"))?);
+    Ok(base.to_string())
 }
 
 /// Lays one table over another: tables are merged, all else is replaced.

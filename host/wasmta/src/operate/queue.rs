@@ -1,11 +1,13 @@
 //! The queue and its decision trails, by command.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use mail_types::{Domain, NextHop, QueueId, Route, Timestamp};
 use queue::{Change, Filter, OperateError, QueuedMessage, QueuedRecipient, RouteSummary, State, Step};
 use serde_json::{Value, json};
 use storage::StorageError;
+use tokio::time::Instant;
 
 use super::age_text;
 use crate::config::size_text;
@@ -14,6 +16,10 @@ use crate::serve::Parts;
 
 /// Messages that one list shows, and that one command acts on.
 const MESSAGES_MAX: usize = 100_000;
+/// How long a command waits for attempts that are under way, in all.
+const ATTEMPT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long between two looks.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(50);
 /// Recipients of one message that the table for people shows.
 const RECIPIENTS_SHOWN: usize = 5;
 
@@ -92,8 +98,9 @@ pub(super) async fn act(parts: &Parts, action: &Action, which: &Which) -> Result
         });
     }
     let (mut done, mut faults) = (Vec::new(), Vec::new());
+    let until = Instant::now() + ATTEMPT_PATIENCE;
     for message in messages {
-        match parts.queue.change(message.id, &change, "operator").await {
+        match change_when_free(parts, message.id, &change, until).await {
             Ok(()) => done.push(message.id.to_string()),
             Err(why) => faults.push(why.to_string()),
         }
@@ -111,6 +118,21 @@ pub(super) async fn act(parts: &Parts, action: &Action, which: &Which) -> Result
         let _ = write!(text, "\n  {why}");
     }
     Ok(Answer { json: json!({ "done": done, "faults": faults }), text })
+}
+
+/// Changes a message. One that is being delivered just now is waited for, within the time there is.
+async fn change_when_free(
+    parts: &Parts,
+    id: QueueId,
+    change: &Change,
+    until: Instant,
+) -> Result<(), OperateError> {
+    loop {
+        match parts.queue.change(id, change, "operator").await {
+            Err(OperateError::Active(_)) if Instant::now() < until => tokio::time::sleep(ATTEMPT_PAUSE).await,
+            outcome => return outcome,
+        }
+    }
 }
 
 /// What was decided for a message, and what became of it.
