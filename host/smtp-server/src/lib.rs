@@ -2,8 +2,8 @@
 //!
 //! *What:* one session machine for the three protocols (RFC 5321, RFC 6409, RFC 2033): from an accepted
 //! connection to a [`queue::Submission`]. *Why:* they differ in a few rows of one table, and every limit,
-//! refusal and trace field is wanted in all of them (R46, R81, R90, R92). *Layer 5.* *Must not know* the store, the channels,
-//! or where configuration comes from: [`Options`] are plain values.
+//! refusal and trace field is wanted in all of them (R46, R81, R90, R92). *Layer 5.* *Must not know* the
+//! store, the channels, or where configuration comes from: [`Options`] are plain values.
 //!
 //! The way of a command: `conversation` (octets) -> `table` (legal now?) -> `decide` (policy) -> `session`
 //! (done, answered). A [`queue::Receipt`] is the only way to a 250 for content.
