@@ -52,7 +52,7 @@ impl FlagChange<'_> {
 /// What a change of flags came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FlagsStored {
-    /// Every message that was named and exists, as it is now, also where nothing changed.
+    /// Every message that was named and exists, as it is now, also where nothing changed; rising by UID.
     pub messages: Vec<Listed>,
     /// Messages left as they are because they changed after `unchanged_since`.
     pub modified: Vec<Uid>,
@@ -77,6 +77,10 @@ impl Store {
     ) -> Result<FlagsStored, StoreError> {
         let mut held = self.inner.locks.lock(mailbox.account).await;
         let mut stored = FlagsStored::default();
+        // A message given twice is changed, and counted, once.
+        let mut uids = uids.to_vec();
+        uids.sort_unstable();
+        uids.dedup();
         let mut chunks = uids.chunks(COMMIT_MESSAGES_MAX);
         loop {
             let chunk = chunks.next().unwrap_or_default();
@@ -155,7 +159,7 @@ impl Store {
     }
 }
 
-/// The records of messages, in the order of the UIDs given.
+/// The records of messages, of UIDs that rise.
 fn find(snapshot: &Snapshot, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::with_capacity(uids.len());
     if let Some(range) = dense(uids) {
