@@ -36,7 +36,7 @@ pub(crate) async fn complete(session: &mut Session, mut intake: Intake) -> Answe
 }
 
 /// Hands the message to the queue: its receipt is the only way to a 250 (promise 1).
-async fn keep(session: &Session, mut open: Transaction, intake: Intake) -> Result<Reply, Refusal> {
+async fn keep(session: &Session, open: Transaction, intake: Intake) -> Result<Reply, Refusal> {
     let id = intake.id();
     let (content, facts) = intake.finish().await?;
     let mut prefix = trace::received(session, &open, id);
@@ -44,7 +44,7 @@ async fn keep(session: &Session, mut open: Transaction, intake: Intake) -> Resul
     let submission = Submission {
         id,
         source: trace::source(session, &open),
-        recipients: open.take_recipients(),
+        recipients: open.recipients,
         reverse_path: open.mail.path,
         transport: open.mail.transport,
         prefix,

@@ -37,7 +37,7 @@ pub(crate) fn mail(session: &Session, mail: &Mail) -> Result<(), Refusal> {
     }
 }
 
-/// On RCPT: form, number, and to whom it leads.
+/// On RCPT: form, and to whom it leads.
 pub(crate) async fn rcpt(
     session: &Session,
     transaction: &Transaction,
@@ -46,14 +46,6 @@ pub(crate) async fn rcpt(
     if rcpt.internationalized && !transaction.mail.transport.smtputf8 {
         let text = "An address beyond ASCII needs the parameter SMTPUTF8 of MAIL";
         return Err(Refusal::public(reply(553, 6, 7, text)));
-    }
-    if transaction.accepted >= session.options.limits.recipients_max {
-        return Err(Refusal::public(reply(
-            452,
-            5,
-            3,
-            "Too many recipients; send the rest in another transaction",
-        )));
     }
     let request = Request {
         recipient: &rcpt.path,

@@ -65,7 +65,7 @@ pub struct Limits {
     pub errors_max: u32,
     /// Failed authentications in a session: with the last, 421.
     pub auth_failures_max: u32,
-    /// Recipients refused in a session: beyond, 421 (address harvesting).
+    /// Recipients refused for good (5xx) in a session: beyond, 421 (address harvesting).
     pub refused_recipients_max: u32,
     /// Accepted RCPT commands in a transaction: beyond, 452 (RFC 5321 §4.5.3.1.10).
     pub recipients_max: usize,

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use events::{Event, Stage};
-use mail_types::{AccountName, Refusal, Reply};
+use mail_types::{AccountName, Persistence, Refusal, Reply};
 use message::{Facts, FixUps};
 use runtime::TlsInfo;
 use smtp_wire::{Bdat, Command, Mail, Rcpt, Verb};
@@ -223,6 +223,12 @@ impl Session {
         let Some(mut transaction) = self.transaction.take() else {
             return self.fault(Answer::Line("503 5.5.1 Send MAIL first"));
         };
+        if transaction.accepted >= self.options.limits.recipients_max {
+            self.transaction = Some(transaction);
+            return Next::Say(Answer::Line(
+                "452 4.5.3 Too many recipients; send to the rest in another transaction",
+            ));
+        }
         let next = match decide::rcpt(self, &transaction, &rcpt).await {
             Ok(resolved) => {
                 transaction.add(rcpt, resolved);
@@ -230,7 +236,9 @@ impl Session {
             }
             Err(refusal) => {
                 transaction.refused += 1;
-                self.counts.refused_recipients += 1;
+                if refusal.reply.persistence() == Persistence::Permanent {
+                    self.counts.refused_recipients += 1;
+                }
                 let recipient = rcpt.path.to_string();
                 self.refused(Stage::Recipient, Some(transaction.reverse_path()), Some(&recipient), &refusal);
                 if self.counts.refused_recipients > self.options.limits.refused_recipients_max {

@@ -74,16 +74,4 @@ impl Transaction {
         self.recipients.extend(resolved.into_iter().map(|one| one.into_accepted(&of)));
         self.first.get_or_insert(of.original);
     }
-
-    /// The final recipients, each once: two aliases may lead to the same mailbox.
-    pub(crate) fn take_recipients(&mut self) -> Vec<Accepted> {
-        let mut recipients = std::mem::take(&mut self.recipients);
-        if recipients.len() > 1 {
-            let mut seen = std::collections::HashSet::with_capacity(recipients.len());
-            recipients.retain(|accepted| {
-                seen.insert((accepted.recipient.address.to_key(), accepted.route.clone()))
-            });
-        }
-        recipients
-    }
 }

@@ -84,6 +84,16 @@ async fn limits_are_kept_with_a_last_word() {
             S: 250 2.1.5 *
             C: RCPT TO:<user2@example.org>
             S: 452 4.5.3 *
+            C: RCPT TO:<user2@example.org>
+            S: 452 4.5.3 *
+            C: RSET
+            S: 250 2.0.0 *
+            C: MAIL FROM:<a@b.example>
+            S: 250 2.1.0 *
+            C: RCPT TO:<onleave@example.org>
+            S: 450 *
+            C: RCPT TO:<nobody@example.org>
+            S: 550 5.1.1 *
             C: RCPT TO:<nobody@example.org>
             S: 421 4.7.0 *
             CLOSED"
