@@ -3,7 +3,7 @@
 //! *What:* IMAP4rev1 (RFC 3501; R51, R74, R82) with IDLE, NAMESPACE, UIDPLUS, UNSELECT, LITERAL+, SASL-IR, ID,
 //! ENABLE, MOVE, CHILDREN, LIST-EXTENDED and SPECIAL-USE. One task a connection; one file a family
 //! of commands under `commands`. *Why:* what a session has told its client (sequence
-//! numbers, flags) is a value of its own ([`view`]), held against the store only at the moments
+//! numbers, flags) is a value of its own (`view`), held against the store only at the moments
 //! when the standard lets us speak; so no store lock is held while we write, and an idle session
 //! is small. *Layer 5:* knows the store, authentication and the wire; must not know queue,
 //! routing or SMTP.

@@ -5,10 +5,13 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
-use directory::{Directory, PasswordHasher};
+use directory::{Directory, LoadProgress, PasswordHasher};
 use events::{Event, Events};
 use runtime::Random;
 use runtime::files::{Readers, write_durably};
+
+/// After how many entries a long load says how far it is.
+const TELL_EVERY: u64 = 50_000;
 
 /// Fills an empty directory from the LDIF.
 pub(super) async fn fill(
@@ -22,7 +25,15 @@ pub(super) async fn fill(
     }
     let fault = |why: String| format!("directory.ldif: {}: {why}", ldif.display());
     let source = BufReader::new(File::open(ldif).map_err(|e| fault(e.to_string()))?);
-    let report = directory.load_ldif(source, hasher, &mut |_| {}).await.map_err(|e| fault(e.to_string()))?;
+    let mut told = 0;
+    let mut tell = |progress: LoadProgress| {
+        if progress.entries >= told + TELL_EVERY {
+            told = progress.entries;
+            let change = format!("{told} entries loaded so far");
+            events.emit(&Event::DirectoryChanged { change: &change, entry: "" });
+        }
+    };
+    let report = directory.load_ldif(source, hasher, &mut tell).await.map_err(|e| fault(e.to_string()))?;
     let change = format!("{} entries loaded from {}", report.entries, ldif.display());
     events.emit(&Event::DirectoryChanged { change: &change, entry: "" });
     for defect in &report.defects {

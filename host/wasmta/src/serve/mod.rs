@@ -67,12 +67,17 @@ pub fn run(place: &Place) -> Result<String, String> {
     outcome
 }
 
+/// Most threads for work that blocks.
+const BLOCKING_THREADS_MAX: usize = 32;
+
 /// The threads that run everything but the storage's writer and the log's.
 fn executor(threads: usize) -> Result<tokio::runtime::Runtime, String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(if threads == 0 { cores } else { threads })
         .thread_name("session")
+        // Blocking work is short or bounded by its owner: password hashes, files, checks.
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .enable_all()
         .build()
         .map_err(|e| format!("threads cannot be started: {e}"))
