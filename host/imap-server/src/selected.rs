@@ -35,8 +35,8 @@ pub(crate) struct Selected {
     watch: Watch,
     /// The watch told of a change that was not looked at yet.
     is_stale: bool,
-    /// Changes of ours that the client knows of already.
-    told: Vec<ModSeq>,
+    /// Messages whose flags the client knows already, as they were after that change.
+    told: Vec<(Uid, ModSeq)>,
 }
 
 impl Selected {
@@ -65,14 +65,15 @@ impl Selected {
         self.is_stale = true;
     }
 
-    /// Notes a change of ours: the client has its flags from the command's own responses.
-    pub(crate) fn knows(&mut self, changes: impl Iterator<Item = ModSeq>) {
-        for modseq in changes.filter(|modseq| *modseq > self.modseq) {
-            // One commit gives all its messages the same: this stays short.
-            if self.told.last() != Some(&modseq) {
-                self.told.push(modseq);
-            }
-        }
+    /// Notes what the client knows of already: these messages, as they are now.
+    pub(crate) fn knows<'a>(&mut self, messages: impl IntoIterator<Item = &'a Listed>) {
+        let news = messages.into_iter().filter(|message| message.modseq > self.modseq);
+        self.told.extend(news.map(|message| (message.uid, message.modseq)));
+    }
+
+    /// The change up to which the client knows all flags.
+    pub(crate) fn modseq(&self) -> ModSeq {
+        self.modseq
     }
 
     /// RFC 3501 §7.2.6: tells the list of flags where it has changed.
@@ -101,7 +102,7 @@ impl Selected {
                 Err(_) => self.is_stale = true,
             }
         }
-        self.told.clear();
+        self.told = Vec::new();
         if expunges == Expunges::Told && self.view.has_gone() {
             for sequence in self.view.take_gone() {
                 io.say(&Response::Expunge(sequence));
@@ -131,11 +132,12 @@ impl Selected {
         self.take_keywords(io, delta.keywords);
         let before = (self.view.len(), self.view.recent());
         let mut new_flags = Vec::new();
+        self.told.sort_unstable();
         for listed in delta.changed {
             if self.view.add(listed.uid.0) {
                 // More than one session may be told first: then all of them are (RFC 3501 §2.3.2).
                 self.view.add_recent(listed.uid.0, listed.uid.0);
-            } else if !self.told.contains(&listed.modseq) {
+            } else if self.told.binary_search(&(listed.uid, listed.modseq)).is_err() {
                 new_flags.push(listed);
             }
         }

@@ -2,7 +2,7 @@
 
 use imap_wire::{By, Code, DateTime, FetchItem, FetchResponse, SequenceSet};
 use message::{Envelope, Structure, header_len};
-use store::{FlagChange, FlagMode, Flags, MessageInfo, Octets, Reader, StoreError, Uid};
+use store::{FlagChange, FlagMode, Flags, Listed, MessageInfo, Octets, Reader, StoreError, Uid};
 
 use super::section;
 use super::{Context, refusal};
@@ -102,18 +102,22 @@ async fn fetch_chunk(
         Ok(infos) => infos,
         Err(error) => return Ok(Err(error)),
     };
-    let newly_seen = match set_seen(context, selected, plan, &infos).await {
-        Ok(newly_seen) => newly_seen,
+    let seen = match set_seen(context, selected, plan, &infos).await {
+        Ok(seen) => seen,
         Err(error) => return Ok(Err(error)),
     };
-    let complete = infos.len() == members.len();
+    let mut complete = infos.len() == members.len();
     for (member, mut info) in infos {
-        let tell_flags = newly_seen.binary_search(&member.uid).is_ok();
-        if tell_flags {
-            info.flags = info.flags.with(Flags::SEEN);
+        // What the client is told must be what the store has after our change.
+        let changed = seen.binary_search_by_key(&info.uid, |message| message.uid).ok();
+        if let Some(message) = changed.map(|at| &seen[at]) {
+            (info.flags, info.keywords) = (message.flags, message.keywords);
         }
-        if let Err(error) = fetch_one(context, selected, plan, (member, info), tell_flags).await? {
-            return Ok(Err(error));
+        match fetch_one(context, selected, plan, (member, info), changed.is_some()).await? {
+            // Now the client knows what our change came to, not before.
+            Ok(()) => selected.knows(changed.map(|at| &seen[at])),
+            Err(StoreError::NotFound("message")) => complete = false,
+            Err(error) => return Ok(Err(error)),
         }
         context.io.flush_if_full().await?;
     }
@@ -149,13 +153,13 @@ pub(super) fn infos(reader: &Reader, members: &[Member]) -> Result<Vec<(Member, 
     Ok(infos)
 }
 
-/// Sets `\Seen` where items ask for it; gives the UIDs that did not have it.
+/// Sets `\Seen` where items ask for it; gives the messages that did not have it, as they are now.
 async fn set_seen(
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     selected: &mut Selected,
     plan: &Plan<'_>,
     infos: &[(Member, MessageInfo)],
-) -> Result<Vec<u32>, StoreError> {
+) -> Result<Vec<Listed>, StoreError> {
     if !plan.sets_seen {
         return Ok(Vec::new());
     }
@@ -166,9 +170,10 @@ async fn set_seen(
     }
     let store = &context.shared.parts.store;
     let change = FlagChange { mode: FlagMode::Add, flags: Flags::SEEN, keywords: &[], unchanged_since: None };
-    let stored = store.store_flags(selected.mailbox, &uids, &change).await?;
-    selected.knows(stored.messages.iter().map(|message| message.modseq));
-    Ok(uids.into_iter().map(|uid| uid.0).collect())
+    let mut stored = store.store_flags(selected.mailbox, &uids, &change).await?;
+    stored.messages.sort_unstable_by_key(|message| message.uid);
+    selected.take_keywords(context.io, stored.keywords);
+    Ok(stored.messages)
 }
 
 /// Writes one message's response. The inner error is one of the store, before anything was written.
