@@ -7,6 +7,7 @@ use storage::{Batch, ContentId, Storage};
 
 use crate::*;
 
+mod concurrency;
 mod model;
 
 /// A store in a folder of its own, which [`Fixture::close`] checks.
@@ -26,6 +27,10 @@ impl Fixture {
     pub(crate) async fn reopened(self) -> Self {
         let Self { dir, store } = self;
         store.storage().close().await;
+        // Commits whose caller went away hold the store until they are done.
+        while std::sync::Arc::strong_count(&store.inner) > 1 {
+            tokio::task::yield_now().await;
+        }
         drop(store);
         let store = open(dir.path()).await;
         Self { dir, store }
