@@ -75,6 +75,8 @@ pub struct Exchange {
     mechanism: Mechanism,
     context: Context,
     state: State,
+    /// As whom the client wants in, as far as it has said.
+    login: String,
 }
 
 enum State {
@@ -106,13 +108,19 @@ impl Exchange {
             Mechanism::Login => State::LoginName,
             Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => State::ScramFirst,
         };
-        Self { authenticator, mechanism, context, state }
+        Self { authenticator, mechanism, context, state, login: String::new() }
     }
 
     /// The mechanism in use.
     #[must_use]
     pub fn mechanism(&self) -> Mechanism {
         self.mechanism
+    }
+
+    /// The login that the client has named: empty before it has. For the log; it may name nobody.
+    #[must_use]
+    pub fn login(&self) -> &str {
+        &self.login
     }
 
     /// The challenge to send where the client came without an initial response.
@@ -147,12 +155,14 @@ impl Exchange {
         if login.is_empty() || login.len() > LOGIN_MAX || authorization.len() > LOGIN_MAX {
             return Step::Failed(AuthError::Malformed);
         }
+        login.clone_into(&mut self.login);
         self.check(login, Some(authorization), password).await
     }
 
     fn login_name(&mut self, message: &[u8]) -> Step {
         match std::str::from_utf8(message) {
             Ok(login) if !login.is_empty() && login.len() <= LOGIN_MAX && !login.contains('\0') => {
+                login.clone_into(&mut self.login);
                 self.state = State::LoginPassword(login.to_owned());
                 Step::Challenge(b"Password:".to_vec())
             }
@@ -180,6 +190,7 @@ impl Exchange {
         if first.login.len() > LOGIN_MAX {
             return Step::Failed(AuthError::Malformed);
         }
+        first.login.clone_into(&mut self.login);
         let channel = match self.channel(&first.binding) {
             Ok(channel) => channel,
             Err(error) => return Step::Failed(error),

@@ -378,7 +378,7 @@ impl Conversation {
             };
             match exchange.step(&heard).await {
                 Step::Challenge(next) => challenge = next,
-                Step::Failed(error) => break self.session.auth_failed(&mechanism, "", &error),
+                Step::Failed(error) => break self.session.auth_failed(&mechanism, exchange.login(), &error),
                 Step::Succeeded { identity, last } => {
                     // SMTP carries no data with success: they go as one more challenge (RFC 4954 §4).
                     if let Some(last) = last
