@@ -9,10 +9,11 @@ use crate::serve::Parts;
 /// Violations that the text for people shows.
 const SHOWN_MAX: usize = 100;
 
-/// Compares every mailbox, message and content with each other, and the directory's entries with
-/// their indices, each at one moment, while mail goes on.
+/// Compares every mailbox, message and content with each other, and the directory's entries and the
+/// tables' rows with their indices, each at one moment, while mail goes on.
 pub(super) async fn check(parts: &Parts, progress: mpsc::Sender<Line>) -> Result<Answer, String> {
     let (store, directory) = (parts.store.clone(), parts.directory.clone());
+    let tables = parts.routing.tables().clone();
     let work = tokio::task::spawn_blocking(move || {
         let mut seen = 0;
         let violations =
@@ -29,6 +30,8 @@ pub(super) async fn check(parts: &Parts, progress: mpsc::Sender<Line>) -> Result
         let mut texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
         let entries = directory.check(&mut |_| {}).map_err(|e| e.to_string())?;
         texts.extend(entries.into_iter().map(|what| format!("[directory] {what}")));
+        let rows = tables.check(&mut |_| {}).map_err(|e| e.to_string())?;
+        texts.extend(rows.into_iter().map(|what| format!("[tables] {what}")));
         Ok::<_, String>((texts, seen))
     });
     let (texts, seen) = work.await.map_err(|e| e.to_string())??;

@@ -271,7 +271,7 @@ mod tests {
             ("bitbucket", "bitbucket:-"),
             ("smtp:relay.example.net", "smtp:[relay.example.net]"),
             ("smtp:relay.example.net:587", "smtp:[relay.example.net]:587"),
-            ("lmtp:127.0.0.1:2424", "lmtp:[[127.0.0.1]]:2424"),
+            ("lmtp:127.0.0.1:2424", "lmtp:[127.0.0.1]:2424"),
         ] {
             assert_eq!(parse_route(text).unwrap().to_string(), route, "{text}");
         }
