@@ -64,9 +64,9 @@ impl Queue {
     /// Makes a change to a message, in the name of whoever `by` says.
     pub async fn change(&self, id: QueueId, change: &Change, by: &str) -> Result<(), OperateError> {
         let inner = &self.inner;
-        if inner.schedule.lock().is_active(id) {
-            return Err(OperateError::Active(id));
-        }
+        // From the look to the commit no attempt may begin: its outcome would undo the change, or
+        // come on top of it.
+        let _alone = Alone::with(inner, id).ok_or(OperateError::Active(id))?;
         let (message, records) = inner.read_all(id)?.ok_or(OperateError::NotFound(id))?;
         match change {
             Change::Bounce | Change::Delete => inner.end(&message, records, change).await?,
@@ -74,6 +74,26 @@ impl Queue {
         }
         inner.events.emit(&Event::QueueChanged { id, change: change.word(), by });
         Ok(())
+    }
+}
+
+/// A message that no attempt begins for, until this is dropped.
+struct Alone<'q> {
+    inner: &'q Inner,
+    id: QueueId,
+}
+
+impl<'q> Alone<'q> {
+    /// `None` where an attempt is under way, or another change.
+    fn with(inner: &'q Inner, id: QueueId) -> Option<Self> {
+        inner.schedule.lock().hold_back(id).then_some(Self { inner, id })
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.inner.schedule.lock().let_go(self.id);
+        self.inner.wake.notify_one();
     }
 }
 

@@ -57,6 +57,8 @@ pub(crate) struct Schedule {
     /// Destinations to be looked at again.
     wakes: BTreeMap<(Timestamp, Arc<Route>), ()>,
     active: HashSet<Job>,
+    /// Messages that an operator is changing: no attempt begins meanwhile.
+    held_back: HashSet<QueueId>,
     /// The channel after which the next look begins, so that none is first always.
     last_channel: String,
 }
@@ -77,8 +79,24 @@ impl Schedule {
     }
 
     /// Whether an attempt for this message is under way.
-    pub(crate) fn is_active(&self, id: QueueId) -> bool {
+    fn is_active(&self, id: QueueId) -> bool {
         self.active.iter().any(|job| job.id == id)
+    }
+
+    /// Keeps attempts for a message from beginning, until [`Schedule::let_go`]. `false` where one is
+    /// under way, or somebody else holds the message back.
+    pub(crate) fn hold_back(&mut self, id: QueueId) -> bool {
+        !self.is_active(id) && self.held_back.insert(id)
+    }
+
+    /// Lets attempts begin again.
+    pub(crate) fn let_go(&mut self, id: QueueId) {
+        self.held_back.remove(&id);
+        let passed_over = self.destinations.iter().filter(|(_, destination)| destination.ready.contains(&id));
+        let routes: Vec<Arc<Route>> = passed_over.map(|(route, _)| Arc::clone(route)).collect();
+        for route in routes {
+            self.enter_ring(&route);
+        }
     }
 
     /// How many attempts are under way.
@@ -215,7 +233,10 @@ impl Schedule {
                 continue;
             }
             // A job of this message may still be active over the same route: it comes again then.
-            let busy = |id: &QueueId| self.active.contains(&Job { id: *id, route: Arc::clone(&route) });
+            let busy = |id: &QueueId| {
+                self.held_back.contains(id)
+                    || self.active.contains(&Job { id: *id, route: Arc::clone(&route) })
+            };
             let Some(at) = destination.ready.iter().position(|id| !busy(id)) else { continue };
             let Some(id) = destination.ready.remove(at) else { continue };
             destination.active += 1;

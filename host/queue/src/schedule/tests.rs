@@ -98,3 +98,21 @@ fn a_job_pushed_twice_runs_once_at_the_earlier_time_and_idle_destinations_are_fo
     drop(job);
     assert_eq!(schedule.next(Timestamp(1000), &options), Next::Idle);
 }
+
+#[test]
+fn a_message_that_is_held_back_waits_and_comes_when_it_is_let_go() {
+    let (mut schedule, options) = (Schedule::default(), options(10, 10));
+    let (id, other) = (QueueId::from_u64(1), QueueId::from_u64(2));
+    schedule.push(id, &route("a.test"), Timestamp(0));
+    assert!(schedule.hold_back(id));
+    assert!(!schedule.hold_back(id), "one change at a time");
+    assert_eq!(lease(&mut schedule, 1, &options), None);
+    schedule.push(other, &route("a.test"), Timestamp(0));
+    assert_eq!(lease(&mut schedule, 2, &options).map(|job| job.id), Some(other));
+    schedule.let_go(id);
+    let job = lease(&mut schedule, 3, &options).unwrap();
+    assert_eq!(job.id, id);
+    assert!(!schedule.hold_back(id), "its attempt is under way");
+    schedule.finish(&job, None, Timestamp(4), &options);
+    assert!(schedule.hold_back(id));
+}
