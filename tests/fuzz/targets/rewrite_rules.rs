@@ -2,19 +2,51 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mail_types::Address;
-use routing::rewrite::rules::{RuleOptions, Rules};
-use routing::rewrite::tags::ChannelTags;
+use mail_types::{Address, Lookup};
+use routing::recorder::Trail;
+use routing::rewrite::control::{Direction, Place};
+use routing::rewrite::engine::{Context, rewrite};
+use routing::rewrite::substitution::Facts;
+use routing::{ChannelTags, RuleOptions, Rules};
 
-fuzz_target!(|text: &str| {
+/// Domains with an even number of octets are local; a key that is longer than 8 octets has no value.
+struct Anything;
+
+impl Facts for Anything {
+    fn is_local(&self, domain: &str) -> Lookup<()> {
+        if domain.len() % 2 == 0 { Lookup::Found(()) } else { Lookup::NotFound }
+    }
+
+    fn general(&self, key: &str) -> Lookup<String> {
+        if key.len() > 8 { Lookup::NotFound } else { Lookup::Found(format!("{key}@{key}")) }
+    }
+
+    fn unique(&self) -> u64 {
+        7
+    }
+}
+
+fuzz_target!(|data: (bool, bool, &str, &str)| {
+    let (envelope, forward, address, text) = data;
     let tags = ChannelTags::builtin();
-    let mut options = RuleOptions::new(&tags);
-    options.source_routes = text.len() % 2 == 0;
-    options.general = text.len() % 3 == 0;
-    match Rules::parse(text, "fuzz.rules", &options) {
-        Ok(rules) => {
-            let _ = (rules.all().len(), rules.touch_headers(), Address::parse("a@b"));
+    let options = RuleOptions { source_routes: envelope, general: forward, ..RuleOptions::new(&tags) };
+    let rules = match Rules::parse(text, "fuzz.rules", &options) {
+        Ok(rules) => rules,
+        Err(errors) => return assert!(!errors.to_string().is_empty()),
+    };
+    let context = Context {
+        place: if envelope { Place::Envelope } else { Place::Header },
+        direction: if forward { Direction::Forward } else { Direction::Backward },
+        source: "smtp",
+        destination: None,
+        separator: '+',
+    };
+    for address in [address, "user+detail@host.example.org", "\"a b\"@[127.0.0.1]", "a%b@c.d"] {
+        let Ok(address) = Address::parse(address) else { continue };
+        if let Ok(rewritten) = rewrite(&rules, &address, context, &Anything, &mut Trail::default())
+            && let Some(address) = rewritten.address
+        {
+            assert_eq!(Address::parse(&address.to_string()).as_ref(), Ok(&address));
         }
-        Err(errors) => assert!(!errors.to_string().is_empty()),
     }
 });
