@@ -1,0 +1,175 @@
+//! What a routing lookup costs with many users: prints JSON on one line.
+//!
+//! `routing-lookups [USERS (default 1,000,000)]`: a child process loads a directory of so many users from LDIF and builds
+//! the tables; this process then opens both as a server does at its start, resolves recipients at random, and says how
+//! long one took and how much memory the process has come to.
+
+use std::io::{BufReader, Read};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+use auth::{HashOptions, Hasher};
+use directory::{Directory, DirectoryOptions, PasswordHasher};
+use mail_types::{Address, Domain, ForwardPath, ReversePath};
+use routing::{ChannelTags, Options, Request, Resolution, Routing, RuleOptions, Rules, Tables};
+use runtime::{Clock, Random};
+use serde_json::json;
+use storage::{Space, Storage};
+
+const USERS: usize = 1_000_000;
+const USERS_PER_DOMAIN: usize = 1_000;
+const LOOKUPS: usize = 200_000;
+const STORE_OCTETS_MAX: u64 = 32 << 30;
+const RULES: &str = include_str!("../../config/rewrite.rules");
+
+fn main() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["load", folder, users] => runtime.block_on(load(Path::new(folder), users.parse()?)),
+        [] => runtime.block_on(measure(USERS)),
+        [users] => runtime.block_on(measure(users.parse()?)),
+        _ => bail!("routing-lookups [USERS]"),
+    }
+}
+
+/// Directory and tables in a folder.
+fn open(folder: &Path) -> anyhow::Result<(Directory, Tables)> {
+    let directory = Directory::open(
+        storage(&folder.join("directory"), directory::SPACES)?,
+        Clock::system(),
+        DirectoryOptions::default(),
+    )?;
+    Ok((directory, Tables::new(storage(&folder.join("tables"), routing::SPACES)?)))
+}
+
+fn storage(folder: &Path, spaces: &[Space]) -> anyhow::Result<Storage> {
+    let options = storage::Options { size_max: STORE_OCTETS_MAX, inline_max: 4096, synced: false };
+    Ok(Storage::open(folder, spaces, &options)?)
+}
+
+async fn load(folder: &Path, users: usize) -> anyhow::Result<()> {
+    let (directory, tables) = open(folder)?;
+    let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(Random::system(), HashOptions::default()));
+    let ldif = BufReader::new(Ldif { users, next: 0, text: Vec::new(), at: 0 });
+    directory.load_ldif(ldif, &hasher, &mut |_| {}).await?;
+    tables.refresh(&directory).await?;
+    Ok(())
+}
+
+async fn measure(users: usize) -> anyhow::Result<()> {
+    let folder = tempfile::Builder::new().prefix("routing-lookups-").tempdir_in(folder_on_disk())?;
+    let began = Instant::now();
+    let path = folder.path().to_str().context("the folder's name is not UTF-8")?;
+    let loaded = Command::new(std::env::current_exe()?).args(["load", path, &users.to_string()]).status()?;
+    ensure!(loaded.success(), "loading failed");
+    let load_seconds = began.elapsed().as_secs_f64();
+    let (directory, tables) = open(folder.path())?;
+    tables.refresh(&directory).await?;
+    let routing = routing(tables)?;
+    let random = Random::seeded(1);
+    let mut nanoseconds = Vec::with_capacity(LOOKUPS);
+    for _ in 0..LOOKUPS {
+        let recipient = ForwardPath::from(address(usize::try_from(random.below(users as u64))?)?);
+        let request = Request {
+            recipient: &recipient,
+            reverse_path: &ReversePath::Null,
+            source: "smtp",
+            authenticated: None,
+            relay: false,
+        };
+        let began = Instant::now();
+        let resolution = routing.resolve(&request).await;
+        nanoseconds.push(u64::try_from(began.elapsed().as_nanos())?);
+        ensure!(
+            matches!(&resolution, Resolution::Accepted(to) if to.len() == 1),
+            "{recipient}: {resolution:?}"
+        );
+    }
+    nanoseconds.sort_unstable();
+    let (anonymous, file) = resident_mib()?;
+    let result = json!({
+        "users": users,
+        "median_ns": nanoseconds[LOOKUPS / 2],
+        "p99_ns": nanoseconds[LOOKUPS * 99 / 100],
+        "resident_mib": anonymous + file,
+        "of_it_anonymous_mib": anonymous,
+        "load_seconds": load_seconds,
+    });
+    println!("{result}");
+    Ok(())
+}
+
+fn routing(tables: Tables) -> anyhow::Result<Routing> {
+    let tags = ChannelTags::builtin();
+    let rules = Rules::parse(RULES, "rewrite.rules", &RuleOptions::new(&tags));
+    let rules = rules.map_err(|errors| anyhow::anyhow!("{errors}"))?;
+    let host = Domain::parse("mail.example.org")?;
+    let options = Options::new(&host, host.clone());
+    Ok(Routing::new(tables, rules, options, Random::system()))
+}
+
+fn address(user: usize) -> anyhow::Result<Address> {
+    Ok(Address::parse(&format!("user{user}@domain{}.test", user / USERS_PER_DOMAIN))?)
+}
+
+/// A disk, not a temporary file system in memory: its pages would be counted as nobody's.
+fn folder_on_disk() -> &'static Path {
+    let on_disk = Path::new("/var/tmp");
+    if on_disk.is_dir() { on_disk } else { Path::new(".") }
+}
+
+/// Resident memory of this process: anonymous, and pages of files (the tables, which the kernel may drop at any time).
+fn resident_mib() -> anyhow::Result<(u64, u64)> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).context("no such line")?;
+        let kib = line.split_whitespace().nth(1).context("no number")?;
+        anyhow::Ok(kib.parse::<u64>()? / 1024)
+    };
+    Ok((field("RssAnon:")?, field("RssFile:")?))
+}
+
+/// The LDIF of so many users, made while it is read.
+struct Ldif {
+    users: usize,
+    next: usize,
+    text: Vec<u8>,
+    at: usize,
+}
+
+impl Ldif {
+    fn entry(&mut self) -> String {
+        let (user, domain) = (self.next, self.next / USERS_PER_DOMAIN);
+        let mut text = String::new();
+        if user.is_multiple_of(USERS_PER_DOMAIN) {
+            text = format!(
+                "dn: o=domain{domain}.test,o=isp\nobjectClass: mailDomain\nassociatedDomain: domain{domain}.test\n\n"
+            );
+        }
+        self.next += 1;
+        text + &format!(
+            "dn: uid=user{user},o=domain{domain}.test,o=isp\nobjectClass: inetMailUser\nuid: user{user}\n\
+             cn: User {user}\nmail: user{user}@domain{domain}.test\n\n"
+        )
+    }
+}
+
+impl Read for Ldif {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.at == self.text.len() {
+            if self.next == self.users {
+                return Ok(0);
+            }
+            self.text = self.entry().into_bytes();
+            self.at = 0;
+        }
+        let count = into.len().min(self.text.len() - self.at);
+        into[..count].copy_from_slice(&self.text[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
