@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smtp_wire::{COMMAND_LINE_MAX, Command, Line, decode_sasl_line, next_line};
+use mail_types::AddressError;
+use smtp_wire::{COMMAND_LINE_MAX, Command, CommandError, Line, decode_sasl_line, next_line};
 
 /// A command as a line, and the line as a command.
 fn written(command: &Command) -> Vec<u8> {
@@ -22,7 +23,13 @@ fuzz_target!(|input: &[u8]| {
     if let Ok(command) = Command::parse(input) {
         // The first writing may bring a domain from U-labels to A-labels; then nothing changes any more.
         let once = written(&command);
-        let again = Command::parse(line(&once)).expect("what we wrote");
+        let again = match Command::parse(line(&once)) {
+            Ok(again) => again,
+            // A-labels are longer: a path may pass its limit by them.
+            Err(CommandError::ForwardPath(AddressError::TooLong { .. })) => return,
+            Err(CommandError::ReversePath(AddressError::TooLong { .. })) => return,
+            Err(error) => panic!("{}: {error}", once.escape_ascii()),
+        };
         let twice = written(&again);
         assert_eq!(once.escape_ascii().to_string(), twice.escape_ascii().to_string());
         assert_eq!(Command::parse(line(&twice)).as_ref(), Ok(&again));
