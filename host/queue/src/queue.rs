@@ -71,7 +71,7 @@ impl Queue {
         random: Random,
         events: Events,
     ) -> Result<Self, StorageError> {
-        let (schedule, messages, last_id) = load(&storage)?;
+        let (schedule, messages, last_id) = load(&storage, &events)?;
         let inner = Inner {
             storage,
             clock,
@@ -202,22 +202,22 @@ impl Inner {
 }
 
 /// Reads the schedule, the number of messages and the highest id from storage.
-fn load(storage: &Storage) -> Result<(Schedule, usize, u64), StorageError> {
+/// A record that cannot be read stays where it is and is told of: one must not keep all others from leaving.
+fn load(storage: &Storage, events: &Events) -> Result<(Schedule, usize, u64), StorageError> {
     let view = storage.read()?;
     let (mut schedule, mut messages, mut last_id) = (Schedule::default(), 0, 0);
-    let mut broken = None;
     view.scan(RECIPIENTS, &[], &[0xff; 13], &mut |key, value| {
-        let Some((id, _)) = records::read_recipient_key(key) else { return ControlFlow::Continue(()) };
+        let Some((id, index)) = records::read_recipient_key(key) else { return ControlFlow::Continue(()) };
         match records::from_value::<Record>("recipient", value) {
             Ok(Record { route, state: StoredState::Waiting(due), .. }) => schedule.push(id, &route, due),
             Ok(_) => {}
-            Err(error) => broken = Some(error),
+            Err(error) => {
+                let cause = format!("recipient {index} of message {id} stays in the queue: {error}");
+                events.emit(&Event::InternalError { place: "reading the queue", cause: &cause });
+            }
         }
         ControlFlow::Continue(())
     })?;
-    if let Some(error) = broken {
-        return Err(error);
-    }
     view.scan(MESSAGES, &[], &[0xff; 9], &mut |_, _| {
         messages += 1;
         ControlFlow::Continue(())

@@ -87,10 +87,11 @@ pub enum State {
 /// One recipient of a queued message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
+    /// Where it goes, as far as is known. It stands first, so that [`route_prefix`] tells the recipients of one
+    /// route among thousands without reading any.
+    pub(crate) route: Route,
     /// The recipient.
     pub(crate) recipient: Recipient,
-    /// Where it goes, as far as is known.
-    pub(crate) route: Route,
     /// What it waits for.
     pub(crate) state: StoredState,
     /// How often it was tried.
@@ -180,6 +181,11 @@ pub(crate) fn read_recipient_key(key: &[u8]) -> Option<(QueueId, u32)> {
 /// A versioned value.
 pub(crate) fn to_value<T: Serialize>(record: &T) -> Vec<u8> {
     postcard::to_extend(record, vec![VERSION]).expect("plain data is always encoded")
+}
+
+/// What the values of all records on a route, and of no others, begin with.
+pub(crate) fn route_prefix(route: &Route) -> Vec<u8> {
+    to_value(route)
 }
 
 /// Reads a versioned value.

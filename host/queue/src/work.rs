@@ -17,6 +17,11 @@ const READ_MAX: usize = 10_000;
 /// Waits between tries to write an outcome while storage fails: first and longest.
 const SETTLE_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// When a job is tried again whose attempt panicked.
+const PANICKED_WAIT: Duration = Duration::from_secs(600);
+/// When a job is looked at again whose message or recipients cannot be read.
+const UNREADABLE_WAIT: Duration = Duration::from_secs(300);
+
 /// A recipient with its place and what became of it.
 pub(crate) struct Settled {
     pub(crate) index: u32,
@@ -24,6 +29,48 @@ pub(crate) struct Settled {
     pub(crate) outcome: Outcome,
     /// Whether a channel tried it; routing anew is no attempt.
     pub(crate) tried: bool,
+}
+
+/// A job's place in the schedule, given back whatever happens: a panic in a channel must not keep it for ever.
+struct Place<'a> {
+    inner: &'a Inner,
+    job: Job,
+    /// Where a channel was asked: whether, and why, the destination could not be reached.
+    unreachable: Option<Option<String>>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let (inner, job, now) = (self.inner, &self.job, self.inner.clock.now());
+        let options = inner.options();
+        let mut schedule = inner.schedule.lock();
+        if std::thread::panicking() {
+            schedule.push(job.id, &job.route, now.plus(PANICKED_WAIT));
+        }
+        let rest = schedule.finish(job, self.unreachable.as_ref().map(Option::is_some), now, &options);
+        drop(schedule);
+        if std::thread::panicking() {
+            let cause = format!("the attempt of {} over {} panicked", job.id, job.route);
+            inner.events.emit(&events::Event::InternalError { place: "queue", cause: &cause });
+        }
+        if let (Some(rest), Some(Some(cause))) = (rest, &self.unreachable) {
+            let (destination, seconds) = (job.route.to_string(), rest.as_secs());
+            inner.events.emit(&events::Event::DestinationResting {
+                destination: &destination,
+                cause,
+                seconds,
+            });
+        }
+        inner.wake.notify_one();
+    }
+}
+
+/// How an attempt ended.
+struct Done {
+    /// As in [`Place`].
+    unreachable: Option<Option<String>>,
+    /// Whether storage knows what became of the recipients.
+    written: bool,
 }
 
 struct Leased {
@@ -38,40 +85,28 @@ struct Leased {
 impl Inner {
     /// Does a job to its end, and gives its place back.
     pub(crate) async fn work(&self, job: Job) {
-        let unreachable = match self.lease(&job) {
-            Ok(Some(leased)) => self.carry_out(leased).await,
-            Ok(None) => None,
-            Err(error) => {
-                let cause = error.to_string();
-                self.events.emit(&events::Event::InternalError { place: "reading the queue", cause: &cause });
-                let later = self.clock.now().plus(SETTLE_WAITS.1);
-                self.schedule.lock().push(job.id, &job.route, later);
-                None
+        let mut place = Place { inner: self, job, unreachable: None };
+        let job = &place.job;
+        match self.lease(job) {
+            Ok(leased) => {
+                let Some(leased) = leased else { return self.push_what_is_left(job) };
+                let Done { unreachable, written } = self.carry_out(leased).await;
+                // What could not be written must not be tried again before the next start has read it.
+                if written {
+                    self.push_what_is_left(job);
+                }
+                place.unreachable = unreachable;
             }
-        };
-        self.push_what_is_left(&job);
-        let options = self.options();
-        let rest = self.schedule.lock().finish(
-            &job,
-            unreachable.as_ref().map(Option::is_some),
-            self.clock.now(),
-            &options,
-        );
-        if let (Some(rest), Some(Some(cause))) = (rest, unreachable) {
-            let destination = job.route.to_string();
-            let seconds = rest.as_secs();
-            self.events.emit(&events::Event::DestinationResting {
-                destination: &destination,
-                cause: &cause,
-                seconds,
-            });
+            Err(error) => {
+                let cause = format!("message {} over {}: {error}", job.id, job.route);
+                self.events.emit(&events::Event::InternalError { place: "reading the queue", cause: &cause });
+                self.schedule.lock().push(job.id, &job.route, self.clock.now().plus(UNREADABLE_WAIT));
+            }
         }
-        self.wake.notify_one();
     }
 
-    /// Tries and settles. Answers, where a channel was asked, whether (and why) the destination
-    /// could not be reached.
-    async fn carry_out(&self, leased: Leased) -> Option<Option<String>> {
+    /// Tries and settles.
+    async fn carry_out(&self, leased: Leased) -> Done {
         let Leased { message, attempt, tried, mut settled } = leased;
         let mut unreachable = None;
         if let Some(attempt) = attempt {
@@ -90,7 +125,7 @@ impl Inner {
         // before that repeats the attempt, the one window in which remote mail can double.
         while let Err(error) = self.settle(&message, &settled).await {
             match error {
-                StorageError::Closed => break,
+                StorageError::Closed => return Done { unreachable, written: false },
                 StorageError::Conflict(_) => {
                     // An account went away under a local copy: what was tried is written, the
                     // rest is routed again later.
@@ -101,23 +136,27 @@ impl Inner {
                     }
                     continue;
                 }
-                _ => {}
+                error => {
+                    let cause = format!("message {}: {error}", message.id);
+                    let place = "writing what became of recipients";
+                    self.events.emit(&events::Event::InternalError { place, cause: &cause });
+                }
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(SETTLE_WAITS.1);
         }
-        unreachable
+        Done { unreachable, written: true }
     }
 
     /// A job runs for the recipients that are due; others of the same route may be due later, and
     /// the schedule knows one time only for each job.
     fn push_what_is_left(&self, job: &Job) {
-        let mut earliest = None;
+        let (mut earliest, prefix) = (None, records::route_prefix(&job.route));
         let scanned = self.storage.read().and_then(|view| {
             view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |_, value| {
-                if let Ok(Record { route, state: StoredState::Waiting(due), .. }) =
-                    records::from_value("recipient", value)
-                    && route == *job.route
+                if value.starts_with(&prefix)
+                    && let Ok(Record { state: StoredState::Waiting(due), .. }) =
+                        records::from_value("recipient", value)
                 {
                     earliest = Some(earliest.map_or(due, |known: Timestamp| known.min(due)));
                 }
@@ -192,8 +231,11 @@ impl Inner {
     ) -> Result<Vec<(u32, Record)>, StorageError> {
         let now = self.clock.now();
         let most = self.options().limits(job.route.channel.as_str()).recipients_per_attempt.min(READ_MAX);
-        let (mut due, mut broken) = (Vec::new(), None);
+        let (mut due, mut broken, prefix) = (Vec::new(), None, records::route_prefix(&job.route));
         view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |key, value| {
+            if !value.starts_with(&prefix) {
+                return ControlFlow::Continue(());
+            }
             let record = match records::from_value::<Record>("recipient", value) {
                 Ok(record) => record,
                 Err(error) => {
@@ -202,9 +244,7 @@ impl Inner {
                 }
             };
             let is_due = matches!(record.state, StoredState::Waiting(at) if at <= now);
-            if let (true, Some((_, index))) =
-                (is_due && record.route == *job.route, records::read_recipient_key(key))
-            {
+            if let (true, Some((_, index))) = (is_due, records::read_recipient_key(key)) {
                 due.push((index, record));
             }
             if due.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
