@@ -89,7 +89,7 @@ pub fn unescape(text: &str) -> Result<Vec<u8>, String> {
                 let end = after.find('}').ok_or("\\{ wants a }")?;
                 let (count, what) = after[1..end].split_once('*').ok_or("\\{N*text}")?;
                 let count: usize = count.parse().map_err(|_| format!("{count:?} is no number"))?;
-                octets.extend(what.as_bytes().repeat(count));
+                octets.extend(unescape(what)?.repeat(count));
                 taken = end + 1;
             }
             other => return Err(format!("\\{other} is no escape")),

@@ -43,7 +43,11 @@ pub(crate) struct Session {
     pub(crate) login_failures: u32,
     pub(crate) shutdown: Shutdown,
     bad_commands: u32,
+    commands_before_login: u32,
 }
+
+/// Commands of a client that does not log in: more than any client says, and an end to a flood of them.
+const COMMANDS_BEFORE_LOGIN_MAX: u32 = 50;
 
 impl Session {
     pub(crate) fn new(
@@ -55,7 +59,17 @@ impl Session {
     ) -> Self {
         let io = Io::new(stream, options.write_pause_max);
         let state = State::NotAuthenticated;
-        Self { io, shared, options, peer, state, login_failures: 0, shutdown, bad_commands: 0 }
+        Self {
+            io,
+            shared,
+            options,
+            peer,
+            state,
+            login_failures: 0,
+            shutdown,
+            bad_commands: 0,
+            commands_before_login: 0,
+        }
     }
 
     /// Until the end; gives its cause, for the log.
@@ -98,6 +112,12 @@ impl Session {
     /// Reads and answers one command; gives the tag of a STARTTLS to be done.
     async fn next(&mut self) -> Result<Option<Tag>, End> {
         let authenticated = self.state.name() != StateName::NotAuthenticated;
+        if !authenticated {
+            self.commands_before_login += 1;
+            if self.commands_before_login > COMMANDS_BEFORE_LOGIN_MAX {
+                return Err(End::Bye("too many commands before login".into()));
+            }
+        }
         let limits = self.options.limits(authenticated);
         let inactivity = if authenticated {
             self.options.inactivity_max
@@ -207,7 +227,7 @@ impl Session {
     /// RFC 3501 §6.2.1: nothing said in clear counts afterwards; the stream drops what was sent ahead.
     async fn start_tls(mut self, tag: Tag) -> std::io::Result<Self> {
         self.io.status(Some(tag), Condition::Ok, None, "begin TLS negotiation now");
-        self.io.stream.flush().await?;
+        self.io.flush().await.map_err(|_| std::io::ErrorKind::TimedOut)?;
         let Self { io, shared, options, peer, shutdown, .. } = self;
         let Some(tls) = &shared.parts.tls else { return Err(std::io::ErrorKind::Unsupported.into()) };
         let stream = io.stream.start_tls(tls).await?;

@@ -103,7 +103,9 @@ impl CommandReader {
             let end = memchr::memchr(b'\n', rest);
             let take = end.map_or(rest.len(), |at| at + 1);
             if lines_so_far + take > limits.line_octets {
-                self.text.extend_from_slice(&rest[..take.min(limits.line_octets - lines_so_far)]);
+                // A literal's own CRLF may have gone past the maximum already.
+                let room = limits.line_octets.saturating_sub(lines_so_far);
+                self.text.extend_from_slice(&rest[..take.min(room)]);
                 let tag = read_tag(&self.text);
                 self.reset();
                 return (used + take, Received::LineTooLong { tag });

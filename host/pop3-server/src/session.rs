@@ -50,7 +50,11 @@ pub(crate) struct Session {
     /// Whether UTF8 was said (RFC 6856 §2.1).
     pub(crate) utf8: bool,
     errors: u32,
+    commands_before_login: u32,
 }
+
+/// Commands of a client that does not log in: more than any client says, and an end to a flood of them.
+const COMMANDS_BEFORE_LOGIN_MAX: u32 = 50;
 
 /// What follows a command.
 pub(crate) enum Next {
@@ -72,7 +76,7 @@ impl Session {
     ) -> Self {
         let io = Io::new(stream, options.write_timeout);
         let state = State::Authorization(Authorization::default());
-        Self { shared, options, shutdown, peer, io, state, utf8: false, errors: 0 }
+        Self { shared, options, shutdown, peer, io, state, utf8: false, errors: 0, commands_before_login: 0 }
     }
 
     /// From the greeting to the end.
@@ -85,7 +89,8 @@ impl Session {
                 Ok(Next::Mistaken) => {
                     self.errors += 1;
                     if self.errors >= self.options.errors_max {
-                        return self.io.refuse("too many errors").await;
+                        let end = self.io.refuse("too many errors").await;
+                        return self.closed_on(end).await;
                     }
                 }
                 Ok(Next::StartTls) => match self.start_tls().await {
@@ -96,15 +101,29 @@ impl Session {
                     self.io.stream.close().await;
                     return End::Quit;
                 }
-                Err(end) => return end,
+                Err(end) => return self.closed_on(end).await,
             }
         }
+    }
+
+    /// With input unread a plain close would reset the connection, and destroy our last word on its way.
+    async fn closed_on(self, end: End) -> End {
+        if matches!(end, End::Refused(_)) {
+            Box::pin(self.io.stream.close_after_refusal()).await;
+        }
+        end
     }
 
     /// One command.
     async fn turn(&mut self) -> Result<Next, End> {
         let silence_max = match self.state {
-            State::Authorization(_) => self.options.login_timeout,
+            State::Authorization(_) if self.commands_before_login == COMMANDS_BEFORE_LOGIN_MAX => {
+                return Err(self.io.refuse("too many commands before log-in").await);
+            }
+            State::Authorization(_) => {
+                self.commands_before_login += 1;
+                self.options.login_timeout
+            }
             State::Transaction(_) => self.options.idle_timeout,
         };
         match self.io.command(silence_max, &self.shutdown).await? {

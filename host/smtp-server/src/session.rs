@@ -208,7 +208,8 @@ impl Session {
         match decide::mail(self, &mail) {
             Err(refusal) => {
                 self.refused(Stage::Mail, Some(&mail.path), None, &refusal);
-                Next::Say(refusal.into())
+                // Counted: it costs a client nothing to go on for ever.
+                self.fault(refusal.into())
             }
             Ok(()) => {
                 self.counts.transactions += 1;
