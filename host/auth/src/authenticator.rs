@@ -30,6 +30,16 @@ pub enum Unencrypted {
     Allowed,
 }
 
+/// Whether SCRAM-SHA-256-PLUS is offered under TLS (RFC 5802 §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChannelBinding {
+    /// It is.
+    Offered,
+    /// It is not: some clients choose it wherever they see it, cannot bind under TLS 1.3, and give up.
+    #[default]
+    Withheld,
+}
+
 /// How authentication works.
 #[derive(Debug, Clone)]
 pub struct AuthOptions {
@@ -39,6 +49,8 @@ pub struct AuthOptions {
     pub clear: ClearPasswords,
     /// Whether passwords may cross an unencrypted connection.
     pub unencrypted: Unencrypted,
+    /// Whether the mechanisms that bind a log-in to its TLS connection (`-PLUS`) are offered.
+    pub channel_binding: ChannelBinding,
     /// Limits for those who guess.
     pub throttle: ThrottleOptions,
     /// Passwords hashed at the same time.
@@ -62,6 +74,7 @@ impl Default for AuthOptions {
             hash: HashOptions::default(),
             clear: ClearPasswords::default(),
             unencrypted: Unencrypted::default(),
+            channel_binding: ChannelBinding::default(),
             throttle: ThrottleOptions::default(),
             hashing_max: 2,
             waiting_max: 256,
@@ -151,10 +164,15 @@ impl Authenticator {
     #[must_use]
     pub fn mechanisms(&self, tls: Option<&TlsInfo>) -> &'static [Mechanism] {
         match (tls, self.0.options.unencrypted) {
-            (Some(tls), _) if tls.exporter.is_some() || tls.server_end_point.is_some() => Mechanism::ALL,
+            (Some(tls), _) if self.binds_to(tls) => Mechanism::ALL,
             (Some(_), _) | (None, Unencrypted::Allowed) => &Mechanism::ALL[1..],
             (None, Unencrypted::Refused) => &[],
         }
+    }
+
+    fn binds_to(&self, tls: &TlsInfo) -> bool {
+        let possible = tls.exporter.is_some() || tls.server_end_point.is_some();
+        possible && self.0.options.channel_binding == ChannelBinding::Offered
     }
 
     /// Begins an exchange. Every one of its steps may be asked of any task.

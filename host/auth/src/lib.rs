@@ -18,7 +18,7 @@ mod secret;
 mod throttle;
 
 pub use access::Service;
-pub use authenticator::{AuthOptions, Authenticator, Context, Identity, Unencrypted};
+pub use authenticator::{AuthOptions, Authenticator, ChannelBinding, Context, Identity, Unencrypted};
 pub use error::AuthError;
 pub use exchange::{Exchange, LOGIN_MAX, Mechanism, Step};
 pub use hash::{ClearPasswords, HashError, HashOptions, Hasher, SCRAM_ITERATIONS_MAX, ScramKeys, verify};

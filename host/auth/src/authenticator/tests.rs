@@ -29,7 +29,12 @@ struct Bench {
 fn options() -> AuthOptions {
     // Cheap enough for tests; the way is the same.
     let hash = HashOptions { memory_kib: 64, passes: 1, lanes: 1, scram_iterations: 16 };
-    AuthOptions { hash, refusal_after: Duration::ZERO, ..AuthOptions::default() }
+    AuthOptions {
+        hash,
+        refusal_after: Duration::ZERO,
+        channel_binding: crate::ChannelBinding::Offered,
+        ..AuthOptions::default()
+    }
 }
 
 async fn bench_with(options: AuthOptions) -> Bench {

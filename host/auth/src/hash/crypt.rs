@@ -8,6 +8,11 @@ const ROUNDS_MAX: u32 = 1_000_000;
 const BCRYPT_COST_MAX: u32 = 16;
 
 pub(super) fn verify(secret: &Secret, text: &str) -> bool {
+    // The alphabet of crypt(3): pwhash takes salts on trust, and panics on other octets.
+    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"./$=".contains(&octet);
+    if !text.bytes().all(plain) {
+        return false;
+    }
     // A value may not make verification a weapon.
     let fits = match text.split('$').nth(1) {
         Some("5" | "6") => match text.split('$').nth(2).and_then(|part| part.strip_prefix("rounds=")) {

@@ -125,6 +125,8 @@ impl Log {
 pub struct Auth {
     /// Whether passwords may cross the network in clear.
     pub cleartext: bool,
+    /// Whether SCRAM-SHA-256-PLUS is offered under TLS.
+    pub channel_binding: bool,
     /// How many passwords are checked at a time: each check costs a core and the memory below.
     pub parallel_max: usize,
     /// Failures of one account from one client network, before both have to wait.
@@ -148,6 +150,7 @@ impl Auth {
         let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let auth = Self {
             cleartext: s.flag("cleartext", false),
+            channel_binding: s.flag("channel-binding", false),
             parallel_max: s.count("parallel-max", 2, 1..=256),
             account_failures_max: small(s.number("account-failures-max", 10, 1..=100_000)),
             network_failures_max: small(s.number("network-failures-max", 50, 1..=100_000)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auth::{AuthOptions, HashOptions, ThrottleOptions, Unencrypted};
+use auth::{AuthOptions, ChannelBinding, HashOptions, ThrottleOptions, Unencrypted};
 use queue::{ChannelLimits, Retry};
 
 use smtp_wire::LineEndings;
@@ -62,6 +62,11 @@ pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
     AuthOptions {
         hash: hash(config),
         unencrypted: if config.auth.cleartext { Unencrypted::Allowed } else { Unencrypted::Refused },
+        channel_binding: if config.auth.channel_binding {
+            ChannelBinding::Offered
+        } else {
+            ChannelBinding::Withheld
+        },
         throttle: ThrottleOptions {
             account_failures_max: config.auth.account_failures_max,
             network_failures_max: config.auth.network_failures_max,
