@@ -92,9 +92,10 @@ impl Io {
         }
     }
 
-    /// A line outside of commands, at most `max` octets.
+    /// A line outside of commands, at most `max` octets, whole within `pause`.
     pub(crate) async fn line(&mut self, max: usize, pause: Duration) -> Result<Vec<u8>, End> {
         self.flush().await?;
+        let until = Instant::now() + pause;
         loop {
             match next_line(self.stream.buffered(), max) {
                 Line::Whole(line, used) => {
@@ -103,7 +104,7 @@ impl Io {
                     return Ok(line);
                 }
                 Line::TooLong => return Err(End::Bye("line too long".into())),
-                Line::NeedMore => self.fill(pause).await?,
+                Line::NeedMore => self.fill(until.saturating_duration_since(Instant::now())).await?,
             }
         }
     }

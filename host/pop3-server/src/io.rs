@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use runtime::{Shutdown, Stream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::wire::command::{Command, Malformed};
 use crate::wire::line::{COMMAND_OCTETS_MAX, Line, SASL_OCTETS_MAX, next_line};
@@ -84,6 +84,7 @@ impl Io {
         silence_max: Duration,
         shutdown: &Shutdown,
     ) -> Result<Result<Command, Malformed>, End> {
+        let until = Instant::now() + silence_max;
         loop {
             match next_line(self.stream.buffered(), COMMAND_OCTETS_MAX) {
                 Line::Whole { text, consumed } => {
@@ -93,7 +94,7 @@ impl Io {
                     return Ok(command);
                 }
                 Line::TooLong => return Err(self.refuse("line too long").await),
-                Line::Partial => self.wait(silence_max, shutdown).await?,
+                Line::Partial => self.wait(until, shutdown).await?,
             }
         }
     }
@@ -104,6 +105,7 @@ impl Io {
         silence_max: Duration,
         shutdown: &Shutdown,
     ) -> Result<SaslLine, End> {
+        let until = Instant::now() + silence_max;
         loop {
             match next_line(self.stream.buffered(), SASL_OCTETS_MAX) {
                 Line::Whole { text, consumed } => {
@@ -112,7 +114,7 @@ impl Io {
                     return Ok(line);
                 }
                 Line::TooLong => return Err(self.refuse("line too long").await),
-                Line::Partial => self.wait(silence_max, shutdown).await?,
+                Line::Partial => self.wait(until, shutdown).await?,
             }
         }
     }
@@ -126,10 +128,11 @@ impl Io {
         }
     }
 
-    async fn wait(&mut self, silence_max: Duration, shutdown: &Shutdown) -> Result<(), End> {
+    /// The time is that of the whole line: a client that sends an octet now and then gains nothing.
+    async fn wait(&mut self, until: Instant, shutdown: &Shutdown) -> Result<(), End> {
         self.flush().await?;
         let filled = tokio::select! {
-            filled = timeout(silence_max, self.stream.fill()) => filled,
+            filled = timeout_at(until, self.stream.fill()) => filled,
             () = shutdown.wait() => return Err(End::Lost("the server is stopping".into())),
         };
         match filled {
