@@ -254,17 +254,6 @@ def curl_reads(place):
         assert f"Subject: {subject}" in done.stdout, done.stdout[-500:]
 
 
-@case("curl authenticates with SCRAM-SHA-256", "curl")
-def curl_scram(place):
-    done = place.run("curl", "-V")
-    if "gsasl" not in done.stdout.lower():
-        return  # this curl knows no SCRAM
-    place.run(
-        "curl", "-sS", "-k", "--ssl-reqd", "--login-options", "AUTH=SCRAM-SHA-256", "--user", f"{USER1}:{PASSWORD}",
-        f"imap://127.0.0.1:{place.port('imap')}/INBOX", "-X", "NOOP",
-    )
-
-
 @case("msmtp submits", "msmtp")
 def msmtp_submits(place):
     methods = ["plain", "login"] + (["scram-sha-256"] if "scram-sha-256" in place.run("msmtp", "--version").stdout else [])
