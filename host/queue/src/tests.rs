@@ -373,3 +373,20 @@ async fn the_recipients_of_a_route_are_told_by_how_their_records_begin() {
         assert_eq!(record(of).starts_with(&crate::records::route_prefix(&route.route)), holds);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn content_that_has_lost_its_end_stays_here() {
+    let house = house(vec![delivered()], Options::default());
+    let receipt =
+        house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
+    let key = receipt.id().to_key();
+    let mut value =
+        house.storage.read().unwrap().get(crate::records::MESSAGES, &key).unwrap().unwrap().into_owned();
+    // The size: one octet more than there is.
+    value[16] += 1;
+    let mut batch = Batch::new();
+    batch.put(crate::records::MESSAGES, &key, value);
+    house.storage.commit(batch).await.unwrap();
+    house.run(Duration::from_secs(3600)).await;
+    assert_eq!((house.script.asked.lock().len(), house.queue.len()), (0, 1));
+}

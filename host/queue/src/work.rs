@@ -210,6 +210,8 @@ impl Inner {
             None
         } else {
             let missing = || StorageError::Corrupt(format!("message {} has lost its content", job.id));
+            // A file that lost its end must not leave as if it were whole.
+            let content = view.content(message.content)?.filter(|content| content.len() == message.size);
             Some(Attempt {
                 id: job.id,
                 reverse_path: message.message.reverse_path.clone(),
@@ -217,7 +219,7 @@ impl Inner {
                 recipients: tried.iter().map(|(_, record)| record.recipient.clone()).collect(),
                 route: Route::clone(&job.route),
                 prefix: message.message.prefix.clone().into(),
-                content: view.content(message.content)?.ok_or_else(missing)?,
+                content: content.ok_or_else(missing)?,
                 arrived: message.message.arrived,
             })
         };

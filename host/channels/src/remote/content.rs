@@ -53,36 +53,45 @@ impl Content {
         }
     }
 
-    /// Whether all of it is ASCII. What cannot be read is not.
-    pub(crate) fn is_ascii(&self) -> bool {
-        self.prefix.is_ascii() && self.all(|piece, _| piece.is_ascii())
+    /// Whether all of it is ASCII.
+    ///
+    /// # Errors
+    /// It cannot be read now: no reason to return the message.
+    pub(crate) fn is_ascii(&self) -> io::Result<bool> {
+        Ok(self.prefix.is_ascii() && self.all(|piece, _| piece.is_ascii())?)
     }
 
     /// Whether the header is ASCII.
-    pub(crate) fn header_is_ascii(&self) -> bool {
-        let Ok(head) = self.loaded.range(0, HEADER_MAX) else { return false };
+    ///
+    /// # Errors
+    /// As [`Content::is_ascii`].
+    pub(crate) fn header_is_ascii(&self) -> io::Result<bool> {
+        let head = self.loaded.range(0, HEADER_MAX).map_err(io::Error::other)?;
         let end = memchr::memmem::find(&head, b"\r\n\r\n").unwrap_or(head.len());
-        self.prefix.is_ascii() && head[..end].is_ascii()
+        Ok(self.prefix.is_ascii() && head[..end].is_ascii())
     }
 
     /// Whether CR and LF stand only together (RFC 5321 §2.3.8).
-    pub(crate) fn has_proper_lines(&self) -> bool {
+    ///
+    /// # Errors
+    /// As [`Content::is_ascii`].
+    pub(crate) fn has_proper_lines(&self) -> io::Result<bool> {
         let mut lines = Lines::default();
-        lines.take(&self.prefix) && self.all(|piece, last| lines.take(piece) && (!last || lines.end()))
+        Ok(lines.take(&self.prefix) && self.all(|piece, last| lines.take(piece) && (!last || lines.end()))?)
     }
 
     /// Only for the rare messages that need a look before they are sent.
-    fn all(&self, mut holds: impl FnMut(&[u8], bool) -> bool) -> bool {
+    fn all(&self, mut holds: impl FnMut(&[u8], bool) -> bool) -> io::Result<bool> {
         let mut offset = 0;
         loop {
-            let Ok(piece) = self.loaded.range(offset, PIECE) else { return false };
+            let piece = self.loaded.range(offset, PIECE).map_err(io::Error::other)?;
             offset += piece.len() as u64;
             let last = offset >= self.loaded.len() || piece.is_empty();
             if !holds(&piece, last) {
-                return false;
+                return Ok(false);
             }
             if last {
-                return true;
+                return Ok(true);
             }
         }
     }

@@ -12,10 +12,10 @@
 //! - Longer than the peer's SIZE (RFC 1870 §6.1): returned with 5.3.4, unsent.
 
 use mail_types::{BodyType, Transport};
-use queue::{Attempt, Outcome};
+use queue::{Attempt, Outcome, Reach};
 use smtp_wire::Capabilities;
 
-use crate::outcome::{Verdicts, failed};
+use crate::outcome::{Verdicts, deferred, failed};
 use crate::remote::content::Content;
 
 /// How a message goes to a certain peer.
@@ -83,16 +83,22 @@ fn body(attempt: &Attempt, content: &Content, peer: &Capabilities) -> Result<(Bo
     if binary && peer.binary_mime && peer.chunking {
         return Ok((BodyType::BinaryMime, true));
     }
-    if binary && !content.has_proper_lines() {
+    if binary && !content.has_proper_lines().map_err(|error| unread(&error))? {
         return Err(unsent("is binary"));
     }
     let body = match attempt.transport.body {
         BodyType::SevenBit => BodyType::SevenBit,
         _ if peer.eight_bit_mime => BodyType::EightBitMime,
-        _ if content.is_ascii() => BodyType::SevenBit,
+        _ if content.is_ascii().map_err(|error| unread(&error))? => BodyType::SevenBit,
         _ => return Err(unsent("has octets beyond ASCII")),
     };
     Ok((body, peer.chunking))
+}
+
+/// Our own disk's fault is no fault of the message.
+fn unread(error: &std::io::Error) -> Outcome {
+    let cause = format!("the content cannot be read: {error}");
+    deferred((3, 0), "The message cannot be read now", None, cause, Reach::Recipient)
 }
 
 /// Whether the parameter is to be said.
@@ -116,7 +122,7 @@ fn utf8(
     if sender {
         return Err(failed(550, (6, 7), "The other server takes no sender beyond ASCII", CAUSE));
     }
-    if !content.header_is_ascii() {
+    if !content.header_is_ascii().map_err(|error| unread(&error))? {
         return Err(failed(550, (6, 9), "The other server takes no header beyond ASCII", CAUSE));
     }
     for index in pending.into_iter().filter(|index| recipient(*index)) {
