@@ -86,7 +86,9 @@ struct Alone<'q> {
 impl<'q> Alone<'q> {
     /// `None` where an attempt is under way, or another change.
     fn with(inner: &'q Inner, id: QueueId) -> Option<Self> {
-        inner.schedule.lock().hold_back(id).then_some(Self { inner, id })
+        let alone = inner.schedule.lock().hold_back(id);
+        // Not `then_some`: that would make the value, and drop it, where the message is busy.
+        if alone { Some(Self { inner, id }) } else { None }
     }
 }
 

@@ -14,8 +14,8 @@ use runtime::{Clock, Random, Shutdown};
 use storage::{Batch, Content, Space, Storage, StorageError};
 
 use crate::{
-    Accepted, Agents, Attempt, BoxFuture, Change, Channel, CopyOf, Filter, LocalCopy, LocalDelivery, Options,
-    Outcome, Publish, Queue, Reach, Router, Source, Submission,
+    Accepted, Agents, Attempt, BoxFuture, Change, Channel, CopyOf, Filter, LocalCopy, LocalDelivery,
+    OperateError, Options, Outcome, Publish, Queue, Reach, Router, Source, Submission,
 };
 
 const BOXES: Space = Space::new("boxes");
@@ -287,6 +287,19 @@ async fn the_operator_holds_releases_reroutes_bounces_and_deletes() {
         Route::new("smtp", NextHop::Host { host: Domain::parse("relay.example").unwrap(), port: Some(25) });
     house.queue.change(id, &Change::Reroute(other.clone()), "test").await.unwrap();
     assert_eq!(house.queue.summary().unwrap()[0].route, other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_message_is_not_changed_and_says_so() {
+    let house = house(vec![delivered()], Options::default());
+    let submission = house.submission("<x@y.example>", vec![remote("a@x.example")]);
+    let id = house.queue.submit(submission).await.unwrap().id();
+    assert!(house.queue.inner.schedule.lock().hold_back(id));
+    let busy = house.queue.change(id, &Change::Hold, "test").await;
+    assert!(matches!(busy, Err(OperateError::Active(_))));
+    assert!(!house.queue.inner.schedule.lock().hold_back(id), "the refusal let go of another's hold");
+    house.queue.inner.schedule.lock().let_go(id);
+    house.queue.change(id, &Change::Hold, "test").await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
