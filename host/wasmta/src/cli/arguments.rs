@@ -107,10 +107,13 @@ pub(crate) enum DomainCommand {
     },
     /// List all domains.
     List(Format),
-    /// Remove a domain. Its users have to be removed before.
+    /// Remove a domain. Users and groups keep it from being removed, unless they are to go too.
     Remove {
         /// Its name.
         domain: String,
+        /// Remove its users and groups too. Their mailboxes stay.
+        #[arg(long)]
+        with_users: bool,
     },
 }
 

@@ -94,7 +94,7 @@ fn domain_question(command: DomainCommand) -> (Request, bool) {
         DomainCommand::Add { domain, administrator } => (Request::DomainAdd { domain, administrator }, false),
         DomainCommand::Show { domain, format } => (Request::DomainShow { domain }, format.json),
         DomainCommand::List(format) => (Request::DomainList, format.json),
-        DomainCommand::Remove { domain } => (Request::DomainRemove { domain }, false),
+        DomainCommand::Remove { domain, with_users } => (Request::DomainRemove { domain, with_users }, false),
     }
 }
 

@@ -8,7 +8,7 @@ use mail_types::Domain;
 
 use super::section::Section;
 use super::server::secs;
-use super::{Server, below};
+use super::{Server, below, duration_text};
 
 /// `[routing]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,10 @@ impl Routing {
     pub(super) fn read(mut s: Section<'_>, folder: &Path, server: &Server) -> Self {
         let rules = s.path("rules").unwrap_or_else(|| PathBuf::from("rewrite.rules"));
         let names = s.parsed_list("own-names", "write host names").unwrap_or_default();
+        let rules = below(folder, rules);
+        s.file("rules", &rules);
         let routing = Self {
-            rules: below(folder, rules),
+            rules,
             own_names: if names.is_empty() { vec![server.name.clone()] } else { names },
             default_domain: s
                 .parsed("default-domain", "write a domain, as \"example.org\"")
@@ -122,11 +124,11 @@ impl Queue {
             [("warn-after", queue.warn_after), ("expire-reports-after", queue.expire_reports_after)]
         {
             if limit > queue.expire_after {
-                s.fault(
-                    key,
-                    "comes after expire-after, when all is over",
-                    "make it shorter than expire-after",
-                );
+                // Where the one is a default, the operator wrote the other.
+                let at = if s.has(key) { key } else { "expire-after" };
+                let what =
+                    format!("{key} ({}) comes after expire-after, when all is over", duration_text(limit));
+                s.fault(at, what, format!("make {key} shorter than expire-after"));
             }
         }
         s.close();

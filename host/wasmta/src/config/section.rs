@@ -171,6 +171,13 @@ impl<'a> Section<'a> {
         self.text_value(key).unwrap_or(default).to_owned()
     }
 
+    /// Notes a fault where a file that a key names is not there.
+    pub(super) fn file(&self, key: &str, path: &std::path::Path) {
+        if self.has(key) && !path.is_file() {
+            self.fault(key, format!("the file {} is not there", path.display()), "mend the path");
+        }
+    }
+
     /// A path; relative ones are the caller's to resolve.
     pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
         self.text_value(key).map(PathBuf::from)

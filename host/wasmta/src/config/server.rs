@@ -27,6 +27,10 @@ impl Server {
     pub(super) fn read(mut s: Section<'_>) -> Self {
         let name: Option<Domain> = s.parsed("name", "write a host name, as \"mail.example.org\"");
         let name = name.unwrap_or_else(|| domain("mail.example.org"));
+        if name.as_ip().is_none() && (!name.as_str().contains('.') || name.as_str().contains('_')) {
+            let mend = "write a host name with its domain, as \"mail.example.org\"";
+            s.fault("name", format!("{:?} is no full host name (RFC 5321 §2.3.5)", name.as_str()), mend);
+        }
         let server = Self {
             postmaster: s
                 .parsed("postmaster", "write an address, as \"postmaster@example.org\"")
@@ -180,6 +184,7 @@ impl Directory {
     pub(super) fn read(mut s: Section<'_>, folder: &Path) -> Self {
         let ldif = s.path("ldif").unwrap_or_else(|| PathBuf::from("directory.ldif"));
         let directory = Self { ldif: below(folder, ldif) };
+        s.file("ldif", &directory.ldif);
         s.close();
         directory
     }

@@ -31,9 +31,7 @@ impl Tls {
         };
         if let Some((certificate, key)) = &files {
             for (name, path) in [("certificate", certificate), ("key", key)] {
-                if !path.is_file() {
-                    s.fault(name, format!("the file {} is not there", path.display()), "mend the path");
-                }
+                s.file(name, path);
             }
         }
         s.close();
@@ -143,12 +141,25 @@ impl Smtp {
         if smtp.session_timeout < smtp.command_timeout {
             s.fault("session-timeout", "is shorter than command-timeout", "make it the longest of the three");
         }
-        if smtp.relay_from.iter().any(|network| network.prefix == 0) {
-            let mend = "name your own networks; an open relay is found and abused within hours";
-            s.fault("relay-from", "would let everybody send anywhere", mend);
-        }
+        refuse_wide_networks(&s, &smtp);
         s.close();
         smtp
+    }
+}
+
+/// Trust in half the Internet is trust in all of it.
+fn refuse_wide_networks(s: &Section<'_>, smtp: &Smtp) {
+    let lists = [
+        ("relay-from", &smtp.relay_from, "let strangers send anywhere"),
+        ("proxy-from", &smtp.proxy_from, "let strangers say where they come from"),
+        ("xclient-from", &smtp.xclient_from, "let strangers say where they come from"),
+    ];
+    for (key, networks, harm) in lists {
+        let wide = |network: &&Network| network.prefix < if network.address.is_ipv4() { 8 } else { 16 };
+        if let Some(network) = networks.iter().find(wide) {
+            let mend = "name your own networks: at most /8, of IPv6 /16; abuse is a matter of hours";
+            s.fault(key, format!("{network} is so wide that it would {harm}"), mend);
+        }
     }
 }
 

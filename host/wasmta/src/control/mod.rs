@@ -53,6 +53,8 @@ pub enum Request {
     DomainRemove {
         /// Its name.
         domain: String,
+        /// With its users and groups.
+        with_users: bool,
     },
     /// Add a user.
     UserAdd {

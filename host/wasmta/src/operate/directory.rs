@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use directory::{
-    Directory, DomainEntry, DomainUsers, Entry, Field, NewDomain, NewUser, PasswordHash, UserEntry,
-    write_ldif,
+    Directory, DomainEntry, DomainUsers, EditError, Entry, Field, NewDomain, NewUser, PasswordHash,
+    UserEntry, write_ldif,
 };
 use mail_types::{Address, Domain, Lookup};
 use serde_json::{Value, json};
@@ -65,11 +65,14 @@ pub(super) fn list_domains(directory: &Directory) -> Result<Answer, String> {
     Ok(Answer { json: domains.iter().map(domain_json).collect(), text })
 }
 
-/// Removes a domain that has no users or groups but its postmaster.
-pub(super) async fn remove_domain(parts: &Parts, name: &str) -> Result<Answer, String> {
+/// Removes a domain; with users and groups only where that is asked for.
+pub(super) async fn remove_domain(parts: &Parts, name: &str, with_users: bool) -> Result<Answer, String> {
     let domain = parse_domain(name)?;
-    let removed =
-        parts.directory.remove_domain(&domain, DomainUsers::Refuse).await.map_err(|e| e.to_string())?;
+    let users = if with_users { DomainUsers::Remove } else { DomainUsers::Refuse };
+    let removed = parts.directory.remove_domain(&domain, users).await.map_err(|e| match e {
+        EditError::DomainInUse { .. } => format!("{e} (--with-users)"),
+        other => other.to_string(),
+    })?;
     parts.follow_directory().await?;
     Ok(Answer::done(format!("{domain} is no mail domain any more; {removed} entries removed")))
 }

@@ -32,7 +32,9 @@ pub(crate) async fn perform(
         }
         Request::DomainShow { domain } => directory::show_domain(&parts.directory, &domain),
         Request::DomainList => directory::list_domains(&parts.directory),
-        Request::DomainRemove { domain } => directory::remove_domain(parts, &domain).await,
+        Request::DomainRemove { domain, with_users } => {
+            directory::remove_domain(parts, &domain, with_users).await
+        }
         Request::UserAdd { address, name, password } => {
             directory::add_user(parts, &address, &name, &password).await
         }
