@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::{AuthOptions, Authenticator, HashOptions, Hasher, Unencrypted};
+use auth::{AuthOptions, Authenticator, ChannelBinding, HashOptions, Hasher, Unencrypted};
 use directory::{Directory, DirectoryOptions, PasswordHasher};
 use events::Events;
 use mail_types::{AccountName, Domain};
@@ -57,8 +57,13 @@ async fn authentication(storage: Storage) -> (Directory, Authenticator) {
     let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(random.clone(), hash));
     directory.load_ldif(LDIF.as_bytes(), &hasher, &mut |_| ()).await.unwrap();
     let refusal_after = Duration::from_millis(1);
-    let options =
-        AuthOptions { hash, unencrypted: Unencrypted::Allowed, refusal_after, ..AuthOptions::default() };
+    let options = AuthOptions {
+        hash,
+        unencrypted: Unencrypted::Allowed,
+        channel_binding: ChannelBinding::Offered,
+        refusal_after,
+        ..AuthOptions::default()
+    };
     (directory.clone(), Authenticator::new(directory, clock, random, options))
 }
 
