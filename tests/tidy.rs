@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 7] = [
     &["mail-types"],
     &["runtime", "smtp-wire", "imap-wire", "message"],
     &["events", "storage", "dns"],
-    &["directory", "queue", "store"],
+    &["directory", "queue", "store", "hooks"],
     &["auth", "routing"],
     &["smtp-server", "imap-server", "pop3-server", "channels"],
     &["wasmta"],

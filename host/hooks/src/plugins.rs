@@ -1,0 +1,91 @@
+//! The port that whoever decides asks.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use mail_types::Domain;
+
+use crate::Attributes;
+use crate::action::{Action, Content, DispositionRequest};
+use crate::context::CallContext;
+use crate::failure::Failed;
+use crate::name::PluginName;
+use crate::report::Told;
+use crate::rewrite::{ReverseRequest, ReverseVerdict, RewriteRequest, RewriteVerdict};
+use crate::role::Role;
+use crate::rows::EntryRows;
+use crate::sender::{SenderRequest, SenderVerdict};
+
+/// A future on the heap, so that the port can be a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What can be said without running anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ready<T> {
+    /// This: the plugin is not interested, or the answer is remembered.
+    Answer(T),
+    /// It failed before it could run: it is missing, or rests.
+    Failed(Failed),
+    /// It has to be asked.
+    Ask,
+}
+
+/// Plugins that can be asked. Every answer has been checked against the contract and the tenant's rights; a failure
+/// says what becomes of the mail. Calls end by themselves, within their limits.
+pub trait Plugins: Send + Sync + 'static {
+    /// The plugins that the configuration binds to a role of a domain, in order.
+    fn bound(&self, role: Role, domain: &Domain) -> Vec<PluginName>;
+
+    /// Whether any plugin is bound to a role at all, by the configuration.
+    fn any_bound(&self, role: Role) -> bool;
+
+    /// What can be said of an address at once: hot paths ask this first.
+    fn ready(
+        &self,
+        plugin: &PluginName,
+        context: &CallContext,
+        request: &RewriteRequest,
+    ) -> Ready<RewriteVerdict>;
+
+    /// Asks for the new forms of addresses; one verdict each, in order.
+    fn rewrite<'a>(
+        &'a self,
+        plugin: &'a PluginName,
+        context: &'a CallContext,
+        batch: &'a [RewriteRequest],
+    ) -> BoxFuture<'a, Told<Vec<RewriteVerdict>>>;
+
+    /// Asks how others shall see senders; one verdict each, in order.
+    fn reverse<'a>(
+        &'a self,
+        plugin: &'a PluginName,
+        context: &'a CallContext,
+        batch: &'a [ReverseRequest],
+    ) -> BoxFuture<'a, Told<Vec<ReverseVerdict>>>;
+
+    /// Asks whether an account may send as an address.
+    fn authorize<'a>(
+        &'a self,
+        plugin: &'a PluginName,
+        context: &'a CallContext,
+        request: &'a SenderRequest,
+    ) -> BoxFuture<'a, Told<SenderVerdict>>;
+
+    /// Asks what becomes of a message for some recipients; one list of actions each, in order. One instance serves
+    /// all of them.
+    fn dispose<'a>(
+        &'a self,
+        plugin: &'a PluginName,
+        context: &'a CallContext,
+        recipients: &'a [DispositionRequest],
+        content: Content,
+    ) -> BoxFuture<'a, Told<Vec<Vec<Action>>>>;
+
+    /// Asks for the rows of directory entries (DN and attributes); one answer each, in order.
+    fn build_rows<'a>(
+        &'a self,
+        plugin: &'a PluginName,
+        domain: &'a Domain,
+        entries: &'a [(String, Attributes)],
+    ) -> BoxFuture<'a, Told<Vec<EntryRows>>>;
+}

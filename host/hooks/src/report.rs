@@ -1,0 +1,49 @@
+//! How a call went: for `explain`, for the trail of a message, for `shadow` and `replay`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failed;
+
+/// A line that a plugin logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// `trace`, `debug`, `info`, `warn`, `error`.
+    pub level: String,
+    /// With its fields.
+    pub text: String,
+}
+
+/// How a call went.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CallReport {
+    /// The component that answered: the first octets of its digest, in hex.
+    pub digest: String,
+    /// Time by the wall clock, in microseconds; 0 where nothing ran.
+    pub microseconds: u64,
+    /// Milliseconds of its own processor time that began.
+    pub cpu_milliseconds: u64,
+    /// Largest memory, in octets.
+    pub memory: u64,
+    /// Calls to the host.
+    pub host_calls: u32,
+    /// Whether the answer was remembered from an equal call.
+    pub remembered: bool,
+    /// What it logged.
+    pub log: Vec<LogLine>,
+}
+
+/// An answer, or a failure, with how it came about.
+#[derive(Debug, Clone)]
+pub struct Told<T> {
+    /// What was said.
+    pub answer: Result<T, Failed>,
+    /// How it went.
+    pub report: CallReport,
+}
+
+impl<T> Told<T> {
+    /// An answer for which nothing had to run.
+    pub fn at_once(answer: Result<T, Failed>) -> Self {
+        Self { answer, report: CallReport::default() }
+    }
+}

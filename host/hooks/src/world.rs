@@ -1,0 +1,33 @@
+//! The port that plugins may ask, as far as it is granted.
+
+use mail_types::{ChannelName, Domain, Lookup};
+
+use crate::Attributes;
+use crate::plugins::BoxFuture;
+
+/// Whose a domain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// The tenant's own.
+    Own,
+    /// Another tenant's.
+    Other,
+    /// Not hosted here.
+    Foreign,
+}
+
+/// What the host knows and may tell.
+pub trait World: Send + Sync + 'static {
+    /// Whose a domain is, as seen by a tenant (its canonical domain).
+    fn ownership(&self, tenant: &Domain, domain: &Domain) -> Lookup<Ownership>;
+
+    /// Whether there is a channel.
+    fn has_channel(&self, channel: &ChannelName) -> bool;
+
+    /// A row of a cached table (`users`, `domains`, `aliases`) of a tenant; without a tenant, of any. Reads memory or a
+    /// mapped file, never the network.
+    fn table_row(&self, tenant: Option<&Domain>, table: &str, key: &str) -> Lookup<Attributes>;
+
+    /// DNS records as text; an empty list where there are none.
+    fn dns<'a>(&'a self, name: &'a str, kind: &'a str) -> BoxFuture<'a, Lookup<Vec<String>>>;
+}
