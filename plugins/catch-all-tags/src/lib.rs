@@ -106,7 +106,7 @@ impl disposition::Guest for Plugin {
         }
         let label = matches!(config::get("label"), Some(Value::Flag(true)));
         let labels = if label { vec![detail.clone()] } else { vec![] };
-        Ok(vec![disposition::Action::Keep(disposition::Copy { mailbox: mailbox_of(&detail), labels })])
+        Ok(vec![disposition::Action::Keep(disposition::Filing { mailbox: mailbox_of(&detail), labels })])
     }
 }
 

@@ -101,7 +101,7 @@ impl Hostile for Behaviour {
         let word = word("", &to.address.local);
         let keep = |mailbox: &str, label: &str| {
             let labels = if label.is_empty() { vec![] } else { vec![label.to_owned()] };
-            vec![Keep(disposition::Copy { mailbox: mailbox.into(), labels })]
+            vec![Keep(disposition::Filing { mailbox: mailbox.into(), labels })]
         };
         let header = |name: &str, value: &str| {
             vec![AddHeader(disposition::Field { name: name.into(), value: value.into() })]
