@@ -7,9 +7,10 @@ export function header(name) {
     return headers.text(name, 0) ?? '';
 }
 
-/// Addresses in a field. Comments and quoted names may add some that are none: that only makes the plugin more silent.
+/// Addresses in a field. Comments and quoted names may add some that are none: that only makes the plugin more silent. No
+/// controls: a sender goes into the answer's text, and a NUL there would make the whole answer invalid.
 function addressesIn(name) {
-    return header(name).toLowerCase().match(/[^\s<>,;:"()]+@[^\s<>,;:"()]+/g) ?? [];
+    return header(name).toLowerCase().match(/[^\s\u0000-\u001f\u007f<>,;:"()]+@[^\s\u0000-\u001f\u007f<>,;:"()]+/g) ?? [];
 }
 
 /// The envelope sender: as the host names it, as an earlier host wrote it down, or else who the header says it is. The
