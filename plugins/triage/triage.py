@@ -5,7 +5,7 @@ import json
 import re
 
 from wit_world import exports
-from wit_world.exports.disposition import Action_AddHeader, Action_Keep, Copy, Field
+from wit_world.exports.disposition import Action_AddHeader, Action_Keep, Field, Filing
 from wit_world.exports.plugin import Description
 from wit_world.imports import headers
 from componentize_py_types import Err
@@ -76,7 +76,7 @@ class Disposition(exports.Disposition):
 def sorted_to(mailbox, labels, reason):
     # A field's value is printable ASCII here, whatever the stranger wrote.
     plain = re.sub(r"[^\x20-\x7e]", "?", reason)[:200]
-    return [Action_AddHeader(Field("X-Triage", plain)), Action_Keep(Copy(mailbox, labels))]
+    return [Action_AddHeader(Field("X-Triage", plain)), Action_Keep(Filing(mailbox, labels))]
 
 
 def spam_score():
