@@ -161,6 +161,11 @@ impl Engine {
         self.0.active.load().plugins.get(name).cloned()
     }
 
+    /// Ends what writes, so that the folders can be opened anew.
+    pub async fn close(&self) {
+        self.0.surroundings.kv.close().await;
+    }
+
     /// Housekeeping, once a minute: expired values, idle instances.
     pub async fn maintain(&self) {
         // A failing disk is told by whoever needs it.

@@ -85,6 +85,11 @@ impl Kv {
         Self(storage)
     }
 
+    /// Ends the storage's writer, so that its folder can be opened anew.
+    pub(crate) async fn close(&self) {
+        self.0.close().await;
+    }
+
     pub(crate) fn read(&self, place: &Place, name: &str, now: Timestamp) -> Result<Option<Vec<u8>>, KvError> {
         let key = place.key(name)?;
         let stored = stored(&self.0.read()?, &key)?;

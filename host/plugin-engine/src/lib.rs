@@ -50,3 +50,6 @@ pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};
 pub use settings::{BreakerOptions, DomainPattern, Limits, Reuse, Secrets, Settings, Table};
 pub use shadow::Difference;
 pub use validate::{ACTIONS_MAX, FORWARDS_MAX};
+
+#[cfg(test)]
+mod tests;
