@@ -58,18 +58,26 @@ impl Card for Plugin {
 
 impl Rewrite for Plugin {
     fn rewrite(_: Context, batch: Vec<Request>) -> Result<Vec<Verdict>, Failure> {
-        let policy = configured_policy()?;
-        // All users of the batch at once: a message to many costs one call.
-        let mut keys = Vec::new();
+        let separator = text("separator").chars().next().ok_or_else(|| wrong("separator"))?;
+        let lower_case = matches!(config::get("lower-case"), Some(Value::Flag(true)));
         let names: Vec<Vec<String>> = batch
             .iter()
-            .map(|request| if is_receiver(request) { policy.names(&request.address.local) } else { vec![] })
+            .map(|request| match is_receiver(request) {
+                true => policy::names(&request.address.local, separator, lower_case),
+                false => vec![],
+            })
             .collect();
-        for (request, names) in batch.iter().zip(&names) {
-            keys.extend(names.iter().map(|name| format!("{name}@{}", request.address.domain)));
+        let of_domain = |(request, names): (&Request, &Vec<String>)| {
+            names.iter().map(|name| format!("{name}@{}", request.address.domain)).collect::<Vec<_>>()
+        };
+        let keys: Vec<String> = batch.iter().zip(&names).flat_map(of_domain).collect();
+        // Most mail is for plain addresses: no look-up, and no more of the configuration.
+        if keys.is_empty() {
+            return Ok(batch.iter().map(|_| Verdict::NoMatch).collect());
         }
-        let mut rows =
-            if keys.is_empty() { vec![] } else { lookup::get_many(&text("table"), &keys)? }.into_iter();
+        let policy = configured_policy(separator, lower_case)?;
+        // All users of the batch at once: a message to many costs one call.
+        let mut rows = lookup::get_many(&text("table"), &keys)?.into_iter();
 
         let attribute = text("attribute");
         let verdicts = batch.into_iter().zip(names).map(|(request, names)| {
@@ -99,14 +107,14 @@ fn refusal() -> Reply {
     Reply { code: 550, enhanced: "5.1.1".into(), text: policy::printable(&text("reply")) }
 }
 
-fn configured_policy() -> Result<Policy, Failure> {
-    let wrong = |key: &str| Failure {
-        permanent: false,
-        message: format!("configuration: {key} is missing or wrong"),
-    };
+fn wrong(key: &str) -> Failure {
+    Failure { permanent: false, message: format!("configuration: {key} is missing or wrong") }
+}
+
+fn configured_policy(separator: char, lower_case: bool) -> Result<Policy, Failure> {
     Ok(Policy {
-        separator: text("separator").chars().next().ok_or_else(|| wrong("separator"))?,
-        lower_case: matches!(config::get("lower-case"), Some(Value::Flag(true))),
+        separator,
+        lower_case,
         unknown: match text("unknown-tag").as_str() {
             "remove" => Unknown::Remove,
             "refuse" => Unknown::Refuse,

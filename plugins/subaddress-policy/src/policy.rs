@@ -29,12 +29,6 @@ pub enum Outcome {
 }
 
 impl Policy {
-    /// Whom a local part may name, in lower case, as the tables have it: itself, then ever less of it.
-    pub fn names(&self, local: &str) -> Vec<String> {
-        let users = self.splits(local).map(|(user, _)| user);
-        [local].into_iter().chain(users).map(str::to_lowercase).collect()
-    }
-
     /// Decides on a local part; `known` has the tags of each of its `names`, or nothing for names that are nobody's.
     pub fn decide(&self, local: &str, known: &[Option<Vec<String>>]) -> Outcome {
         let mut known = known.iter();
@@ -42,7 +36,7 @@ impl Policy {
             return self.becomes(local, local); // somebody's whole name, separator and all
         }
         // Who is not here at all is not ours to judge: the directory will.
-        let mut users = self.splits(local).zip(known);
+        let mut users = splits(local, self.separator).zip(known);
         let Some(((user, tag), tags)) = users.find_map(|(split, tags)| Some((split, tags.as_ref()?))) else {
             return Outcome::Unchanged;
         };
@@ -57,13 +51,6 @@ impl Policy {
         }
     }
 
-    /// User and tag, the longest user first: `anna-maria-news` may be Anna-Maria's news.
-    fn splits<'a>(&self, local: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let separator = self.separator;
-        let cut = local.rmatch_indices(separator).filter(|(at, _)| *at > 0).take(SPLITS_MAX);
-        cut.map(move |(at, sign)| (&local[..at], &local[at + sign.len()..]))
-    }
-
     fn allows(&self, tag: &str, own: &[String]) -> bool {
         let tags = if own.is_empty() { &self.default_tags[..] } else { own };
         tag.len() <= self.tag_length_max && tags.iter().any(|pattern| matches_tag(pattern, tag))
@@ -74,6 +61,22 @@ impl Policy {
         let new = if self.lower_case { new.to_lowercase() } else { new.to_owned() };
         if new == old { Outcome::Unchanged } else { Outcome::Becomes(new) }
     }
+}
+
+/// Whom a local part may name, in lower case, as the tables have it: itself, then ever less of it. Nobody where nothing
+/// can become of it: it has no tag, and no capitals to lose.
+pub fn names(local: &str, separator: char, lower_case: bool) -> Vec<String> {
+    let users: Vec<&str> = splits(local, separator).map(|(user, _)| user).collect();
+    if users.is_empty() && !(lower_case && local.to_lowercase() != local) {
+        return vec![];
+    }
+    [local].into_iter().chain(users).map(str::to_lowercase).collect()
+}
+
+/// User and tag, the longest user first: `anna-maria-news` may be Anna-Maria's news.
+fn splits(local: &str, separator: char) -> impl Iterator<Item = (&str, &str)> {
+    let cut = local.rmatch_indices(separator).filter(|(at, _)| *at > 0).take(SPLITS_MAX);
+    cut.map(move |(at, sign)| (&local[..at], &local[at + sign.len()..]))
 }
 
 /// `news`, `news*` or `*`; letters compare without case.
@@ -102,9 +105,16 @@ mod tests {
 
     #[test]
     fn names_are_tried_from_the_longest_and_are_bounded() {
-        assert_eq!(policy('-').names("A-b-c"), ["a-b-c", "a-b", "a"]);
-        assert_eq!(policy('+').names("+tag"), ["+tag"]);
-        assert_eq!(policy('+').names(&"a+".repeat(1000)).len(), 1 + SPLITS_MAX);
+        assert_eq!(names("A-b-c", '-', true), ["a-b-c", "a-b", "a"]);
+        assert_eq!(names("+Tag", '+', true), ["+tag"]);
+        assert_eq!(names(&"a+".repeat(1000), '+', true).len(), 1 + SPLITS_MAX);
+    }
+
+    #[test]
+    fn nobody_is_looked_for_where_nothing_can_change() {
+        for (local, lower_case) in [("anna", true), ("+tag", true), ("", true), ("Anna", false)] {
+            assert!(names(local, '+', lower_case).is_empty(), "{local}");
+        }
     }
 
     #[test]
