@@ -71,6 +71,8 @@ impl Used {
     }
 }
 
+/// What an item of a list counts for, beside its text, in octets.
+pub(crate) const ITEM_OCTETS: usize = 16;
 /// Longest line of a plugin's log, in octets.
 const LOG_LINE_MAX: usize = 1024;
 

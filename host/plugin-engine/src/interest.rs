@@ -3,6 +3,9 @@
 use hooks::{Direction, Position, Role};
 use mail_types::Address;
 
+use crate::bindings::wasmta::policy::config::Value;
+use crate::call::Values;
+
 /// Most interests of one plugin, and conditions of one interest.
 const INTERESTS_MAX: usize = 64;
 const CONDITIONS_MAX: usize = 8;
@@ -83,13 +86,31 @@ fn contains(text: &str, lower_part: &str) -> bool {
     text.to_lowercase().contains(lower_part)
 }
 
+/// A condition with the texts of the configuration put in.
+fn configured(text: &str, values: &Values) -> Result<String, String> {
+    let Some((before, rest)) = text.split_once('{') else { return Ok(text.to_owned()) };
+    let Some((key, after)) = rest.split_once('}') else {
+        return Err(format!("{text:?} has no closing brace"));
+    };
+    match values.get(key) {
+        Some(Value::Text(value)) if !value.contains(char::is_whitespace) => {
+            Ok(format!("{before}{value}{after}"))
+        }
+        Some(_) => Err(format!("{text:?}: {key} is no text without spaces")),
+        None => Err(format!("{text:?}: the configuration has no {key}: give it a default in config-schema")),
+    }
+}
+
 /// The interests of a plugin: by role, a list of alternatives, each a list of conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Interests(Vec<(Role, Vec<Condition>)>);
 
 impl Interests {
-    /// Reads what `describe` gave: role and selector.
-    pub(crate) fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
+    /// Reads what `describe` gave: role and selector; `{key}` stands for a text of the configuration.
+    pub(crate) fn parse<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+        values: &Values,
+    ) -> Result<Self, String> {
         let mut all = Vec::new();
         for (role, selector) in pairs {
             let in_words = |why: String| format!("interest of {role:?}: {why}");
@@ -100,7 +121,10 @@ impl Interests {
             if selector.len() > SELECTOR_MAX {
                 return Err(in_words(format!("a selector has at most {SELECTOR_MAX} octets")));
             }
-            let conditions: Result<Vec<_>, _> = selector.split_whitespace().map(Condition::parse).collect();
+            let conditions: Result<Vec<_>, _> = selector
+                .split_whitespace()
+                .map(|text| configured(text, values).and_then(|text| Condition::parse(&text)))
+                .collect();
             let conditions = conditions.map_err(in_words)?;
             if conditions.len() > CONDITIONS_MAX {
                 return Err(in_words(format!("a selector has at most {CONDITIONS_MAX} conditions")));
@@ -134,7 +158,7 @@ mod tests {
     use super::*;
 
     fn matter(interests: &[(&str, &str)], role: Role, address: &str, direction: Direction) -> bool {
-        let interests = Interests::parse(interests.iter().copied()).unwrap();
+        let interests = Interests::parse(interests.iter().copied(), &Values::new()).unwrap();
         let address = Address::parse(address).unwrap();
         interests.matter(role, &Subject { address: &address, position: Position::Envelope, direction })
     }
@@ -171,7 +195,25 @@ mod tests {
             ("rewrite", "direction=up"),
             ("rewrite", "size=3"),
         ] {
-            assert!(Interests::parse([(role, selector)]).is_err(), "{role} {selector}");
+            assert!(Interests::parse([(role, selector)], &Values::new()).is_err(), "{role} {selector}");
+        }
+    }
+
+    #[test]
+    fn texts_of_the_configuration_are_put_in() {
+        let values = Values::from([
+            ("separator".to_owned(), Value::Text("-".to_owned())),
+            ("number".to_owned(), Value::Number(3)),
+        ]);
+        let interests = Interests::parse([("rewrite", "local-contains={separator}")], &values).unwrap();
+        let holds = |address: &str| {
+            let address = Address::parse(address).unwrap();
+            let (position, direction) = (Position::Envelope, Direction::To);
+            interests.matter(Role::Rewrite, &Subject { address: &address, position, direction })
+        };
+        assert!(holds("a-b@c.example") && !holds("a+b@c.example"));
+        for bad in ["local-contains={other}", "local-contains={number}", "local-contains={separator"] {
+            assert!(Interests::parse([("rewrite", bad)], &values).is_err(), "{bad}");
         }
     }
 }

@@ -33,6 +33,7 @@ mod settings;
 mod shadow;
 mod tape;
 mod tenant;
+mod trial;
 mod validate;
 mod warm;
 
@@ -49,6 +50,7 @@ pub use recording::Recording;
 pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};
 pub use settings::{BreakerOptions, DomainPattern, Limits, Reuse, Secrets, Settings, Table};
 pub use shadow::Difference;
+pub use trial::{Trial, TrialAnswer, TrialCall};
 pub use validate::{ACTIONS_MAX, FORWARDS_MAX};
 
 #[cfg(test)]

@@ -147,11 +147,6 @@ impl Plugin {
         })?;
         let settings = Arc::new(settings);
         let description = describe(machine, places, &pre, &indices, &settings).await?;
-        let interests =
-            description.interests.iter().map(|(role, selector)| (role.as_str(), selector.as_str()));
-        let interests = Interests::parse(interests).map_err(|why| {
-            Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()")
-        })?;
         let schema = Schema::parse(&description.config_schema).map_err(|why| {
             Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()")
         })?;
@@ -159,12 +154,18 @@ impl Plugin {
             let what = format!("its configuration does not fit: {}", problems.join("; "));
             Unfit::new(what, format!("mend plugins.{}.config", settings.name))
         })?;
+        let values = flatten(&config);
+        let interests =
+            description.interests.iter().map(|(role, selector)| (role.as_str(), selector.as_str()));
+        let interests = Interests::parse(interests, &values).map_err(|why| {
+            Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()")
+        })?;
         let usable = manifest.imports.iter().filter(|capability| settings.grants.contains(capability));
         let pure = !usable.clone().any(|capability| capability.is_impure());
         let memo = (pure && settings.remember > 0).then(|| Memo::new(settings.remember));
         Ok(Self {
             tenants: Tenants::new(settings.limits.clone(), settings.breaker.clone()),
-            values: Arc::new(flatten(&config)),
+            values: Arc::new(values),
             numbers: Numbers::default(),
             machine: Arc::clone(machine),
             places: Arc::clone(places),

@@ -102,6 +102,7 @@ impl Question {
             original: address(&request.original),
             detail: request.detail.clone(),
             account: request.account.to_string(),
+            sender: request.sender.as_ref().map(address),
             profile: request.profile.clone(),
             attrs: Vec::new(),
         };

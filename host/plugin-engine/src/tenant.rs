@@ -21,7 +21,6 @@ pub(crate) struct Tenant {
     memory: Memory,
     calls: Semaphore,
     cpu: Mutex<Bucket>,
-    cpu_per_second: Duration,
     pub(crate) breaker: Breaker,
     /// Instances kept warm for this tenant alone.
     pub(crate) shelf: Shelf,
@@ -32,8 +31,7 @@ impl Tenant {
         Self {
             memory: Memory { used: AtomicU64::new(0), max: limits.tenant_memory },
             calls: Semaphore::new(limits.tenant_calls.max(1)),
-            cpu: Mutex::new(Bucket { left: limits.tenant_cpu, at: Instant::now() }),
-            cpu_per_second: limits.tenant_cpu,
+            cpu: Mutex::new(Bucket::full(limits.tenant_cpu)),
             breaker: Breaker::new(breaker.clone()),
             shelf: Shelf::default(),
         }
@@ -46,30 +44,39 @@ impl Tenant {
 
     /// Whether its processor time of this second is used up.
     pub(crate) fn is_spent(&self) -> bool {
-        let mut bucket = self.cpu.lock();
-        bucket.fill(self.cpu_per_second);
-        bucket.left.is_zero()
+        self.cpu.lock().fill() <= 0
     }
 
-    /// Takes off what a call used.
+    /// Takes off what a call used. A call that used more than there was is paid for by a wait, of a second at most.
     pub(crate) fn spend(&self, used: Duration) {
         let mut bucket = self.cpu.lock();
-        bucket.fill(self.cpu_per_second);
-        bucket.left = bucket.left.saturating_sub(used);
+        let left = bucket.fill() - i64::try_from(used.as_micros()).unwrap_or(i64::MAX);
+        bucket.left = left.max(-bucket.per_second);
     }
 }
 
-/// Processor time that fills up evenly.
+/// Processor time that fills up evenly, in microseconds.
 struct Bucket {
-    left: Duration,
+    left: i64,
+    per_second: i64,
     at: Instant,
 }
 
 impl Bucket {
-    fn fill(&mut self, per_second: Duration) {
-        let passed = self.at.elapsed();
-        self.at += passed;
-        self.left = per_second.min(self.left + per_second.mul_f64(passed.as_secs_f64().min(1.0)));
+    fn full(per_second: Duration) -> Self {
+        let per_second = i64::try_from(per_second.as_micros()).unwrap_or(i64::MAX);
+        Self { left: per_second, per_second, at: Instant::now() }
+    }
+
+    fn fill(&mut self) -> i64 {
+        let passed = i64::try_from(self.at.elapsed().as_micros()).unwrap_or(i64::MAX).min(2_000_000);
+        let more = self.per_second.saturating_mul(passed) / 1_000_000;
+        // What is less than a microsecond goes on counting.
+        if more > 0 {
+            self.at = Instant::now();
+            self.left = self.per_second.min(self.left + more);
+        }
+        self.left
     }
 }
 

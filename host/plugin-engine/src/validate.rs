@@ -261,9 +261,13 @@ impl Judge<'_> {
         for target in &row.targets {
             self.leads(&parse(target)?)?;
         }
+        if !row.primary.is_empty() {
+            self.leads(&parse(&row.primary)?)?;
+        }
         let options = row.options.into_iter().map(registered).collect::<Result<_, _>>()?;
-        let (address, kind, relation, status) = (row.address, row.kind, row.relation, row.status);
-        Ok(AliasRow { address, kind, relation, status, options, targets: row.targets })
+        let (address, primary, kind) = (row.address, row.primary, row.kind);
+        let (relation, status, targets) = (row.relation, row.status, row.targets);
+        Ok(AliasRow { address, primary, kind, relation, status, options, targets })
     }
 
     fn route_row(&self, row: route_table::RouteRow, asked: &Domain) -> Checked<RouteRow> {
@@ -309,6 +313,9 @@ fn shown(text: &str) -> String {
 
 pub(crate) fn address(given: types::Address) -> Checked<Address> {
     let (local, part) = (LocalPart::new(given.local.as_str()), domain(&given.domain)?);
+    if given.local.is_empty() {
+        return Err(Invalid::new("an address has a local part"));
+    }
     let local = local
         .map_err(|error| Invalid::new(format!("{:?} is no local part: {error}", shown(&given.local))))?;
     Ok(Address::new(local, part))

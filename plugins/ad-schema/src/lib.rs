@@ -137,6 +137,7 @@ fn rows_for_addresses(domain: &str, entry: &Entry, template: &AliasRow, principa
 fn row(kind: &str, status: &str, options: &[&str], targets: Vec<String>) -> AliasRow {
     AliasRow {
         address: String::new(),
+        primary: String::new(),
         kind: kind.into(),
         relation: String::new(),
         status: status.into(),

@@ -94,6 +94,7 @@ impl Hostile for Behaviour {
         };
         let row = route_table::AliasRow {
             address,
+            primary: String::new(),
             kind: "user".into(),
             relation: "primary".into(),
             status: "active".into(),

@@ -244,6 +244,7 @@ fn forged_failure() -> Failure {
 fn good_row(domain: &str) -> route_table::AliasRow {
     route_table::AliasRow {
         address: format!("anna@{domain}"),
+        primary: String::new(),
         kind: "user".into(),
         relation: "primary".into(),
         status: "active".into(),

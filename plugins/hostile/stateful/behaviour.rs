@@ -42,6 +42,7 @@ impl Hostile for Behaviour {
     fn build(domain: &str, entry: &route_table::Entry) -> route_table::Rows {
         let last = replaced(&entry.dn).map(|targets| route_table::AliasRow {
             address: format!("last@{domain}"),
+            primary: String::new(),
             kind: "group".into(),
             relation: "primary".into(),
             status: "active".into(),

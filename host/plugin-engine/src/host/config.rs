@@ -11,6 +11,11 @@ impl Host for Call {
         Ok(self.values.get(&key).cloned())
     }
 
+    fn all(&mut self) -> wasmtime::Result<Vec<(String, Value)>> {
+        self.charge(0)?;
+        Ok(self.values.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
     fn secret(&mut self, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
         self.charge(name.len())?;
         Ok(self.settings.secrets.0.get(&name).map(|secret| secret.to_vec()))

@@ -5,7 +5,7 @@ use mail_types::Lookup;
 use super::{permanent, temporary};
 use crate::bindings::wasmta::policy::lookup::Host;
 use crate::bindings::wasmta::policy::types::Failure;
-use crate::call::Call;
+use crate::call::{Call, ITEM_OCTETS};
 
 /// Tables that the host keeps; all others are from files.
 const CACHED: [&str; 3] = ["users", "domains", "aliases"];
@@ -43,7 +43,7 @@ impl Host for Call {
         table: String,
         keys: Vec<String>,
     ) -> wasmtime::Result<Result<Vec<Option<Vec<(String, String)>>>, Failure>> {
-        self.charge(keys.iter().fold(table.len(), |sum, key| sum + key.len()))?;
+        self.charge(keys.iter().fold(table.len(), |sum, key| sum + key.len() + ITEM_OCTETS))?;
         if keys.len() > KEYS_MAX {
             return Ok(Err(permanent(format!("at most {KEYS_MAX} keys at a time"))));
         }

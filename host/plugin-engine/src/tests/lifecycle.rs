@@ -107,7 +107,7 @@ async fn what_is_no_plugin_is_refused_with_a_mend() {
         (cut, "no valid component"),
         (broken, "no valid component"),
         (code, "machine code"),
-        (vec![0; crate::COMPONENT_MAX + 1], "more than"),
+        (vec![0; crate::COMPONENT_MAX + 1], "larger than"),
     ];
     for (octets, wanted) in cases {
         let refused = house.engine.install(&octets, Some(name("trap")), None, "x", false).await;
@@ -136,15 +136,14 @@ async fn a_configuration_that_does_not_fit_leaves_the_old_one() {
 #[tokio::test]
 async fn decisions_are_played_again_and_candidates_run_beside() {
     let house = house();
-    let settings = granted("subaddress-policy");
-    let plugin = name("subaddress-policy");
-    house.engine.install(&octets("subaddress-policy"), None, None, "test", false).await.unwrap();
+    let plugin = name("policy");
+    house.engine.install(&octets("forge"), Some(plugin.clone()), None, "test", false).await.unwrap();
     let record = HashMap::from([(plugin.clone(), 1 << 20)]);
-    assert_eq!(house.engine.configure(vec![settings], record).await, Vec::<String>::new());
-    house.engine.shadow_begin(&plugin, &octets("forge")).await.unwrap();
-    let addresses = ["anna+x@example.org", "anna+y@example.org", "nobody+z@example.org"];
+    assert_eq!(house.engine.configure(vec![granted("policy")], record).await, Vec::<String>::new());
+    house.engine.shadow_begin(&plugin, &octets("trap")).await.unwrap();
+    let addresses = ["one@example.org", "two@example.org", "three@b.example"];
     for address in addresses {
-        house.rewrite("subaddress-policy", address).await.answer.unwrap();
+        house.rewrite("policy", address).await.answer.unwrap();
     }
     // Written and compared beside the calls: both come in their time.
     let replayed = eventually(async || {
@@ -161,7 +160,7 @@ async fn decisions_are_played_again_and_candidates_run_beside() {
     assert!(report.different > 0, "{report:?}");
     house.engine.shadow_report(&plugin, true).unwrap();
     assert!(house.engine.shadow_report(&plugin, false).is_err());
-    let other = house.engine.replay(&plugin, Some(&octets("forge")), |_| true).await.unwrap();
+    let other = house.engine.replay(&plugin, Some(&octets("trap")), |_| true).await.unwrap();
     assert!(other.iter().any(|one| !one.is_same()));
     // A version that fails where the old one did not is not put in force.
     let refused = house.engine.install(&octets("trap"), Some(plugin.clone()), None, "x", false).await;

@@ -109,7 +109,11 @@ async fn traps_cost_one_call() {
 
 #[tokio::test]
 async fn what_is_not_granted_ends_the_call_by_name() {
-    let house = house().with("slow", |settings| drop(settings.grants.remove(&Capability::Dns))).await;
+    let house = house()
+        .with("slow", |settings| {
+            settings.grants.remove(&Capability::Dns);
+        })
+        .await;
     let (kind, message) = kind(house.rewrite("slow", "x@example.org").await);
     assert_eq!(kind, FailureKind::Denied);
     assert!(message.contains("wasmta:policy/dns@1.0.0#query"), "{message}");
@@ -181,6 +185,7 @@ fn recipient(address: &str) -> DispositionRequest {
     let address = Address::parse(address).unwrap();
     DispositionRequest {
         original: address.clone(),
+        sender: None,
         detail: String::new(),
         account: AccountName::new("anna@example.org").unwrap(),
         profile: Vec::new(),
@@ -191,7 +196,9 @@ fn recipient(address: &str) -> DispositionRequest {
 #[tokio::test]
 async fn forged_dispositions_are_no_answers() {
     let house = house()
-        .with("forge", |settings| drop(settings.tenants.insert(Domain::parse("example.org").unwrap())))
+        .with("forge", |settings| {
+            settings.tenants.insert(Domain::parse("example.org").unwrap());
+        })
         .await;
     let words = [
         "domain",
@@ -214,7 +221,6 @@ async fn forged_dispositions_are_no_answers() {
         "answer-long",
         "program",
         "file",
-        "shared",
         "hold",
         "discard",
         "both",
@@ -245,7 +251,9 @@ async fn forged_dispositions_are_no_answers() {
 #[tokio::test]
 async fn forged_permissions_and_rows_are_no_answers() {
     let house = house()
-        .with("forge", |settings| drop(settings.tenants.insert(Domain::parse("example.org").unwrap())))
+        .with("forge", |settings| {
+            settings.tenants.insert(Domain::parse("example.org").unwrap());
+        })
         .await;
     let ask = async |word: &str, domain: &str| {
         let request = SenderRequest {

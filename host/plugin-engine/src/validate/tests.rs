@@ -157,6 +157,7 @@ fn actions_hold_or_are_no_answer() {
 fn rows_stay_within_their_domain() {
     let alias = |address: &str, targets: &[&str]| route_table::AliasRow {
         address: address.into(),
+        primary: String::new(),
         kind: "user".into(),
         relation: "primary".into(),
         status: "active".into(),
