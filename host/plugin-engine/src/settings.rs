@@ -108,12 +108,11 @@ pub enum DomainPattern {
     Below(String),
 }
 
-impl DomainPattern {
+impl std::str::FromStr for DomainPattern {
+    type Err = String;
+
     /// Reads `*`, `example.org` or `.example.org`.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         if text == "*" {
             return Ok(Self::Any);
         }
@@ -123,7 +122,9 @@ impl DomainPattern {
         }
         .map_err(|error| error.to_string())
     }
+}
 
+impl DomainPattern {
     /// Whether a domain is meant.
     #[must_use]
     pub fn matches(&self, domain: &Domain) -> bool {

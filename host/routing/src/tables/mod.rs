@@ -24,6 +24,7 @@
 
 mod build;
 mod check;
+mod facts;
 mod follow;
 mod reader;
 mod rebuild;

@@ -6,6 +6,7 @@
 
 mod delivery;
 mod listeners;
+mod plugins;
 mod problem;
 mod section;
 mod server;
@@ -19,6 +20,7 @@ use toml::de::DeTable;
 
 pub use delivery::{Channel, ChannelKind, Dns, HostEntry, OutgoingTls, Queue, Routing};
 pub use listeners::{Listener, Protocol, TlsMode};
+pub use plugins::Plugin;
 pub use problem::{Problem, Problems};
 pub use server::{Auth, Directory, Log, LogFormat, LogLevel, Server, Storage};
 pub use service::{BareNewlines, Imap, Limits, Lmtp, Pop3, Smtp, Submission, Tls, Verify};
@@ -68,6 +70,8 @@ pub struct Config {
     pub log: Log,
     /// Who may log in, and how.
     pub auth: Auth,
+    /// Policy plugins.
+    pub plugins: Vec<Plugin>,
 }
 
 impl Config {
@@ -127,6 +131,7 @@ impl Config {
             dns: Dns::read(root.section("dns")),
             storage: Storage::read(root.section("storage"), &limits),
             log: Log::read(root.section("log")),
+            plugins: plugins::read(root.section("plugins"), folder),
             server,
             limits,
             auth,
