@@ -149,7 +149,7 @@ impl World {
             ["again", address, channel] => {
                 let current = Route::new(channel, NextHop::Nobody);
                 let recipient = Recipient::new(parse(address)?);
-                Ok(vec![match queue::Router::route(routing, &recipient, &current) {
+                Ok(vec![match queue::Router::route(routing, &recipient, &current).await {
                     Lookup::Found(route) => route.to_string(),
                     Lookup::NotFound => "gone".to_owned(),
                     Lookup::Unavailable(why) => format!("unavailable: {why}"),

@@ -142,13 +142,19 @@ impl Routing {
 }
 
 impl queue::Router for Routing {
-    fn route(&self, recipient: &Recipient, current: &Route) -> Lookup<Route> {
-        // Held and discarded mail stays so until an operator says otherwise; reprocessing resolves by itself.
-        let stays = [ChannelName::HOLD, ChannelName::BITBUCKET, ChannelName::REPROCESS];
-        if stays.contains(&current.channel.as_str()) {
-            return Lookup::Found(current.clone());
-        }
-        self.route_again(&recipient.address, current)
+    fn route<'a>(
+        &'a self,
+        recipient: &'a Recipient,
+        current: &'a Route,
+    ) -> queue::BoxFuture<'a, Lookup<Route>> {
+        Box::pin(async move {
+            // Held and discarded mail stays so until an operator says otherwise; reprocessing resolves by itself.
+            let stays = [ChannelName::HOLD, ChannelName::BITBUCKET, ChannelName::REPROCESS];
+            if stays.contains(&current.channel.as_str()) {
+                return Lookup::Found(current.clone());
+            }
+            self.route_again(&recipient.address, current)
+        })
     }
 }
 
