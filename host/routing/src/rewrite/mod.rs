@@ -3,7 +3,7 @@
 //! A rule is `pattern template`. The host of an address is looked up among the patterns, most specific
 //! first; the template of the rule that fires gives a new local part, a new domain and the tag of a channel.
 //! One noun a file: [`pattern`] (left side), [`template`] (right side), [`substitution`] and [`control`] (the
-//! `$` sequences within it), [`rules`] (the file), [`engine`] (applying them).
+//! `$` sequences within it), [`rules`] (the file), [`engine`] (finding the rule that fires; `apply` does it).
 //!
 //! Where the product leaves a thing open, we read it thus:
 //! - Blank lines are allowed between rules: the file holds nothing but rules.
@@ -14,6 +14,7 @@
 //!   has such a pattern: a foreign local part is not ours to read (RFC 5321 §2.3.11).
 //! - Source routes are not written on the wire (RFC 5321 Appendix C); `A@B@C@D` hands over to host C instead.
 
+mod apply;
 pub mod control;
 pub mod engine;
 pub mod message;
