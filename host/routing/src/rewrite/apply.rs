@@ -15,16 +15,21 @@ use crate::recorder::Recorder;
 
 impl<'r, R: Recorder> Run<'r, '_, R> {
     pub(super) fn apply(
-        &self,
+        &mut self,
         rule: &'r Rule,
         matched: &Matched<'_>,
         subject: &Subject<'_>,
-    ) -> Result<Fired<'r>, Failure> {
+    ) -> Result<Fired, Failure> {
         let template = &rule.template;
         self.check(&template.controls, matched, subject.position)?;
-        if matches!(template.form, Form::Refuse) {
-            return Ok(Fired { rule, user: None, host: None, next: Next::Refuse });
-        }
+        let (tag, via) = match &template.form {
+            Form::Refuse => {
+                return Ok(Fired { user: None, host: None, next: Next::Refuse, by_plugin: false });
+            }
+            Form::Call(call) => return self.call(rule, call, matched, subject),
+            Form::Again => (None, None),
+            Form::Route { tag, via } => (Some(tag), via.as_deref()),
+        };
         let user = self.build(&template.user, matched)?;
         let host = self.build(&template.domain, matched)?;
         let user = if user == subject.user { None } else { Some(user.into_owned()) };
@@ -39,21 +44,18 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
                 Err(error) => return Err(Failure::Next(error.to_string())),
             },
         };
-        let next = match &template.form {
-            Form::Again => Next::Again,
-            Form::Refuse => Next::Refuse,
-            Form::Route { tag, via } => {
-                let via = match via {
-                    None => None,
-                    Some(pieces) => match Domain::parse(&self.build(pieces, matched)?) {
-                        Ok(domain) => Some(domain),
-                        Err(error) => return Err(Failure::Next(error.to_string())),
-                    },
-                };
-                Next::Route(self.target(tag, matched)?, via)
-            }
+        let via = match via {
+            None => None,
+            Some(pieces) => match Domain::parse(&self.build(pieces, matched)?) {
+                Ok(domain) => Some(domain),
+                Err(error) => return Err(Failure::Next(error.to_string())),
+            },
         };
-        Ok(Fired { rule, user, host, next })
+        let next = match tag {
+            None => Next::Again,
+            Some(tag) => Next::Route(self.target(tag, matched)?, via),
+        };
+        Ok(Fired { user, host, next, by_plugin: false })
     }
 
     fn target(&self, tag: &Tag, matched: &Matched<'_>) -> Result<Target, Failure> {

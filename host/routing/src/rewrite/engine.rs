@@ -44,8 +44,8 @@ pub struct Rewritten {
     pub target: Target,
     /// The host to hand over to first, where a rule inserted one.
     pub via: Option<Domain>,
-    /// `file:line` of the last rule.
-    pub origin: (std::sync::Arc<str>, u32),
+    /// Whether the domain is as a plugin gave it: no rule changed it afterwards.
+    pub by_plugin: bool,
 }
 
 /// The address as it stands between two rules.
@@ -66,17 +66,19 @@ impl Subject<'_> {
     }
 }
 
-/// What a template did; `None` for a part that stayed as it was.
-pub(super) struct Fired<'r> {
-    pub(super) rule: &'r Rule,
+/// What a template or a plugin did; `None` for a part that stayed as it was.
+pub(super) struct Fired {
     pub(super) user: Option<String>,
     pub(super) host: Option<String>,
     pub(super) next: Next,
+    pub(super) by_plugin: bool,
 }
 
 /// Where it goes from there.
 pub(super) enum Next {
     Again,
+    /// Even `$*` is looked at again.
+    Anew,
     Route(Target, Option<Domain>),
     Refuse,
 }
@@ -109,33 +111,37 @@ pub fn rewrite<R: Recorder>(
     facts: &dyn Facts,
     recorder: &mut R,
 ) -> Result<Rewritten, Unroutable> {
-    let mut run = Run { rules, context, facts, recorder, tag: "", message: None };
+    let mut run = Run { rules, context, facts, recorder, tag: "", message: None, settled: false };
     let mut subject = Subject {
         user: Cow::Borrowed(address.local.as_str()),
         host: Cow::Borrowed(address.domain.as_str()),
         position: Position::At,
     };
     let mut settled: Option<Rewritten> = None;
-    for round in 0..REWRITES_MAX {
-        let Some(fired) = run.once(&subject, round == 0)? else {
-            return settled.ok_or_else(|| run.no_rule());
+    let (mut first, mut by_plugin) = (true, false);
+    for _ in 0..REWRITES_MAX {
+        let fired = match run.chain(&subject)? {
+            Some(fired) => fired,
+            None => match run.once(&subject, first)? {
+                Some(fired) => fired,
+                None => return settled.ok_or_else(|| run.no_rule()),
+            },
         };
+        by_plugin = fired.by_plugin || by_plugin && fired.host.is_none();
         subject.take(fired.user, fired.host);
+        first = matches!(fired.next, Next::Anew);
         match fired.next {
-            Next::Again => {}
-            Next::Refuse => {
-                let message = fired.rule.template.message.clone();
-                return Err(Unroutable::NoRule(message, Some(fired.rule.origin())));
-            }
+            Next::Again | Next::Anew => {}
+            Next::Refuse => return Err(run.no_rule()),
             Next::Route(target, via) => {
-                let rewritten = finish(address, &subject, target, via, fired.rule)?;
+                let rewritten = Rewritten { by_plugin, ..finish(address, &subject, target, via)? };
                 let apart = match rewritten.target {
                     Target::Local => take_apart(rules, &subject.user),
                     Target::Channel(_) => None,
                 };
                 let Some(apart) = apart else { return Ok(rewritten) };
                 settled = Some(rewritten);
-                subject = apart;
+                (subject, by_plugin) = (apart, false);
             }
         }
     }
@@ -148,7 +154,6 @@ fn finish(
     subject: &Subject<'_>,
     target: Target,
     via: Option<Domain>,
-    rule: &Rule,
 ) -> Result<Rewritten, Unroutable> {
     let unchanged = subject.user == before.local.as_str() && subject.host == before.domain.as_str();
     let address = if unchanged {
@@ -162,7 +167,7 @@ fn finish(
             (Err(error), _) | (_, Err(error)) => return Err(Unroutable::NoChannel(error.to_string())),
         }
     };
-    Ok(Rewritten { address, target, via, origin: (rule.file.clone(), rule.line) })
+    Ok(Rewritten { address, target, via, by_plugin: false })
 }
 
 /// `user%host` and `host!user`, where the rules ask for them.
@@ -193,6 +198,8 @@ pub(super) struct Run<'r, 'c, R> {
     pub(super) recorder: &'c mut R,
     tag: &'r str,
     message: Option<(&'r Message, &'r Rule)>,
+    /// Whether no plugin is asked any more.
+    pub(super) settled: bool,
 }
 
 impl<'r, R: Recorder> Run<'r, '_, R> {
@@ -204,7 +211,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
     }
 
     /// Looks for one rule that fires, from the most specific key to the least.
-    fn once(&mut self, subject: &Subject<'_>, first: bool) -> Result<Option<Fired<'r>>, Unroutable> {
+    fn once(&mut self, subject: &Subject<'_>, first: bool) -> Result<Option<Fired>, Unroutable> {
         let host = &*subject.host;
         let whole = self.matched(subject, host, "", "");
         if first && let Some(fired) = self.under("$*", &whole, subject)? {
@@ -234,7 +241,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
     }
 
     /// The keys of a host name.
-    fn named(&mut self, subject: &Subject<'_>) -> Result<Option<Fired<'r>>, Unroutable> {
+    fn named(&mut self, subject: &Subject<'_>) -> Result<Option<Fired>, Unroutable> {
         let host = &*subject.host;
         let matched = self.matched(subject, "", host, "");
         let hit = self.under(host, &matched, subject)?;
@@ -263,7 +270,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
     }
 
     /// The keys of an address literal.
-    fn literal(&mut self, subject: &Subject<'_>) -> Result<Option<Fired<'r>>, Unroutable> {
+    fn literal(&mut self, subject: &Subject<'_>) -> Result<Option<Fired>, Unroutable> {
         let host = &*subject.host;
         let inner = host.trim_start_matches('[').trim_end_matches(']');
         let matched = self.matched(subject, "", host, "");
@@ -288,7 +295,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         key: &str,
         matched: &Matched<'_>,
         subject: &Subject<'_>,
-    ) -> Result<Option<Fired<'r>>, Unroutable> {
+    ) -> Result<Option<Fired>, Unroutable> {
         let tagged;
         let key = if self.tag.is_empty() {
             key
@@ -302,7 +309,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
             }
             match self.apply(rule, matched, subject) {
                 Ok(fired) => {
-                    self.record(&fired, subject);
+                    self.record(rule, &fired, subject);
                     self.tag = rule.template.set_tag.as_deref().unwrap_or(self.tag);
                     return Ok(Some(fired));
                 }
@@ -310,6 +317,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
                     let step = || Step::new(StepKind::RuleTried, format!("{}: {why}", rule.text));
                     self.recorder.detail(|| step().at(rule.origin()));
                 }
+                Err(Failure::Final(Unroutable::Open)) => return Err(Unroutable::Open),
                 Err(Failure::Final(unroutable)) => {
                     let step = || Step::new(StepKind::Refused, format!("{}: {unroutable}", rule.text));
                     self.recorder.note(|| step().at(rule.origin()));
@@ -320,13 +328,12 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         Ok(None)
     }
 
-    fn record(&mut self, fired: &Fired<'_>, subject: &Subject<'_>) {
-        let rule = fired.rule;
+    fn record(&mut self, rule: &Rule, fired: &Fired, subject: &Subject<'_>) {
         self.recorder.note(|| {
             let user = fired.user.as_deref().unwrap_or(&subject.user);
             let host = fired.host.as_deref().unwrap_or(&subject.host);
             let text = match &fired.next {
-                Next::Again => format!("{} -> {user}@{host}, again", rule.text),
+                Next::Again | Next::Anew => format!("{} -> {user}@{host}, again", rule.text),
                 Next::Refuse => format!("{} -> refused", rule.text),
                 Next::Route(Target::Local, _) => format!("{} -> {user}@{host}, local", rule.text),
                 Next::Route(Target::Channel(channel), None) => {
