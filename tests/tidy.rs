@@ -11,8 +11,8 @@ use mail_tests::cases::tests_folder;
 const LAYERS: [&[&str]; 7] = [
     &["mail-types"],
     &["runtime", "smtp-wire", "imap-wire", "message"],
-    &["events", "storage", "dns"],
-    &["directory", "queue", "store", "hooks"],
+    &["events", "storage", "dns", "hooks"],
+    &["directory", "queue", "store"],
     &["auth", "routing", "plugin-engine"],
     &["smtp-server", "imap-server", "pop3-server", "channels"],
     &["wasmta"],

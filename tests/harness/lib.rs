@@ -8,6 +8,7 @@ pub mod cases;
 pub mod dialog;
 pub mod pattern;
 pub mod play;
+pub mod plugins;
 pub mod server;
 pub mod txtar;
 pub mod wire;

@@ -150,11 +150,13 @@ impl Directory {
 pub(crate) struct Routes(pub(crate) Arc<Directory>);
 
 impl Router for Routes {
-    fn route(&self, recipient: &Recipient, current: &Route) -> Lookup<Route> {
-        if current.channel.as_str() == ChannelName::REPROCESS {
-            return Lookup::Found(current.clone());
-        }
-        self.0.look_up(&recipient.address)
+    fn route<'a>(&'a self, recipient: &'a Recipient, current: &'a Route) -> BoxFuture<'a, Lookup<Route>> {
+        Box::pin(async move {
+            if current.channel.as_str() == ChannelName::REPROCESS {
+                return Lookup::Found(current.clone());
+            }
+            self.0.look_up(&recipient.address)
+        })
     }
 }
 

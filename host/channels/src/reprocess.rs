@@ -39,6 +39,7 @@ impl Reprocess {
 
     async fn resolve(&self, attempt: &Attempt, recipient: &Recipient) -> Resolution {
         let path = ForwardPath::from(recipient.address.clone());
+        let id = attempt.id.to_string();
         let request = Request {
             recipient: &path,
             reverse_path: &attempt.reverse_path,
@@ -46,6 +47,7 @@ impl Reprocess {
             authenticated: None,
             // The message was accepted for it once.
             relay: true,
+            id: &id,
         };
         (self.resolve)(request).await
     }

@@ -17,7 +17,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Router: Send + Sync + 'static {
     /// The route of a final recipient now; `current` is what it was. `NotFound` fails the
     /// recipient; `Unavailable` leaves the route as it was.
-    fn route(&self, recipient: &Recipient, current: &Route) -> Lookup<Route>;
+    fn route<'a>(&'a self, recipient: &'a Recipient, current: &'a Route) -> BoxFuture<'a, Lookup<Route>>;
 }
 
 /// A way out.

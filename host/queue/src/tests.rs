@@ -66,8 +66,8 @@ impl Channel for Script {
 struct Same;
 
 impl Router for Same {
-    fn route(&self, _: &Recipient, current: &Route) -> Lookup<Route> {
-        Lookup::Found(current.clone())
+    fn route<'a>(&'a self, _: &'a Recipient, current: &'a Route) -> BoxFuture<'a, Lookup<Route>> {
+        Box::pin(async { Lookup::Found(current.clone()) })
     }
 }
 

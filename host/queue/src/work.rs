@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use mail_types::{EnhancedStatus, Lookup, Reply, Route, Timestamp};
-use storage::StorageError;
+use storage::{LoadedContent, StorageError};
 
 use crate::ports::{Attempt, Outcome, Reach};
 use crate::queue::Inner;
@@ -73,6 +73,14 @@ struct Done {
     written: bool,
 }
 
+/// What a job has to do, as it was read.
+struct Due {
+    message: StoredMessage,
+    /// None where storage has lost it.
+    content: Option<LoadedContent>,
+    recipients: Vec<(u32, Record)>,
+}
+
 struct Leased {
     message: StoredMessage,
     attempt: Option<Attempt>,
@@ -87,7 +95,7 @@ impl Inner {
     pub(crate) async fn work(&self, job: Job) {
         let mut place = Place { inner: self, job, unreachable: None };
         let job = &place.job;
-        match self.lease(job) {
+        match self.lease(job).await {
             Ok(leased) => {
                 let Some(leased) = leased else { return self.push_what_is_left(job) };
                 let Done { unreachable, written } = self.carry_out(leased).await;
@@ -191,17 +199,11 @@ impl Inner {
     }
 
     /// Reads the job's message and those of its recipients that are due, and routes them again.
-    fn lease(&self, job: &Job) -> Result<Option<Leased>, StorageError> {
-        let view = self.storage.read()?;
-        let Some(value) = view.get(MESSAGES, &job.id.to_key())? else { return Ok(None) };
-        let message = StoredMessage::read(job.id, &value)?;
-        let due = self.due_recipients(&view, job)?;
-        if due.is_empty() {
-            return Ok(None);
-        }
+    async fn lease(&self, job: &Job) -> Result<Option<Leased>, StorageError> {
+        let Some(Due { message, content, recipients }) = self.read_due(job)? else { return Ok(None) };
         let (mut tried, mut settled) = (Vec::new(), Vec::new());
-        for (index, record) in due {
-            match self.route_again(&record) {
+        for (index, record) in recipients {
+            match self.route_again(&record).await {
                 None => tried.push((index, record)),
                 Some(outcome) => settled.push(Settled { index, record, outcome, tried: false }),
             }
@@ -210,8 +212,6 @@ impl Inner {
             None
         } else {
             let missing = || StorageError::Corrupt(format!("message {} has lost its content", job.id));
-            // A file that lost its end must not leave as if it were whole.
-            let content = view.content(message.content)?.filter(|content| content.len() == message.size);
             Some(Attempt {
                 id: job.id,
                 reverse_path: message.message.reverse_path.clone(),
@@ -224,6 +224,20 @@ impl Inner {
             })
         };
         Ok(Some(Leased { message, attempt, tried, settled }))
+    }
+
+    /// One view serves message, content and recipients; it is closed before anybody is asked for a route.
+    fn read_due(&self, job: &Job) -> Result<Option<Due>, StorageError> {
+        let view = self.storage.read()?;
+        let Some(value) = view.get(MESSAGES, &job.id.to_key())? else { return Ok(None) };
+        let message = StoredMessage::read(job.id, &value)?;
+        let recipients = self.due_recipients(&view, job)?;
+        if recipients.is_empty() {
+            return Ok(None);
+        }
+        // A file that lost its end must not leave as if it were whole.
+        let content = view.content(message.content)?.filter(|content| content.len() == message.size);
+        Ok(Some(Due { message, content, recipients }))
     }
 
     fn due_recipients(
@@ -255,9 +269,9 @@ impl Inner {
     }
 
     /// `None` where the route stays as it is.
-    fn route_again(&self, record: &Record) -> Option<Outcome> {
+    async fn route_again(&self, record: &Record) -> Option<Outcome> {
         if record.route.local_account().is_none() {
-            match self.agents.router.route(&record.recipient, &record.route) {
+            match self.agents.router.route(&record.recipient, &record.route).await {
                 Lookup::Found(route) if route == record.route => return None,
                 Lookup::Found(route) => {
                     let text = format!("route changed from {} to {route}", record.route);

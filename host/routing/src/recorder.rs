@@ -26,6 +26,8 @@ pub enum StepKind {
     Route,
     /// The address was refused, now or for good.
     Refused,
+    /// A plugin was asked.
+    Plugin,
 }
 
 impl StepKind {
@@ -43,6 +45,7 @@ impl StepKind {
             Self::Delivery => "delivery",
             Self::Route => "route",
             Self::Refused => "refused",
+            Self::Plugin => "plugin",
         }
     }
 }
@@ -84,6 +87,8 @@ pub trait Recorder: Default {
     fn note(&mut self, make: impl FnOnce() -> Step);
     /// A step that only an explanation keeps.
     fn detail(&mut self, make: impl FnOnce() -> Step);
+    /// Several such steps.
+    fn details(&mut self, make: impl FnOnce() -> Vec<Step>);
     /// What was kept, in order.
     fn into_steps(self) -> Vec<Step>;
 }
@@ -99,6 +104,7 @@ impl Recorder for Trail {
         }
     }
     fn detail(&mut self, _: impl FnOnce() -> Step) {}
+    fn details(&mut self, _: impl FnOnce() -> Vec<Step>) {}
     fn into_steps(self) -> Vec<Step> {
         self.0
     }
@@ -117,6 +123,9 @@ impl Recorder for Everything {
     fn detail(&mut self, make: impl FnOnce() -> Step) {
         self.note(make);
     }
+    fn details(&mut self, make: impl FnOnce() -> Vec<Step>) {
+        make().into_iter().for_each(|step| self.note(|| step));
+    }
     fn into_steps(self) -> Vec<Step> {
         self.0
     }
@@ -129,6 +138,7 @@ pub struct Nothing;
 impl Recorder for Nothing {
     fn note(&mut self, _: impl FnOnce() -> Step) {}
     fn detail(&mut self, _: impl FnOnce() -> Step) {}
+    fn details(&mut self, _: impl FnOnce() -> Vec<Step>) {}
     fn into_steps(self) -> Vec<Step> {
         Vec::new()
     }
@@ -145,6 +155,7 @@ impl From<Step> for queue::Step {
             StepKind::Status | StepKind::Refused => queue::StepKind::Status,
             StepKind::Delivery => queue::StepKind::Delivery,
             StepKind::Route => queue::StepKind::Route,
+            StepKind::Plugin => queue::StepKind::Plugin,
         };
         Self { kind, text: step.text, origin: step.origin }
     }

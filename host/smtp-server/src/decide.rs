@@ -53,6 +53,8 @@ pub(crate) async fn rcpt(
         source: session.options.kind.source(),
         authenticated: session.client.account.as_ref(),
         relay: session.may_relay(),
+        // The message has none before its content comes.
+        id: "",
     };
     let resolved = match session.server.routing.resolve(&request).await {
         Resolution::Accepted(resolved) => resolved,

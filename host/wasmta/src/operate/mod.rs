@@ -70,6 +70,7 @@ async fn explain(parts: &Parts, address: &str, from: &str, source: &str) -> Resu
         source,
         authenticated: account.as_ref(),
         relay: false,
+        id: "explain",
     };
     let explanation = parts.routing.explain(&request).await;
     let json = serde_json::to_value(&explanation).map_err(|e| e.to_string())?;
