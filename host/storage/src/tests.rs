@@ -113,6 +113,8 @@ async fn content_lives_as_long_as_its_references_inline_and_in_files() {
         storage.commit(batch).await.unwrap();
         assert!(storage.read().unwrap().content(id).unwrap().is_none());
     }
+    // Files go after the answer: who closes has waited for that.
+    storage.close().await;
     assert_eq!(std::fs::read_dir(dir.path().join("content")).unwrap().count(), 0);
 }
 
