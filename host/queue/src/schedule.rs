@@ -35,9 +35,18 @@ struct Destination {
     active: usize,
     /// Whether it stands in its channel's ring.
     in_ring: bool,
-    /// No attempts before this: it rests, or its rate is used up.
-    not_before: Timestamp,
+    /// No attempts before this: its rate is used up.
+    paced_until: Timestamp,
+    /// No attempts before this: it could not be reached.
+    rests_until: Timestamp,
+    /// How many rests it was granted one after the other.
     failures: u32,
+}
+
+impl Destination {
+    fn not_before(&self) -> Timestamp {
+        self.paced_until.max(self.rests_until)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -107,13 +116,14 @@ impl Schedule {
     /// When a destination takes attempts again, if it rests.
     pub(crate) fn rests_until(&self, route: &Route, now: Timestamp) -> Option<Timestamp> {
         let destination = self.destinations.get(route)?;
-        (destination.failures > 0 && destination.not_before > now).then_some(destination.not_before)
+        (destination.rests_until > now).then_some(destination.rests_until)
     }
 
     /// Lets a destination be tried at once, whatever was before: the operator asks for it.
     pub(crate) fn end_rest(&mut self, route: &Route) {
         if let Some(destination) = self.destinations.get_mut(route) {
-            destination.not_before = Timestamp::default();
+            destination.rests_until = Timestamp::default();
+            destination.paced_until = Timestamp::default();
         }
         let route = self.intern(route);
         self.enter_ring(&route);
@@ -151,15 +161,19 @@ impl Schedule {
         let destination = self.destinations.get_mut(&job.route)?;
         destination.active = destination.active.saturating_sub(1);
         let rest = match unreachable {
+            // One failure a rest: attempts that began side by side say the same thing once.
+            Some(true) if destination.rests_until > now => None,
             Some(true) => {
                 destination.failures = destination.failures.saturating_add(1);
                 let doublings = destination.failures.min(20) - 1;
                 let rest = options.destination_rest.saturating_mul(1 << doublings).min(options.retry.longest);
-                destination.not_before = now.plus(rest);
+                destination.rests_until = now.plus(rest);
                 Some(rest)
             }
+            // It was reached after all: whatever waits for its rest may go.
             Some(false) => {
                 destination.failures = 0;
+                destination.rests_until = Timestamp::default();
                 None
             }
             None => None,
@@ -228,8 +242,8 @@ impl Schedule {
             if destination.active >= most {
                 continue; // `finish` brings it back.
             }
-            if destination.not_before > now {
-                self.wakes.insert((destination.not_before, route), ());
+            if destination.not_before() > now {
+                self.wakes.insert((destination.not_before(), route), ());
                 continue;
             }
             // A job of this message may still be active over the same route: it comes again then.
@@ -242,7 +256,7 @@ impl Schedule {
             destination.active += 1;
             ring.active += 1;
             if let Some(rate) = limits.rate_per_destination.filter(|rate| *rate > 0.0) {
-                destination.not_before = now.plus(Duration::from_secs_f64(1.0 / rate));
+                destination.paced_until = now.plus(Duration::from_secs_f64(1.0 / rate));
             }
             if !destination.ready.is_empty() {
                 destination.in_ring = true;
@@ -260,7 +274,7 @@ impl Schedule {
         self.destinations.retain(|route, destination| {
             !destination.ready.is_empty()
                 || destination.active > 0
-                || destination.not_before > now
+                || destination.not_before() > now
                 || kept.contains(route)
         });
     }
@@ -270,7 +284,7 @@ impl Schedule {
             destination.ready.is_empty()
                 && destination.active == 0
                 && destination.failures == 0
-                && destination.not_before <= now
+                && destination.not_before() <= now
         });
         // Two holders: the map and this name. More mean waiting jobs.
         if idle && Arc::strong_count(route) <= 3 {
