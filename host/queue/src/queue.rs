@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     /// one message cannot both believe that the other is still to come.
     pub(crate) stripes: Vec<tokio::sync::Mutex<()>>,
     next_id: Mutex<u64>,
+    /// One round of maintenance at a time: held to its end on purpose.
+    maintaining: tokio::sync::Mutex<()>,
     /// When storage began to fail, in milliseconds; zero while it works.
     failing_since: AtomicU64,
 }
@@ -84,6 +86,7 @@ impl Queue {
             messages: AtomicUsize::new(messages),
             stripes: (0..STRIPES).map(|_| tokio::sync::Mutex::new(())).collect(),
             next_id: Mutex::new(last_id + 1),
+            maintaining: tokio::sync::Mutex::new(()),
             failing_since: AtomicU64::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -121,7 +124,8 @@ impl Queue {
         while !shutdown.is_triggered() {
             let now = self.inner.clock.now();
             if now >= maintenance {
-                self.inner.maintain().await;
+                let inner = Arc::clone(&self.inner);
+                attempts.spawn(async move { inner.maintain().await });
                 maintenance = now.plus(MAINTENANCE);
             }
             let options = self.inner.options();
@@ -192,7 +196,9 @@ impl Inner {
         committed
     }
 
+    /// Runs beside the attempts: they do not wait for it, and one round not for another.
     async fn maintain(&self) {
+        let Ok(_alone) = self.maintaining.try_lock() else { return };
         self.schedule.lock().forget_old(self.clock.now());
         if let Err(error) = self.prune_trails().await {
             let cause = error.to_string();

@@ -325,6 +325,20 @@ async fn trails_are_pruned_to_their_maximum() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_round_of_pruning_leaves_no_surplus_however_large() {
+    let house = house(vec![delivered()], Options { trails_max: 3, ..Options::default() });
+    let (mut batch, now) = (Batch::new(), house.clock.now());
+    for _ in 0..2503 {
+        let submission = house.submission("<x@y.example>", vec![remote("a@x.example")]);
+        crate::trail::add_head(&mut batch, &submission, None, now);
+    }
+    house.storage.commit(batch).await.unwrap();
+    house.queue.inner.prune_trails().await.unwrap();
+    let left = house.storage.read().unwrap().counter(crate::records::COUNTERS, crate::trail::TRAILS, 0);
+    assert_eq!(left.unwrap(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn recipients_of_one_route_that_are_due_at_different_times_are_all_tried_in_time() {
     let limits = crate::ChannelLimits { recipients_per_attempt: 1, ..Default::default() };
     let options = Options { channels: [("smtp".to_owned(), limits)].into(), ..Options::default() };
