@@ -47,11 +47,12 @@ impl Inner {
         if count == 0 || count > RECIPIENTS_MAX {
             return Err(SubmitError::Recipients(count));
         }
+        drop_duplicates(&mut submission.recipients);
+        // What is stored or discarded at once takes no place in the queue.
         let most = self.options().messages_max;
-        if self.messages.load(Ordering::Relaxed) >= most {
+        if submission.recipients.iter().any(is_queued) && self.messages.load(Ordering::Relaxed) >= most {
             return Err(SubmitError::Full(most));
         }
-        drop_duplicates(&mut submission.recipients);
         for accepted in &submission.recipients {
             if let Some(account) = accepted.route.local_account() {
                 self.agents.local.prepare(account).await?;

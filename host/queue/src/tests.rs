@@ -308,6 +308,12 @@ async fn a_full_queue_refuses_for_now() {
     let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
     let refused = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await;
     assert_eq!(refused.unwrap_err().reply().code, 452);
+    let user = Recipient::new(Address::parse("a@example.org").unwrap());
+    let stored = house.queue.submit(house.submission("<x@y.example>", vec![local(&user)])).await;
+    assert!(stored.is_ok(), "what is stored at once takes no place in the queue");
+    let both = vec![local(&user), remote("a@x.example")];
+    let refused = house.queue.submit(house.submission("<x@y.example>", both)).await;
+    assert_eq!((refused.unwrap_err().reply().code, house.boxes("a@example.org")), (452, 1));
 }
 
 #[tokio::test(start_paused = true)]
