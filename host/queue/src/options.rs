@@ -85,6 +85,8 @@ pub struct Options {
     pub returned_max: usize,
     /// How many messages' decision trails are kept.
     pub trails_max: u64,
+    /// How long attempts may go on after a stop was asked for.
+    pub drain: Duration,
 }
 
 impl Default for Options {
@@ -100,6 +102,7 @@ impl Default for Options {
             channels: HashMap::new(),
             returned_max: 64 * 1024,
             trails_max: 200_000,
+            drain: Duration::from_secs(10),
         }
     }
 }

@@ -23,8 +23,6 @@ use crate::schedule::{Next, Schedule};
 const STRIPES: usize = 256;
 /// How often trails are pruned and idle destinations forgotten.
 const MAINTENANCE: Duration = Duration::from_secs(60);
-/// How long attempts may go on after a stop was asked for.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// Those who do the work that the queue schedules.
 pub struct Agents {
@@ -116,8 +114,8 @@ impl Queue {
         self.inner.wake.notify_one();
     }
 
-    /// Works until a stop is asked for; then lets attempts end for a while. What does not end is
-    /// tried again after the next start.
+    /// Works until a stop is asked for; then lets attempts end for as long as [`Options::drain`] says. What does
+    /// not end is tried again after the next start.
     pub async fn run(&self, shutdown: Shutdown) {
         let mut attempts = JoinSet::new();
         let mut maintenance = self.inner.clock.now().plus(MAINTENANCE);
@@ -148,7 +146,9 @@ impl Queue {
             }
         }
         let drained = async { while attempts.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        if tokio::time::timeout(self.inner.options().drain, drained).await.is_err() {
+            let reason = format!("the grace is over, {} attempts are cut off", self.active());
+            self.inner.events.emit(&Event::Stopping { reason: &reason });
             attempts.shutdown().await;
         }
     }

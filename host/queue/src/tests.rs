@@ -47,6 +47,8 @@ struct Script {
     answers: Mutex<Vec<Outcome>>,
     asked: Mutex<Vec<(Timestamp, Vec<String>)>>,
     clock: Option<Clock>,
+    /// How long an attempt takes.
+    takes: Mutex<Duration>,
 }
 
 impl Channel for Script {
@@ -55,6 +57,8 @@ impl Channel for Script {
             let names = attempt.recipients.iter().map(|one| one.address.to_string()).collect();
             let now = self.clock.as_ref().map(Clock::now).unwrap_or_default();
             self.asked.lock().push((now, names));
+            let takes = *self.takes.lock();
+            tokio::time::sleep(takes).await;
             let mut answers = self.answers.lock();
             let answer = if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() };
             attempt.recipients.iter().map(|_| answer.clone()).collect()
@@ -287,6 +291,19 @@ async fn the_operator_holds_releases_reroutes_bounces_and_deletes() {
         Route::new("smtp", NextHop::Host { host: Domain::parse("relay.example").unwrap(), port: Some(25) });
     house.queue.change(id, &Change::Reroute(other.clone()), "test").await.unwrap();
     assert_eq!(house.queue.summary().unwrap()[0].route, other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_may_end_within_the_grace_of_a_stop_and_no_longer() {
+    for (drain, left) in [(30, 0), (15, 1)] {
+        let options = Options { drain: Duration::from_secs(drain), ..Options::default() };
+        let house = house(vec![delivered()], options);
+        *house.script.takes.lock() = Duration::from_secs(20);
+        let submission = house.submission("<x@y.example>", vec![remote("a@x.example")]);
+        let _ = house.queue.submit(submission).await.unwrap();
+        house.run(Duration::from_secs(1)).await;
+        assert_eq!((house.script.asked.lock().len(), house.queue.len()), (1, left), "{drain} s");
+    }
 }
 
 #[tokio::test(start_paused = true)]

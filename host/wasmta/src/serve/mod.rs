@@ -53,11 +53,12 @@ pub fn run(place: &Place) -> Result<String, String> {
     let files = files_limit::raise(config.server.open_files);
     let runtime = executor(config.server.threads)?;
     let events = to_standard_error(&config.log)?;
-    let grace = config.server.stop_grace;
     let outcome = runtime.block_on(async {
         let server = Server::start(config, place.clone(), lock, events.clone()).await?;
         eprintln!("{}", welcome::text(&server, files));
         until_told_to_stop(&server).await?;
+        // As it is now: a reload may have changed it.
+        let grace = server.config().server.stop_grace;
         server.stop(grace).await;
         Ok(String::new())
     });

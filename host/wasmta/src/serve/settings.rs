@@ -43,6 +43,7 @@ pub(super) fn queue(config: &Config) -> queue::Options {
         channels: config.channels.iter().map(|channel| (channel.name.clone(), limits(channel))).collect(),
         returned_max: config.queue.returned_max,
         trails_max: config.queue.trails_max,
+        drain: config.server.stop_grace,
     }
 }
 
