@@ -233,9 +233,10 @@ fn meaning_at_start(error: PeerError, remote: &str) -> (Outcome, bool) {
 fn refused_at_start(what: &str, reply: Reply, remote: &str) -> (Outcome, bool) {
     let remote = Some(remote.to_owned());
     let cause = format!("reply to {what}");
-    // RFC 7504 §3: a host that never takes mail. Other 5xx greetings are often an overload or a list of
-    // bad addresses that will be mended: like most servers we come again.
-    if reply.code == 521 || (what != "greeting" && reply.code / 100 == 5) {
+    // RFC 7504 §3: a host that never takes mail. Other 5xx before any message, to the connection or to our name,
+    // say nothing of a recipient; they are often an overload or a list of bad addresses that will be mended:
+    // like most servers we ask the next host, and come again.
+    if reply.code == 521 {
         return (Outcome::Failed { reply, remote, cause }, true);
     }
     if reply.code / 100 == 5 {

@@ -158,7 +158,8 @@ async fn recipients_over_the_peers_limit_go_in_a_second_transaction() {
 
 #[tokio::test]
 async fn a_host_that_turns_away_is_followed_by_the_next() {
-    for greeting in ["S: 421 4.3.2 busy\n", "S: 554 no\n", "@close\n", "S: nonsense\n"] {
+    let hello = "S: 220 mx\nC: EHLO us.test\nS: 550 no\nC: HELO us.test\nS: 550 not you\n";
+    for greeting in ["S: 421 4.3.2 busy\n", "S: 554 no\n", "@close\n", "S: nonsense\n", hello] {
         let first = ScriptedPeer::start(&[greeting]).await;
         let second = ScriptedPeer::start(&[&(HELLO.to_owned() + &message(true))]).await;
         let outcomes = channel_of(options(), &[&first, &second]).attempt(&attempt(&[A])).await;
@@ -175,6 +176,12 @@ async fn when_every_host_fails_the_destination_rests() {
     let text = "deferred 451 4.3.2 The other server turns us away: 554 5.7.1 not you (Destination)";
     assert_eq!(shown(&outcomes), [text]);
     first.finish().await;
+    let hello = "S: 220 mx\nC: EHLO us.test\nS: 550 no\nC: HELO us.test\nS: 550 5.7.1 not you\n";
+    let second = ScriptedPeer::start(&[hello]).await;
+    let outcomes = channel_of(options(), &[&second]).attempt(&attempt(&[A])).await;
+    let text = "deferred 451 4.3.2 The other server turns us away: 550 5.7.1 not you (Destination)";
+    assert_eq!(shown(&outcomes), [text]);
+    second.finish().await;
     let never = ScriptedPeer::start(&["S: 521 5.3.2 no mail here\n"]).await;
     let outcomes = channel_of(options(), &[&never]).attempt(&attempt(&[A])).await;
     assert_eq!(shown(&outcomes), ["failed 521 5.3.2 no mail here"]);
