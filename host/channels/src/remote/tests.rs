@@ -330,6 +330,29 @@ async fn lmtp_answers_for_each_recipient() {
 }
 
 #[tokio::test]
+async fn lmtp_sends_a_chunk_only_to_recipients_that_were_accepted() {
+    let hello =
+        "S: 220 store\nC: LHLO us.test\nS: 250-store\nS: 250-PIPELINING\nS: 250 CHUNKING\n".to_owned();
+    let refused = "C: MAIL FROM:<me@us.test>\nC: RCPT TO:<a@there.test>\nS: 250 ok\nS: 550 no a\n";
+    let taken = "C: RSET\nC: MAIL FROM:<me@us.test>\nC: RCPT TO:<a@there.test>\nC: RCPT TO:<b@there.test>\n\
+                 S: 250 reset\nS: 250 ok\nS: 250 ok\nS: 250 ok\n\
+                 C: BDAT 40 LAST\nC: Received: here\nC: Subject: test\nC: \nC: Hello\n\
+                 S: 250 a has it\nS: 452 b is full\n";
+    let peer = ScriptedPeer::start(&[&(hello + refused + taken)]).await;
+    let mut options = RemoteOptions::new(Dialect::Lmtp, "us.test");
+    options.timeouts.end = Duration::from_secs(5);
+    let channel = channel_of(options, &[&peer]);
+    let host = Domain::parse("[127.0.0.1]").unwrap();
+    let route = Route::new("lmtp", NextHop::Host { host, port: Some(peer.address.port()) });
+    let (mut first, mut second) = (attempt(&[A]), attempt(&[A, B]));
+    (first.route, second.route) = (route.clone(), route);
+    assert_eq!(shown(&channel.attempt(&first).await), ["failed 550 no a"]);
+    let expected = ["delivered 250 a has it", "deferred 452 b is full (Recipient)"];
+    assert_eq!(shown(&channel.attempt(&second).await), expected);
+    peer.finish().await;
+}
+
+#[tokio::test]
 async fn dots_are_doubled_and_loose_line_ends_never_leave() {
     let head =
         "C: MAIL FROM:<me@us.test>\nC: RCPT TO:<a@there.test>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\n";
