@@ -106,7 +106,7 @@ impl Inner {
         let message = StoredMessage::read(id, &value)?;
         let (mut found, mut broken) = (Vec::new(), None);
         view.scan(RECIPIENTS, &id.to_key(), &records::after(id), &mut |key, value| {
-            match (records::read_recipient_key(key), records::from_value("recipient", value)) {
+            match (records::read_recipient_key(key), Record::read(value)) {
                 (Some((_, index)), Ok(record)) => found.push((index, record)),
                 (_, Err(error)) => broken = Some(error),
                 (None, _) => {}

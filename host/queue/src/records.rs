@@ -3,7 +3,7 @@
 //! | space | key | value |
 //! |---|---|---|
 //! | `queue_messages` | queue id (8, big-endian) | version 1, content id (8), content size (8), [`Message`] |
-//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`] |
+//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`], [`Spoken`] if any |
 //! | `queue_trail` | queue id (8) | version 1, [`crate::TrailHead`] |
 //! | | queue id (8), number of the line (8) | version 1, [`crate::TrailLine`] |
 //! | `queue_counters` | `trails` | trail heads (counter) |
@@ -68,6 +68,21 @@ pub struct Last {
     pub cause: String,
 }
 
+/// What a peer said last about a recipient: what a report repeats as its Diagnostic-Code, whatever we have found
+/// ourselves since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Spoken {
+    pub(crate) reply: Reply,
+    pub(crate) remote: String,
+}
+
+impl Spoken {
+    /// Nobody has spoken where there is no remote: the words are ours.
+    pub(crate) fn new(reply: &Reply, remote: Option<&str>) -> Option<Self> {
+        remote.map(|remote| Self { reply: reply.clone(), remote: remote.to_owned() })
+    }
+}
+
 /// What a recipient waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
@@ -102,6 +117,30 @@ pub(crate) struct Record {
     pub(crate) delay_reported: bool,
     /// The last word about it.
     pub(crate) last: Option<Last>,
+    /// What a peer said last about it. It stands behind the record, and only where there is something: records
+    /// from before it are read like those without.
+    #[serde(skip)]
+    pub(crate) spoken: Option<Spoken>,
+}
+
+impl Record {
+    pub(crate) fn to_value(&self) -> Vec<u8> {
+        let value = to_value(self);
+        match &self.spoken {
+            Some(spoken) => postcard::to_extend(spoken, value).expect("plain data is always encoded"),
+            None => value,
+        }
+    }
+
+    pub(crate) fn read(value: &[u8]) -> Result<Self, StorageError> {
+        let corrupt = || StorageError::Corrupt("the queue's recipient cannot be read".to_owned());
+        let Some((&VERSION, rest)) = value.split_first() else { return Err(corrupt()) };
+        let (mut record, behind) = postcard::take_from_bytes::<Self>(rest).map_err(|_| corrupt())?;
+        if !behind.is_empty() {
+            record.spoken = Some(postcard::from_bytes(behind).map_err(|_| corrupt())?);
+        }
+        Ok(record)
+    }
 }
 
 /// [`State`] in the form that postcard keeps (it knows no tagged enums).

@@ -10,7 +10,9 @@ use storage::{Batch, StorageError};
 
 use crate::ports::{CopyOf, LocalCopy, Outcome};
 use crate::queue::Inner;
-use crate::records::{self, Last, MESSAGES, RECIPIENTS, Record, StoredMessage, StoredState, recipient_key};
+use crate::records::{
+    self, Last, MESSAGES, RECIPIENTS, Record, Spoken, StoredMessage, StoredState, recipient_key,
+};
 use crate::report::{About, Fate};
 use crate::submission::Accepted;
 use crate::submit::{Effects, new_record, put_recipient};
@@ -102,9 +104,9 @@ impl Inner {
         match &one.outcome {
             Outcome::Delivered { reply, remote, reports_passed_on } => {
                 if one.record.recipient.notify.on_success() && !reports_passed_on {
-                    let fate =
-                        Fate::new(&one.record.recipient, Action::Relayed, reply, remote.as_deref(), to.now);
-                    to.fates.push(fate);
+                    let spoken = Spoken::new(reply, remote.as_deref());
+                    let recipient = &one.record.recipient;
+                    to.fates.push(Fate::new(recipient, Action::Relayed, reply, spoken.as_ref(), to.now));
                 }
                 to.remove(&key);
                 to.line(
@@ -117,7 +119,7 @@ impl Inner {
                 self.defer(to, one, reply, remote.as_deref(), cause);
             }
             Outcome::Failed { reply, remote, cause } => {
-                to.fail(&key, &one.record, reply, remote.as_deref());
+                to.fail(&key, &one.record, reply, Spoken::new(reply, remote.as_deref()).as_ref());
                 to.line(&one.record, "failed", format!("{reply} ({cause})"));
             }
             Outcome::Replaced(accepted) => self.replace(to, one, accepted)?,
@@ -142,11 +144,12 @@ impl Inner {
         let age = to.now.since(to.message.message.arrived);
         let null = to.message.message.reverse_path.is_null();
         let expire = if null { options.expire_null } else { options.expire };
+        let spoken = Spoken::new(reply, remote).or_else(|| one.record.spoken.clone());
         if age >= expire {
             let status = EnhancedStatus::permanent(4, 7);
             let text =
                 format!("Given up after {} attempts; the last answer was: {reply}", one.record.attempts + 1);
-            to.fail(&key, &one.record, &Reply::new(554, status, text.clone()), remote);
+            to.fail(&key, &one.record, &Reply::new(554, status, text.clone()), spoken.as_ref());
             to.line(&one.record, "expired", text);
             return;
         }
@@ -155,13 +158,14 @@ impl Inner {
         let due = to.now.plus(self.with_jitter(options.retry.wait(record.attempts), options.retry.jitter));
         record.state = StoredState::Waiting(due);
         if age >= options.delay_warning && !record.delay_reported && record.recipient.notify.on_delay() {
-            let fate = Fate::new(&record.recipient, Action::Delayed, reply, remote, to.now);
+            let fate = Fate::new(&record.recipient, Action::Delayed, reply, spoken.as_ref(), to.now);
             to.fates.push(fate.retried_until(to.message.message.arrived.plus(expire)));
             record.delay_reported = true;
         }
         let (reply, remote, cause) = (reply.clone(), remote.map(str::to_owned), cause.to_owned());
         to.line(&record, "deferred", format!("{reply} ({cause})"));
         record.last = Some(Last { at: to.now, reply, remote, cause });
+        record.spoken = spoken;
         put_recipient(&mut to.batch, &mut to.effects, to.message.id, one.index, record);
     }
 
@@ -190,6 +194,7 @@ impl Inner {
                 if accepted.recipient.address == one.record.recipient.address {
                     record.attempts = one.record.attempts;
                     record.delay_reported = one.record.delay_reported;
+                    record.spoken.clone_from(&one.record.spoken);
                 }
                 let index = to.next_index;
                 to.next_index += 1;
@@ -286,9 +291,9 @@ impl Settlement<'_> {
         self.remaining = self.remaining.saturating_sub(1);
     }
 
-    fn fail(&mut self, key: &[u8], record: &Record, reply: &Reply, remote: Option<&str>) {
+    fn fail(&mut self, key: &[u8], record: &Record, reply: &Reply, spoken: Option<&Spoken>) {
         if record.recipient.notify.on_failure() {
-            self.fates.push(Fate::new(&record.recipient, Action::Failed, reply, remote, self.now));
+            self.fates.push(Fate::new(&record.recipient, Action::Failed, reply, spoken, self.now));
         }
         self.remove(key);
     }

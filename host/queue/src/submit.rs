@@ -257,6 +257,7 @@ pub(crate) fn new_record(accepted: Accepted, now: Timestamp) -> Record {
         replaced: 0,
         delay_reported: false,
         last: None,
+        spoken: None,
     }
 }
 
@@ -268,7 +269,7 @@ pub(crate) fn put_recipient(
     index: u32,
     record: Record,
 ) {
-    batch.put(RECIPIENTS, &records::recipient_key(id, index), records::to_value(&record));
+    batch.put(RECIPIENTS, &records::recipient_key(id, index), record.to_value());
     if let StoredState::Waiting(due) = record.state {
         // Recipients of one route stand together as a rule; the schedule itself drops what is left.
         let repeats =

@@ -1,5 +1,7 @@
 //! The queue over a real storage, with a scripted channel, router and store; time is paused.
 
+mod late;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -254,16 +256,6 @@ async fn success_is_reported_when_asked_for_locally_and_when_relayed() {
     let _ = house.queue.submit(house.submission("<x@y.example>", vec![near, far])).await.unwrap();
     house.run(Duration::from_secs(60)).await;
     assert_eq!(house.boxes("x@y.example"), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_never_gets_through_is_told_late_once_and_given_up_at_the_end() {
-    let house = house(vec![deferred(Reach::Destination)], Options::default());
-    let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
-    house.run(Duration::from_secs(24 * 3600)).await;
-    assert_eq!(house.boxes("x@y.example"), 1, "the sender was told once that it is late");
-    house.run(Duration::from_secs(6 * 24 * 3600)).await;
-    assert_eq!((house.boxes("x@y.example"), house.queue.len()), (2, 0), "and once that it was given up");
 }
 
 #[tokio::test(start_paused = true)]

@@ -238,7 +238,7 @@ impl Inner {
             if !value.starts_with(&prefix) {
                 return ControlFlow::Continue(());
             }
-            let record = match records::from_value::<Record>("recipient", value) {
+            let record = match Record::read(value) {
                 Ok(record) => record,
                 Err(error) => {
                     broken = Some(error);
