@@ -21,7 +21,7 @@ use crate::schedule::{Next, Schedule};
 
 /// Outcomes of one message are written one after the other; so many messages do so at once.
 const STRIPES: usize = 256;
-/// How often trails are pruned and idle destinations forgotten.
+/// How often trails are pruned, idle destinations forgotten, and late mail behind resting ones looked at.
 const MAINTENANCE: Duration = Duration::from_secs(60);
 
 /// Those who do the work that the queue schedules.
@@ -111,6 +111,7 @@ impl Queue {
     /// Puts new options in force.
     pub fn set_options(&self, options: Options) {
         *self.inner.options.write() = Arc::new(options);
+        self.inner.schedule.lock().forget_looks();
         self.inner.wake.notify_one();
     }
 
@@ -122,8 +123,8 @@ impl Queue {
         while !shutdown.is_triggered() {
             let now = self.inner.clock.now();
             if now >= maintenance {
-                let inner = Arc::clone(&self.inner);
-                attempts.spawn(async move { inner.maintain().await });
+                let (inner, shutdown) = (Arc::clone(&self.inner), shutdown.clone());
+                attempts.spawn(async move { inner.maintain(&shutdown).await });
                 maintenance = now.plus(MAINTENANCE);
             }
             let options = self.inner.options();
@@ -197,9 +198,10 @@ impl Inner {
     }
 
     /// Runs beside the attempts: they do not wait for it, and one round not for another.
-    async fn maintain(&self) {
+    async fn maintain(&self, shutdown: &Shutdown) {
         let Ok(_alone) = self.maintaining.try_lock() else { return };
         self.schedule.lock().forget_old(self.clock.now());
+        self.settle_late(shutdown).await;
         if let Err(error) = self.prune_trails().await {
             let cause = error.to_string();
             self.events.emit(&Event::InternalError { place: "pruning of trails", cause: &cause });

@@ -29,9 +29,17 @@ pub(crate) enum Next {
     Idle,
 }
 
+/// A message that is due.
+#[derive(Debug)]
+struct Ready {
+    id: QueueId,
+    /// From when on it is late, if somebody has looked.
+    late_at: Option<Timestamp>,
+}
+
 #[derive(Debug, Default)]
 struct Destination {
-    ready: VecDeque<QueueId>,
+    ready: VecDeque<Ready>,
     active: usize,
     /// Whether it stands in its channel's ring.
     in_ring: bool,
@@ -44,6 +52,10 @@ struct Destination {
 }
 
 impl Destination {
+    fn has_ready(&self, id: QueueId) -> bool {
+        self.ready.iter().any(|ready| ready.id == id)
+    }
+
     fn not_before(&self) -> Timestamp {
         self.paced_until.max(self.rests_until)
     }
@@ -101,7 +113,7 @@ impl Schedule {
     /// Lets attempts begin again.
     pub(crate) fn let_go(&mut self, id: QueueId) {
         self.held_back.remove(&id);
-        let passed_over = self.destinations.iter().filter(|(_, destination)| destination.ready.contains(&id));
+        let passed_over = self.destinations.iter().filter(|(_, destination)| destination.has_ready(id));
         let routes: Vec<Arc<Route>> = passed_over.map(|(route, _)| Arc::clone(route)).collect();
         for route in routes {
             self.enter_ring(&route);
@@ -184,6 +196,46 @@ impl Schedule {
         rest
     }
 
+    /// Takes messages that are late, or that nobody has looked at, from destinations that failed: they count as
+    /// active until [`Schedule::put_back`].
+    pub(crate) fn take_late(&mut self, now: Timestamp, options: &Options, most: usize) -> Vec<Job> {
+        let first = options.delay_warning.min(options.expire).min(options.expire_null);
+        let mut taken = Vec::new();
+        for (route, destination) in self.destinations.iter_mut().filter(|(_, one)| one.failures > 0) {
+            destination.ready.retain(|ready| {
+                let late_at = ready.late_at.unwrap_or_else(|| arrival(ready.id).plus(first));
+                let job = Job { id: ready.id, route: Arc::clone(route) };
+                let busy = self.held_back.contains(&ready.id) || self.active.contains(&job);
+                if late_at > now || taken.len() >= most || busy {
+                    return true;
+                }
+                taken.push(job);
+                false
+            });
+        }
+        self.active.extend(taken.iter().cloned());
+        taken
+    }
+
+    /// Gives a late message back: it waits where it was, and is not late again before this moment; without one
+    /// nothing of it is left.
+    pub(crate) fn put_back(&mut self, job: &Job, late_at: Option<Timestamp>) {
+        self.active.remove(job);
+        if late_at.is_some() {
+            let destination = self.destinations.entry(Arc::clone(&job.route)).or_default();
+            destination.ready.push_front(Ready { id: job.id, late_at });
+        }
+        let route = Arc::clone(&job.route);
+        self.enter_ring(&route);
+    }
+
+    /// What is late has changed for all.
+    pub(crate) fn forget_looks(&mut self) {
+        for ready in self.destinations.values_mut().flat_map(|destination| &mut destination.ready) {
+            ready.late_at = None;
+        }
+    }
+
     fn intern(&mut self, route: &Route) -> Arc<Route> {
         if let Some((known, _)) = self.destinations.get_key_value(route) {
             return Arc::clone(known);
@@ -201,7 +253,11 @@ impl Schedule {
             }
             let Some(((_, id, route), ())) = self.waiting.pop_first() else { break };
             self.due_of.remove(&Job { id, route: Arc::clone(&route) });
-            self.destinations.entry(Arc::clone(&route)).or_default().ready.push_back(id);
+            self.destinations
+                .entry(Arc::clone(&route))
+                .or_default()
+                .ready
+                .push_back(Ready { id, late_at: None });
             self.enter_ring(&route);
         }
         while let Some(((at, _), ())) = self.wakes.first_key_value() {
@@ -251,8 +307,8 @@ impl Schedule {
                 self.held_back.contains(id)
                     || self.active.contains(&Job { id: *id, route: Arc::clone(&route) })
             };
-            let Some(at) = destination.ready.iter().position(|id| !busy(id)) else { continue };
-            let Some(id) = destination.ready.remove(at) else { continue };
+            let Some(at) = destination.ready.iter().position(|ready| !busy(&ready.id)) else { continue };
+            let Some(Ready { id, .. }) = destination.ready.remove(at) else { continue };
             destination.active += 1;
             ring.active += 1;
             if let Some(rate) = limits.rate_per_destination.filter(|rate| *rate > 0.0) {
@@ -291,6 +347,11 @@ impl Schedule {
             self.destinations.remove(route);
         }
     }
+}
+
+/// When a message came, as its id has it.
+fn arrival(id: QueueId) -> Timestamp {
+    Timestamp(id.as_u64() >> 22)
 }
 
 #[cfg(test)]

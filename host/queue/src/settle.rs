@@ -8,6 +8,7 @@ use mail_types::{ChannelName, EnhancedStatus, Reply, Timestamp};
 use message::Action;
 use storage::{Batch, StorageError};
 
+use crate::late::Deadlines;
 use crate::ports::{CopyOf, LocalCopy, Outcome};
 use crate::queue::Inner;
 use crate::records::{
@@ -31,6 +32,8 @@ struct Settlement<'a> {
     fates: Vec<Fate>,
     lines: Vec<TrailLine>,
     next_index: u32,
+    /// Which were given up for their age.
+    expired: Vec<u32>,
     /// Recipients that stay or come, less those that go.
     remaining: usize,
 }
@@ -58,13 +61,14 @@ impl Inner {
             fates: Vec::new(),
             lines: Vec::new(),
             next_index,
+            expired: Vec::new(),
             remaining: present,
         };
         for one in settled {
             self.settle_one(&mut settlement, one)?;
         }
         self.add_report(&mut settlement)?;
-        let Settlement { mut batch, mut effects, lines, remaining, .. } = settlement;
+        let Settlement { mut batch, mut effects, lines, remaining, expired, .. } = settlement;
         for line in &lines {
             add_line(&mut batch, message.id, line);
         }
@@ -76,7 +80,7 @@ impl Inner {
         let committed = self.commit(batch).await?;
         self.take_effect(effects, &committed);
         for one in settled {
-            self.tell(message, one, now);
+            self.tell(message, one, expired.contains(&one.index), now);
         }
         if remaining == 0 {
             self.events.emit(&Event::Completed { id: message.id });
@@ -141,27 +145,31 @@ impl Inner {
     ) {
         let options = self.options();
         let key = recipient_key(to.message.id, one.index);
-        let age = to.now.since(to.message.message.arrived);
-        let null = to.message.message.reverse_path.is_null();
-        let expire = if null { options.expire_null } else { options.expire };
+        let deadlines = Deadlines::of(to.message, &options);
         let spoken = Spoken::new(reply, remote).or_else(|| one.record.spoken.clone());
-        if age >= expire {
+        let attempts = one.record.attempts.saturating_add(u32::from(one.tried));
+        if to.now >= deadlines.expire {
             let status = EnhancedStatus::permanent(4, 7);
-            let text =
-                format!("Given up after {} attempts; the last answer was: {reply}", one.record.attempts + 1);
+            let text = format!("Given up after {attempts} attempts; the last answer was: {reply}");
             to.fail(&key, &one.record, &Reply::new(554, status, text.clone()), spoken.as_ref());
             to.line(&one.record, "expired", text);
+            to.expired.push(one.index);
             return;
         }
         let mut record = one.record.clone();
-        record.attempts = record.attempts.saturating_add(1);
-        let due = to.now.plus(self.with_jitter(options.retry.wait(record.attempts), options.retry.jitter));
-        record.state = StoredState::Waiting(due);
-        if age >= options.delay_warning && !record.delay_reported && record.recipient.notify.on_delay() {
+        if deadlines.is_to_be_warned(&record, to.now) {
             let fate = Fate::new(&record.recipient, Action::Delayed, reply, spoken.as_ref(), to.now);
-            to.fates.push(fate.retried_until(to.message.message.arrived.plus(expire)));
+            to.fates.push(fate.retried_until(deadlines.expire));
             record.delay_reported = true;
         }
+        if !one.tried {
+            // It stays as it is, and its job is where it was.
+            to.batch.put(RECIPIENTS, &key, record.to_value());
+            return;
+        }
+        record.attempts = attempts;
+        let due = to.now.plus(self.with_jitter(options.retry.wait(attempts), options.retry.jitter));
+        record.state = StoredState::Waiting(due);
         let (reply, remote, cause) = (reply.clone(), remote.map(str::to_owned), cause.to_owned());
         to.line(&record, "deferred", format!("{reply} ({cause})"));
         record.last = Some(Last { at: to.now, reply, remote, cause });
@@ -251,11 +259,14 @@ impl Inner {
         wait.mul_f64((1.0 + share * (2.0 * chance - 1.0)).max(0.0))
     }
 
-    fn tell(&self, message: &StoredMessage, one: &Settled, now: Timestamp) {
+    fn tell(&self, message: &StoredMessage, one: &Settled, expired: bool, now: Timestamp) {
         let (outcome, reply, remote, cause) = match &one.outcome {
             Outcome::Delivered { reply, remote, .. } => (events::Outcome::Delivered, reply, remote, None),
+            // A look at what waits is no attempt; the report about it is an event of its own.
+            Outcome::Deferred { .. } if !one.tried && !expired => return,
             Outcome::Deferred { reply, remote, cause, .. } => {
-                (events::Outcome::Deferred, reply, remote, Some(cause))
+                let outcome = if expired { events::Outcome::Failed } else { events::Outcome::Deferred };
+                (outcome, reply, remote, Some(cause))
             }
             Outcome::Failed { reply, remote, cause } => (events::Outcome::Failed, reply, remote, Some(cause)),
             Outcome::Discarded { rule } => {

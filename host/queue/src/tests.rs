@@ -149,8 +149,9 @@ impl House {
         let (queue, stop) = (self.queue.clone(), shutdown.clone());
         let running = tokio::spawn(async move { queue.run(stop).await });
         let end = self.clock.now().plus(most);
+        let step = (most / 1000).max(Duration::from_secs(1));
         while !self.queue.is_empty() && self.clock.now() < end {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(step).await;
         }
         shutdown.trigger();
         running.await.unwrap();

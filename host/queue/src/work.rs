@@ -13,7 +13,7 @@ use crate::schedule::Job;
 use crate::submission::{Accepted, Step, StepKind};
 
 /// Recipients of one message that are read for one attempt, whatever the channel's limits say.
-const READ_MAX: usize = 10_000;
+pub(crate) const READ_MAX: usize = 10_000;
 /// Waits between tries to write an outcome while storage fails: first and longest.
 const SETTLE_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -27,7 +27,7 @@ pub(crate) struct Settled {
     pub(crate) index: u32,
     pub(crate) record: Record,
     pub(crate) outcome: Outcome,
-    /// Whether a channel tried it; routing anew is no attempt.
+    /// Whether a channel tried it; routing anew is no attempt, and a look at what waits neither.
     pub(crate) tried: bool,
 }
 
@@ -150,7 +150,7 @@ impl Inner {
 
     /// A job runs for the recipients that are due; others of the same route may be due later, and
     /// the schedule knows one time only for each job.
-    fn push_what_is_left(&self, job: &Job) {
+    pub(crate) fn push_what_is_left(&self, job: &Job) {
         let (mut earliest, prefix) = (None, records::route_prefix(&job.route));
         let scanned = self.storage.read().and_then(|view| {
             view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |_, value| {
@@ -195,7 +195,8 @@ impl Inner {
         let view = self.storage.read()?;
         let Some(value) = view.get(MESSAGES, &job.id.to_key())? else { return Ok(None) };
         let message = StoredMessage::read(job.id, &value)?;
-        let due = self.due_recipients(&view, job)?;
+        let most = self.options().limits(job.route.channel.as_str()).recipients_per_attempt.min(READ_MAX);
+        let due = self.due_recipients(&view, job, most)?;
         if due.is_empty() {
             return Ok(None);
         }
@@ -226,13 +227,14 @@ impl Inner {
         Ok(Some(Leased { message, attempt, tried, settled }))
     }
 
-    fn due_recipients(
+    /// At most so many recipients of a job that are due.
+    pub(crate) fn due_recipients(
         &self,
         view: &storage::Snapshot,
         job: &Job,
+        most: usize,
     ) -> Result<Vec<(u32, Record)>, StorageError> {
         let now = self.clock.now();
-        let most = self.options().limits(job.route.channel.as_str()).recipients_per_attempt.min(READ_MAX);
         let (mut due, mut broken, prefix) = (Vec::new(), None, records::route_prefix(&job.route));
         view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |key, value| {
             if !value.starts_with(&prefix) {

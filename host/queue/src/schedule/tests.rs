@@ -150,3 +150,36 @@ fn a_message_that_is_held_back_waits_and_comes_when_it_is_let_go() {
     schedule.finish(&job, None, Timestamp(4), &options);
     assert!(schedule.hold_back(id));
 }
+
+#[test]
+fn late_messages_are_taken_from_failed_destinations_and_come_again_when_they_are_late_again() {
+    let (mut schedule, mut options) = (Schedule::default(), options(2, 2));
+    options.delay_warning = Duration::from_millis(100);
+    let of = |milliseconds: u64| QueueId::first_of_millisecond(milliseconds);
+    for number in 0..4 {
+        schedule.push(of(number), &route("dead.example"), Timestamp(number));
+        schedule.push(of(number), &route("well.example"), Timestamp(number));
+    }
+    let probe = loop {
+        let job = lease(&mut schedule, 4, &options).unwrap();
+        if *job.route == route("dead.example") {
+            break job;
+        }
+    };
+    schedule.finish(&probe, Some(true), Timestamp(5), &options);
+    assert!(schedule.hold_back(of(1)));
+    assert_eq!(schedule.take_late(Timestamp(99), &options, 9), []);
+    let late = schedule.take_late(Timestamp(102), &options, 9);
+    assert_eq!(
+        late.iter().map(|job| job.id).collect::<Vec<_>>(),
+        [of(2)],
+        "neither the held one nor the young"
+    );
+    assert!(!schedule.hold_back(of(2)), "it is being looked at");
+    schedule.put_back(&late[0], Some(Timestamp(200)));
+    assert_eq!(schedule.take_late(Timestamp(103), &options, 9).len(), 1);
+    schedule.let_go(of(1));
+    assert_eq!(schedule.take_late(Timestamp(200), &options, 1).len(), 1, "so many at once");
+    schedule.forget_looks();
+    assert_eq!(schedule.take_late(Timestamp(200), &options, 9).len(), 1);
+}

@@ -12,6 +12,32 @@ async fn what_never_gets_through_is_told_late_once_and_given_up_at_the_end() {
     assert_eq!((house.boxes("x@y.example"), house.queue.len()), (2, 0), "and once that it was given up");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_backlog_behind_a_resting_destination_is_warned_of_and_given_up_in_time() {
+    const BACKLOG: usize = 150;
+    let house = house(vec![deferred(Reach::Destination)], Options::default());
+    for number in 0..BACKLOG {
+        let mut to = remote(&format!("u{number}@x.example"));
+        if number == 0 {
+            to.recipient.notify = Notify::Never;
+        }
+        let _ = house.queue.submit(house.submission("<x@y.example>", vec![to])).await.unwrap();
+    }
+    let hour = 3600;
+    house.run(Duration::from_secs(3 * hour)).await;
+    assert_eq!(house.boxes("x@y.example"), 0);
+    house.run(Duration::from_secs(2 * hour)).await;
+    assert_eq!(house.boxes("x@y.example"), BACKLOG - 1, "each sender was told in time that it is late");
+    let attempts = house.script.asked.lock().len();
+    assert!(attempts < BACKLOG / 2, "without {attempts} attempts");
+    house.run(Duration::from_secs(114 * hour)).await;
+    assert_eq!((house.boxes("x@y.example"), house.queue.len()), (BACKLOG - 1, BACKLOG), "and only once");
+    house.run(Duration::from_secs(2 * hour)).await;
+    let reports = 2 * (BACKLOG - 1);
+    assert_eq!((house.boxes("x@y.example"), house.queue.len()), (reports, 0), "and given up in time");
+    assert_eq!(house.contents(), reports);
+}
+
 /// The report of this kind that was stored for `x@y.example`, as text.
 fn report(house: &House, subject: &str) -> String {
     let (view, mut found) = (house.storage.read().unwrap(), Vec::new());
