@@ -156,7 +156,7 @@ impl Inner {
             put_recipient(&mut batch, &mut effects, message.id, index, record);
         }
         let committed = self.commit(batch).await?;
-        self.take_effect(effects, &committed);
+        self.take_effect(effects, Some(&committed));
         Ok(())
     }
 

@@ -45,6 +45,21 @@ impl Inner {
         message: &StoredMessage,
         settled: &[Settled],
     ) -> Result<(), StorageError> {
+        self.settle_again(message, settled, &mut None).await
+    }
+
+    /// As [`Inner::settle`], for who tries until it is written. A failing disk may have taken a commit all the same:
+    /// what that would have done is kept in `uncertain`, and takes effect once its recipients turn out to be gone.
+    pub(crate) async fn settle_again(
+        &self,
+        message: &StoredMessage,
+        settled: &[Settled],
+        uncertain: &mut Option<Effects>,
+    ) -> Result<(), StorageError> {
+        if uncertain.is_some() && settled.iter().any(|one| self.is_gone(message, one.index)) {
+            self.take_effect(uncertain.take().unwrap_or_default(), None);
+            return Ok(());
+        }
         for accepted in settled.iter().flat_map(replacements) {
             if let Some(account) = accepted.route.local_account() {
                 self.agents.local.prepare(account).await?;
@@ -77,8 +92,16 @@ impl Inner {
             batch.release_content(message.content, 1);
             effects.messages -= 1;
         }
-        let committed = self.commit(batch).await?;
-        self.take_effect(effects, &committed);
+        let committed = match self.commit(batch).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                if !matches!(error, StorageError::Conflict(_)) {
+                    *uncertain = Some(effects);
+                }
+                return Err(error);
+            }
+        };
+        self.take_effect(effects, Some(&committed));
         for one in settled {
             self.tell(message, one, expired.contains(&one.index), now);
         }
@@ -86,6 +109,14 @@ impl Inner {
             self.events.emit(&Event::Completed { id: message.id });
         }
         Ok(())
+    }
+
+    /// Whether a recipient is no longer in the queue. What cannot be read counts as there: the batch looks again.
+    pub(crate) fn is_gone(&self, message: &StoredMessage, index: u32) -> bool {
+        let key = recipient_key(message.id, index);
+        let found =
+            self.storage.read().and_then(|view| view.get(RECIPIENTS, &key).map(|value| value.is_some()));
+        matches!(found, Ok(false))
     }
 
     /// How many recipients a message has, and the first free index.
@@ -105,6 +136,8 @@ impl Inner {
 
     fn settle_one(&self, to: &mut Settlement<'_>, one: &Settled) -> Result<(), StorageError> {
         let key = recipient_key(to.message.id, one.index);
+        // Nothing is done twice for a recipient, whatever was answered to an earlier commit.
+        to.batch.assert_present(RECIPIENTS, &key);
         match &one.outcome {
             Outcome::Delivered { reply, remote, reports_passed_on } => {
                 if one.record.recipient.notify.on_success() && !reports_passed_on {

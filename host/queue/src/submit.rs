@@ -61,7 +61,7 @@ impl Inner {
         let now = self.clock.now();
         let (batch, effects, told) = self.plan(submission, now)?;
         let committed = self.commit(batch).await?;
-        self.take_effect(effects, &committed);
+        self.take_effect(effects, Some(&committed));
         told.emit(self);
         Ok(Receipt { id: told.id, accepted: now })
     }
@@ -134,9 +134,12 @@ impl Inner {
     }
 
     /// Publishes, schedules and tells what a committed batch did.
-    pub(crate) fn take_effect(&self, effects: Effects, committed: &storage::Committed) {
+    /// Without the numbers that it drew, readers of mailboxes hear with the next message.
+    pub(crate) fn take_effect(&self, effects: Effects, committed: Option<&storage::Committed>) {
         for publish in effects.publish {
-            publish(committed);
+            if let Some(committed) = committed {
+                publish(committed);
+            }
         }
         if effects.messages >= 0 {
             self.messages.fetch_add(effects.messages.unsigned_abs(), Ordering::Relaxed);

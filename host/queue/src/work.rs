@@ -120,21 +120,20 @@ impl Inner {
                 settled.push(Settled { index, record, outcome, tried: true });
             }
         }
-        let mut wait = SETTLE_WAITS.0;
+        let (mut wait, mut uncertain) = (SETTLE_WAITS.0, None);
         // What happened has happened: it is written as soon as storage works again. A crash
         // before that repeats the attempt, the one window in which remote mail can double.
-        while let Err(error) = self.settle(&message, &settled).await {
+        while let Err(error) = self.settle_again(&message, &settled, &mut uncertain).await {
             match error {
                 StorageError::Closed => return Done { unreachable, written: false },
                 StorageError::Conflict(_) => {
-                    // An account went away under a local copy: what was tried is written, the
-                    // rest is routed again later.
+                    // An account went away under a local copy: what was tried is written, the rest is routed
+                    // again later.
                     self.push_again(&message, &settled);
-                    settled.retain(|one| one.tried);
+                    settled.retain(|one| one.tried && !self.is_gone(&message, one.index));
                     if settled.is_empty() {
                         break;
                     }
-                    continue;
                 }
                 error => {
                     let cause = format!("message {}: {error}", message.id);
