@@ -175,7 +175,7 @@ impl Inner {
             message_id: None,
             prefix: Vec::new(),
         };
-        put_message(batch, report.id, &message, size, drawn);
+        put_message(batch, report.id, &message, &[], size, drawn);
         let record = Record {
             recipient,
             route,

@@ -1,10 +1,11 @@
 //! Outcomes: one batch removes, reschedules, replaces and reports, so that each recipient stays in
 //! exactly one place (promise 2).
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use events::Event;
-use mail_types::{ChannelName, EnhancedStatus, Reply, Timestamp};
+use mail_types::{AccountName, ChannelName, EnhancedStatus, Reply, Route, Timestamp};
 use message::Action;
 use storage::{Batch, StorageError};
 
@@ -12,7 +13,8 @@ use crate::late::Deadlines;
 use crate::ports::{CopyOf, LocalCopy, Outcome};
 use crate::queue::Inner;
 use crate::records::{
-    self, Last, MESSAGES, RECIPIENTS, Record, Spoken, StoredMessage, StoredState, recipient_key,
+    self, DELIVERED_MAX, Last, MESSAGES, RECIPIENTS, Record, Spoken, StoredMessage, StoredState,
+    recipient_key,
 };
 use crate::report::{About, Fate};
 use crate::submission::Accepted;
@@ -26,6 +28,10 @@ const REPLACED_MAX: u8 = 20;
 /// What a batch is gathering.
 struct Settlement<'a> {
     message: &'a StoredMessage,
+    /// The copies that are there or come: nobody gets a second one.
+    copies: HashSet<(String, Route)>,
+    /// Accounts that get theirs now.
+    stored: Vec<AccountName>,
     now: Timestamp,
     batch: Batch,
     effects: Effects,
@@ -67,9 +73,11 @@ impl Inner {
         }
         let _serial = self.stripe(message.id).lock().await;
         let now = self.clock.now();
-        let (present, next_index) = self.present(message)?;
+        let Present { recipients, next_index, delivered } = self.present(message)?;
         let mut settlement = Settlement {
             message,
+            copies: delivered.iter().map(copy_of).collect(),
+            stored: Vec::new(),
             now,
             batch: Batch::new(),
             effects: Effects::default(),
@@ -77,13 +85,13 @@ impl Inner {
             lines: Vec::new(),
             next_index,
             expired: Vec::new(),
-            remaining: present,
+            remaining: recipients,
         };
         for one in settled {
             self.settle_one(&mut settlement, one)?;
         }
         self.add_report(&mut settlement)?;
-        let Settlement { mut batch, mut effects, lines, remaining, expired, .. } = settlement;
+        let Settlement { mut batch, mut effects, lines, remaining, expired, stored, .. } = settlement;
         for line in &lines {
             add_line(&mut batch, message.id, line);
         }
@@ -91,6 +99,10 @@ impl Inner {
             batch.delete(MESSAGES, &message.id.to_key());
             batch.release_content(message.content, 1);
             effects.messages -= 1;
+        } else if !stored.is_empty() && delivered.len() < DELIVERED_MAX {
+            let accounts = delivered.into_iter().chain(stored).take(DELIVERED_MAX).collect();
+            let message = StoredMessage { delivered: accounts, ..message.clone() };
+            batch.put(MESSAGES, &message.id.to_key(), message.to_value());
         }
         let committed = match self.commit(batch).await {
             Ok(committed) => committed,
@@ -119,10 +131,15 @@ impl Inner {
         matches!(found, Ok(false))
     }
 
-    /// How many recipients a message has, and the first free index.
-    fn present(&self, message: &StoredMessage) -> Result<(usize, u32), StorageError> {
+    /// What is left of a message now, whatever it was when the attempt began.
+    fn present(&self, message: &StoredMessage) -> Result<Present, StorageError> {
         let (mut present, mut next) = (0, 0);
         let view = self.storage.read()?;
+        let stored = view.get(MESSAGES, &message.id.to_key())?;
+        let delivered = match stored {
+            Some(value) => StoredMessage::read(message.id, &value)?.delivered,
+            None => Vec::new(),
+        };
         let (from, until) = (message.id.to_key(), records::after(message.id));
         view.scan(RECIPIENTS, &from, &until, &mut |key, _| {
             if let Some((_, index)) = records::read_recipient_key(key) {
@@ -131,7 +148,7 @@ impl Inner {
             }
             ControlFlow::Continue(())
         })?;
-        Ok((present, next))
+        Ok(Present { recipients: present, next_index: next, delivered })
     }
 
     fn settle_one(&self, to: &mut Settlement<'_>, one: &Settled) -> Result<(), StorageError> {
@@ -227,7 +244,9 @@ impl Inner {
                 "replaced",
                 format!("{} by {} ({origin})", accepted.recipient.address, accepted.route),
             );
-            if accepted.route.local_account().is_some() {
+            if !to.copies.insert(accepted.route.copy_key(&accepted.recipient.address)) {
+                to.has_its_copy(accepted);
+            } else if accepted.route.local_account().is_some() {
                 self.append_local(to, accepted)?;
             } else if accepted.route.channel.as_str() != ChannelName::BITBUCKET {
                 let mut record = new_record(accepted.clone(), to.now);
@@ -259,6 +278,7 @@ impl Inner {
             arrived: message.arrived,
         };
         to.effects.publish.push(self.agents.local.append(&mut to.batch, &copy)?);
+        to.stored.push(account.clone());
         if accepted.recipient.notify.on_success() {
             to.fates.push(Fate::without_remote(&accepted.recipient, Action::Delivered, to.now));
         }
@@ -329,7 +349,31 @@ impl Inner {
     }
 }
 
+/// What a message has in the queue.
+struct Present {
+    recipients: usize,
+    /// The first free index.
+    next_index: u32,
+    /// Accounts that have their copy.
+    delivered: Vec<AccountName>,
+}
+
+fn copy_of(account: &AccountName) -> (String, Route) {
+    (account.as_str().to_owned(), Route::store(account.clone()))
+}
+
 impl Settlement<'_> {
+    /// Another way led to a copy that is there: who asked for a report of it gets that.
+    fn has_its_copy(&mut self, accepted: &Accepted) {
+        let recipient = &accepted.recipient;
+        if accepted.route.local_account().is_some() && recipient.notify.on_success() {
+            self.fates.push(Fate::without_remote(recipient, Action::Delivered, self.now));
+        }
+        let (at, recipient) = (self.now, Some(recipient.address.clone()));
+        let text = format!("{} has its copy already", accepted.route);
+        self.lines.push(TrailLine { at, recipient, what: "duplicate".to_owned(), text });
+    }
+
     fn remove(&mut self, key: &[u8]) {
         self.batch.delete(RECIPIENTS, key);
         self.remaining = self.remaining.saturating_sub(1);

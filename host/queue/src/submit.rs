@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use events::Event;
-use mail_types::{ChannelName, QueueId, Route, Timestamp};
+use mail_types::{AccountName, ChannelName, NextHop, QueueId, Route, Timestamp};
 use message::Action;
 use storage::{Batch, Drawn, Patch, PatchInto};
 
 use crate::ports::{CopyOf, LocalCopy, Publish};
 use crate::queue::{Inner, Queue};
-use crate::records::{self, CONTENT_AT, MESSAGES, Message, RECIPIENTS, Record, StoredState};
+use crate::records::{self, CONTENT_AT, DELIVERED_MAX, MESSAGES, Message, RECIPIENTS, Record, StoredState};
 use crate::report::{Fate, Report};
 use crate::submission::{Accepted, RECIPIENTS_MAX, Receipt, Submission, SubmitError};
 use crate::trail;
@@ -94,7 +94,7 @@ impl Inner {
         }
         if queued > 0 {
             let message = Message { arrived: now, reverse_path, transport, source, message_id, prefix };
-            put_message(&mut batch, id, &message, size, drawn);
+            put_message(&mut batch, id, &message, &remembered(&recipients), size, drawn);
             effects.messages += 1;
             let remote = recipients.into_iter().filter(is_queued);
             for (index, accepted) in (0_u32..).zip(remote) {
@@ -229,19 +229,30 @@ fn drop_duplicates(recipients: &mut Vec<Accepted>) {
         return;
     }
     let mut seen = HashSet::with_capacity(recipients.len());
-    recipients.retain(|accepted| {
-        let who = match accepted.route.local_account() {
-            Some(account) => account.as_str().to_owned(),
-            None => accepted.recipient.address.to_key(),
-        };
-        seen.insert((who, accepted.route.clone()))
-    });
+    recipients.retain(|accepted| seen.insert(accepted.route.copy_key(&accepted.recipient.address)));
+}
+
+/// Accounts that have their copy now, where other recipients are resolved later and may lead to them again.
+fn remembered(recipients: &[Accepted]) -> Vec<AccountName> {
+    let is_late = |accepted: &Accepted| is_queued(accepted) && accepted.route.next_hop == NextHop::Nobody;
+    if !recipients.iter().any(is_late) {
+        return Vec::new();
+    }
+    let accounts = recipients.iter().filter_map(|accepted| accepted.route.local_account());
+    accounts.take(DELIVERED_MAX).cloned().collect()
 }
 
 /// Puts the record of a message whose content is drawn in the same batch.
-pub(crate) fn put_message(batch: &mut Batch, id: QueueId, message: &Message, size: u64, content: Drawn) {
+pub(crate) fn put_message(
+    batch: &mut Batch,
+    id: QueueId,
+    message: &Message,
+    delivered: &[AccountName],
+    size: u64,
+    content: Drawn,
+) {
     let patch = Patch { into: PatchInto::Value, at: CONTENT_AT, width: 8, drawn: content };
-    batch.put_drawn(MESSAGES, &id.to_key(), message.to_value(size), &[patch]);
+    batch.put_drawn(MESSAGES, &id.to_key(), message.to_value(size, delivered), &[patch]);
 }
 
 /// The first record of a recipient.

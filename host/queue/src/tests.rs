@@ -82,10 +82,21 @@ struct Reprocess;
 
 impl Channel for Reprocess {
     fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
-        Box::pin(
-            async move { attempt.recipients.iter().map(|one| Outcome::Replaced(vec![local(one)])).collect() },
-        )
+        Box::pin(async move { attempt.recipients.iter().map(|one| Outcome::Replaced(expand(one))).collect() })
     }
+}
+
+/// `group-a-b` is everybody that it names, others are themselves.
+fn expand(recipient: &Recipient) -> Vec<Accepted> {
+    let Some(names) = recipient.address.local.as_str().strip_prefix("group-") else {
+        return vec![local(recipient)];
+    };
+    let member = |name: &str| local(&Recipient::new(Address::parse(&format!("{name}@example.org")).unwrap()));
+    names.split('-').map(member).collect()
+}
+
+fn reprocessed(address: &str) -> Accepted {
+    Accepted { route: Route::new("reprocess", NextHop::Nobody), ..remote(address) }
 }
 
 fn local(recipient: &Recipient) -> Accepted {
@@ -225,6 +236,25 @@ async fn a_delivered_message_leaves_nothing_but_its_trail() {
     asked.sort();
     assert_eq!(asked, [vec!["a@x.example", "b@x.example"], vec!["c@y.example"]]);
     assert_eq!(house.queue.listing().trail(receipt.id()).unwrap().lines.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_gets_one_copy_however_late_and_by_how_many_ways_it_is_reached() {
+    let house = house(vec![delivered()], Options::default());
+    let near = local(&Recipient::new(Address::parse("a@example.org").unwrap()));
+    let groups = vec![near, reprocessed("group-a-b@example.org"), reprocessed("group-b-c-c@example.org")];
+    let _ = house.queue.submit(house.submission("<x@y.example>", groups)).await.unwrap();
+    house.run(Duration::from_secs(60)).await;
+    assert_eq!(["a", "b", "c"].map(|name| house.boxes(&format!("{name}@example.org"))), [1, 1, 1]);
+    // Recipients that are resolved one after the other remember too.
+    let limits = crate::ChannelLimits { recipients_per_attempt: 1, ..Default::default() };
+    let channels = [("reprocess".to_owned(), limits)].into();
+    house.queue.set_options(Options { channels, ..Options::default() });
+    let groups = vec![reprocessed("group-d-e@example.org"), reprocessed("group-e-f@example.org")];
+    let _ = house.queue.submit(house.submission("<x@y.example>", groups)).await.unwrap();
+    house.run(Duration::from_secs(60)).await;
+    assert_eq!(["d", "e", "f"].map(|name| house.boxes(&format!("{name}@example.org"))), [1, 1, 1]);
+    assert_eq!(house.queue.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
