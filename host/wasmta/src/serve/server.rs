@@ -99,6 +99,16 @@ impl Server {
         self.running.parts.directory.user_by_login(login).is_found()
     }
 
+    /// Returns when a storage is broken, with what the operator has to know.
+    pub(super) async fn storage_broken(&self) -> String {
+        let folder = self.running.place.data.join(self.running.parts.storage_broken().await);
+        format!(
+            "{}: the disk failed while a commit was written, and what is there has to be read anew; nothing that was \
+             accepted is lost, and the next start goes on; see whether the disk is failing",
+            folder.display()
+        )
+    }
+
     /// Takes the configuration up anew, or keeps the old one and says why.
     pub async fn reload(&self) -> Result<Answer, String> {
         self.running.reload().await
