@@ -139,8 +139,11 @@ impl Inner {
                     record.state = StoredState::Waiting(now);
                 }
                 Change::Reroute(route) => {
-                    record.route = route.clone();
-                    record.state = StoredState::Waiting(now);
+                    record.route = self.options().as_gone(route.clone());
+                    record.later.rerouted = true;
+                    let held = route.channel.as_str() == mail_types::ChannelName::HOLD;
+                    record.state =
+                        if held { StoredState::Held(by.to_owned()) } else { StoredState::Waiting(now) };
                 }
                 _ if matches!(record.state, StoredState::Waiting(_)) => {
                     record.state = StoredState::Waiting(now)

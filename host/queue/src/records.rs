@@ -3,7 +3,7 @@
 //! | space | key | value |
 //! |---|---|---|
 //! | `queue_messages` | queue id (8, big-endian) | version 1, content id (8), content size (8), [`Message`], accounts if any |
-//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`], [`Spoken`] if any |
+//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`], [`Later`] if any |
 //! | `queue_trail` | queue id (8) | version 1, [`crate::TrailHead`] |
 //! | | queue id (8), number of the line (8) | version 1, [`crate::TrailLine`] |
 //! | `queue_counters` | `trails` | trail heads (counter) |
@@ -121,19 +121,28 @@ pub(crate) struct Record {
     pub(crate) delay_reported: bool,
     /// The last word about it.
     pub(crate) last: Option<Last>,
-    /// What a peer said last about it. It stands behind the record, and only where there is something: records
-    /// from before it are read like those without.
+    /// What was found out since. It stands behind the record, and only where there is something: records from
+    /// before it are read like those without.
     #[serde(skip)]
+    pub(crate) later: Later,
+}
+
+/// What is found out about a recipient after its first attempt, or decided by an operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Later {
+    /// What a peer said last about it.
     pub(crate) spoken: Option<Spoken>,
+    /// An operator chose its route: routing is not asked again.
+    pub(crate) rerouted: bool,
 }
 
 impl Record {
     pub(crate) fn to_value(&self) -> Vec<u8> {
         let value = to_value(self);
-        match &self.spoken {
-            Some(spoken) => postcard::to_extend(spoken, value).expect("plain data is always encoded"),
-            None => value,
+        if self.later == Later::default() {
+            return value;
         }
+        postcard::to_extend(&self.later, value).expect("plain data is always encoded")
     }
 
     pub(crate) fn read(value: &[u8]) -> Result<Self, StorageError> {
@@ -141,7 +150,7 @@ impl Record {
         let Some((&VERSION, rest)) = value.split_first() else { return Err(corrupt()) };
         let (mut record, behind) = postcard::take_from_bytes::<Self>(rest).map_err(|_| corrupt())?;
         if !behind.is_empty() {
-            record.spoken = Some(postcard::from_bytes(behind).map_err(|_| corrupt())?);
+            record.later = postcard::from_bytes(behind).map_err(|_| corrupt())?;
         }
         Ok(record)
     }

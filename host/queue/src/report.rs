@@ -11,7 +11,7 @@ use message::{Action, Dsn, DsnRecipient};
 use storage::{Batch, Content, LoadedContent, StorageError};
 
 use crate::queue::Inner;
-use crate::records::{Message, Record, Spoken, StoredState};
+use crate::records::{Later, Message, Record, Spoken, StoredState};
 use crate::submission::{Accepted, Source, Submission};
 use crate::submit::{Effects, put_message, put_recipient};
 use crate::trail;
@@ -184,7 +184,7 @@ impl Inner {
             replaced: 0,
             delay_reported: false,
             last: None,
-            spoken: None,
+            later: Later::default(),
         };
         put_recipient(batch, effects, report.id, 0, record);
         effects.messages += 1;

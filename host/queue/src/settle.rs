@@ -196,7 +196,7 @@ impl Inner {
         let options = self.options();
         let key = recipient_key(to.message.id, one.index);
         let deadlines = Deadlines::of(to.message, &options);
-        let spoken = Spoken::new(reply, remote).or_else(|| one.record.spoken.clone());
+        let spoken = Spoken::new(reply, remote).or_else(|| one.record.later.spoken.clone());
         let attempts = one.record.attempts.saturating_add(u32::from(one.tried));
         if to.now >= deadlines.expire {
             let status = EnhancedStatus::permanent(4, 7);
@@ -223,7 +223,7 @@ impl Inner {
         let (reply, remote, cause) = (reply.clone(), remote.map(str::to_owned), cause.to_owned());
         to.line(&record, "deferred", format!("{reply} ({cause})"));
         record.last = Some(Last { at: to.now, reply, remote, cause });
-        record.spoken = spoken;
+        record.later.spoken = spoken;
         put_recipient(&mut to.batch, &mut to.effects, to.message.id, one.index, record);
     }
 
@@ -237,7 +237,9 @@ impl Inner {
             return Ok(());
         }
         to.remove(&key);
+        let options = self.options();
         for accepted in by {
+            let accepted = &Accepted { route: options.as_gone(accepted.route.clone()), ..accepted.clone() };
             let origin = accepted.steps.last().map_or("resolved anew", |step| step.text.as_str());
             to.line(
                 &one.record,
@@ -254,7 +256,7 @@ impl Inner {
                 if accepted.recipient.address == one.record.recipient.address {
                     record.attempts = one.record.attempts;
                     record.delay_reported = one.record.delay_reported;
-                    record.spoken.clone_from(&one.record.spoken);
+                    record.later.spoken.clone_from(&one.record.later.spoken);
                 }
                 let index = to.next_index;
                 to.next_index += 1;

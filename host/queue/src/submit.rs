@@ -10,7 +10,9 @@ use storage::{Batch, Drawn, Patch, PatchInto};
 
 use crate::ports::{CopyOf, LocalCopy, Publish};
 use crate::queue::{Inner, Queue};
-use crate::records::{self, CONTENT_AT, DELIVERED_MAX, MESSAGES, Message, RECIPIENTS, Record, StoredState};
+use crate::records::{
+    self, CONTENT_AT, DELIVERED_MAX, Later, MESSAGES, Message, RECIPIENTS, Record, StoredState,
+};
 use crate::report::{Fate, Report};
 use crate::submission::{Accepted, RECIPIENTS_MAX, Receipt, Submission, SubmitError};
 use crate::trail;
@@ -47,9 +49,13 @@ impl Inner {
         if count == 0 || count > RECIPIENTS_MAX {
             return Err(SubmitError::Recipients(count));
         }
+        let options = self.options();
+        for accepted in &mut submission.recipients {
+            accepted.route = options.as_gone(accepted.route.clone());
+        }
         drop_duplicates(&mut submission.recipients);
         // What is stored or discarded at once takes no place in the queue.
-        let most = self.options().messages_max;
+        let most = options.messages_max;
         if submission.recipients.iter().any(is_queued) && self.messages.load(Ordering::Relaxed) >= most {
             return Err(SubmitError::Full(most));
         }
@@ -271,7 +277,7 @@ pub(crate) fn new_record(accepted: Accepted, now: Timestamp) -> Record {
         replaced: 0,
         delay_reported: false,
         last: None,
-        spoken: None,
+        later: Later::default(),
     }
 }
 

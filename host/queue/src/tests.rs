@@ -69,12 +69,14 @@ impl Channel for Script {
     }
 }
 
-/// Leaves every route as it is; a report goes to the store.
+/// Knows one way to a domain, and leaves every other route as it is.
 struct Same;
 
 impl Router for Same {
-    fn route(&self, _: &Recipient, current: &Route) -> Lookup<Route> {
-        Lookup::Found(current.clone())
+    fn route(&self, recipient: &Recipient, current: &Route) -> Lookup<Route> {
+        let domain = || NextHop::Domain(recipient.address.domain.clone());
+        let smtp = current.channel.as_str() == ChannelName::SMTP;
+        Lookup::Found(if smtp { Route::new("smtp", domain()) } else { current.clone() })
     }
 }
 
@@ -324,6 +326,43 @@ async fn the_operator_holds_releases_reroutes_bounces_and_deletes() {
         Route::new("smtp", NextHop::Host { host: Domain::parse("relay.example").unwrap(), port: Some(25) });
     house.queue.change(id, &Change::Reroute(other.clone()), "test").await.unwrap();
     assert_eq!(house.queue.summary().unwrap()[0].route, other);
+    house.script.answers.lock().insert(0, deferred(Reach::Recipient));
+    house.run(Duration::from_secs(60)).await;
+    let sums = house.queue.summary().unwrap();
+    assert_eq!(
+        (&sums[0].route, sums[0].last.is_some()),
+        (&other, true),
+        "tried there, not where routing leads"
+    );
+    let parked = Route::new("hold", NextHop::Nobody);
+    house.queue.change(id, &Change::Reroute(parked), "test").await.unwrap();
+    let sums = house.queue.summary().unwrap();
+    assert_eq!(
+        (sums[0].route.to_string().as_str(), sums[0].held),
+        ("hold:-", 1),
+        "parked, not tried for ever"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_with_one_next_hop_is_one_destination() {
+    let host = Domain::parse("relay.example").unwrap();
+    let next_hop = NextHop::Host { host, port: Some(587) };
+    let limits = crate::ChannelLimits { next_hop: Some(next_hop), ..Default::default() };
+    let options = Options { channels: [("smtp".to_owned(), limits)].into(), ..Options::default() };
+    let house = house(vec![deferred(Reach::Destination), delivered()], options);
+    let several = vec![remote("a@x.example"), remote("b@y.example")];
+    let _ = house.queue.submit(house.submission("<x@y.example>", several)).await.unwrap();
+    let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("c@z.example")])).await.unwrap();
+    let routes: Vec<String> =
+        house.queue.summary().unwrap().iter().map(|sum| sum.route.to_string()).collect();
+    assert_eq!(routes, ["smtp:[relay.example]:587"]);
+    house.run(Duration::from_secs(30)).await;
+    let asked: Vec<_> = house.script.asked.lock().iter().map(|(_, names)| names.clone()).collect();
+    assert_eq!(asked[0], ["a@x.example", "b@y.example"], "one attempt for both domains");
+    assert_eq!(house.queue.summary().unwrap()[0].waiting, if asked.len() == 1 { 3 } else { 2 });
+    house.run(Duration::from_secs(3600)).await;
+    assert!(house.queue.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -257,8 +257,12 @@ impl Inner {
 
     /// `None` where the route stays as it is.
     fn route_again(&self, record: &Record) -> Option<Outcome> {
+        if record.later.rerouted {
+            return None;
+        }
         if record.route.local_account().is_none() {
-            match self.agents.router.route(&record.recipient, &record.route) {
+            let now = self.agents.router.route(&record.recipient, &record.route);
+            match now.map(|route| self.options().as_gone(route)) {
                 Lookup::Found(route) if route == record.route => return None,
                 Lookup::Found(route) => {
                     let text = format!("route changed from {} to {route}", record.route);
