@@ -64,7 +64,7 @@ pub enum Outcome {
     Delivered {
         /// What the next hop said, or we for it.
         reply: Reply,
-        /// Who that was.
+        /// Who said it; none where these are words of our own.
         remote: Option<String>,
         /// Whether the next hop took over the duty to report success (RFC 3461 §5.2.2); else a
         /// sender who asked for it is told *relayed*.
@@ -72,9 +72,9 @@ pub enum Outcome {
     },
     /// To be tried again.
     Deferred {
-        /// What the next hop said, or we for it (4xx).
+        /// What the next hop said, or we for it: 4xx, or a 5xx of the next hop that says nothing of the recipient.
         reply: Reply,
-        /// Who that was.
+        /// Who said it; none where these are words of our own.
         remote: Option<String>,
         /// For the log.
         cause: String,
@@ -85,7 +85,7 @@ pub enum Outcome {
     Failed {
         /// What the next hop said, or we for it (5xx).
         reply: Reply,
-        /// Who that was.
+        /// Who said it; none where these are words of our own.
         remote: Option<String>,
         /// For the log.
         cause: String,

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use events::Event;
-use mail_types::{ChannelName, QueueId, Route, Timestamp};
+use mail_types::{AccountName, ChannelName, NextHop, QueueId, Route, Timestamp};
 use message::Action;
 use storage::{Batch, Drawn, Patch, PatchInto};
 
 use crate::ports::{CopyOf, LocalCopy, Publish};
 use crate::queue::{Inner, Queue};
-use crate::records::{self, CONTENT_AT, MESSAGES, Message, RECIPIENTS, Record, StoredState};
+use crate::records::{
+    self, CONTENT_AT, DELIVERED_MAX, Later, MESSAGES, Message, RECIPIENTS, Record, StoredState,
+};
 use crate::report::{Fate, Report};
 use crate::submission::{Accepted, RECIPIENTS_MAX, Receipt, Submission, SubmitError};
 use crate::trail;
@@ -47,11 +49,16 @@ impl Inner {
         if count == 0 || count > RECIPIENTS_MAX {
             return Err(SubmitError::Recipients(count));
         }
-        let most = self.options().messages_max;
-        if self.messages.load(Ordering::Relaxed) >= most {
-            return Err(SubmitError::Full(most));
+        let options = self.options();
+        for accepted in &mut submission.recipients {
+            accepted.route = options.as_gone(accepted.route.clone());
         }
         drop_duplicates(&mut submission.recipients);
+        // What is stored or discarded at once takes no place in the queue.
+        let most = options.messages_max;
+        if submission.recipients.iter().any(is_queued) && self.messages.load(Ordering::Relaxed) >= most {
+            return Err(SubmitError::Full(most));
+        }
         for accepted in &submission.recipients {
             if let Some(account) = accepted.route.local_account() {
                 self.agents.local.prepare(account).await?;
@@ -60,7 +67,7 @@ impl Inner {
         let now = self.clock.now();
         let (batch, effects, told) = self.plan(submission, now)?;
         let committed = self.commit(batch).await?;
-        self.take_effect(effects, &committed);
+        self.take_effect(effects, Some(&committed));
         told.emit(self);
         Ok(Receipt { id: told.id, accepted: now })
     }
@@ -93,7 +100,7 @@ impl Inner {
         }
         if queued > 0 {
             let message = Message { arrived: now, reverse_path, transport, source, message_id, prefix };
-            put_message(&mut batch, id, &message, size, drawn);
+            put_message(&mut batch, id, &message, &remembered(&recipients), size, drawn);
             effects.messages += 1;
             let remote = recipients.into_iter().filter(is_queued);
             for (index, accepted) in (0_u32..).zip(remote) {
@@ -133,9 +140,12 @@ impl Inner {
     }
 
     /// Publishes, schedules and tells what a committed batch did.
-    pub(crate) fn take_effect(&self, effects: Effects, committed: &storage::Committed) {
+    /// Without the numbers that it drew, readers of mailboxes hear with the next message.
+    pub(crate) fn take_effect(&self, effects: Effects, committed: Option<&storage::Committed>) {
         for publish in effects.publish {
-            publish(committed);
+            if let Some(committed) = committed {
+                publish(committed);
+            }
         }
         if effects.messages >= 0 {
             self.messages.fetch_add(effects.messages.unsigned_abs(), Ordering::Relaxed);
@@ -225,19 +235,30 @@ fn drop_duplicates(recipients: &mut Vec<Accepted>) {
         return;
     }
     let mut seen = HashSet::with_capacity(recipients.len());
-    recipients.retain(|accepted| {
-        let who = match accepted.route.local_account() {
-            Some(account) => account.as_str().to_owned(),
-            None => accepted.recipient.address.to_key(),
-        };
-        seen.insert((who, accepted.route.clone()))
-    });
+    recipients.retain(|accepted| seen.insert(accepted.route.copy_key(&accepted.recipient.address)));
+}
+
+/// Accounts that have their copy now, where other recipients are resolved later and may lead to them again.
+fn remembered(recipients: &[Accepted]) -> Vec<AccountName> {
+    let is_late = |accepted: &Accepted| is_queued(accepted) && accepted.route.next_hop == NextHop::Nobody;
+    if !recipients.iter().any(is_late) {
+        return Vec::new();
+    }
+    let accounts = recipients.iter().filter_map(|accepted| accepted.route.local_account());
+    accounts.take(DELIVERED_MAX).cloned().collect()
 }
 
 /// Puts the record of a message whose content is drawn in the same batch.
-pub(crate) fn put_message(batch: &mut Batch, id: QueueId, message: &Message, size: u64, content: Drawn) {
+pub(crate) fn put_message(
+    batch: &mut Batch,
+    id: QueueId,
+    message: &Message,
+    delivered: &[AccountName],
+    size: u64,
+    content: Drawn,
+) {
     let patch = Patch { into: PatchInto::Value, at: CONTENT_AT, width: 8, drawn: content };
-    batch.put_drawn(MESSAGES, &id.to_key(), message.to_value(size), &[patch]);
+    batch.put_drawn(MESSAGES, &id.to_key(), message.to_value(size, delivered), &[patch]);
 }
 
 /// The first record of a recipient.
@@ -256,6 +277,7 @@ pub(crate) fn new_record(accepted: Accepted, now: Timestamp) -> Record {
         replaced: 0,
         delay_reported: false,
         last: None,
+        later: Later::default(),
     }
 }
 
@@ -267,7 +289,7 @@ pub(crate) fn put_recipient(
     index: u32,
     record: Record,
 ) {
-    batch.put(RECIPIENTS, &records::recipient_key(id, index), records::to_value(&record));
+    batch.put(RECIPIENTS, &records::recipient_key(id, index), record.to_value());
     if let StoredState::Waiting(due) = record.state {
         // Recipients of one route stand together as a rule; the schedule itself drops what is left.
         let repeats =

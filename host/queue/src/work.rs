@@ -13,7 +13,7 @@ use crate::schedule::Job;
 use crate::submission::{Accepted, Step, StepKind};
 
 /// Recipients of one message that are read for one attempt, whatever the channel's limits say.
-const READ_MAX: usize = 10_000;
+pub(crate) const READ_MAX: usize = 10_000;
 /// Waits between tries to write an outcome while storage fails: first and longest.
 const SETTLE_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -27,7 +27,7 @@ pub(crate) struct Settled {
     pub(crate) index: u32,
     pub(crate) record: Record,
     pub(crate) outcome: Outcome,
-    /// Whether a channel tried it; routing anew is no attempt.
+    /// Whether a channel tried it; routing anew is no attempt, and a look at what waits neither.
     pub(crate) tried: bool,
 }
 
@@ -128,21 +128,20 @@ impl Inner {
                 settled.push(Settled { index, record, outcome, tried: true });
             }
         }
-        let mut wait = SETTLE_WAITS.0;
+        let (mut wait, mut uncertain) = (SETTLE_WAITS.0, None);
         // What happened has happened: it is written as soon as storage works again. A crash
         // before that repeats the attempt, the one window in which remote mail can double.
-        while let Err(error) = self.settle(&message, &settled).await {
+        while let Err(error) = self.settle_again(&message, &settled, &mut uncertain).await {
             match error {
                 StorageError::Closed => return Done { unreachable, written: false },
                 StorageError::Conflict(_) => {
-                    // An account went away under a local copy: what was tried is written, the
-                    // rest is routed again later.
+                    // An account went away under a local copy: what was tried is written, the rest is routed
+                    // again later.
                     self.push_again(&message, &settled);
-                    settled.retain(|one| one.tried);
+                    settled.retain(|one| one.tried && !self.is_gone(&message, one.index));
                     if settled.is_empty() {
                         break;
                     }
-                    continue;
                 }
                 error => {
                     let cause = format!("message {}: {error}", message.id);
@@ -158,7 +157,7 @@ impl Inner {
 
     /// A job runs for the recipients that are due; others of the same route may be due later, and
     /// the schedule knows one time only for each job.
-    fn push_what_is_left(&self, job: &Job) {
+    pub(crate) fn push_what_is_left(&self, job: &Job) {
         let (mut earliest, prefix) = (None, records::route_prefix(&job.route));
         let scanned = self.storage.read().and_then(|view| {
             view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |_, value| {
@@ -231,7 +230,8 @@ impl Inner {
         let view = self.storage.read()?;
         let Some(value) = view.get(MESSAGES, &job.id.to_key())? else { return Ok(None) };
         let message = StoredMessage::read(job.id, &value)?;
-        let recipients = self.due_recipients(&view, job)?;
+        let most = self.options().limits(job.route.channel.as_str()).recipients_per_attempt.min(READ_MAX);
+        let recipients = self.due_recipients(&view, job, most)?;
         if recipients.is_empty() {
             return Ok(None);
         }
@@ -240,19 +240,20 @@ impl Inner {
         Ok(Some(Due { message, content, recipients }))
     }
 
-    fn due_recipients(
+    /// At most so many recipients of a job that are due.
+    pub(crate) fn due_recipients(
         &self,
         view: &storage::Snapshot,
         job: &Job,
+        most: usize,
     ) -> Result<Vec<(u32, Record)>, StorageError> {
         let now = self.clock.now();
-        let most = self.options().limits(job.route.channel.as_str()).recipients_per_attempt.min(READ_MAX);
         let (mut due, mut broken, prefix) = (Vec::new(), None, records::route_prefix(&job.route));
         view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |key, value| {
             if !value.starts_with(&prefix) {
                 return ControlFlow::Continue(());
             }
-            let record = match records::from_value::<Record>("recipient", value) {
+            let record = match Record::read(value) {
                 Ok(record) => record,
                 Err(error) => {
                     broken = Some(error);
@@ -270,8 +271,12 @@ impl Inner {
 
     /// `None` where the route stays as it is.
     async fn route_again(&self, record: &Record) -> Option<Outcome> {
+        if record.later.rerouted {
+            return None;
+        }
         if record.route.local_account().is_none() {
-            match self.agents.router.route(&record.recipient, &record.route).await {
+            let now = self.agents.router.route(&record.recipient, &record.route).await;
+            match now.map(|route| self.options().as_gone(route)) {
                 Lookup::Found(route) if route == record.route => return None,
                 Lookup::Found(route) => {
                     let text = format!("route changed from {} to {route}", record.route);

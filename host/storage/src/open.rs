@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::apply::references_of;
 use crate::batch::Batch;
@@ -43,6 +43,8 @@ pub struct Storage {
     jobs: mpsc::Sender<Job>,
     files: Option<Arc<Files>>,
     inline_max: usize,
+    /// Turns true when the engine is broken.
+    broken: Arc<watch::Sender<bool>>,
 }
 
 impl Storage {
@@ -77,13 +79,27 @@ impl Storage {
 
     fn assemble(engine: Arc<dyn Engine>, files: Option<Arc<Files>>, inline_max: usize) -> (Self, Writer) {
         let (jobs, inbox) = mpsc::channel(WRITER_QUEUE_MAX);
-        let writer = Writer { jobs: inbox, engine: Arc::clone(&engine), files: files.clone() };
-        (Self { engine, jobs, files, inline_max }, writer)
+        let broken = Arc::new(watch::Sender::new(false));
+        let writer = Writer {
+            jobs: inbox,
+            engine: Arc::clone(&engine),
+            files: files.clone(),
+            broken: Arc::clone(&broken),
+        };
+        (Self { engine, jobs, files, inline_max, broken }, writer)
     }
 
     /// A consistent view. Drop it soon, and not after an `.await`.
     pub fn read(&self) -> Result<Snapshot, StorageError> {
-        Ok(Snapshot { reading: self.engine.read()?, files: self.files.clone() })
+        let reading = self.engine.read().inspect_err(|_| tell_if_broken(&*self.engine, &self.broken))?;
+        Ok(Snapshot { reading, files: self.files.clone() })
+    }
+
+    /// Returns when the engine refuses everything until it is opened anew: the process has to end and start again,
+    /// because what it remembers of the last commit may differ from what is on disk.
+    pub async fn broken(&self) {
+        // The sender lives in `self`.
+        let _ = self.broken.subscribe().wait_for(|broken| *broken).await;
     }
 
     /// Commits a batch: on stable storage when this returns `Ok`.
@@ -107,6 +123,12 @@ impl Storage {
             // A writer that ended already has closed too.
             let _ = closed.await;
         }
+    }
+}
+
+pub(crate) fn tell_if_broken(engine: &dyn Engine, broken: &watch::Sender<bool>) {
+    if engine.is_broken() {
+        broken.send_replace(true);
     }
 }
 

@@ -113,6 +113,8 @@ async fn content_lives_as_long_as_its_references_inline_and_in_files() {
         storage.commit(batch).await.unwrap();
         assert!(storage.read().unwrap().content(id).unwrap().is_none());
     }
+    // Files go after the answer: who closes has waited for that.
+    storage.close().await;
     assert_eq!(std::fs::read_dir(dir.path().join("content")).unwrap().count(), 0);
 }
 
@@ -205,4 +207,40 @@ proptest! {
             assert_eq!(down, expected);
         });
     }
+}
+
+/// Refuses everything, and says why.
+struct Broken;
+
+impl crate::Engine for Broken {
+    fn read(&self) -> Result<Box<dyn crate::Reading + Send + 'static>, StorageError> {
+        Err(StorageError::unavailable("beginning to read", "MDB_PANIC"))
+    }
+
+    fn is_broken(&self) -> bool {
+        true
+    }
+
+    fn write(
+        &self,
+        _: &mut dyn FnMut(&mut dyn crate::Writing) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        Err(StorageError::unavailable("beginning to write", "MDB_PANIC"))
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_has_to_be_opened_anew_is_told_of_by_whoever_meets_it_first() {
+    let (storage, writer) = Storage::over(std::sync::Arc::new(Broken));
+    let watching = tokio::spawn({
+        let storage = storage.clone();
+        async move { storage.broken().await }
+    });
+    assert!(storage.read().is_err());
+    watching.await.unwrap();
+    let (storage, another) = Storage::over(std::sync::Arc::new(Broken));
+    tokio::spawn(another.run());
+    assert!(storage.commit(Batch::new()).await.is_err());
+    storage.broken().await;
+    drop(writer);
 }

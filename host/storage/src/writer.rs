@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::apply::Group;
 use crate::batch::{Batch, Drawn, Operation};
 use crate::content::{Content, Files};
 use crate::engine::Engine;
 use crate::error::StorageError;
+use crate::open::tell_if_broken;
 
 /// Batches that wait for the writer; more make their senders wait.
 pub const WRITER_QUEUE_MAX: usize = 4096;
@@ -40,6 +41,7 @@ pub struct Writer {
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) files: Option<Arc<Files>>,
+    pub(crate) broken: Arc<watch::Sender<bool>>,
 }
 
 impl Writer {
@@ -96,6 +98,7 @@ impl Writer {
                 }
             }
             Err(error) => {
+                tell_if_broken(&*self.engine, &self.broken);
                 for (batch, answer) in batches {
                     // Whether a failing disk took the commit is not certain: the files stay, and
                     // the sweep at the next start removes those that nothing names.

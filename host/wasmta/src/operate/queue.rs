@@ -10,7 +10,7 @@ use storage::StorageError;
 use tokio::time::Instant;
 
 use super::age_text;
-use crate::config::size_text;
+use crate::config::{Channel, ChannelKind, size_text};
 use crate::control::{Action, Answer, Which};
 use crate::serve::Parts;
 
@@ -81,14 +81,19 @@ fn summary_line(sum: &RouteSummary, now: Timestamp) -> String {
 }
 
 /// Acts on every message that is meant.
-pub(super) async fn act(parts: &Parts, action: &Action, which: &Which) -> Result<Answer, String> {
+pub(super) async fn act(
+    parts: &Parts,
+    channels: &[Channel],
+    action: &Action,
+    which: &Which,
+) -> Result<Answer, String> {
     let change = match action {
         Action::Hold => Change::Hold,
         Action::Release => Change::Release,
         Action::Retry => Change::Retry,
         Action::Bounce => Change::Bounce,
         Action::Delete => Change::Delete,
-        Action::Reroute(route) => Change::Reroute(parse_route(route)?),
+        Action::Reroute(route) => Change::Reroute(parse_route(route, channels)?),
     };
     let messages = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX).map_err(fault)?;
     if messages.is_empty() {
@@ -221,10 +226,26 @@ fn filter(which: &Which) -> Result<Filter, String> {
     })
 }
 
-/// `CHANNEL`, `CHANNEL:HOST` or `CHANNEL:HOST:PORT`; a host stands for itself, without its MX.
-fn parse_route(text: &str) -> Result<Route, String> {
-    let Some((channel, host)) = text.split_once(':') else {
-        return Ok(Route::new(text, NextHop::Nobody));
+/// `CHANNEL`, `CHANNEL:HOST` or `CHANNEL:HOST:PORT`; a host stands for itself, without its MX. Only what somebody
+/// serves: mail on another route would wait until it is given up.
+fn parse_route(text: &str, channels: &[Channel]) -> Result<Route, String> {
+    let (name, host) = text.split_once(':').map_or((text, None), |(name, host)| (name, Some(host)));
+    let Some(channel) = channels.iter().find(|channel| channel.name.eq_ignore_ascii_case(name)) else {
+        let names: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
+        return Err(format!("there is no channel {name:?}: write one of {}", names.join(", ")));
+    };
+    let (channel, host) = match (channel.kind, host) {
+        (ChannelKind::Store, _) => {
+            return Err("the store has an account for each recipient: \"reprocess\" finds it".to_owned());
+        }
+        (kind, None) if kind.goes_out() && channel.smart_host.is_none() => {
+            return Err(format!("{name:?} needs a host, as \"{name}:relay.example.org\""));
+        }
+        (_, None) => return Ok(Route::new(&channel.name, NextHop::Nobody)),
+        (kind, Some(_)) if !kind.goes_out() => {
+            return Err(format!("a channel of kind {:?} connects to nobody: write {name:?}", kind.word()));
+        }
+        (_, Some(host)) => (&channel.name, host),
     };
     let (host, port) = match host.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => {
@@ -267,8 +288,14 @@ mod tests {
 
     #[test]
     fn routes_are_read() {
+        let config =
+            "[directory]\n[routing]\n[channels.Relay]\nkind = \"smtp\"\nsmart-host = \"relay.example\"\n";
+        let config = crate::config::Config::parse("", config, std::path::Path::new("")).unwrap();
+        let parse_route = |text: &str| parse_route(text, &config.channels);
         for (text, route) in [
             ("bitbucket", "bitbucket:-"),
+            ("hold", "hold:-"),
+            ("relay", "relay:-"),
             ("smtp:relay.example.net", "smtp:[relay.example.net]"),
             ("smtp:relay.example.net:587", "smtp:[relay.example.net]:587"),
             ("lmtp:127.0.0.1:2424", "lmtp:[127.0.0.1]:2424"),
@@ -277,6 +304,15 @@ mod tests {
         }
         for text in ["smtp:", "smtp:a b", "smtp:relay.example.net:x"] {
             assert!(parse_route(text).is_err(), "{text}");
+        }
+        for (text, why) in [
+            ("smpt:relay.example.net", "there is no channel \"smpt\": write one of store, smtp, "),
+            ("smtp", "\"smtp\" needs a host"),
+            ("store", "the store has an account for each recipient"),
+            ("hold:relay.example.net", "a channel of kind \"hold\" connects to nobody"),
+        ] {
+            let refused = parse_route(text).unwrap_err();
+            assert!(refused.starts_with(why), "{refused}");
         }
     }
 

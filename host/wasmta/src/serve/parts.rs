@@ -45,7 +45,7 @@ pub struct Parts {
     /// Queue, mailboxes and content.
     pub(super) mail: Storage,
     /// All storages, to be closed at the end.
-    storages: Vec<Storage>,
+    storages: [Storage; 3],
 }
 
 impl Parts {
@@ -86,7 +86,7 @@ impl Parts {
             events.clone(),
         );
         let queue = queue.map_err(|e| format!("the queue: {e}"))?;
-        let storages = vec![mail.clone(), of_directory, of_tables];
+        let storages = [mail.clone(), of_directory, of_tables];
         Ok(Self {
             clock,
             random,
@@ -106,6 +106,17 @@ impl Parts {
     /// Waits until the tables say what the directory says: after an edit by command.
     pub async fn follow_directory(&self) -> Result<(), String> {
         self.routing.refresh(&self.directory).await.map(drop).map_err(|e| format!("the tables: {e}"))
+    }
+
+    /// Returns when one of the storages refuses everything until the next start; says which.
+    pub(super) async fn storage_broken(&self) -> &'static str {
+        // In the order of `storages`.
+        let [mail, directory, tables] = &self.storages;
+        tokio::select! {
+            () = mail.broken() => "store",
+            () = directory.broken() => "directory",
+            () = tables.broken() => "tables",
+        }
     }
 
     /// Ends the writers, so that the data directory may be opened anew.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use auth::{AuthOptions, ChannelBinding, HashOptions, ThrottleOptions, Unencrypted};
+use mail_types::ChannelName;
 use queue::{ChannelLimits, Retry};
 
 use smtp_wire::LineEndings;
@@ -22,6 +23,7 @@ pub(super) fn queue(config: &Config) -> queue::Options {
         per_destination: channel.per_destination,
         rate_per_destination: (channel.rate > 0).then_some(channel.rate as f64 / 60.0),
         recipients_per_attempt: channel.recipients,
+        next_hop: channel.next_hop(),
     };
     queue::Options {
         host_name: config.server.name.to_string(),
@@ -40,9 +42,14 @@ pub(super) fn queue(config: &Config) -> queue::Options {
         },
         expire: config.queue.expire_after,
         expire_null: config.queue.expire_reports_after,
-        channels: config.channels.iter().map(|channel| (channel.name.clone(), limits(channel))).collect(),
+        channels: config
+            .channels
+            .iter()
+            .map(|channel| (ChannelName::new(&channel.name).to_string(), limits(channel)))
+            .collect(),
         returned_max: config.queue.returned_max,
         trails_max: config.queue.trails_max,
+        drain: config.server.stop_grace,
     }
 }
 

@@ -25,7 +25,8 @@ impl Channel for Exchangeable {
     }
 }
 
-/// Everything to one host, whatever the route says (R96).
+/// Everything to one host, whatever the route says (R96): the queue's routes say it too, but for those from before
+/// a reload.
 struct SmartHost {
     next_hop: NextHop,
     channel: RemoteChannel,
