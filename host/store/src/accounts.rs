@@ -109,6 +109,7 @@ impl Store {
                 ControlFlow::Continue(())
             })?;
         }
+        self.keep_uid_validity(&mut draft, id)?;
         draft.batch.delete(keys::ACCOUNTS, &keys::account(id));
         draft.batch.delete(keys::ACCOUNT_NAMES, name.as_str().as_bytes());
         draft.batch.delete(keys::COUNTERS, &keys::account(id));
@@ -121,6 +122,18 @@ impl Store {
             self.remove_remains(mailbox).await?;
         }
         Ok(true)
+    }
+
+    /// Remembers the highest UIDVALIDITY of an account that goes. One of the same name that comes
+    /// later begins above it, whatever the clock says by then: a client that kept messages of the
+    /// old one must not take the new ones for them (RFC 3501 §2.3.1.1).
+    fn keep_uid_validity(&self, draft: &mut Draft, id: AccountId) -> Result<(), StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        let gone = u64::from(read_account(&snapshot, id)?.last_uid_validity.0);
+        let last = snapshot.counter(keys::COUNTERS, keys::STORE_COUNTERS, keys::LAST_UID_VALIDITY)?;
+        let more = i64::try_from(gone.saturating_sub(last)).unwrap_or(0);
+        draft.batch.add(keys::COUNTERS, keys::STORE_COUNTERS, &[(keys::LAST_UID_VALIDITY, more)]);
+        Ok(())
     }
 
     /// Visits all accounts, rising by number.
@@ -212,8 +225,9 @@ fn draft_account(
     draft.batch.assert_absent(keys::ACCOUNTS, &keys::account(id));
     draft.batch.add(keys::COUNTERS, keys::STORE_COUNTERS, &[(keys::LAST_ACCOUNT, 1)]);
     draft.batch.put(keys::ACCOUNT_NAMES, name.as_str().as_bytes(), keys::account(id));
-    let mut record =
-        AccountRecord { last_uid_validity: UidValidity(0), created: now, name: name.as_str().to_owned() };
+    let last = snapshot.counter(keys::COUNTERS, keys::STORE_COUNTERS, keys::LAST_UID_VALIDITY)?;
+    let last_uid_validity = UidValidity(u32::try_from(last).unwrap_or(u32::MAX));
+    let mut record = AccountRecord { last_uid_validity, created: now, name: name.as_str().to_owned() };
     let inbox = MailboxId::inbox(id);
     draft_mailbox(draft, inbox, &mut record, &MailboxName::inbox(), None, now);
     for (number, (name, special_use)) in (2..).zip(FIRST_MAILBOXES) {

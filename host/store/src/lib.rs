@@ -23,7 +23,7 @@
 //! | `store_flagged` | a, m, mod-sequence u64 | UIDs whose flags that change set, u32 each; at 0: the floor, u64 |
 //! | `store_expunged` | a, m, mod-sequence u64 | UIDs that went with that change, u32 each; at 0: the floor, u64 |
 //! | `store_doomed` | a, m | one 0 octet: a deleted mailbox whose messages are still being removed |
-//! | `store_counters` | `store` | last account number |
+//! | `store_counters` | `store` | last account number, highest UIDVALIDITY of removed accounts |
 //! | `store_counters` | a | last mailbox number |
 //! | `store_counters` | a, m | last UID, last mod-sequence, messages, unseen, deleted, octets, entries of `store_flagged`, entries of `store_expunged` |
 //!

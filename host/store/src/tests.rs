@@ -7,6 +7,7 @@ use storage::{Batch, ContentId, Storage};
 
 use crate::*;
 
+mod accounts;
 mod concurrency;
 mod model;
 
@@ -52,9 +53,13 @@ impl Fixture {
 }
 
 async fn open(dir: &std::path::Path) -> Store {
+    open_at(dir, Timestamp(1_700_000_000_000)).await
+}
+
+async fn open_at(dir: &std::path::Path, now: Timestamp) -> Store {
     let options = storage::Options { size_max: 1 << 30, inline_max: 200, synced: false };
     let storage = Storage::open(dir, SPACES, &options).unwrap();
-    let clock = Clock::simulated(Timestamp(1_700_000_000_000));
+    let clock = Clock::simulated(now);
     Store::open(storage, clock.clone(), Events::counting(clock)).await.unwrap()
 }
 
