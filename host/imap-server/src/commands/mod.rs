@@ -4,6 +4,7 @@ mod append;
 mod authenticate;
 mod copy;
 mod expunge;
+mod extract;
 mod fetch;
 mod idle;
 mod list;
