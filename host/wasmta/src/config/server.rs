@@ -129,6 +129,10 @@ impl Log {
 pub struct Auth {
     /// Whether passwords may cross the network in clear.
     pub cleartext: bool,
+    /// Whether SCRAM-SHA-256 is offered.
+    pub scram: bool,
+    /// Whether imported password hashes are replaced at the first log-in that shows the password.
+    pub upgrade_hashes: bool,
     /// Whether SCRAM-SHA-256-PLUS is offered under TLS.
     pub channel_binding: bool,
     /// How many passwords are checked at a time: each check costs a core and the memory below.
@@ -154,6 +158,8 @@ impl Auth {
         let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let auth = Self {
             cleartext: s.flag("cleartext", false),
+            scram: s.flag("scram", true),
+            upgrade_hashes: s.flag("upgrade-hashes", true),
             channel_binding: s.flag("channel-binding", false),
             parallel_max: s.count("parallel-max", 2, 1..=256),
             account_failures_max: small(s.number("account-failures-max", 10, 1..=100_000)),
@@ -164,6 +170,10 @@ impl Auth {
             argon2_passes: small(s.number("argon2-passes", 2, 1..=32)),
             scram_iterations: small(s.number("scram-iterations", 15_000, 4096..=1_000_000)),
         };
+        if auth.channel_binding && !auth.scram {
+            let mend = "SCRAM-SHA-256-PLUS is SCRAM: set scram = true, or leave channel-binding out";
+            s.fault("channel-binding", "needs scram", mend);
+        }
         if auth.network_failures_max < auth.account_failures_max {
             let mend = "a network has at least as many failures as one account from there";
             s.fault("network-failures-max", "is less than account-failures-max", mend);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auth::{AuthOptions, ChannelBinding, HashOptions, ThrottleOptions, Unencrypted};
+use auth::{AuthOptions, ChannelBinding, HashOptions, Scram, ThrottleOptions, Unencrypted, Upgrade};
 use queue::{ChannelLimits, Retry};
 
 use smtp_wire::LineEndings;
@@ -67,6 +67,8 @@ pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
         } else {
             ChannelBinding::Withheld
         },
+        scram: if config.auth.scram { Scram::Offered } else { Scram::Withheld },
+        upgrade: if config.auth.upgrade_hashes { Upgrade::Made } else { Upgrade::Left },
         throttle: ThrottleOptions {
             account_failures_max: config.auth.account_failures_max,
             network_failures_max: config.auth.network_failures_max,
