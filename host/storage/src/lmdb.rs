@@ -45,9 +45,14 @@ impl LmdbEngine {
     /// that the file may grow to, in octets (address space, not disk, is set aside for it).
     ///
     /// `synced: false` is for what can be rebuilt: commits are not synced, and a power failure
-    /// may cost the environment, which is then built anew.
+    /// may cost the environment, which has to be removed then, unread.
     pub fn open(dir: &Path, spaces: &[Space], size_max: u64, synced: bool) -> Result<Self, StorageError> {
-        let failed = |cause: heed::Error| StorageError::unavailable("opening the environment", cause);
+        let failed = |cause: heed::Error| match cause {
+            heed::Error::Mdb(damage) if is_damage(damage) => {
+                StorageError::Corrupt(format!("the environment cannot be opened: {damage}"))
+            }
+            cause => StorageError::unavailable("opening the environment", cause),
+        };
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         let size = usize::try_from(size_max).unwrap_or(usize::MAX);
         let spaces: Vec<Space> = OWN.iter().chain(spaces).copied().collect();
@@ -65,6 +70,12 @@ impl LmdbEngine {
         transaction.commit().map_err(failed)?;
         Ok(Self { env, tables: Tables(tables) })
     }
+}
+
+/// Whether an error says that the file is not what LMDB wrote.
+fn is_damage(error: heed::MdbError) -> bool {
+    use heed::MdbError::{BadTxn, Corrupted, Incompatible, Invalid, PageNotFound, Panic, VersionMismatch};
+    matches!(error, BadTxn | Corrupted | Incompatible | Invalid | PageNotFound | Panic | VersionMismatch)
 }
 
 #[allow(unsafe_code)]
@@ -102,6 +113,10 @@ impl Engine for LmdbEngine {
         let mut writing = LmdbWriting { transaction, tables: &self.tables };
         apply(&mut writing)?;
         writing.transaction.commit().map_err(|e| StorageError::unavailable("committing", e))
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        self.env.force_sync().map_err(|e| StorageError::unavailable("syncing", e))
     }
 }
 
