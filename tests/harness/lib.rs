@@ -9,5 +9,6 @@ pub mod dialog;
 pub mod pattern;
 pub mod play;
 pub mod server;
+pub mod sources;
 pub mod txtar;
 pub mod wire;
