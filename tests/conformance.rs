@@ -3,8 +3,13 @@
 #![allow(clippy::unwrap_used)] // what is missing fails the test, as it should
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
+use mail_tests::dialog::Place as _;
+use mail_tests::server::TestServer;
 use mail_tests::sources::{assert_none, root, sources};
+use mail_tests::txtar::Archive;
+use mail_tests::wire::Wire;
 
 /// A row of docs/conformance.md: what it claims, and for which crates.
 struct Claim {
@@ -33,11 +38,19 @@ fn claims() -> BTreeMap<String, Claim> {
     claims
 }
 
+/// The part of a source that is no test: a citation there proves nothing about what the server does.
+fn without_tests(path: &Path, text: &str) -> Option<String> {
+    let is_test = path.ends_with("tests.rs") || path.iter().any(|part| part == "tests" || part == "benches");
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    (!is_test).then(|| text[..end].to_owned())
+}
+
 /// What the sources cite, with the crates that do: `RFC 5321`, `R36`.
 fn citations() -> BTreeMap<String, BTreeSet<String>> {
     let mut cited: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (path, text) in sources() {
         let Some(owner) = path.strip_prefix("host").ok().and_then(|p| p.iter().next()) else { continue };
+        let Some(text) = without_tests(&path, &text) else { continue };
         let words = text.split(|c: char| !c.is_ascii_alphanumeric());
         let mut previous = "";
         for word in words {
@@ -81,6 +94,10 @@ fn the_conformance_table_agrees_with_the_code() {
         if claim.crates.is_empty() {
             faults.push(format!("{what} is {} and names no crate", claim.status));
         }
+        let named = |name: &&String| !claim.crates.contains(*name);
+        for name in cited.get(what).into_iter().flatten().filter(named) {
+            faults.push(format!("{what}: {name} cites it and is not named"));
+        }
         for name in &claim.crates {
             if !cited.get(what).is_some_and(|crates| crates.contains(name)) {
                 faults.push(format!("{what}: {name} does not cite it"));
@@ -88,4 +105,141 @@ fn the_conformance_table_agrees_with_the_code() {
         }
     }
     assert_none(&faults, "docs/conformance.md");
+}
+
+/// The rows behind the words that a server announces. A word that is not here is announced without a
+/// row; a word here whose row is not absent has to be announced.
+const CAPABILITIES: &[(&str, &[(&str, &str)])] = &[
+    (
+        "smtp",
+        &[
+            ("PIPELINING", "RFC 2920"),
+            ("SIZE", "RFC 1870"),
+            ("8BITMIME", "RFC 6152"),
+            ("SMTPUTF8", "RFC 6531"),
+            ("CHUNKING", "RFC 3030"),
+            ("BINARYMIME", "RFC 3030"),
+            ("DSN", "RFC 3461"),
+            ("ENHANCEDSTATUSCODES", "RFC 2034"),
+            ("STARTTLS", "RFC 3207"),
+            ("AUTH", "RFC 4954"),
+            ("HELP", "RFC 5321"),
+            ("REQUIRETLS", "RFC 8689"),
+            ("LIMITS", "RFC 9422"),
+        ],
+    ),
+    (
+        "imap",
+        &[
+            ("IMAP4rev1", "RFC 3501"),
+            ("IMAP4rev2", "RFC 9051"),
+            ("LITERAL+", "RFC 7888"),
+            ("SASL-IR", "RFC 4959"),
+            ("ID", "RFC 2971"),
+            ("ENABLE", "RFC 5161"),
+            ("STARTTLS", "RFC 3501"),
+            ("AUTH=SCRAM-SHA-256", "RFC 7677"),
+            ("AUTH=PLAIN", "RFC 4616"),
+            ("AUTH=LOGIN", "RFC 4422"),
+            ("IDLE", "RFC 2177"),
+            ("NAMESPACE", "RFC 2342"),
+            ("UIDPLUS", "RFC 4315"),
+            ("UNSELECT", "RFC 3691"),
+            ("MOVE", "RFC 6851"),
+            ("CHILDREN", "RFC 5258"),
+            ("LIST-EXTENDED", "RFC 5258"),
+            ("LIST-STATUS", "RFC 5819"),
+            ("SPECIAL-USE", "RFC 6154"),
+            ("STATUS=SIZE", "RFC 8438"),
+            ("ACL", "RFC 4314"),
+            ("CATENATE", "RFC 4469"),
+            ("SORT", "RFC 5256"),
+            ("UTF8=ACCEPT", "RFC 6855"),
+            ("CONDSTORE", "RFC 7162"),
+            ("QUOTA", "RFC 9208"),
+        ],
+    ),
+    (
+        "pop3",
+        &[
+            ("TOP", "RFC 1939"),
+            ("UIDL", "RFC 1939"),
+            ("USER", "RFC 1939"),
+            ("SASL", "RFC 5034"),
+            ("STLS", "RFC 2595"),
+            ("RESP-CODES", "RFC 2449"),
+            ("AUTH-RESP-CODE", "RFC 3206"),
+            ("PIPELINING", "RFC 2449"),
+            ("EXPIRE", "RFC 2449"),
+            ("UTF8", "RFC 6856"),
+            ("LANG", "RFC 6856"),
+            ("IMPLEMENTATION", "RFC 2449"),
+        ],
+    ),
+];
+
+/// How each server is asked what it can, and the beginning of the last line of each answer.
+const QUESTIONS: [(&str, &[(&str, &str)]); 3] = [
+    ("smtp", &[("EHLO client.test", "250 ")]),
+    ("imap", &[("a CAPABILITY", "a "), ("b LOGIN user1@example.org password", "b "), ("c CAPABILITY", "c ")]),
+    ("pop3", &[("CAPA", ".")]),
+];
+
+/// The words that a server announces.
+async fn announced(server: &TestServer, protocol: &str, questions: &[(&str, &str)]) -> BTreeSet<String> {
+    let mut wire = Wire::connect(server.listener(protocol).unwrap()).await.unwrap();
+    wire.line().await.unwrap();
+    let mut words = BTreeSet::new();
+    for (question, end) in questions {
+        wire.send(format!("{question}\r\n").as_bytes()).await.unwrap();
+        loop {
+            let line = String::from_utf8(wire.line().await.unwrap().unwrap()).unwrap();
+            match protocol {
+                "imap" => words.extend(
+                    line.strip_prefix("* CAPABILITY ")
+                        .into_iter()
+                        .flat_map(str::split_whitespace)
+                        .map(str::to_owned),
+                ),
+                "smtp" => words.extend(line[4..].split_whitespace().next().map(str::to_owned)),
+                _ => words.extend(line.split_whitespace().next().map(str::to_owned)),
+            }
+            if line.starts_with(end) {
+                break;
+            }
+        }
+    }
+    let is_no_word = |word: &str| ["+OK", ".", "mail.example.org"].contains(&word);
+    words.retain(|word| !is_no_word(word));
+    words
+}
+
+#[tokio::test]
+async fn what_is_announced_has_a_row_and_what_has_a_row_is_announced() {
+    let claims = claims();
+    let server = TestServer::start(&Archive::parse(""), &[]).await.unwrap();
+    let mut faults = Vec::new();
+    for (protocol, questions) in QUESTIONS {
+        let words = announced(&server, protocol, questions).await;
+        let (_, known) = CAPABILITIES.iter().find(|(name, _)| *name == protocol).unwrap();
+        for word in &words {
+            if !known.iter().any(|(known, _)| known == word) {
+                faults.push(format!("{protocol}: {word} is announced, and no row is known for it"));
+            }
+        }
+        for (word, row) in *known {
+            let is_kept = claims.get(*row).is_some_and(|claim| claim.status != "absent");
+            match (is_kept, words.contains(*word)) {
+                (true, false) => {
+                    faults.push(format!("{protocol}: {row} is kept, but {word} is not announced"))
+                }
+                (false, true) => {
+                    faults.push(format!("{protocol}: {word} is announced, but {row} is not kept"))
+                }
+                _ => {}
+            }
+        }
+    }
+    server.stop().await;
+    assert_none(&faults, "capabilities");
 }
