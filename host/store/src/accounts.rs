@@ -145,20 +145,7 @@ impl Store {
     /// What an account takes up.
     pub fn usage(&self, account: AccountId) -> Result<Usage, StoreError> {
         let snapshot = self.inner.storage.read()?;
-        let mut usage = Usage::default();
-        let mut failed = None;
-        scan_mailboxes(&snapshot, account, &mut |mailbox, _| {
-            let key = keys::mailbox(mailbox);
-            let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
-            match (counter(keys::COUNT), counter(keys::OCTETS)) {
-                (Ok(messages), Ok(octets)) => {
-                    usage.messages += messages;
-                    usage.octets += octets;
-                }
-                (Err(error), _) | (_, Err(error)) => failed = Some(error),
-            }
-        })?;
-        failed.map_or(Ok(usage), |error| Err(error.into()))
+        usage_in(&snapshot, account)
     }
 
     fn remember_account(&self, name: &AccountName, id: AccountId) {
@@ -168,6 +155,24 @@ impl Store {
         }
         ids.insert(name.clone(), id);
     }
+}
+
+/// What an account takes up: a sum of counters, few for each mailbox.
+pub(crate) fn usage_in(snapshot: &Snapshot, account: AccountId) -> Result<Usage, StoreError> {
+    let mut usage = Usage::default();
+    let mut failed = None;
+    scan_mailboxes(snapshot, account, &mut |mailbox, _| {
+        let key = keys::mailbox(mailbox);
+        let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
+        match (counter(keys::COUNT), counter(keys::OCTETS)) {
+            (Ok(messages), Ok(octets)) => {
+                usage.messages += messages;
+                usage.octets += octets;
+            }
+            (Err(error), _) | (_, Err(error)) => failed = Some(error),
+        }
+    })?;
+    failed.map_or(Ok(usage), |error| Err(error.into()))
 }
 
 pub(crate) fn read_account_id(

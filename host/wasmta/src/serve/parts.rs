@@ -15,6 +15,7 @@ use storage::{Space, Storage};
 use store::Store;
 
 use super::first_start::{decoy_key, fill};
+use super::quotas::DirectoryQuotas;
 use super::ways::{self, Ways};
 use super::{policy, settings};
 use crate::config::Config;
@@ -68,7 +69,8 @@ impl Parts {
 
         let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
         let mail = open_storage(config, data, "store", &spaces, true)?;
-        let store = Store::open(mail.clone(), clock.clone(), events.clone()).await;
+        let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), settings::quota(config)));
+        let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), quotas).await;
         let store = store.map_err(|e| format!("the store: {e}"))?;
         let ways = Ways::new(ways::prepare(config, &clock, &random)?);
         let agents = Agents {

@@ -56,6 +56,15 @@ pub(super) fn hash(config: &Config) -> HashOptions {
     }
 }
 
+/// What accounts may take up of which the directory says nothing.
+pub(super) fn quota(config: &Config) -> store::Quota {
+    let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
+    store::Quota {
+        octets: limit(config.storage.account_size_max),
+        messages: limit(config.storage.account_messages_max),
+    }
+}
+
 /// `[auth]`.
 pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
     let usual = AuthOptions::default();
