@@ -10,5 +10,6 @@ pub mod pattern;
 pub mod play;
 pub mod plugins;
 pub mod server;
+pub mod sources;
 pub mod txtar;
 pub mod wire;

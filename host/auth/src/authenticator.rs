@@ -8,7 +8,7 @@ use std::time::Duration;
 use directory::{Directory, PasswordHash, UserEntry};
 use mail_types::{AccountName, Address, Lookup};
 use runtime::{Clock, Random, TlsInfo};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::{Client, Service, is_open};
 use crate::cache::{CacheKey, Verified};
@@ -19,6 +19,7 @@ use crate::hash::{
 };
 use crate::secret::Secret;
 use crate::throttle::{AccountKey, Throttle, ThrottleOptions};
+use crate::upgrade::{UPGRADES_MAX, Upgrade};
 
 /// Whether passwords may cross an unencrypted connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +41,16 @@ pub enum ChannelBinding {
     Withheld,
 }
 
+/// Whether SCRAM is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scram {
+    /// It is, to everybody: what a user has stored is not told before the log-in.
+    #[default]
+    Offered,
+    /// It is not: while most users have imported values, which SCRAM cannot use.
+    Withheld,
+}
+
 /// How authentication works.
 #[derive(Debug, Clone)]
 pub struct AuthOptions {
@@ -51,6 +62,10 @@ pub struct AuthOptions {
     pub unencrypted: Unencrypted,
     /// Whether the mechanisms that bind a log-in to its TLS connection (`-PLUS`) are offered.
     pub channel_binding: ChannelBinding,
+    /// Whether SCRAM is offered.
+    pub scram: Scram,
+    /// Whether imported values are replaced once their password is known.
+    pub upgrade: Upgrade,
     /// Limits for those who guess.
     pub throttle: ThrottleOptions,
     /// Passwords hashed at the same time.
@@ -75,6 +90,8 @@ impl Default for AuthOptions {
             clear: ClearPasswords::default(),
             unencrypted: Unencrypted::default(),
             channel_binding: ChannelBinding::default(),
+            scram: Scram::default(),
+            upgrade: Upgrade::default(),
             throttle: ThrottleOptions::default(),
             hashing_max: 2,
             waiting_max: 256,
@@ -123,6 +140,7 @@ struct Inner {
     throttle: Throttle,
     verified: Verified,
     hashing: Semaphore,
+    upgrading: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// Of this process: keys tables in memory.
     process_key: [u8; 32],
@@ -152,6 +170,7 @@ impl Authenticator {
             throttle: Throttle::new(options.throttle),
             verified: Verified::new(options.verified_max, options.verified_for),
             hashing: Semaphore::new(options.hashing_max.max(1)),
+            upgrading: Arc::new(Semaphore::new(UPGRADES_MAX)),
             waiting: AtomicUsize::new(0),
             process_key,
             decoy_key,
@@ -164,10 +183,30 @@ impl Authenticator {
     #[must_use]
     pub fn mechanisms(&self, tls: Option<&TlsInfo>) -> &'static [Mechanism] {
         match (tls, self.0.options.unencrypted) {
-            (Some(tls), _) if self.binds_to(tls) => Mechanism::ALL,
-            (Some(_), _) | (None, Unencrypted::Allowed) => &Mechanism::ALL[1..],
             (None, Unencrypted::Refused) => &[],
+            _ if self.0.options.scram == Scram::Withheld => &Mechanism::ALL[2..],
+            (Some(tls), _) if self.binds_to(tls) => Mechanism::ALL,
+            _ => &Mechanism::ALL[1..],
         }
+    }
+
+    pub(crate) fn options(&self) -> &AuthOptions {
+        &self.0.options
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    /// Leave to make a value new; `None` while others are made.
+    pub(crate) fn upgrading(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.upgrading).try_acquire_owned().ok()
+    }
+
+    /// Waits until no value is being made new.
+    #[cfg(test)]
+    pub(crate) async fn upgraded(&self) {
+        drop(self.0.upgrading.acquire().await);
     }
 
     fn binds_to(&self, tls: &TlsInfo) -> bool {
@@ -223,17 +262,17 @@ impl Authenticator {
         let outcome = async {
             self.admit(&account, context)?;
             let user = self.user(login)?;
-            let right = match secret {
-                Some(secret) => {
-                    // Those who waited for a hashing slot are looked at again: a burst of guesses gets
-                    // no further than single ones.
-                    let admit = || self.admit(&account, context);
-                    self.password_fits(user.as_ref(), secret, &admit).await?
+            // Nothing that no password can be fits.
+            let Some(secret) = secret else { return Err(AuthError::Credentials) };
+            // Those who waited for a hashing slot are looked at again: a burst of guesses gets no
+            // further than single ones.
+            let admit = || self.admit(&account, context);
+            match (self.password_fits(user.as_ref(), secret.clone(), &admit).await?, user) {
+                (true, Some(user)) => {
+                    let identity = self.identity(&user, authorization, mechanism, context)?;
+                    self.upgrade(&user, &secret);
+                    Ok(identity)
                 }
-                None => false,
-            };
-            match user {
-                Some(user) if right => self.identity(&user, authorization, mechanism, context),
                 _ => Err(AuthError::Credentials),
             }
         };

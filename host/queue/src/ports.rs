@@ -135,6 +135,13 @@ pub trait LocalDelivery: Send + Sync + 'static {
     /// Makes sure that the account exists in the store.
     fn prepare<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<(), StorageError>>;
 
+    /// Whether the account may get anything now: not where its mailbox is full. A copy that may not be
+    /// delivered waits in the queue.
+    fn has_room(&self, account: &AccountName) -> Result<bool, StorageError> {
+        let _ = account;
+        Ok(true)
+    }
+
     /// Adds the append to a batch; `Stored` content gets its reference there too. The account
     /// was prepared before; `Unavailable` where it is not known.
     fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Publish, StorageError>;

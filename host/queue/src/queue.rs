@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use events::{Event, Events};
-use mail_types::{ChannelName, QueueId, Timestamp};
+use mail_types::{AccountName, ChannelName, QueueId, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use runtime::{Clock, Random, Shutdown};
 use storage::{Batch, Committed, Storage, StorageError};
@@ -88,6 +88,11 @@ impl Queue {
             failing_since: AtomicU64::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether an account of the local store may get anything now.
+    pub fn has_room(&self, account: &AccountName) -> Result<bool, StorageError> {
+        self.inner.agents.local.has_room(account)
     }
 
     /// A fresh id: higher than all before, over restarts too.

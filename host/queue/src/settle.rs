@@ -248,7 +248,7 @@ impl Inner {
             );
             if !to.copies.insert(accepted.route.copy_key(&accepted.recipient.address)) {
                 to.has_its_copy(accepted);
-            } else if accepted.route.local_account().is_some() {
+            } else if self.is_stored(accepted)? {
                 self.append_local(to, accepted)?;
             } else if accepted.route.channel.as_str() != ChannelName::BITBUCKET {
                 let mut record = new_record(accepted.clone(), to.now);
@@ -265,6 +265,14 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Whether a recipient's copy goes to its mailbox now: not where that is full.
+    fn is_stored(&self, accepted: &Accepted) -> Result<bool, StorageError> {
+        match accepted.route.local_account() {
+            Some(account) => self.agents.local.has_room(account),
+            None => Ok(false),
+        }
     }
 
     fn append_local(&self, to: &mut Settlement<'_>, accepted: &Accepted) -> Result<(), StorageError> {

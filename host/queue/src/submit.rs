@@ -54,18 +54,23 @@ impl Inner {
             accepted.route = options.as_gone(accepted.route.clone());
         }
         drop_duplicates(&mut submission.recipients);
-        // What is stored or discarded at once takes no place in the queue.
-        let most = options.messages_max;
-        if submission.recipients.iter().any(is_queued) && self.messages.load(Ordering::Relaxed) >= most {
-            return Err(SubmitError::Full(most));
-        }
+        let mut full = Full::default();
         for accepted in &submission.recipients {
             if let Some(account) = accepted.route.local_account() {
                 self.agents.local.prepare(account).await?;
+                if !self.agents.local.has_room(account)? {
+                    full.0.insert(account.clone());
+                }
             }
         }
+        // What is stored or discarded at once takes no place in the queue.
+        let most = options.messages_max;
+        let is_queued = submission.recipients.iter().any(|accepted| full.queues(accepted));
+        if is_queued && self.messages.load(Ordering::Relaxed) >= most {
+            return Err(SubmitError::Full(most));
+        }
         let now = self.clock.now();
-        let (batch, effects, told) = self.plan(submission, now)?;
+        let (batch, effects, told) = self.plan(submission, &full, now)?;
         let committed = self.commit(batch).await?;
         self.take_effect(effects, Some(&committed));
         told.emit(self);
@@ -73,20 +78,25 @@ impl Inner {
     }
 
     /// The batch of a submission. Everything about it is decided here, before it is written.
-    fn plan(&self, submission: Submission, now: Timestamp) -> Result<(Batch, Effects, Told), SubmitError> {
+    fn plan(
+        &self,
+        submission: Submission,
+        full: &Full,
+        now: Timestamp,
+    ) -> Result<(Batch, Effects, Told), SubmitError> {
         let (mut batch, mut effects) = (Batch::new(), Effects::default());
         trail::add_head(&mut batch, &submission, None, now);
-        let reports = self.success_reports(&submission, now)?;
-        let told = Told::of(&submission);
+        let reports = self.success_reports(&submission, full, now)?;
+        let told = Told::of(&submission, full);
         let Submission { id, reverse_path, transport, recipients, prefix, content, source, message_id } =
             submission;
-        let local = recipients.iter().filter(|accepted| accepted.route.local_account().is_some()).count();
+        let local = recipients.iter().filter_map(|accepted| full.stored(accepted)).count();
         let queued = told.queued;
         let references = u32::try_from(local).unwrap_or(u32::MAX) + u32::from(queued > 0);
         let size = content.len();
         let drawn = batch.store_content(content, references);
         for accepted in &recipients {
-            let Some(account) = accepted.route.local_account() else { continue };
+            let Some(account) = full.stored(accepted) else { continue };
             let copy = LocalCopy {
                 account,
                 recipient: &accepted.recipient,
@@ -102,7 +112,7 @@ impl Inner {
             let message = Message { arrived: now, reverse_path, transport, source, message_id, prefix };
             put_message(&mut batch, id, &message, &remembered(&recipients), size, drawn);
             effects.messages += 1;
-            let remote = recipients.into_iter().filter(is_queued);
+            let remote = recipients.into_iter().filter(|accepted| full.queues(accepted));
             for (index, accepted) in (0_u32..).zip(remote) {
                 put_recipient(&mut batch, &mut effects, id, index, new_record(accepted, now));
             }
@@ -114,10 +124,14 @@ impl Inner {
     }
 
     /// Reports of success for local recipients whose sender asked (RFC 3461 §5.2.6).
-    fn success_reports(&self, submission: &Submission, now: Timestamp) -> Result<Vec<Report>, SubmitError> {
-        let wanted = |accepted: &&Accepted| {
-            accepted.recipient.notify.on_success() && accepted.route.local_account().is_some()
-        };
+    fn success_reports(
+        &self,
+        submission: &Submission,
+        full: &Full,
+        now: Timestamp,
+    ) -> Result<Vec<Report>, SubmitError> {
+        let wanted =
+            |accepted: &&Accepted| accepted.recipient.notify.on_success() && full.stored(accepted).is_some();
         let fates: Vec<Fate> = submission
             .recipients
             .iter()
@@ -181,14 +195,14 @@ struct Told {
 }
 
 impl Told {
-    fn of(submission: &Submission) -> Self {
+    fn of(submission: &Submission, full: &Full) -> Self {
         let recipients = &submission.recipients;
         let discarded: Vec<_> = recipients
             .iter()
             .filter(|accepted| is_discarded(accepted))
             .map(|accepted| accepted.recipient.address.clone())
             .collect();
-        let stored = recipients.iter().filter(|accepted| accepted.route.local_account().is_some()).count();
+        let stored = recipients.iter().filter_map(|accepted| full.stored(accepted)).count();
         Self {
             id: submission.id,
             source: submission.source.channel.clone(),
@@ -225,8 +239,19 @@ fn is_discarded(accepted: &Accepted) -> bool {
     accepted.route.channel.as_str() == ChannelName::BITBUCKET
 }
 
-fn is_queued(accepted: &Accepted) -> bool {
-    accepted.route.local_account().is_none() && !is_discarded(accepted)
+/// Accounts whose mailboxes are full: their copies wait in the queue.
+#[derive(Default)]
+struct Full(HashSet<AccountName>);
+
+impl Full {
+    /// The account whose mailbox a copy goes to at once.
+    fn stored<'a>(&self, accepted: &'a Accepted) -> Option<&'a AccountName> {
+        accepted.route.local_account().filter(|account| !self.0.contains(*account))
+    }
+
+    fn queues(&self, accepted: &Accepted) -> bool {
+        self.stored(accepted).is_none() && !is_discarded(accepted)
+    }
 }
 
 /// One copy for each final recipient and route, however many ways led there.
@@ -240,7 +265,10 @@ fn drop_duplicates(recipients: &mut Vec<Accepted>) {
 
 /// Accounts that have their copy now, where other recipients are resolved later and may lead to them again.
 fn remembered(recipients: &[Accepted]) -> Vec<AccountName> {
-    let is_late = |accepted: &Accepted| is_queued(accepted) && accepted.route.next_hop == NextHop::Nobody;
+    let is_late = |accepted: &Accepted| {
+        let stays = accepted.route.local_account().is_some() || is_discarded(accepted);
+        !stays && accepted.route.next_hop == NextHop::Nobody
+    };
     if !recipients.iter().any(is_late) {
         return Vec::new();
     }

@@ -296,6 +296,13 @@ impl Inner {
                 Lookup::Unavailable(_) => return None,
             }
         }
+        if let Some(account) = record.route.local_account()
+            && self.agents.local.has_room(account).is_ok_and(|room| !room)
+        {
+            let reply = Reply::new(452, EnhancedStatus::transient(2, 2), "The mailbox is full");
+            let cause = format!("{account} is over its quota");
+            return Some(Outcome::Deferred { reply, remote: None, cause, reach: Reach::Recipient });
+        }
         // A local copy that could not be appended before: the queue appends it itself.
         let accepted =
             Accepted { recipient: record.recipient.clone(), route: record.route.clone(), steps: Vec::new() };

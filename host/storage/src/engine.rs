@@ -57,4 +57,9 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         apply: &mut dyn FnMut(&mut dyn Writing) -> Result<(), StorageError>,
     ) -> Result<(), StorageError>;
+
+    /// Puts on stable storage what commits have not: for engines whose commits are not synced.
+    fn sync(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
 }

@@ -49,9 +49,14 @@ impl LmdbEngine {
     /// that the file may grow to, in octets (address space, not disk, is set aside for it).
     ///
     /// `synced: false` is for what can be rebuilt: commits are not synced, and a power failure
-    /// may cost the environment, which is then built anew.
+    /// may cost the environment, which has to be removed then, unread.
     pub fn open(dir: &Path, spaces: &[Space], size_max: u64, synced: bool) -> Result<Self, StorageError> {
-        let failed = |cause: heed::Error| StorageError::unavailable("opening the environment", cause);
+        let failed = |cause: heed::Error| match cause {
+            heed::Error::Mdb(damage) if is_damage(damage) => {
+                StorageError::Corrupt(format!("the environment cannot be opened: {damage}"))
+            }
+            cause => StorageError::unavailable("opening the environment", cause),
+        };
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         let size = usize::try_from(size_max).unwrap_or(usize::MAX);
         let spaces: Vec<Space> = OWN.iter().chain(spaces).copied().collect();
@@ -80,6 +85,12 @@ impl LmdbEngine {
 
 fn is_panic(error: &heed::Error) -> bool {
     matches!(error, heed::Error::Mdb(heed::MdbError::Panic))
+}
+
+/// Whether an error says that the file is not what LMDB wrote.
+fn is_damage(error: heed::MdbError) -> bool {
+    use heed::MdbError::{BadTxn, Corrupted, Incompatible, Invalid, PageNotFound, Panic, VersionMismatch};
+    matches!(error, BadTxn | Corrupted | Incompatible | Invalid | PageNotFound | Panic | VersionMismatch)
 }
 
 #[allow(unsafe_code)]
@@ -117,6 +128,10 @@ impl Engine for LmdbEngine {
 
     fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        self.env.force_sync().map_err(|e| StorageError::unavailable("syncing", e))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::content::{ContentId, ContentWriter, Files, LoadedContent};
 use crate::engine::{Engine, Reading, Visit};
 use crate::error::StorageError;
 use crate::lmdb::LmdbEngine;
+use crate::rebuildable;
 use crate::space::{CONTENT, CONTENT_FILES, CONTENT_REFERENCES, Space};
 use crate::writer::{Committed, Job, WRITER_QUEUE_MAX, Writer};
 
@@ -26,7 +27,8 @@ pub struct Options {
     pub size_max: u64,
     /// Content up to this many octets is kept in the environment, larger in files.
     pub inline_max: usize,
-    /// Whether commits are synced; `false` only for what can be rebuilt.
+    /// Whether commits are synced; `false` only for what can be rebuilt: after a power cut, or where
+    /// it is damaged, the folder is emptied.
     pub synced: bool,
 }
 
@@ -63,12 +65,40 @@ impl Storage {
 
     fn prepare(dir: &Path, spaces: &[Space], options: &Options) -> Result<(Self, Writer), StorageError> {
         std::fs::create_dir_all(dir).map_err(|e| StorageError::unavailable("creating the folder", e))?;
+        if options.synced {
+            return Self::prepare_whole(dir, spaces, options);
+        }
+        let failed = |e| StorageError::unavailable("looking whether the folder is whole", e);
+        let boot = runtime::files::boot_id();
+        rebuildable::enter(dir, boot.as_deref()).map_err(failed)?;
+        let (storage, writer) = match Self::prepare_whole(dir, spaces, options) {
+            Err(StorageError::Corrupt(_)) => {
+                Self::discard(dir)?;
+                rebuildable::enter(dir, boot.as_deref()).map_err(failed)?;
+                Self::prepare_whole(dir, spaces, options)?
+            }
+            prepared => prepared?,
+        };
+        Ok((storage, Writer { rebuildable: Some(dir.to_owned()), ..writer }))
+    }
+
+    fn prepare_whole(
+        dir: &Path,
+        spaces: &[Space],
+        options: &Options,
+    ) -> Result<(Self, Writer), StorageError> {
         check_format(dir)?;
         let engine = LmdbEngine::open(dir, spaces, options.size_max, options.synced)?;
         let named = named_files(&*engine.read()?)?;
         let files = Files::open(dir.join("content"), &named)
             .map_err(|e| StorageError::unavailable("opening the content files", e))?;
         Ok(Self::assemble(Arc::new(engine), Some(Arc::new(files)), options.inline_max))
+    }
+
+    /// Removes all that is in a folder: what was opened without `synced`, is closed again, and turned
+    /// out to be damaged.
+    pub fn discard(dir: &Path) -> Result<(), StorageError> {
+        rebuildable::empty(dir).map_err(|e| StorageError::unavailable("removing what is damaged", e))
     }
 
     /// Storage over any engine, all content kept in it. Whoever gets the writer has to run it.
@@ -85,6 +115,7 @@ impl Storage {
             engine: Arc::clone(&engine),
             files: files.clone(),
             broken: Arc::clone(&broken),
+            rebuildable: None,
         };
         (Self { engine, jobs, files, inline_max, broken }, writer)
     }

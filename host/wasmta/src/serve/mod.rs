@@ -6,6 +6,7 @@ mod lock;
 mod logging;
 mod parts;
 pub(crate) mod policy;
+mod quotas;
 mod server;
 mod services;
 mod settings;

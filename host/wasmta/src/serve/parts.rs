@@ -7,14 +7,15 @@ use std::sync::Arc;
 use auth::{Authenticator, Hasher};
 use channels::StoreDelivery;
 use directory::{Directory, DirectoryOptions, PasswordHasher};
-use events::Events;
+use events::{Event, Events};
 use queue::{Agents, Queue};
-use routing::{Routing, Tables};
+use routing::{Routing, TableError, Tables};
 use runtime::{Clock, Random};
 use storage::{Space, Storage};
 use store::Store;
 
 use super::first_start::{decoy_key, fill};
+use super::quotas::DirectoryQuotas;
 use super::ways::{self, Ways};
 use super::{policy, settings};
 use crate::config::Config;
@@ -62,14 +63,14 @@ impl Parts {
         let authenticator =
             Authenticator::new(directory.clone(), clock.clone(), random.clone(), settings::auth(config, key));
 
-        let of_tables = open_storage(config, data, "tables", routing::SPACES, false)?;
         let (rules, options) = policy::load(config)?;
+        let of_tables = open_tables(config, data, &directory, &events).await?;
         let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
-        routing.refresh(&directory).await.map_err(|e| format!("the tables: {e}"))?;
 
         let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
         let mail = open_storage(config, data, "store", &spaces, true)?;
-        let store = Store::open(mail.clone(), clock.clone(), events.clone()).await;
+        let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), settings::quota(config)));
+        let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), quotas).await;
         let store = store.map_err(|e| format!("the store: {e}"))?;
         let ways = Ways::new(ways::prepare(config, &clock, &random)?);
         let agents = Agents {
@@ -125,6 +126,32 @@ impl Parts {
             storage.close().await;
         }
     }
+}
+
+/// Opens the tables and brings them up to the directory. Where a row cannot be read, all are built anew.
+async fn open_tables(
+    config: &Config,
+    data: &Path,
+    directory: &Directory,
+    events: &Events,
+) -> Result<Storage, String> {
+    let open = || open_storage(config, data, "tables", routing::SPACES, false);
+    let failed = |error: &dyn std::fmt::Display| format!("the tables: {error}");
+    let storage = open()?;
+    match Tables::new(storage.clone()).refresh(directory).await {
+        Ok(_) => return Ok(storage),
+        Err(error @ TableError::Directory(_)) => return Err(failed(&error)),
+        Err(error) => {
+            let cause = format!("{error}; they are built anew");
+            events.emit(&Event::InternalError { place: "tables", cause: &cause });
+        }
+    }
+    storage.close().await;
+    drop(storage);
+    Storage::discard(&data.join("tables")).map_err(|error| failed(&error))?;
+    let storage = open()?;
+    Tables::new(storage.clone()).refresh(directory).await.map_err(|error| failed(&error))?;
+    Ok(storage)
 }
 
 /// Opens one storage of the data directory.

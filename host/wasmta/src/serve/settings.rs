@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auth::{AuthOptions, ChannelBinding, HashOptions, ThrottleOptions, Unencrypted};
+use auth::{AuthOptions, ChannelBinding, HashOptions, Scram, ThrottleOptions, Unencrypted, Upgrade};
 use mail_types::ChannelName;
 use queue::{ChannelLimits, Retry};
 
@@ -63,6 +63,15 @@ pub(super) fn hash(config: &Config) -> HashOptions {
     }
 }
 
+/// What accounts may take up of which the directory says nothing.
+pub(super) fn quota(config: &Config) -> store::Quota {
+    let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
+    store::Quota {
+        octets: limit(config.storage.account_size_max),
+        messages: limit(config.storage.account_messages_max),
+    }
+}
+
 /// `[auth]`.
 pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
     let usual = AuthOptions::default();
@@ -74,6 +83,8 @@ pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
         } else {
             ChannelBinding::Withheld
         },
+        scram: if config.auth.scram { Scram::Offered } else { Scram::Withheld },
+        upgrade: if config.auth.upgrade_hashes { Upgrade::Made } else { Upgrade::Left },
         throttle: ThrottleOptions {
             account_failures_max: config.auth.account_failures_max,
             network_failures_max: config.auth.network_failures_max,
