@@ -285,6 +285,7 @@ impl Inner {
                         recipient: record.recipient.clone(),
                         route,
                         steps,
+                        refused: None,
                     }]));
                 }
                 Lookup::NotFound => {
@@ -304,8 +305,12 @@ impl Inner {
             return Some(Outcome::Deferred { reply, remote: None, cause, reach: Reach::Recipient });
         }
         // A local copy that could not be appended before: the queue appends it itself.
-        let accepted =
-            Accepted { recipient: record.recipient.clone(), route: record.route.clone(), steps: Vec::new() };
+        let accepted = Accepted {
+            recipient: record.recipient.clone(),
+            route: record.route.clone(),
+            steps: Vec::new(),
+            refused: None,
+        };
         Some(Outcome::Replaced(vec![accepted]))
     }
 }
