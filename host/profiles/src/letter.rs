@@ -66,8 +66,7 @@ mod tests {
 
     #[test]
     fn fields_are_decoded_and_the_body_begins_after_the_empty_line() {
-        let octets =
-            b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nX-A: one\r\nx-a: two\r\n  more\r\n\r\nbody\r\n";
+        let octets = b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nX-A: one\r\nx-a: two\r\n more\r\n\r\nbody\r\n";
         let letter = Letter::new(LoadedContent::Memory(Bytes::from_static(octets)));
         assert_eq!(letter.text("subject", 0).as_deref(), Some("Grüße"));
         assert_eq!(letter.text("X-A", 1).as_deref(), Some("two more"));

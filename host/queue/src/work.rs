@@ -204,7 +204,11 @@ impl Inner {
         for (index, record) in recipients {
             match self.route_again(&record).await {
                 None => tried.push((index, record)),
-                Some(outcome) => settled.push(Settled { index, record, outcome, tried: false }),
+                Some(outcome) => {
+                    // A full mailbox was tried like any other way out: it has its next attempt.
+                    let tried = matches!(outcome, Outcome::Deferred { .. });
+                    settled.push(Settled { index, record, outcome, tried });
+                }
             }
         }
         let attempt = if tried.is_empty() {
