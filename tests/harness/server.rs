@@ -70,7 +70,7 @@ impl TestServer {
         }
         // Tables and secrets that the configuration names.
         for section in archive.sections.iter().filter(|section| section.name.ends_with(".txt")) {
-            std::fs::write(folder.path().join(&section.name), section.text()).map_err(|e| e.to_string())?;
+            std::fs::write(folder.path().join(&section.name), &section.text).map_err(|e| e.to_string())?;
         }
         let path = folder.path().join("wasmta.toml");
         std::fs::write(&path, toml).map_err(|e| e.to_string())?;
