@@ -10,7 +10,7 @@ use base64::Engine as _;
 use mail_tests::{cases, play};
 
 /// At least so many cases show the plugins.
-const CASES_MIN: usize = 4;
+const CASES_MIN: usize = 8;
 /// The columns of a table.
 const POLICIES: [&str; 4] = ["keep", "skip", "tempfail", "reject"];
 
