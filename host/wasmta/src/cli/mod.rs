@@ -18,12 +18,20 @@ use arguments::{Arguments, Command, DomainCommand, MessageCommand, QueueCommand,
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    run(arguments, &mut io::stdout(), &mut io::stderr())
+    run(arguments, &mut io::stdout(), &mut io::stderr()).into()
 }
 
-/// Runs a command line that is given as text; everything printed goes to `out`. For tests.
+/// How a command ended that did what it was asked.
+const DONE: u8 = 0;
+/// How one ended that did not.
+const FAILED: u8 = 1;
+/// How one ended whose words were not understood.
+const MISUSED: u8 = 2;
+
+/// Runs a command line that is given as text; everything printed goes to `out`. Gives the exit code.
+/// For tests.
 #[must_use]
-pub fn run_text(words: &[&str], out: &mut dyn Write) -> ExitCode {
+pub fn run_text(words: &[&str], out: &mut dyn Write) -> u8 {
     match Arguments::try_parse_from(std::iter::once(&"wasmta").chain(words)) {
         Ok(arguments) => {
             let mut errors = Vec::new();
@@ -33,12 +41,12 @@ pub fn run_text(words: &[&str], out: &mut dyn Write) -> ExitCode {
         }
         Err(usage) => {
             let _ = write!(out, "{usage}");
-            ExitCode::from(2)
+            MISUSED
         }
     }
 }
 
-fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> ExitCode {
+fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 {
     let place =
         serve::Place { config: arguments.config, data: arguments.data, port_offset: arguments.port_offset };
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
@@ -51,14 +59,14 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> Exi
     };
     // Nothing is to be done when the terminal is gone.
     match outcome {
-        Ok(text) if text.is_empty() => ExitCode::SUCCESS,
+        Ok(text) if text.is_empty() => DONE,
         Ok(text) => {
             let _ = writeln!(out, "{text}");
-            ExitCode::SUCCESS
+            DONE
         }
         Err(why) => {
             let _ = writeln!(errors, "wasmta: {why}");
-            ExitCode::FAILURE
+            FAILED
         }
     }
 }
