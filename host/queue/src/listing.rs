@@ -47,6 +47,9 @@ pub struct QueuedRecipient {
     pub original: Address,
     /// Where it goes.
     pub route: Route,
+    /// Whether an operator set the route: then it stays, whatever rules and directory say.
+    #[serde(default)]
+    pub by_operator: bool,
     /// What it waits for.
     #[serde(flatten)]
     pub state: State,
@@ -242,6 +245,7 @@ fn read_message(view: &Snapshot, id: QueueId, value: &[u8]) -> Result<QueuedMess
                 address: record.recipient.address,
                 original: record.recipient.original,
                 route: record.route,
+                by_operator: record.by_operator,
                 attempts: record.attempts,
                 last: record.last,
             }),

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use events::Event;
-use mail_types::{EnhancedStatus, QueueId, Reply, Route};
+use mail_types::{ChannelName, EnhancedStatus, QueueId, Reply, Route};
 use storage::{Batch, StorageError};
 
 use crate::ports::Outcome;
@@ -29,7 +29,8 @@ pub enum Change {
     Bounce,
     /// Drop it, and tell nobody but the log.
     Delete,
-    /// Send it another way.
+    /// Send it another way, whatever the router says. The channel `reprocess` gives the decision back
+    /// to the router.
     Reroute(Route),
 }
 
@@ -132,15 +133,21 @@ impl Inner {
             match change {
                 Change::Hold => record.state = StoredState::Held(by.to_owned()),
                 Change::Release => {
-                    if record.route.channel.as_str() == mail_types::ChannelName::HOLD {
+                    if record.route.channel.as_str() == ChannelName::HOLD {
                         let nobody = mail_types::NextHop::Nobody;
-                        record.route = Route::new(mail_types::ChannelName::REPROCESS, nobody);
+                        record.route = Route::new(ChannelName::REPROCESS, nobody);
+                        record.by_operator = false;
                     }
                     record.state = StoredState::Waiting(now);
                 }
                 Change::Reroute(route) => {
                     record.route = route.clone();
-                    record.state = StoredState::Waiting(now);
+                    record.by_operator = route.channel.as_str() != ChannelName::REPROCESS;
+                    record.state = match route.channel.as_str() {
+                        // No agent serves it: who goes there is parked.
+                        ChannelName::HOLD => StoredState::Held(by.to_owned()),
+                        _ => StoredState::Waiting(now),
+                    };
                 }
                 _ if matches!(record.state, StoredState::Waiting(_)) => {
                     record.state = StoredState::Waiting(now)

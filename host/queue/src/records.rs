@@ -3,7 +3,7 @@
 //! | space | key | value |
 //! |---|---|---|
 //! | `queue_messages` | queue id (8, big-endian) | version 1, content id (8), content size (8), [`Message`] |
-//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`] |
+//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 2, [`Record`] |
 //! | `queue_trail` | queue id (8) | version 1, [`crate::TrailHead`] |
 //! | | queue id (8), number of the line (8) | version 1, [`crate::TrailLine`] |
 //! | `queue_counters` | `trails` | trail heads (counter) |
@@ -11,7 +11,7 @@
 //!
 //! A message stands in `queue_messages` as long as it has a record in `queue_recipients`, and
 //! holds one reference to its content. Structures are in postcard form; a later format gets a new
-//! version octet, and this one stays readable.
+//! version octet, and those before stay readable: version 1 of [`Record`] ended before `by_operator`.
 
 use mail_types::{QueueId, Recipient, Reply, ReversePath, Route, Timestamp, Transport};
 use serde::de::DeserializeOwned;
@@ -32,8 +32,8 @@ pub(crate) const COUNTERS: Space = Space::new("queue_counters");
 /// The spaces of the queue, to be named when storage is opened.
 pub const SPACES: &[Space] = &[MESSAGES, RECIPIENTS, TRAIL, COUNTERS];
 
-/// The version octet of every value.
-pub(crate) const VERSION: u8 = 1;
+/// The version octet of a message's value.
+const VERSION: u8 = 1;
 /// Where the content id stands in a message's value.
 pub(crate) const CONTENT_AT: usize = 1;
 const HEAD: usize = 17;
@@ -87,7 +87,7 @@ pub enum State {
 /// One recipient of a queued message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// Where it goes, as far as is known. It stands first, so that [`route_prefix`] tells the recipients of one
+    /// Where it goes, as far as is known. It stands first, so that [`RoutePrefix`] tells the recipients of one
     /// route among thousands without reading any.
     pub(crate) route: Route,
     /// The recipient.
@@ -102,7 +102,31 @@ pub(crate) struct Record {
     pub(crate) delay_reported: bool,
     /// The last word about it.
     pub(crate) last: Option<Last>,
+    /// Whether an operator set the route: then the router is not asked again, which would undo it.
+    pub(crate) by_operator: bool,
 }
+
+/// What is kept with a version octet before it.
+pub(crate) trait Versioned: Serialize + DeserializeOwned {
+    /// The version that is written.
+    const VERSION: u8 = 1;
+    /// What an older version lacks at its end.
+    fn lacks(_version: u8) -> Option<&'static [u8]> {
+        None
+    }
+}
+
+impl Versioned for Record {
+    const VERSION: u8 = 2;
+
+    fn lacks(version: u8) -> Option<&'static [u8]> {
+        // `by_operator`: false.
+        (version == 1).then_some(&[0])
+    }
+}
+
+impl Versioned for crate::trail::TrailHead {}
+impl Versioned for crate::trail::TrailLine {}
 
 /// [`State`] in the form that postcard keeps (it knows no tagged enums).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,20 +203,31 @@ pub(crate) fn read_recipient_key(key: &[u8]) -> Option<(QueueId, u32)> {
 }
 
 /// A versioned value.
-pub(crate) fn to_value<T: Serialize>(record: &T) -> Vec<u8> {
-    postcard::to_extend(record, vec![VERSION]).expect("plain data is always encoded")
+pub(crate) fn to_value<T: Versioned>(record: &T) -> Vec<u8> {
+    postcard::to_extend(record, vec![T::VERSION]).expect("plain data is always encoded")
 }
 
-/// What the values of all records on a route, and of no others, begin with.
-pub(crate) fn route_prefix(route: &Route) -> Vec<u8> {
-    to_value(route)
+/// What the values of all records on a route, and of no others, hold after their version.
+pub(crate) struct RoutePrefix(Vec<u8>);
+
+impl RoutePrefix {
+    pub(crate) fn of(route: &Route) -> Self {
+        Self(postcard::to_stdvec(route).expect("plain data is always encoded"))
+    }
+
+    /// Whether a record is on the route, told without reading it.
+    pub(crate) fn begins(&self, value: &[u8]) -> bool {
+        value.get(1..).is_some_and(|record| record.starts_with(&self.0))
+    }
 }
 
 /// Reads a versioned value.
-pub(crate) fn from_value<T: DeserializeOwned>(what: &str, value: &[u8]) -> Result<T, StorageError> {
+pub(crate) fn from_value<T: Versioned>(what: &str, value: &[u8]) -> Result<T, StorageError> {
     let corrupt = || StorageError::Corrupt(format!("the queue's {what} cannot be read"));
-    match value.split_first() {
-        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| corrupt()),
-        _ => Err(corrupt()),
+    let (version, record) = value.split_first().ok_or_else(corrupt)?;
+    if *version == T::VERSION {
+        return postcard::from_bytes(record).map_err(|_| corrupt());
     }
+    let end = T::lacks(*version).ok_or_else(corrupt)?;
+    postcard::from_bytes(&[record, end].concat()).map_err(|_| corrupt())
 }

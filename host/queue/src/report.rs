@@ -178,6 +178,7 @@ impl Inner {
             replaced: 0,
             delay_reported: false,
             last: None,
+            by_operator: false,
         };
         put_recipient(batch, effects, report.id, 0, record);
         effects.messages += 1;

@@ -256,6 +256,7 @@ pub(crate) fn new_record(accepted: Accepted, now: Timestamp) -> Record {
         replaced: 0,
         delay_reported: false,
         last: None,
+        by_operator: false,
     }
 }
 

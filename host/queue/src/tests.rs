@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use runtime::{Clock, Random, Shutdown};
 use storage::{Batch, Content, Space, Storage, StorageError};
 
+use crate::records::{Record, RoutePrefix, from_value, to_value};
 use crate::{
     Accepted, Agents, Attempt, BoxFuture, Change, Channel, CopyOf, Filter, LocalCopy, LocalDelivery,
     OperateError, Options, Outcome, Publish, Queue, Reach, Router, Source, Submission,
@@ -379,12 +380,22 @@ async fn what_cannot_be_read_is_left_alone_and_holds_nothing_up() {
 #[tokio::test(start_paused = true)]
 async fn the_recipients_of_a_route_are_told_by_how_their_records_begin() {
     let (one, longer) = (remote("a@x.example"), remote("a@x.example.org"));
-    let record = |accepted: &Accepted| {
-        crate::records::to_value(&crate::submit::new_record(accepted.clone(), Timestamp(1)))
-    };
+    let record = |accepted: &Accepted| to_value(&crate::submit::new_record(accepted.clone(), Timestamp(1)));
     for (route, of, holds) in [(&one, &one, true), (&one, &longer, false), (&longer, &one, false)] {
-        assert_eq!(record(of).starts_with(&crate::records::route_prefix(&route.route)), holds);
+        assert_eq!(RoutePrefix::of(&route.route).begins(&record(of)), holds);
     }
+}
+
+#[test]
+fn records_of_version_1_are_read_and_found_by_their_route() {
+    let record = crate::submit::new_record(remote("a@x.example"), Timestamp(1));
+    let mut value = to_value(&record);
+    assert_eq!((value[0], value.pop()), (2, Some(0)), "the mark stands last");
+    value[0] = 1;
+    assert_eq!(from_value::<Record>("recipient", &value).unwrap(), record);
+    assert!(RoutePrefix::of(&record.route).begins(&value));
+    value[0] = 3;
+    assert!(from_value::<Record>("recipient", &value).is_err());
 }
 
 #[tokio::test(start_paused = true)]

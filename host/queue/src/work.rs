@@ -8,7 +8,7 @@ use storage::StorageError;
 
 use crate::ports::{Attempt, Outcome, Reach};
 use crate::queue::Inner;
-use crate::records::{self, MESSAGES, RECIPIENTS, Record, StoredMessage, StoredState};
+use crate::records::{self, MESSAGES, RECIPIENTS, Record, RoutePrefix, StoredMessage, StoredState};
 use crate::schedule::Job;
 use crate::submission::{Accepted, Step, StepKind};
 
@@ -151,10 +151,10 @@ impl Inner {
     /// A job runs for the recipients that are due; others of the same route may be due later, and
     /// the schedule knows one time only for each job.
     fn push_what_is_left(&self, job: &Job) {
-        let (mut earliest, prefix) = (None, records::route_prefix(&job.route));
+        let (mut earliest, prefix) = (None, RoutePrefix::of(&job.route));
         let scanned = self.storage.read().and_then(|view| {
             view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |_, value| {
-                if value.starts_with(&prefix)
+                if prefix.begins(value)
                     && let Ok(Record { state: StoredState::Waiting(due), .. }) =
                         records::from_value("recipient", value)
                 {
@@ -233,9 +233,9 @@ impl Inner {
     ) -> Result<Vec<(u32, Record)>, StorageError> {
         let now = self.clock.now();
         let most = self.options().limits(job.route.channel.as_str()).recipients_per_attempt.min(READ_MAX);
-        let (mut due, mut broken, prefix) = (Vec::new(), None, records::route_prefix(&job.route));
+        let (mut due, mut broken, prefix) = (Vec::new(), None, RoutePrefix::of(&job.route));
         view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |key, value| {
-            if !value.starts_with(&prefix) {
+            if !prefix.begins(value) {
                 return ControlFlow::Continue(());
             }
             let record = match records::from_value::<Record>("recipient", value) {
@@ -254,8 +254,11 @@ impl Inner {
         broken.map_or(Ok(due), Err)
     }
 
-    /// `None` where the route stays as it is.
+    /// `None` where the route stays as it is: also where an operator set it.
     fn route_again(&self, record: &Record) -> Option<Outcome> {
+        if record.by_operator {
+            return None;
+        }
         if record.route.local_account().is_none() {
             match self.agents.router.route(&record.recipient, &record.route) {
                 Lookup::Found(route) if route == record.route => return None,

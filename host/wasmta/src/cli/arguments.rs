@@ -192,10 +192,12 @@ pub(crate) enum QueueCommand {
     Bounce(Which),
     /// Delete without a report.
     Delete(Which),
-    /// Send what waits another way.
-    #[command(
-        after_help = "Example:\n  wasmta queue reroute --domain example.com --to smtp:relay.example.net:587"
-    )]
+    /// Send what waits another way. That route stays, whatever rules and directory say, until
+    /// `--to reprocess` has them asked anew.
+    #[command(after_help = "\
+Examples:
+  wasmta queue reroute --domain example.com --to smtp:relay.example.net:587
+  wasmta queue reroute --domain example.com --to reprocess")]
     Reroute {
         #[command(flatten)]
         which: Which,

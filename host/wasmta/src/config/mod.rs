@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use mail_types::{Address, Domain};
 use toml::de::DeTable;
 
+pub(crate) use delivery::HostPort;
 pub use delivery::{Channel, ChannelKind, Dns, HostEntry, OutgoingTls, Queue, Routing};
 pub use listeners::{Listener, Protocol, TlsMode};
 pub use problem::{Problem, Problems};

@@ -46,7 +46,7 @@ pub(crate) async fn perform(
         Request::QueueList { which } => queue::list(parts, &which),
         Request::QueueShow { id } => queue::show(parts, &id),
         Request::QueueSummary => queue::summary(parts),
-        Request::QueueAct { action, which } => queue::act(parts, &action, &which).await,
+        Request::QueueAct { action, which } => queue::act(parts, config, &action, &which).await,
         Request::Explain { address, from, source } => explain(parts, &address, &from, &source).await,
         Request::Trace { id } => queue::trace(parts, &id),
         Request::Check => check::check(parts, progress).await,

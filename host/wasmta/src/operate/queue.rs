@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use mail_types::{Domain, NextHop, QueueId, Route, Timestamp};
+use mail_types::{ChannelName, Domain, NextHop, QueueId, Route, Timestamp};
 use queue::{Change, Filter, OperateError, QueuedMessage, QueuedRecipient, RouteSummary, State, Step};
 use serde_json::{Value, json};
 use storage::StorageError;
 use tokio::time::Instant;
 
 use super::age_text;
-use crate::config::size_text;
+use crate::config::{ChannelKind, Config, HostPort, size_text};
 use crate::control::{Action, Answer, Which};
 use crate::serve::Parts;
 
@@ -81,14 +81,19 @@ fn summary_line(sum: &RouteSummary, now: Timestamp) -> String {
 }
 
 /// Acts on every message that is meant.
-pub(super) async fn act(parts: &Parts, action: &Action, which: &Which) -> Result<Answer, String> {
+pub(super) async fn act(
+    parts: &Parts,
+    config: &Config,
+    action: &Action,
+    which: &Which,
+) -> Result<Answer, String> {
     let change = match action {
         Action::Hold => Change::Hold,
         Action::Release => Change::Release,
         Action::Retry => Change::Retry,
         Action::Bounce => Change::Bounce,
         Action::Delete => Change::Delete,
-        Action::Reroute(route) => Change::Reroute(parse_route(route)?),
+        Action::Reroute(route) => Change::Reroute(usable_route(config, route)?),
     };
     let messages = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX).map_err(fault)?;
     if messages.is_empty() {
@@ -199,7 +204,8 @@ fn recipient_line(recipient: &QueuedRecipient, now: Timestamp) -> String {
         State::Waiting { due } if *due > now => format!("in {}", age_text(due.since(now))),
         State::Waiting { .. } => "now".to_owned(),
     };
-    let mut line = format!("{}  {}  {state}", recipient.address, recipient.route);
+    let by_operator = if recipient.by_operator { " (set by an operator)" } else { "" };
+    let mut line = format!("{}  {}{by_operator}  {state}", recipient.address, recipient.route);
     if recipient.attempts > 0 {
         let _ = write!(line, ", {}", count(recipient.attempts as usize, "attempt"));
     }
@@ -226,17 +232,38 @@ fn parse_route(text: &str) -> Result<Route, String> {
     let Some((channel, host)) = text.split_once(':') else {
         return Ok(Route::new(text, NextHop::Nobody));
     };
-    let (host, port) = match host.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => {
-            (host, Some(port.parse().map_err(|_| format!("{port:?} is no port"))?))
-        }
-        _ => (host, None),
-    };
-    let host = Domain::parse(host).or_else(|why| {
-        let bracketed = Domain::parse(&format!("[{host}]"));
-        bracketed.map_err(|_| why.to_string())
-    })?;
+    let HostPort(host, port) = host.parse().map_err(|why| format!("--to {text}: {why}"))?;
     Ok(Route::new(channel, NextHop::Host { host, port }))
+}
+
+/// A route that something serves.
+fn usable_route(config: &Config, text: &str) -> Result<Route, String> {
+    let route = parse_route(text)?;
+    let channel = config.channels.iter().find(|channel| ChannelName::new(&channel.name) == route.channel);
+    let Some(channel) = channel else {
+        let names: Vec<&str> = config.channels.iter().map(|channel| channel.name.as_str()).collect();
+        return Err(format!(
+            "--to {text}: there is no channel {:?}; write one of: {}",
+            route.channel.as_str(),
+            names.join(", ")
+        ));
+    };
+    let goes_out = matches!(channel.kind, ChannelKind::Smtp | ChannelKind::Lmtp);
+    let has_host = route.next_hop != NextHop::Nobody;
+    match channel.kind {
+        ChannelKind::Store => Err(format!(
+            "--to {text}: who has a mailbox here is decided by the directory; write --to reprocess to have it asked anew"
+        )),
+        _ if goes_out && !has_host && channel.smart_host.is_none() => {
+            Err(format!("--to {text}: this channel needs a host; write {text}:HOST or {text}:HOST:PORT"))
+        }
+        kind if !goes_out && has_host => Err(format!(
+            "--to {text}: a channel of kind {:?} connects to nobody; write --to {}",
+            kind.word(),
+            route.channel
+        )),
+        _ => Ok(route),
+    }
 }
 
 fn parse_id(text: &str) -> Result<QueueId, String> {
@@ -272,8 +299,13 @@ mod tests {
             ("smtp:relay.example.net", "smtp:[relay.example.net]"),
             ("smtp:relay.example.net:587", "smtp:[relay.example.net]:587"),
             ("lmtp:127.0.0.1:2424", "lmtp:[127.0.0.1]:2424"),
+            ("lmtp:[127.0.0.1]:2424", "lmtp:[127.0.0.1]:2424"),
+            ("smtp:[::1]:25", "smtp:[ipv6:::1]:25"),
         ] {
-            assert_eq!(parse_route(text).unwrap().to_string(), route, "{text}");
+            let parsed = parse_route(text).unwrap();
+            assert_eq!(parsed.to_string(), route, "{text}");
+            let NextHop::Host { host, .. } = parsed.next_hop else { continue };
+            assert_eq!(host.as_ip().is_some(), text.contains("127") || text.contains("::1"), "{text}");
         }
         for text in ["smtp:", "smtp:a b", "smtp:relay.example.net:x"] {
             assert!(parse_route(text).is_err(), "{text}");
