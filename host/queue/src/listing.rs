@@ -10,7 +10,8 @@ use storage::{ContentId, Snapshot, Storage, StorageError};
 
 use crate::queue::Queue;
 use crate::records::{
-    self, Last, MESSAGES, RECIPIENTS, Record, State, StoredMessage, TRAIL, from_value, read_recipient_key,
+    self, Last, MESSAGES, RECIPIENTS, Record, State, StoredMessage, StoredState, TRAIL, from_value,
+    read_recipient_key,
 };
 use crate::submission::Source;
 use crate::trail::{Trail, TrailHead, TrailLine};
@@ -18,7 +19,8 @@ use crate::trail::{Trail, TrailHead, TrailLine};
 /// Lines of one trail that are shown.
 const TRAIL_LINES_MAX: usize = 10_000;
 
-/// Which messages are meant; all conditions must hold.
+/// Which messages are meant; all conditions must hold, those on recipients for one and the same. A change is
+/// made to those recipients only ([`Queue::change_some`]).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filter {
@@ -219,20 +221,31 @@ impl Queue {
 
 impl Filter {
     fn means(&self, message: &QueuedMessage, now: Timestamp) -> bool {
-        let part = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
         let old = Duration::from_secs(self.older_than_seconds.unwrap_or(0));
         let sender = self.sender.as_ref().is_none_or(|sender| part(&message.sender, sender));
         let recipient = |one: &QueuedRecipient| {
-            self.recipient.as_ref().is_none_or(|wanted| part(&one.address.to_string(), wanted))
-                && self.domain.as_ref().is_none_or(|domain| one.address.domain == *domain)
-                && self
-                    .channel
-                    .as_ref()
-                    .is_none_or(|name| one.route.channel.as_str().eq_ignore_ascii_case(name))
-                && self.held.is_none_or(|held| matches!(one.state, State::Held { .. }) == held)
+            self.means_recipient(&one.address, &one.route, matches!(one.state, State::Held { .. }))
         };
         sender && now.since(message.arrived) >= old && message.recipients.iter().any(recipient)
     }
+
+    /// Whether its conditions on recipients hold for a record.
+    pub(crate) fn means_record(&self, record: &Record) -> bool {
+        let held = matches!(record.state, StoredState::Held(_));
+        self.means_recipient(&record.recipient.address, &record.route, held)
+    }
+
+    fn means_recipient(&self, address: &Address, route: &Route, held: bool) -> bool {
+        let channel = |name: &String| route.channel.as_str().eq_ignore_ascii_case(name);
+        self.recipient.as_ref().is_none_or(|wanted| part(&address.to_string(), wanted))
+            && self.domain.as_ref().is_none_or(|domain| address.domain == *domain)
+            && self.channel.as_ref().is_none_or(channel)
+            && self.held.is_none_or(|wanted| wanted == held)
+    }
+}
+
+fn part(text: &str, part: &str) -> bool {
+    text.to_lowercase().contains(&part.to_lowercase())
 }
 
 fn read_message(view: &Snapshot, id: QueueId, value: &[u8]) -> Result<QueuedMessage, StorageError> {

@@ -182,9 +182,9 @@ pub(crate) enum QueueCommand {
     },
     /// Count what waits, by channel and next hop.
     Summary(Format),
-    /// Park messages until they are released.
+    /// Park recipients until they are released.
     Hold(Which),
-    /// Let parked messages go on.
+    /// Let parked recipients go on.
     Release(Which),
     /// Try again now.
     Retry(Which),
@@ -207,7 +207,8 @@ Examples:
     },
 }
 
-/// Which messages: all that meet every condition given.
+/// Which recipients of which messages: all that meet every condition given. Other recipients of the same
+/// message are left as they are.
 #[derive(Debug, Args)]
 pub(crate) struct Which {
     /// Queue ids.
@@ -219,13 +220,13 @@ pub(crate) struct Which {
     /// Sent by this address; `<>` for reports.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) sender: Option<String>,
-    /// With this recipient.
+    /// Only this recipient.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) recipient: Option<String>,
-    /// With a recipient in this domain.
+    /// Only recipients in this domain.
     #[arg(long, value_name = "DOMAIN")]
     pub(crate) domain: Option<String>,
-    /// With a recipient that goes by this channel.
+    /// Only recipients that go by this channel.
     #[arg(long, value_name = "CHANNEL")]
     pub(crate) channel: Option<String>,
     /// Waiting for at least this long, as "2 h".

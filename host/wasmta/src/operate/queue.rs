@@ -80,7 +80,7 @@ fn summary_line(sum: &RouteSummary, now: Timestamp) -> String {
     )
 }
 
-/// Acts on every message that is meant.
+/// Acts on every recipient that is meant.
 pub(super) async fn act(
     parts: &Parts,
     config: &Config,
@@ -95,18 +95,23 @@ pub(super) async fn act(
         Action::Delete => Change::Delete,
         Action::Reroute(route) => Change::Reroute(usable_route(config, route)?),
     };
-    let messages = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX).map_err(fault)?;
+    let whom = filter(which)?;
+    let messages = parts.queue.listing().list(&whom, MESSAGES_MAX).map_err(fault)?;
     if messages.is_empty() {
         return Err(match which.ids.first() {
             Some(id) => OperateError::NotFound(parse_id(id)?).to_string(),
             None => "no message in the queue meets these conditions".to_owned(),
         });
     }
-    let (mut done, mut faults) = (Vec::new(), Vec::new());
+    let (mut done, mut recipients, mut faults) = (Vec::new(), 0, Vec::new());
     let until = Instant::now() + ATTEMPT_PATIENCE;
     for message in messages {
-        match change_when_free(parts, message.id, &change, until).await {
-            Ok(()) => done.push(message.id.to_string()),
+        match change_when_free(parts, message.id, &whom, &change, until).await {
+            Ok(0) => {}
+            Ok(changed) => {
+                recipients += changed;
+                done.push(message.id.to_string());
+            }
             Err(why) => faults.push(why.to_string()),
         }
     }
@@ -118,22 +123,30 @@ pub(super) async fn act(
         Action::Delete => "deleted",
         Action::Reroute(_) => "sent another way",
     };
-    let mut text = format!("{} {word}", count(done.len(), "message"));
+    if recipients == 0 && faults.is_empty() {
+        return Err(match action {
+            Action::Release => "none of these recipients is parked".to_owned(),
+            _ => "all of these recipients are parked; `wasmta queue release` lets them go on".to_owned(),
+        });
+    }
+    let mut text = format!("{} of {} {word}", count(recipients, "recipient"), count(done.len(), "message"));
     for why in &faults {
         let _ = write!(text, "\n  {why}");
     }
-    Ok(Answer { json: json!({ "done": done, "faults": faults }), text })
+    let json = json!({ "messages": done, "recipients": recipients, "faults": faults });
+    Ok(Answer { json, text })
 }
 
-/// Changes a message. One that is being delivered just now is waited for, within the time there is.
+/// Changes those recipients of a message that are meant. One that is being delivered just now is waited for, within the time there is.
 async fn change_when_free(
     parts: &Parts,
     id: QueueId,
+    whom: &Filter,
     change: &Change,
     until: Instant,
-) -> Result<(), OperateError> {
+) -> Result<usize, OperateError> {
     loop {
-        match parts.queue.change(id, change, "operator").await {
+        match parts.queue.change_some(id, whom, change, "operator").await {
             Err(OperateError::Active(_)) if Instant::now() < until => tokio::time::sleep(ATTEMPT_PAUSE).await,
             outcome => return outcome,
         }
