@@ -26,9 +26,9 @@ const TRAIL_LINES_MAX: usize = 10_000;
 pub struct Filter {
     /// Only these.
     pub ids: Vec<QueueId>,
-    /// Part of the reverse path, without regard to case; `<>` is the null one.
+    /// The reverse path, without regard to case; `*` stands for any run of characters, `<>` is the null one.
     pub sender: Option<String>,
-    /// Part of a recipient's address, without regard to case.
+    /// A recipient's address, in the same way.
     pub recipient: Option<String>,
     /// A recipient's domain.
     pub domain: Option<Domain>,
@@ -222,7 +222,7 @@ impl Queue {
 impl Filter {
     fn means(&self, message: &QueuedMessage, now: Timestamp) -> bool {
         let old = Duration::from_secs(self.older_than_seconds.unwrap_or(0));
-        let sender = self.sender.as_ref().is_none_or(|sender| part(&message.sender, sender));
+        let sender = self.sender.as_ref().is_none_or(|sender| fits(sender, &message.sender));
         let recipient = |one: &QueuedRecipient| {
             self.means_recipient(&one.address, &one.route, matches!(one.state, State::Held { .. }))
         };
@@ -237,15 +237,28 @@ impl Filter {
 
     fn means_recipient(&self, address: &Address, route: &Route, held: bool) -> bool {
         let channel = |name: &String| route.channel.as_str().eq_ignore_ascii_case(name);
-        self.recipient.as_ref().is_none_or(|wanted| part(&address.to_string(), wanted))
+        self.recipient.as_ref().is_none_or(|wanted| fits(wanted, &address.to_string()))
             && self.domain.as_ref().is_none_or(|domain| address.domain == *domain)
             && self.channel.as_ref().is_none_or(channel)
             && self.held.is_none_or(|wanted| wanted == held)
     }
 }
 
-fn part(text: &str, part: &str) -> bool {
-    text.to_lowercase().contains(&part.to_lowercase())
+/// Whether a pattern means an address, both with or without angle brackets and without regard to case. `*` stands
+/// for any run of characters.
+fn fits(pattern: &str, address: &str) -> bool {
+    let bare = |text: &str| text.trim_start_matches('<').trim_end_matches('>').to_lowercase();
+    let (pattern, address) = (bare(pattern), bare(address));
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == address };
+    let Some(mut rest) = address.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = tail.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        // The first place is as good as any: what follows may be as long as it likes.
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 fn read_message(view: &Snapshot, id: QueueId, value: &[u8]) -> Result<QueuedMessage, StorageError> {
@@ -301,5 +314,32 @@ fn add(sums: &mut BTreeMap<Route, RouteSummary>, id: QueueId, record: &Record) {
     }
     if let Some(last) = &record.last {
         sum.last = Some(last.reply.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_meant_as_a_whole_or_by_a_pattern() {
+        for (pattern, address, hit) in [
+            ("a@remote.test", "A@Remote.test", true),
+            ("a@remote.test", "aa@remote.test", false),
+            ("a@remote.test", "a@remote.test.example", false),
+            ("remote.test", "a@remote.test", false),
+            ("<>", "<>", true),
+            ("<>", "<a@remote.test>", false),
+            ("a@remote.test", "<a@remote.test>", true),
+            ("*@remote.test", "aa@remote.test", true),
+            ("*@remote.test", "aa@other.test", false),
+            ("a*@*.test", "ab@remote.test", true),
+            ("a*@*.test", "b@remote.test", false),
+            ("*a*", "b@remote.test", false),
+            ("ab*ba", "aba", false),
+            ("*", "a@remote.test", true),
+        ] {
+            assert_eq!(fits(pattern, address), hit, "{pattern} {address}");
+        }
     }
 }

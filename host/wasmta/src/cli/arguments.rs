@@ -217,10 +217,10 @@ pub(crate) struct Which {
     /// Every message.
     #[arg(long)]
     pub(crate) all: bool,
-    /// Sent by this address; `<>` for reports.
+    /// Sent by this address; `*` in it stands for anything, `<>` for the sender of reports.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) sender: Option<String>,
-    /// Only this recipient.
+    /// Only this recipient; `*` in it stands for anything.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) recipient: Option<String>,
     /// Only recipients in this domain.

@@ -231,13 +231,21 @@ fn recipient_line(recipient: &QueuedRecipient, now: Timestamp) -> String {
 fn filter(which: &Which) -> Result<Filter, String> {
     Ok(Filter {
         ids: which.ids.iter().map(|id| parse_id(id)).collect::<Result<_, _>>()?,
-        sender: which.sender.clone(),
-        recipient: which.recipient.clone(),
+        sender: which.sender.as_deref().map(|text| pattern("--sender", text)).transpose()?,
+        recipient: which.recipient.as_deref().map(|text| pattern("--recipient", text)).transpose()?,
         domain: which.domain.as_deref().map(Domain::parse).transpose().map_err(|e| e.to_string())?,
         channel: which.channel.clone(),
         older_than_seconds: which.age,
         held: None,
     })
+}
+
+/// A whole address, or a pattern that says that it is one.
+fn pattern(option: &str, text: &str) -> Result<String, String> {
+    if text.contains(['@', '*']) || text == "<>" {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{option} {text}: this is no address; write it in full, or * for what may stand there, as *@{text}"))
 }
 
 /// `CHANNEL`, `CHANNEL:HOST` or `CHANNEL:HOST:PORT`; a host stands for itself, without its MX.
