@@ -114,7 +114,30 @@ impl<'s> Listing<'s> {
 
     /// Messages that the filter means, oldest first, at most so many.
     pub fn list(&self, filter: &Filter, most: usize) -> Result<Vec<QueuedMessage>, StorageError> {
-        let (view, mut found, mut broken) = (self.storage.read()?, Vec::new(), None);
+        let mut found = Vec::new();
+        self.scan(filter, &mut |message| {
+            found.push(message);
+            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(found)
+    }
+
+    /// The ids of all messages that the filter means, oldest first: as many as the queue may hold.
+    pub fn ids(&self, filter: &Filter) -> Result<Vec<QueueId>, StorageError> {
+        let mut found = Vec::new();
+        self.scan(filter, &mut |message| {
+            found.push(message.id);
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    fn scan(
+        &self,
+        filter: &Filter,
+        visit: &mut dyn FnMut(QueuedMessage) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
+        let (view, mut broken) = (self.storage.read()?, None);
         view.scan(MESSAGES, &[], &[0xff; 9], &mut |key, value| {
             let Ok(key) = <[u8; 8]>::try_from(key) else { return ControlFlow::Continue(()) };
             let id = QueueId::from_u64(u64::from_be_bytes(key));
@@ -122,13 +145,13 @@ impl<'s> Listing<'s> {
                 return ControlFlow::Continue(());
             }
             match read_message(&view, id, value) {
-                Ok(message) if filter.means(&message, self.now) => found.push(message),
+                Ok(message) if filter.means(&message, self.now) => return visit(message),
                 Ok(_) => {}
                 Err(error) => broken = Some(error),
             }
-            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            ControlFlow::Continue(())
         })?;
-        broken.map_or(Ok(found), Err)
+        broken.map_or(Ok(()), Err)
     }
 
     /// One message.

@@ -17,7 +17,8 @@ Examples:
   wasmta --port-offset 1000 --data data2   a second server beside the first
 
 Commands find the running server through its data directory; without one, most read the same
-directory themselves.";
+directory themselves. They end with 0 when all that was asked is done, with 1 when something is not, or
+is found to be wrong, and with 2 when the command line is not understood.";
 
 /// A mail transfer agent with a message store, whose policy is programmable.
 #[derive(Debug, Parser)]
@@ -183,15 +184,15 @@ pub(crate) enum QueueCommand {
     /// Count what waits, by channel and next hop.
     Summary(Format),
     /// Park recipients until they are released.
-    Hold(Which),
+    Hold(Chosen),
     /// Let parked recipients go on.
-    Release(Which),
+    Release(Chosen),
     /// Try again now.
-    Retry(Which),
+    Retry(Chosen),
     /// Give up: each sender gets a report of failure.
-    Bounce(Which),
+    Bounce(Chosen),
     /// Delete without a report.
-    Delete(Which),
+    Delete(Chosen),
     /// Send what waits another way. That route stays, whatever rules and directory say, until
     /// `--to reprocess` has them asked anew.
     #[command(after_help = "\
@@ -200,11 +201,20 @@ Examples:
   wasmta queue reroute --domain example.com --to reprocess")]
     Reroute {
         #[command(flatten)]
-        which: Which,
+        chosen: Chosen,
         /// The new route: CHANNEL, CHANNEL:HOST or CHANNEL:HOST:PORT.
         #[arg(long, value_name = "ROUTE")]
         to: String,
     },
+}
+
+/// What to act on, and how to answer.
+#[derive(Debug, Args)]
+pub(crate) struct Chosen {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    #[command(flatten)]
+    pub(crate) format: Format,
 }
 
 /// Which recipients of which messages: all that meet every condition given. Other recipients of the same

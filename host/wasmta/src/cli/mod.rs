@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::control::{self, Action, Answer, Reached, Request};
 use crate::{operate, serve};
-use arguments::{Arguments, Command, DomainCommand, MessageCommand, QueueCommand, UserCommand, Which};
+use arguments::{Arguments, Chosen, Command, DomainCommand, MessageCommand, QueueCommand, UserCommand, Which};
 
 /// Runs the command line of this process.
 #[must_use]
@@ -49,9 +49,10 @@ pub fn run_text(words: &[&str], out: &mut dyn Write) -> u8 {
 fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 {
     let place =
         serve::Place { config: arguments.config, data: arguments.data, port_offset: arguments.port_offset };
+    let whole = |text: String| (text, DONE);
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(&place),
-        Command::CheckConfig => check_config(&place),
+        Command::Serve => serve::run(&place).map(whole),
+        Command::CheckConfig => check_config(&place).map(whole),
         command => match question(command) {
             Ok((request, json)) => perform(&place, &request, json),
             Err(why) => Err(why),
@@ -59,10 +60,11 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 
     };
     // Nothing is to be done when the terminal is gone.
     match outcome {
-        Ok(text) if text.is_empty() => DONE,
-        Ok(text) => {
-            let _ = writeln!(out, "{text}");
-            DONE
+        Ok((text, code)) => {
+            if !text.is_empty() {
+                let _ = writeln!(out, "{text}");
+            }
+            code
         }
         Err(why) => {
             let _ = writeln!(errors, "wasmta: {why}");
@@ -122,17 +124,20 @@ fn user_question(command: UserCommand) -> Result<(Request, bool), String> {
 }
 
 fn queue_question(command: QueueCommand) -> Result<(Request, bool), String> {
-    let act = |action, which| Ok((Request::QueueAct { action, which: selected(which)? }, false));
+    let act = |action, chosen: Chosen| {
+        let request = Request::QueueAct { action, which: selected(chosen.which)? };
+        Ok((request, chosen.format.json))
+    };
     match command {
         QueueCommand::List { which, format } => Ok((Request::QueueList { which: any(which) }, format.json)),
         QueueCommand::Show { id, format } => Ok((Request::QueueShow { id }, format.json)),
         QueueCommand::Summary(format) => Ok((Request::QueueSummary, format.json)),
-        QueueCommand::Hold(which) => act(Action::Hold, which),
-        QueueCommand::Release(which) => act(Action::Release, which),
-        QueueCommand::Retry(which) => act(Action::Retry, which),
-        QueueCommand::Bounce(which) => act(Action::Bounce, which),
-        QueueCommand::Delete(which) => act(Action::Delete, which),
-        QueueCommand::Reroute { which, to } => act(Action::Reroute(to), which),
+        QueueCommand::Hold(chosen) => act(Action::Hold, chosen),
+        QueueCommand::Release(chosen) => act(Action::Release, chosen),
+        QueueCommand::Retry(chosen) => act(Action::Retry, chosen),
+        QueueCommand::Bounce(chosen) => act(Action::Bounce, chosen),
+        QueueCommand::Delete(chosen) => act(Action::Delete, chosen),
+        QueueCommand::Reroute { chosen, to } => act(Action::Reroute(to), chosen),
     }
 }
 
@@ -158,7 +163,7 @@ fn selected(which: Which) -> Result<control::Which, String> {
 }
 
 /// Asks the running server, or does it here where none runs.
-fn perform(place: &serve::Place, request: &Request, json: bool) -> Result<String, String> {
+fn perform(place: &serve::Place, request: &Request, json: bool) -> Result<(String, u8), String> {
     let bar = Progress::default();
     let reached = control::ask(&place.data, request, |done, of, what| bar.show(done, of, what));
     let reached =
@@ -171,7 +176,7 @@ fn perform(place: &serve::Place, request: &Request, json: bool) -> Result<String
         Reached::NoServer => operate::offline(place, request, |done, of, what| bar.show(done, of, what))?,
     };
     bar.end();
-    Ok(print(&answer, json))
+    Ok((print(&answer, json), if answer.faulty { FAILED } else { DONE }))
 }
 
 fn print(answer: &Answer, json: bool) -> String {

@@ -163,14 +163,24 @@ pub struct Answer {
     pub json: serde_json::Value,
     /// For people; ends without a newline.
     pub text: String,
+    /// Whether something that was asked for could not be done, or was found to be wrong: the command ends
+    /// with an exit code that says so.
+    #[serde(default)]
+    pub faulty: bool,
 }
 
 impl Answer {
+    /// An answer without faults.
+    #[must_use]
+    pub fn new(json: serde_json::Value, text: impl Into<String>) -> Self {
+        Self { json, text: text.into(), faulty: false }
+    }
+
     /// An answer that programs get as `{"done": text}`.
     #[must_use]
     pub fn done(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { json: serde_json::json!({ "done": text }), text }
+        Self::new(serde_json::json!({ "done": text }), text)
     }
 }
 

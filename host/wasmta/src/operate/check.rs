@@ -37,12 +37,15 @@ pub(super) async fn check(parts: &Parts, progress: mpsc::Sender<Line>) -> Result
     let (texts, seen) = work.await.map_err(|e| e.to_string())??;
     let json = json!({ "messages": seen, "violations": texts });
     if texts.is_empty() {
-        return Ok(Answer { json, text: format!("nothing is wrong with {seen} messages") });
+        return Ok(Answer::new(json, format!("nothing is wrong with {seen} messages")));
     }
     let mut text = format!("{} violations in {seen} messages:", texts.len());
     for violation in texts.iter().take(SHOWN_MAX) {
         text.push_str("\n  ");
         text.push_str(violation);
     }
-    Ok(Answer { json, text })
+    if texts.len() > SHOWN_MAX {
+        text.push_str(&format!("\n  and {} more; --json tells them all", texts.len() - SHOWN_MAX));
+    }
+    Ok(Answer { json, text, faulty: true })
 }

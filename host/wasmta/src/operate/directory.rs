@@ -27,7 +27,7 @@ pub(super) async fn add_domain(parts: &Parts, name: &str, administrator: &Addres
     for name in &names {
         let _ = write!(text, "\n  {name}");
     }
-    Ok(Answer { json: json!({ "domain": new.domain, "added": names }), text })
+    Ok(Answer::new(json!({ "domain": new.domain, "added": names }), text))
 }
 
 /// Shows a domain's entries.
@@ -40,7 +40,7 @@ pub(super) fn show_domain(directory: &Directory, name: &str) -> Result<Answer, S
     let text: Vec<String> = entries.iter().map(|entry| write_ldif(entry).trim_end().to_owned()).collect();
     let mut json = domain_json(&domain);
     json["entries"] = entries.iter().map(entry_json).collect();
-    Ok(Answer { json, text: text.join("\n\n") })
+    Ok(Answer::new(json, text.join("\n\n")))
 }
 
 /// Lists all domains.
@@ -62,7 +62,7 @@ pub(super) fn list_domains(directory: &Directory) -> Result<Answer, String> {
         );
         text.push_str(line.trim_end_matches(' '));
     }
-    Ok(Answer { json: domains.iter().map(domain_json).collect(), text })
+    Ok(Answer::new(domains.iter().map(domain_json).collect(), text))
 }
 
 /// Removes a domain; with users and groups only where that is asked for.
@@ -91,7 +91,7 @@ pub(super) async fn add_user(
     let dn = parts.directory.add_user(&new).await.map_err(|e| e.to_string())?;
     parts.follow_directory().await?;
     let text = format!("{} has a mailbox now and can log in ({dn})", new.address);
-    Ok(Answer { json: json!({ "address": new.address, "dn": dn.to_string() }), text })
+    Ok(Answer::new(json!({ "address": new.address, "dn": dn.to_string() }), text))
 }
 
 /// Shows a user's entry; of passwords only the schemes.
@@ -106,7 +106,7 @@ pub(super) fn show_user(directory: &Directory, name: &str) -> Result<Answer, Str
         }
     };
     let entry = without_secrets(entry, directory);
-    Ok(Answer { json: entry_json(&entry), text: write_ldif(&entry).trim_end().to_owned() })
+    Ok(Answer::new(entry_json(&entry), write_ldif(&entry).trim_end().to_owned()))
 }
 
 /// Sets a user's password.

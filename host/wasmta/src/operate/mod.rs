@@ -73,7 +73,7 @@ async fn explain(parts: &Parts, address: &str, from: &str, source: &str) -> Resu
     };
     let explanation = parts.routing.explain(&request).await;
     let json = serde_json::to_value(&explanation).map_err(|e| e.to_string())?;
-    Ok(Answer { json, text: explanation.to_string().trim_end().to_owned() })
+    Ok(Answer::new(json, explanation.to_string().trim_end()))
 }
 
 /// A duration for people, in its two largest units: `2 d 3 h`.

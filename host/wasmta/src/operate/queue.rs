@@ -14,8 +14,10 @@ use crate::config::{ChannelKind, Config, HostPort, size_text};
 use crate::control::{Action, Answer, Which};
 use crate::serve::Parts;
 
-/// Messages that one list shows, and that one command acts on.
+/// Messages that one list shows; of more it says so.
 const MESSAGES_MAX: usize = 100_000;
+/// Faults of one command that the text for people shows.
+const FAULTS_SHOWN: usize = 100;
 /// How long a command waits for attempts that are under way, in all.
 const ATTEMPT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long between two looks.
@@ -26,13 +28,18 @@ const RECIPIENTS_SHOWN: usize = 5;
 /// Lists waiting messages.
 pub(super) fn list(parts: &Parts, which: &Which) -> Result<Answer, String> {
     let now = parts.clock.now();
-    let messages = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX).map_err(fault)?;
+    let mut messages = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX + 1).map_err(fault)?;
+    let more = messages.len() > MESSAGES_MAX;
+    messages.truncate(MESSAGES_MAX);
     let mut text = String::new();
     for message in &messages {
         describe(&mut text, message, now, RECIPIENTS_SHOWN);
     }
     let _ = write!(text, "{}", count(messages.len(), "message"));
-    Ok(Answer { json: to_json(&messages)?, text })
+    if more {
+        text.push_str(", the oldest of more; conditions as --domain or --age narrow the list");
+    }
+    Ok(Answer::new(json!({ "messages": to_json(&messages)?, "more": more }), text))
 }
 
 /// Shows one message.
@@ -48,7 +55,7 @@ pub(super) fn show(parts: &Parts, id: &str) -> Result<Answer, String> {
     if let Some(message_id) = &message.message_id {
         let _ = write!(text, "\n  Message-ID {message_id}");
     }
-    Ok(Answer { json: to_json(&message)?, text })
+    Ok(Answer::new(to_json(&message)?, text))
 }
 
 /// Counts what waits, by route.
@@ -60,7 +67,7 @@ pub(super) fn summary(parts: &Parts) -> Result<Answer, String> {
     for sum in &sums {
         let _ = write!(text, "\n{}", summary_line(sum, now).trim_end());
     }
-    Ok(Answer { json: to_json(&sums)?, text })
+    Ok(Answer::new(to_json(&sums)?, text))
 }
 
 fn summary_line(sum: &RouteSummary, now: Timestamp) -> String {
@@ -96,8 +103,8 @@ pub(super) async fn act(
         Action::Reroute(route) => Change::Reroute(usable_route(config, route)?),
     };
     let whom = filter(which)?;
-    let messages = parts.queue.listing().list(&whom, MESSAGES_MAX).map_err(fault)?;
-    if messages.is_empty() {
+    let ids = parts.queue.listing().ids(&whom).map_err(fault)?;
+    if ids.is_empty() {
         return Err(match which.ids.first() {
             Some(id) => OperateError::NotFound(parse_id(id)?).to_string(),
             None => "no message in the queue meets these conditions".to_owned(),
@@ -105,12 +112,12 @@ pub(super) async fn act(
     }
     let (mut done, mut recipients, mut faults) = (Vec::new(), 0, Vec::new());
     let until = Instant::now() + ATTEMPT_PATIENCE;
-    for message in messages {
-        match change_when_free(parts, message.id, &whom, &change, until).await {
+    for id in ids {
+        match change_when_free(parts, id, &whom, &change, until).await {
             Ok(0) => {}
             Ok(changed) => {
                 recipients += changed;
-                done.push(message.id.to_string());
+                done.push(id.to_string());
             }
             Err(why) => faults.push(why.to_string()),
         }
@@ -130,11 +137,15 @@ pub(super) async fn act(
         });
     }
     let mut text = format!("{} of {} {word}", count(recipients, "recipient"), count(done.len(), "message"));
-    for why in &faults {
+    for why in faults.iter().take(FAULTS_SHOWN) {
         let _ = write!(text, "\n  {why}");
     }
+    if faults.len() > FAULTS_SHOWN {
+        let _ = write!(text, "\n  and {} more; --json tells them all", faults.len() - FAULTS_SHOWN);
+    }
+    let faulty = !faults.is_empty();
     let json = json!({ "messages": done, "recipients": recipients, "faults": faults });
-    Ok(Answer { json, text })
+    Ok(Answer { json, text, faulty })
 }
 
 /// Changes those recipients of a message that are meant. One that is being delivered just now is waited for, within the time there is.
@@ -182,7 +193,7 @@ pub(super) fn trace(parts: &Parts, id: &str) -> Result<Answer, String> {
         let whom = line.recipient.as_ref().map_or_else(String::new, |address| format!(" {address}"));
         let _ = write!(text, "\n{}{whom} {}: {}", moment(line.at), line.what, line.text);
     }
-    Ok(Answer { json: to_json(&trail)?, text })
+    Ok(Answer::new(to_json(&trail)?, text))
 }
 
 /// The steps of a decision, one a line, with the place that decided.

@@ -237,7 +237,7 @@ impl Running {
         for (name, value) in counters.iter().filter(|(_, value)| *value > 0) {
             text.push_str(&format!("\n{value:>12}  {name}"));
         }
-        Answer { json, text }
+        Answer::new(json, text)
     }
 }
 
