@@ -112,9 +112,12 @@ pub(crate) enum DomainCommand {
     Remove {
         /// Its name.
         domain: String,
-        /// Remove its users and groups too. Their mailboxes stay.
+        /// Remove its users and groups too. Without --mail their mailboxes stay.
         #[arg(long)]
         with_users: bool,
+        /// Remove the mailboxes of its users with all messages.
+        #[arg(long, requires = "with_users")]
+        mail: bool,
     },
 }
 
@@ -148,7 +151,7 @@ Examples:
         #[command(flatten)]
         password: Password,
     },
-    /// Remove a user from the directory. With --mail its mailboxes go too.
+    /// Remove a user from the directory. With --mail its mailboxes go too, also later.
     Remove {
         /// The address.
         address: String,

@@ -12,7 +12,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::control::{self, Action, Answer, Reached, Request};
 use crate::{operate, serve};
-use arguments::{Arguments, Chosen, Command, DomainCommand, MessageCommand, QueueCommand, UserCommand, Which};
+use arguments::{
+    Arguments, Chosen, Command, DomainCommand, MessageCommand, QueueCommand, UserCommand, Which,
+};
 
 /// Runs the command line of this process.
 #[must_use]
@@ -104,7 +106,9 @@ fn domain_question(command: DomainCommand) -> (Request, bool) {
         DomainCommand::Add { domain, administrator } => (Request::DomainAdd { domain, administrator }, false),
         DomainCommand::Show { domain, format } => (Request::DomainShow { domain }, format.json),
         DomainCommand::List(format) => (Request::DomainList, format.json),
-        DomainCommand::Remove { domain, with_users } => (Request::DomainRemove { domain, with_users }, false),
+        DomainCommand::Remove { domain, with_users, mail } => {
+            (Request::DomainRemove { domain, with_users, mail }, false)
+        }
     }
 }
 

@@ -55,6 +55,9 @@ pub enum Request {
         domain: String,
         /// With its users and groups.
         with_users: bool,
+        /// With their mailboxes.
+        #[serde(default)]
+        mail: bool,
     },
     /// Add a user.
     UserAdd {

@@ -32,8 +32,8 @@ pub(crate) async fn perform(
         }
         Request::DomainShow { domain } => directory::show_domain(&parts.directory, &domain),
         Request::DomainList => directory::list_domains(&parts.directory),
-        Request::DomainRemove { domain, with_users } => {
-            directory::remove_domain(parts, &domain, with_users).await
+        Request::DomainRemove { domain, with_users, mail } => {
+            directory::remove_domain(parts, &domain, with_users, mail).await
         }
         Request::UserAdd { address, name, password } => {
             directory::add_user(parts, &address, &name, &password).await

@@ -256,7 +256,9 @@ fn pattern(option: &str, text: &str) -> Result<String, String> {
     if text.contains(['@', '*']) || text == "<>" {
         return Ok(text.to_owned());
     }
-    Err(format!("{option} {text}: this is no address; write it in full, or * for what may stand there, as *@{text}"))
+    Err(format!(
+        "{option} {text}: this is no address; write it in full, or * for what may stand there, as *@{text}"
+    ))
 }
 
 /// `CHANNEL`, `CHANNEL:HOST` or `CHANNEL:HOST:PORT`; a host stands for itself, without its MX.
