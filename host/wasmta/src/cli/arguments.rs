@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// The configuration.
     #[arg(long, global = true, value_name = "FILE", default_value = "config/wasmta.toml")]
     pub(crate) config: PathBuf,
-    /// Where the server keeps everything; created when absent.
+    /// Where the server keeps everything; made by serving where it is absent.
     #[arg(long, global = true, value_name = "DIR", default_value = "data")]
     pub(crate) data: PathBuf,
     /// Added to the port of every listener, so that several servers run side by side.

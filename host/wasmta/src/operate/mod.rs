@@ -5,6 +5,7 @@ mod check;
 mod directory;
 mod queue;
 
+use std::path::Path;
 use std::time::Duration;
 
 use mail_types::{AccountName, ForwardPath, ReversePath};
@@ -92,6 +93,17 @@ pub(crate) fn age_text(age: Duration) -> String {
     text
 }
 
+/// Only serving makes data: a command with a mistyped directory must not.
+fn data_is_there(data: &Path) -> Result<(), String> {
+    if data.join("directory").is_dir() {
+        return Ok(());
+    }
+    let shown = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf());
+    let what = if data.is_dir() { "holds no server's data" } else { "is not there" };
+    let mend = "name the server's data directory with --data, or start the server once: it makes a new one";
+    Err(format!("no server runs over {}, and it {what}: {mend}", shown.display()))
+}
+
 /// Performs a request in this process, holding the data directory for as long.
 pub(crate) fn offline(
     place: &Place,
@@ -99,6 +111,7 @@ pub(crate) fn offline(
     mut progress: impl FnMut(u64, u64, &str),
 ) -> Result<Answer, String> {
     let config = place.load()?;
+    data_is_there(&place.data)?;
     let _lock = DataLock::take(&place.data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| format!("threads cannot be started: {e}"))?;
