@@ -56,7 +56,7 @@ pub struct TestServer {
 
 impl TestServer {
     /// Starts a server as a case's sections want it: `server.toml` over the base configuration,
-    /// `directory.ldif` and `rewrite.rules` instead of those that ship.
+    /// `directory.ldif` and `rewrite.rules` instead of those that ship, and any other `….rules` and `….ldif`.
     pub async fn start(archive: &Archive, names: &[(String, String)]) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let own = archive.get("server.toml").unwrap_or_default().to_owned();
@@ -67,6 +67,13 @@ impl TestServer {
             let text = archive.get(file).map_or_else(shipped, |text| Ok(text.to_owned()));
             let text = text.map_err(|e| format!("{file}: {e}"))?;
             std::fs::write(folder.path().join(file), text).map_err(|e| e.to_string())?;
+        }
+        for section in &archive.sections {
+            let is_file = section.name.ends_with(".rules") || section.name.ends_with(".ldif");
+            if is_file {
+                let path = folder.path().join(&section.name);
+                std::fs::write(path, &section.text).map_err(|e| e.to_string())?;
+            }
         }
         let path = folder.path().join("wasmta.toml");
         std::fs::write(&path, toml).map_err(|e| e.to_string())?;

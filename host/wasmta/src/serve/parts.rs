@@ -15,8 +15,7 @@ use storage::{Space, Storage};
 use store::Store;
 
 use super::first_start::{decoy_key, fill};
-use super::ways::{self, Ways};
-use super::{policy, settings};
+use super::{policy, settings, ways};
 use crate::config::Config;
 
 /// The parts, wired.
@@ -40,8 +39,6 @@ pub struct Parts {
     pub store: Store,
     /// What waits.
     pub queue: Queue,
-    /// The ways out.
-    pub(super) ways: Ways,
     /// Queue, mailboxes and content.
     pub(super) mail: Storage,
     /// All storages, to be closed at the end.
@@ -71,11 +68,10 @@ impl Parts {
         let mail = open_storage(config, data, "store", &spaces, true)?;
         let store = Store::open(mail.clone(), clock.clone(), events.clone()).await;
         let store = store.map_err(|e| format!("the store: {e}"))?;
-        let ways = Ways::new(ways::prepare(config, &clock, &random)?);
         let agents = Agents {
             router: Arc::new(routing.clone()),
             local: Arc::new(StoreDelivery::new(store.clone())),
-            channels: ways.agents().chain([ways::reprocess(&routing)]).collect(),
+            channels: ways::prepare(config, &routing, &clock, &random)?,
         };
         let queue = Queue::open(
             mail.clone(),
@@ -97,7 +93,6 @@ impl Parts {
             routing,
             store,
             queue,
-            ways,
             mail,
             storages,
         })

@@ -31,6 +31,8 @@ pub struct Server {
 struct Running {
     place: Place,
     config: Mutex<Arc<Config>>,
+    /// The configuration that it started with: some of it stays in force until the next start.
+    started_with: Config,
     parts: Parts,
     services: Services,
     tls: Option<TlsServer>,
@@ -54,6 +56,7 @@ impl Server {
             parts,
             shutdown: Shutdown::new(),
             reloading: tokio::sync::Mutex::new(()),
+            started_with: config.clone(),
             config: Mutex::new(Arc::new(config)),
         });
         let config = Arc::clone(&running.config.lock());
@@ -191,29 +194,48 @@ impl Running {
     /// on what takes effect only at the next start.
     fn take_up(&self) -> Result<Vec<String>, String> {
         let new = self.place.load()?;
-        let old = Arc::clone(&self.config.lock());
         let (rules, options) = policy::load(&new)?;
-        let agents = ways::prepare(&new, &self.parts.clock, &self.parts.random)?;
+        let agents = ways::prepare(&new, &self.parts.routing, &self.parts.clock, &self.parts.random)?;
         if let Some((certificate, key)) = &new.tls.files {
             TlsServer::load(certificate, key).map_err(|e| format!("tls: {e}"))?;
         }
         let planned = self.services.plan(&new)?;
         // From here on nothing fails.
-        let mut notes = waiting(&old, &new);
+        let mut notes = waiting(&self.started_with, &new);
         if let Some(tls) = &self.tls
             && let Err(why) = tls.reload()
         {
             notes.push(format!("the certificate stays as it was: {why}"));
         }
         self.parts.events.set_options(logging::options(&new.log));
-        self.parts.routing.reconfigure(rules, options);
+        let (unencrypted, channel_binding) = settings::auth_offers(&new);
+        self.parts.authenticator.set_offers(unencrypted, channel_binding);
+        // Channels before the rules that name them.
+        self.parts.queue.set_channels(agents);
         self.parts.queue.set_options(settings::queue(&new));
-        for name in self.parts.ways.exchange(agents) {
-            notes.push(format!("the new channel {name} takes effect at the next start"));
-        }
-        self.services.enforce(&new, planned);
+        self.parts.routing.reconfigure(rules, options);
+        notes.extend(self.left_behind(&new));
+        notes.extend(self.services.enforce(&new, planned));
         *self.config.lock() = Arc::new(new);
         Ok(notes)
+    }
+
+    /// Mail that waits for a channel which is not there any more.
+    fn left_behind(&self, config: &Config) -> Vec<String> {
+        let mut waiting = std::collections::BTreeMap::<String, u64>::new();
+        // A summary that cannot be read now has been told of as an event.
+        for sum in self.parts.queue.summary().unwrap_or_default() {
+            let name = sum.route.channel.as_str();
+            if !config.channels.iter().any(|channel| channel.name.eq_ignore_ascii_case(name)) {
+                *waiting.entry(name.to_owned()).or_default() += sum.waiting + sum.held;
+            }
+        }
+        let note = |(name, count)| {
+            format!(
+                "{count} recipients wait for the channel {name}, which is not there any more: `wasmta queue reroute --channel {name} --to reprocess` decides anew"
+            )
+        };
+        waiting.into_iter().map(note).collect()
     }
 
     /// Counters and what runs (R101).
@@ -243,9 +265,14 @@ impl Running {
 
 /// What a changed configuration has to wait for.
 fn waiting(old: &Config, new: &Config) -> Vec<String> {
+    let auth = config::Auth {
+        cleartext: old.auth.cleartext,
+        channel_binding: old.auth.channel_binding,
+        ..new.auth.clone()
+    };
     let changes = [
         (old.storage != new.storage, "[storage]"),
-        (old.auth != new.auth, "[auth]"),
+        (old.auth != auth, "[auth] (but for cleartext and channel-binding, which are in force)"),
         (old.tls != new.tls, "[tls] (new files; new content of the same files is in force)"),
         (old.server.threads != new.server.threads, "server.threads"),
         (old.server.open_files != new.server.open_files, "server.open-files"),

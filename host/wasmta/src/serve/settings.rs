@@ -56,17 +56,21 @@ pub(super) fn hash(config: &Config) -> HashOptions {
     }
 }
 
+/// What of `[auth]` takes effect while the server runs.
+pub(super) fn auth_offers(config: &Config) -> (Unencrypted, ChannelBinding) {
+    let unencrypted = if config.auth.cleartext { Unencrypted::Allowed } else { Unencrypted::Refused };
+    let offered = config.auth.channel_binding;
+    (unencrypted, if offered { ChannelBinding::Offered } else { ChannelBinding::Withheld })
+}
+
 /// `[auth]`.
 pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
     let usual = AuthOptions::default();
+    let (unencrypted, channel_binding) = auth_offers(config);
     AuthOptions {
         hash: hash(config),
-        unencrypted: if config.auth.cleartext { Unencrypted::Allowed } else { Unencrypted::Refused },
-        channel_binding: if config.auth.channel_binding {
-            ChannelBinding::Offered
-        } else {
-            ChannelBinding::Withheld
-        },
+        unencrypted,
+        channel_binding,
         throttle: ThrottleOptions {
             account_failures_max: config.auth.account_failures_max,
             network_failures_max: config.auth.network_failures_max,

@@ -1,29 +1,17 @@
-//! The ways out (R59), as the configuration has them; swapped as a whole when it is taken up anew.
+//! The ways out (R59), as the configuration has them; exchanged as a whole when it is taken up anew.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use channels::{
     Bitbucket, Credentials, Dialect, RemoteChannel, RemoteOptions, RemoteTls, Reprocess, TlsPolicy,
 };
 use dns::{Dns, Resolver, Servers};
 use mail_types::{ChannelName, Domain, NextHop};
-use queue::{Attempt, BoxFuture, Channel, Outcome};
+use queue::{Attempt, BoxFuture, Channel, Channels, Outcome};
 use routing::Routing;
 use runtime::{Clock, Random, TlsClient};
 
 use crate::config::{self, ChannelKind, Config, OutgoingTls};
-
-/// A channel whose agent can be exchanged while attempts run: those end with the old one.
-struct Exchangeable(ArcSwap<Box<dyn Channel>>);
-
-impl Channel for Exchangeable {
-    fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
-        let agent = self.0.load_full();
-        Box::pin(async move { agent.attempt(attempt).await })
-    }
-}
 
 /// Everything to one host, whatever the route says (R96).
 struct SmartHost {
@@ -39,59 +27,28 @@ impl Channel for SmartHost {
     }
 }
 
-/// All exchangeable channels by name.
-#[derive(Clone, Default)]
-pub(super) struct Ways(HashMap<ChannelName, Arc<Exchangeable>>);
-
-/// Agents that are ready to be put in force.
-pub(super) struct Prepared(Vec<(ChannelName, Box<dyn Channel>)>);
-
-impl Ways {
-    /// The first set.
-    pub(super) fn new(prepared: Prepared) -> Self {
-        let exchangeable = |agent| Arc::new(Exchangeable(ArcSwap::from_pointee(agent)));
-        Self(prepared.0.into_iter().map(|(name, agent)| (name, exchangeable(agent))).collect())
-    }
-
-    /// As the queue takes them.
-    pub(super) fn agents(&self) -> impl Iterator<Item = (ChannelName, Arc<dyn Channel>)> + '_ {
-        self.0.iter().map(|(name, agent)| (name.clone(), Arc::clone(agent) as Arc<dyn Channel>))
-    }
-
-    /// Puts a new set in force. Gives the names that only the next start will know.
-    pub(super) fn exchange(&self, prepared: Prepared) -> Vec<String> {
-        let mut unknown = Vec::new();
-        for (name, agent) in prepared.0 {
-            match self.0.get(&name) {
-                Some(known) => known.0.store(Arc::new(agent)),
-                None => unknown.push(name.to_string()),
-            }
-        }
-        unknown
-    }
-}
-
 /// Builds the agents of a configuration, without touching those in force.
-pub(super) fn prepare(config: &Config, clock: &Clock, random: &Random) -> Result<Prepared, String> {
+pub(super) fn prepare(
+    config: &Config,
+    routing: &Routing,
+    clock: &Clock,
+    random: &Random,
+) -> Result<Channels, String> {
     let resolver: Arc<dyn Resolver> = Arc::new(resolver(config, random)?);
     let tls =
         RemoteTls { opportunistic: TlsClient::opportunistic().ok(), verified: TlsClient::verified().ok() };
-    let mut agents: Vec<(ChannelName, Box<dyn Channel>)> = Vec::new();
+    let mut agents = Channels::new();
     for channel in &config.channels {
-        let agent: Box<dyn Channel> = match channel.kind {
-            ChannelKind::Bitbucket => Box::new(Bitbucket),
+        let agent: Arc<dyn Channel> = match channel.kind {
+            ChannelKind::Bitbucket => Arc::new(Bitbucket),
             ChannelKind::Smtp | ChannelKind::Lmtp => remote(config, channel, &tls, &resolver, clock)?,
-            // The queue's own, or built beside the store and the routing.
-            ChannelKind::Store | ChannelKind::Hold | ChannelKind::Reprocess => continue,
+            ChannelKind::Reprocess => Arc::new(Reprocess::new(routing.clone())),
+            // The queue's own.
+            ChannelKind::Store | ChannelKind::Hold => continue,
         };
-        agents.push((ChannelName::new(&channel.name), agent));
+        agents.insert(ChannelName::new(&channel.name), agent);
     }
-    Ok(Prepared(agents))
-}
-
-/// The channel that resolves anew; it takes up new rules by itself.
-pub(super) fn reprocess(routing: &Routing) -> (ChannelName, Arc<dyn Channel>) {
-    (ChannelName::new(ChannelName::REPROCESS), Arc::new(Reprocess::new(routing.clone())))
+    Ok(agents)
 }
 
 fn remote(
@@ -100,7 +57,7 @@ fn remote(
     tls: &RemoteTls,
     resolver: &Arc<dyn Resolver>,
     clock: &Clock,
-) -> Result<Box<dyn Channel>, String> {
+) -> Result<Arc<dyn Channel>, String> {
     let dialect = if channel.kind == ChannelKind::Smtp { Dialect::Smtp } else { Dialect::Lmtp };
     let mut options = RemoteOptions::new(dialect, config.server.name.as_str());
     options.port = channel.port;
@@ -114,7 +71,7 @@ fn remote(
     options.timeouts.greeting = channel.reply_timeout;
     options.timeouts.command = channel.reply_timeout;
     let Some((host, port)) = &channel.smart_host else {
-        return Ok(Box::new(RemoteChannel::new(options, tls.clone(), Arc::clone(resolver), clock.clone())));
+        return Ok(Arc::new(RemoteChannel::new(options, tls.clone(), Arc::clone(resolver), clock.clone())));
     };
     if let Some((login, file)) = &channel.login {
         let text = std::fs::read_to_string(file);
@@ -126,7 +83,7 @@ fn remote(
     }
     let next_hop = NextHop::Host { host: host.clone(), port: *port };
     let channel = RemoteChannel::new(options, tls.clone(), Arc::clone(resolver), clock.clone());
-    Ok(Box::new(SmartHost { next_hop, channel }))
+    Ok(Arc::new(SmartHost { next_hop, channel }))
 }
 
 fn policy(tls: OutgoingTls) -> TlsPolicy {
