@@ -152,6 +152,8 @@ pub enum Event<'a> {
     AccountCreated { account: &'a AccountName },
     /// The directory changed.
     DirectoryChanged { change: &'a str, entry: &'a str },
+    /// A value of a directory entry that mail cannot use; the rest of the entry is used.
+    DirectoryDefect { place: &'a str, entry: &'a str, cause: &'a str },
     /// Routing and alias tables follow the directory again.
     TablesBuilt { kind: &'a str, entries: u64, rows: u64, csn: u64, milliseconds: u64 },
     /// Tables could not be built; the old ones stay.
@@ -167,7 +169,7 @@ pub enum Event<'a> {
 }
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 26;
+pub(crate) const KINDS: usize = 27;
 
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
@@ -199,6 +201,7 @@ impl<'a> Event<'a> {
             Self::StorageRecovered { .. } => (23, "storage_recovered", Level::Info),
             Self::DestinationResting { .. } => (24, "destination_resting", Level::Warning),
             Self::InternalError { .. } => (25, "internal_error", Level::Error),
+            Self::DirectoryDefect { .. } => (26, "directory_defect", Level::Warning),
         }
     }
 
@@ -332,6 +335,11 @@ impl<'a> Event<'a> {
                 sink("change", Text(change));
                 sink("entry", Text(entry));
             }
+            Self::DirectoryDefect { place, entry, cause } => {
+                sink("place", Text(place));
+                sink("entry", Text(entry));
+                sink("cause", Text(cause));
+            }
             Self::TablesBuilt { kind, entries, rows, csn, milliseconds } => {
                 sink("kind", Text(kind));
                 sink("entries", Number(*entries));
@@ -382,4 +390,5 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "storage_recovered",
     "destination_resting",
     "internal_error",
+    "directory_defect",
 ];

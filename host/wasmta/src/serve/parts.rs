@@ -7,8 +7,9 @@ use std::sync::Arc;
 use auth::{Authenticator, Hasher};
 use channels::StoreDelivery;
 use directory::{Directory, DirectoryOptions, PasswordHasher};
-use events::Events;
+use events::{Event, Events};
 use queue::{Agents, Queue};
+use routing::tables::Refreshed;
 use routing::{Routing, Tables};
 use runtime::{Clock, Random};
 use storage::{Space, Storage};
@@ -54,7 +55,7 @@ impl Parts {
         let of_directory = open_storage(config, data, "directory", directory::SPACES, true)?;
         let directory = Directory::open(of_directory.clone(), clock.clone(), DirectoryOptions::default())
             .map_err(|e| format!("the directory: {e}"))?;
-        fill(&directory, &config.directory.ldif, &hasher, &events).await?;
+        fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
         let key = decoy_key(data, &random)?;
         let authenticator =
             Authenticator::new(directory.clone(), clock.clone(), random.clone(), settings::auth(config, key));
@@ -62,7 +63,7 @@ impl Parts {
         let of_tables = open_storage(config, data, "tables", routing::SPACES, false)?;
         let (rules, options) = policy::load(config)?;
         let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
-        routing.refresh(&directory).await.map_err(|e| format!("the tables: {e}"))?;
+        follow(&routing, &directory, &clock, &events).await?;
 
         let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
         let mail = open_storage(config, data, "store", &spaces, true)?;
@@ -109,6 +110,24 @@ impl Parts {
             storage.close().await;
         }
     }
+}
+
+/// Brings the tables up to the directory, and says what that took.
+async fn follow(
+    routing: &Routing,
+    directory: &Directory,
+    clock: &Clock,
+    events: &Events,
+) -> Result<(), String> {
+    let begun = clock.now();
+    let done = routing.refresh(directory).await.map_err(|e| format!("the tables: {e}"))?;
+    let Refreshed { full, entries, rows, csn } = done;
+    if full || entries > 0 {
+        let kind = if full { "full" } else { "incremental" };
+        let milliseconds = u64::try_from(clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);
+        events.emit(&Event::TablesBuilt { kind, entries, rows, csn, milliseconds });
+    }
+    Ok(())
 }
 
 /// Opens one storage of the data directory.
