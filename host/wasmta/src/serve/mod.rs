@@ -12,6 +12,7 @@ mod settings;
 mod ways;
 mod welcome;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,7 +57,8 @@ pub fn run(place: &Place) -> Result<String, String> {
     let grace = config.server.stop_grace;
     let outcome = runtime.block_on(async {
         let server = Server::start(config, place.clone(), lock, events.clone()).await?;
-        eprintln!("{}", welcome::text(&server, files));
+        // Not to standard error, which is the log's. Nothing is to be done where nobody reads it.
+        let _ = writeln!(std::io::stdout(), "{}", welcome::text(&server, files));
         until_told_to_stop(&server).await?;
         server.stop(grace).await;
         Ok(String::new())

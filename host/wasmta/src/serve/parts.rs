@@ -42,6 +42,8 @@ pub struct Parts {
     pub queue: Queue,
     /// Queue, mailboxes and content.
     pub(super) mail: Storage,
+    /// Whether the directory was filled just now: this is the first start.
+    pub(super) first_start: bool,
     /// All storages, to be closed at the end.
     storages: Vec<Storage>,
 }
@@ -55,7 +57,7 @@ impl Parts {
         let of_directory = open_storage(config, data, "directory", directory::SPACES, true)?;
         let directory = Directory::open(of_directory.clone(), clock.clone(), DirectoryOptions::default())
             .map_err(|e| format!("the directory: {e}"))?;
-        fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
+        let filled = fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
         let key = decoy_key(data, &random)?;
         let authenticator =
             Authenticator::new(directory.clone(), clock.clone(), random.clone(), settings::auth(config, key));
@@ -95,6 +97,7 @@ impl Parts {
             store,
             queue,
             mail,
+            first_start: filled,
             storages,
         })
     }

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::{ClearPasswords, Secret};
 use events::{Event, Events};
-use mail_types::Timestamp;
+use mail_types::{Lookup, Timestamp};
 use parking_lot::Mutex;
 use runtime::{Shutdown, TlsServer, make_self_signed};
 use tokio::sync::mpsc;
@@ -94,9 +95,12 @@ impl Server {
         self.running.services.listeners()
     }
 
-    /// The first of these logins that the directory knows as the sample has them.
-    pub(super) fn knows(&self, login: &str) -> bool {
-        self.running.parts.directory.user_by_login(login).is_found()
+    /// Whether the directory was filled just now, and a user has this password in it.
+    pub(super) fn begins_with(&self, login: &str, password: &str) -> bool {
+        let (parts, secret) = (&self.running.parts, Secret::new(password.to_owned()));
+        let (true, Some(secret)) = (parts.first_start, secret) else { return false };
+        let Lookup::Found(user) = parts.directory.user_by_login(login) else { return false };
+        user.password_hashes.iter().any(|value| auth::verify(&secret, value, ClearPasswords::default()))
     }
 
     /// Takes the configuration up anew, or keeps the old one and says why.
