@@ -1,11 +1,12 @@
 //! The command line's grammar, with its help.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config;
+use crate::{config, operate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,7 +14,7 @@ Examples:
   wasmta check-config                      is the configuration right?
   wasmta user add anna@example.org         a new mailbox (the password is read from standard input)
   wasmta explain anna+tag@example.org      where would mail for this address go, and why?
-  wasmta queue list --domain example.com   what waits for that domain?
+  wasmta queue list --domain elsewhere.example    what waits for that domain?
   wasmta --port-offset 1000 --data data2   a second server beside the first
 
 Commands find the running server through its data directory; without one, most read the same
@@ -62,16 +63,23 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   wasmta explain user1+tag@example.org
-  wasmta explain someone@elsewhere.example --from user1@example.org --source submission")]
+  wasmta explain someone@elsewhere.example --from user1@example.org --source submission
+  wasmta explain someone@elsewhere.example --client 192.0.2.7")]
     Explain {
         /// The recipient.
         address: String,
         /// The sender; `<>` for a report.
         #[arg(long, value_name = "ADDRESS", default_value = "<>")]
         from: String,
-        /// The channel that the message would come in by: smtp, submission, lmtp.
-        #[arg(long, value_name = "CHANNEL", default_value = "smtp")]
+        /// The channel that the message would come in by.
+        #[arg(long, value_name = "CHANNEL", default_value = "smtp", value_parser = operate::SOURCES)]
         source: String,
+        /// Login of who sends; by submission the user who has the sender's address, where absent.
+        #[arg(long, value_name = "LOGIN")]
+        account: Option<String>,
+        /// Address of the client, which may be one that `smtp.relay-from` lets send anywhere.
+        #[arg(long, value_name = "ADDRESS")]
+        client: Option<IpAddr>,
         #[command(flatten)]
         format: Format,
     },
@@ -200,8 +208,8 @@ pub(crate) enum QueueCommand {
     /// `--to reprocess` has them asked anew.
     #[command(after_help = "\
 Examples:
-  wasmta queue reroute --domain example.com --to smtp:relay.example.net:587
-  wasmta queue reroute --domain example.com --to reprocess")]
+  wasmta queue reroute --domain partner.example --to smtp:relay.example.net:587
+  wasmta queue reroute --domain partner.example --to reprocess")]
     Reroute {
         #[command(flatten)]
         chosen: Chosen,

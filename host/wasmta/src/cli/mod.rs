@@ -94,8 +94,8 @@ fn question(command: Command) -> Result<(Request, bool), String> {
         Command::Domain(command) => domain_question(command),
         Command::User(command) => user_question(command)?,
         Command::Queue(command) => queue_question(command)?,
-        Command::Explain { address, from, source, format } => {
-            (Request::Explain { address, from, source }, format.json)
+        Command::Explain { address, from, source, account, client, format } => {
+            (Request::Explain { address, from, source, account, client }, format.json)
         }
         Command::Message(MessageCommand::Trace { id, format }) => (Request::Trace { id }, format.json),
     })

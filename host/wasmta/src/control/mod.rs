@@ -7,6 +7,7 @@
 mod client;
 mod server;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,12 @@ pub enum Request {
         from: String,
         /// Channel that it would come in by.
         source: String,
+        /// Login of who sends.
+        #[serde(default)]
+        account: Option<String>,
+        /// Address of the client.
+        #[serde(default)]
+        client: Option<IpAddr>,
     },
     /// A message's decision trail.
     Trace {

@@ -3,17 +3,20 @@
 
 mod check;
 mod directory;
+mod explain;
 mod queue;
 
 use std::path::Path;
 use std::time::Duration;
 
-use mail_types::{AccountName, ForwardPath, ReversePath};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::control::{Answer, Line, Request};
 use crate::serve::{DataLock, Parts, Place, counting, policy};
+
+use explain::Question;
+pub(crate) use explain::SOURCES;
 
 /// Notes of progress that wait to be shown.
 const PROGRESS_WAITING_MAX: usize = 64;
@@ -48,33 +51,14 @@ pub(crate) async fn perform(
         Request::QueueShow { id } => queue::show(parts, &id),
         Request::QueueSummary => queue::summary(parts),
         Request::QueueAct { action, which } => queue::act(parts, config, &action, &which).await,
-        Request::Explain { address, from, source } => explain(parts, &address, &from, &source).await,
+        Request::Explain { address, from, source, account, client } => {
+            let (address, from, source, account) = (&*address, &*from, &*source, account.as_deref());
+            explain::explain(parts, config, &Question { address, from, source, account, client }).await
+        }
         Request::Trace { id } => queue::trace(parts, &id),
         Request::Check => check::check(parts, progress).await,
         Request::Status | Request::Reload => Err("no server runs here".to_owned()),
     }
-}
-
-/// Where mail for an address would go, decided by the code that decides for sessions.
-async fn explain(parts: &Parts, address: &str, from: &str, source: &str) -> Result<Answer, String> {
-    let bracketed = |text: &str| if text.starts_with('<') { text.to_owned() } else { format!("<{text}>") };
-    let recipient = ForwardPath::parse(&bracketed(address)).map_err(|e| e.to_string())?;
-    let reverse_path = ReversePath::parse(&bracketed(from)).map_err(|e| e.to_string())?;
-    // Who submits has logged in, so may send anywhere; others may not.
-    let account = match (source, reverse_path.address()) {
-        ("submission", Some(address)) => AccountName::new(&address.to_string()),
-        _ => None,
-    };
-    let request = routing::Request {
-        recipient: &recipient,
-        reverse_path: &reverse_path,
-        source,
-        authenticated: account.as_ref(),
-        relay: false,
-    };
-    let explanation = parts.routing.explain(&request).await;
-    let json = serde_json::to_value(&explanation).map_err(|e| e.to_string())?;
-    Ok(Answer::new(json, explanation.to_string().trim_end()))
 }
 
 /// A duration for people, in its two largest units: `2 d 3 h`.
