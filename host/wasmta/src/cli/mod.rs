@@ -76,12 +76,13 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 
 }
 
 fn check_config(place: &serve::Place) -> Result<String, String> {
-    let config = place.load()?;
-    let problems = operate::check_files(&config);
-    if problems.is_empty() {
-        return Ok(format!("{}: nothing is wrong", place.config.display()));
+    let warnings = place.check()?;
+    let mut text = format!("{}: nothing is wrong", place.config.display());
+    for warning in warnings {
+        text.push_str("\n  warning: ");
+        text.push_str(&warning);
     }
-    Err(format!("the configuration is refused:\n{}", problems.join("\n")))
+    Ok(text)
 }
 
 /// What a command asks, and whether in JSON.

@@ -297,7 +297,11 @@ fn read_login(s: &mut Section<'_>, folder: &Path) -> Option<(String, PathBuf)> {
     let (login, file) = (s.text("login", ""), s.path("password-file"));
     match (login.is_empty(), file) {
         (true, None) => None,
-        (false, Some(file)) => Some((login, below(folder, file))),
+        (false, Some(file)) => {
+            let file = below(folder, file);
+            s.file("password-file", &file);
+            Some((login, file))
+        }
         (false, None) => {
             s.fault("login", "stands without its password-file", "add password-file = \"…\"");
             None

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::control::{Answer, Line, Request};
-use crate::serve::{DataLock, Parts, Place, counting, policy};
+use crate::serve::{DataLock, Parts, Place, counting};
 
 use explain::Question;
 pub(crate) use explain::SOURCES;
@@ -114,23 +114,6 @@ pub(crate) fn offline(
             }
         }
     })
-}
-
-/// Checks the files that the configuration names. Gives what is wrong, one text a fault.
-pub(crate) fn check_files(config: &Config) -> Vec<String> {
-    let mut faults = Vec::new();
-    if !config.directory.ldif.is_file() {
-        faults.push(format!("directory.ldif: the file {} is not there", config.directory.ldif.display()));
-    }
-    if let Err(why) = policy::load(config) {
-        faults.push(why);
-    }
-    if let Some((certificate, key)) = &config.tls.files
-        && let Err(why) = runtime::TlsServer::load(certificate, key)
-    {
-        faults.push(format!("tls: {why}"));
-    }
-    faults
 }
 
 #[cfg(test)]

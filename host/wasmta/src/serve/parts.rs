@@ -63,7 +63,7 @@ impl Parts {
             Authenticator::new(directory.clone(), clock.clone(), random.clone(), settings::auth(config, key));
 
         let of_tables = open_storage(config, data, "tables", routing::SPACES, false)?;
-        let (rules, options) = policy::load(config)?;
+        let (rules, options) = policy::load(config).map_err(|why| why.to_string())?;
         let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
         follow(&routing, &directory, &clock, &events).await?;
 

@@ -197,12 +197,9 @@ impl Running {
     /// Prepares everything first, so that nothing has changed when something is wrong. Gives notes
     /// on what takes effect only at the next start.
     fn take_up(&self) -> Result<Vec<String>, String> {
-        let new = self.place.load()?;
-        let (rules, options) = policy::load(&new)?;
+        let new = self.place.load_whole()?;
+        let (rules, options) = policy::load(&new).map_err(|why| why.to_string())?;
         let agents = ways::prepare(&new, &self.parts.routing, &self.parts.clock, &self.parts.random)?;
-        if let Some((certificate, key)) = &new.tls.files {
-            TlsServer::load(certificate, key).map_err(|e| format!("tls: {e}"))?;
-        }
         let planned = self.services.plan(&new)?;
         // From here on nothing fails.
         let mut notes = waiting(&self.started_with, &new);

@@ -11,6 +11,7 @@ use queue::{Attempt, BoxFuture, Channel, Channels, Outcome};
 use routing::Routing;
 use runtime::{Clock, Random, TlsClient};
 
+use super::files;
 use crate::config::{self, ChannelKind, Config, OutgoingTls};
 
 /// Everything to one host, whatever the route says (R96).
@@ -74,10 +75,8 @@ fn remote(
         return Ok(Arc::new(RemoteChannel::new(options, tls.clone(), Arc::clone(resolver), clock.clone())));
     };
     if let Some((login, file)) = &channel.login {
-        let text = std::fs::read_to_string(file);
-        let text =
-            text.map_err(|e| format!("channels.{}.password-file: {}: {e}", channel.name, file.display()))?;
-        let password = text.lines().next().unwrap_or_default().to_owned();
+        let password = files::password(file);
+        let password = password.map_err(|why| format!("channels.{}.password-file: {why}", channel.name))?;
         let credentials = Credentials { login: login.clone(), password, allow_clear: config.auth.cleartext };
         options.credentials.insert(host.clone(), credentials);
     }
