@@ -2,7 +2,9 @@
 //!
 //! A case has the sections `-- directory.ldif --` (absent: `policy/shared.ldif`), `-- rewrite.rules --` (absent: the
 //! rules the server ships), `-- options --` and `-- questions --`. A question stands at the left margin, its answer
-//! below it, indented by two spaces; `*` in an answer matches anything. `UPDATE=1` writes the answers anew.
+//! below it, indented by two spaces; `*` in an answer matches anything, `<<name>>` captures, `<<!name>>` is another.
+//! `UPDATE=1` writes the answers anew. A section `-- plugins --` says what plugins answer
+//! (`tests/harness/plugins.rs`).
 //!
 //! ```text
 //! recipient ADDRESS [from ADDRESS] [by CHANNEL] [as ACCOUNT] [relay]     routes, or the refusal
@@ -12,6 +14,8 @@
 //! vrfy ADDRESS, expn ADDRESS                                            what VRFY and EXPN may say
 //! again ADDRESS CHANNEL                                                 the route at a later activation
 //! errors                                                                what is wrong with the rules
+//! called                                                                the calls of plugins since it was last asked
+//! chain ROLE DOMAIN|ADDRESS                                             which plugins are to be asked
 //! ```
 
 use std::fmt::Write as _;
@@ -21,13 +25,17 @@ use std::sync::Arc;
 use directory::{LdifReader, Schema, Typed};
 use mail_tests::cases::{self, Case};
 use mail_tests::pattern::{self, Names};
+use mail_tests::plugins::Told;
 use mail_tests::txtar::Archive;
 use mail_types::{AccountName, Address, Domain, ForwardPath, Lookup, NextHop, Recipient, ReversePath, Route};
 use routing::rewrite::control::Direction;
 use routing::{ChannelTags, HeaderPlace, Options, Request, Resolution, Routing, RuleOptions, Rules, Tables};
 
+/// Policy is shown by at least so many cases.
+const CASES_MIN: usize = 60;
+
 fn main() -> ExitCode {
-    cases::run(cases::find("policy", "txtar"), test)
+    cases::run(cases::find("policy", "txtar"), CASES_MIN, test)
 }
 
 fn test(case: &Case) -> Result<(), String> {
@@ -42,6 +50,7 @@ fn test(case: &Case) -> Result<(), String> {
     let world = runtime.block_on(World::new(&archive, dir.path()))?;
     let mut written = String::new();
     let mut failures = String::new();
+    let mut names = Names::new();
     let mut lines = questions.lines().peekable();
     while let Some(question) = lines.next() {
         let mut expected = Vec::new();
@@ -53,7 +62,7 @@ fn test(case: &Case) -> Result<(), String> {
             continue;
         }
         let answer = runtime.block_on(world.ask(question)).map_err(|why| format!("{question}: {why}"))?;
-        if agrees(&expected, &answer) {
+        if agrees(&expected, &answer, &mut names) {
             keep(&mut written, &expected);
             continue;
         }
@@ -76,15 +85,15 @@ fn keep(written: &mut String, answer: &[String]) {
     }
 }
 
-fn agrees(expected: &[String], answer: &[String]) -> bool {
-    let mut names = Names::new();
+fn agrees(expected: &[String], answer: &[String], names: &mut Names) -> bool {
     expected.len() == answer.len()
-        && expected.iter().zip(answer).all(|(pattern, line)| pattern::matches(pattern, line, &mut names))
+        && expected.iter().zip(answer).all(|(pattern, line)| pattern::matches(pattern, line, names))
 }
 
 struct World {
     routing: Option<Routing>,
     errors: Vec<String>,
+    plugins: Arc<Told>,
 }
 
 impl World {
@@ -97,6 +106,7 @@ impl World {
             archive.get("rewrite.rules").map_or_else(|| read(&shipped), |text| Ok(text.to_owned()))?;
         let tables = build(&ldif, dir, archive.get("options").unwrap_or_default()).await?;
         let (options, tags, source_routes) = options(archive.get("options").unwrap_or_default())?;
+        let plugins = Arc::new(Told::parse(archive.get("plugins").unwrap_or_default())?);
         let include = |name: &str| {
             archive.get(name).map(str::to_owned).ok_or_else(|| "there is no such file".to_owned())
         };
@@ -109,11 +119,12 @@ impl World {
         match Rules::parse(&rules, "rewrite.rules", &rule_options) {
             Ok(rules) => {
                 let random = runtime::Random::seeded(1);
-                let routing = Some(Routing::new(tables, rules, options, random));
-                Ok(Self { routing, errors: Vec::new() })
+                let routing = Routing::new(tables, rules, options, random).with_plugins(plugins.clone());
+                Ok(Self { routing: Some(routing), errors: Vec::new(), plugins })
             }
             Err(errors) => {
-                Ok(Self { routing: None, errors: errors.0.iter().map(ToString::to_string).collect() })
+                let errors = errors.0.iter().map(ToString::to_string).collect();
+                Ok(Self { routing: None, errors, plugins })
             }
         }
     }
@@ -122,6 +133,9 @@ impl World {
         let words: Vec<&str> = question.split_whitespace().collect();
         if words == ["errors"] {
             return Ok(self.errors.clone());
+        }
+        if words == ["called"] {
+            return Ok(self.plugins.take_calls());
         }
         let routing = self.routing.as_ref().ok_or_else(|| self.errors.join("\n"))?;
         match words.as_slice() {
@@ -133,7 +147,8 @@ impl World {
                 }
                 Ok(show(routing.resolve(&asked.request()).await))
             }
-            ["header", direction, address, rest @ ..] => header(routing, direction, address, rest),
+            ["header", direction, address, rest @ ..] => header(routing, direction, address, rest).await,
+            ["chain", role, of] => chain(routing, role, of),
             ["sender", account, address] => {
                 let account = AccountName::new(account).ok_or("no account name")?;
                 Ok(vec![yes(&routing.may_send_as(&account, &parse(address)?))])
@@ -149,7 +164,7 @@ impl World {
             ["again", address, channel] => {
                 let current = Route::new(channel, NextHop::Nobody);
                 let recipient = Recipient::new(parse(address)?);
-                Ok(vec![match queue::Router::route(routing, &recipient, &current) {
+                Ok(vec![match queue::Router::route(routing, &recipient, &current).await {
                     Lookup::Found(route) => route.to_string(),
                     Lookup::NotFound => "gone".to_owned(),
                     Lookup::Unavailable(why) => format!("unavailable: {why}"),
@@ -168,9 +183,14 @@ fn yes(lookup: &Lookup<()>) -> String {
     }
 }
 
-fn header(routing: &Routing, direction: &str, address: &str, rest: &[&str]) -> Result<Vec<String>, String> {
+async fn header(
+    routing: &Routing,
+    direction: &str,
+    address: &str,
+    rest: &[&str],
+) -> Result<Vec<String>, String> {
     let direction = if direction == "to" { Direction::Forward } else { Direction::Backward };
-    let mut place = HeaderPlace { direction, source: "submission", destination: None };
+    let mut place = HeaderPlace { source: "submission", destination: None, authenticated: None, id: "" };
     for pair in rest.chunks(2) {
         match pair {
             ["by", source] => place.source = source,
@@ -178,8 +198,23 @@ fn header(routing: &Routing, direction: &str, address: &str, rest: &[&str]) -> R
             _ => return Err(format!("{pair:?} is not known")),
         }
     }
-    let changed = routing.rewrite_header(&parse(address)?, place);
+    let changed = routing.rewrite_headers(&[(parse(address)?, direction)], place).await;
+    let changed = changed.into_iter().flatten().next();
     Ok(vec![changed.map_or_else(|| address.to_owned(), |address| address.to_string())])
+}
+
+fn chain(routing: &Routing, role: &str, of: &str) -> Result<Vec<String>, String> {
+    let role = role.parse()?;
+    let names = if of.contains('@') {
+        routing.user_chain(role, &parse(of)?)
+    } else {
+        routing.chain(role, &Domain::parse(of).map_err(|error| error.to_string())?)
+    };
+    match names {
+        Lookup::Found(names) => Ok(names.iter().map(ToString::to_string).collect()),
+        Lookup::NotFound => Ok(vec!["no user".to_owned()]),
+        Lookup::Unavailable(why) => Ok(vec![format!("unavailable: {why}")]),
+    }
 }
 
 fn parse(address: &str) -> Result<Address, String> {
@@ -252,6 +287,7 @@ impl Asked {
             source: &self.source,
             authenticated: self.authenticated.as_ref(),
             relay: self.relay,
+            id: "",
         }
     }
 }

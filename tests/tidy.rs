@@ -1,25 +1,25 @@
-//! The house's rules, held by a test: layers, sizes, words, citations.
+//! The house's rules, held by a test: layers, sizes, words.
 
 #![allow(clippy::unwrap_used)] // what is missing fails the test, as it should
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 
-use mail_tests::cases::tests_folder;
+use mail_tests::sources::{assert_none, root, sources};
 
 /// The layers: a crate imports only from lower ones (ARCHITECTURE.md, "Rooms").
 const LAYERS: [&[&str]; 7] = [
     &["mail-types"],
     &["runtime", "smtp-wire", "imap-wire", "message"],
-    &["events", "storage", "dns"],
-    &["directory", "queue", "store", "hooks"],
-    &["auth", "routing"],
+    &["events", "storage", "dns", "hooks"],
+    &["directory", "queue", "store"],
+    &["auth", "routing", "plugin-engine"],
     &["smtp-server", "imap-server", "pop3-server", "channels"],
     &["wasmta"],
 ];
 
 /// Edges that a lower layer would allow and the design forbids: (crate, must not name).
-const FORBIDDEN: [(&str, &[&str]); 5] = [
+const FORBIDDEN: [(&str, &[&str]); 6] = [
+    ("plugin-engine", &["directory", "queue", "store", "message", "smtp-wire", "imap-wire", "dns"]),
     ("store", &["smtp-wire", "imap-wire"]),
     ("queue", &["dns", "smtp-wire", "imap-wire"]),
     ("imap-server", &["queue", "routing", "smtp-wire", "dns"]),
@@ -28,7 +28,8 @@ const FORBIDDEN: [(&str, &[&str]); 5] = [
 ];
 
 /// Dependencies that only one crate may name.
-const ONLY: [(&str, &str); 9] = [
+const ONLY: [(&str, &str); 10] = [
+    ("wasmtime", "plugin-engine"),
     ("heed", "storage"),
     ("mail-parser", "message"),
     ("hickory-resolver", "dns"),
@@ -46,10 +47,6 @@ const LINES_MAX: usize = 500;
 /// Words that name nothing.
 const EMPTY_NAMES: [&str; 7] = ["common", "utils", "util", "core", "helpers", "misc", "manager"];
 
-fn root() -> PathBuf {
-    tests_folder().join("..")
-}
-
 /// Every crate of `host/` with its manifest.
 fn manifests() -> BTreeMap<String, toml::Table> {
     let mut found = BTreeMap::new();
@@ -64,32 +61,6 @@ fn manifests() -> BTreeMap<String, toml::Table> {
 fn dependencies(manifest: &toml::Table) -> Vec<String> {
     let tables = ["dependencies", "build-dependencies"].iter().filter_map(|name| manifest.get(*name));
     tables.filter_map(toml::Value::as_table).flat_map(|table| table.keys().cloned()).collect()
-}
-
-/// Every Rust source of the project.
-fn sources() -> Vec<(PathBuf, String)> {
-    let mut found = Vec::new();
-    for folder in ["host", "tests"] {
-        collect(&root().join(folder), &mut found);
-    }
-    assert!(found.len() > 20, "the sources are not where this test looks");
-    found
-}
-
-fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
-    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_dir() && name != "target" {
-            collect(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            found.push((path.strip_prefix(root()).unwrap().to_path_buf(), text));
-        }
-    }
-}
-
-fn assert_none(faults: &[String], rule: &str) {
-    assert!(faults.is_empty(), "{rule}:\n  {}", faults.join("\n  "));
 }
 
 #[test]
@@ -186,89 +157,6 @@ fn no_empty_names_and_nothing_left_undone() {
         }
     }
     assert_none(&faults, "words");
-}
-/// A row of docs/conformance.md: what it claims, and for which crates.
-struct Claim {
-    status: String,
-    crates: Vec<String>,
-}
-
-/// The rows of the tables in docs/conformance.md, by their first column (`RFC 5321`, `R36`).
-fn claims() -> BTreeMap<String, Claim> {
-    let text = std::fs::read_to_string(root().join("docs/conformance.md")).unwrap();
-    let mut claims = BTreeMap::new();
-    let is_row = |line: &&str| {
-        let number = line.strip_prefix("| RFC ").or_else(|| line.strip_prefix("| R"));
-        number.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-    };
-    for line in text.lines().filter(is_row) {
-        let columns: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [what, _, status, crates, ..] = columns.as_slice() else { panic!("too few columns: {line}") };
-        let crates = crates.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_owned).collect();
-        let claim = Claim { status: (*status).to_owned(), crates };
-        assert!(
-            claims.insert((*what).to_owned(), claim).is_none(),
-            "{what} stands twice in docs/conformance.md"
-        );
-    }
-    claims
-}
-
-/// What the sources cite, with the crates that do: `RFC 5321`, `R36`.
-fn citations() -> BTreeMap<String, BTreeSet<String>> {
-    let mut cited: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (path, text) in sources() {
-        let Some(owner) = path.strip_prefix("host").ok().and_then(|p| p.iter().next()) else { continue };
-        let words = text.split(|c: char| !c.is_ascii_alphanumeric());
-        let mut previous = "";
-        for word in words {
-            let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            let found = if previous == "RFC" && number(word) && word.len() >= 3 {
-                Some(format!("RFC {word}"))
-            } else {
-                let digits = word.strip_prefix('R').filter(|digits| number(digits));
-                let value = digits.and_then(|digits| digits.parse::<u32>().ok());
-                value.filter(|value| (1..=104).contains(value)).map(|value| format!("R{value}"))
-            };
-            if let Some(found) = found {
-                cited.entry(found).or_default().insert(owner.to_string_lossy().into_owned());
-            }
-            previous = word;
-        }
-    }
-    cited
-}
-
-#[test]
-fn the_conformance_table_agrees_with_the_code() {
-    let (claims, cited) = (claims(), citations());
-    let mut faults = Vec::new();
-    for (what, crates) in &cited {
-        if !claims.contains_key(what) {
-            faults.push(format!("{what} is cited by {crates:?} and stands in no row"));
-        }
-    }
-    for number in 1..=104 {
-        if !claims.contains_key(&format!("R{number}")) {
-            faults.push(format!("R{number} stands in no row"));
-        }
-    }
-    for (what, claim) in &claims {
-        match claim.status.as_str() {
-            "absent" => continue,
-            "full" | "partial" => {}
-            other => faults.push(format!("{what}: {other:?} is not full, partial or absent")),
-        }
-        if claim.crates.is_empty() {
-            faults.push(format!("{what} is {} and names no crate", claim.status));
-        }
-        for name in &claim.crates {
-            if !cited.get(what).is_some_and(|crates| crates.contains(name)) {
-                faults.push(format!("{what}: {name} does not cite it"));
-            }
-        }
-    }
-    assert_none(&faults, "docs/conformance.md");
 }
 
 #[test]

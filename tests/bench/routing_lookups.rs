@@ -115,6 +115,7 @@ async fn resolve(routing: &Routing, users: usize) -> anyhow::Result<Vec<u64>> {
             source: "smtp",
             authenticated: None,
             relay: false,
+            id: "",
         };
         let began = Instant::now();
         let resolution = routing.resolve(&request).await;

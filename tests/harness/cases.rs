@@ -93,8 +93,13 @@ impl Asked {
     }
 }
 
-/// Runs the cases that the command line asks for, and says how each fared.
-pub fn run(cases: Vec<Case>, test: impl Fn(&Case) -> Result<(), String> + Sync) -> ExitCode {
+/// Runs the cases that the command line asks for, and says how each fared. Fewer than `least` in all are a failure:
+/// a folder that is empty, or is not where it was, must not look like success.
+pub fn run(cases: Vec<Case>, least: usize, test: impl Fn(&Case) -> Result<(), String> + Sync) -> ExitCode {
+    if let Err(why) = enough(cases.len(), least) {
+        eprintln!("{why}");
+        return ExitCode::FAILURE;
+    }
     let asked = Asked::read(std::env::args().skip(1));
     let cases: Vec<Case> = cases.into_iter().filter(|case| asked.wants(&case.name)).collect();
     if asked.list {
@@ -130,4 +135,25 @@ pub fn run(cases: Vec<Case>, test: impl Fn(&Case) -> Result<(), String> + Sync) 
     }
     println!("\n{} passed, {} failed", cases.len() - failures.len(), failures.len());
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn enough(found: usize, least: usize) -> Result<(), String> {
+    if found >= least {
+        Ok(())
+    } else {
+        Err(format!("{found} cases were found, and there are at least {least}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_there_is_no_success() {
+        let found = find("no-such-folder", "txtar").len();
+        assert_eq!(found, 0);
+        assert!(enough(found, 1).is_err());
+        assert!(enough(find("policy", "txtar").len(), 60).is_ok());
+    }
 }

@@ -10,6 +10,7 @@
 //! | `C= text` | the client sends the text without CRLF, with `\r \n \t \0 \\ \xHH \{N*text}` |
 //! | `S: text` | the server sends exactly this line; `*` is any run of characters, `<<name>>` captures one |
 //! | `S*` | any number of server lines, up to the one that the next `S:` expects |
+//! | `S! text` | right behind `S*`: none of these lines holds the text |
 //! | `@open LISTENER` | connect to that listener; `as NAME` gives the connection a name |
 //! | `@use NAME` | the lines that follow are that connection's |
 //! | `@tls` | the client begins TLS now (after `STARTTLS`, or at once on an implicit-TLS listener) |
@@ -316,14 +317,23 @@ impl<'a, P: Place> Dialog<'a, P> {
     /// `S*`: reads lines until the one that the next `S:` expects.
     async fn hear_until(&mut self, at: usize) -> Result<usize, String> {
         let side = if self.peer.is_some() { "C:" } else { "S:" };
+        let not = side.replace(':', "!");
+        let is_not = |line: &&String| line.starts_with(&not);
+        let forbidden =
+            self.lines[at + 1..].iter().take_while(is_not).map(|line| line[2..].trim().to_owned());
+        let forbidden: Vec<String> = forbidden.collect();
+        let at = at + forbidden.len();
         let next = self.lines.get(at + 1).and_then(|line| line.strip_prefix(side));
         let expected = next.ok_or("after S* stands an S: line")?.trim_start().to_owned();
-        let mut heard = Vec::new();
+        let mut heard: Vec<String> = Vec::new();
         loop {
             let line =
                 self.hear_line().await.map_err(|why| format!("{why}, after:\n  {}", heard.join("\n  ")))?;
             if matches(&expected, &line, &mut self.names) {
                 return Ok(at + 2);
+            }
+            if let Some(text) = forbidden.iter().find(|text| line.contains(text.as_str())) {
+                return Err(format!("{text:?} is not to come:\n  {line}"));
             }
             heard.push(line);
         }

@@ -8,6 +8,8 @@ pub mod cases;
 pub mod dialog;
 pub mod pattern;
 pub mod play;
+pub mod plugins;
 pub mod server;
+pub mod sources;
 pub mod txtar;
 pub mod wire;

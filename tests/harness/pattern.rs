@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 pub type Names = BTreeMap<String, String>;
 
 /// Whether a line matches a pattern. `*` stands for any run of characters; `<<name>>` captures
-/// such a run the first time, and must be the same text each further time. On success the new
-/// captures are added to `names`.
+/// such a run the first time, and must be the same text each further time; `<<!name>>` is a run that is not empty
+/// and not what was captured. On success the new captures are added to `names`.
 #[must_use]
 pub fn matches(pattern: &str, line: &str, names: &mut Names) -> bool {
     let mut trial = names.clone();
@@ -32,12 +32,18 @@ fn match_from(pattern: &str, line: &str, names: &mut Names) -> bool {
     };
     let Some(rest) = line.strip_prefix(&pattern[..at]) else { return false };
     let tail = &pattern[after..];
+    let other_than = capture.and_then(|name| name.strip_prefix('!'));
     if let Some(known) = capture.and_then(|name| names.get(name)).cloned() {
         return rest.strip_prefix(&known).is_some_and(|rest| match_from(tail, rest, names));
     }
     for (cut, _) in rest.char_indices().chain([(rest.len(), ' ')]) {
+        if let Some(name) = other_than
+            && (cut == 0 || names.get(name).is_none_or(|known| *known == rest[..cut]))
+        {
+            continue;
+        }
         let mut trial = names.clone();
-        if let Some(name) = capture {
+        if let Some(name) = capture.filter(|_| other_than.is_none()) {
             trial.insert(name.to_owned(), rest[..cut].to_owned());
         }
         if match_from(tail, &rest[cut..], &mut trial) {
@@ -115,6 +121,10 @@ mod tests {
             ("a*b*c", "a--b--b-", false),
             ("<<x>>-<<x>>", "12-12", true),
             ("<<x>>-<<x>>", "12-13", false),
+            ("<<x>>-<<!x>>", "12-13", true),
+            ("<<x>>-<<!x>>", "12-12", false),
+            ("<<x>>-<<!x>>", "12-", false),
+            ("<<!unknown>>", "12", false),
         ] {
             assert_eq!(matches(pattern, line, &mut Names::new()), hit, "{pattern} / {line}");
         }

@@ -26,8 +26,26 @@ pub(crate) enum Mood {
     Refusing,
 }
 
-/// What a remote host has taken: the tag of the message and the recipient.
-pub(crate) type Taken = (String, Address);
+/// A copy that a remote host has taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    /// The tag of the message.
+    pub(crate) tag: String,
+    pub(crate) recipient: Address,
+    pub(crate) attempt: Attempted,
+}
+
+/// What became of the attempt that a copy came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempted {
+    /// No crash since.
+    Open,
+    /// A crash found the recipient still queued: the peer's answer did not reach the disk, and the copy may be
+    /// made again (promise 3).
+    SpannedACrash,
+    /// A crash found the recipient gone from the queue.
+    Settled,
+}
 
 /// All remote hosts.
 pub(crate) struct Remote {
@@ -56,6 +74,14 @@ impl Remote {
         self.taken.lock().clone()
     }
 
+    /// After a crash: `is_queued` says which recipients the disk still has in the queue.
+    pub(crate) fn note_crash(&self, is_queued: impl Fn(&Taken) -> bool) {
+        for copy in self.taken.lock().iter_mut().filter(|copy| copy.attempt == Attempted::Open) {
+            let spanned = is_queued(copy);
+            copy.attempt = if spanned { Attempted::SpannedACrash } else { Attempted::Settled };
+        }
+    }
+
     fn mood(&self, recipient: &Recipient) -> Mood {
         let number = recipient.address.domain.as_str().trim_start_matches('d').split('.').next();
         let number: usize = number.and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -67,7 +93,8 @@ impl Remote {
         let cause = "simulated".to_owned();
         match self.mood(recipient) {
             Mood::Well => {
-                self.taken.lock().push((tag_of(attempt), recipient.address.clone()));
+                let (tag, recipient) = (tag_of(attempt), recipient.address.clone());
+                self.taken.lock().push(Taken { tag, recipient, attempt: Attempted::Open });
                 let reply = Reply::new(250, EnhancedStatus::success(0, 0), "taken");
                 Outcome::Delivered { reply, remote, reports_passed_on: false }
             }
@@ -150,11 +177,13 @@ impl Directory {
 pub(crate) struct Routes(pub(crate) Arc<Directory>);
 
 impl Router for Routes {
-    fn route(&self, recipient: &Recipient, current: &Route) -> Lookup<Route> {
-        if current.channel.as_str() == ChannelName::REPROCESS {
-            return Lookup::Found(current.clone());
-        }
-        self.0.look_up(&recipient.address)
+    fn route<'a>(&'a self, recipient: &'a Recipient, current: &'a Route) -> BoxFuture<'a, Lookup<Route>> {
+        Box::pin(async move {
+            if current.channel.as_str() == ChannelName::REPROCESS {
+                return Lookup::Found(current.clone());
+            }
+            self.0.look_up(&recipient.address)
+        })
     }
 }
 

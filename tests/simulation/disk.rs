@@ -12,12 +12,12 @@ use storage::{Engine, Reading, Space, StorageError, Visit, Writing};
 type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 type Tables = HashMap<Space, Arc<Table>>;
 
-/// What the disk does when it is asked to commit.
+/// What the disk does when it is asked to commit, or to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Health {
     /// It commits.
     Sound,
-    /// Each commit fails with this chance in a thousand.
+    /// Each commit fails with this chance in a thousand, and each reading as often.
     Failing(u64),
     /// Nothing fits any more.
     Full,
@@ -28,6 +28,7 @@ struct State {
     health: Health,
     commits: u64,
     failures: u64,
+    failed_readings: u64,
 }
 
 /// The disk. It outlives the servers that use it, one after the other.
@@ -38,7 +39,13 @@ pub(crate) struct Disk {
 
 impl Disk {
     pub(crate) fn new(random: Random) -> Arc<Self> {
-        let state = State { committed: Tables::new(), health: Health::Sound, commits: 0, failures: 0 };
+        let state = State {
+            committed: Tables::new(),
+            health: Health::Sound,
+            commits: 0,
+            failures: 0,
+            failed_readings: 0,
+        };
         Arc::new(Self { state: Mutex::new(state), random })
     }
 
@@ -46,10 +53,18 @@ impl Disk {
         self.state.lock().health = health;
     }
 
-    /// Commits that succeeded and that failed.
-    pub(crate) fn commits(&self) -> (u64, u64) {
+    /// Commits that succeeded and that failed, and readings that failed.
+    pub(crate) fn commits(&self) -> (u64, u64, u64) {
         let state = self.state.lock();
-        (state.commits, state.failures)
+        (state.commits, state.failures, state.failed_readings)
+    }
+
+    fn fails(&self, health: Health) -> bool {
+        match health {
+            Health::Sound => false,
+            Health::Failing(per_mille) => self.random.below(1000) < per_mille,
+            Health::Full => true,
+        }
     }
 }
 
@@ -75,7 +90,14 @@ pub(crate) struct DiskEngine(pub(crate) Arc<Handle>);
 
 impl Engine for DiskEngine {
     fn read(&self) -> Result<Box<dyn Reading + Send + 'static>, StorageError> {
-        Ok(Box::new(View(self.0.disk.state.lock().committed.clone())))
+        let disk = &self.0.disk;
+        let mut state = disk.state.lock();
+        // A full disk can be read.
+        if state.health != Health::Full && disk.fails(state.health) {
+            state.failed_readings += 1;
+            return Err(StorageError::unavailable("reading", "simulated fault of the disk"));
+        }
+        Ok(Box::new(View(state.committed.clone())))
     }
 
     fn write(
@@ -91,11 +113,7 @@ impl Engine for DiskEngine {
         };
         let mut view = View(tables);
         apply(&mut view)?;
-        let fails = match health {
-            Health::Sound => false,
-            Health::Failing(per_mille) => self.0.disk.random.below(1000) < per_mille,
-            Health::Full => true,
-        };
+        let fails = self.0.disk.fails(health);
         let mut state = self.0.disk.state.lock();
         if fails {
             state.failures += 1;

@@ -12,7 +12,7 @@ use storage::Storage;
 use store::{FlagChange, FlagMode, Flags, MailboxId, MailboxName, Store, StoreError, Uid};
 use tokio::task::JoinHandle;
 
-use crate::agents::{DOMAINS, Remote, Reprocess, Routes, USERS, tag_in};
+use crate::agents::{Attempted, DOMAINS, Remote, Reprocess, Routes, USERS, tag_in};
 use crate::disk::{DiskEngine, Handle};
 use crate::ledger::{Entry, Whereabouts};
 use crate::world::{World, user};
@@ -132,8 +132,10 @@ impl House {
     /// Where every recipient's copy is.
     pub(crate) fn whereabouts(&self, ledger: &[Entry], remote: &Remote) -> Result<Whereabouts, String> {
         let mut places = Whereabouts::new();
-        for (tag, address) in remote.taken() {
-            places.entry((tag, address)).or_default().taken += 1;
+        for copy in remote.taken() {
+            let places = places.entry((copy.tag, copy.recipient)).or_default();
+            places.taken += 1;
+            places.spanned += usize::from(copy.attempt == Attempted::SpannedACrash);
         }
         let tag_of: HashMap<_, _> = ledger.iter().map(|entry| (entry.id, entry.tag.clone())).collect();
         let listed =

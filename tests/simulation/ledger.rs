@@ -23,6 +23,8 @@ pub(crate) struct Places {
     pub(crate) queued: usize,
     pub(crate) stored: usize,
     pub(crate) taken: usize,
+    /// Of those taken: by an attempt that a crash cut off before its outcome was written.
+    pub(crate) spanned: usize,
     pub(crate) given_up: usize,
     pub(crate) reported: usize,
 }
@@ -30,14 +32,8 @@ pub(crate) struct Places {
 /// All places of all recipients, by tag and address.
 pub(crate) type Whereabouts = HashMap<(String, Address), Places>;
 
-/// Looks for a broken promise. `settled` says that nothing is queued any more; `crashed` that a
-/// server died, so that remote mail may have doubled.
-pub(crate) fn broken_promise(
-    entry: &Entry,
-    places: &Whereabouts,
-    settled: bool,
-    crashed: bool,
-) -> Option<String> {
+/// Looks for a broken promise. `settled` says that nothing is queued any more.
+pub(crate) fn broken_promise(entry: &Entry, places: &Whereabouts, settled: bool) -> Option<String> {
     let mut present = 0;
     for (address, notify) in &entry.recipients {
         let at = places.get(&(entry.tag.clone(), address.clone())).cloned().unwrap_or_default();
@@ -50,11 +46,11 @@ pub(crate) fn broken_promise(
         if at.stored > 1 {
             return complain("local delivery happened twice (promise 3)");
         }
-        if at.taken > 1 && !crashed {
-            return complain("remote delivery happened twice without a crash (promise 3)");
+        if at.taken > at.spanned + 1 {
+            return complain("remote delivery happened again without a crash between (promise 3)");
         }
-        // The remote host may have taken what a crash left queued: the named window.
-        let doubled = crashed && at.taken > 0;
+        // The remote host has taken what a crash left queued: the named window.
+        let doubled = at.spanned > 0;
         if ways > 1 && !doubled {
             return complain("a recipient is in two places (promise 2)");
         }
@@ -76,4 +72,41 @@ pub(crate) fn broken_promise(
     let at = |address: &Address| places.get(&(entry.tag.clone(), address.clone())).cloned();
     let all: Vec<_> = entry.recipients.iter().map(|(address, _)| at(address)).collect();
     torn.then(|| format!("half of an unacknowledged message was kept: {all:?} of {entry:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_copy_needs_a_crash_in_its_window() {
+        let address = Address::parse("a@b.example").expect("an address");
+        let entry = Entry {
+            tag: "tag-1".into(),
+            id: QueueId::from_u64(1),
+            reverse_path: ReversePath::Null,
+            recipients: vec![(address.clone(), Notify::Unspecified)],
+            acknowledged: true,
+            deleted: false,
+        };
+        let judge = |at: Places| {
+            let places = [(("tag-1".to_owned(), address.clone()), at)].into();
+            broken_promise(&entry, &places, true).is_none()
+        };
+        for (taken, spanned, queued, fine) in [
+            (1, 0, 0, true),
+            (2, 0, 0, false),
+            (2, 1, 0, true),
+            (3, 1, 0, false),
+            (1, 0, 1, false),
+            (1, 1, 1, true),
+            (0, 0, 0, false),
+        ] {
+            assert_eq!(
+                judge(Places { taken, spanned, queued, ..Places::default() }),
+                fine,
+                "{taken} {spanned} {queued}"
+            );
+        }
+    }
 }

@@ -48,7 +48,10 @@ fn no_seed_breaks_a_promise() {
         broken[..broken.len().min(5)].join("\n")
     );
     // A simulation in which nothing happens proves nothing.
-    let lively =
-        totals.acknowledged > count && totals.refused > 0 && totals.crashes > 0 && totals.failed_commits > 0;
+    let lively = totals.acknowledged > count
+        && totals.refused > 0
+        && totals.crashes > 0
+        && totals.failed_commits > 0
+        && totals.failed_readings > 0;
     assert!(lively || count < 100, "too little happened: {totals:?}");
 }

@@ -9,7 +9,7 @@ use directory::{Directory, PasswordHash, UserEntry};
 use mail_types::{AccountName, Address, Lookup};
 use parking_lot::RwLock;
 use runtime::{Clock, Random, TlsInfo};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::{Client, Service, is_open};
 use crate::cache::{CacheKey, Verified};
@@ -20,6 +20,7 @@ use crate::hash::{
 };
 use crate::secret::Secret;
 use crate::throttle::{AccountKey, Throttle, ThrottleOptions};
+use crate::upgrade::{UPGRADES_MAX, Upgrade};
 
 /// Whether passwords may cross an unencrypted connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +42,16 @@ pub enum ChannelBinding {
     Withheld,
 }
 
+/// Whether SCRAM is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scram {
+    /// It is, to everybody: what a user has stored is not told before the log-in.
+    #[default]
+    Offered,
+    /// It is not: while most users have imported values, which SCRAM cannot use.
+    Withheld,
+}
+
 /// How authentication works.
 #[derive(Debug, Clone)]
 pub struct AuthOptions {
@@ -52,6 +63,10 @@ pub struct AuthOptions {
     pub unencrypted: Unencrypted,
     /// Whether the mechanisms that bind a log-in to its TLS connection (`-PLUS`) are offered.
     pub channel_binding: ChannelBinding,
+    /// Whether SCRAM is offered.
+    pub scram: Scram,
+    /// Whether imported values are replaced once their password is known.
+    pub upgrade: Upgrade,
     /// Limits for those who guess.
     pub throttle: ThrottleOptions,
     /// Passwords hashed at the same time.
@@ -76,6 +91,8 @@ impl Default for AuthOptions {
             clear: ClearPasswords::default(),
             unencrypted: Unencrypted::default(),
             channel_binding: ChannelBinding::default(),
+            scram: Scram::default(),
+            upgrade: Upgrade::default(),
             throttle: ThrottleOptions::default(),
             hashing_max: 2,
             waiting_max: 256,
@@ -126,6 +143,7 @@ struct Inner {
     throttle: Throttle,
     verified: Verified,
     hashing: Semaphore,
+    upgrading: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// Of this process: keys tables in memory.
     process_key: [u8; 32],
@@ -155,6 +173,7 @@ impl Authenticator {
             throttle: Throttle::new(options.throttle),
             verified: Verified::new(options.verified_max, options.verified_for),
             hashing: Semaphore::new(options.hashing_max.max(1)),
+            upgrading: Arc::new(Semaphore::new(UPGRADES_MAX)),
             waiting: AtomicUsize::new(0),
             process_key,
             decoy_key,
@@ -168,9 +187,10 @@ impl Authenticator {
     #[must_use]
     pub fn mechanisms(&self, tls: Option<&TlsInfo>) -> &'static [Mechanism] {
         match (tls, self.unencrypted()) {
-            (Some(tls), _) if self.binds_to(tls) => Mechanism::ALL,
-            (Some(_), _) | (None, Unencrypted::Allowed) => &Mechanism::ALL[1..],
             (None, Unencrypted::Refused) => &[],
+            _ if self.0.options.scram == Scram::Withheld => &Mechanism::ALL[2..],
+            (Some(tls), _) if self.binds_to(tls) => Mechanism::ALL,
+            _ => &Mechanism::ALL[1..],
         }
     }
 
@@ -182,6 +202,25 @@ impl Authenticator {
 
     fn unencrypted(&self) -> Unencrypted {
         self.0.offers.read().0
+    }
+
+    pub(crate) fn options(&self) -> &AuthOptions {
+        &self.0.options
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    /// Leave to make a value new; `None` while others are made.
+    pub(crate) fn upgrading(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.upgrading).try_acquire_owned().ok()
+    }
+
+    /// Waits until no value is being made new.
+    #[cfg(test)]
+    pub(crate) async fn upgraded(&self) {
+        drop(self.0.upgrading.acquire().await);
     }
 
     fn binds_to(&self, tls: &TlsInfo) -> bool {
@@ -237,17 +276,17 @@ impl Authenticator {
         let outcome = async {
             self.admit(&account, context)?;
             let user = self.user(login)?;
-            let right = match secret {
-                Some(secret) => {
-                    // Those who waited for a hashing slot are looked at again: a burst of guesses gets
-                    // no further than single ones.
-                    let admit = || self.admit(&account, context);
-                    self.password_fits(user.as_ref(), secret, &admit).await?
+            // Nothing that no password can be fits.
+            let Some(secret) = secret else { return Err(AuthError::Credentials) };
+            // Those who waited for a hashing slot are looked at again: a burst of guesses gets no
+            // further than single ones.
+            let admit = || self.admit(&account, context);
+            match (self.password_fits(user.as_ref(), secret.clone(), &admit).await?, user) {
+                (true, Some(user)) => {
+                    let identity = self.identity(&user, authorization, mechanism, context)?;
+                    self.upgrade(&user, &secret);
+                    Ok(identity)
                 }
-                None => false,
-            };
-            match user {
-                Some(user) if right => self.identity(&user, authorization, mechanism, context),
                 _ => Err(AuthError::Credentials),
             }
         };

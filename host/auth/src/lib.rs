@@ -16,11 +16,13 @@ mod hash;
 mod scram;
 mod secret;
 mod throttle;
+mod upgrade;
 
 pub use access::Service;
-pub use authenticator::{AuthOptions, Authenticator, ChannelBinding, Context, Identity, Unencrypted};
+pub use authenticator::{AuthOptions, Authenticator, ChannelBinding, Context, Identity, Scram, Unencrypted};
 pub use error::AuthError;
 pub use exchange::{Exchange, LOGIN_MAX, Mechanism, Step};
 pub use hash::{ClearPasswords, HashError, HashOptions, Hasher, SCRAM_ITERATIONS_MAX, ScramKeys, verify};
 pub use secret::{PASSWORD_MAX, Secret};
 pub use throttle::ThrottleOptions;
+pub use upgrade::Upgrade;

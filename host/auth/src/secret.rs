@@ -48,7 +48,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// SASLprep of a name or password. Plain ASCII stays as it is.
+/// SASLprep (RFC 4013) of a name or password. Plain ASCII stays as it is.
 pub(crate) fn prepare(text: &str) -> Option<String> {
     if text.is_ascii() {
         return (!text.bytes().any(|byte| byte.is_ascii_control())).then(|| text.to_owned());

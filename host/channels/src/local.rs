@@ -25,6 +25,10 @@ impl LocalDelivery for StoreDelivery {
         Box::pin(async move { self.store.ensure_account(account).await.map(drop).map_err(in_storage) })
     }
 
+    fn has_room(&self, account: &AccountName) -> Result<bool, StorageError> {
+        self.store.has_room(account).map_err(in_storage)
+    }
+
     fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Publish, StorageError> {
         let found = self.store.find_account(copy.account).map_err(in_storage)?;
         let Some(account) = found else {

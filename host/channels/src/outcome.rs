@@ -39,21 +39,16 @@ impl Verdicts {
 
     /// All outcomes; what nobody settled is deferred.
     pub(crate) fn into_outcomes(self) -> Vec<Outcome> {
-        let forgotten = || deferred((3, 0), "Not tried", None, "no outcome was reached", Reach::Recipient);
+        let forgotten = || deferred((3, 0), "Not tried", "no outcome was reached", Reach::Recipient);
         self.0.into_iter().map(|outcome| outcome.unwrap_or_else(forgotten)).collect()
     }
 }
 
-/// Try again later, in our words: 451 and a status of 4.subject.detail.
-pub(crate) fn deferred(
-    status: (u16, u16),
-    text: &str,
-    remote: Option<&str>,
-    cause: impl Into<String>,
-    reach: Reach,
-) -> Outcome {
+/// Try again later, in our words: 451 and a status of 4.subject.detail. No peer has said that: where one is
+/// meant, the text or the cause names it.
+pub(crate) fn deferred(status: (u16, u16), text: &str, cause: impl Into<String>, reach: Reach) -> Outcome {
     let reply = Reply::new(451, EnhancedStatus::transient(status.0, status.1), text);
-    Outcome::Deferred { reply, remote: remote.map(str::to_owned), cause: cause.into(), reach }
+    Outcome::Deferred { reply, remote: None, cause: cause.into(), reach }
 }
 
 /// Never, in our words: a 5xx code and a status of 5.subject.detail.
@@ -65,14 +60,14 @@ pub(crate) fn failed(code: u16, status: (u16, u16), text: &str, cause: impl Into
 /// What a peer's refusing reply to a certain command means. A reply that is no refusal where one was
 /// due is a fault of the peer, and passing.
 pub(crate) fn refused(reply: Reply, remote: &str, command: &str, reach: Reach) -> Outcome {
-    let remote = Some(remote.to_owned());
     let cause = format!("reply to {command}");
+    let spoken = Some(remote.to_owned());
     match reply.persistence() {
-        Persistence::Permanent => Outcome::Failed { reply, remote, cause },
-        Persistence::Transient => Outcome::Deferred { reply, remote, cause, reach },
+        Persistence::Permanent => Outcome::Failed { reply, remote: spoken, cause },
+        Persistence::Transient => Outcome::Deferred { reply, remote: spoken, cause, reach },
         Persistence::Success => {
-            let text = format!("The other server answered {command} with {reply}");
-            deferred((5, 0), &text, remote.as_deref(), cause, reach)
+            let text = format!("{remote} answered {command} with {reply}");
+            deferred((5, 0), &text, cause, reach)
         }
     }
 }

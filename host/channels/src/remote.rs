@@ -139,7 +139,7 @@ impl RemoteChannel {
                 }
             }
         }
-        let nobody = || deferred((4, 4), "No host to try", None, "no addresses", Reach::Destination);
+        let nobody = || deferred((4, 4), "No host to try", "no addresses", Reach::Destination);
         verdicts.settle_rest(&last.unwrap_or_else(nobody));
     }
 
@@ -217,8 +217,9 @@ async fn use_peer(peer: &mut Peer, message: Message<'_>, verdicts: &mut Verdicts
 /// What it means that no message could be begun, and whether asking other hosts is of no use.
 fn meaning_at_start(error: PeerError, remote: &str) -> (Outcome, bool) {
     let cause = error.to_string();
-    let later =
-        |status, text: &str| (deferred(status, text, Some(remote), cause.clone(), Reach::Destination), false);
+    let later = |status, text: &str| {
+        (deferred(status, text, format!("{remote}: {cause}"), Reach::Destination), false)
+    };
     match error {
         PeerError::Refused(what, reply) => refused_at_start(what, reply, remote),
         PeerError::NoTls(why) => later((7, 10), &format!("TLS is required, but {why}")),
@@ -233,14 +234,11 @@ fn meaning_at_start(error: PeerError, remote: &str) -> (Outcome, bool) {
 fn refused_at_start(what: &str, reply: Reply, remote: &str) -> (Outcome, bool) {
     let remote = Some(remote.to_owned());
     let cause = format!("reply to {what}");
-    // RFC 7504 §3: a host that never takes mail. Other 5xx greetings are often an overload or a list of
-    // bad addresses that will be mended: like most servers we come again.
-    if reply.code == 521 || (what != "greeting" && reply.code / 100 == 5) {
+    // RFC 7504 §3: a host that never takes mail. Other 5xx before any message, to the connection or to our name,
+    // say nothing of a recipient; they are often an overload or a list of bad addresses that will be mended:
+    // like most servers we ask the next host, and come again.
+    if reply.code == 521 {
         return (Outcome::Failed { reply, remote, cause }, true);
-    }
-    if reply.code / 100 == 5 {
-        let text = format!("The other server turns us away: {reply}");
-        return (deferred((3, 2), &text, remote.as_deref(), cause, Reach::Destination), false);
     }
     (Outcome::Deferred { reply, remote, cause, reach: Reach::Destination }, false)
 }
@@ -248,7 +246,7 @@ fn refused_at_start(what: &str, reply: Reply, remote: &str) -> (Outcome, bool) {
 /// What it means that the connection was lost on the way, and whether asking other hosts is of no use.
 fn meaning_in_transaction(lost: Lost, remote: &str) -> (Outcome, bool) {
     let cause = lost.error.to_string();
-    let later = |status, text: &str, reach| deferred(status, text, Some(remote), cause.clone(), reach);
+    let later = |status, text: &str, reach| deferred(status, text, format!("{remote}: {cause}"), reach);
     match lost.error {
         PeerError::Content(why) => (failed(554, (6, 0), &why, "our content is not fit to be sent"), true),
         PeerError::Unread(_) => (later((3, 0), "The content cannot be read now", Reach::Recipient), true),

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use mail_types::{ChannelName, ForwardPath, Persistence, Recipient, Refusal};
+use mail_types::{ChannelName, ForwardPath, Persistence, Recipient, Refusal, Route};
 use queue::{Accepted, Attempt, BoxFuture, Channel, Outcome, Reach};
 use routing::{Request, Resolution, Routing};
 
@@ -39,6 +39,7 @@ impl Reprocess {
 
     async fn resolve(&self, attempt: &Attempt, recipient: &Recipient) -> Resolution {
         let path = ForwardPath::from(recipient.address.clone());
+        let id = attempt.id.to_string();
         let request = Request {
             recipient: &path,
             reverse_path: &attempt.reverse_path,
@@ -46,6 +47,7 @@ impl Reprocess {
             authenticated: None,
             // The message was accepted for it once.
             relay: true,
+            id: &id,
         };
         (self.resolve)(request).await
     }
@@ -67,7 +69,7 @@ impl Reprocess {
                     }
                 }
                 // It gets an attempt, and with it an outcome, of its own: others do not wait for it.
-                Resolution::Refused(_) => way.ends.push(accepted),
+                Resolution::Refused(_) => way.end(accepted),
             }
         }
         if way.ends.is_empty() {
@@ -83,16 +85,24 @@ impl Reprocess {
 struct Way {
     seen: HashSet<String>,
     again: VecDeque<Accepted>,
+    /// One for each copy, however many ways lead there.
     ends: Vec<Accepted>,
+    copies: HashSet<(String, Route)>,
 }
 
 impl Way {
     /// Those for this channel again are resolved at once, each address only once: a circle ends.
     fn sort(&mut self, accepted: Accepted) {
         if accepted.route.channel.as_str() != ChannelName::REPROCESS || self.seen.len() >= ADDRESSES_MAX {
-            self.ends.push(accepted);
+            self.end(accepted);
         } else if self.seen.insert(accepted.recipient.address.to_key()) {
             self.again.push_back(accepted);
+        }
+    }
+
+    fn end(&mut self, accepted: Accepted) {
+        if self.copies.insert(accepted.route.copy_key(&accepted.recipient.address)) {
+            self.ends.push(accepted);
         }
     }
 }
@@ -123,13 +133,12 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use mail_types::{
-        AccountName, Address, EnhancedStatus, NextHop, QueueId, Reply, ReversePath, Route, Timestamp,
-        Transport,
+        AccountName, Address, EnhancedStatus, NextHop, QueueId, Reply, ReversePath, Timestamp, Transport,
     };
     use routing::ResolvedRecipient;
     use storage::LoadedContent;
 
-    /// `a` to `b` and `c`, `b` to a mailbox, `c` and `d` around in a circle, `e` not now, `f` never.
+    /// `a` to `b` twice, `c` and `e`, `b` to a mailbox, `c` and `d` around in a circle, `e` not now, `f` never.
     fn table(request: Request<'_>) -> Resolution {
         let local = |name: &str| {
             let address = Address::parse(&format!("{name}@us.test")).unwrap();
@@ -143,7 +152,7 @@ mod tests {
         let refuse = |code, status| Resolution::Refused(Refusal::public(Reply::new(code, status, "no")));
         assert_eq!(request.source, "reprocess");
         match request.recipient.to_string().as_str() {
-            "<a@us.test>" => Resolution::Accepted(vec![again("b"), again("c"), again("e")]),
+            "<a@us.test>" => Resolution::Accepted(vec![again("b"), again("c"), again("e"), local("b")]),
             "<b@us.test>" => Resolution::Accepted(vec![local("b")]),
             "<c@us.test>" => Resolution::Accepted(vec![again("d")]),
             "<d@us.test>" => Resolution::Accepted(vec![again("c"), again("d")]),

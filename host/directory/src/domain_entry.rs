@@ -1,5 +1,6 @@
 //! A domain, as mail sees it (requirements §2.1).
 
+use hooks::Binding;
 use mail_types::{Address, Domain};
 
 use crate::dn::Dn;
@@ -64,6 +65,8 @@ pub struct DomainEntry {
     pub sieve: Vec<String>,
     /// `mailDomainConversionTag`.
     pub conversion_tags: Vec<String>,
+    /// `wasmtaPlugin`: the tenant's own chain of plugins, in order.
+    pub plugins: Vec<Binding>,
     /// Values that could not be used.
     pub defects: Vec<Defect>,
 }
@@ -157,6 +160,7 @@ impl DomainEntry {
             source_channel: read.string(Field::MailDomainSourceChannel),
             sieve: read.strings(Field::MailDomainSieveRuleSource),
             conversion_tags: read.strings(Field::MailDomainConversionTag),
+            plugins: read.parsed(Field::WasmtaPlugin, str::parse),
             defects: read.defects,
         })
     }
@@ -216,6 +220,9 @@ impl DomainEntry {
         }
         if self.capture.is_empty() {
             self.capture = other.capture;
+        }
+        if self.plugins.is_empty() {
+            self.plugins = other.plugins;
         }
         self.further.push(other.dn);
         self.further.extend(other.further);

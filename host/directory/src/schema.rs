@@ -1,7 +1,8 @@
 //! The schema: which names the directory gives to what mail needs to know.
 //!
 //! The product's names (requirements §2.1-2.3) are the defaults; every one is remappable, so
-//! that a directory which calls the primary address `rfc822Mailbox` needs configuration, not code.
+//! that a directory which calls the primary address `rfc822Mailbox` needs configuration, not code. `wasmtaPlugin` is
+//! ours: the product has nothing that it could be called after.
 
 use crate::entry::Entry;
 
@@ -106,6 +107,7 @@ names! {
         MailConversionTag "mailConversionTag" "conversion tags",
         MailDeferProcessing "mailDeferProcessing" "whether expansion waits for the reprocess channel",
         MailSmtpSubmitChannel "mailSMTPSubmitChannel" "channel for what the user submits",
+        WasmtaPlugin "wasmtaPlugin" "plugins of a user or of a domain: NAME, or ROLE NAME",
         InetMailGroupStatus "inetMailGroupStatus" "status of a group",
         UniqueMember "uniqueMember" "members by name",
         Member "member" "members by name",

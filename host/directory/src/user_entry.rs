@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use hooks::Binding;
 use mail_types::{AccountName, Address, Domain};
 
 use crate::dn::Dn;
@@ -115,6 +116,8 @@ pub struct UserEntry {
     pub defer_processing: bool,
     /// `mailSMTPSubmitChannel`.
     pub submit_channel: Option<String>,
+    /// `wasmtaPlugin`: the user's own chain of plugins, in order.
+    pub plugins: Vec<Binding>,
     /// Values that could not be used.
     pub defects: Vec<Defect>,
 }
@@ -178,6 +181,7 @@ impl UserEntry {
                 .texts(Field::MailDeferProcessing)
                 .any(|text| ["yes", "true", "1"].iter().any(|yes| yes.eq_ignore_ascii_case(text))),
             submit_channel: read.string(Field::MailSmtpSubmitChannel),
+            plugins: read.parsed(Field::WasmtaPlugin, str::parse),
             defects: read.defects,
         })
     }

@@ -39,15 +39,32 @@ impl Directory {
     pub async fn set_password(&self, user: &str, passwords: &[PasswordHash]) -> Result<Dn, EditError> {
         let plan = |view: &View<'_>| {
             let (mut entry, _) = self.find_user(view, user)?;
-            for name in view.schema.names(Field::UserPassword) {
-                entry.replace(name, Vec::new());
-            }
-            let values = passwords.iter().map(|hash| hash.reveal().as_bytes().to_vec()).collect();
-            entry.replace(view.schema.name(Field::UserPassword), values);
+            put_passwords(view, &mut entry, passwords);
             let dn = entry.dn.clone();
             Ok((vec![Edit::Modify(entry)], dn))
         };
         self.edit_with(plan).await.map(|(_, dn)| dn)
+    }
+
+    /// Replaces the passwords of an entry if they are still `known`; whether they were.
+    pub async fn replace_password(
+        &self,
+        dn: &Dn,
+        known: &[PasswordHash],
+        passwords: &[PasswordHash],
+    ) -> Result<bool, EditError> {
+        let plan = |view: &View<'_>| {
+            let entry = view.id_of(dn)?.map(|id| view.entry_by_id(id)).transpose()?.flatten();
+            let user = entry.and_then(|entry| UserEntry::read(&entry, view.schema).map(|user| (entry, user)));
+            match user {
+                Some((mut entry, user)) if user.password_hashes == known => {
+                    put_passwords(view, &mut entry, passwords);
+                    Ok((vec![Edit::Modify(entry)], true))
+                }
+                _ => Ok((Vec::new(), false)),
+            }
+        };
+        self.edit_with(plan).await.map(|(_, replaced)| replaced)
     }
 
     /// Removes a user, named by login or any address. Whoever alone is behind the postmaster
@@ -75,6 +92,15 @@ impl Directory {
         let user = entry.and_then(|entry| UserEntry::read(&entry, view.schema).map(|user| (entry, user)));
         user.ok_or_else(|| EditError::NoUser(text.to_owned()))
     }
+}
+
+/// These passwords, in place of all that an entry has.
+fn put_passwords(view: &View<'_>, entry: &mut Entry, passwords: &[PasswordHash]) {
+    for name in view.schema.names(Field::UserPassword) {
+        entry.replace(name, Vec::new());
+    }
+    let values = passwords.iter().map(|hash| hash.reveal().as_bytes().to_vec()).collect();
+    entry.replace(view.schema.name(Field::UserPassword), values);
 }
 
 fn plan_user(view: &View<'_>, new: &NewUser) -> Result<(Vec<Edit>, Dn), EditError> {

@@ -112,6 +112,11 @@ impl Client {
         .await
     }
 
+    /// Records as text, as in a zone file.
+    pub(crate) async fn texts(&self, name: &Domain, kind: RecordType) -> Answer<String> {
+        self.ask(name, kind, |data| Some(data.to_string())).await
+    }
+
     async fn ask<T>(&self, domain: &Domain, kind: RecordType, pick: fn(&RData) -> Option<T>) -> Answer<T> {
         let Some(resolver) = &self.0 else {
             return Answer::Unavailable("no name server is configured".to_owned());

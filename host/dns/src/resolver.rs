@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use hickory_resolver::proto::rr::{Name, RecordType};
 use mail_types::{Domain, Lookup};
 use runtime::Random;
 use tokio::task::JoinSet;
@@ -67,6 +68,30 @@ impl Dns {
         let client = Client::new(&options.servers)?;
         let ourselves = Ourselves { names: options.own_names, addresses: options.own_addresses };
         Ok(Self(Arc::new(Inner { client, hosts: options.hosts, ourselves, random })))
+    }
+
+    /// The records of a name as text: `A`, `AAAA`, `MX`, `TXT` or `PTR`; for `PTR` also of an address. `NotFound`:
+    /// there are none.
+    pub async fn query(&self, name: &str, kind: &str) -> Lookup<Vec<String>> {
+        let kind = match kind {
+            "A" => RecordType::A,
+            "AAAA" => RecordType::AAAA,
+            "MX" => RecordType::MX,
+            "TXT" => RecordType::TXT,
+            "PTR" => RecordType::PTR,
+            _ => return Lookup::NotFound,
+        };
+        let reversed = match (kind, name.parse::<IpAddr>()) {
+            (RecordType::PTR, Ok(address)) => Some(Name::from(address).to_ascii()),
+            _ => None,
+        };
+        let name = reversed.as_deref().unwrap_or(name).trim_end_matches('.');
+        let Ok(name) = Domain::parse(name) else { return Lookup::NotFound };
+        match self.0.client.texts(&name, kind).await {
+            Answer::Records(records) => Lookup::Found(records),
+            Answer::NoData | Answer::NoName => Lookup::NotFound,
+            Answer::Unavailable(why) => Lookup::Unavailable(why),
+        }
     }
 
     async fn resolve_mail_hosts(&self, domain: &Domain) -> Lookup<MailHosts> {

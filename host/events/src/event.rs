@@ -166,10 +166,24 @@ pub enum Event<'a> {
     DestinationResting { destination: &'a str, cause: &'a str, seconds: u64 },
     /// A fault of the program itself, caught where it did no harm.
     InternalError { place: &'a str, cause: &'a str },
+    /// A plugin was asked and gave no answer; `on_failure` says what becomes of the mail.
+    PluginFailed {
+        id: &'a str,
+        plugin: &'a str,
+        tenant: Option<&'a str>,
+        role: &'a str,
+        kind: &'a str,
+        on_failure: &'a str,
+        cause: &'a str,
+    },
+    /// A line that a plugin logged.
+    PluginLogged { id: &'a str, plugin: &'a str, tenant: Option<&'a str>, level: &'a str, text: &'a str },
+    /// A plugin was installed, changed or removed, rests, or works again.
+    PluginChanged { plugin: &'a str, tenant: Option<&'a str>, change: &'a str },
 }
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 27;
+pub(crate) const KINDS: usize = 30;
 
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
@@ -201,7 +215,10 @@ impl<'a> Event<'a> {
             Self::StorageRecovered { .. } => (23, "storage_recovered", Level::Info),
             Self::DestinationResting { .. } => (24, "destination_resting", Level::Warning),
             Self::InternalError { .. } => (25, "internal_error", Level::Error),
-            Self::DirectoryDefect { .. } => (26, "directory_defect", Level::Warning),
+            Self::PluginFailed { .. } => (26, "plugin_failed", Level::Warning),
+            Self::PluginLogged { .. } => (27, "plugin_logged", Level::Info),
+            Self::PluginChanged { .. } => (28, "plugin_changed", Level::Info),
+            Self::DirectoryDefect { .. } => (29, "directory_defect", Level::Warning),
         }
     }
 
@@ -358,7 +375,39 @@ impl<'a> Event<'a> {
                 sink("place", Text(place));
                 sink("cause", Text(cause));
             }
+            Self::PluginFailed { id, plugin, tenant, role, kind, on_failure, cause } => {
+                of_plugin(sink, Some(id), plugin, *tenant);
+                sink("role", Text(role));
+                sink("kind", Text(kind));
+                sink("on_failure", Text(on_failure));
+                sink("cause", Text(cause));
+            }
+            Self::PluginLogged { id, plugin, tenant, level, text } => {
+                of_plugin(sink, Some(id), plugin, *tenant);
+                sink("level", Text(level));
+                sink("text", Text(text));
+            }
+            Self::PluginChanged { plugin, tenant, change } => {
+                of_plugin(sink, None, plugin, *tenant);
+                sink("change", Text(change));
+            }
         }
+    }
+}
+
+/// Whose plugin, for which message.
+fn of_plugin(
+    sink: &mut dyn FnMut(&'static str, Field<'_>),
+    id: Option<&str>,
+    plugin: &str,
+    tenant: Option<&str>,
+) {
+    if let Some(id) = id.filter(|id| !id.is_empty()) {
+        sink("id", Field::Text(id));
+    }
+    sink("plugin", Field::Text(plugin));
+    if let Some(tenant) = tenant {
+        sink("tenant", Field::Text(tenant));
     }
 }
 
@@ -390,5 +439,8 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "storage_recovered",
     "destination_resting",
     "internal_error",
+    "plugin_failed",
+    "plugin_logged",
+    "plugin_changed",
     "directory_defect",
 ];

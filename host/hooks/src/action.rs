@@ -14,6 +14,8 @@ pub struct DispositionRequest {
     pub address: Address,
     /// The address that the client named.
     pub original: Address,
+    /// The envelope sender; none for the null sender.
+    pub sender: Option<Address>,
     /// The subaddress; empty for none.
     pub detail: String,
     /// The mailbox's owner.

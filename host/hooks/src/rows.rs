@@ -7,6 +7,8 @@ use std::fmt;
 pub struct AliasRow {
     /// `user@domain`, or `@domain`.
     pub address: String,
+    /// Whose mailbox it leads to; empty: its own.
+    pub primary: String,
     /// `user` or `group`.
     pub kind: String,
     /// `primary`, `alternate` or `equivalent`.
@@ -21,8 +23,11 @@ pub struct AliasRow {
 
 impl fmt::Display for AliasRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, kind, relation, status, options, targets } = self;
+        let Self { address, primary, kind, relation, status, options, targets } = self;
         write!(f, "alias {address} {kind} {relation} {status} {}", options.join(","))?;
+        if !primary.is_empty() {
+            write!(f, " of {primary}")?;
+        }
         if targets.is_empty() { Ok(()) } else { write!(f, " -> {}", targets.join(",")) }
     }
 }

@@ -10,6 +10,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// Octets gathered before they are sent: what a client that reads slowly costs us.
 pub(crate) const OUTPUT_OCTETS_MAX: usize = 64 * 1024;
 
+/// Octets that a client has to take within the pause of writing.
+const PIECE_OCTETS: usize = 64 * 1024;
+
 /// Why a session ends.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -69,9 +72,25 @@ impl Io {
         self.flush_with(&[]).await
     }
 
-    /// Sends what was gathered, and then these octets, uncopied.
+    /// Sends what was gathered, and then these octets, uncopied. Each piece has its own time: a slow
+    /// client gets all of it, one that takes nothing does not keep us.
     pub(crate) async fn flush_with(&mut self, octets: &[u8]) -> Result<(), End> {
-        match timeout(self.write_pause, self.stream.flush_with(&[octets])).await {
+        if self.stream.unsent() > PIECE_OCTETS {
+            let gathered = std::mem::take(self.stream.sending());
+            for piece in gathered.chunks(PIECE_OCTETS) {
+                self.flush_piece(piece).await?;
+            }
+        }
+        let (first, rest) = octets.split_at(octets.len().min(PIECE_OCTETS));
+        self.flush_piece(first).await?;
+        for piece in rest.chunks(PIECE_OCTETS) {
+            self.flush_piece(piece).await?;
+        }
+        Ok(())
+    }
+
+    async fn flush_piece(&mut self, piece: &[u8]) -> Result<(), End> {
+        match timeout(self.write_pause, self.stream.flush_with(&[piece])).await {
             Ok(sent) => Ok(sent?),
             Err(_) => Err(End::Lost("the client takes no more output".into())),
         }
@@ -149,5 +168,52 @@ impl Io {
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(End::Bye("autologout: no command for too long".into())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    async fn pair(write_pause: Duration) -> (Io, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        (Io::new(Stream::plain(server), write_pause), client)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_slowly_gets_all() {
+        // The kernel holds some MiB, and asks for more only when a good part of them is gone.
+        const OCTETS: usize = 64 << 20;
+        let (mut io, mut client) = pair(Duration::from_secs(300)).await;
+        let reading = tokio::spawn(async move {
+            let (mut piece, mut total) = (vec![0; 8 << 20], 0);
+            while total < OCTETS {
+                tokio::time::sleep(Duration::from_secs(200)).await;
+                let mut filled = 0;
+                while filled < piece.len() && total < OCTETS {
+                    let count = client.read(&mut piece[filled..]).await.unwrap();
+                    assert_ne!(count, 0, "closed after {total} octets");
+                    (filled, total) = (filled + count, total + count);
+                }
+            }
+        });
+        // As one FETCH of a large part, and as one response that was gathered.
+        io.flush_with(&vec![b'x'; OCTETS / 2]).await.unwrap();
+        io.out().extend_from_slice(&vec![b'y'; OCTETS / 2]);
+        io.flush().await.unwrap();
+        reading.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_left() {
+        let (mut io, _client) = pair(Duration::from_secs(300)).await;
+        let end = io.flush_with(&vec![b'x'; 64 << 20]).await;
+        assert!(matches!(end, Err(End::Lost(_))));
     }
 }

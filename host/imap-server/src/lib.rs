@@ -26,3 +26,6 @@ mod view;
 
 pub use options::{Options, TlsMode};
 pub use server::{Parts, Server};
+
+#[cfg(test)]
+mod tests;

@@ -43,8 +43,10 @@ impl Selected {
     /// From a view, and a watch that was made before it. In the view, messages from `first_recent`
     /// on are `\Recent` here.
     pub(crate) fn new(view: &store::View, first_recent: Uid, watch: Watch, access: Access) -> Self {
-        let mut told = View::new(view.messages.iter().map(|message| message.uid.0).collect());
-        told.add_recent(first_recent.0, view.uid_next.0.saturating_sub(1));
+        let uids = view.messages.iter().map(|message| message.uid.0).collect();
+        // More than one session may be told first of what comes later: then it is recent in all of
+        // them (RFC 3501 §2.3.2).
+        let told = View::new(uids, first_recent.0.min(view.uid_next.0));
         Self {
             mailbox: view.mailbox,
             access,
@@ -134,10 +136,8 @@ impl Selected {
         let mut new_flags = Vec::new();
         self.told.sort_unstable();
         for listed in delta.changed {
-            if self.view.add(listed.uid.0) {
-                // More than one session may be told first: then all of them are (RFC 3501 §2.3.2).
-                self.view.add_recent(listed.uid.0, listed.uid.0);
-            } else if self.told.binary_search(&(listed.uid, listed.modseq)).is_err() {
+            let is_new = self.view.add(listed.uid.0);
+            if !is_new && self.told.binary_search(&(listed.uid, listed.modseq)).is_err() {
                 new_flags.push(listed);
             }
         }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use runtime::{Accepted, Connection, Listener, Refused, Shutdown, TlsServer};
 use storage::Storage;
 use store::Store;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::options::{Options, TlsMode};
 use crate::session::Session;
@@ -39,7 +39,8 @@ pub struct Parts {
 pub(crate) struct Shared {
     pub(crate) parts: Parts,
     /// See [`WHOLE_MESSAGES_KIB_MAX`].
-    pub(crate) whole_messages: Semaphore,
+    whole_messages: Arc<Semaphore>,
+    whole_messages_kib: u32,
     sessions: Mutex<HashMap<AccountName, usize>>,
 }
 
@@ -63,9 +64,9 @@ impl Shared {
     }
 
     /// Waits for room to hold so many octets at once.
-    pub(crate) async fn room_for(&self, octets: u64) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        let kib = u32::try_from(octets / 1024 + 1).unwrap_or(u32::MAX).min(WHOLE_MESSAGES_KIB_MAX);
-        self.whole_messages.acquire_many(kib).await.ok()
+    pub(crate) async fn room_for(&self, octets: u64) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(octets / 1024 + 1).unwrap_or(u32::MAX).min(self.whole_messages_kib);
+        Arc::clone(&self.whole_messages).acquire_many_owned(kib).await.ok()
     }
 }
 
@@ -89,8 +90,13 @@ impl Server {
     /// Over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let whole_messages = Semaphore::new(WHOLE_MESSAGES_KIB_MAX as usize);
-        Self { shared: Arc::new(Shared { parts, whole_messages, sessions: Mutex::default() }) }
+        Self::with_room(parts, WHOLE_MESSAGES_KIB_MAX)
+    }
+
+    pub(crate) fn with_room(parts: Parts, whole_messages_kib: u32) -> Self {
+        let whole_messages = Arc::new(Semaphore::new(whole_messages_kib as usize));
+        let sessions = Mutex::default();
+        Self { shared: Arc::new(Shared { parts, whole_messages, whole_messages_kib, sessions }) }
     }
 
     /// Serves a listener until the order to stop. New sessions take the newest options.

@@ -84,6 +84,18 @@ pub(crate) fn write_body(out: &mut Vec<u8>, part: Part<'_>, form: Form) {
     out.push(b')');
 }
 
+/// Writes a message of any structure as a single part of octets.
+pub(crate) fn write_opaque(out: &mut Vec<u8>, part: Part<'_>, form: Form) {
+    let octets = part.body().len();
+    out.extend_from_slice(
+        format!("(\"application\" \"octet-stream\" NIL NIL NIL \"7bit\" {octets}").as_bytes(),
+    );
+    if form == Form::Extended {
+        out.extend_from_slice(b" NIL NIL NIL NIL");
+    }
+    out.push(b')');
+}
+
 fn write_multipart(out: &mut Vec<u8>, part: Part<'_>, content_type: &ContentType, form: Form) {
     if part.children().len() == 0 {
         // The grammar wants one part at least.

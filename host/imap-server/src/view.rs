@@ -17,19 +17,19 @@ pub(crate) struct Member {
 pub(crate) struct NoSuchMessage;
 
 /// UIDs in rising order; the place is the sequence number less one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct View {
     uids: Vec<u32>,
-    /// Ranges of UIDs that are `\Recent` in this session, rising.
-    recent: Vec<(u32, u32)>,
+    /// Messages from this UID on are `\Recent` in this session: whatever comes while it looks is so.
+    first_recent: u32,
     /// Expunged by others, not told yet: they keep their sequence numbers until then.
     gone: Vec<u32>,
 }
 
 impl View {
-    /// From rising UIDs.
-    pub(crate) fn new(uids: Vec<u32>) -> Self {
-        Self { uids, ..Self::default() }
+    /// From rising UIDs, and the first that is `\Recent`.
+    pub(crate) fn new(uids: Vec<u32>, first_recent: u32) -> Self {
+        Self { uids, first_recent, gone: Vec::new() }
     }
 
     /// Number of messages, as the client has been told.
@@ -60,26 +60,15 @@ impl View {
         new
     }
 
-    /// Marks a range of UIDs (both ends included) as `\Recent` here.
-    pub(crate) fn add_recent(&mut self, first: u32, last: u32) {
-        if first <= last {
-            self.recent.push((first, last));
-        }
-    }
-
     /// Whether a message is `\Recent` here.
     pub(crate) fn is_recent(&self, uid: u32) -> bool {
-        self.recent.iter().any(|(first, last)| (*first..=*last).contains(&uid))
+        uid >= self.first_recent
     }
 
     /// Number of messages that are `\Recent` here.
     pub(crate) fn recent(&self) -> u32 {
-        let count = |(first, last): &(u32, u32)| {
-            let from = self.uids.partition_point(|uid| uid < first);
-            let until = self.uids.partition_point(|uid| uid <= last);
-            until - from
-        };
-        u32::try_from(self.recent.iter().map(count).sum::<usize>()).unwrap_or(u32::MAX)
+        let before = self.uids.partition_point(|uid| *uid < self.first_recent);
+        u32::try_from(self.uids.len() - before).unwrap_or(u32::MAX)
     }
 
     /// Notes messages that others have expunged.
@@ -149,21 +138,21 @@ mod tests {
 
     #[test]
     fn sets_name_messages_by_place_and_by_uid() {
-        let view = View::new(vec![3, 5, 9, 12]);
+        let view = View::new(vec![3, 5, 9, 12], 13);
         assert_eq!(uids(&view, By::SequenceNumber, &[(1, 2), (0, 0)]), Ok(vec![3, 5, 12]));
         assert_eq!(uids(&view, By::SequenceNumber, &[(2, 0)]), Ok(vec![5, 9, 12]));
         assert_eq!(uids(&view, By::SequenceNumber, &[(5, 5)]), Err(NoSuchMessage));
         assert_eq!(uids(&view, By::Uid, &[(4, 9)]), Ok(vec![5, 9]));
         assert_eq!(uids(&view, By::Uid, &[(100, 0)]), Ok(vec![12]));
         assert_eq!(uids(&view, By::Uid, &[(100, 200)]), Ok(vec![]));
-        let empty = View::new(vec![]);
+        let empty = View::new(vec![], 1);
         assert_eq!(uids(&empty, By::Uid, &[(1, 0)]), Ok(vec![]));
         assert_eq!(uids(&empty, By::SequenceNumber, &[(0, 0)]), Err(NoSuchMessage));
     }
 
     #[test]
     fn expunged_messages_keep_their_place_until_told() {
-        let mut view = View::new(vec![3, 5, 9, 12]);
+        let mut view = View::new(vec![3, 5, 9, 12], 13);
         view.note_gone([9, 3, 9]);
         assert_eq!((view.len(), view.sequence_of(12)), (4, Some(4)));
         assert_eq!(view.take_gone(), [3, 1]);
@@ -173,12 +162,15 @@ mod tests {
 
     #[test]
     fn recent_is_counted_among_what_is_there() {
-        let mut view = View::new(vec![3, 5, 9, 12]);
-        view.add_recent(5, 10);
-        view.add_recent(8, 7);
-        assert_eq!(view.recent(), 2);
+        let mut view = View::new(vec![3, 5, 9, 12], 5);
+        assert_eq!((view.recent(), view.is_recent(3), view.is_recent(5)), (3, false, true));
         view.note_gone([5]);
         view.take_gone();
-        assert_eq!((view.recent(), view.is_recent(9), view.is_recent(12)), (1, true, false));
+        assert_eq!(view.recent(), 2);
+        // Whatever comes while the session looks, and however much: one number holds it.
+        for uid in (20..2_000_000).step_by(2) {
+            assert!(view.add(uid) && view.is_recent(uid));
+        }
+        assert_eq!(view.recent(), 2 + 999_990);
     }
 }

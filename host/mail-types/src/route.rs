@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::address::Domain;
+use crate::address::{Address, Domain};
 use crate::ids::AccountName;
 
 /// The name of a channel: a way out with its own limits, retry and agent.
@@ -97,6 +97,15 @@ impl Route {
     #[must_use]
     pub fn store(account: AccountName) -> Self {
         Self::new(ChannelName::STORE, NextHop::Account(account))
+    }
+
+    /// What two recipients have in common that get one copy: an account gets one however it was addressed, others
+    /// one for each address and way.
+    #[must_use]
+    pub fn copy_key(&self, address: &Address) -> (String, Self) {
+        let who =
+            self.local_account().map_or_else(|| address.to_key(), |account| account.as_str().to_owned());
+        (who, self.clone())
     }
 
     /// The account, where the route ends in the local store.

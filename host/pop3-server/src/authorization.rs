@@ -69,7 +69,7 @@ impl Session {
         let name = exchange.mechanism().as_str();
         match self.exchange(&mut exchange, initial).await? {
             Ok(identity) => self.enter(&identity, name).await,
-            Err(error) => self.not_authenticated("", name, &error).await,
+            Err(error) => self.not_authenticated(exchange.login(), name, &error).await,
         }
     }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use auth::{AuthOptions, Authenticator, HashOptions, Hasher, Unencrypted};
 use directory::{Directory, DirectoryOptions, PasswordHasher};
-use events::Events;
+use events::{Events, LogOptions};
 use mail_types::{AccountName, Timestamp};
+use parking_lot::Mutex;
 use runtime::{Clock, Listener, ListenerOptions, Random, Shutdown};
 use store::{Flags, MailboxId, NewMessage, Store};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
@@ -18,12 +19,43 @@ const LDIF: &str = "\
 dn: o=example.org,o=isp\nobjectClass: mailDomain\nassociatedDomain: example.org\n\n\
 dn: uid=jo,o=example.org,o=isp\nobjectClass: inetMailUser\nuid: jo\nmail: jo@example.org\nuserPassword: pencil\n";
 
+/// A log that the test reads.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// The first line with a word; it is written by a thread of its own, in its own time.
+    async fn line_with(&self, word: &str) -> String {
+        loop {
+            let text = String::from_utf8(self.0.lock().clone()).unwrap();
+            if let Some((whole, _)) = text.rsplit_once('\n')
+                && let Some(line) = whole.lines().find(|line| line.contains(word))
+            {
+                return line.to_owned();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// A server on loopback over a store of its own.
 struct Bench {
     store: Store,
     address: std::net::SocketAddr,
     shutdown: Shutdown,
     options: watch::Sender<Arc<Options>>,
+    log: Log,
     _dir: tempfile::TempDir,
 }
 
@@ -32,7 +64,8 @@ async fn bench() -> Bench {
     let storage_options = storage::Options { size_max: 1 << 30, inline_max: 1024, synced: false };
     let spaces = [directory::SPACES, store::SPACES].concat();
     let storage = storage::Storage::open(dir.path(), &spaces, &storage_options).unwrap();
-    let (clock, events) = (Clock::system(), Events::counting(Clock::simulated(Timestamp(1))));
+    let (clock, log) = (Clock::system(), Log::default());
+    let events = Events::logging(Clock::simulated(Timestamp(1)), LogOptions::default(), log.clone()).unwrap();
     let directory = Directory::open(storage.clone(), clock.clone(), DirectoryOptions::default()).unwrap();
     let hash = HashOptions { memory_kib: 64, passes: 1, lanes: 1, scram_iterations: 16 };
     let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(Random::seeded(1), hash));
@@ -54,7 +87,7 @@ async fn bench() -> Bench {
     let (sender, options) = watch::channel(Arc::new(Options::default()));
     let stop = shutdown.clone();
     tokio::spawn(async move { server.serve(listener, options, stop).await });
-    Bench { store, address, shutdown, options: sender, _dir: dir }
+    Bench { store, address, shutdown, options: sender, log, _dir: dir }
 }
 
 impl Bench {
@@ -217,4 +250,14 @@ async fn a_stop_closes_idle_sessions_without_an_update() {
     assert_eq!(client.line().await, "");
     assert_eq!(bench.shutdown.drained(Duration::from_secs(9)).await, 0);
     assert_eq!(bench.store.view(bench.inbox().await).unwrap().messages.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_login_is_logged_with_its_name_whatever_the_mechanism() {
+    let bench = bench().await;
+    let mut client = bench.connect().await;
+    // NUL jo@example.org NUL wrong
+    assert!(client.say("AUTH PLAIN AGpvQGV4YW1wbGUub3JnAHdyb25n").await.starts_with("-ERR [AUTH]"));
+    let line = bench.log.line_with("authentication_failed").await;
+    assert!(line.contains("jo@example.org") && line.contains("PLAIN"), "{line}");
 }

@@ -12,8 +12,9 @@
 //!
 //! The way of a message through the files: `submit` (one batch), `schedule` (whose turn it is),
 //! `work` (read, route again, try), `settle` (one batch for what became of it), `report` (who is
-//! told). `operate` and `listing` are the operator's.
+//! told), `late` (what waits behind a destination that rests). `operate` and `listing` are the operator's.
 
+mod late;
 mod listing;
 mod operate;
 mod options;

@@ -166,7 +166,7 @@ impl<'s> Listing<'s> {
         let view = self.storage.read()?;
         let (mut sums, mut broken) = (BTreeMap::<Route, RouteSummary>::new(), None);
         view.scan(RECIPIENTS, &[], &[0xff; 13], &mut |key, value| {
-            match (read_recipient_key(key), from_value::<Record>("recipient", value)) {
+            match (read_recipient_key(key), Record::read(value)) {
                 (Some((id, _)), Ok(record)) => add(&mut sums, id, &record),
                 (_, Err(error)) => broken = Some(error),
                 (None, _) => {}
@@ -288,13 +288,13 @@ fn read_message(view: &Snapshot, id: QueueId, value: &[u8]) -> Result<QueuedMess
     let stored = StoredMessage::read(id, value)?;
     let (mut recipients, mut broken) = (Vec::new(), None);
     view.scan(RECIPIENTS, &id.to_key(), &records::after(id), &mut |_, value| {
-        match from_value::<Record>("recipient", value) {
+        match Record::read(value) {
             Ok(record) => recipients.push(QueuedRecipient {
                 state: State::from(&record.state),
                 address: record.recipient.address,
                 original: record.recipient.original,
                 route: record.route,
-                by_operator: record.by_operator,
+                by_operator: record.later.rerouted,
                 attempts: record.attempts,
                 last: record.last,
             }),

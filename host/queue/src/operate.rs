@@ -9,9 +9,9 @@ use storage::{Batch, StorageError};
 use crate::listing::Filter;
 use crate::ports::Outcome;
 use crate::queue::{Inner, Queue};
-use crate::records::{self, MESSAGES, RECIPIENTS, Record, StoredMessage, StoredState, TRAIL, recipient_key};
+use crate::records::{self, MESSAGES, RECIPIENTS, Record, StoredMessage, StoredState, recipient_key};
 use crate::submit::{Effects, put_recipient};
-use crate::trail::{PRUNE_MAX, TRAILS, TrailLine, add_line};
+use crate::trail::{TrailLine, add_line};
 use crate::work::Settled;
 
 /// A message and all its recipients.
@@ -135,7 +135,7 @@ impl Inner {
         let message = StoredMessage::read(id, &value)?;
         let (mut found, mut broken) = (Vec::new(), None);
         view.scan(RECIPIENTS, &id.to_key(), &records::after(id), &mut |key, value| {
-            match (records::read_recipient_key(key), records::from_value("recipient", value)) {
+            match (records::read_recipient_key(key), Record::read(value)) {
                 (Some((_, index)), Ok(record)) => found.push((index, record)),
                 (_, Err(error)) => broken = Some(error),
                 (None, _) => {}
@@ -164,18 +164,16 @@ impl Inner {
                     if record.route.channel.as_str() == ChannelName::HOLD {
                         let nobody = mail_types::NextHop::Nobody;
                         record.route = Route::new(ChannelName::REPROCESS, nobody);
-                        record.by_operator = false;
+                        record.later.rerouted = false;
                     }
                     record.state = StoredState::Waiting(now);
                 }
                 Change::Reroute(route) => {
-                    record.route = route.clone();
-                    record.by_operator = route.channel.as_str() != ChannelName::REPROCESS;
-                    record.state = match route.channel.as_str() {
-                        // No agent serves it: who goes there is parked.
-                        ChannelName::HOLD => StoredState::Held(by.to_owned()),
-                        _ => StoredState::Waiting(now),
-                    };
+                    record.route = self.options().as_gone(route.clone());
+                    record.later.rerouted = route.channel.as_str() != ChannelName::REPROCESS;
+                    let held = route.channel.as_str() == ChannelName::HOLD;
+                    record.state =
+                        if held { StoredState::Held(by.to_owned()) } else { StoredState::Waiting(now) };
                 }
                 _ => record.state = StoredState::Waiting(now),
             }
@@ -188,7 +186,7 @@ impl Inner {
             put_recipient(&mut batch, &mut effects, message.id, index, record);
         }
         let committed = self.commit(batch).await?;
-        self.take_effect(effects, &committed);
+        self.take_effect(effects, Some(&committed));
         Ok(())
     }
 
@@ -213,30 +211,5 @@ impl Inner {
         let settle = |(index, record)| Settled { index, record, outcome: outcome.clone(), tried: false };
         let settled: Vec<Settled> = records.into_iter().map(settle).collect();
         self.settle(message, &settled).await
-    }
-
-    /// Removes the oldest trails beyond the maximum.
-    pub(crate) async fn prune_trails(&self) -> Result<(), StorageError> {
-        let most = self.options().trails_max;
-        let view = self.storage.read()?;
-        let have = view.counter(records::COUNTERS, TRAILS, 0)?;
-        let surplus = usize::try_from(have.saturating_sub(most)).unwrap_or(usize::MAX).min(PRUNE_MAX);
-        if surplus == 0 {
-            return Ok(());
-        }
-        let (mut batch, mut heads) = (Batch::new(), 0_usize);
-        view.scan(TRAIL, &[], &[0xff; 21], &mut |key, _| {
-            if key.len() == 8 {
-                if heads == surplus {
-                    return ControlFlow::Break(());
-                }
-                heads += 1;
-            }
-            batch.delete(TRAIL, key);
-            ControlFlow::Continue(())
-        })?;
-        drop(view);
-        batch.add(records::COUNTERS, TRAILS, &[(0, -i64::try_from(heads).unwrap_or(0))]);
-        self.commit(batch).await.map(|_| ())
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use mail_types::{NextHop, Route};
+
 /// Limits of one channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelLimits {
@@ -14,6 +16,9 @@ pub struct ChannelLimits {
     pub rate_per_destination: Option<f64>,
     /// Recipients in one attempt.
     pub recipients_per_attempt: usize,
+    /// The one next hop of the channel, whatever the recipients' domains are: a smart host. Its limits and its rest
+    /// are the channel's then, and recipients of all domains share attempts.
+    pub next_hop: Option<NextHop>,
 }
 
 impl Default for ChannelLimits {
@@ -23,6 +28,7 @@ impl Default for ChannelLimits {
             per_destination: 20,
             rate_per_destination: None,
             recipients_per_attempt: 100,
+            next_hop: None,
         }
     }
 }
@@ -85,6 +91,8 @@ pub struct Options {
     pub returned_max: usize,
     /// How many messages' decision trails are kept.
     pub trails_max: u64,
+    /// How long attempts may go on after a stop was asked for.
+    pub drain: Duration,
 }
 
 impl Default for Options {
@@ -100,11 +108,22 @@ impl Default for Options {
             channels: HashMap::new(),
             returned_max: 64 * 1024,
             trails_max: 200_000,
+            drain: Duration::from_secs(10),
         }
     }
 }
 
 impl Options {
+    /// The route as the channel goes it: to the channel's own next hop, where it has one.
+    #[must_use]
+    pub(crate) fn as_gone(&self, mut route: Route) -> Route {
+        let limits = self.channels.get(route.channel.as_str());
+        if let Some(next_hop) = limits.and_then(|limits| limits.next_hop.as_ref()) {
+            route.next_hop.clone_from(next_hop);
+        }
+        route
+    }
+
     /// The limits of a channel.
     #[must_use]
     pub fn limits(&self, channel: &str) -> ChannelLimits {

@@ -17,7 +17,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Router: Send + Sync + 'static {
     /// The route of a final recipient now; `current` is what it was. `NotFound` fails the
     /// recipient; `Unavailable` leaves the route as it was.
-    fn route(&self, recipient: &Recipient, current: &Route) -> Lookup<Route>;
+    fn route<'a>(&'a self, recipient: &'a Recipient, current: &'a Route) -> BoxFuture<'a, Lookup<Route>>;
 }
 
 /// A way out.
@@ -64,7 +64,7 @@ pub enum Outcome {
     Delivered {
         /// What the next hop said, or we for it.
         reply: Reply,
-        /// Who that was.
+        /// Who said it; none where these are words of our own.
         remote: Option<String>,
         /// Whether the next hop took over the duty to report success (RFC 3461 §5.2.2); else a
         /// sender who asked for it is told *relayed*.
@@ -72,9 +72,9 @@ pub enum Outcome {
     },
     /// To be tried again.
     Deferred {
-        /// What the next hop said, or we for it (4xx).
+        /// What the next hop said, or we for it: 4xx, or a 5xx of the next hop that says nothing of the recipient.
         reply: Reply,
-        /// Who that was.
+        /// Who said it; none where these are words of our own.
         remote: Option<String>,
         /// For the log.
         cause: String,
@@ -85,7 +85,7 @@ pub enum Outcome {
     Failed {
         /// What the next hop said, or we for it (5xx).
         reply: Reply,
-        /// Who that was.
+        /// Who said it; none where these are words of our own.
         remote: Option<String>,
         /// For the log.
         cause: String,
@@ -134,6 +134,13 @@ pub type Publish = Box<dyn FnOnce(&Committed) + Send>;
 pub trait LocalDelivery: Send + Sync + 'static {
     /// Makes sure that the account exists in the store.
     fn prepare<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<(), StorageError>>;
+
+    /// Whether the account may get anything now: not where its mailbox is full. A copy that may not be
+    /// delivered waits in the queue.
+    fn has_room(&self, account: &AccountName) -> Result<bool, StorageError> {
+        let _ = account;
+        Ok(true)
+    }
 
     /// Adds the append to a batch; `Stored` content gets its reference there too. The account
     /// was prepared before; `Unavailable` where it is not known.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use events::{Event, Events};
-use mail_types::{ChannelName, QueueId, Timestamp};
+use mail_types::{AccountName, ChannelName, QueueId, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use runtime::{Clock, Random, Shutdown};
 use storage::{Batch, Committed, Storage, StorageError};
@@ -21,10 +21,8 @@ use crate::schedule::{Next, Schedule};
 
 /// Outcomes of one message are written one after the other; so many messages do so at once.
 const STRIPES: usize = 256;
-/// How often trails are pruned and idle destinations forgotten.
+/// How often trails are pruned, idle destinations forgotten, and late mail behind resting ones looked at.
 const MAINTENANCE: Duration = Duration::from_secs(60);
-/// How long attempts may go on after a stop was asked for.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// Those who do the work that the queue schedules.
 pub struct Agents {
@@ -62,6 +60,8 @@ pub(crate) struct Inner {
     /// one message cannot both believe that the other is still to come.
     pub(crate) stripes: Vec<tokio::sync::Mutex<()>>,
     next_id: Mutex<u64>,
+    /// One round of maintenance at a time: held to its end on purpose.
+    maintaining: tokio::sync::Mutex<()>,
     /// When storage began to fail, in milliseconds; zero while it works.
     failing_since: AtomicU64,
 }
@@ -91,9 +91,15 @@ impl Queue {
             messages: AtomicUsize::new(messages),
             stripes: (0..STRIPES).map(|_| tokio::sync::Mutex::new(())).collect(),
             next_id: Mutex::new(last_id + 1),
+            maintaining: tokio::sync::Mutex::new(()),
             failing_since: AtomicU64::new(0),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether an account of the local store may get anything now.
+    pub fn has_room(&self, account: &AccountName) -> Result<bool, StorageError> {
+        self.inner.agents.local.has_room(account)
     }
 
     /// A fresh id: higher than all before, over restarts too.
@@ -117,6 +123,7 @@ impl Queue {
     /// Puts new options in force.
     pub fn set_options(&self, options: Options) {
         *self.inner.options.write() = Arc::new(options);
+        self.inner.schedule.lock().forget_looks();
         self.inner.wake.notify_one();
     }
 
@@ -125,15 +132,16 @@ impl Queue {
         *self.inner.channels.write() = Arc::new(channels);
     }
 
-    /// Works until a stop is asked for; then lets attempts end for a while. What does not end is
-    /// tried again after the next start.
+    /// Works until a stop is asked for; then lets attempts end for as long as [`Options::drain`] says. What does
+    /// not end is tried again after the next start.
     pub async fn run(&self, shutdown: Shutdown) {
         let mut attempts = JoinSet::new();
         let mut maintenance = self.inner.clock.now().plus(MAINTENANCE);
         while !shutdown.is_triggered() {
             let now = self.inner.clock.now();
             if now >= maintenance {
-                self.inner.maintain().await;
+                let (inner, shutdown) = (Arc::clone(&self.inner), shutdown.clone());
+                attempts.spawn(async move { inner.maintain(&shutdown).await });
                 maintenance = now.plus(MAINTENANCE);
             }
             let options = self.inner.options();
@@ -156,7 +164,9 @@ impl Queue {
             }
         }
         let drained = async { while attempts.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        if tokio::time::timeout(self.inner.options().drain, drained).await.is_err() {
+            let reason = format!("the grace is over, {} attempts are cut off", self.active());
+            self.inner.events.emit(&Event::Stopping { reason: &reason });
             attempts.shutdown().await;
         }
     }
@@ -204,8 +214,11 @@ impl Inner {
         committed
     }
 
-    async fn maintain(&self) {
+    /// Runs beside the attempts: they do not wait for it, and one round not for another.
+    async fn maintain(&self, shutdown: &Shutdown) {
+        let Ok(_alone) = self.maintaining.try_lock() else { return };
         self.schedule.lock().forget_old(self.clock.now());
+        self.settle_late(shutdown).await;
         if let Err(error) = self.prune_trails().await {
             let cause = error.to_string();
             self.events.emit(&Event::InternalError { place: "pruning of trails", cause: &cause });

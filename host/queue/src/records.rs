@@ -2,18 +2,20 @@
 //!
 //! | space | key | value |
 //! |---|---|---|
-//! | `queue_messages` | queue id (8, big-endian) | version 1, content id (8), content size (8), [`Message`] |
-//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 2, [`Record`] |
+//! | `queue_messages` | queue id (8, big-endian) | version 1, content id (8), content size (8), [`Message`], accounts if any |
+//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`], [`Later`] if any |
 //! | `queue_trail` | queue id (8) | version 1, [`crate::TrailHead`] |
 //! | | queue id (8), number of the line (8) | version 1, [`crate::TrailLine`] |
 //! | `queue_counters` | `trails` | trail heads (counter) |
 //! | | `lines` | trail lines ever written (counter) |
 //!
+//! The accounts behind a message have their copy already: who is expanded later gets no second one.
+//!
 //! A message stands in `queue_messages` as long as it has a record in `queue_recipients`, and
 //! holds one reference to its content. Structures are in postcard form; a later format gets a new
-//! version octet, and those before stay readable: version 1 of [`Record`] ended before `by_operator`.
+//! version octet, and this one stays readable.
 
-use mail_types::{QueueId, Recipient, Reply, ReversePath, Route, Timestamp, Transport};
+use mail_types::{AccountName, QueueId, Recipient, Reply, ReversePath, Route, Timestamp, Transport};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use storage::{ContentId, Space, StorageError};
@@ -32,8 +34,10 @@ pub(crate) const COUNTERS: Space = Space::new("queue_counters");
 /// The spaces of the queue, to be named when storage is opened.
 pub const SPACES: &[Space] = &[MESSAGES, RECIPIENTS, TRAIL, COUNTERS];
 
-/// The version octet of a message's value.
-const VERSION: u8 = 1;
+/// The version octet of every value.
+pub(crate) const VERSION: u8 = 1;
+/// Accounts that one message remembers to have their copy; of more, the first.
+pub(crate) const DELIVERED_MAX: usize = 1000;
 /// Where the content id stands in a message's value.
 pub(crate) const CONTENT_AT: usize = 1;
 const HEAD: usize = 17;
@@ -68,6 +72,21 @@ pub struct Last {
     pub cause: String,
 }
 
+/// What a peer said last about a recipient: what a report repeats as its Diagnostic-Code, whatever we have found
+/// ourselves since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Spoken {
+    pub(crate) reply: Reply,
+    pub(crate) remote: String,
+}
+
+impl Spoken {
+    /// Nobody has spoken where there is no remote: the words are ours.
+    pub(crate) fn new(reply: &Reply, remote: Option<&str>) -> Option<Self> {
+        remote.map(|remote| Self { reply: reply.clone(), remote: remote.to_owned() })
+    }
+}
+
 /// What a recipient waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
@@ -87,7 +106,7 @@ pub enum State {
 /// One recipient of a queued message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// Where it goes, as far as is known. It stands first, so that [`RoutePrefix`] tells the recipients of one
+    /// Where it goes, as far as is known. It stands first, so that [`route_prefix`] tells the recipients of one
     /// route among thousands without reading any.
     pub(crate) route: Route,
     /// The recipient.
@@ -102,31 +121,40 @@ pub(crate) struct Record {
     pub(crate) delay_reported: bool,
     /// The last word about it.
     pub(crate) last: Option<Last>,
-    /// Whether an operator set the route: then the router is not asked again, which would undo it.
-    pub(crate) by_operator: bool,
+    /// What was found out since. It stands behind the record, and only where there is something: records from
+    /// before it are read like those without.
+    #[serde(skip)]
+    pub(crate) later: Later,
 }
 
-/// What is kept with a version octet before it.
-pub(crate) trait Versioned: Serialize + DeserializeOwned {
-    /// The version that is written.
-    const VERSION: u8 = 1;
-    /// What an older version lacks at its end.
-    fn lacks(_version: u8) -> Option<&'static [u8]> {
-        None
+/// What is found out about a recipient after its first attempt, or decided by an operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Later {
+    /// What a peer said last about it.
+    pub(crate) spoken: Option<Spoken>,
+    /// An operator chose its route: routing is not asked again.
+    pub(crate) rerouted: bool,
+}
+
+impl Record {
+    pub(crate) fn to_value(&self) -> Vec<u8> {
+        let value = to_value(self);
+        if self.later == Later::default() {
+            return value;
+        }
+        postcard::to_extend(&self.later, value).expect("plain data is always encoded")
+    }
+
+    pub(crate) fn read(value: &[u8]) -> Result<Self, StorageError> {
+        let corrupt = || StorageError::Corrupt("the queue's recipient cannot be read".to_owned());
+        let Some((&VERSION, rest)) = value.split_first() else { return Err(corrupt()) };
+        let (mut record, behind) = postcard::take_from_bytes::<Self>(rest).map_err(|_| corrupt())?;
+        if !behind.is_empty() {
+            record.later = postcard::from_bytes(behind).map_err(|_| corrupt())?;
+        }
+        Ok(record)
     }
 }
-
-impl Versioned for Record {
-    const VERSION: u8 = 2;
-
-    fn lacks(version: u8) -> Option<&'static [u8]> {
-        // `by_operator`: false.
-        (version == 1).then_some(&[0])
-    }
-}
-
-impl Versioned for crate::trail::TrailHead {}
-impl Versioned for crate::trail::TrailLine {}
 
 /// [`State`] in the form that postcard keeps (it knows no tagged enums).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +181,8 @@ pub(crate) struct StoredMessage {
     pub(crate) content: ContentId,
     pub(crate) size: u64,
     pub(crate) message: Message,
+    /// Accounts that have their copy, as far as they are remembered.
+    pub(crate) delivered: Vec<AccountName>,
 }
 
 impl StoredMessage {
@@ -166,19 +196,34 @@ impl StoredMessage {
             octets.copy_from_slice(&value[at..at + 8]);
             u64::from_be_bytes(octets)
         };
-        let message = postcard::from_bytes(&value[HEAD..]).map_err(|_| corrupt())?;
-        Ok(Self { id, content: ContentId(number(CONTENT_AT)), size: number(9), message })
+        let (message, behind) = postcard::take_from_bytes(&value[HEAD..]).map_err(|_| corrupt())?;
+        let delivered = if behind.is_empty() {
+            Vec::new()
+        } else {
+            postcard::from_bytes(behind).map_err(|_| corrupt())?
+        };
+        Ok(Self { id, content: ContentId(number(CONTENT_AT)), size: number(9), message, delivered })
+    }
+
+    pub(crate) fn to_value(&self) -> Vec<u8> {
+        let mut value = self.message.to_value(self.size, &self.delivered);
+        value[CONTENT_AT..CONTENT_AT + 8].copy_from_slice(&self.content.0.to_be_bytes());
+        value
     }
 }
 
 impl Message {
     /// The value; the content id is patched in at [`CONTENT_AT`] when it is drawn.
-    pub(crate) fn to_value(&self, size: u64) -> Vec<u8> {
+    pub(crate) fn to_value(&self, size: u64, delivered: &[AccountName]) -> Vec<u8> {
         let mut value = Vec::with_capacity(256);
         value.push(VERSION);
         value.extend_from_slice(&[0; 8]);
         value.extend_from_slice(&size.to_be_bytes());
-        postcard::to_extend(self, value).expect("plain data is always encoded")
+        value = postcard::to_extend(self, value).expect("plain data is always encoded");
+        if !delivered.is_empty() {
+            value = postcard::to_extend(delivered, value).expect("plain data is always encoded");
+        }
+        value
     }
 }
 
@@ -203,31 +248,20 @@ pub(crate) fn read_recipient_key(key: &[u8]) -> Option<(QueueId, u32)> {
 }
 
 /// A versioned value.
-pub(crate) fn to_value<T: Versioned>(record: &T) -> Vec<u8> {
-    postcard::to_extend(record, vec![T::VERSION]).expect("plain data is always encoded")
+pub(crate) fn to_value<T: Serialize>(record: &T) -> Vec<u8> {
+    postcard::to_extend(record, vec![VERSION]).expect("plain data is always encoded")
 }
 
-/// What the values of all records on a route, and of no others, hold after their version.
-pub(crate) struct RoutePrefix(Vec<u8>);
-
-impl RoutePrefix {
-    pub(crate) fn of(route: &Route) -> Self {
-        Self(postcard::to_stdvec(route).expect("plain data is always encoded"))
-    }
-
-    /// Whether a record is on the route, told without reading it.
-    pub(crate) fn begins(&self, value: &[u8]) -> bool {
-        value.get(1..).is_some_and(|record| record.starts_with(&self.0))
-    }
+/// What the values of all records on a route, and of no others, begin with.
+pub(crate) fn route_prefix(route: &Route) -> Vec<u8> {
+    to_value(route)
 }
 
 /// Reads a versioned value.
-pub(crate) fn from_value<T: Versioned>(what: &str, value: &[u8]) -> Result<T, StorageError> {
+pub(crate) fn from_value<T: DeserializeOwned>(what: &str, value: &[u8]) -> Result<T, StorageError> {
     let corrupt = || StorageError::Corrupt(format!("the queue's {what} cannot be read"));
-    let (version, record) = value.split_first().ok_or_else(corrupt)?;
-    if *version == T::VERSION {
-        return postcard::from_bytes(record).map_err(|_| corrupt());
+    match value.split_first() {
+        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| corrupt()),
+        _ => Err(corrupt()),
     }
-    let end = T::lacks(*version).ok_or_else(corrupt)?;
-    postcard::from_bytes(&[record, end].concat()).map_err(|_| corrupt())
 }

@@ -4,14 +4,14 @@
 use bytes::Bytes;
 use events::{Event, Events};
 use mail_types::{
-    Address, Domain, LocalPart, NextHop, Notify, QueueId, Recipient, Reply, RetentionOfContent, ReversePath,
-    Route, Timestamp, Transport,
+    Address, Domain, LocalPart, NextHop, Notify, Persistence, QueueId, Recipient, Reply, RetentionOfContent,
+    ReversePath, Route, Timestamp, Transport,
 };
 use message::{Action, Dsn, DsnRecipient};
 use storage::{Batch, Content, LoadedContent, StorageError};
 
 use crate::queue::Inner;
-use crate::records::{Message, Record, StoredState};
+use crate::records::{Later, Message, Record, Spoken, StoredState};
 use crate::submission::{Accepted, Source, Submission};
 use crate::submit::{Effects, put_message, put_recipient};
 use crate::trail;
@@ -31,22 +31,28 @@ impl Fate {
         Self::new(recipient, action, &reply, None, now)
     }
 
-    /// A fate with the words of whoever decided it.
+    /// A fate with the words of whoever decided it, and with what a peer has said: only that may stand as its
+    /// diagnostic, under its name (RFC 3464 §2.3.5, §2.3.6).
     pub(crate) fn new(
         recipient: &Recipient,
         action: Action,
         reply: &Reply,
-        remote: Option<&str>,
+        spoken: Option<&Spoken>,
         now: Timestamp,
     ) -> Self {
+        let mut status = reply.status_or_class();
+        if action == Action::Delayed {
+            // RFC 3464 §2.3.4: what is tried again is no permanent failure, whatever was answered.
+            status.persistence = Persistence::Transient;
+        }
         let dsn = DsnRecipient {
             named: recipient.original.clone(),
             last: recipient.address.clone(),
             orcpt: recipient.orcpt.clone(),
             action,
-            status: reply.status_or_class(),
-            remote_mta: remote.map(|remote| host_of(remote).to_owned()),
-            diagnostic: remote.map(|_| reply.clone()),
+            status,
+            remote_mta: spoken.map(|spoken| host_of(&spoken.remote).to_owned()),
+            diagnostic: spoken.map(|spoken| spoken.reply.clone()),
             last_attempt: Some(now),
             will_retry_until: None,
             cause: Some(reply.lines.join(" ")).filter(|text| !text.is_empty() && action == Action::Failed),
@@ -169,7 +175,7 @@ impl Inner {
             message_id: None,
             prefix: Vec::new(),
         };
-        put_message(batch, report.id, &message, size, drawn);
+        put_message(batch, report.id, &message, &[], size, drawn);
         let record = Record {
             recipient,
             route,
@@ -178,7 +184,7 @@ impl Inner {
             replaced: 0,
             delay_reported: false,
             last: None,
-            by_operator: false,
+            later: Later::default(),
         };
         put_recipient(batch, effects, report.id, 0, record);
         effects.messages += 1;

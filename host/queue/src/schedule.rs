@@ -29,15 +29,36 @@ pub(crate) enum Next {
     Idle,
 }
 
+/// A message that is due.
+#[derive(Debug)]
+struct Ready {
+    id: QueueId,
+    /// From when on it is late, if somebody has looked.
+    late_at: Option<Timestamp>,
+}
+
 #[derive(Debug, Default)]
 struct Destination {
-    ready: VecDeque<QueueId>,
+    ready: VecDeque<Ready>,
     active: usize,
     /// Whether it stands in its channel's ring.
     in_ring: bool,
-    /// No attempts before this: it rests, or its rate is used up.
-    not_before: Timestamp,
+    /// No attempts before this: its rate is used up.
+    paced_until: Timestamp,
+    /// No attempts before this: it could not be reached.
+    rests_until: Timestamp,
+    /// How many rests it was granted one after the other.
     failures: u32,
+}
+
+impl Destination {
+    fn has_ready(&self, id: QueueId) -> bool {
+        self.ready.iter().any(|ready| ready.id == id)
+    }
+
+    fn not_before(&self) -> Timestamp {
+        self.paced_until.max(self.rests_until)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -92,7 +113,7 @@ impl Schedule {
     /// Lets attempts begin again.
     pub(crate) fn let_go(&mut self, id: QueueId) {
         self.held_back.remove(&id);
-        let passed_over = self.destinations.iter().filter(|(_, destination)| destination.ready.contains(&id));
+        let passed_over = self.destinations.iter().filter(|(_, destination)| destination.has_ready(id));
         let routes: Vec<Arc<Route>> = passed_over.map(|(route, _)| Arc::clone(route)).collect();
         for route in routes {
             self.enter_ring(&route);
@@ -107,13 +128,14 @@ impl Schedule {
     /// When a destination takes attempts again, if it rests.
     pub(crate) fn rests_until(&self, route: &Route, now: Timestamp) -> Option<Timestamp> {
         let destination = self.destinations.get(route)?;
-        (destination.failures > 0 && destination.not_before > now).then_some(destination.not_before)
+        (destination.rests_until > now).then_some(destination.rests_until)
     }
 
     /// Lets a destination be tried at once, whatever was before: the operator asks for it.
     pub(crate) fn end_rest(&mut self, route: &Route) {
         if let Some(destination) = self.destinations.get_mut(route) {
-            destination.not_before = Timestamp::default();
+            destination.rests_until = Timestamp::default();
+            destination.paced_until = Timestamp::default();
         }
         let route = self.intern(route);
         self.enter_ring(&route);
@@ -151,15 +173,19 @@ impl Schedule {
         let destination = self.destinations.get_mut(&job.route)?;
         destination.active = destination.active.saturating_sub(1);
         let rest = match unreachable {
+            // One failure a rest: attempts that began side by side say the same thing once.
+            Some(true) if destination.rests_until > now => None,
             Some(true) => {
                 destination.failures = destination.failures.saturating_add(1);
                 let doublings = destination.failures.min(20) - 1;
                 let rest = options.destination_rest.saturating_mul(1 << doublings).min(options.retry.longest);
-                destination.not_before = now.plus(rest);
+                destination.rests_until = now.plus(rest);
                 Some(rest)
             }
+            // It was reached after all: whatever waits for its rest may go.
             Some(false) => {
                 destination.failures = 0;
+                destination.rests_until = Timestamp::default();
                 None
             }
             None => None,
@@ -168,6 +194,46 @@ impl Schedule {
         self.enter_ring(&route);
         self.forget_if_idle(&route, now);
         rest
+    }
+
+    /// Takes messages that are late, or that nobody has looked at, from destinations that failed: they count as
+    /// active until [`Schedule::put_back`].
+    pub(crate) fn take_late(&mut self, now: Timestamp, options: &Options, most: usize) -> Vec<Job> {
+        let first = options.delay_warning.min(options.expire).min(options.expire_null);
+        let mut taken = Vec::new();
+        for (route, destination) in self.destinations.iter_mut().filter(|(_, one)| one.failures > 0) {
+            destination.ready.retain(|ready| {
+                let late_at = ready.late_at.unwrap_or_else(|| arrival(ready.id).plus(first));
+                let job = Job { id: ready.id, route: Arc::clone(route) };
+                let busy = self.held_back.contains(&ready.id) || self.active.contains(&job);
+                if late_at > now || taken.len() >= most || busy {
+                    return true;
+                }
+                taken.push(job);
+                false
+            });
+        }
+        self.active.extend(taken.iter().cloned());
+        taken
+    }
+
+    /// Gives a late message back: it waits where it was, and is not late again before this moment; without one
+    /// nothing of it is left.
+    pub(crate) fn put_back(&mut self, job: &Job, late_at: Option<Timestamp>) {
+        self.active.remove(job);
+        if late_at.is_some() {
+            let destination = self.destinations.entry(Arc::clone(&job.route)).or_default();
+            destination.ready.push_front(Ready { id: job.id, late_at });
+        }
+        let route = Arc::clone(&job.route);
+        self.enter_ring(&route);
+    }
+
+    /// What is late has changed for all.
+    pub(crate) fn forget_looks(&mut self) {
+        for ready in self.destinations.values_mut().flat_map(|destination| &mut destination.ready) {
+            ready.late_at = None;
+        }
     }
 
     fn intern(&mut self, route: &Route) -> Arc<Route> {
@@ -187,7 +253,11 @@ impl Schedule {
             }
             let Some(((_, id, route), ())) = self.waiting.pop_first() else { break };
             self.due_of.remove(&Job { id, route: Arc::clone(&route) });
-            self.destinations.entry(Arc::clone(&route)).or_default().ready.push_back(id);
+            self.destinations
+                .entry(Arc::clone(&route))
+                .or_default()
+                .ready
+                .push_back(Ready { id, late_at: None });
             self.enter_ring(&route);
         }
         while let Some(((at, _), ())) = self.wakes.first_key_value() {
@@ -228,8 +298,8 @@ impl Schedule {
             if destination.active >= most {
                 continue; // `finish` brings it back.
             }
-            if destination.not_before > now {
-                self.wakes.insert((destination.not_before, route), ());
+            if destination.not_before() > now {
+                self.wakes.insert((destination.not_before(), route), ());
                 continue;
             }
             // A job of this message may still be active over the same route: it comes again then.
@@ -237,12 +307,12 @@ impl Schedule {
                 self.held_back.contains(id)
                     || self.active.contains(&Job { id: *id, route: Arc::clone(&route) })
             };
-            let Some(at) = destination.ready.iter().position(|id| !busy(id)) else { continue };
-            let Some(id) = destination.ready.remove(at) else { continue };
+            let Some(at) = destination.ready.iter().position(|ready| !busy(&ready.id)) else { continue };
+            let Some(Ready { id, .. }) = destination.ready.remove(at) else { continue };
             destination.active += 1;
             ring.active += 1;
             if let Some(rate) = limits.rate_per_destination.filter(|rate| *rate > 0.0) {
-                destination.not_before = now.plus(Duration::from_secs_f64(1.0 / rate));
+                destination.paced_until = now.plus(Duration::from_secs_f64(1.0 / rate));
             }
             if !destination.ready.is_empty() {
                 destination.in_ring = true;
@@ -260,7 +330,7 @@ impl Schedule {
         self.destinations.retain(|route, destination| {
             !destination.ready.is_empty()
                 || destination.active > 0
-                || destination.not_before > now
+                || destination.not_before() > now
                 || kept.contains(route)
         });
     }
@@ -270,13 +340,18 @@ impl Schedule {
             destination.ready.is_empty()
                 && destination.active == 0
                 && destination.failures == 0
-                && destination.not_before <= now
+                && destination.not_before() <= now
         });
         // Two holders: the map and this name. More mean waiting jobs.
         if idle && Arc::strong_count(route) <= 3 {
             self.destinations.remove(route);
         }
     }
+}
+
+/// When a message came, as its id has it.
+fn arrival(id: QueueId) -> Timestamp {
+    Timestamp(id.as_u64() >> 22)
 }
 
 #[cfg(test)]

@@ -1,16 +1,21 @@
 //! Outcomes: one batch removes, reschedules, replaces and reports, so that each recipient stays in
 //! exactly one place (promise 2).
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use events::Event;
-use mail_types::{ChannelName, EnhancedStatus, Reply, Timestamp};
+use mail_types::{AccountName, ChannelName, EnhancedStatus, Reply, Route, Timestamp};
 use message::Action;
 use storage::{Batch, StorageError};
 
+use crate::late::Deadlines;
 use crate::ports::{CopyOf, LocalCopy, Outcome};
 use crate::queue::Inner;
-use crate::records::{self, Last, MESSAGES, RECIPIENTS, Record, StoredMessage, StoredState, recipient_key};
+use crate::records::{
+    self, DELIVERED_MAX, Last, MESSAGES, RECIPIENTS, Record, Spoken, StoredMessage, StoredState,
+    recipient_key,
+};
 use crate::report::{About, Fate};
 use crate::submission::Accepted;
 use crate::submit::{Effects, new_record, put_recipient};
@@ -23,12 +28,18 @@ const REPLACED_MAX: u8 = 20;
 /// What a batch is gathering.
 struct Settlement<'a> {
     message: &'a StoredMessage,
+    /// The copies that are there or come: nobody gets a second one.
+    copies: HashSet<(String, Route)>,
+    /// Accounts that get theirs now.
+    stored: Vec<AccountName>,
     now: Timestamp,
     batch: Batch,
     effects: Effects,
     fates: Vec<Fate>,
     lines: Vec<TrailLine>,
     next_index: u32,
+    /// Which were given up for their age.
+    expired: Vec<u32>,
     /// Recipients that stay or come, less those that go.
     remaining: usize,
 }
@@ -40,6 +51,21 @@ impl Inner {
         message: &StoredMessage,
         settled: &[Settled],
     ) -> Result<(), StorageError> {
+        self.settle_again(message, settled, &mut None).await
+    }
+
+    /// As [`Inner::settle`], for who tries until it is written. A failing disk may have taken a commit all the same:
+    /// what that would have done is kept in `uncertain`, and takes effect once its recipients turn out to be gone.
+    pub(crate) async fn settle_again(
+        &self,
+        message: &StoredMessage,
+        settled: &[Settled],
+        uncertain: &mut Option<Effects>,
+    ) -> Result<(), StorageError> {
+        if uncertain.is_some() && settled.iter().any(|one| self.is_gone(message, one.index)) {
+            self.take_effect(uncertain.take().unwrap_or_default(), None);
+            return Ok(());
+        }
         for accepted in settled.iter().flat_map(replacements) {
             if let Some(account) = accepted.route.local_account() {
                 self.agents.local.prepare(account).await?;
@@ -47,22 +73,25 @@ impl Inner {
         }
         let _serial = self.stripe(message.id).lock().await;
         let now = self.clock.now();
-        let (present, next_index) = self.present(message)?;
+        let Present { recipients, next_index, delivered } = self.present(message)?;
         let mut settlement = Settlement {
             message,
+            copies: delivered.iter().map(copy_of).collect(),
+            stored: Vec::new(),
             now,
             batch: Batch::new(),
             effects: Effects::default(),
             fates: Vec::new(),
             lines: Vec::new(),
             next_index,
-            remaining: present,
+            expired: Vec::new(),
+            remaining: recipients,
         };
         for one in settled {
             self.settle_one(&mut settlement, one)?;
         }
         self.add_report(&mut settlement)?;
-        let Settlement { mut batch, mut effects, lines, remaining, .. } = settlement;
+        let Settlement { mut batch, mut effects, lines, remaining, expired, stored, .. } = settlement;
         for line in &lines {
             add_line(&mut batch, message.id, line);
         }
@@ -70,11 +99,23 @@ impl Inner {
             batch.delete(MESSAGES, &message.id.to_key());
             batch.release_content(message.content, 1);
             effects.messages -= 1;
+        } else if !stored.is_empty() && delivered.len() < DELIVERED_MAX {
+            let accounts = delivered.into_iter().chain(stored).take(DELIVERED_MAX).collect();
+            let message = StoredMessage { delivered: accounts, ..message.clone() };
+            batch.put(MESSAGES, &message.id.to_key(), message.to_value());
         }
-        let committed = self.commit(batch).await?;
-        self.take_effect(effects, &committed);
+        let committed = match self.commit(batch).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                if !matches!(error, StorageError::Conflict(_)) {
+                    *uncertain = Some(effects);
+                }
+                return Err(error);
+            }
+        };
+        self.take_effect(effects, Some(&committed));
         for one in settled {
-            self.tell(message, one, now);
+            self.tell(message, one, expired.contains(&one.index), now);
         }
         if remaining == 0 {
             self.events.emit(&Event::Completed { id: message.id });
@@ -82,10 +123,23 @@ impl Inner {
         Ok(())
     }
 
-    /// How many recipients a message has, and the first free index.
-    fn present(&self, message: &StoredMessage) -> Result<(usize, u32), StorageError> {
+    /// Whether a recipient is no longer in the queue. What cannot be read counts as there: the batch looks again.
+    pub(crate) fn is_gone(&self, message: &StoredMessage, index: u32) -> bool {
+        let key = recipient_key(message.id, index);
+        let found =
+            self.storage.read().and_then(|view| view.get(RECIPIENTS, &key).map(|value| value.is_some()));
+        matches!(found, Ok(false))
+    }
+
+    /// What is left of a message now, whatever it was when the attempt began.
+    fn present(&self, message: &StoredMessage) -> Result<Present, StorageError> {
         let (mut present, mut next) = (0, 0);
         let view = self.storage.read()?;
+        let stored = view.get(MESSAGES, &message.id.to_key())?;
+        let delivered = match stored {
+            Some(value) => StoredMessage::read(message.id, &value)?.delivered,
+            None => Vec::new(),
+        };
         let (from, until) = (message.id.to_key(), records::after(message.id));
         view.scan(RECIPIENTS, &from, &until, &mut |key, _| {
             if let Some((_, index)) = records::read_recipient_key(key) {
@@ -94,17 +148,19 @@ impl Inner {
             }
             ControlFlow::Continue(())
         })?;
-        Ok((present, next))
+        Ok(Present { recipients: present, next_index: next, delivered })
     }
 
     fn settle_one(&self, to: &mut Settlement<'_>, one: &Settled) -> Result<(), StorageError> {
         let key = recipient_key(to.message.id, one.index);
+        // Nothing is done twice for a recipient, whatever was answered to an earlier commit.
+        to.batch.assert_present(RECIPIENTS, &key);
         match &one.outcome {
             Outcome::Delivered { reply, remote, reports_passed_on } => {
                 if one.record.recipient.notify.on_success() && !reports_passed_on {
-                    let fate =
-                        Fate::new(&one.record.recipient, Action::Relayed, reply, remote.as_deref(), to.now);
-                    to.fates.push(fate);
+                    let spoken = Spoken::new(reply, remote.as_deref());
+                    let recipient = &one.record.recipient;
+                    to.fates.push(Fate::new(recipient, Action::Relayed, reply, spoken.as_ref(), to.now));
                 }
                 to.remove(&key);
                 to.line(
@@ -117,7 +173,7 @@ impl Inner {
                 self.defer(to, one, reply, remote.as_deref(), cause);
             }
             Outcome::Failed { reply, remote, cause } => {
-                to.fail(&key, &one.record, reply, remote.as_deref());
+                to.fail(&key, &one.record, reply, Spoken::new(reply, remote.as_deref()).as_ref());
                 to.line(&one.record, "failed", format!("{reply} ({cause})"));
             }
             Outcome::Replaced(accepted) => self.replace(to, one, accepted)?,
@@ -139,29 +195,35 @@ impl Inner {
     ) {
         let options = self.options();
         let key = recipient_key(to.message.id, one.index);
-        let age = to.now.since(to.message.message.arrived);
-        let null = to.message.message.reverse_path.is_null();
-        let expire = if null { options.expire_null } else { options.expire };
-        if age >= expire {
+        let deadlines = Deadlines::of(to.message, &options);
+        let spoken = Spoken::new(reply, remote).or_else(|| one.record.later.spoken.clone());
+        let attempts = one.record.attempts.saturating_add(u32::from(one.tried));
+        if to.now >= deadlines.expire {
             let status = EnhancedStatus::permanent(4, 7);
-            let text =
-                format!("Given up after {} attempts; the last answer was: {reply}", one.record.attempts + 1);
-            to.fail(&key, &one.record, &Reply::new(554, status, text.clone()), remote);
+            let text = format!("Given up after {attempts} attempts; the last answer was: {reply}");
+            to.fail(&key, &one.record, &Reply::new(554, status, text.clone()), spoken.as_ref());
             to.line(&one.record, "expired", text);
+            to.expired.push(one.index);
             return;
         }
         let mut record = one.record.clone();
-        record.attempts = record.attempts.saturating_add(1);
-        let due = to.now.plus(self.with_jitter(options.retry.wait(record.attempts), options.retry.jitter));
-        record.state = StoredState::Waiting(due);
-        if age >= options.delay_warning && !record.delay_reported && record.recipient.notify.on_delay() {
-            let fate = Fate::new(&record.recipient, Action::Delayed, reply, remote, to.now);
-            to.fates.push(fate.retried_until(to.message.message.arrived.plus(expire)));
+        if deadlines.is_to_be_warned(&record, to.now) {
+            let fate = Fate::new(&record.recipient, Action::Delayed, reply, spoken.as_ref(), to.now);
+            to.fates.push(fate.retried_until(deadlines.expire));
             record.delay_reported = true;
         }
+        if !one.tried {
+            // It stays as it is, and its job is where it was.
+            to.batch.put(RECIPIENTS, &key, record.to_value());
+            return;
+        }
+        record.attempts = attempts;
+        let due = to.now.plus(self.with_jitter(options.retry.wait(attempts), options.retry.jitter));
+        record.state = StoredState::Waiting(due);
         let (reply, remote, cause) = (reply.clone(), remote.map(str::to_owned), cause.to_owned());
         to.line(&record, "deferred", format!("{reply} ({cause})"));
         record.last = Some(Last { at: to.now, reply, remote, cause });
+        record.later.spoken = spoken;
         put_recipient(&mut to.batch, &mut to.effects, to.message.id, one.index, record);
     }
 
@@ -175,14 +237,18 @@ impl Inner {
             return Ok(());
         }
         to.remove(&key);
+        let options = self.options();
         for accepted in by {
+            let accepted = &Accepted { route: options.as_gone(accepted.route.clone()), ..accepted.clone() };
             let origin = accepted.steps.last().map_or("resolved anew", |step| step.text.as_str());
             to.line(
                 &one.record,
                 "replaced",
                 format!("{} by {} ({origin})", accepted.recipient.address, accepted.route),
             );
-            if accepted.route.local_account().is_some() {
+            if !to.copies.insert(accepted.route.copy_key(&accepted.recipient.address)) {
+                to.has_its_copy(accepted);
+            } else if self.is_stored(accepted)? {
                 self.append_local(to, accepted)?;
             } else if accepted.route.channel.as_str() != ChannelName::BITBUCKET {
                 let mut record = new_record(accepted.clone(), to.now);
@@ -190,6 +256,7 @@ impl Inner {
                 if accepted.recipient.address == one.record.recipient.address {
                     record.attempts = one.record.attempts;
                     record.delay_reported = one.record.delay_reported;
+                    record.later.spoken.clone_from(&one.record.later.spoken);
                 }
                 let index = to.next_index;
                 to.next_index += 1;
@@ -198,6 +265,14 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Whether a recipient's copy goes to its mailbox now: not where that is full.
+    fn is_stored(&self, accepted: &Accepted) -> Result<bool, StorageError> {
+        match accepted.route.local_account() {
+            Some(account) => self.agents.local.has_room(account),
+            None => Ok(false),
+        }
     }
 
     fn append_local(&self, to: &mut Settlement<'_>, accepted: &Accepted) -> Result<(), StorageError> {
@@ -213,6 +288,7 @@ impl Inner {
             arrived: message.arrived,
         };
         to.effects.publish.push(self.agents.local.append(&mut to.batch, &copy)?);
+        to.stored.push(account.clone());
         if accepted.recipient.notify.on_success() {
             to.fates.push(Fate::without_remote(&accepted.recipient, Action::Delivered, to.now));
         }
@@ -246,11 +322,14 @@ impl Inner {
         wait.mul_f64((1.0 + share * (2.0 * chance - 1.0)).max(0.0))
     }
 
-    fn tell(&self, message: &StoredMessage, one: &Settled, now: Timestamp) {
+    fn tell(&self, message: &StoredMessage, one: &Settled, expired: bool, now: Timestamp) {
         let (outcome, reply, remote, cause) = match &one.outcome {
             Outcome::Delivered { reply, remote, .. } => (events::Outcome::Delivered, reply, remote, None),
+            // A look at what waits is no attempt; the report about it is an event of its own.
+            Outcome::Deferred { .. } if !one.tried && !expired => return,
             Outcome::Deferred { reply, remote, cause, .. } => {
-                (events::Outcome::Deferred, reply, remote, Some(cause))
+                let outcome = if expired { events::Outcome::Failed } else { events::Outcome::Deferred };
+                (outcome, reply, remote, Some(cause))
             }
             Outcome::Failed { reply, remote, cause } => (events::Outcome::Failed, reply, remote, Some(cause)),
             Outcome::Discarded { rule } => {
@@ -280,15 +359,39 @@ impl Inner {
     }
 }
 
+/// What a message has in the queue.
+struct Present {
+    recipients: usize,
+    /// The first free index.
+    next_index: u32,
+    /// Accounts that have their copy.
+    delivered: Vec<AccountName>,
+}
+
+fn copy_of(account: &AccountName) -> (String, Route) {
+    (account.as_str().to_owned(), Route::store(account.clone()))
+}
+
 impl Settlement<'_> {
+    /// Another way led to a copy that is there: who asked for a report of it gets that.
+    fn has_its_copy(&mut self, accepted: &Accepted) {
+        let recipient = &accepted.recipient;
+        if accepted.route.local_account().is_some() && recipient.notify.on_success() {
+            self.fates.push(Fate::without_remote(recipient, Action::Delivered, self.now));
+        }
+        let (at, recipient) = (self.now, Some(recipient.address.clone()));
+        let text = format!("{} has its copy already", accepted.route);
+        self.lines.push(TrailLine { at, recipient, what: "duplicate".to_owned(), text });
+    }
+
     fn remove(&mut self, key: &[u8]) {
         self.batch.delete(RECIPIENTS, key);
         self.remaining = self.remaining.saturating_sub(1);
     }
 
-    fn fail(&mut self, key: &[u8], record: &Record, reply: &Reply, remote: Option<&str>) {
+    fn fail(&mut self, key: &[u8], record: &Record, reply: &Reply, spoken: Option<&Spoken>) {
         if record.recipient.notify.on_failure() {
-            self.fates.push(Fate::new(&record.recipient, Action::Failed, reply, remote, self.now));
+            self.fates.push(Fate::new(&record.recipient, Action::Failed, reply, spoken, self.now));
         }
         self.remove(key);
     }

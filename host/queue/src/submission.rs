@@ -28,6 +28,8 @@ pub enum StepKind {
     Delivery,
     /// The route was chosen.
     Route,
+    /// A plugin was asked. (Records hold the number of a kind: new ones stand last.)
+    Plugin,
 }
 
 /// One step of the decision trail: what, and by which file and line or directory entry.

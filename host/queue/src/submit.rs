@@ -4,13 +4,15 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use events::Event;
-use mail_types::{ChannelName, QueueId, Route, Timestamp};
+use mail_types::{AccountName, ChannelName, NextHop, QueueId, Route, Timestamp};
 use message::Action;
 use storage::{Batch, Drawn, Patch, PatchInto};
 
 use crate::ports::{CopyOf, LocalCopy, Publish};
 use crate::queue::{Inner, Queue};
-use crate::records::{self, CONTENT_AT, MESSAGES, Message, RECIPIENTS, Record, StoredState};
+use crate::records::{
+    self, CONTENT_AT, DELIVERED_MAX, Later, MESSAGES, Message, RECIPIENTS, Record, StoredState,
+};
 use crate::report::{Fate, Report};
 use crate::submission::{Accepted, RECIPIENTS_MAX, Receipt, Submission, SubmitError};
 use crate::trail;
@@ -47,39 +49,54 @@ impl Inner {
         if count == 0 || count > RECIPIENTS_MAX {
             return Err(SubmitError::Recipients(count));
         }
-        let most = self.options().messages_max;
-        if self.messages.load(Ordering::Relaxed) >= most {
-            return Err(SubmitError::Full(most));
+        let options = self.options();
+        for accepted in &mut submission.recipients {
+            accepted.route = options.as_gone(accepted.route.clone());
         }
         drop_duplicates(&mut submission.recipients);
+        let mut full = Full::default();
         for accepted in &submission.recipients {
             if let Some(account) = accepted.route.local_account() {
                 self.agents.local.prepare(account).await?;
+                if !self.agents.local.has_room(account)? {
+                    full.0.insert(account.clone());
+                }
             }
         }
+        // What is stored or discarded at once takes no place in the queue.
+        let most = options.messages_max;
+        let is_queued = submission.recipients.iter().any(|accepted| full.queues(accepted));
+        if is_queued && self.messages.load(Ordering::Relaxed) >= most {
+            return Err(SubmitError::Full(most));
+        }
         let now = self.clock.now();
-        let (batch, effects, told) = self.plan(submission, now)?;
+        let (batch, effects, told) = self.plan(submission, &full, now)?;
         let committed = self.commit(batch).await?;
-        self.take_effect(effects, &committed);
+        self.take_effect(effects, Some(&committed));
         told.emit(self);
         Ok(Receipt { id: told.id, accepted: now })
     }
 
     /// The batch of a submission. Everything about it is decided here, before it is written.
-    fn plan(&self, submission: Submission, now: Timestamp) -> Result<(Batch, Effects, Told), SubmitError> {
+    fn plan(
+        &self,
+        submission: Submission,
+        full: &Full,
+        now: Timestamp,
+    ) -> Result<(Batch, Effects, Told), SubmitError> {
         let (mut batch, mut effects) = (Batch::new(), Effects::default());
         trail::add_head(&mut batch, &submission, None, now);
-        let reports = self.success_reports(&submission, now)?;
-        let told = Told::of(&submission);
+        let reports = self.success_reports(&submission, full, now)?;
+        let told = Told::of(&submission, full);
         let Submission { id, reverse_path, transport, recipients, prefix, content, source, message_id } =
             submission;
-        let local = recipients.iter().filter(|accepted| accepted.route.local_account().is_some()).count();
+        let local = recipients.iter().filter_map(|accepted| full.stored(accepted)).count();
         let queued = told.queued;
         let references = u32::try_from(local).unwrap_or(u32::MAX) + u32::from(queued > 0);
         let size = content.len();
         let drawn = batch.store_content(content, references);
         for accepted in &recipients {
-            let Some(account) = accepted.route.local_account() else { continue };
+            let Some(account) = full.stored(accepted) else { continue };
             let copy = LocalCopy {
                 account,
                 recipient: &accepted.recipient,
@@ -93,9 +110,9 @@ impl Inner {
         }
         if queued > 0 {
             let message = Message { arrived: now, reverse_path, transport, source, message_id, prefix };
-            put_message(&mut batch, id, &message, size, drawn);
+            put_message(&mut batch, id, &message, &remembered(&recipients), size, drawn);
             effects.messages += 1;
-            let remote = recipients.into_iter().filter(is_queued);
+            let remote = recipients.into_iter().filter(|accepted| full.queues(accepted));
             for (index, accepted) in (0_u32..).zip(remote) {
                 put_recipient(&mut batch, &mut effects, id, index, new_record(accepted, now));
             }
@@ -107,10 +124,14 @@ impl Inner {
     }
 
     /// Reports of success for local recipients whose sender asked (RFC 3461 §5.2.6).
-    fn success_reports(&self, submission: &Submission, now: Timestamp) -> Result<Vec<Report>, SubmitError> {
-        let wanted = |accepted: &&Accepted| {
-            accepted.recipient.notify.on_success() && accepted.route.local_account().is_some()
-        };
+    fn success_reports(
+        &self,
+        submission: &Submission,
+        full: &Full,
+        now: Timestamp,
+    ) -> Result<Vec<Report>, SubmitError> {
+        let wanted =
+            |accepted: &&Accepted| accepted.recipient.notify.on_success() && full.stored(accepted).is_some();
         let fates: Vec<Fate> = submission
             .recipients
             .iter()
@@ -133,9 +154,12 @@ impl Inner {
     }
 
     /// Publishes, schedules and tells what a committed batch did.
-    pub(crate) fn take_effect(&self, effects: Effects, committed: &storage::Committed) {
+    /// Without the numbers that it drew, readers of mailboxes hear with the next message.
+    pub(crate) fn take_effect(&self, effects: Effects, committed: Option<&storage::Committed>) {
         for publish in effects.publish {
-            publish(committed);
+            if let Some(committed) = committed {
+                publish(committed);
+            }
         }
         if effects.messages >= 0 {
             self.messages.fetch_add(effects.messages.unsigned_abs(), Ordering::Relaxed);
@@ -171,14 +195,14 @@ struct Told {
 }
 
 impl Told {
-    fn of(submission: &Submission) -> Self {
+    fn of(submission: &Submission, full: &Full) -> Self {
         let recipients = &submission.recipients;
         let discarded: Vec<_> = recipients
             .iter()
             .filter(|accepted| is_discarded(accepted))
             .map(|accepted| accepted.recipient.address.clone())
             .collect();
-        let stored = recipients.iter().filter(|accepted| accepted.route.local_account().is_some()).count();
+        let stored = recipients.iter().filter_map(|accepted| full.stored(accepted)).count();
         Self {
             id: submission.id,
             source: submission.source.channel.clone(),
@@ -215,8 +239,19 @@ fn is_discarded(accepted: &Accepted) -> bool {
     accepted.route.channel.as_str() == ChannelName::BITBUCKET
 }
 
-fn is_queued(accepted: &Accepted) -> bool {
-    accepted.route.local_account().is_none() && !is_discarded(accepted)
+/// Accounts whose mailboxes are full: their copies wait in the queue.
+#[derive(Default)]
+struct Full(HashSet<AccountName>);
+
+impl Full {
+    /// The account whose mailbox a copy goes to at once.
+    fn stored<'a>(&self, accepted: &'a Accepted) -> Option<&'a AccountName> {
+        accepted.route.local_account().filter(|account| !self.0.contains(*account))
+    }
+
+    fn queues(&self, accepted: &Accepted) -> bool {
+        self.stored(accepted).is_none() && !is_discarded(accepted)
+    }
 }
 
 /// One copy for each final recipient and route, however many ways led there.
@@ -225,19 +260,33 @@ fn drop_duplicates(recipients: &mut Vec<Accepted>) {
         return;
     }
     let mut seen = HashSet::with_capacity(recipients.len());
-    recipients.retain(|accepted| {
-        let who = match accepted.route.local_account() {
-            Some(account) => account.as_str().to_owned(),
-            None => accepted.recipient.address.to_key(),
-        };
-        seen.insert((who, accepted.route.clone()))
-    });
+    recipients.retain(|accepted| seen.insert(accepted.route.copy_key(&accepted.recipient.address)));
+}
+
+/// Accounts that have their copy now, where other recipients are resolved later and may lead to them again.
+fn remembered(recipients: &[Accepted]) -> Vec<AccountName> {
+    let is_late = |accepted: &Accepted| {
+        let stays = accepted.route.local_account().is_some() || is_discarded(accepted);
+        !stays && accepted.route.next_hop == NextHop::Nobody
+    };
+    if !recipients.iter().any(is_late) {
+        return Vec::new();
+    }
+    let accounts = recipients.iter().filter_map(|accepted| accepted.route.local_account());
+    accounts.take(DELIVERED_MAX).cloned().collect()
 }
 
 /// Puts the record of a message whose content is drawn in the same batch.
-pub(crate) fn put_message(batch: &mut Batch, id: QueueId, message: &Message, size: u64, content: Drawn) {
+pub(crate) fn put_message(
+    batch: &mut Batch,
+    id: QueueId,
+    message: &Message,
+    delivered: &[AccountName],
+    size: u64,
+    content: Drawn,
+) {
     let patch = Patch { into: PatchInto::Value, at: CONTENT_AT, width: 8, drawn: content };
-    batch.put_drawn(MESSAGES, &id.to_key(), message.to_value(size), &[patch]);
+    batch.put_drawn(MESSAGES, &id.to_key(), message.to_value(size, delivered), &[patch]);
 }
 
 /// The first record of a recipient.
@@ -256,7 +305,7 @@ pub(crate) fn new_record(accepted: Accepted, now: Timestamp) -> Record {
         replaced: 0,
         delay_reported: false,
         last: None,
-        by_operator: false,
+        later: Later::default(),
     }
 }
 
@@ -268,7 +317,7 @@ pub(crate) fn put_recipient(
     index: u32,
     record: Record,
 ) {
-    batch.put(RECIPIENTS, &records::recipient_key(id, index), records::to_value(&record));
+    batch.put(RECIPIENTS, &records::recipient_key(id, index), record.to_value());
     if let StoredState::Waiting(due) = record.state {
         // Recipients of one route stand together as a rule; the schedule itself drops what is left.
         let repeats =

@@ -1,9 +1,12 @@
 //! The decision trail: why a message went where it went. Kept beyond the message, bounded.
 
+use std::ops::ControlFlow;
+
 use mail_types::{Address, QueueId, ReversePath, Route, Timestamp};
 use serde::{Deserialize, Serialize};
-use storage::{Batch, Patch, PatchInto};
+use storage::{Batch, Patch, PatchInto, StorageError};
 
+use crate::queue::Inner;
 use crate::records::{COUNTERS, TRAIL, to_value};
 use crate::submission::{Accepted, Source, Step, Submission};
 
@@ -11,8 +14,12 @@ use crate::submission::{Accepted, Source, Step, Submission};
 pub(crate) const TRAILS: &[u8] = b"trails";
 /// The counter of trail lines.
 const LINES: &[u8] = b"lines";
-/// Trails that one round of pruning removes.
-pub(crate) const PRUNE_MAX: usize = 1000;
+/// Trails that one batch of pruning removes.
+const PRUNE_BATCH: u64 = 1000;
+/// Records that one batch of pruning removes; a trail has a line for each thing that happened.
+const PRUNE_RECORDS_MAX: usize = 20_000;
+/// Batches of one round of pruning: a minute brings fewer trails than they remove.
+const PRUNE_BATCHES_MAX: usize = 500;
 
 /// How one recipient was decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,4 +111,42 @@ pub(crate) fn add_line(batch: &mut Batch, id: QueueId, line: &TrailLine) {
     key[..8].copy_from_slice(&id.to_key());
     let patch = Patch { into: PatchInto::Key, at: 8, width: 8, drawn: number };
     batch.put_drawn(TRAIL, &key, to_value(line), &[patch]);
+}
+
+impl Inner {
+    /// Removes the oldest trails beyond the maximum.
+    pub(crate) async fn prune_trails(&self) -> Result<(), StorageError> {
+        for _ in 0..PRUNE_BATCHES_MAX {
+            if !self.prune_some_trails().await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One batch; whether there was a surplus.
+    async fn prune_some_trails(&self) -> Result<bool, StorageError> {
+        let most = self.options().trails_max;
+        let view = self.storage.read()?;
+        let surplus = view.counter(COUNTERS, TRAILS, 0)?.saturating_sub(most).min(PRUNE_BATCH);
+        if surplus == 0 {
+            return Ok(false);
+        }
+        let (mut batch, mut heads, mut records) = (Batch::new(), 0, 0);
+        view.scan(TRAIL, &[], &[0xff; 21], &mut |key, _| {
+            let is_head = key.len() == 8;
+            if (is_head && heads == surplus) || records == PRUNE_RECORDS_MAX {
+                return ControlFlow::Break(());
+            }
+            heads += u64::from(is_head);
+            records += 1;
+            batch.delete(TRAIL, key);
+            ControlFlow::Continue(())
+        })?;
+        drop(view);
+        batch.add(COUNTERS, TRAILS, &[(0, -i64::try_from(heads).unwrap_or(0))]);
+        self.commit(batch).await?;
+        // Without a record to remove the count itself is wrong, and asking again does not help.
+        Ok(records > 0)
+    }
 }

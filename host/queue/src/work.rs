@@ -4,16 +4,16 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use mail_types::{EnhancedStatus, Lookup, Reply, Route, Timestamp};
-use storage::StorageError;
+use storage::{LoadedContent, StorageError};
 
 use crate::ports::{Attempt, Outcome, Reach};
 use crate::queue::Inner;
-use crate::records::{self, MESSAGES, RECIPIENTS, Record, RoutePrefix, StoredMessage, StoredState};
+use crate::records::{self, MESSAGES, RECIPIENTS, Record, StoredMessage, StoredState};
 use crate::schedule::Job;
 use crate::submission::{Accepted, Step, StepKind};
 
 /// Recipients of one message that are read for one attempt, whatever the channel's limits say.
-const READ_MAX: usize = 10_000;
+pub(crate) const READ_MAX: usize = 10_000;
 /// Waits between tries to write an outcome while storage fails: first and longest.
 const SETTLE_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -27,7 +27,7 @@ pub(crate) struct Settled {
     pub(crate) index: u32,
     pub(crate) record: Record,
     pub(crate) outcome: Outcome,
-    /// Whether a channel tried it; routing anew is no attempt.
+    /// Whether a channel tried it; routing anew is no attempt, and a look at what waits neither.
     pub(crate) tried: bool,
 }
 
@@ -73,6 +73,14 @@ struct Done {
     written: bool,
 }
 
+/// What a job has to do, as it was read.
+struct Due {
+    message: StoredMessage,
+    /// None where storage has lost it.
+    content: Option<LoadedContent>,
+    recipients: Vec<(u32, Record)>,
+}
+
 struct Leased {
     message: StoredMessage,
     attempt: Option<Attempt>,
@@ -87,7 +95,7 @@ impl Inner {
     pub(crate) async fn work(&self, job: Job) {
         let mut place = Place { inner: self, job, unreachable: None };
         let job = &place.job;
-        match self.lease(job) {
+        match self.lease(job).await {
             Ok(leased) => {
                 let Some(leased) = leased else { return self.push_what_is_left(job) };
                 let Done { unreachable, written } = self.carry_out(leased).await;
@@ -120,21 +128,20 @@ impl Inner {
                 settled.push(Settled { index, record, outcome, tried: true });
             }
         }
-        let mut wait = SETTLE_WAITS.0;
+        let (mut wait, mut uncertain) = (SETTLE_WAITS.0, None);
         // What happened has happened: it is written as soon as storage works again. A crash
         // before that repeats the attempt, the one window in which remote mail can double.
-        while let Err(error) = self.settle(&message, &settled).await {
+        while let Err(error) = self.settle_again(&message, &settled, &mut uncertain).await {
             match error {
                 StorageError::Closed => return Done { unreachable, written: false },
                 StorageError::Conflict(_) => {
-                    // An account went away under a local copy: what was tried is written, the
-                    // rest is routed again later.
+                    // An account went away under a local copy: what was tried is written, the rest is routed
+                    // again later.
                     self.push_again(&message, &settled);
-                    settled.retain(|one| one.tried);
+                    settled.retain(|one| one.tried && !self.is_gone(&message, one.index));
                     if settled.is_empty() {
                         break;
                     }
-                    continue;
                 }
                 error => {
                     let cause = format!("message {}: {error}", message.id);
@@ -150,11 +157,11 @@ impl Inner {
 
     /// A job runs for the recipients that are due; others of the same route may be due later, and
     /// the schedule knows one time only for each job.
-    fn push_what_is_left(&self, job: &Job) {
-        let (mut earliest, prefix) = (None, RoutePrefix::of(&job.route));
+    pub(crate) fn push_what_is_left(&self, job: &Job) {
+        let (mut earliest, prefix) = (None, records::route_prefix(&job.route));
         let scanned = self.storage.read().and_then(|view| {
             view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |_, value| {
-                if prefix.begins(value)
+                if value.starts_with(&prefix)
                     && let Ok(Record { state: StoredState::Waiting(due), .. }) =
                         records::from_value("recipient", value)
                 {
@@ -192,17 +199,11 @@ impl Inner {
     }
 
     /// Reads the job's message and those of its recipients that are due, and routes them again.
-    fn lease(&self, job: &Job) -> Result<Option<Leased>, StorageError> {
-        let view = self.storage.read()?;
-        let Some(value) = view.get(MESSAGES, &job.id.to_key())? else { return Ok(None) };
-        let message = StoredMessage::read(job.id, &value)?;
-        let due = self.due_recipients(&view, job)?;
-        if due.is_empty() {
-            return Ok(None);
-        }
+    async fn lease(&self, job: &Job) -> Result<Option<Leased>, StorageError> {
+        let Some(Due { message, content, recipients }) = self.read_due(job)? else { return Ok(None) };
         let (mut tried, mut settled) = (Vec::new(), Vec::new());
-        for (index, record) in due {
-            match self.route_again(&record) {
+        for (index, record) in recipients {
+            match self.route_again(&record).await {
                 None => tried.push((index, record)),
                 Some(outcome) => settled.push(Settled { index, record, outcome, tried: false }),
             }
@@ -211,8 +212,6 @@ impl Inner {
             None
         } else {
             let missing = || StorageError::Corrupt(format!("message {} has lost its content", job.id));
-            // A file that lost its end must not leave as if it were whole.
-            let content = view.content(message.content)?.filter(|content| content.len() == message.size);
             Some(Attempt {
                 id: job.id,
                 reverse_path: message.message.reverse_path.clone(),
@@ -227,19 +226,35 @@ impl Inner {
         Ok(Some(Leased { message, attempt, tried, settled }))
     }
 
-    fn due_recipients(
+    /// One view serves message, content and recipients; it is closed before anybody is asked for a route.
+    fn read_due(&self, job: &Job) -> Result<Option<Due>, StorageError> {
+        let view = self.storage.read()?;
+        let Some(value) = view.get(MESSAGES, &job.id.to_key())? else { return Ok(None) };
+        let message = StoredMessage::read(job.id, &value)?;
+        let most = self.options().limits(job.route.channel.as_str()).recipients_per_attempt.min(READ_MAX);
+        let recipients = self.due_recipients(&view, job, most)?;
+        if recipients.is_empty() {
+            return Ok(None);
+        }
+        // A file that lost its end must not leave as if it were whole.
+        let content = view.content(message.content)?.filter(|content| content.len() == message.size);
+        Ok(Some(Due { message, content, recipients }))
+    }
+
+    /// At most so many recipients of a job that are due.
+    pub(crate) fn due_recipients(
         &self,
         view: &storage::Snapshot,
         job: &Job,
+        most: usize,
     ) -> Result<Vec<(u32, Record)>, StorageError> {
         let now = self.clock.now();
-        let most = self.options().limits(job.route.channel.as_str()).recipients_per_attempt.min(READ_MAX);
-        let (mut due, mut broken, prefix) = (Vec::new(), None, RoutePrefix::of(&job.route));
+        let (mut due, mut broken, prefix) = (Vec::new(), None, records::route_prefix(&job.route));
         view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |key, value| {
-            if !prefix.begins(value) {
+            if !value.starts_with(&prefix) {
                 return ControlFlow::Continue(());
             }
-            let record = match records::from_value::<Record>("recipient", value) {
+            let record = match Record::read(value) {
                 Ok(record) => record,
                 Err(error) => {
                     broken = Some(error);
@@ -255,13 +270,14 @@ impl Inner {
         broken.map_or(Ok(due), Err)
     }
 
-    /// `None` where the route stays as it is: also where an operator set it.
-    fn route_again(&self, record: &Record) -> Option<Outcome> {
-        if record.by_operator {
+    /// `None` where the route stays as it is.
+    async fn route_again(&self, record: &Record) -> Option<Outcome> {
+        if record.later.rerouted {
             return None;
         }
         if record.route.local_account().is_none() {
-            match self.agents.router.route(&record.recipient, &record.route) {
+            let now = self.agents.router.route(&record.recipient, &record.route).await;
+            match now.map(|route| self.options().as_gone(route)) {
                 Lookup::Found(route) if route == record.route => return None,
                 Lookup::Found(route) => {
                     let text = format!("route changed from {} to {route}", record.route);
@@ -280,6 +296,13 @@ impl Inner {
                 }
                 Lookup::Unavailable(_) => return None,
             }
+        }
+        if let Some(account) = record.route.local_account()
+            && self.agents.local.has_room(account).is_ok_and(|room| !room)
+        {
+            let reply = Reply::new(452, EnhancedStatus::transient(2, 2), "The mailbox is full");
+            let cause = format!("{account} is over its quota");
+            return Some(Outcome::Deferred { reply, remote: None, cause, reach: Reach::Recipient });
         }
         // A local copy that could not be appended before: the queue appends it itself.
         let accepted =

@@ -86,6 +86,7 @@ async fn measure(dir: &std::path::Path, users: usize) -> Result<(), Box<dyn std:
             source: "smtp",
             authenticated: None,
             relay: false,
+            id: "",
         };
         let begun = Instant::now();
         let resolution = routing.resolve(&request).await;

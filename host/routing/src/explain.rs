@@ -1,5 +1,6 @@
 //! The explanation of a decision: every step, as data and for people.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use mail_types::{Address, Refusal, Route};
@@ -83,6 +84,14 @@ impl From<ResolvedRecipient> for ExplainedRecipient {
     }
 }
 
+/// The copies that delivery makes: however many ways lead to an account, it gets one.
+fn one_copy_each(recipients: Vec<ResolvedRecipient>) -> Vec<ExplainedRecipient> {
+    let mut seen = HashSet::with_capacity(recipients.len());
+    let mut is_new =
+        |recipient: &ResolvedRecipient| seen.insert(recipient.route.copy_key(&recipient.address));
+    recipients.into_iter().filter(|recipient| is_new(recipient)).map(Into::into).collect()
+}
+
 impl From<Refusal> for ExplainedOutcome {
     fn from(refusal: Refusal) -> Self {
         Self::Refused {
@@ -106,9 +115,7 @@ impl Explanation {
                 .map(|trace| ExplainedAddress { depth: trace.depth, steps: trace.steps })
                 .collect(),
             outcome: match walked.answer {
-                Ok(recipients) => {
-                    ExplainedOutcome::Accepted(recipients.into_iter().map(Into::into).collect())
-                }
+                Ok(recipients) => ExplainedOutcome::Accepted(one_copy_each(recipients)),
                 Err(refusal) => refusal.into(),
             },
         }

@@ -2,9 +2,11 @@
 //!
 //! *What:* takes a recipient and says to which channel and next hop each copy goes, and why. *Why:* the
 //! session that accepts mail and the queue that sends it on must decide alike, and `explain` must show that very
-//! decision. *Layer 4:* knows the directory's entries, the storage of its tables and the queue's port; knows no
-//! wire, no socket and no message content (R88).
+//! decision. *Layer 4:* knows the directory's entries, the storage of its tables, the queue's port and the port to
+//! plugins; knows no wire, no socket and no message content (R88).
 
+mod chain;
+mod consult;
 mod explain;
 pub mod recorder;
 mod resolve;
@@ -13,10 +15,11 @@ mod routing;
 mod sender;
 pub mod tables;
 
+pub use consult::{BATCH_MAX, ROUNDS_MAX};
 pub use explain::{ExplainedAddress, ExplainedOutcome, ExplainedRecipient, Explanation};
 pub use resolve::{NESTING_MAX, Options, RECIPIENTS_MAX, Request, Resolution, ResolvedRecipient};
 pub use rewrite::rules::{RuleErrors, RuleOptions, Rules};
 pub use rewrite::tags::ChannelTags;
 pub use routing::Routing;
 pub use sender::{HeaderPlace, Verified};
-pub use tables::{SPACES, Tables};
+pub use tables::{SPACES, TableError, Tables};

@@ -30,6 +30,8 @@ pub enum StepKind {
     Route,
     /// The address was refused, now or for good.
     Refused,
+    /// A plugin was asked.
+    Plugin,
 }
 
 impl StepKind {
@@ -49,6 +51,7 @@ impl StepKind {
             Self::Delivery => "delivery",
             Self::Route => "route",
             Self::Refused => "refused",
+            Self::Plugin => "plugin",
         }
     }
 }
@@ -90,6 +93,8 @@ pub trait Recorder: Default {
     fn note(&mut self, make: impl FnOnce() -> Step);
     /// A step that only an explanation keeps.
     fn detail(&mut self, make: impl FnOnce() -> Step);
+    /// Several such steps.
+    fn details(&mut self, make: impl FnOnce() -> Vec<Step>);
     /// What was kept, in order.
     fn into_steps(self) -> Vec<Step>;
 }
@@ -105,6 +110,7 @@ impl Recorder for Trail {
         }
     }
     fn detail(&mut self, _: impl FnOnce() -> Step) {}
+    fn details(&mut self, _: impl FnOnce() -> Vec<Step>) {}
     fn into_steps(self) -> Vec<Step> {
         self.0
     }
@@ -123,6 +129,9 @@ impl Recorder for Everything {
     fn detail(&mut self, make: impl FnOnce() -> Step) {
         self.note(make);
     }
+    fn details(&mut self, make: impl FnOnce() -> Vec<Step>) {
+        make().into_iter().for_each(|step| self.note(|| step));
+    }
     fn into_steps(self) -> Vec<Step> {
         self.0
     }
@@ -135,6 +144,7 @@ pub struct Nothing;
 impl Recorder for Nothing {
     fn note(&mut self, _: impl FnOnce() -> Step) {}
     fn detail(&mut self, _: impl FnOnce() -> Step) {}
+    fn details(&mut self, _: impl FnOnce() -> Vec<Step>) {}
     fn into_steps(self) -> Vec<Step> {
         Vec::new()
     }
@@ -153,6 +163,7 @@ impl From<Step> for queue::Step {
             }
             StepKind::Delivery => queue::StepKind::Delivery,
             StepKind::Route => queue::StepKind::Route,
+            StepKind::Plugin => queue::StepKind::Plugin,
         };
         Self { kind, text: step.text, origin: step.origin }
     }

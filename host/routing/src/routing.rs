@@ -2,23 +2,25 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
+use hooks::{NoPlugins, Plugins};
 use mail_types::{AccountName, Address, ChannelName, ForwardPath, NextHop, Persistence};
-use mail_types::{Lookup, Recipient, Refusal, ReversePath, Route};
+use mail_types::{Lookup, Recipient, ReversePath, Route};
 use runtime::Random;
 
+use crate::consult::{About, Consult};
 use crate::explain::Explanation;
 use crate::recorder::{Everything, Nothing, Recorder, Trail};
 use crate::resolve::domains::View;
 use crate::resolve::refusals;
 use crate::resolve::walk::{Walked, walk};
 use crate::resolve::way::Guide;
-use crate::resolve::{Options, Request, Resolution, ResolvedRecipient};
+use crate::resolve::{Halt, Options, Request, Resolution, ResolvedRecipient};
 use crate::rewrite::rules::Rules;
 use crate::tables::{Refreshed, TableError, Tables};
 
 /// Rules and options, swapped as one.
-struct Policy {
+pub(crate) struct Policy {
     rules: Rules,
     options: Options,
 }
@@ -29,14 +31,21 @@ pub struct Routing {
     tables: Tables,
     policy: Arc<ArcSwap<Policy>>,
     random: Random,
+    plugins: Arc<dyn Plugins>,
 }
 
 impl Routing {
-    /// Joins the parts.
+    /// Joins the parts, without plugins.
     #[must_use]
     pub fn new(tables: Tables, rules: Rules, options: Options, random: Random) -> Self {
         let policy = Arc::new(ArcSwap::from_pointee(Policy { rules, options }));
-        Self { tables, policy, random }
+        Self { tables, policy, random, plugins: Arc::new(NoPlugins) }
+    }
+
+    /// With these plugins to ask.
+    #[must_use]
+    pub fn with_plugins(self, plugins: Arc<dyn Plugins>) -> Self {
+        Self { plugins, ..self }
     }
 
     /// Puts new rules and options in force; resolutions under way keep theirs.
@@ -59,41 +68,48 @@ impl Routing {
     }
 
     /// Says what becomes of a recipient. An outage is a 4xx, never a 5xx.
-    #[allow(clippy::unused_async, reason = "plugins and a lookup on a miss (R20) will wait here")]
     pub async fn resolve(&self, request: &Request<'_>) -> Resolution {
-        match self.walk::<Trail>(request, false).answer {
+        match self.walk::<Trail>(request, false).await.answer {
             Ok(recipients) => Resolution::Accepted(recipients),
             Err(refusal) => Resolution::Refused(refusal),
         }
     }
 
     /// The same decision, with every step.
-    #[allow(clippy::unused_async, reason = "as resolve, whose decision it shows")]
     pub async fn explain(&self, request: &Request<'_>) -> Explanation {
-        Explanation::new(request, self.walk::<Everything>(request, true))
+        Explanation::new(request, self.walk::<Everything>(request, true).await)
     }
 
-    fn walk<R: Recorder>(&self, request: &Request<'_>, keep_traces: bool) -> Walked {
-        let answer =
-            self.with_view(|rules, view| Ok(walk::<R>(&Guide { rules, view, request }, keep_traces)));
-        answer.unwrap_or_else(|refusal| Walked { answer: Err(refusal), traces: Vec::new() })
+    async fn walk<R: Recorder>(&self, request: &Request<'_>, keep_traces: bool) -> Walked {
+        let walked = self.consult(request.into(), |rules, view| {
+            walk::<R>(&Guide { rules, view, request }, keep_traces).ok_or(Halt::Open)
+        });
+        walked.await.unwrap_or_else(|refusal| Walked { answer: Err(refusal), traces: Vec::new() })
+    }
+
+    pub(crate) fn policy(&self) -> Guard<Arc<Policy>> {
+        self.policy.load()
+    }
+
+    pub(crate) fn plugins(&self) -> &dyn Plugins {
+        &*self.plugins
     }
 
     /// Runs something over one view of the tables.
-    pub(crate) fn with_view<T>(
+    pub(crate) fn view<T>(
         &self,
-        run: impl FnOnce(&Rules, &View<'_>) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let policy = self.policy.load();
+        policy: &Policy,
+        consult: &Consult<'_>,
+        run: impl FnOnce(&Rules, &View<'_>) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
         let reader = self.tables.reader().map_err(|error| refusals::unavailable(&error))?;
-        let view = View::new(&reader, &policy.options, &self.random);
-        run(&policy.rules, &view)
+        run(&policy.rules, &View::new(&reader, &policy.options, &self.random, consult))
     }
 
     /// The route of a final recipient now. Its address was rewritten once and for all at acceptance (DESIGN §2):
     /// the rules are only asked whether they still leave it alone, and the directory decides the rest. An address
     /// that now leads to several goes to `reprocess`.
-    fn route_again(&self, address: &Address, current: &Route) -> Lookup<Route> {
+    async fn route_again(&self, address: &Address, current: &Route) -> Lookup<Route> {
         let path = ForwardPath::from(address.clone());
         let request = Request {
             recipient: &path,
@@ -101,16 +117,20 @@ impl Routing {
             source: ChannelName::REPROCESS,
             authenticated: None,
             relay: true,
+            id: "",
         };
-        let answer = self.with_view(|rules, view| {
+        let answer = self.consult(About::from(&request), |rules, view| {
             let guide = Guide { rules, view, request: &request };
             match guide.rewrite(address, &mut Nothing) {
-                Ok((now, _, _)) if *now == *address => Ok(walk::<Nothing>(&guide, false).answer),
+                Ok(led) if *led.address == *address => {
+                    walk::<Nothing>(&guide, false).map(|walked| walked.answer).ok_or(Halt::Open)
+                }
+                Err(Halt::Open) => Err(Halt::Open),
                 // Rewriting it again would not end where it ended.
                 _ => Ok(Ok(Vec::new())),
             }
         });
-        match answer.and_then(|answer| answer) {
+        match answer.await.and_then(|answer| answer) {
             Ok(recipients) => Lookup::Found(Self::next_route(recipients, address, current)),
             Err(refusal) if refusal.reply.persistence() == Persistence::Permanent => Lookup::NotFound,
             Err(refusal) => Lookup::Unavailable(refusal.cause),
@@ -142,13 +162,19 @@ impl Routing {
 }
 
 impl queue::Router for Routing {
-    fn route(&self, recipient: &Recipient, current: &Route) -> Lookup<Route> {
-        // Held and discarded mail stays so until an operator says otherwise; reprocessing resolves by itself.
-        let stays = [ChannelName::HOLD, ChannelName::BITBUCKET, ChannelName::REPROCESS];
-        if stays.contains(&current.channel.as_str()) {
-            return Lookup::Found(current.clone());
-        }
-        self.route_again(&recipient.address, current)
+    fn route<'a>(
+        &'a self,
+        recipient: &'a Recipient,
+        current: &'a Route,
+    ) -> queue::BoxFuture<'a, Lookup<Route>> {
+        Box::pin(async move {
+            // Held and discarded mail stays so until an operator says otherwise; reprocessing resolves by itself.
+            let stays = [ChannelName::HOLD, ChannelName::BITBUCKET, ChannelName::REPROCESS];
+            if stays.contains(&current.channel.as_str()) {
+                return Lookup::Found(current.clone());
+            }
+            self.route_again(&recipient.address, current).await
+        })
     }
 }
 

@@ -2,28 +2,33 @@
 
 use mail_types::{AccountName, Address, Lookup, Refusal};
 
+use crate::consult::About;
 use crate::recorder::Nothing;
 use crate::resolve::disposition::member;
 use crate::resolve::refusals;
-use crate::resolve::way::{Guide, Way, address_of_key};
-use crate::resolve::{Request, domains::View};
+use crate::resolve::way::{Guide, Led, Way, address_of_key};
+use crate::resolve::{Halt, Request, domains::View};
 use crate::rewrite::control::{Direction, Place};
 use crate::rewrite::engine::{Context, rewrite};
+use crate::rewrite::rules::Rules;
 use crate::rewrite::substitution::split_detail;
 use crate::rewrite::tags::Target;
+use crate::rewrite::unroutable::Unroutable;
 use crate::routing::Routing;
 use crate::tables::row::{AliasRow, Relation, RowKind};
 use crate::tables::{Claim, TableError};
 
-/// Where a header address stands, for [`Routing::rewrite_header`].
+/// Whose header it is, for [`Routing::rewrite_headers`].
 #[derive(Debug, Clone, Copy)]
 pub struct HeaderPlace<'a> {
-    /// To the receiver (To, Cc) or to the sender (From, Sender, Reply-To).
-    pub direction: Direction,
     /// The channel by which the message came.
     pub source: &'a str,
     /// The channel by which it leaves, where it is known.
     pub destination: Option<&'a str>,
+    /// As whom the client authenticated.
+    pub authenticated: Option<&'a AccountName>,
+    /// The id of the message, as the log has it.
+    pub id: &'a str,
 }
 
 /// What VRFY may say of an address (RFC 5321 §3.5).
@@ -53,8 +58,21 @@ pub(crate) fn may_send_as(routing: &Routing, account: &AccountName, address: &Ad
     }
 }
 
-/// The account of the user that an address leads to by its own row, a subaddress, or its domain's row.
+/// The account of the user that an address leads to.
 fn owner(view: &View<'_>, address: &Address) -> Result<Option<String>, TableError> {
+    let Some((key, row)) = row_of(view, address)? else { return Ok(None) };
+    if row.kind != RowKind::User {
+        return Ok(None);
+    }
+    let account = row.detail.as_ref().and_then(|detail| detail.account.clone());
+    Ok(Some(account.unwrap_or(key)))
+}
+
+/// The row that an address leads to by its own key, without its subaddress, or as one of its whole domain; with the key.
+pub(crate) fn row_of<'v>(
+    view: &'v View<'_>,
+    address: &Address,
+) -> Result<Option<(String, AliasRow<'v>)>, TableError> {
     let local = address.local.as_str().to_lowercase();
     let (base, _) = split_detail(&local, view.options.separator);
     let domain = view.domain(address.domain.as_str())?;
@@ -64,55 +82,50 @@ fn owner(view: &View<'_>, address: &Address) -> Result<Option<String>, TableErro
         for part in [local.as_str(), base, ""] {
             let key = format!("{part}@{name}");
             let Some(Claim::One(row)) = view.reader.alias(&key)? else { continue };
-            if row.kind != RowKind::User {
-                return Ok(None);
-            }
-            let account = row.detail.as_ref().and_then(|detail| detail.account.clone());
-            return Ok(Some(account.unwrap_or(key)));
+            return Ok(Some((key, row)));
         }
     }
     Ok(None)
 }
 
 impl Routing {
-    /// A header address as the rules and the alias table want it: rewritten, and an alternate address turned into
-    /// the primary one (requirements §2.2). `None` where it stays, also where it cannot be told now.
-    #[must_use]
-    pub fn rewrite_header(&self, address: &Address, place: HeaderPlace<'_>) -> Option<Address> {
-        let changed = self.with_view(|rules, view| {
-            let context = Context {
-                place: Place::Header,
-                direction: place.direction,
-                source: place.source,
-                destination: place.destination,
-                separator: view.options.separator,
-            };
-            let rewritten = rewrite(rules, address, context, view, &mut Nothing).ok();
-            let rewritten = rewritten.and_then(|rewritten| rewritten.address);
-            let now = rewritten.as_ref().unwrap_or(address);
-            let key = now.to_key();
-            let primary = match view.reader.alias(&key).map_err(|e| refusals::unavailable(&e))? {
-                Some(Claim::One(row)) if row.relation == Relation::Alternate => primary_of(&row, &key),
-                _ => None,
-            };
-            Ok(primary.or(rewritten))
+    /// Header addresses as rules, plugins and the alias table want them: rewritten, and an alternate address turned into
+    /// the primary one (requirements §2.2). One answer each; `None` where it stays, also where it cannot be told now.
+    pub async fn rewrite_headers(
+        &self,
+        addresses: &[(Address, Direction)],
+        place: HeaderPlace<'_>,
+    ) -> Vec<Option<Address>> {
+        let HeaderPlace { source, authenticated, id, .. } = place;
+        let changed = self.consult(About { source, authenticated, id }, |rules, view| {
+            let mut changed = Vec::with_capacity(addresses.len());
+            let mut open = false;
+            for (address, direction) in addresses {
+                match in_header(rules, view, address, *direction, place) {
+                    Ok(now) => changed.push(now.filter(|now| now != address)),
+                    // The others have questions, too: all are asked at once.
+                    Err(Halt::Open) => open = true,
+                    Err(Halt::Refused(_)) => changed.push(None),
+                }
+            }
+            if open { Err(Halt::Open) } else { Ok(changed) }
         });
-        changed.ok().flatten().filter(|new| new != address)
+        changed.await.unwrap_or_else(|_| vec![None; addresses.len()])
     }
 
     /// What VRFY may say.
     ///
     /// # Errors
     /// The refusal that RCPT would give.
-    #[allow(clippy::unused_async, reason = "as resolve")]
     pub async fn verify(&self, address: &Address) -> Result<Verified, Refusal> {
-        self.local_entry(address, |_, entry| {
+        let answer = self.local_entry(address, |_, entry| {
             Ok(match entry {
                 None => Verified::Elsewhere,
                 Some((row, address)) if row.kind == RowKind::User => Verified::User(address),
                 Some((_, address)) => Verified::List(address),
             })
-        })
+        });
+        answer.await
     }
 
     /// The members of a list, as EXPN gives them (RFC 5321 §3.5.2): one level, addresses only. A user is its own
@@ -120,9 +133,8 @@ impl Routing {
     ///
     /// # Errors
     /// The refusal that RCPT would give; for addresses elsewhere, relaying denied.
-    #[allow(clippy::unused_async, reason = "as resolve")]
     pub async fn expand(&self, address: &Address) -> Result<Vec<Address>, Refusal> {
-        self.local_entry(address, |view, entry| {
+        let answer = self.local_entry(address, |view, entry| {
             let Some((row, primary)) = entry else { return Err(refusals::relay_denied(address)) };
             let Some(detail) = row.detail.as_ref().filter(|_| row.kind == RowKind::Group) else {
                 return Ok(vec![primary]);
@@ -133,42 +145,75 @@ impl Routing {
             }
             members.extend(detail.member_addresses.iter().filter_map(|text| Address::parse(text).ok()));
             Ok(members)
-        })
+        });
+        answer.await
     }
 
     /// The entry of a local address with its primary address; `None` for addresses elsewhere.
-    fn local_entry<T>(
+    async fn local_entry<T>(
         &self,
         address: &Address,
-        run: impl FnOnce(&View<'_>, Option<(&AliasRow<'_>, Address)>) -> Result<T, Refusal>,
+        run: impl Fn(&View<'_>, Option<(&AliasRow<'_>, Address)>) -> Result<T, Refusal> + Sync,
     ) -> Result<T, Refusal> {
-        self.with_view(|rules, view| {
-            let path = address.clone().into();
-            let request = Request {
-                recipient: &path,
-                reverse_path: &mail_types::ReversePath::Null,
-                source: "smtp",
-                authenticated: None,
-                relay: false,
-            };
+        let path = address.clone().into();
+        let request = Request {
+            recipient: &path,
+            reverse_path: &mail_types::ReversePath::Null,
+            source: "smtp",
+            authenticated: None,
+            relay: false,
+            id: "",
+        };
+        let answer = self.consult(About::from(&request), |rules, view| {
             let guide = Guide { rules, view, request: &request };
-            let (address, target, _) = guide.rewrite(address, &mut Nothing)?;
+            let Led { address, target, .. } = guide.rewrite(address, &mut Nothing)?;
             if target != Target::Local {
-                return run(view, None);
+                return Ok(run(view, None)?);
             }
             match guide.inward(&address, &mut Nothing)? {
-                Way::Done(_) => run(view, None),
+                Way::Done(_) => Ok(run(view, None)?),
                 Way::Entry(found) => {
                     if let Some(refusal) = refusals::status(found.row.status, false, &address, &found.row.dn)
                     {
-                        return Err(refusal);
+                        return Err(refusal.into());
                     }
                     let primary = found.primary().unwrap_or_else(|| address.clone().into_owned());
-                    run(view, Some((&found.row, primary)))
+                    Ok(run(view, Some((&found.row, primary)))?)
                 }
             }
-        })
+        });
+        answer.await
     }
+}
+
+/// One header address: rewritten, then by its row.
+fn in_header(
+    rules: &Rules,
+    view: &View<'_>,
+    address: &Address,
+    direction: Direction,
+    place: HeaderPlace<'_>,
+) -> Result<Option<Address>, Halt> {
+    let context = Context {
+        place: Place::Header,
+        direction,
+        source: place.source,
+        destination: place.destination,
+        separator: view.options.separator,
+    };
+    let rewritten = match rewrite(rules, address, context, view, &mut Nothing) {
+        Ok(rewritten) => rewritten.address,
+        Err(Unroutable::Open) => return Err(Halt::Open),
+        // Nothing is refused for an address in the header.
+        Err(_) => None,
+    };
+    let now = rewritten.as_ref().unwrap_or(address);
+    let key = now.to_key();
+    let primary = match view.reader.alias(&key).map_err(|e| refusals::unavailable(&e))? {
+        Some(Claim::One(row)) if row.relation == Relation::Alternate => primary_of(&row, &key),
+        _ => None,
+    };
+    Ok(primary.or(rewritten))
 }
 
 fn primary_of(row: &AliasRow<'_>, key: &str) -> Option<Address> {

@@ -63,6 +63,16 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// What the system calls this boot of the machine: another one after every power cut. `None` where the
+/// system does not say.
+#[must_use]
+pub fn boot_id() -> Option<String> {
+    const BOOT_ID_OCTETS_MAX: u64 = 128;
+    let octets = read(Path::new("/proc/sys/kernel/random/boot_id"), BOOT_ID_OCTETS_MAX).ok()?;
+    let text = String::from_utf8(octets).ok()?.trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
 /// Makes a folder's entries durable: names made, renamed or removed in it. Blocks.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ pub(crate) async fn complete(session: &mut Session, mut intake: Intake) -> Answe
     let Some(transaction) = session.transaction.take() else {
         return Answer::Line("503 5.5.1 Send MAIL first");
     };
-    session.look_at_header(&mut intake, true);
+    session.look_at_header(&mut intake, true).await;
     let accepted = transaction.accepted;
     let path = transaction.reverse_path().clone();
     let reply = match keep(session, *transaction, intake).await {

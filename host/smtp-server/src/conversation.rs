@@ -225,7 +225,7 @@ impl Conversation {
 
     async fn spill(&mut self, intake: &mut Intake) {
         if intake.must_spill(self.session.options.limits.header_size_max) {
-            self.session.look_at_header(intake, false);
+            self.session.look_at_header(intake, false).await;
             intake.spill().await;
         }
     }

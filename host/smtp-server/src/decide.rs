@@ -53,15 +53,34 @@ pub(crate) async fn rcpt(
         source: session.options.kind.source(),
         authenticated: session.client.account.as_ref(),
         relay: session.may_relay(),
+        // The message has none before its content comes.
+        id: "",
     };
     let resolved = match session.server.routing.resolve(&request).await {
         Resolution::Accepted(resolved) => resolved,
         Resolution::Refused(refusal) => return Err(refusal),
     };
+    if let [only] = resolved.as_slice() {
+        has_room(session, only)?;
+    }
     if transaction.recipients.len() + resolved.len() > queue::RECIPIENTS_MAX {
         return Err(Refusal::public(reply(452, 5, 3, "Too many recipients after expansion")));
     }
     Ok(resolved)
+}
+
+/// A full mailbox is told now, while the sender can be asked to come again. Where an address leads to
+/// several, the copies of those who have no room wait in the queue.
+fn has_room(session: &Session, recipient: &ResolvedRecipient) -> Result<(), Refusal> {
+    let Some(account) = recipient.route.local_account() else { return Ok(()) };
+    match session.server.queue.has_room(account) {
+        Ok(false) => {
+            let refusal = reply(452, 2, 2, "This mailbox is full, try again later");
+            Err(Refusal::new(refusal, format!("{account} is over its quota")))
+        }
+        // Where storage rests, the end of the content says so.
+        Ok(true) | Err(_) => Ok(()),
+    }
 }
 
 /// On content, once its header is there: size of the header, and loops (RFC 5321 §6.3).

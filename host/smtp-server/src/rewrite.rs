@@ -1,6 +1,6 @@
 //! Addresses in the header of our own users' mail, as rules and directory want them.
 
-use mail_types::Address;
+use mail_types::{Address, QueueId};
 use message::header_addresses;
 use routing::HeaderPlace;
 use routing::rewrite::control::Direction;
@@ -12,23 +12,34 @@ const BACKWARD: &[&[u8]] =
     &[b"From", b"Sender", b"Reply-To", b"Resent-From", b"Resent-Sender", b"Resent-Reply-To"];
 
 /// The header with its addresses rewritten; `None` where all stay as they are. Everything but the
-/// addresses themselves keeps its octets.
-pub(crate) fn header(session: &Session, header: &[u8]) -> Option<Vec<u8>> {
-    let mut rewritten: Option<Vec<u8>> = None;
-    let mut copied = 0;
+/// addresses themselves keeps its octets. Plugins are asked about all of them at once.
+pub(crate) async fn header(session: &Session, header: &[u8], id: QueueId) -> Option<Vec<u8>> {
+    let mut addresses = Vec::new();
+    let mut places = Vec::new();
     for found in header_addresses(header) {
         let Some(address) = std::str::from_utf8(found.text).ok().and_then(|text| Address::parse(text).ok())
         else {
             continue;
         };
         let backward = BACKWARD.iter().any(|name| name.eq_ignore_ascii_case(found.field));
-        let direction = if backward { Direction::Backward } else { Direction::Forward };
-        let place = HeaderPlace { direction, source: session.options.kind.source(), destination: None };
-        let Some(new) = session.server.routing.rewrite_header(&address, place) else { continue };
+        addresses.push((address, if backward { Direction::Backward } else { Direction::Forward }));
+        places.push(found.range);
+    }
+    let place = HeaderPlace {
+        source: session.options.kind.source(),
+        destination: None,
+        authenticated: session.client.account.as_ref(),
+        id: &id.to_string(),
+    };
+    let changed = session.server.routing.rewrite_headers(&addresses, place).await;
+    let mut rewritten: Option<Vec<u8>> = None;
+    let mut copied = 0;
+    for (range, new) in places.into_iter().zip(changed) {
+        let Some(new) = new else { continue };
         let out = rewritten.get_or_insert_with(|| Vec::with_capacity(header.len() + 64));
-        out.extend_from_slice(&header[copied..found.range.start]);
+        out.extend_from_slice(&header[copied..range.start]);
         out.extend_from_slice(new.to_string().as_bytes());
-        copied = found.range.end;
+        copied = range.end;
     }
     let mut out = rewritten?;
     out.extend_from_slice(&header[copied..]);

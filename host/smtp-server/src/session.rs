@@ -319,7 +319,7 @@ impl Session {
     }
 
     /// Looks at the header of content while it is in memory; `ended` when no content follows.
-    pub(crate) fn look_at_header(&self, intake: &mut Intake, ended: bool) {
+    pub(crate) async fn look_at_header(&self, intake: &mut Intake, ended: bool) {
         let Some(octets) = intake.unseen() else { return };
         let facts = Facts::scan(octets, &self.options.host);
         let whole = ended || facts.header_len < octets.len();
@@ -340,7 +340,7 @@ impl Session {
         }
         // Other people's mail is not ours to change: their signatures would break.
         let own = self.options.kind == Kind::Submission || self.may_relay();
-        let rewritten = if own { rewrite::header(self, &octets[..length]) } else { None };
+        let rewritten = if own { rewrite::header(self, &octets[..length], intake.id()).await } else { None };
         if let Some(header) = rewritten {
             intake.replace_header(&header, length, self.writer());
         }

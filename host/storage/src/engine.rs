@@ -46,10 +46,20 @@ pub trait Engine: Send + Sync + 'static {
     /// cannot be used again while it lives.
     fn read(&self) -> Result<Box<dyn Reading + Send + 'static>, StorageError>;
 
+    /// Whether it has failed in a way that only opening it anew mends: it refuses everything from now on.
+    fn is_broken(&self) -> bool {
+        false
+    }
+
     /// Runs one transaction: what `apply` wrote is on stable storage when this returns `Ok`, and
     /// nothing of it is visible when it returns `Err`. There is one caller at a time.
     fn write(
         &self,
         apply: &mut dyn FnMut(&mut dyn Writing) -> Result<(), StorageError>,
     ) -> Result<(), StorageError>;
+
+    /// Puts on stable storage what commits have not: for engines whose commits are not synced.
+    fn sync(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
 }

@@ -24,6 +24,7 @@ mod engine;
 mod error;
 mod lmdb;
 mod open;
+mod rebuildable;
 mod space;
 mod writer;
 

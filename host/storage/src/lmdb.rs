@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Bound;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, PutFlags, RoTxn, RwTxn, WithoutTls};
@@ -38,6 +39,9 @@ impl Tables {
 pub struct LmdbEngine {
     env: Env<WithoutTls>,
     tables: Tables,
+    /// LMDB could not write a meta page: which of two is on disk it does not know, and it refuses all work until
+    /// the environment is opened again (`MDB_PANIC`).
+    broken: AtomicBool,
 }
 
 impl LmdbEngine {
@@ -45,9 +49,14 @@ impl LmdbEngine {
     /// that the file may grow to, in octets (address space, not disk, is set aside for it).
     ///
     /// `synced: false` is for what can be rebuilt: commits are not synced, and a power failure
-    /// may cost the environment, which is then built anew.
+    /// may cost the environment, which has to be removed then, unread.
     pub fn open(dir: &Path, spaces: &[Space], size_max: u64, synced: bool) -> Result<Self, StorageError> {
-        let failed = |cause: heed::Error| StorageError::unavailable("opening the environment", cause);
+        let failed = |cause: heed::Error| match cause {
+            heed::Error::Mdb(damage) if is_damage(damage) => {
+                StorageError::Corrupt(format!("the environment cannot be opened: {damage}"))
+            }
+            cause => StorageError::unavailable("opening the environment", cause),
+        };
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         let size = usize::try_from(size_max).unwrap_or(usize::MAX);
         let spaces: Vec<Space> = OWN.iter().chain(spaces).copied().collect();
@@ -63,8 +72,25 @@ impl LmdbEngine {
             tables.push((space, table));
         }
         transaction.commit().map_err(failed)?;
-        Ok(Self { env, tables: Tables(tables) })
+        Ok(Self { env, tables: Tables(tables), broken: AtomicBool::new(false) })
     }
+
+    fn failed(&self, doing: &'static str, error: &heed::Error) -> StorageError {
+        if is_panic(error) {
+            self.broken.store(true, Ordering::Relaxed);
+        }
+        StorageError::unavailable(doing, error)
+    }
+}
+
+fn is_panic(error: &heed::Error) -> bool {
+    matches!(error, heed::Error::Mdb(heed::MdbError::Panic))
+}
+
+/// Whether an error says that the file is not what LMDB wrote.
+fn is_damage(error: heed::MdbError) -> bool {
+    use heed::MdbError::{BadTxn, Corrupted, Incompatible, Invalid, PageNotFound, Panic, VersionMismatch};
+    matches!(error, BadTxn | Corrupted | Incompatible | Invalid | PageNotFound | Panic | VersionMismatch)
 }
 
 #[allow(unsafe_code)]
@@ -85,11 +111,8 @@ fn open_environment(
 
 impl Engine for LmdbEngine {
     fn read(&self) -> Result<Box<dyn Reading + Send + 'static>, StorageError> {
-        let transaction = self
-            .env
-            .clone()
-            .static_read_txn()
-            .map_err(|e| StorageError::unavailable("beginning to read", e))?;
+        let transaction =
+            self.env.clone().static_read_txn().map_err(|e| self.failed("beginning to read", &e))?;
         Ok(Box::new(LmdbReading { transaction, tables: self.tables.clone() }))
     }
 
@@ -97,11 +120,18 @@ impl Engine for LmdbEngine {
         &self,
         apply: &mut dyn FnMut(&mut dyn Writing) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        let transaction =
-            self.env.write_txn().map_err(|e| StorageError::unavailable("beginning to write", e))?;
+        let transaction = self.env.write_txn().map_err(|e| self.failed("beginning to write", &e))?;
         let mut writing = LmdbWriting { transaction, tables: &self.tables };
         apply(&mut writing)?;
-        writing.transaction.commit().map_err(|e| StorageError::unavailable("committing", e))
+        writing.transaction.commit().map_err(|e| self.failed("committing", &e))
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        self.env.force_sync().map_err(|e| StorageError::unavailable("syncing", e))
     }
 }
 
@@ -230,5 +260,21 @@ impl Writing for LmdbWriting<'_> {
     fn delete(&mut self, space: Space, key: &[u8]) -> Result<bool, StorageError> {
         let table = self.tables.of(space)?;
         table.delete(&mut self.transaction, key).map_err(|e| StorageError::unavailable("deleting", e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_panic_of_lmdb_breaks_the_engine() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = LmdbEngine::open(dir.path(), &[], 1 << 20, true).unwrap();
+        engine.failed("committing", &heed::Error::Mdb(heed::MdbError::MapFull));
+        engine.failed("committing", &heed::Error::Io(std::io::ErrorKind::StorageFull.into()));
+        assert!(!engine.is_broken());
+        engine.failed("committing", &heed::Error::Mdb(heed::MdbError::Panic));
+        assert!(engine.is_broken());
     }
 }

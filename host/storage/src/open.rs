@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::apply::references_of;
 use crate::batch::Batch;
@@ -13,6 +13,7 @@ use crate::content::{ContentId, ContentWriter, Files, LoadedContent};
 use crate::engine::{Engine, Reading, Visit};
 use crate::error::StorageError;
 use crate::lmdb::LmdbEngine;
+use crate::rebuildable;
 use crate::space::{CONTENT, CONTENT_FILES, CONTENT_REFERENCES, Space};
 use crate::writer::{Committed, Job, WRITER_QUEUE_MAX, Writer};
 
@@ -26,7 +27,8 @@ pub struct Options {
     pub size_max: u64,
     /// Content up to this many octets is kept in the environment, larger in files.
     pub inline_max: usize,
-    /// Whether commits are synced; `false` only for what can be rebuilt.
+    /// Whether commits are synced; `false` only for what can be rebuilt: after a power cut, or where
+    /// it is damaged, the folder is emptied.
     pub synced: bool,
 }
 
@@ -43,6 +45,8 @@ pub struct Storage {
     jobs: mpsc::Sender<Job>,
     files: Option<Arc<Files>>,
     inline_max: usize,
+    /// Turns true when the engine is broken.
+    broken: Arc<watch::Sender<bool>>,
 }
 
 impl Storage {
@@ -61,12 +65,40 @@ impl Storage {
 
     fn prepare(dir: &Path, spaces: &[Space], options: &Options) -> Result<(Self, Writer), StorageError> {
         std::fs::create_dir_all(dir).map_err(|e| StorageError::unavailable("creating the folder", e))?;
+        if options.synced {
+            return Self::prepare_whole(dir, spaces, options);
+        }
+        let failed = |e| StorageError::unavailable("looking whether the folder is whole", e);
+        let boot = runtime::files::boot_id();
+        rebuildable::enter(dir, boot.as_deref()).map_err(failed)?;
+        let (storage, writer) = match Self::prepare_whole(dir, spaces, options) {
+            Err(StorageError::Corrupt(_)) => {
+                Self::discard(dir)?;
+                rebuildable::enter(dir, boot.as_deref()).map_err(failed)?;
+                Self::prepare_whole(dir, spaces, options)?
+            }
+            prepared => prepared?,
+        };
+        Ok((storage, Writer { rebuildable: Some(dir.to_owned()), ..writer }))
+    }
+
+    fn prepare_whole(
+        dir: &Path,
+        spaces: &[Space],
+        options: &Options,
+    ) -> Result<(Self, Writer), StorageError> {
         check_format(dir)?;
         let engine = LmdbEngine::open(dir, spaces, options.size_max, options.synced)?;
         let named = named_files(&*engine.read()?)?;
         let files = Files::open(dir.join("content"), &named)
             .map_err(|e| StorageError::unavailable("opening the content files", e))?;
         Ok(Self::assemble(Arc::new(engine), Some(Arc::new(files)), options.inline_max))
+    }
+
+    /// Removes all that is in a folder: what was opened without `synced`, is closed again, and turned
+    /// out to be damaged.
+    pub fn discard(dir: &Path) -> Result<(), StorageError> {
+        rebuildable::empty(dir).map_err(|e| StorageError::unavailable("removing what is damaged", e))
     }
 
     /// Storage over any engine, all content kept in it. Whoever gets the writer has to run it.
@@ -77,13 +109,28 @@ impl Storage {
 
     fn assemble(engine: Arc<dyn Engine>, files: Option<Arc<Files>>, inline_max: usize) -> (Self, Writer) {
         let (jobs, inbox) = mpsc::channel(WRITER_QUEUE_MAX);
-        let writer = Writer { jobs: inbox, engine: Arc::clone(&engine), files: files.clone() };
-        (Self { engine, jobs, files, inline_max }, writer)
+        let broken = Arc::new(watch::Sender::new(false));
+        let writer = Writer {
+            jobs: inbox,
+            engine: Arc::clone(&engine),
+            files: files.clone(),
+            broken: Arc::clone(&broken),
+            rebuildable: None,
+        };
+        (Self { engine, jobs, files, inline_max, broken }, writer)
     }
 
     /// A consistent view. Drop it soon, and not after an `.await`.
     pub fn read(&self) -> Result<Snapshot, StorageError> {
-        Ok(Snapshot { reading: self.engine.read()?, files: self.files.clone() })
+        let reading = self.engine.read().inspect_err(|_| tell_if_broken(&*self.engine, &self.broken))?;
+        Ok(Snapshot { reading, files: self.files.clone() })
+    }
+
+    /// Returns when the engine refuses everything until it is opened anew: the process has to end and start again,
+    /// because what it remembers of the last commit may differ from what is on disk.
+    pub async fn broken(&self) {
+        // The sender lives in `self`.
+        let _ = self.broken.subscribe().wait_for(|broken| *broken).await;
     }
 
     /// Commits a batch: on stable storage when this returns `Ok`.
@@ -107,6 +154,12 @@ impl Storage {
             // A writer that ended already has closed too.
             let _ = closed.await;
         }
+    }
+}
+
+pub(crate) fn tell_if_broken(engine: &dyn Engine, broken: &watch::Sender<bool>) {
+    if engine.is_broken() {
+        broken.send_replace(true);
     }
 }
 

@@ -113,6 +113,8 @@ async fn content_lives_as_long_as_its_references_inline_and_in_files() {
         storage.commit(batch).await.unwrap();
         assert!(storage.read().unwrap().content(id).unwrap().is_none());
     }
+    // Files go after the answer: who closes has waited for that.
+    storage.close().await;
     assert_eq!(std::fs::read_dir(dir.path().join("content")).unwrap().count(), 0);
 }
 
@@ -205,4 +207,79 @@ proptest! {
             assert_eq!(down, expected);
         });
     }
+}
+
+/// Refuses everything, and says why.
+struct Broken;
+
+impl crate::Engine for Broken {
+    fn read(&self) -> Result<Box<dyn crate::Reading + Send + 'static>, StorageError> {
+        Err(StorageError::unavailable("beginning to read", "MDB_PANIC"))
+    }
+
+    fn is_broken(&self) -> bool {
+        true
+    }
+
+    fn write(
+        &self,
+        _: &mut dyn FnMut(&mut dyn crate::Writing) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        Err(StorageError::unavailable("beginning to write", "MDB_PANIC"))
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_has_to_be_opened_anew_is_told_of_by_whoever_meets_it_first() {
+    let (storage, writer) = Storage::over(std::sync::Arc::new(Broken));
+    let watching = tokio::spawn({
+        let storage = storage.clone();
+        async move { storage.broken().await }
+    });
+    assert!(storage.read().is_err());
+    watching.await.unwrap();
+    let (storage, another) = Storage::over(std::sync::Arc::new(Broken));
+    tokio::spawn(another.run());
+    assert!(storage.commit(Batch::new()).await.is_err());
+    storage.broken().await;
+    drop(writer);
+}
+
+#[tokio::test]
+async fn an_unsynced_folder_that_is_torn_is_begun_anew() {
+    let options = Options { size_max: 1 << 30, inline_max: 1024, synced: false };
+    let open = |dir: &std::path::Path| Storage::open(dir, &[THINGS, COUNTS], &options).unwrap();
+    let is_there = |storage: &Storage| storage.read().unwrap().get(THINGS, b"a").unwrap().is_some();
+    let dir = tempfile::tempdir().unwrap();
+    let fill = async |storage: &Storage| {
+        let mut batch = Batch::new();
+        batch.put(THINGS, b"a", *b"1");
+        storage.commit(batch).await.unwrap();
+    };
+    let storage = open(dir.path());
+    fill(&storage).await;
+    storage.close().await;
+    drop(storage);
+    let storage = open(dir.path());
+    assert!(is_there(&storage), "closed in order");
+    storage.close().await;
+    drop(storage);
+    // Both pages that say where everything else is.
+    let path = dir.path().join("data.mdb");
+    let mut octets = std::fs::read(&path).unwrap();
+    octets[..8192].fill(0xa5);
+    std::fs::write(&path, octets).unwrap();
+    let storage = open(dir.path());
+    assert!(!is_there(&storage));
+    fill(&storage).await;
+    storage.close().await;
+    drop(storage);
+    // A power cut: the mark is of another boot, and pages are of any time. Nothing reads them.
+    std::fs::write(dir.path().join("UNSYNCED"), "open, boot of yesterday\n").unwrap();
+    let octets = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &octets[..octets.len() - 4096]).unwrap();
+    let storage = open(dir.path());
+    assert!(!is_there(&storage));
+    fill(&storage).await;
+    storage.close().await;
 }

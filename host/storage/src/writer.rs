@@ -1,15 +1,18 @@
 //! Group commit: one writer, many batches to a transaction, one sync, an answer to each.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::apply::Group;
 use crate::batch::{Batch, Drawn, Operation};
 use crate::content::{Content, Files};
 use crate::engine::Engine;
 use crate::error::StorageError;
+use crate::open::tell_if_broken;
+use crate::rebuildable;
 
 /// Batches that wait for the writer; more make their senders wait.
 pub const WRITER_QUEUE_MAX: usize = 4096;
@@ -40,6 +43,9 @@ pub struct Writer {
     pub(crate) jobs: mpsc::Receiver<Job>,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) files: Option<Arc<Files>>,
+    pub(crate) broken: Arc<watch::Sender<bool>>,
+    /// The folder of an environment whose commits are not synced.
+    pub(crate) rebuildable: Option<PathBuf>,
 }
 
 impl Writer {
@@ -58,6 +64,10 @@ impl Writer {
             }
             self.commit_group(batches);
             if let Some(answer) = closing {
+                if let (Some(dir), Ok(())) = (&self.rebuildable, self.engine.sync()) {
+                    // Without the mark it is built anew, after a power cut only.
+                    let _ = rebuildable::leave(dir);
+                }
                 // The engine goes first, so that who waits can open the folder again.
                 drop(self);
                 // Whoever asked may have gone; closing is done all the same.
@@ -96,6 +106,7 @@ impl Writer {
                 }
             }
             Err(error) => {
+                tell_if_broken(&*self.engine, &self.broken);
                 for (batch, answer) in batches {
                     // Whether a failing disk took the commit is not certain: the files stay, and
                     // the sweep at the next start removes those that nothing names.

@@ -109,6 +109,7 @@ impl Store {
                 ControlFlow::Continue(())
             })?;
         }
+        self.keep_uid_validity(&mut draft, id)?;
         draft.batch.delete(keys::ACCOUNTS, &keys::account(id));
         draft.batch.delete(keys::ACCOUNT_NAMES, name.as_str().as_bytes());
         draft.batch.delete(keys::COUNTERS, &keys::account(id));
@@ -123,6 +124,18 @@ impl Store {
         Ok(true)
     }
 
+    /// Remembers the highest UIDVALIDITY of an account that goes. One of the same name that comes
+    /// later begins above it, whatever the clock says by then: a client that kept messages of the
+    /// old one must not take the new ones for them (RFC 3501 §2.3.1.1).
+    fn keep_uid_validity(&self, draft: &mut Draft, id: AccountId) -> Result<(), StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        let gone = u64::from(read_account(&snapshot, id)?.last_uid_validity.0);
+        let last = snapshot.counter(keys::COUNTERS, keys::STORE_COUNTERS, keys::LAST_UID_VALIDITY)?;
+        let more = i64::try_from(gone.saturating_sub(last)).unwrap_or(0);
+        draft.batch.add(keys::COUNTERS, keys::STORE_COUNTERS, &[(keys::LAST_UID_VALIDITY, more)]);
+        Ok(())
+    }
+
     /// Visits all accounts, rising by number.
     pub fn accounts(&self, mut visit: impl FnMut(AccountId, &str)) -> Result<(), StoreError> {
         let snapshot = self.inner.storage.read()?;
@@ -132,20 +145,7 @@ impl Store {
     /// What an account takes up.
     pub fn usage(&self, account: AccountId) -> Result<Usage, StoreError> {
         let snapshot = self.inner.storage.read()?;
-        let mut usage = Usage::default();
-        let mut failed = None;
-        scan_mailboxes(&snapshot, account, &mut |mailbox, _| {
-            let key = keys::mailbox(mailbox);
-            let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
-            match (counter(keys::COUNT), counter(keys::OCTETS)) {
-                (Ok(messages), Ok(octets)) => {
-                    usage.messages += messages;
-                    usage.octets += octets;
-                }
-                (Err(error), _) | (_, Err(error)) => failed = Some(error),
-            }
-        })?;
-        failed.map_or(Ok(usage), |error| Err(error.into()))
+        usage_in(&snapshot, account)
     }
 
     fn remember_account(&self, name: &AccountName, id: AccountId) {
@@ -155,6 +155,24 @@ impl Store {
         }
         ids.insert(name.clone(), id);
     }
+}
+
+/// What an account takes up: a sum of counters, few for each mailbox.
+pub(crate) fn usage_in(snapshot: &Snapshot, account: AccountId) -> Result<Usage, StoreError> {
+    let mut usage = Usage::default();
+    let mut failed = None;
+    scan_mailboxes(snapshot, account, &mut |mailbox, _| {
+        let key = keys::mailbox(mailbox);
+        let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
+        match (counter(keys::COUNT), counter(keys::OCTETS)) {
+            (Ok(messages), Ok(octets)) => {
+                usage.messages += messages;
+                usage.octets += octets;
+            }
+            (Err(error), _) | (_, Err(error)) => failed = Some(error),
+        }
+    })?;
+    failed.map_or(Ok(usage), |error| Err(error.into()))
 }
 
 pub(crate) fn read_account_id(
@@ -212,8 +230,9 @@ fn draft_account(
     draft.batch.assert_absent(keys::ACCOUNTS, &keys::account(id));
     draft.batch.add(keys::COUNTERS, keys::STORE_COUNTERS, &[(keys::LAST_ACCOUNT, 1)]);
     draft.batch.put(keys::ACCOUNT_NAMES, name.as_str().as_bytes(), keys::account(id));
-    let mut record =
-        AccountRecord { last_uid_validity: UidValidity(0), created: now, name: name.as_str().to_owned() };
+    let last = snapshot.counter(keys::COUNTERS, keys::STORE_COUNTERS, keys::LAST_UID_VALIDITY)?;
+    let last_uid_validity = UidValidity(u32::try_from(last).unwrap_or(u32::MAX));
+    let mut record = AccountRecord { last_uid_validity, created: now, name: name.as_str().to_owned() };
     let inbox = MailboxId::inbox(id);
     draft_mailbox(draft, inbox, &mut record, &MailboxName::inbox(), None, now);
     for (number, (name, special_use)) in (2..).zip(FIRST_MAILBOXES) {

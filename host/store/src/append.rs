@@ -4,6 +4,7 @@ use mail_types::Timestamp;
 use storage::{Batch, Committed, Content, ContentId, Drawn, Patch, PatchInto};
 
 use crate::Store;
+use crate::accounts::Usage;
 use crate::changes::{Changes, Draft};
 use crate::error::StoreError;
 use crate::ids::{Flags, MailboxId, ModSeq, Uid, UidValidity};
@@ -95,6 +96,12 @@ impl Store {
             if !record.selectable {
                 return Err(StoreError::NotSelectable);
             }
+            let octets = messages.iter().map(|message| message.content.len()).sum();
+            self.check_room_in(
+                &snapshot,
+                mailbox.account,
+                Usage { messages: messages.len() as u64, octets },
+            )?;
             let all: Vec<&str> =
                 messages.iter().flat_map(|message| message.keywords.iter().map(String::as_str)).collect();
             let table = names_added(&snapshot, &mut draft, mailbox, &all)?;

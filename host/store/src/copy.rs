@@ -2,6 +2,7 @@
 
 use storage::{Committed, Drawn, Patch, PatchInto, Snapshot};
 
+use crate::accounts::Usage;
 use crate::append::uid_of;
 use crate::changes::Draft;
 use crate::error::StoreError;
@@ -136,6 +137,11 @@ impl Store {
                 Reference::Released => draft.batch.retain_content(record.content, 1),
                 Reference::HandedOn => doomed.push(Doomed::of(message.uid, &record)),
             }
+        }
+        // A move within an account takes up no more than before.
+        if reference == Reference::Released || from.account != to.account {
+            let sum = |at: usize| u64::try_from(counts[at].1).unwrap_or(u64::MAX);
+            self.check_room_in(&snapshot, to.account, Usage { messages: sum(0), octets: sum(3) })?;
         }
         draft.batch.add(keys::COUNTERS, &keys::mailbox(to), &counts);
         if !doomed.is_empty() {

@@ -28,6 +28,9 @@ pub enum StoreError {
         /// The maximum.
         max: usize,
     },
+    /// The account would take up more than it may.
+    #[error("the account is over its quota")]
+    OverQuota,
     /// Storage did not do it: [`StorageError::Conflict`] asks for another try, others for patience.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -37,6 +37,8 @@ pub const SPACES: &[Space] = &[
 pub(crate) const STORE_COUNTERS: &[u8] = b"store";
 /// Of the store: the last account number.
 pub(crate) const LAST_ACCOUNT: u8 = 0;
+/// Of the store: the highest UIDVALIDITY of all accounts that were removed.
+pub(crate) const LAST_UID_VALIDITY: u8 = 1;
 /// Of an account: the last mailbox number.
 pub(crate) const LAST_MAILBOX: u8 = 0;
 

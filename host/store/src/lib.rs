@@ -23,7 +23,7 @@
 //! | `store_flagged` | a, m, mod-sequence u64 | UIDs whose flags that change set, u32 each; at 0: the floor, u64 |
 //! | `store_expunged` | a, m, mod-sequence u64 | UIDs that went with that change, u32 each; at 0: the floor, u64 |
 //! | `store_doomed` | a, m | one 0 octet: a deleted mailbox whose messages are still being removed |
-//! | `store_counters` | `store` | last account number |
+//! | `store_counters` | `store` | last account number, highest UIDVALIDITY of removed accounts |
 //! | `store_counters` | a | last mailbox number |
 //! | `store_counters` | a, m | last UID, last mod-sequence, messages, unseen, deleted, octets, entries of `store_flagged`, entries of `store_expunged` |
 //!
@@ -56,6 +56,7 @@ mod mailboxes;
 mod making;
 mod messages;
 mod names;
+mod quota;
 mod record;
 mod view;
 mod watches;
@@ -82,6 +83,7 @@ pub use logs::{EXPUNGED_MAX, FLAGGED_MAX};
 pub use mailboxes::{MAILBOXES_MAX, MailboxInfo, SpecialUse, Status};
 pub use messages::{MessageInfo, Octets, Reader};
 pub use names::{INBOX, MAILBOX_DEPTH_MAX, MAILBOX_NAME_MAX, MailboxName};
+pub use quota::{Quota, Quotas};
 pub use view::{Listed, View};
 pub use watches::Watch;
 
@@ -99,6 +101,7 @@ struct Inner {
     storage: Storage,
     clock: Clock,
     events: Events,
+    quotas: Arc<dyn Quotas>,
     accounts: accounts::Cache,
     locks: locks::AccountLocks,
     pop_locks: Arc<locks::PopLocks>,
@@ -109,11 +112,22 @@ impl Store {
     /// Opens the store over a storage that was opened with [`SPACES`], and finishes the removal of
     /// mailboxes that an earlier run began.
     pub async fn open(storage: Storage, clock: Clock, events: Events) -> Result<Self, StoreError> {
+        Self::open_with(storage, clock, events, Arc::new(quota::Unlimited)).await
+    }
+
+    /// The same, with accounts that have limits.
+    pub async fn open_with(
+        storage: Storage,
+        clock: Clock,
+        events: Events,
+        quotas: Arc<dyn Quotas>,
+    ) -> Result<Self, StoreError> {
         let store = Self {
             inner: Arc::new(Inner {
                 storage,
                 clock,
                 events,
+                quotas,
                 accounts: accounts::Cache::default(),
                 locks: locks::AccountLocks::default(),
                 pop_locks: Arc::default(),

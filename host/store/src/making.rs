@@ -101,8 +101,8 @@ impl<'s> Making<'s> {
     }
 }
 
-/// Drafts a mailbox. Its UIDVALIDITY is the time, and higher than any that the account had: so no
-/// name ever has the same one again. The caller writes the account's record and counter.
+/// Drafts a mailbox. Its UIDVALIDITY is the time, and higher than any that the account had, or one of
+/// its name before it: so no name ever has the same one again. The caller writes the account's record and counter.
 pub(crate) fn draft_mailbox(
     draft: &mut Draft,
     id: MailboxId,

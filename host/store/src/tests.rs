@@ -7,8 +7,10 @@ use storage::{Batch, ContentId, Storage};
 
 use crate::*;
 
+mod accounts;
 mod concurrency;
 mod model;
+mod quota;
 
 /// A store in a folder of its own, which [`Fixture::close`] checks.
 pub(crate) struct Fixture {
@@ -52,10 +54,22 @@ impl Fixture {
 }
 
 async fn open(dir: &std::path::Path) -> Store {
-    let options = storage::Options { size_max: 1 << 30, inline_max: 200, synced: false };
-    let storage = Storage::open(dir, SPACES, &options).unwrap();
+    open_at(dir, Timestamp(1_700_000_000_000)).await
+}
+
+async fn open_at(dir: &std::path::Path, now: Timestamp) -> Store {
+    let clock = Clock::simulated(now);
+    Store::open(open_storage(dir), clock.clone(), Events::counting(clock)).await.unwrap()
+}
+
+async fn open_with(dir: &std::path::Path, quotas: std::sync::Arc<dyn Quotas>) -> Store {
     let clock = Clock::simulated(Timestamp(1_700_000_000_000));
-    Store::open(storage, clock.clone(), Events::counting(clock)).await.unwrap()
+    Store::open_with(open_storage(dir), clock.clone(), Events::counting(clock), quotas).await.unwrap()
+}
+
+fn open_storage(dir: &std::path::Path) -> Storage {
+    let options = storage::Options { size_max: 1 << 30, inline_max: 200, synced: false };
+    Storage::open(dir, SPACES, &options).unwrap()
 }
 
 fn name(text: &str) -> AccountName {

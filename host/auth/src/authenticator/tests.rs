@@ -94,6 +94,45 @@ async fn passwords_are_checked_for_every_form_of_the_login() {
 }
 
 #[tokio::test]
+async fn an_imported_value_is_made_new_by_the_first_log_in_that_shows_the_password() {
+    let bench = bench().await;
+    let values = || match bench.directory.user_by_login("old@example.org") {
+        Lookup::Found(user) => user.password_hashes,
+        other => panic!("{other:?}"),
+    };
+    let imported = values();
+    assert_eq!(check(&bench, "old@example.org", "wrong").await, Err(AuthError::Credentials));
+    bench.auth.upgraded().await;
+    assert_eq!(values(), imported);
+    assert!(check(&bench, "old@example.org", "password").await.is_ok());
+    bench.auth.upgraded().await;
+    let made = values();
+    assert_eq!(made.len(), 2);
+    assert!(made[0].reveal().starts_with("{ARGON2}") && ScramKeys::from_value(&made[1]).is_some());
+    assert!(check(&bench, "old@example.org", "password").await.is_ok());
+    bench.auth.upgraded().await;
+    assert_eq!(values(), made);
+}
+
+#[tokio::test]
+async fn imported_values_stay_where_the_source_is_not_ours_to_change() {
+    let bench = bench_with(AuthOptions { upgrade: Upgrade::Left, ..options() }).await;
+    assert!(check(&bench, "old@example.org", "password").await.is_ok());
+    bench.auth.upgraded().await;
+    let Lookup::Found(user) = bench.directory.user_by_login("old@example.org") else { panic!() };
+    assert!(user.password_hashes[0].reveal().starts_with("{SSHA}"));
+}
+
+#[tokio::test]
+async fn scram_may_be_withheld() {
+    let bench = bench_with(AuthOptions { scram: Scram::Withheld, ..options() }).await;
+    assert_eq!(bench.auth.mechanisms(Some(&tls())), [Mechanism::Plain, Mechanism::Login]);
+    assert_eq!(bench.auth.mechanisms(None), []);
+    assert_eq!(bench.auth.start("SCRAM-SHA-256", &from_here()).unwrap_err(), AuthError::Mechanism);
+    assert!(bench.auth.start("PLAIN", &from_here()).is_ok());
+}
+
+#[tokio::test]
 async fn status_and_service_rules_are_told_to_those_with_the_password_only() {
     let bench = bench().await;
     for (login, peer, service, expected) in [

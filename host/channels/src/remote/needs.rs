@@ -98,7 +98,7 @@ fn body(attempt: &Attempt, content: &Content, peer: &Capabilities) -> Result<(Bo
 /// Our own disk's fault is no fault of the message.
 fn unread(error: &std::io::Error) -> Outcome {
     let cause = format!("the content cannot be read: {error}");
-    deferred((3, 0), "The message cannot be read now", None, cause, Reach::Recipient)
+    deferred((3, 0), "The message cannot be read now", cause, Reach::Recipient)
 }
 
 /// Whether the parameter is to be said.

@@ -61,7 +61,7 @@ pub(crate) async fn targets(
         NextHop::Host { host, port } => (host, *port),
         NextHop::Account(_) | NextHop::Nobody => {
             let text = "The route does not lead to another host";
-            return Err(deferred((3, 5), text, None, "route without a host", Reach::Destination));
+            return Err(deferred((3, 5), text, "route without a host", Reach::Destination));
         }
     };
     match resolver.addresses(name).await {
@@ -104,7 +104,7 @@ fn inexistent(name: &Domain) -> Outcome {
 
 fn unresolved(name: &Domain, why: String) -> Outcome {
     let text = format!("The address of {name} cannot be found out now");
-    deferred((4, 3), &text, None, why, Reach::Destination)
+    deferred((4, 3), &text, why, Reach::Destination)
 }
 
 fn target(host: &Domain, ip: IpAddr, port: u16) -> Target {

@@ -158,7 +158,8 @@ async fn recipients_over_the_peers_limit_go_in_a_second_transaction() {
 
 #[tokio::test]
 async fn a_host_that_turns_away_is_followed_by_the_next() {
-    for greeting in ["S: 421 4.3.2 busy\n", "S: 554 no\n", "@close\n", "S: nonsense\n"] {
+    let hello = "S: 220 mx\nC: EHLO us.test\nS: 550 no\nC: HELO us.test\nS: 550 not you\n";
+    for greeting in ["S: 421 4.3.2 busy\n", "S: 554 no\n", "@close\n", "S: nonsense\n", hello] {
         let first = ScriptedPeer::start(&[greeting]).await;
         let second = ScriptedPeer::start(&[&(HELLO.to_owned() + &message(true))]).await;
         let outcomes = channel_of(options(), &[&first, &second]).attempt(&attempt(&[A])).await;
@@ -172,9 +173,15 @@ async fn a_host_that_turns_away_is_followed_by_the_next() {
 async fn when_every_host_fails_the_destination_rests() {
     let first = ScriptedPeer::start(&["S: 554 5.7.1 not you\n"]).await;
     let outcomes = channel_of(options(), &[&first]).attempt(&attempt(&[A])).await;
-    let text = "deferred 451 4.3.2 The other server turns us away: 554 5.7.1 not you (Destination)";
+    let text = "deferred 554 5.7.1 not you (Destination)";
     assert_eq!(shown(&outcomes), [text]);
     first.finish().await;
+    let hello = "S: 220 mx\nC: EHLO us.test\nS: 550 no\nC: HELO us.test\nS: 550 5.7.1 not you\n";
+    let second = ScriptedPeer::start(&[hello]).await;
+    let outcomes = channel_of(options(), &[&second]).attempt(&attempt(&[A])).await;
+    let text = "deferred 550 5.7.1 not you (Destination)";
+    assert_eq!(shown(&outcomes), [text]);
+    second.finish().await;
     let never = ScriptedPeer::start(&["S: 521 5.3.2 no mail here\n"]).await;
     let outcomes = channel_of(options(), &[&never]).attempt(&attempt(&[A])).await;
     assert_eq!(shown(&outcomes), ["failed 521 5.3.2 no mail here"]);
@@ -319,6 +326,29 @@ async fn lmtp_answers_for_each_recipient() {
     let expected =
         ["deferred 452 4.2.2 a is full (Recipient)", "failed 550 no b", "delivered 250 2.1.5 c has it"];
     assert_eq!(shown(&channel.attempt(&attempt).await), expected);
+    peer.finish().await;
+}
+
+#[tokio::test]
+async fn lmtp_sends_a_chunk_only_to_recipients_that_were_accepted() {
+    let hello =
+        "S: 220 store\nC: LHLO us.test\nS: 250-store\nS: 250-PIPELINING\nS: 250 CHUNKING\n".to_owned();
+    let refused = "C: MAIL FROM:<me@us.test>\nC: RCPT TO:<a@there.test>\nS: 250 ok\nS: 550 no a\n";
+    let taken = "C: RSET\nC: MAIL FROM:<me@us.test>\nC: RCPT TO:<a@there.test>\nC: RCPT TO:<b@there.test>\n\
+                 S: 250 reset\nS: 250 ok\nS: 250 ok\nS: 250 ok\n\
+                 C: BDAT 40 LAST\nC: Received: here\nC: Subject: test\nC: \nC: Hello\n\
+                 S: 250 a has it\nS: 452 b is full\n";
+    let peer = ScriptedPeer::start(&[&(hello + refused + taken)]).await;
+    let mut options = RemoteOptions::new(Dialect::Lmtp, "us.test");
+    options.timeouts.end = Duration::from_secs(5);
+    let channel = channel_of(options, &[&peer]);
+    let host = Domain::parse("[127.0.0.1]").unwrap();
+    let route = Route::new("lmtp", NextHop::Host { host, port: Some(peer.address.port()) });
+    let (mut first, mut second) = (attempt(&[A]), attempt(&[A, B]));
+    (first.route, second.route) = (route.clone(), route);
+    assert_eq!(shown(&channel.attempt(&first).await), ["failed 550 no a"]);
+    let expected = ["delivered 250 a has it", "deferred 452 b is full (Recipient)"];
+    assert_eq!(shown(&channel.attempt(&second).await), expected);
     peer.finish().await;
 }
 

@@ -275,9 +275,12 @@ impl Driver<'_> {
         }
     }
 
-    /// Whether the content goes out with the commands, before any reply.
+    /// Whether the content goes out with the commands, before any reply. Not by LMTP: a chunk has as many replies
+    /// as recipients were accepted, and none where none was (RFC 2033 §4.3), so that who does not know yet cannot
+    /// tell how long to wait, and a server that answers all the same would put every later reply out of step.
     fn sends_together(&self, transaction: &Transaction<'_>) -> bool {
         transaction.fit.chunking
+            && self.dialect == Dialect::Smtp
             && self.peer.capabilities.pipelining
             && self.content.len() <= TOGETHER_MAX
             && self.content.in_memory().is_some()

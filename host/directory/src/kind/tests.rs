@@ -75,3 +75,22 @@ fn groups_come_before_users_and_containers_are_other() {
         matches!(&entries[4], Typed::Other(entry) if Kind::of(entry, &Schema::product()) == Kind::Domain)
     );
 }
+
+#[test]
+fn entries_name_their_plugins_and_a_bad_name_is_a_defect() {
+    let [Typed::Domain(domain), Typed::User(user), Typed::Domain(node)] = typed(
+        "dn: o=example.org,o=isp\nobjectClass: mailDomain\no: example.org\nwasmtaPlugin: srs\n\
+         wasmtaPlugin: rewrite legacy-map\nwasmtaPlugin: forward x\nwasmtaPlugin: Bad_Name\n\n\
+         dn: uid=jo,o=example.org,o=isp\nobjectClass: inetMailUser\nmail: jo@example.org\n\
+         wasmtaPlugin: disposition vacation-plus\n\n\
+         dn: dc=example,dc=org,o=internet\nobjectClass: inetDomain\ninetDomainBaseDN: o=example.org,o=isp\n",
+    ) else {
+        panic!("a domain, a user, a domain")
+    };
+    let names = |plugins: &[hooks::Binding]| plugins.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names(&domain.plugins), ["srs", "rewrite legacy-map"]);
+    let defects: Vec<_> = domain.defects.iter().map(|d| (d.attribute.as_str(), d.value.as_str())).collect();
+    assert_eq!(defects, [("wasmtaPlugin", "forward x"), ("wasmtaPlugin", "Bad_Name")]);
+    assert_eq!(names(&user.plugins), ["disposition vacation-plus"]);
+    assert_eq!(names(&node.joined(*domain).plugins), ["srs", "rewrite legacy-map"]);
+}

@@ -3,7 +3,7 @@
 use imap_wire::{Append, Code, LiteralMode, Response};
 use mail_types::Timestamp;
 use storage::{Content, StorageError};
-use store::{MailboxId, NewMessage};
+use store::{MailboxId, NewMessage, Usage};
 
 use super::{Context, copy, refusal};
 use crate::answer::Answer;
@@ -51,6 +51,8 @@ impl Session {
         let shared = &*self.shared;
         let context = Context { io: &mut self.io, shared, login };
         let target = copy::target(&context, &append.mailbox)?;
+        let more = Usage { messages: 1, octets: append.octets };
+        shared.parts.store.check_room(target.account, more).map_err(|error| refusal(&error))?;
         let internal_date = append.internal_date.map(|date| {
             // Before 1970 nothing can be kept; nobody had mail to append then.
             Timestamp(u64::try_from(date.as_unix_seconds()).unwrap_or(0) * 1000)

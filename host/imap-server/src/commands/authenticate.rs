@@ -1,6 +1,6 @@
 //! LOGIN and AUTHENTICATE (RFC 3501 §6.2.2, §6.2.3, RFC 4959).
 
-use auth::{AuthError, Identity, Service, Step};
+use auth::{AuthError, Exchange, Identity, Service, Step};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use events::Event;
@@ -40,23 +40,22 @@ impl Session {
         mechanism: &str,
         initial: Option<Secret>,
     ) -> Result<Answer, End> {
-        match self.exchange(mechanism, initial).await? {
+        let mut exchange = match self.shared.parts.authenticator.start(mechanism, &self.auth_context()) {
+            Ok(exchange) => exchange,
+            Err(error) => return Ok(self.fail(&error, mechanism, "").await),
+        };
+        match self.exchange(&mut exchange, initial).await? {
             Ok(identity) => Ok(self.enter(identity, mechanism).await),
-            // The name stands inside of the exchange; the throttle and the log of auth know it.
-            Err(error) => Ok(self.fail(&error, mechanism, "").await),
+            Err(error) => Ok(self.fail(&error, mechanism, exchange.login()).await),
         }
     }
 
     /// `authenticate = "AUTHENTICATE" SP auth-type [SP initial-resp] *(CRLF base64)`
     async fn exchange(
         &mut self,
-        mechanism: &str,
+        exchange: &mut Exchange,
         initial: Option<Secret>,
     ) -> Result<Result<Identity, AuthError>, End> {
-        let mut exchange = match self.shared.parts.authenticator.start(mechanism, &self.auth_context()) {
-            Ok(exchange) => exchange,
-            Err(error) => return Ok(Err(error)),
-        };
         let mut message = match initial {
             Some(initial) => decode(initial.as_bytes()),
             None => self.ask(exchange.first_challenge()).await?,

@@ -1,61 +1,26 @@
 //! FETCH (RFC 3501 §6.4.5).
 
-use imap_wire::{By, Code, DateTime, FetchItem, FetchResponse, SequenceSet};
-use message::{Envelope, Structure, header_len};
-use store::{FlagChange, FlagMode, Flags, Listed, MessageInfo, Octets, Reader, StoreError, Uid};
+use std::sync::Arc;
 
+use imap_wire::{By, Code, DateTime, FetchItem, FetchResponse, SequenceSet};
+use store::{FlagChange, FlagMode, Flags, Listed, MessageInfo, Reader, StoreError, Uid};
+
+use super::extract::{Extract, Extracts, Need, WholeMessage};
 use super::section;
 use super::{Context, refusal};
 use crate::answer::Answer;
 use crate::io::End;
 use crate::selected::{Access, Selected};
-use crate::structure::{Form, write_body, write_envelope};
 use crate::view::Member;
 
 /// Messages whose `\Seen` is set by one commit, before they are sent.
 const SEEN_MESSAGES_MAX: usize = 100;
 /// Messages whose records are read from one snapshot.
 const READ_MESSAGES_MAX: usize = 500;
-/// Octets that a header is looked for in at first; most are smaller.
-const HEADER_OCTETS_FIRST: usize = 16 * 1024;
-
-/// What the items of one FETCH need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Need {
-    /// The record.
-    Record,
-    /// The header of the message.
-    Header,
-    /// Any of its octets, in pieces.
-    Pieces,
-    /// The whole message at once: its structure.
-    Whole,
-}
-
-fn need(item: &FetchItem) -> Need {
-    match item {
-        FetchItem::Flags | FetchItem::InternalDate | FetchItem::Rfc822Size | FetchItem::Uid => Need::Record,
-        FetchItem::Envelope | FetchItem::Rfc822Header => Need::Header,
-        FetchItem::Rfc822 | FetchItem::Rfc822Text => Need::Pieces,
-        FetchItem::Body | FetchItem::BodyStructure => Need::Whole,
-        FetchItem::Section(fetch) => section::need(&fetch.section)
-            .map_or(Need::Whole, |header_only| if header_only { Need::Header } else { Need::Pieces }),
-    }
-}
-
-/// One message on its way out.
-pub(crate) struct Fetched<'a> {
-    pub(crate) member: Member,
-    pub(crate) info: MessageInfo,
-    /// The header with its empty line; empty where no item needs it.
-    pub(crate) header: &'a [u8],
-    pub(crate) octets: Option<&'a Octets>,
-    pub(crate) structure: Option<&'a Structure<'a>>,
-}
 
 /// What holds for all messages of one FETCH.
-struct Plan<'a> {
-    items: &'a [FetchItem],
+struct Plan {
+    items: Arc<[FetchItem]>,
     by: By,
     need: Need,
     sets_seen: bool,
@@ -70,9 +35,9 @@ pub(crate) async fn fetch(
 ) -> Result<Answer, End> {
     let Ok(members) = selected.view.resolve(by, set) else { return Ok(Answer::bad("no such message")) };
     let plan = Plan {
-        items,
+        items: items.into(),
         by,
-        need: items.iter().map(need).max().unwrap_or(Need::Record),
+        need: items.iter().map(Need::of).max().unwrap_or(Need::Record),
         sets_seen: selected.access == Access::ReadWrite && items.iter().any(FetchItem::sets_seen),
     };
     let chunk = if plan.sets_seen { SEEN_MESSAGES_MAX } else { READ_MESSAGES_MAX };
@@ -95,7 +60,7 @@ pub(crate) async fn fetch(
 async fn fetch_chunk(
     context: &mut Context<'_>,
     selected: &mut Selected,
-    plan: &Plan<'_>,
+    plan: &Plan,
     members: &[Member],
 ) -> Result<Result<bool, StoreError>, End> {
     let infos = match read_infos(context, selected, members) {
@@ -157,7 +122,7 @@ pub(super) fn infos(reader: &Reader, members: &[Member]) -> Result<Vec<(Member, 
 async fn set_seen(
     context: &mut Context<'_>,
     selected: &mut Selected,
-    plan: &Plan<'_>,
+    plan: &Plan,
     infos: &[(Member, MessageInfo)],
 ) -> Result<Vec<Listed>, StoreError> {
     if !plan.sets_seen {
@@ -180,129 +145,76 @@ async fn set_seen(
 async fn fetch_one(
     context: &mut Context<'_>,
     selected: &Selected,
-    plan: &Plan<'_>,
+    plan: &Plan,
     (member, info): (Member, MessageInfo),
     tell_flags: bool,
 ) -> Result<Result<(), StoreError>, End> {
-    let room = if plan.need == Need::Whole { context.shared.room_for(info.size).await } else { None };
-    let read = match read(context, selected, plan, &info) {
-        Ok(read) => read,
+    let extracts = match extracts(context, selected, plan, &info).await {
+        Ok(extracts) => extracts,
         Err(error) => return Ok(Err(error)),
-    };
-    let structure = read.whole.as_ref().map(|whole| Structure::parse(whole));
-    let fetched = Fetched {
-        member,
-        info,
-        header: read.header(),
-        octets: read.octets.as_ref(),
-        structure: structure.as_ref(),
     };
     let mut response = FetchResponse::begin(context.io.out(), member.sequence);
     let mut flags_told = false;
     if plan.by == By::Uid && !plan.items.contains(&FetchItem::Uid) {
         response.uid(context.io.out(), member.uid);
     }
-    for item in plan.items {
+    for (item, extract) in plan.items.iter().zip(&extracts.items) {
         flags_told |= *item == FetchItem::Flags;
-        write_item(context, selected, &mut response, item, &fetched).await?;
+        if *extract == Extract::Record {
+            write_of_record(context, selected, &mut response, item, (member, &info));
+        } else {
+            let octets = extracts.octets.as_ref();
+            section::write(context.io, &mut response, item, extract, octets).await?;
+        }
     }
     if tell_flags && !flags_told {
         response.flags(context.io.out(), &selected.flags(member.uid, info.flags, info.keywords));
     }
     response.end(context.io.out());
-    drop(room);
     Ok(Ok(()))
 }
 
-/// What was read of a message.
-#[derive(Default)]
-struct Read {
-    head: Vec<u8>,
-    octets: Option<Octets>,
-    whole: Option<bytes::Bytes>,
-}
-
-impl Read {
-    fn header(&self) -> &[u8] {
-        let octets = self.whole.as_deref().unwrap_or(&self.head);
-        &octets[..header_len(octets)]
-    }
-}
-
-fn read(
+/// What the items come to. Whatever the client does, no more of the message is in memory afterwards.
+async fn extracts(
     context: &Context<'_>,
     selected: &Selected,
-    plan: &Plan<'_>,
+    plan: &Plan,
     info: &MessageInfo,
-) -> Result<Read, StoreError> {
-    let mut read = Read::default();
+) -> Result<Extracts, StoreError> {
+    let store = &context.shared.parts.store;
     if plan.need == Need::Record {
-        return Ok(read);
+        return Ok(Extracts::none(&plan.items));
     }
-    let reader = context.shared.parts.store.reader(selected.mailbox)?;
-    let gone = || StoreError::NotFound("message");
-    if plan.need >= Need::Pieces {
-        let octets = reader.octets(info.uid)?.ok_or_else(gone)?;
-        if plan.need == Need::Whole {
-            read.whole = Some(octets.to_bytes()?);
-        }
-        read.octets = Some(octets);
-    }
-    if read.whole.is_none() {
-        let mut max = HEADER_OCTETS_FIRST;
-        loop {
-            read.head = reader.head(info.uid, max)?.ok_or_else(gone)?;
-            if read.head.len() < max || header_len(&read.head) < read.head.len() {
-                break;
-            }
-            max = max.saturating_mul(4);
+    if plan.need < Need::Whole {
+        let reader = store.reader(selected.mailbox)?;
+        if let Some(extracts) = Extracts::of_header(&reader, info, &plan.items)? {
+            return Ok(extracts);
         }
     }
-    Ok(read)
+    let room = context.shared.room_for(info.size).await;
+    let message = WholeMessage { store: store.clone(), mailbox: selected.mailbox, info: *info, room };
+    message.extract(Arc::clone(&plan.items)).await
 }
 
-async fn write_item(
+/// Writes an item that the message's record knows.
+fn write_of_record(
     context: &mut Context<'_>,
     selected: &Selected,
     response: &mut FetchResponse,
     item: &FetchItem,
-    fetched: &Fetched<'_>,
-) -> Result<(), End> {
-    let info = &fetched.info;
+    (member, info): (Member, &MessageInfo),
+) {
     let out = context.io.out();
     match item {
         FetchItem::Flags => {
-            response.flags(out, &selected.flags(fetched.member.uid, info.flags, info.keywords));
+            response.flags(out, &selected.flags(member.uid, info.flags, info.keywords));
         }
-        FetchItem::Uid => response.uid(out, fetched.member.uid),
+        FetchItem::Uid => response.uid(out, member.uid),
         FetchItem::Rfc822Size => response.size(out, info.size),
         FetchItem::InternalDate => {
             let seconds = i64::try_from(info.internal_date.as_seconds()).unwrap_or(i64::MAX);
             response.internal_date(out, DateTime::from_unix_seconds(seconds));
         }
-        FetchItem::Envelope => {
-            response.name(out, "ENVELOPE");
-            write_envelope(out, &Envelope::parse(fetched.header));
-        }
-        FetchItem::Body => write_structure(out, response, "BODY", fetched, Form::Basic),
-        FetchItem::BodyStructure => write_structure(out, response, "BODYSTRUCTURE", fetched, Form::Extended),
-        FetchItem::Rfc822 | FetchItem::Rfc822Header | FetchItem::Rfc822Text | FetchItem::Section(_) => {
-            section::write(context.io, response, item, fetched).await?;
-        }
-    }
-    Ok(())
-}
-
-fn write_structure(
-    out: &mut Vec<u8>,
-    response: &mut FetchResponse,
-    name: &str,
-    fetched: &Fetched<'_>,
-    form: Form,
-) {
-    response.name(out, name);
-    match fetched.structure {
-        Some(structure) => write_body(out, structure.root(), form),
-        None => out.extend_from_slice(b"NIL"),
+        _ => {}
     }
 }

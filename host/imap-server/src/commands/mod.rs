@@ -4,6 +4,7 @@ mod append;
 mod authenticate;
 mod copy;
 mod expunge;
+mod extract;
 mod fetch;
 mod idle;
 mod list;
@@ -96,6 +97,7 @@ pub(crate) fn refusal(error: &StoreError) -> Answer {
         StoreError::NotSelectable | StoreError::NotAllowed(_) | StoreError::Name(_) => {
             answer.code(Code::Cannot)
         }
+        StoreError::OverQuota => answer.code(Code::OverQuota),
         StoreError::TooMany { .. } => answer.code(Code::Limit),
         StoreError::Storage(StorageError::TooLarge(_)) => answer.code(Code::TooBig),
         StoreError::Storage(StorageError::Conflict(_)) => {

@@ -1,5 +1,7 @@
 //! SEARCH (RFC 3501 §6.4.4).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use imap_wire::{By, Code, Date, Flag, Search, SearchKey, SequenceSet};
 use message::{Fields, parse_date, text_contains};
@@ -8,6 +10,7 @@ use message::{
 };
 use store::{Flags, Keywords, MessageInfo, Reader, StoreError, Uid};
 
+use super::extract::{WholeMessage, head};
 use super::fetch::infos;
 use super::{Context, refusal};
 use crate::answer::Answer;
@@ -16,14 +19,10 @@ use crate::selected::{SYSTEM_FLAGS, Selected};
 use crate::view::Member;
 
 /// Messages judged before others get their turn: by their records alone, and by their headers.
-/// Where a whole message is read, each is a turn.
 const RECORDS_A_TURN: usize = 2_000;
 const HEADERS_A_TURN: usize = 50;
 /// Numbers that are written before what was gathered is sent, if it is much.
 const NUMBERS_A_PIECE: usize = 1_000;
-/// Octets that a header is looked for in at first.
-const HEADER_OCTETS_FIRST: usize = 16 * 1024;
-
 /// A search key, ready to judge messages.
 enum Test {
     Always(bool),
@@ -162,7 +161,7 @@ pub(crate) async fn search(
         return Ok(Answer::no("unknown charset").code(Code::BadCharset(vec!["US-ASCII", "UTF-8"])));
     }
     let test = Compiler { selected, charset }.all(&search.keys);
-    let found = match judge_all(context, selected, &test, &candidates(selected, &search.keys)).await {
+    let found = match judge_all(context, selected, test, &candidates(selected, &search.keys)).await {
         Ok(found) => found,
         Err(error) => return Ok(refusal(&error)),
     };
@@ -200,51 +199,70 @@ fn candidates(selected: &Selected, keys: &[SearchKey]) -> Vec<Member> {
 async fn judge_all(
     context: &Context<'_>,
     selected: &Selected,
-    test: &Test,
+    test: Test,
     members: &[Member],
 ) -> Result<Vec<Member>, StoreError> {
     let cost = test.cost();
+    if cost == Cost::Whole {
+        return judge_whole(context, selected, test, members).await;
+    }
     let mut found = Vec::new();
-    let turn = match cost {
-        Cost::Record => RECORDS_A_TURN,
-        Cost::Header => HEADERS_A_TURN,
-        Cost::Whole => 1,
-    };
+    let turn = if cost == Cost::Record { RECORDS_A_TURN } else { HEADERS_A_TURN };
     for members in members.chunks(turn) {
-        let sizes = if cost == Cost::Whole { sizes(context, selected, members)? } else { 0 };
-        let room = if sizes > 0 { context.shared.room_for(sizes).await } else { None };
         let reader = context.shared.parts.store.reader(selected.mailbox)?;
         for (member, info) in infos(&reader, members)? {
-            let mut message = Message { selected, member, info, reader: &reader, header: None, whole: None };
-            if message.passes(test)? {
+            if Message::new(member, info, selected, &reader).passes(&test)? {
                 found.push(member);
             }
         }
         drop(reader);
-        drop(room);
         tokio::task::yield_now().await;
     }
     Ok(found)
 }
 
-fn sizes(context: &Context<'_>, selected: &Selected, members: &[Member]) -> Result<u64, StoreError> {
-    let reader = context.shared.parts.store.reader(selected.mailbox)?;
-    members
-        .iter()
-        .try_fold(0, |sum, member| Ok(sum + reader.info(Uid(member.uid))?.map_or(0, |info| info.size)))
+/// Judges messages of which all octets may be looked at, one by one, each in the room it needs.
+async fn judge_whole(
+    context: &Context<'_>,
+    selected: &Selected,
+    test: Test,
+    members: &[Member],
+) -> Result<Vec<Member>, StoreError> {
+    let (test, store) = (Arc::new(test), &context.shared.parts.store);
+    let mut found = Vec::new();
+    for member in members {
+        let Some(info) = store.reader(selected.mailbox)?.info(Uid(member.uid))? else { continue };
+        let room = context.shared.room_for(info.size).await;
+        let message = WholeMessage { store: store.clone(), mailbox: selected.mailbox, info, room };
+        let (test, member, is_recent) = (Arc::clone(&test), *member, selected.view.is_recent(member.uid));
+        let passes = message.apply(move |message, reader| {
+            let info = message.info;
+            Message { member, info, is_recent, reader, header: None, whole: None }.passes(&test)
+        });
+        if passes.await? {
+            found.push(member);
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(found)
 }
 
 /// A message in question; read as far as tests need it.
 struct Message<'a> {
-    selected: &'a Selected,
     member: Member,
     info: MessageInfo,
+    is_recent: bool,
     reader: &'a Reader,
     header: Option<Vec<u8>>,
     whole: Option<Bytes>,
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
+    fn new(member: Member, info: MessageInfo, selected: &Selected, reader: &'a Reader) -> Self {
+        let is_recent = selected.view.is_recent(member.uid);
+        Self { member, info, is_recent, reader, header: None, whole: None }
+    }
+
     fn passes(&mut self, test: &Test) -> Result<bool, StoreError> {
         let info = &self.info;
         Ok(match test {
@@ -252,7 +270,7 @@ impl Message<'_> {
             Test::Flag { flags, keywords, set } => {
                 (info.flags.contains(*flags) && info.keywords.contains(*keywords)) == *set
             }
-            Test::Recent(recent) => self.selected.view.is_recent(self.member.uid) == *recent,
+            Test::Recent(recent) => self.is_recent == *recent,
             Test::Internal(order, asked) => {
                 let days = i64::try_from(info.internal_date.as_seconds() / 86_400).unwrap_or(i64::MAX);
                 order.holds(&days, asked)
@@ -287,15 +305,8 @@ impl Message<'_> {
 
     fn header(&mut self) -> Result<&[u8], StoreError> {
         if self.header.is_none() {
-            let mut max = HEADER_OCTETS_FIRST;
-            let head = loop {
-                let head = self.reader.head(self.info.uid, max)?.unwrap_or_default();
-                if head.len() < max || header_len(&head) < head.len() {
-                    break head;
-                }
-                max = max.saturating_mul(4);
-            };
-            self.header = Some(head);
+            let head = head(self.reader, self.info.uid)?;
+            self.header = Some(head.map(|(head, _)| head).unwrap_or_default());
         }
         let head = self.header.as_deref().unwrap_or_default();
         Ok(&head[..header_len(head)])

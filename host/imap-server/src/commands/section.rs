@@ -1,12 +1,12 @@
-//! `BODY[section]<partial>` and its older names: which octets, and their way out in pieces.
+//! `BODY[section]<partial>` and its older names: their way out in pieces.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use imap_wire::{FetchItem, FetchResponse, Partial, Section, SectionText};
-use message::{SectionText as Text, message_section, part_section, partial};
+use imap_wire::{FetchItem, FetchResponse};
 use store::Octets;
 
-use super::fetch::Fetched;
+use super::extract::Extract;
 use crate::io::{End, Io};
 
 /// Octets of a message that are read and sent at a time.
@@ -14,87 +14,54 @@ const PIECE_OCTETS: usize = 256 * 1024;
 /// Texts up to this size are gathered with what else is sent; larger ones are sent uncopied.
 const COPY_OCTETS_MAX: usize = 16 * 1024;
 
-/// Whether a section is of the message itself, and then whether its header is enough; `None` where
-/// the structure is needed.
-pub(super) fn need(section: &Section) -> Option<bool> {
-    if !section.part.is_empty() {
-        return None;
+/// The name of an item in a response: `"BODY" section ["<" number ">"]`, or its word.
+fn name(item: &FetchItem) -> Cow<'static, str> {
+    match item {
+        FetchItem::Flags => "FLAGS".into(),
+        FetchItem::Uid => "UID".into(),
+        FetchItem::InternalDate => "INTERNALDATE".into(),
+        FetchItem::Rfc822Size => "RFC822.SIZE".into(),
+        FetchItem::Envelope => "ENVELOPE".into(),
+        FetchItem::Body => "BODY".into(),
+        FetchItem::BodyStructure => "BODYSTRUCTURE".into(),
+        FetchItem::Rfc822 => "RFC822".into(),
+        FetchItem::Rfc822Header => "RFC822.HEADER".into(),
+        FetchItem::Rfc822Text => "RFC822.TEXT".into(),
+        FetchItem::Section(fetch) => match fetch.partial {
+            Some(partial) => format!("BODY{}<{}>", fetch.section, partial.offset).into(),
+            None => format!("BODY{}", fetch.section).into(),
+        },
     }
-    Some(matches!(
-        section.text,
-        Some(SectionText::Header | SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_))
-    ))
 }
 
-/// Writes the item of one message.
+/// Writes what was taken out of a message for an item.
 pub(super) async fn write(
     io: &mut Io,
     response: &mut FetchResponse,
     item: &FetchItem,
-    fetched: &Fetched<'_>,
+    extract: &Extract,
+    octets: Option<&Octets>,
 ) -> Result<(), End> {
-    let whole = Section::default();
-    let header = Section { part: Vec::new(), text: Some(SectionText::Header) };
-    let text = Section { part: Vec::new(), text: Some(SectionText::Text) };
-    let (name, section, range) = match item {
-        FetchItem::Rfc822 => ("RFC822".to_owned(), &whole, None),
-        FetchItem::Rfc822Header => ("RFC822.HEADER".to_owned(), &header, None),
-        FetchItem::Rfc822Text => ("RFC822.TEXT".to_owned(), &text, None),
-        FetchItem::Section(fetch) => {
-            (section_name(&fetch.section, fetch.partial), &fetch.section, fetch.partial)
+    let name = name(item);
+    match (extract, octets) {
+        (Extract::Text(text), _) => {
+            response.name(io.out(), &name);
+            send(io, text).await
         }
-        _ => return Ok(()),
-    };
-    match (section.part.is_empty(), &section.text, fetched.octets) {
-        (true, None, Some(octets)) => write_pieces(io, response, &name, octets, 0, range).await,
-        (true, Some(SectionText::Text), Some(octets)) => {
-            write_pieces(io, response, &name, octets, fetched.header.len() as u64, range).await
+        (Extract::Literal(literal), _) => {
+            response.literal(io.out(), &name, literal.len() as u64);
+            send(io, literal).await
         }
-        _ => write_whole(io, response, &name, found(section, fetched), range).await,
+        (Extract::Range(range), Some(octets)) => {
+            response.literal(io.out(), &name, range.end - range.start);
+            send_pieces(io, octets, range.clone()).await
+        }
+        (Extract::Absent | Extract::Record | Extract::Range(_), _) => {
+            response.name(io.out(), &name);
+            io.out().extend_from_slice(b"NIL");
+            Ok(())
+        }
     }
-}
-
-/// `"BODY" section ["<" number ">"]`
-fn section_name(section: &Section, partial: Option<Partial>) -> String {
-    match partial {
-        Some(partial) => format!("BODY{section}<{}>", partial.offset),
-        None => format!("BODY{section}"),
-    }
-}
-
-fn found<'a>(section: &'a Section, fetched: &'a Fetched<'_>) -> Option<Cow<'a, [u8]>> {
-    let text = match &section.text {
-        None => Text::Whole,
-        Some(SectionText::Header) => Text::Header,
-        Some(SectionText::HeaderFields(names)) => Text::HeaderFields(names),
-        Some(SectionText::HeaderFieldsNot(names)) => Text::HeaderFieldsNot(names),
-        Some(SectionText::Text) => Text::Text,
-        Some(SectionText::Mime) => Text::Mime,
-    };
-    match fetched.structure {
-        Some(structure) => part_section(structure, &section.part, text),
-        None => message_section(fetched.header, text),
-    }
-}
-
-async fn write_whole(
-    io: &mut Io,
-    response: &mut FetchResponse,
-    name: &str,
-    found: Option<Cow<'_, [u8]>>,
-    range: Option<Partial>,
-) -> Result<(), End> {
-    let Some(found) = found else {
-        response.name(io.out(), name);
-        io.out().extend_from_slice(b"NIL");
-        return Ok(());
-    };
-    let octets = match range {
-        Some(range) => partial(&found, u64::from(range.offset), u64::from(range.length)),
-        None => &found,
-    };
-    response.literal(io.out(), name, octets.len() as u64);
-    send(io, octets).await
 }
 
 async fn send(io: &mut Io, octets: &[u8]) -> Result<(), End> {
@@ -106,27 +73,11 @@ async fn send(io: &mut Io, octets: &[u8]) -> Result<(), End> {
     }
 }
 
-/// Sends the octets from `start` on, read piece by piece: memory holds one piece.
-async fn write_pieces(
-    io: &mut Io,
-    response: &mut FetchResponse,
-    name: &str,
-    octets: &Octets,
-    start: u64,
-    range: Option<Partial>,
-) -> Result<(), End> {
-    let len = octets.len();
-    let (from, until) = match range {
-        Some(range) => {
-            let from = start.saturating_add(u64::from(range.offset)).min(len);
-            (from, from.saturating_add(u64::from(range.length)).min(len))
-        }
-        None => (start.min(len), len),
-    };
-    response.literal(io.out(), name, until - from);
-    let mut at = from;
-    while at < until {
-        let want = usize::try_from(until - at).unwrap_or(usize::MAX).min(PIECE_OCTETS);
+/// Sends octets read piece by piece: memory holds one piece.
+async fn send_pieces(io: &mut Io, octets: &Octets, range: Range<u64>) -> Result<(), End> {
+    let mut at = range.start;
+    while at < range.end {
+        let want = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(PIECE_OCTETS);
         // The size is announced: what cannot be read now cannot be made good but by closing.
         let piece = octets.range(at, want).map_err(|error| End::Lost(error.to_string().into()))?;
         if piece.is_empty() {

@@ -11,7 +11,7 @@ use crate::session::{Session, State};
 /// What every session can; complete, or it would not stand here.
 const ALWAYS: &[&str] = &["SASL-IR", "ID", "ENABLE"];
 
-/// What a session can after login.
+/// What a session can after login. `STATUS=SIZE` is RFC 8438.
 const AFTER_LOGIN: &[&str] = &[
     "IDLE",
     "NAMESPACE",
@@ -22,6 +22,7 @@ const AFTER_LOGIN: &[&str] = &[
     "LIST-EXTENDED",
     "LIST-STATUS",
     "SPECIAL-USE",
+    "STATUS=SIZE",
 ];
 
 impl Session {

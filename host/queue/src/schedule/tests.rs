@@ -74,6 +74,40 @@ fn a_destination_that_cannot_be_reached_rests_longer_each_time_and_is_probed_by_
 }
 
 #[test]
+fn failures_side_by_side_count_once_and_a_late_success_ends_the_rest() {
+    let (mut schedule, options) = (Schedule::default(), options(20, 20));
+    for number in 0..30 {
+        schedule.push(QueueId::from_u64(number), &route("dead.example"), Timestamp(0));
+    }
+    let leased: Vec<Job> = std::iter::from_fn(|| lease(&mut schedule, 0, &options)).collect();
+    assert_eq!(leased.len(), 20);
+    let mut rests = Vec::new();
+    for (job, at) in leased[..19].iter().zip(1..) {
+        rests.extend(schedule.finish(job, Some(true), Timestamp(at), &options));
+    }
+    assert_eq!(rests, [Duration::from_secs(60)], "twenty attempts found out one thing");
+    assert_eq!(schedule.rests_until(&route("dead.example"), Timestamp(20)), Some(Timestamp(60_001)));
+    schedule.finish(&leased[19], Some(false), Timestamp(21), &options);
+    assert_eq!(schedule.rests_until(&route("dead.example"), Timestamp(21)), None);
+    assert_eq!(std::iter::from_fn(|| lease(&mut schedule, 22, &options)).count(), 10);
+}
+
+#[test]
+fn a_rate_is_no_rest() {
+    let limits = ChannelLimits { rate_per_destination: Some(0.01), ..ChannelLimits::default() };
+    let options = Options { channels: [("smtp".to_owned(), limits)].into(), ..Options::default() };
+    let mut schedule = Schedule::default();
+    schedule.push(QueueId::from_u64(1), &route("dead.example"), Timestamp(0));
+    schedule.push(QueueId::from_u64(2), &route("dead.example"), Timestamp(0));
+    let job = lease(&mut schedule, 0, &options).unwrap();
+    assert!(schedule.finish(&job, Some(true), Timestamp(1), &options).is_some(), "the failure counts");
+    let job = lease(&mut schedule, 100_000, &options).unwrap();
+    schedule.finish(&job, Some(false), Timestamp(100_001), &options);
+    schedule.push(QueueId::from_u64(3), &route("dead.example"), Timestamp(0));
+    assert_eq!(lease(&mut schedule, 100_002, &options), None, "a success does not lift the rate");
+}
+
+#[test]
 fn a_rate_spreads_attempts() {
     let limits = ChannelLimits { rate_per_destination: Some(2.0), ..ChannelLimits::default() };
     let options = Options { channels: [("smtp".to_owned(), limits)].into(), ..Options::default() };
@@ -115,4 +149,37 @@ fn a_message_that_is_held_back_waits_and_comes_when_it_is_let_go() {
     assert!(!schedule.hold_back(id), "its attempt is under way");
     schedule.finish(&job, None, Timestamp(4), &options);
     assert!(schedule.hold_back(id));
+}
+
+#[test]
+fn late_messages_are_taken_from_failed_destinations_and_come_again_when_they_are_late_again() {
+    let (mut schedule, mut options) = (Schedule::default(), options(2, 2));
+    options.delay_warning = Duration::from_millis(100);
+    let of = |milliseconds: u64| QueueId::first_of_millisecond(milliseconds);
+    for number in 0..4 {
+        schedule.push(of(number), &route("dead.example"), Timestamp(number));
+        schedule.push(of(number), &route("well.example"), Timestamp(number));
+    }
+    let probe = loop {
+        let job = lease(&mut schedule, 4, &options).unwrap();
+        if *job.route == route("dead.example") {
+            break job;
+        }
+    };
+    schedule.finish(&probe, Some(true), Timestamp(5), &options);
+    assert!(schedule.hold_back(of(1)));
+    assert_eq!(schedule.take_late(Timestamp(99), &options, 9), []);
+    let late = schedule.take_late(Timestamp(102), &options, 9);
+    assert_eq!(
+        late.iter().map(|job| job.id).collect::<Vec<_>>(),
+        [of(2)],
+        "neither the held one nor the young"
+    );
+    assert!(!schedule.hold_back(of(2)), "it is being looked at");
+    schedule.put_back(&late[0], Some(Timestamp(200)));
+    assert_eq!(schedule.take_late(Timestamp(103), &options, 9).len(), 1);
+    schedule.let_go(of(1));
+    assert_eq!(schedule.take_late(Timestamp(200), &options, 1).len(), 1, "so many at once");
+    schedule.forget_looks();
+    assert_eq!(schedule.take_late(Timestamp(200), &options, 9).len(), 1);
 }

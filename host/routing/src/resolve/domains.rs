@@ -5,10 +5,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use directory::{Dn, Status};
-use mail_types::Lookup;
+use hooks::{PluginName, RewriteRequest, Role};
+use mail_types::{Domain, Lookup};
 use runtime::Random;
 
 use super::Options;
+use crate::consult::Consult;
+use crate::rewrite::plugin::{Heard, Link};
 use crate::rewrite::substitution::Facts;
 use crate::tables::row::DomainRow;
 use crate::tables::{Reader, TableError};
@@ -24,6 +27,8 @@ pub(crate) struct KnownDomain {
     /// Where its users may be found besides under the name that was asked: the canonical name, then a domain whose
     /// users it shares.
     pub(crate) further: Vec<String>,
+    /// The canonical name, where it was asked for by another one.
+    pub(crate) canonical: Option<String>,
     /// Whether this host handles it: no `mailRoutingHosts`, or ours among them.
     pub(crate) local: bool,
 }
@@ -39,12 +44,18 @@ pub(crate) struct View<'a> {
     pub(crate) reader: &'a Reader,
     pub(crate) options: &'a Options,
     random: &'a Random,
+    consult: &'a Consult<'a>,
     last: RefCell<Option<(String, Option<Rc<KnownDomain>>)>>,
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(reader: &'a Reader, options: &'a Options, random: &'a Random) -> Self {
-        Self { reader, options, random, last: RefCell::new(None) }
+    pub(crate) fn new(
+        reader: &'a Reader,
+        options: &'a Options,
+        random: &'a Random,
+        consult: &'a Consult<'a>,
+    ) -> Self {
+        Self { reader, options, random, consult, last: RefCell::new(None) }
     }
 
     /// A domain by any of its names. Rules and resolution ask for the same one in turn: the last answer is kept.
@@ -72,11 +83,39 @@ impl<'a> View<'a> {
             further.push(canonical);
             row = next;
         }
+        let canonical = further.last().filter(|canonical| *canonical != name).cloned();
         further.extend(row.shares.clone());
         further.retain(|other| other != name);
         further.dedup();
         let local = row.routing_hosts.is_empty() || row.routing_hosts.iter().any(|h| self.options.is_own(h));
-        Ok(Some(KnownDomain { row, further, local }))
+        Ok(Some(KnownDomain { row, further, canonical, local }))
+    }
+
+    /// The plugins for a role of a domain: those of the configuration, by the name that was asked and by the canonical
+    /// one, then those of its entry. Whom several name is asked once, where the first has it.
+    pub(crate) fn links(&self, role: Role, domain: &str) -> Result<Vec<Link>, TableError> {
+        let mut links = self.consult.bound(role, domain);
+        let Some(known) = self.domain(domain)? else { return Ok(links) };
+        let of_canonical = known.canonical.as_deref().map(|name| self.consult.bound(role, name));
+        let own = known
+            .row
+            .plugins
+            .iter()
+            .filter(|binding| binding.is_for(role))
+            .map(|binding| Link { plugin: binding.plugin.clone(), origin: known.row.dn.as_str().into() });
+        for link in of_canonical.into_iter().flatten().chain(own) {
+            if !links.iter().any(|other| other.plugin == link.plugin) {
+                links.push(link);
+            }
+        }
+        Ok(links)
+    }
+
+    /// The tenant that a domain belongs to: its canonical name, where the directory knows it.
+    fn tenant(&self, domain: &Domain) -> Result<Option<Domain>, TableError> {
+        let Some(known) = self.domain(domain.as_str())? else { return Ok(None) };
+        let canonical = known.canonical.as_deref().and_then(|name| Domain::parse(name).ok());
+        Ok(Some(canonical.unwrap_or_else(|| domain.clone())))
     }
 }
 
@@ -95,6 +134,24 @@ impl Facts for View<'_> {
     }
 
     fn unique(&self) -> u64 {
-        self.random.u64()
+        self.consult.unique(self.random)
+    }
+
+    fn has_chains(&self) -> bool {
+        self.reader.state().chains || self.consult.any_bound(Role::Rewrite)
+    }
+
+    fn chain(&self, domain: &str) -> Lookup<Vec<Link>> {
+        match self.links(Role::Rewrite, domain) {
+            Ok(links) => Lookup::Found(links),
+            Err(error) => Lookup::Unavailable(error.to_string()),
+        }
+    }
+
+    fn hear(&self, plugin: &PluginName, request: &RewriteRequest) -> Heard {
+        match self.tenant(&request.address.domain) {
+            Ok(tenant) => self.consult.hear(plugin, tenant, request),
+            Err(error) => Heard::Unavailable(error.to_string()),
+        }
     }
 }

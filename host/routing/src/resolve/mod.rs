@@ -5,7 +5,8 @@
 //!
 //! An address is rewritten; the rules name its channel or call it local. A local address is looked up in the alias
 //! table; its entry's status and delivery options say what becomes of it: a route, or further addresses that go the
-//! same way. One view of the tables serves the whole of it. [`walk`] holds the list of addresses still to do,
+//! same way. One view of the tables serves the whole of it; where a plugin has to be asked on the way, the walk is gone
+//! again afterwards, over a view of its own ([`crate::consult`]). [`walk`] holds the list of addresses still to do,
 //! [`way`] takes one address to its entry, [`disposition`] applies the entry, [`refusals`] has the words for a no.
 
 pub(crate) mod disposition;
@@ -82,6 +83,8 @@ pub struct Request<'a> {
     pub authenticated: Option<&'a AccountName>,
     /// Whether the client may relay for other reasons, its network for example.
     pub relay: bool,
+    /// The id of the message, as the log has it; empty while it has none. Plugins log with it.
+    pub id: &'a str,
 }
 
 /// One final recipient.
@@ -117,6 +120,21 @@ pub enum Resolution {
     Accepted(Vec<ResolvedRecipient>),
     /// It is refused, now (4xx) or for good (5xx).
     Refused(Refusal),
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// It is refused.
+    Refused(Refusal),
+    /// Plugins have to be asked first.
+    Open,
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 /// An address that was looked at, with what was noted.

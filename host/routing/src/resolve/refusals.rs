@@ -29,6 +29,9 @@ pub(crate) fn unavailable(error: &TableError) -> Refusal {
 /// No rule gives the address a channel.
 #[must_use]
 pub(crate) fn unroutable(address: &Address, why: &Unroutable) -> Refusal {
+    if let Unroutable::Refused(refusal) = why {
+        return Refusal::new(refusal.reply.clone(), format!("{address}: {why}"));
+    }
     let status = why.status();
     let code = if status.persistence == Persistence::Transient { 451 } else { 550 };
     let text = match why {
@@ -37,8 +40,16 @@ pub(crate) fn unroutable(address: &Address, why: &Unroutable) -> Refusal {
         Unroutable::Loop(_) => "The rewrite rules go round in a circle with this address",
         Unroutable::NoChannel(_) => "The rewrite rules lead this address nowhere",
         Unroutable::Unavailable(_) => "The directory does not answer, try again later",
+        Unroutable::Refused(_) | Unroutable::Open => "This address cannot be decided on now, try again later",
     };
     Refusal::new(Reply::new(code, status, text), format!("{address}: {why}"))
+}
+
+/// The plugins that are asked want to be asked for ever.
+#[must_use]
+pub(crate) fn asked_too_often(rounds: usize) -> Refusal {
+    let cause = format!("plugins were asked {rounds} times, and each answer led to the next question");
+    permanent(550, 4, 6, "This address is rewritten too many times", cause)
 }
 
 /// The domain is ours, the address is not.

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use mail_types::{Address, ChannelName, ForwardPath, NextHop, Persistence, Refusal, Route};
 
 use super::disposition::dispose;
-use super::way::{Guide, Next, Way};
-use super::{NESTING_MAX, ResolvedRecipient, Trace, refusals};
+use super::way::{Guide, Led, Next, Way};
+use super::{Halt, NESTING_MAX, ResolvedRecipient, Trace, refusals};
 use crate::recorder::{Recorder, Step, StepKind};
 use crate::rewrite::tags::Target;
 use crate::tables::row::RowKind;
@@ -43,11 +43,14 @@ struct Walk<'a> {
     delivered: HashSet<String>,
     later: Vec<ResolvedRecipient>,
     refused: Vec<Refusal>,
+    /// Whether some address waits for a plugin.
+    open: bool,
     traces: Vec<Trace>,
 }
 
-/// Resolves a recipient to the end.
-pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Walked {
+/// Resolves a recipient to the end; `None` where plugins have to be asked before an end can be seen. All questions
+/// that can be known by then are noted: the walk goes on with the addresses that need no answer.
+pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Option<Walked> {
     let options = guide.view.options;
     let address = match guide.request.recipient {
         ForwardPath::Postmaster => {
@@ -57,7 +60,7 @@ pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Walked 
         }
         ForwardPath::Address { source_route, address } => {
             if !source_route.is_empty() && !options.ignore_source_routes {
-                return Walked { answer: Err(refusals::source_route(address)), traces: Vec::new() };
+                return Some(Walked { answer: Err(refusals::source_route(address)), traces: Vec::new() });
             }
             address.clone()
         }
@@ -75,15 +78,19 @@ pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Walked 
         delivered: HashSet::new(),
         later: Vec::new(),
         refused: Vec::new(),
+        open: false,
         traces: Vec::new(),
     };
     walk.waiting.push_back(Item { address: address.clone(), depth: 0, from: None });
-    let answer = walk.run::<R>(&address);
-    Walked { answer, traces: walk.traces }
+    match walk.run::<R>(&address) {
+        Ok(recipients) => Some(Walked { answer: Ok(recipients), traces: walk.traces }),
+        Err(Halt::Refused(refusal)) => Some(Walked { answer: Err(refusal), traces: walk.traces }),
+        Err(Halt::Open) => None,
+    }
 }
 
 impl Walk<'_> {
-    fn run<R: Recorder>(&mut self, first: &Address) -> Result<Vec<ResolvedRecipient>, Refusal> {
+    fn run<R: Recorder>(&mut self, first: &Address) -> Result<Vec<ResolvedRecipient>, Halt> {
         while let Some(item) = self.waiting.pop_front() {
             let mut recorder = R::default();
             recorder.detail(|| {
@@ -100,16 +107,17 @@ impl Walk<'_> {
             let answer = self.one(&item, &mut recorder);
             match answer {
                 Ok(next) => self.take(&item, next, recorder)?,
-                Err(refusal) => self.refuse(&item, refusal, recorder)?,
+                Err(Halt::Refused(refusal)) => self.refuse(&item, refusal, recorder)?,
+                Err(Halt::Open) => self.open = true,
             }
         }
-        self.finish(first)
+        if self.open { Err(Halt::Open) } else { Ok(self.finish(first)?) }
     }
 
     /// One address: to its routes and further addresses.
-    fn one<R: Recorder>(&mut self, item: &Item, recorder: &mut R) -> Result<Vec<Next>, Refusal> {
+    fn one<R: Recorder>(&mut self, item: &Item, recorder: &mut R) -> Result<Vec<Next>, Halt> {
         let guide = self.guide;
-        let (address, target, via) = guide.rewrite(&item.address, recorder)?;
+        let Led { address, target, via, by_plugin } = guide.rewrite(&item.address, recorder)?;
         let channel = match target {
             Target::Channel(channel) => channel,
             Target::Local => {
@@ -135,13 +143,16 @@ impl Walk<'_> {
                 if permanent && address.local.as_str().eq_ignore_ascii_case("postmaster") {
                     return match guide.postmaster(&address, recorder)? {
                         Way::Done(next) => Ok(next),
-                        Way::Entry(_) => answer,
+                        Way::Entry(_) => Ok(answer?),
                     };
                 }
-                return answer;
+                return Ok(answer?);
             }
         };
-        guide.outward(address.into_owned(), &channel, via, item.depth, recorder).map(|next| vec![next])
+        // An address of ours that a plugin sends elsewhere is handed on as by a forward: that is no relaying.
+        let on_behalf = by_plugin && guide.is_known(&item.address)?;
+        let depth = if on_behalf { item.depth.max(1) } else { item.depth };
+        Ok(vec![guide.outward(address.into_owned(), &channel, via, depth, recorder)?])
     }
 
     /// Books what an address came to. An error ends the walk.

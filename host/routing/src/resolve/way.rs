@@ -8,13 +8,14 @@ use directory::Status;
 use mail_types::{Address, ChannelName, Domain, LocalPart, NextHop, Refusal, Route};
 
 use super::domains::{KnownDomain, View};
-use super::{Request, refusals};
+use super::{Halt, Request, refusals};
 use crate::recorder::{Recorder, Step, StepKind};
 use crate::rewrite::control::{Direction, Place};
 use crate::rewrite::engine::{Context, rewrite};
 use crate::rewrite::rules::Rules;
 use crate::rewrite::substitution::split_detail;
 use crate::rewrite::tags::Target;
+use crate::rewrite::unroutable::Unroutable;
 use crate::tables::Claim;
 use crate::tables::row::{AliasRow, Relation};
 
@@ -62,6 +63,18 @@ pub(crate) enum Way<'r> {
     Done(Vec<Next>),
 }
 
+/// What rules and plugins made of an address.
+pub(crate) struct Led<'s> {
+    /// The address.
+    pub(crate) address: Cow<'s, Address>,
+    /// Where it goes.
+    pub(crate) target: Target,
+    /// By which host.
+    pub(crate) via: Option<Domain>,
+    /// Whether the domain is as a plugin gave it.
+    pub(crate) by_plugin: bool,
+}
+
 /// The surroundings of one address.
 pub(crate) struct Guide<'a> {
     pub(crate) rules: &'a Rules,
@@ -70,12 +83,12 @@ pub(crate) struct Guide<'a> {
 }
 
 impl<'a> Guide<'a> {
-    /// Rewrites an address; gives it with the target that the rules name.
+    /// Rewrites an address; gives it with the target that rules and plugins name.
     pub(crate) fn rewrite<'s, R: Recorder>(
         &self,
         address: &'s Address,
         recorder: &mut R,
-    ) -> Result<(Cow<'s, Address>, Target, Option<Domain>), Refusal> {
+    ) -> Result<Led<'s>, Halt> {
         let context = Context {
             place: Place::Envelope,
             direction: Direction::Forward,
@@ -86,9 +99,11 @@ impl<'a> Guide<'a> {
         match rewrite(self.rules, address, context, self.view, recorder) {
             Ok(rewritten) => {
                 let address = rewritten.address.map_or(Cow::Borrowed(address), Cow::Owned);
-                Ok((address, rewritten.target, rewritten.via))
+                let (target, via, by_plugin) = (rewritten.target, rewritten.via, rewritten.by_plugin);
+                Ok(Led { address, target, via, by_plugin })
             }
-            Err(why) => Err(refusals::unroutable(address, &why)),
+            Err(Unroutable::Open) => Err(Halt::Open),
+            Err(why) => Err(refusals::unroutable(address, &why).into()),
         }
     }
 
@@ -133,6 +148,12 @@ impl<'a> Guide<'a> {
             (None, None) => NextHop::Domain(address.domain.clone()),
         };
         Ok(Next::route(address, channel.as_str(), next_hop))
+    }
+
+    /// Whether the domain of an address is one of the directory's.
+    pub(crate) fn is_known(&self, address: &Address) -> Result<bool, Refusal> {
+        let known = self.view.domain(address.domain.as_str()).map_err(|e| refusals::unavailable(&e))?;
+        Ok(known.is_some())
     }
 
     fn may_relay(&self, address: &Address) -> bool {

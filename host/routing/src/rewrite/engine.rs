@@ -6,15 +6,14 @@
 
 use std::borrow::Cow;
 
-use mail_types::{Address, ChannelName, Domain, LocalPart, Lookup};
+use mail_types::{Address, Domain, LocalPart};
 
-use super::control::{Controls, Direction, Place, Position};
+use super::control::{Direction, Place, Position};
 use super::message::Message;
 use super::pattern::WILDCARDS_MAX;
 use super::rules::{Rule, Rules};
-use super::substitution::{Facts, Matched, Missing, Piece, expand};
+use super::substitution::{Facts, Matched, Missing};
 use super::tags::Target;
-use super::template::{Form, Tag};
 use super::unroutable::Unroutable;
 use crate::recorder::{Recorder, Step, StepKind};
 
@@ -45,15 +44,15 @@ pub struct Rewritten {
     pub target: Target,
     /// The host to hand over to first, where a rule inserted one.
     pub via: Option<Domain>,
-    /// `file:line` of the last rule.
-    pub origin: (std::sync::Arc<str>, u32),
+    /// Whether the domain is as a plugin gave it: no rule changed it afterwards.
+    pub by_plugin: bool,
 }
 
 /// The address as it stands between two rules.
-struct Subject<'a> {
-    user: Cow<'a, str>,
-    host: Cow<'a, str>,
-    position: Position,
+pub(super) struct Subject<'a> {
+    pub(super) user: Cow<'a, str>,
+    pub(super) host: Cow<'a, str>,
+    pub(super) position: Position,
 }
 
 impl Subject<'_> {
@@ -67,23 +66,25 @@ impl Subject<'_> {
     }
 }
 
-/// What a template did; `None` for a part that stayed as it was.
-struct Fired<'r> {
-    rule: &'r Rule,
-    user: Option<String>,
-    host: Option<String>,
-    next: Next,
+/// What a template or a plugin did; `None` for a part that stayed as it was.
+pub(super) struct Fired {
+    pub(super) user: Option<String>,
+    pub(super) host: Option<String>,
+    pub(super) next: Next,
+    pub(super) by_plugin: bool,
 }
 
 /// Where it goes from there.
-enum Next {
+pub(super) enum Next {
     Again,
+    /// Even `$*` is looked at again.
+    Anew,
     Route(Target, Option<Domain>),
     Refuse,
 }
 
 /// Why a rule did not apply.
-enum Failure {
+pub(super) enum Failure {
     /// The next one is tried.
     Next(String),
     /// Nothing more can be said of the address.
@@ -110,33 +111,37 @@ pub fn rewrite<R: Recorder>(
     facts: &dyn Facts,
     recorder: &mut R,
 ) -> Result<Rewritten, Unroutable> {
-    let mut run = Run { rules, context, facts, recorder, tag: "", message: None };
+    let mut run = Run { rules, context, facts, recorder, tag: "", message: None, settled: false };
     let mut subject = Subject {
         user: Cow::Borrowed(address.local.as_str()),
         host: Cow::Borrowed(address.domain.as_str()),
         position: Position::At,
     };
     let mut settled: Option<Rewritten> = None;
-    for round in 0..REWRITES_MAX {
-        let Some(fired) = run.once(&subject, round == 0)? else {
-            return settled.ok_or_else(|| run.no_rule());
+    let (mut first, mut by_plugin) = (true, false);
+    for _ in 0..REWRITES_MAX {
+        let fired = match run.chain(&subject)? {
+            Some(fired) => fired,
+            None => match run.once(&subject, first)? {
+                Some(fired) => fired,
+                None => return settled.ok_or_else(|| run.no_rule()),
+            },
         };
+        by_plugin = fired.by_plugin || by_plugin && fired.host.is_none();
         subject.take(fired.user, fired.host);
+        first = matches!(fired.next, Next::Anew);
         match fired.next {
-            Next::Again => {}
-            Next::Refuse => {
-                let message = fired.rule.template.message.clone();
-                return Err(Unroutable::NoRule(message, Some(fired.rule.origin())));
-            }
+            Next::Again | Next::Anew => {}
+            Next::Refuse => return Err(run.no_rule()),
             Next::Route(target, via) => {
-                let rewritten = finish(address, &subject, target, via, fired.rule)?;
+                let rewritten = Rewritten { by_plugin, ..finish(address, &subject, target, via)? };
                 let apart = match rewritten.target {
                     Target::Local => take_apart(rules, &subject.user),
                     Target::Channel(_) => None,
                 };
                 let Some(apart) = apart else { return Ok(rewritten) };
                 settled = Some(rewritten);
-                subject = apart;
+                (subject, by_plugin) = (apart, false);
             }
         }
     }
@@ -149,7 +154,6 @@ fn finish(
     subject: &Subject<'_>,
     target: Target,
     via: Option<Domain>,
-    rule: &Rule,
 ) -> Result<Rewritten, Unroutable> {
     let unchanged = subject.user == before.local.as_str() && subject.host == before.domain.as_str();
     let address = if unchanged {
@@ -163,7 +167,7 @@ fn finish(
             (Err(error), _) | (_, Err(error)) => return Err(Unroutable::NoChannel(error.to_string())),
         }
     };
-    Ok(Rewritten { address, target, via, origin: (rule.file.clone(), rule.line) })
+    Ok(Rewritten { address, target, via, by_plugin: false })
 }
 
 /// `user%host` and `host!user`, where the rules ask for them.
@@ -187,13 +191,15 @@ fn take_apart(rules: &Rules, user: &str) -> Option<Subject<'static>> {
     None
 }
 
-struct Run<'r, 'c, R> {
-    rules: &'r Rules,
-    context: Context<'c>,
-    facts: &'c dyn Facts,
-    recorder: &'c mut R,
+pub(super) struct Run<'r, 'c, R> {
+    pub(super) rules: &'r Rules,
+    pub(super) context: Context<'c>,
+    pub(super) facts: &'c dyn Facts,
+    pub(super) recorder: &'c mut R,
     tag: &'r str,
     message: Option<(&'r Message, &'r Rule)>,
+    /// Whether no plugin is asked any more.
+    pub(super) settled: bool,
 }
 
 impl<'r, R: Recorder> Run<'r, '_, R> {
@@ -205,7 +211,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
     }
 
     /// Looks for one rule that fires, from the most specific key to the least.
-    fn once(&mut self, subject: &Subject<'_>, first: bool) -> Result<Option<Fired<'r>>, Unroutable> {
+    fn once(&mut self, subject: &Subject<'_>, first: bool) -> Result<Option<Fired>, Unroutable> {
         let host = &*subject.host;
         let whole = self.matched(subject, host, "", "");
         if first && let Some(fired) = self.under("$*", &whole, subject)? {
@@ -235,7 +241,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
     }
 
     /// The keys of a host name.
-    fn named(&mut self, subject: &Subject<'_>) -> Result<Option<Fired<'r>>, Unroutable> {
+    fn named(&mut self, subject: &Subject<'_>) -> Result<Option<Fired>, Unroutable> {
         let host = &*subject.host;
         let matched = self.matched(subject, "", host, "");
         let hit = self.under(host, &matched, subject)?;
@@ -264,7 +270,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
     }
 
     /// The keys of an address literal.
-    fn literal(&mut self, subject: &Subject<'_>) -> Result<Option<Fired<'r>>, Unroutable> {
+    fn literal(&mut self, subject: &Subject<'_>) -> Result<Option<Fired>, Unroutable> {
         let host = &*subject.host;
         let inner = host.trim_start_matches('[').trim_end_matches(']');
         let matched = self.matched(subject, "", host, "");
@@ -289,7 +295,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         key: &str,
         matched: &Matched<'_>,
         subject: &Subject<'_>,
-    ) -> Result<Option<Fired<'r>>, Unroutable> {
+    ) -> Result<Option<Fired>, Unroutable> {
         let tagged;
         let key = if self.tag.is_empty() {
             key
@@ -303,7 +309,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
             }
             match self.apply(rule, matched, subject) {
                 Ok(fired) => {
-                    self.record(&fired, subject);
+                    self.record(rule, &fired, subject);
                     self.tag = rule.template.set_tag.as_deref().unwrap_or(self.tag);
                     return Ok(Some(fired));
                 }
@@ -311,6 +317,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
                     let step = || Step::new(StepKind::RuleTried, format!("{}: {why}", rule.text));
                     self.recorder.detail(|| step().at(rule.origin()));
                 }
+                Err(Failure::Final(Unroutable::Open)) => return Err(Unroutable::Open),
                 Err(Failure::Final(unroutable)) => {
                     let step = || Step::new(StepKind::Refused, format!("{}: {unroutable}", rule.text));
                     self.recorder.note(|| step().at(rule.origin()));
@@ -321,13 +328,12 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         Ok(None)
     }
 
-    fn record(&mut self, fired: &Fired<'_>, subject: &Subject<'_>) {
-        let rule = fired.rule;
+    fn record(&mut self, rule: &Rule, fired: &Fired, subject: &Subject<'_>) {
         self.recorder.note(|| {
             let user = fired.user.as_deref().unwrap_or(&subject.user);
             let host = fired.host.as_deref().unwrap_or(&subject.host);
             let text = match &fired.next {
-                Next::Again => format!("{} -> {user}@{host}, again", rule.text),
+                Next::Again | Next::Anew => format!("{} -> {user}@{host}, again", rule.text),
                 Next::Refuse => format!("{} -> refused", rule.text),
                 Next::Route(Target::Local, _) => format!("{} -> {user}@{host}, local", rule.text),
                 Next::Route(Target::Channel(channel), None) => {
@@ -339,128 +345,5 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
             };
             Step::new(StepKind::RuleFired, text).at(rule.origin())
         });
-    }
-
-    fn apply(
-        &self,
-        rule: &'r Rule,
-        matched: &Matched<'_>,
-        subject: &Subject<'_>,
-    ) -> Result<Fired<'r>, Failure> {
-        let template = &rule.template;
-        self.check(&template.controls, matched, subject.position)?;
-        if matches!(template.form, Form::Refuse) {
-            return Ok(Fired { rule, user: None, host: None, next: Next::Refuse });
-        }
-        let user = self.build(&template.user, matched)?;
-        let host = self.build(&template.domain, matched)?;
-        let user = if user == subject.user { None } else { Some(user.into_owned()) };
-        let host = if host == subject.host { None } else { Some(host.into_owned()) };
-        if let Some(user) = &user {
-            LocalPart::new(user.as_str()).map_err(|error| Failure::Next(error.to_string()))?;
-        }
-        let host = match host {
-            None => None,
-            Some(host) => match Domain::parse(&host) {
-                Ok(domain) => Some(String::from(domain)),
-                Err(error) => return Err(Failure::Next(error.to_string())),
-            },
-        };
-        let next = match &template.form {
-            Form::Again => Next::Again,
-            Form::Refuse => Next::Refuse,
-            Form::Route { tag, via } => {
-                let via = match via {
-                    None => None,
-                    Some(pieces) => match Domain::parse(&self.build(pieces, matched)?) {
-                        Ok(domain) => Some(domain),
-                        Err(error) => return Err(Failure::Next(error.to_string())),
-                    },
-                };
-                Next::Route(self.target(tag, matched)?, via)
-            }
-        };
-        Ok(Fired { rule, user, host, next })
-    }
-
-    fn target(&self, tag: &Tag, matched: &Matched<'_>) -> Result<Target, Failure> {
-        match tag {
-            Tag::Known(target) => Ok(target.clone()),
-            Tag::Built(pieces) => {
-                let name = self.build(pieces, matched)?;
-                match self.rules.tags().target(&name) {
-                    Some(target) => Ok(target.clone()),
-                    None => {
-                        Err(Failure::Final(Unroutable::NoChannel(format!("no channel has the tag {name:?}"))))
-                    }
-                }
-            }
-        }
-    }
-
-    /// The text of some pieces; borrowed where it is one part of the address.
-    fn build<'s>(&self, pieces: &[Piece], matched: &Matched<'s>) -> Result<Cow<'s, str>, Failure> {
-        match pieces {
-            [Piece::User] => Ok(Cow::Borrowed(matched.user)),
-            [Piece::Host(0)] => Ok(Cow::Borrowed(matched.host)),
-            [Piece::Domain(0)] => Ok(Cow::Borrowed(matched.domain)),
-            pieces => {
-                let mut text = String::new();
-                expand(pieces, matched, self.facts, &mut text)?;
-                Ok(Cow::Owned(text))
-            }
-        }
-    }
-
-    fn check(&self, controls: &Controls, matched: &Matched<'_>, position: Position) -> Result<(), Failure> {
-        if controls.is_empty() {
-            return Ok(());
-        }
-        let fails = |why: String| Err(Failure::Next(why));
-        if controls.place.is_some_and(|place| place != self.context.place) {
-            return fails("it is for the other of envelope and header".to_owned());
-        }
-        if controls.direction.is_some_and(|direction| direction != self.context.direction) {
-            return fails("it is for addresses pointing the other way".to_owned());
-        }
-        if !controls.positions.is_empty() && !controls.positions.contains(&position) {
-            return fails("the host stands elsewhere in the address".to_owned());
-        }
-        self.check_channels(controls)?;
-        for (domains, wanted) in [(&controls.local, true), (&controls.not_local, false)] {
-            for pieces in domains {
-                let domain = self.build(pieces, matched)?;
-                match (self.facts.is_local(&domain), wanted) {
-                    (Lookup::Unavailable(why), _) => {
-                        return Err(Failure::Final(Unroutable::Unavailable(why)));
-                    }
-                    (Lookup::NotFound, true) => return fails(format!("{domain} is not local")),
-                    (Lookup::Found(()), false) => return fails(format!("{domain} is local")),
-                    (Lookup::Found(()), true) | (Lookup::NotFound, false) => {}
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn check_channels(&self, controls: &Controls) -> Result<(), Failure> {
-        let fails = |why: String| Err(Failure::Next(why));
-        let Context { source, destination, .. } = self.context;
-        let named = |names: &[Box<str>], name: &str| names.iter().any(|other| **other == *name);
-        if !controls.source_is.is_empty() && !named(&controls.source_is, source) {
-            return fails(format!("the source channel is {source}"));
-        }
-        if named(&controls.source_is_not, source) {
-            return fails(format!("the source channel is {source}"));
-        }
-        if controls.reprocessing.is_some_and(|wanted| wanted != (source == ChannelName::REPROCESS)) {
-            return fails(format!("the source channel is {source}"));
-        }
-        let Some(destination) = destination else { return Ok(()) };
-        let wanted = controls.destination_is.is_empty() || named(&controls.destination_is, destination);
-        if !wanted || named(&controls.destination_is_not, destination) {
-            return fails(format!("the destination channel is {destination}"));
-        }
-        Ok(())
     }
 }

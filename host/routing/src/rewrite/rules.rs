@@ -169,6 +169,21 @@ impl Rules {
         &self.rules
     }
 
+    /// The plugins that rules call, each with the first rule (`file:line`) that does. Whether one is installed is known
+    /// only when it is asked; whoever loads rules can warn.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<(hooks::PluginName, String)> {
+        let mut found: Vec<(hooks::PluginName, String)> = Vec::new();
+        for rule in &self.rules {
+            if let Form::Call(call) = &rule.template.form
+                && !found.iter().any(|(name, _)| *name == call.plugin)
+            {
+                found.push((call.plugin.clone(), rule.origin()));
+            }
+        }
+        found
+    }
+
     /// Whether some rule may change header addresses: without one, headers need not be looked at.
     #[must_use]
     pub fn touch_headers(&self) -> bool {

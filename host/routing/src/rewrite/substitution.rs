@@ -1,6 +1,9 @@
 //! The substitutions of a template: text built from the address.
 
+use hooks::{PluginName, RewriteRequest};
 use mail_types::Lookup;
+
+use super::plugin::{Heard, Link};
 
 /// Longest text one template may build, in octets.
 pub const EXPANSION_MAX: usize = 1024;
@@ -64,7 +67,7 @@ pub struct Matched<'a> {
     pub separator: char,
 }
 
-/// What substitutions and controls may ask of the world.
+/// What substitutions, controls and calls of plugins may ask of the world.
 pub trait Facts {
     /// Whether a domain is local by the directory (`$V`, `$Z`).
     fn is_local(&self, domain: &str) -> Lookup<()>;
@@ -72,6 +75,12 @@ pub trait Facts {
     fn general(&self, key: &str) -> Lookup<String>;
     /// A number never given before (`$W`).
     fn unique(&self) -> u64;
+    /// Whether any domain may have a chain of plugins: where not, [`Facts::chain`] is not asked.
+    fn has_chains(&self) -> bool;
+    /// The plugins that are asked about addresses of a domain before the rules are, in order.
+    fn chain(&self, domain: &str) -> Lookup<Vec<Link>>;
+    /// What a plugin says of an address.
+    fn hear(&self, plugin: &PluginName, request: &RewriteRequest) -> Heard;
 }
 
 /// Why a template gave no text.

@@ -6,11 +6,13 @@
 //!          / user "%" domain               ; rewrite the new address again
 //!          / user "@" domain "@" route [ "@" tag ]   ; hand over to host "route" (refused by default)
 //!          / "$?" text                     ; refuse with this text
+//!          / "$[" plugin "," function "," argument "]"     ; as the plugin says
 //! ```
 //! `$` sequences stand anywhere in it: see [`super::substitution`] and [`super::control`].
 
 use mail_types::EnhancedStatus;
 
+use super::call::Call;
 use super::control::{Controls, Direction, Place, Position};
 use super::message::{Message, message_end, status};
 use super::substitution::{Case, Piece};
@@ -52,6 +54,8 @@ pub enum Form {
     },
     /// The address is refused with the template's message.
     Refuse,
+    /// A plugin says.
+    Call(Call),
 }
 
 /// The channel tag of a template.
@@ -72,7 +76,7 @@ pub struct TemplateError {
     pub mend: String,
 }
 
-fn error<T>(problem: impl Into<String>, mend: impl Into<String>) -> Result<T, TemplateError> {
+pub(super) fn error<T>(problem: impl Into<String>, mend: impl Into<String>) -> Result<T, TemplateError> {
     Err(TemplateError { problem: problem.into(), mend: mend.into() })
 }
 
@@ -104,20 +108,22 @@ impl Template {
             controls: Controls::default(),
             message: None,
             set_tag: None,
+            call: None,
         };
         reader.read()?;
         reader.finish()
     }
 }
 
-struct Reader<'a> {
-    rest: &'a str,
+pub(super) struct Reader<'a> {
+    pub(super) rest: &'a str,
     allowed: Allowed<'a>,
     sections: Vec<Vec<Piece>>,
     separators: String,
     controls: Controls,
     message: Option<Message>,
     set_tag: Option<Box<str>>,
+    pub(super) call: Option<Call>,
 }
 
 impl<'a> Reader<'a> {
@@ -149,7 +155,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn take(&mut self, end: usize) -> &'a str {
+    pub(super) fn take(&mut self, end: usize) -> &'a str {
         let (head, tail) = self.rest.split_at(end);
         self.rest = tail;
         head
@@ -185,7 +191,7 @@ impl<'a> Reader<'a> {
             (letter @ ('M' | 'N' | 'Q' | 'C'), "") => self.channel(letter),
             ('T', "") => self.tag(),
             (letter @ ('V' | 'Z'), "") => self.locality(letter),
-            ('[', "") => self.plugin(),
+            ('[', "") => self.call(),
             (']', "") => error(
                 "$]…[ asks an LDAP server for each message",
                 "use $V for domains and the alias table for addresses",
@@ -198,7 +204,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A substitution at the cursor (after its `$`); `None`, and nothing consumed, where it is none.
-    fn substitution(&mut self, depth: usize) -> Result<Option<Piece>, TemplateError> {
+    pub(super) fn substitution(&mut self, depth: usize) -> Result<Option<Piece>, TemplateError> {
         let text = self.rest;
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let number: Option<usize> = if digits == 0 { None } else { text[..digits].parse().ok() };
@@ -391,26 +397,19 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// `$[plugin,function,argument]`: read so that the file says what is missing.
-    fn plugin(&mut self) -> Result<(), TemplateError> {
-        let Some(end) = self.rest.find(']') else {
-            return error("$[ has no closing bracket", "write $[plugin,function,argument]");
-        };
-        let call = self.take(end + 1);
-        let parts: Vec<&str> = call[..end].splitn(3, ',').collect();
-        match parts[..] {
-            [plugin, function, _] if !plugin.is_empty() && !function.is_empty() => error(
-                format!("no plugin named {plugin:?} is loaded (it is to be called for {function:?})"),
-                "load the plugin, or take the call out",
-            ),
-            _ => error(format!("$[{call} is incomplete"), "write $[plugin,function,argument]"),
-        }
-    }
-
     fn finish(mut self) -> Result<Template, TemplateError> {
         let mut sections = std::mem::take(&mut self.sections).into_iter();
         let mut next = || sections.next().unwrap_or_default();
         let (user, domain, form) = match self.separators.as_str() {
+            "" if self.call.is_some() && next().is_empty() => {
+                (Vec::new(), Vec::new(), self.call.take().map_or(Form::Refuse, Form::Call))
+            }
+            _ if self.call.is_some() => {
+                return error(
+                    "$[…] stands beside other text",
+                    "write $[plugin,function,argument] alone, with conditions at most: the plugin gives the address",
+                );
+            }
             "" => {
                 if !next().is_empty() || self.message.is_none() {
                     return error(
@@ -446,7 +445,7 @@ impl<'a> Reader<'a> {
                 );
             }
         };
-        if !matches!(form, Form::Refuse) && (user.is_empty() || domain.is_empty()) {
+        if !matches!(form, Form::Refuse | Form::Call(_)) && (user.is_empty() || domain.is_empty()) {
             return error(
                 "the template builds an address without local part or domain",
                 "write $U%$D@channel",

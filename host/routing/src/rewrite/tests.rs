@@ -1,10 +1,12 @@
 //! The language, rule by rule. The documented examples stand in `tests/policy/`.
 
+use hooks::{PluginName, RewriteRequest};
 use mail_types::{Address, Lookup};
 use proptest::prelude::*;
 
 use super::control::{Direction, Place};
 use super::engine::{Context, REWRITES_MAX, Rewritten, rewrite};
+use super::plugin::{Heard, Link, Said};
 use super::rules::{RuleOptions, Rules};
 use super::substitution::{Facts, split_detail};
 use super::tags::{ChannelTags, Target};
@@ -26,6 +28,15 @@ impl Facts for World {
     }
     fn unique(&self) -> u64 {
         0xabc
+    }
+    fn has_chains(&self) -> bool {
+        false
+    }
+    fn chain(&self, _: &str) -> Lookup<Vec<Link>> {
+        Lookup::NotFound
+    }
+    fn hear(&self, _: &PluginName, _: &RewriteRequest) -> Heard {
+        Heard::Said(Said::at_once(Ok(hooks::RewriteVerdict::NoMatch)))
     }
 }
 
@@ -202,7 +213,7 @@ fn every_error_of_a_file_is_told_with_line_and_mend() {
         assert!(!error.mend.is_empty() && error.to_string().starts_with("bad.rules:"), "{error}");
     }
     let all = errors.to_string();
-    assert!(all.contains("no plugin named \"geo\" is loaded"), "{all}");
+    assert!(all.contains("$[…] stands beside other text"), "{all}");
     assert!(all.contains("no channel has the tag \"nobody\"; name one of: bitbucket, hold"), "{all}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mail_types::EnhancedStatus;
+use mail_types::{EnhancedStatus, Refusal};
 
 use super::message::Message;
 
@@ -17,6 +17,10 @@ pub enum Unroutable {
     NoChannel(String),
     /// The directory did not answer a `$V`, or the general table a `$(…)`.
     Unavailable(String),
+    /// A plugin refused it, or failed and that refuses it.
+    Refused(Box<Refusal>),
+    /// Nothing can be said yet: a plugin has to be asked first.
+    Open,
 }
 
 impl Unroutable {
@@ -28,7 +32,8 @@ impl Unroutable {
             Self::NoRule(None, _) => EnhancedStatus::permanent(1, 2),
             Self::Loop(_) => EnhancedStatus::permanent(4, 6),
             Self::NoChannel(_) => EnhancedStatus::permanent(3, 5),
-            Self::Unavailable(_) => EnhancedStatus::transient(4, 3),
+            Self::Unavailable(_) | Self::Open => EnhancedStatus::transient(4, 3),
+            Self::Refused(refusal) => refusal.reply.status_or_class(),
         }
     }
 }
@@ -39,6 +44,8 @@ impl fmt::Display for Unroutable {
             Self::NoRule(Some(message), Some(origin)) => write!(f, "{} ({origin})", message.text),
             Self::NoRule(Some(message), None) => f.write_str(&message.text),
             Self::NoRule(None, _) => f.write_str("no rewrite rule takes the address"),
+            Self::Refused(refusal) => f.write_str(&refusal.cause),
+            Self::Open => f.write_str("a plugin has to be asked first"),
             Self::Loop(why) | Self::NoChannel(why) | Self::Unavailable(why) => f.write_str(why),
         }
     }

@@ -57,6 +57,7 @@ fn domain_rows(entry: &DomainEntry) -> Vec<(String, DomainRow)> {
         catch_all: entry.catch_all.as_ref().map(Address::to_string),
         preferred_mail_host: entry.preferred_mail_host.as_ref().map(|host| host.to_ascii_lowercase()),
         uplevel: entry.uplevel & 1 != 0,
+        plugins: entry.plugins.clone(),
     };
     let alias = DomainRow { canonical: Some(entry.domain.to_string()), ..row.clone() };
     let aliases = entry.aliases.iter().map(|name| (name.to_string(), alias.clone()));
@@ -102,6 +103,7 @@ fn user_rows(entry: &UserEntry) -> Vec<(String, AliasRow<'static>)> {
         routing_address: entry.routing_address.as_ref().map(Address::to_string),
         options: words(&entry.delivery_options, &DeliveryOption::Mailbox),
         forwarding: texts(&entry.forwarding),
+        plugins: entry.plugins.clone(),
         ..Detail::default()
     };
     let keys = keys(entry.address.as_ref(), &entry.alternates, &entry.equivalents, &entry.alternate_domains);
@@ -130,6 +132,7 @@ fn group_rows(entry: &GroupEntry) -> Vec<(String, AliasRow<'static>)> {
         member_addresses: texts(&entry.member_addresses),
         has_searches: !entry.member_urls.is_empty(),
         policy: policy(&entry.policy),
+        plugins: Vec::new(),
     };
     let keys = keys(entry.address.as_ref(), &entry.alternates, &entry.equivalents, &entry.alternate_domains);
     let row = |(key, relation): (String, Relation)| {

@@ -60,9 +60,10 @@ impl Tables {
                 }
             }
             let (rows, uplevel) = (overlay.rows, state.uplevel || overlay.uplevel);
+            let chains = state.chains || overlay.chains;
             let mut batch = overlay.into_batch();
             batch.assert_equals(STATE, STATE_KEY, &encode(&state));
-            batch.put(STATE, STATE_KEY, encode(&State { csn, uplevel, ..state }));
+            batch.put(STATE, STATE_KEY, encode(&State { csn, uplevel, chains, ..state }));
             (batch, rows)
         };
         self.storage.commit(batch).await?;

@@ -24,6 +24,7 @@
 
 mod build;
 mod check;
+mod facts;
 mod follow;
 mod reader;
 mod rebuild;
@@ -39,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use storage::{Space, Storage, StorageError};
 
 /// The format of rows and state.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 /// Most entries that may claim one key.
 pub const CLAIMS_MAX: usize = 16;
 
@@ -65,6 +66,8 @@ pub struct State {
     pub rows: u64,
     /// Whether some domain takes subdomains that have no entry: only then are parents looked up.
     pub uplevel: bool,
+    /// Whether some domain has a chain of plugins that rewrite: only then are domains looked up for theirs.
+    pub chains: bool,
 }
 
 /// Why tables could not be read or written.

@@ -30,6 +30,7 @@ pub(super) struct Overlay<'s> {
     generation: u8,
     values: BTreeMap<(u8, Vec<u8>), Option<Vec<u8>>>,
     pub(super) uplevel: bool,
+    pub(super) chains: bool,
     pub(super) rows: u64,
 }
 
@@ -37,7 +38,7 @@ pub(super) const SPACES: [Space; 3] = [DOMAINS, ALIASES, ORIGINS];
 
 impl<'s> Overlay<'s> {
     pub(super) fn new(snapshot: &'s Snapshot, generation: u8) -> Self {
-        Self { snapshot, generation, values: BTreeMap::new(), uplevel: false, rows: 0 }
+        Self { snapshot, generation, values: BTreeMap::new(), uplevel: false, chains: false, rows: 0 }
     }
 
     fn get(&self, space: u8, key: &[u8]) -> Result<Vec<u8>, TableError> {
@@ -93,6 +94,7 @@ impl<'s> Overlay<'s> {
         let mut listed = self.get(2, &origin)?;
         for (name, row) in &rows.domains {
             self.uplevel |= row.uplevel;
+            self.chains |= row.plugins.iter().any(|plugin| plugin.is_for(hooks::Role::Rewrite));
             let mut octets = Vec::new();
             row.write(&mut octets);
             if self.append(0, name, &octets)? {
@@ -180,6 +182,7 @@ pub struct Rebuild {
     entries: u64,
     rows: u64,
     uplevel: bool,
+    chains: bool,
 }
 
 impl Rebuild {
@@ -210,7 +213,16 @@ impl Rebuild {
             }
             clear(&storage, generation, generation).await?;
             let (waiting, entries, rows) = (Vec::new(), 0, 0);
-            return Ok(Self { storage, before, generation, waiting, entries, rows, uplevel: false });
+            return Ok(Self {
+                storage,
+                before,
+                generation,
+                waiting,
+                entries,
+                rows,
+                uplevel: false,
+                chains: false,
+            });
         }
         Err(StorageError::Conflict("another build began each time".to_owned()).into())
     }
@@ -241,6 +253,7 @@ impl Rebuild {
                 overlay.add(&dn, &rows)?;
             }
             self.uplevel |= overlay.uplevel;
+            self.chains |= overlay.chains;
             self.rows += overlay.rows;
             overlay.into_batch()
         };
@@ -258,6 +271,7 @@ impl Rebuild {
             csn,
             rows: self.rows,
             uplevel: self.uplevel,
+            chains: self.chains,
         };
         let mut batch = Batch::new();
         match &self.before {

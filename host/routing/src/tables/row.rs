@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use directory::{DeliveryOption, Status};
+use hooks::Binding;
 use serde::{Deserialize, Serialize};
 
 /// How an address leads to its entry.
@@ -92,6 +93,8 @@ pub struct Detail {
     pub has_searches: bool,
     /// Who may post to a group.
     pub policy: Option<Box<Policy>>,
+    /// `wasmtaPlugin` of a user.
+    pub plugins: Vec<Binding>,
 }
 
 /// Who may post to a group, and what becomes of refused postings (requirements §2.3).
@@ -215,6 +218,8 @@ pub struct DomainRow {
     pub preferred_mail_host: Option<String>,
     /// `mailDomainUplevel`, bit 0.
     pub uplevel: bool,
+    /// `wasmtaPlugin`: the tenant's own chain.
+    pub plugins: Vec<Binding>,
 }
 
 impl DomainRow {
@@ -228,6 +233,9 @@ impl DomainRow {
     pub(crate) fn join(&mut self, other: Self) {
         self.status = self.status.max(other.status);
         self.uplevel |= other.uplevel;
+        if self.plugins.is_empty() {
+            self.plugins = other.plugins;
+        }
         if self.routing_hosts.is_empty() {
             self.routing_hosts = other.routing_hosts;
         }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mail_types::Domain;
+use mail_types::{Domain, NextHop};
 
 use super::section::Section;
 use super::server::secs;
@@ -169,7 +169,14 @@ impl ChannelKind {
         KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
     }
 
-    fn goes_out(self) -> bool {
+    /// Whether the queue itself serves it, by its one name.
+    fn is_the_queues_own(self) -> bool {
+        matches!(self, Self::Store | Self::Hold | Self::Reprocess)
+    }
+
+    /// Whether it connects to other hosts.
+    #[must_use]
+    pub fn goes_out(self) -> bool {
         matches!(self, Self::Smtp | Self::Lmtp)
     }
 }
@@ -222,6 +229,14 @@ pub struct Channel {
     pub reuse: Duration,
     /// Address that connections come from.
     pub source: Option<IpAddr>,
+}
+
+impl Channel {
+    /// The one next hop of all that goes by it, where it has a smart host.
+    #[must_use]
+    pub fn next_hop(&self) -> Option<NextHop> {
+        self.smart_host.clone().map(|(host, port)| NextHop::Host { host, port })
+    }
 }
 
 /// Most channels of one server.
@@ -313,11 +328,19 @@ fn read_login(s: &mut Section<'_>, folder: &Path) -> Option<(String, PathBuf)> {
     }
 }
 
-fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>, folder: &Path) -> Channel {
+/// What the channel does: its own for one of the usual names, else what the file says.
+fn read_kind(name: &str, s: &mut Section<'_>, given: Option<ChannelKind>) -> ChannelKind {
     if given.is_none() && !s.has("kind") {
         s.fault("kind", "a channel with a name of your own needs this key", "add kind = \"smtp\" or another");
     }
     let kind = s.choice("kind", given.unwrap_or(ChannelKind::Smtp), &KINDS);
+    if given.is_none() && kind.is_the_queues_own() {
+        s.fault(
+            "kind",
+            format!("there is one channel of kind {:?}, and it has that name", kind.word()),
+            format!("write \"smtp\", \"lmtp\" or \"bitbucket\", or name {:?} in rules", kind.word()),
+        );
+    }
     if given.is_some_and(|given| given != kind) {
         s.fault(
             "kind",
@@ -325,6 +348,11 @@ fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>, fold
             "give the new one another name",
         );
     }
+    kind
+}
+
+fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>, folder: &Path) -> Channel {
+    let kind = read_kind(name, &mut s, given);
     let usual = usual(name, kind);
     let channel = Channel {
         name: name.to_owned(),

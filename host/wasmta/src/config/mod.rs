@@ -7,6 +7,7 @@
 mod delivery;
 mod listeners;
 mod places;
+mod plugins;
 mod problem;
 mod section;
 mod server;
@@ -22,6 +23,7 @@ pub(crate) use delivery::HostPort;
 pub use delivery::{Channel, ChannelKind, Dns, HostEntry, OutgoingTls, Queue, Routing};
 pub use listeners::{Listener, Protocol, TlsMode};
 pub use places::Places;
+pub use plugins::Plugin;
 pub use problem::{Problem, Problems};
 pub use server::{Auth, Directory, Log, LogFormat, LogLevel, Server, Storage};
 pub use service::{BareNewlines, Imap, Limits, Lmtp, Pop3, Smtp, Submission, Tls, Verify};
@@ -71,6 +73,8 @@ pub struct Config {
     pub log: Log,
     /// Who may log in, and how.
     pub auth: Auth,
+    /// Policy plugins.
+    pub plugins: Vec<Plugin>,
 }
 
 /// A configuration file that was looked at, right or wrong.
@@ -160,6 +164,7 @@ impl Config {
             dns: Dns::read(root.section("dns")),
             storage: Storage::read(root.section("storage"), &limits),
             log: Log::read(root.section("log")),
+            plugins: plugins::read(root.section("plugins"), folder),
             server,
             limits,
             auth,

@@ -157,6 +157,21 @@ impl<'a> Section<'a> {
         self.entries.iter().map(read).collect()
     }
 
+    /// A section whose content is somebody else's to read: as JSON.
+    pub(super) fn json(&mut self, key: &'static str) -> serde_json::Value {
+        match self.ask(key) {
+            None => serde_json::Value::Object(serde_json::Map::new()),
+            Some(value) => {
+                let json = json(value.get_ref());
+                if !json.is_object() {
+                    let what = format!("is {}, not a section", kind(value.get_ref()));
+                    self.fault(key, what, format!("write [{}] on a line of its own", self.full(key)));
+                }
+                json
+            }
+        }
+    }
+
     fn text_value(&mut self, key: &'static str) -> Option<&'a str> {
         let value = self.ask(key)?;
         let text = value.get_ref().as_str();
@@ -337,6 +352,26 @@ impl<'a> Section<'a> {
 }
 
 const DURATION_HINT: &str = "write a number and its unit (ms, s, min, h, d), as \"5 min\"";
+
+/// A value as JSON; dates as text.
+fn json(value: &DeValue<'_>) -> serde_json::Value {
+    match value {
+        DeValue::String(text) => serde_json::Value::String(text.to_string()),
+        DeValue::Integer(number) => {
+            let parsed = i64::from_str_radix(number.as_str(), number.radix());
+            parsed.map_or_else(|_| number.to_string().into(), Into::into)
+        }
+        DeValue::Float(number) => {
+            number.as_str().parse::<f64>().map_or_else(|_| number.to_string().into(), Into::into)
+        }
+        DeValue::Boolean(flag) => serde_json::Value::Bool(*flag),
+        DeValue::Datetime(date) => serde_json::Value::String(date.to_string()),
+        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Table(table) => {
+            table.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref()))).collect()
+        }
+    }
+}
 
 /// What a value is, for messages.
 fn kind(value: &DeValue<'_>) -> &'static str {

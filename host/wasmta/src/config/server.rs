@@ -52,6 +52,10 @@ pub struct Storage {
     pub size_max: u64,
     /// Content up to here is kept in the database; larger content in a file of its own. Octets.
     pub inline_max: u64,
+    /// What users may take up of whom the directory says nothing, in octets; 0: no limit.
+    pub account_size_max: u64,
+    /// The same in messages.
+    pub account_messages_max: u64,
 }
 
 impl Storage {
@@ -59,6 +63,8 @@ impl Storage {
         let storage = Self {
             size_max: s.size("size-max", 64 << 30, 16 << 20..=64 << 40),
             inline_max: s.size("inline-max", 64 << 10, 0..=16 << 20),
+            account_size_max: s.size("account-size-max", 0, 0..=64 << 40),
+            account_messages_max: s.number("account-messages-max", 0, 0..=1 << 32),
         };
         if storage.size_max < limits.message_size.saturating_mul(2) {
             let mend = "make size-max at least twice limits.message-size";
@@ -129,6 +135,10 @@ impl Log {
 pub struct Auth {
     /// Whether passwords may cross the network in clear.
     pub cleartext: bool,
+    /// Whether SCRAM-SHA-256 is offered.
+    pub scram: bool,
+    /// Whether imported password hashes are replaced at the first log-in that shows the password.
+    pub upgrade_hashes: bool,
     /// Whether SCRAM-SHA-256-PLUS is offered under TLS.
     pub channel_binding: bool,
     /// How many passwords are checked at a time: each check costs a core and the memory below.
@@ -154,6 +164,8 @@ impl Auth {
         let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let auth = Self {
             cleartext: s.flag("cleartext", false),
+            scram: s.flag("scram", true),
+            upgrade_hashes: s.flag("upgrade-hashes", true),
             channel_binding: s.flag("channel-binding", false),
             parallel_max: s.count("parallel-max", 2, 1..=256),
             account_failures_max: small(s.number("account-failures-max", 10, 1..=100_000)),
@@ -164,6 +176,10 @@ impl Auth {
             argon2_passes: small(s.number("argon2-passes", 2, 1..=32)),
             scram_iterations: small(s.number("scram-iterations", 15_000, 4096..=1_000_000)),
         };
+        if auth.channel_binding && !auth.scram {
+            let mend = "SCRAM-SHA-256-PLUS is SCRAM: set scram = true, or leave channel-binding out";
+            s.fault("channel-binding", "needs scram", mend);
+        }
         if auth.network_failures_max < auth.account_failures_max {
             let mend = "a network has at least as many failures as one account from there";
             s.fault("network-failures-max", "is less than account-failures-max", mend);

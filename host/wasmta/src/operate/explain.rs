@@ -46,6 +46,7 @@ pub(super) async fn explain(parts: &Parts, config: &Config, asked: &Question<'_>
         source: asked.source,
         authenticated: sender.account.as_ref(),
         relay,
+        id: "explain",
     };
     let mut explanation = parts.routing.explain(&request).await;
     if let Some(refused) = sender.refused {

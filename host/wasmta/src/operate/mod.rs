@@ -50,7 +50,7 @@ pub(crate) async fn perform(
         Request::QueueList { which } => queue::list(parts, &which),
         Request::QueueShow { id } => queue::show(parts, &id),
         Request::QueueSummary => queue::summary(parts),
-        Request::QueueAct { action, which } => queue::act(parts, config, &action, &which).await,
+        Request::QueueAct { action, which } => queue::act(parts, &config.channels, &action, &which).await,
         Request::Explain { address, from, source, account, client } => {
             let (address, from, source, account) = (&*address, &*from, &*source, account.as_deref());
             explain::explain(parts, config, &Question { address, from, source, account, client }).await

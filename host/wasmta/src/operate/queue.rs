@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use mail_types::{ChannelName, Domain, NextHop, QueueId, Route, Timestamp};
+use mail_types::{Domain, NextHop, QueueId, Route, Timestamp};
 use queue::{Change, Filter, OperateError, QueuedMessage, QueuedRecipient, RouteSummary, State, Step};
 use serde_json::{Value, json};
 use storage::StorageError;
 use tokio::time::Instant;
 
 use super::age_text;
-use crate::config::{ChannelKind, Config, HostPort, size_text};
+use crate::config::{Channel, ChannelKind, HostPort, size_text};
 use crate::control::{Action, Answer, Which};
 use crate::serve::Parts;
 
@@ -90,7 +90,7 @@ fn summary_line(sum: &RouteSummary, now: Timestamp) -> String {
 /// Acts on every recipient that is meant.
 pub(super) async fn act(
     parts: &Parts,
-    config: &Config,
+    channels: &[Channel],
     action: &Action,
     which: &Which,
 ) -> Result<Answer, String> {
@@ -100,7 +100,7 @@ pub(super) async fn act(
         Action::Retry => Change::Retry,
         Action::Bounce => Change::Bounce,
         Action::Delete => Change::Delete,
-        Action::Reroute(route) => Change::Reroute(usable_route(config, route)?),
+        Action::Reroute(route) => Change::Reroute(parse_route(route, channels)?),
     };
     let whom = filter(which)?;
     let ids = parts.queue.listing().ids(&whom).map_err(fault)?;
@@ -261,43 +261,29 @@ fn pattern(option: &str, text: &str) -> Result<String, String> {
     ))
 }
 
-/// `CHANNEL`, `CHANNEL:HOST` or `CHANNEL:HOST:PORT`; a host stands for itself, without its MX.
-fn parse_route(text: &str) -> Result<Route, String> {
-    let Some((channel, host)) = text.split_once(':') else {
-        return Ok(Route::new(text, NextHop::Nobody));
+/// `CHANNEL`, `CHANNEL:HOST` or `CHANNEL:HOST:PORT`; a host stands for itself, without its MX. Only what somebody
+/// serves: mail on another route would wait until it is given up.
+fn parse_route(text: &str, channels: &[Channel]) -> Result<Route, String> {
+    let (name, host) = text.split_once(':').map_or((text, None), |(name, host)| (name, Some(host)));
+    let Some(channel) = channels.iter().find(|channel| channel.name.eq_ignore_ascii_case(name)) else {
+        let names: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
+        return Err(format!("there is no channel {name:?}: write one of {}", names.join(", ")));
+    };
+    let (channel, host) = match (channel.kind, host) {
+        (ChannelKind::Store, _) => {
+            return Err("the store has an account for each recipient: \"reprocess\" finds it".to_owned());
+        }
+        (kind, None) if kind.goes_out() && channel.smart_host.is_none() => {
+            return Err(format!("{name:?} needs a host, as \"{name}:relay.example.org\""));
+        }
+        (_, None) => return Ok(Route::new(&channel.name, NextHop::Nobody)),
+        (kind, Some(_)) if !kind.goes_out() => {
+            return Err(format!("a channel of kind {:?} connects to nobody: write {name:?}", kind.word()));
+        }
+        (_, Some(host)) => (&channel.name, host),
     };
     let HostPort(host, port) = host.parse().map_err(|why| format!("--to {text}: {why}"))?;
     Ok(Route::new(channel, NextHop::Host { host, port }))
-}
-
-/// A route that something serves.
-fn usable_route(config: &Config, text: &str) -> Result<Route, String> {
-    let route = parse_route(text)?;
-    let channel = config.channels.iter().find(|channel| ChannelName::new(&channel.name) == route.channel);
-    let Some(channel) = channel else {
-        let names: Vec<&str> = config.channels.iter().map(|channel| channel.name.as_str()).collect();
-        return Err(format!(
-            "--to {text}: there is no channel {:?}; write one of: {}",
-            route.channel.as_str(),
-            names.join(", ")
-        ));
-    };
-    let goes_out = matches!(channel.kind, ChannelKind::Smtp | ChannelKind::Lmtp);
-    let has_host = route.next_hop != NextHop::Nobody;
-    match channel.kind {
-        ChannelKind::Store => Err(format!(
-            "--to {text}: who has a mailbox here is decided by the directory; write --to reprocess to have it asked anew"
-        )),
-        _ if goes_out && !has_host && channel.smart_host.is_none() => {
-            Err(format!("--to {text}: this channel needs a host; write {text}:HOST or {text}:HOST:PORT"))
-        }
-        kind if !goes_out && has_host => Err(format!(
-            "--to {text}: a channel of kind {:?} connects to nobody; write --to {}",
-            kind.word(),
-            route.channel
-        )),
-        _ => Ok(route),
-    }
 }
 
 fn parse_id(text: &str) -> Result<QueueId, String> {
@@ -328,8 +314,14 @@ mod tests {
 
     #[test]
     fn routes_are_read() {
+        let config =
+            "[directory]\n[routing]\n[channels.Relay]\nkind = \"smtp\"\nsmart-host = \"relay.example\"\n";
+        let config = crate::config::Config::parse("", config, std::path::Path::new("")).unwrap();
+        let parse_route = |text: &str| parse_route(text, &config.channels);
         for (text, route) in [
             ("bitbucket", "bitbucket:-"),
+            ("hold", "hold:-"),
+            ("relay", "relay:-"),
             ("smtp:relay.example.net", "smtp:[relay.example.net]"),
             ("smtp:relay.example.net:587", "smtp:[relay.example.net]:587"),
             ("lmtp:127.0.0.1:2424", "lmtp:[127.0.0.1]:2424"),
@@ -343,6 +335,15 @@ mod tests {
         }
         for text in ["smtp:", "smtp:a b", "smtp:relay.example.net:x"] {
             assert!(parse_route(text).is_err(), "{text}");
+        }
+        for (text, why) in [
+            ("smpt:relay.example.net", "there is no channel \"smpt\": write one of store, smtp, "),
+            ("smtp", "\"smtp\" needs a host"),
+            ("store", "the store has an account for each recipient"),
+            ("hold:relay.example.net", "a channel of kind \"hold\" connects to nobody"),
+        ] {
+            let refused = parse_route(text).unwrap_err();
+            assert!(refused.starts_with(why), "{refused}");
         }
     }
 

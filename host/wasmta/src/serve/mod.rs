@@ -7,6 +7,7 @@ mod lock;
 mod logging;
 mod parts;
 mod policy;
+mod quotas;
 mod server;
 mod services;
 mod settings;
@@ -91,12 +92,21 @@ pub fn run(place: &Place) -> Result<String, String> {
     let files = files_limit::raise(config.server.open_files);
     let runtime = executor(config.server.threads)?;
     let events = to_standard_error(&config.log)?;
-    let grace = config.server.stop_grace;
     let outcome = runtime.block_on(async {
         let server = Server::start(config, place.clone(), lock, events.clone()).await?;
         // Not to standard error, which is the log's. Nothing is to be done where nobody reads it.
         let _ = writeln!(std::io::stdout(), "{}", welcome::text(&server, files));
-        until_told_to_stop(&server).await?;
+        let reason = tokio::select! {
+            told = until_told_to_stop(&server) => told?,
+            // Nothing works any more, not even a graceful stop: whoever supervises us starts us again.
+            cause = server.storage_broken() => {
+                server.events().emit(&Event::StorageUnavailable { cause: &cause });
+                return Err(cause);
+            }
+        };
+        server.events().emit(&Event::Stopping { reason });
+        // As it is now: a reload may have changed it.
+        let grace = server.config().server.stop_grace;
         server.stop(grace).await;
         Ok(String::new())
     });
@@ -122,7 +132,7 @@ fn executor(threads: usize) -> Result<tokio::runtime::Runtime, String> {
         .map_err(|e| format!("threads cannot be started: {e}"))
 }
 
-async fn until_told_to_stop(server: &Server) -> Result<(), String> {
+async fn until_told_to_stop(server: &Server) -> Result<&'static str, String> {
     let hear = |kind| -> Result<Signal, String> { signal(kind).map_err(|e| format!("signals: {e}")) };
     let mut terminate = hear(SignalKind::terminate())?;
     let mut interrupt = hear(SignalKind::interrupt())?;
@@ -137,7 +147,6 @@ async fn until_told_to_stop(server: &Server) -> Result<(), String> {
                 continue;
             }
         };
-        server.events().emit(&Event::Stopping { reason });
-        return Ok(());
+        return Ok(reason);
     }
 }

@@ -10,12 +10,13 @@ use directory::{Directory, DirectoryOptions, PasswordHasher};
 use events::{Event, Events};
 use queue::{Agents, Queue};
 use routing::tables::Refreshed;
-use routing::{Routing, Tables};
+use routing::{Routing, TableError, Tables};
 use runtime::{Clock, Random};
 use storage::{Space, Storage};
 use store::Store;
 
 use super::first_start::{decoy_key, fill};
+use super::quotas::DirectoryQuotas;
 use super::{policy, settings, ways};
 use crate::config::Config;
 
@@ -45,7 +46,7 @@ pub struct Parts {
     /// Whether the directory was filled just now: this is the first start.
     pub(super) first_start: bool,
     /// All storages, to be closed at the end.
-    storages: Vec<Storage>,
+    storages: [Storage; 3],
 }
 
 impl Parts {
@@ -62,14 +63,14 @@ impl Parts {
         let authenticator =
             Authenticator::new(directory.clone(), clock.clone(), random.clone(), settings::auth(config, key));
 
-        let of_tables = open_storage(config, data, "tables", routing::SPACES, false)?;
         let (rules, options) = policy::load(config).map_err(|why| why.to_string())?;
+        let of_tables = open_tables(config, data, &directory, &clock, &events).await?;
         let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
-        follow(&routing, &directory, &clock, &events).await?;
 
         let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
         let mail = open_storage(config, data, "store", &spaces, true)?;
-        let store = Store::open(mail.clone(), clock.clone(), events.clone()).await;
+        let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), settings::quota(config)));
+        let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), quotas).await;
         let store = store.map_err(|e| format!("the store: {e}"))?;
         let agents = Agents {
             router: Arc::new(routing.clone()),
@@ -85,7 +86,7 @@ impl Parts {
             events.clone(),
         );
         let queue = queue.map_err(|e| format!("the queue: {e}"))?;
-        let storages = vec![mail.clone(), of_directory, of_tables];
+        let storages = [mail.clone(), of_directory, of_tables];
         Ok(Self {
             clock,
             random,
@@ -107,6 +108,17 @@ impl Parts {
         self.routing.refresh(&self.directory).await.map(drop).map_err(|e| format!("the tables: {e}"))
     }
 
+    /// Returns when one of the storages refuses everything until the next start; says which.
+    pub(super) async fn storage_broken(&self) -> &'static str {
+        // In the order of `storages`.
+        let [mail, directory, tables] = &self.storages;
+        tokio::select! {
+            () = mail.broken() => "store",
+            () = directory.broken() => "directory",
+            () = tables.broken() => "tables",
+        }
+    }
+
     /// Ends the writers, so that the data directory may be opened anew.
     pub async fn close(&self) {
         for storage in &self.storages {
@@ -115,16 +127,42 @@ impl Parts {
     }
 }
 
-/// Brings the tables up to the directory, and says what that took.
-async fn follow(
-    routing: &Routing,
+/// Opens the tables and brings them up to the directory. Where a row cannot be read, all are built anew.
+async fn open_tables(
+    config: &Config,
+    data: &Path,
     directory: &Directory,
     clock: &Clock,
     events: &Events,
-) -> Result<(), String> {
+) -> Result<Storage, String> {
+    let open = || open_storage(config, data, "tables", routing::SPACES, false);
+    let failed = |error: &dyn std::fmt::Display| format!("the tables: {error}");
+    let storage = open()?;
+    match refresh(&storage, directory, clock, events).await {
+        Ok(()) => return Ok(storage),
+        Err(error @ TableError::Directory(_)) => return Err(failed(&error)),
+        Err(error) => {
+            let cause = format!("{error}; they are built anew");
+            events.emit(&Event::InternalError { place: "tables", cause: &cause });
+        }
+    }
+    storage.close().await;
+    drop(storage);
+    Storage::discard(&data.join("tables")).map_err(|error| failed(&error))?;
+    let storage = open()?;
+    refresh(&storage, directory, clock, events).await.map_err(|error| failed(&error))?;
+    Ok(storage)
+}
+
+/// Brings the tables up to the directory, and says what that took.
+async fn refresh(
+    storage: &Storage,
+    directory: &Directory,
+    clock: &Clock,
+    events: &Events,
+) -> Result<(), TableError> {
     let begun = clock.now();
-    let done = routing.refresh(directory).await.map_err(|e| format!("the tables: {e}"))?;
-    let Refreshed { full, entries, rows, csn } = done;
+    let Refreshed { full, entries, rows, csn } = Tables::new(storage.clone()).refresh(directory).await?;
     if full || entries > 0 {
         let kind = if full { "full" } else { "incremental" };
         let milliseconds = u64::try_from(clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);

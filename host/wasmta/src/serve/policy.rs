@@ -32,16 +32,22 @@ impl fmt::Display for RulesFault {
 pub(crate) fn load(config: &Config) -> Result<(Rules, Options), RulesFault> {
     let path = &config.routing.rules;
     let text = read(path).map_err(RulesFault::Unreadable)?;
-    let mut tags = ChannelTags::builtin();
-    for channel in &config.channels {
-        tags.add(&channel.name, &[]);
-    }
+    let tags = tags(config);
     let folder = path.parent().unwrap_or(Path::new(""));
     let include = |name: &str| read(&folder.join(name));
     let rule_options = RuleOptions { include: Some(&include), ..RuleOptions::new(&tags) };
     let name = path.display().to_string();
     let rules = Rules::parse(&text, &name, &rule_options).map_err(RulesFault::Wrong)?;
     Ok((rules, options(config)))
+}
+
+/// The usual channels are known, `store` as this system itself; the others go by their names.
+fn tags(config: &Config) -> ChannelTags {
+    let mut tags = ChannelTags::builtin();
+    for channel in config.channels.iter().filter(|channel| channel.name != channel.kind.word()) {
+        tags.add(&channel.name, &[]);
+    }
+    tags
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -60,4 +66,21 @@ fn options(config: &Config) -> Options {
     options.ignore_source_routes = routing.ignore_source_routes;
     options.recipients_max = routing.expansion_max;
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configured_channels_leave_the_usual_tags_alone() {
+        let text = "[directory]\n[routing]\n[channels.store]\nconcurrency = 50\n\
+                    [channels.partner]\nkind = \"smtp\"\n";
+        let config = Config::parse("", text, Path::new("")).unwrap();
+        let (tags, usual) = (tags(&config), ChannelTags::builtin());
+        for name in ["store", "store-daemon", "local", "smtp", "lmtp", "hold", "reprocess", "bitbucket"] {
+            assert_eq!(tags.target(name), usual.target(name), "{name}");
+        }
+        assert!(tags.target("partner").is_some() && usual.target("partner").is_none());
+    }
 }

@@ -38,6 +38,8 @@ struct Running {
     services: Services,
     tls: Option<TlsServer>,
     shutdown: Shutdown,
+    /// Tells the queue to begin no more attempts.
+    no_more_attempts: Shutdown,
     started: Timestamp,
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
@@ -56,6 +58,7 @@ impl Server {
             place,
             parts,
             shutdown: Shutdown::new(),
+            no_more_attempts: Shutdown::new(),
             reloading: tokio::sync::Mutex::new(()),
             started_with: config.clone(),
             config: Mutex::new(Arc::new(config)),
@@ -103,6 +106,16 @@ impl Server {
         user.password_hashes.iter().any(|value| auth::verify(&secret, value, ClearPasswords::default()))
     }
 
+    /// Returns when a storage is broken, with what the operator has to know.
+    pub(super) async fn storage_broken(&self) -> String {
+        let folder = self.running.place.data.join(self.running.parts.storage_broken().await);
+        format!(
+            "{}: the disk failed while a commit was written, and what is there has to be read anew; nothing that was \
+             accepted is lost, and the next start goes on; see whether the disk is failing",
+            folder.display()
+        )
+    }
+
     /// Takes the configuration up anew, or keeps the old one and says why.
     pub async fn reload(&self) -> Result<Answer, String> {
         self.running.reload().await
@@ -110,6 +123,8 @@ impl Server {
 
     /// Ends: no new sessions; those that run, and attempts, may finish within the grace.
     pub async fn stop(self, grace: Duration) {
+        // The queue counts the same grace from the same moment.
+        self.running.no_more_attempts.trigger();
         let left = self.running.services.stop(grace).await;
         if left > 0 {
             let reason = format!("the grace is over, {left} sessions are cut off");
@@ -165,7 +180,7 @@ fn certificate(config: &Config, data: &Path) -> Result<Option<TlsServer>, String
 impl Running {
     /// Begins what goes on beside the sessions.
     fn begin_work(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
-        let (queue, stop) = (self.parts.queue.clone(), self.shutdown.clone());
+        let (queue, stop) = (self.parts.queue.clone(), self.no_more_attempts.clone());
         let delivering = tokio::spawn(async move { queue.run(stop).await });
         let (parts, stop) = (self.parts.clone(), self.shutdown.clone());
         let following = tokio::spawn(async move {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use auth::{AuthOptions, ChannelBinding, HashOptions, ThrottleOptions, Unencrypted};
+use auth::{AuthOptions, ChannelBinding, HashOptions, Scram, ThrottleOptions, Unencrypted, Upgrade};
+use mail_types::ChannelName;
 use queue::{ChannelLimits, Retry};
 
 use smtp_wire::LineEndings;
@@ -22,6 +23,7 @@ pub(super) fn queue(config: &Config) -> queue::Options {
         per_destination: channel.per_destination,
         rate_per_destination: (channel.rate > 0).then_some(channel.rate as f64 / 60.0),
         recipients_per_attempt: channel.recipients,
+        next_hop: channel.next_hop(),
     };
     queue::Options {
         host_name: config.server.name.to_string(),
@@ -40,9 +42,14 @@ pub(super) fn queue(config: &Config) -> queue::Options {
         },
         expire: config.queue.expire_after,
         expire_null: config.queue.expire_reports_after,
-        channels: config.channels.iter().map(|channel| (channel.name.clone(), limits(channel))).collect(),
+        channels: config
+            .channels
+            .iter()
+            .map(|channel| (ChannelName::new(&channel.name).to_string(), limits(channel)))
+            .collect(),
         returned_max: config.queue.returned_max,
         trails_max: config.queue.trails_max,
+        drain: config.server.stop_grace,
     }
 }
 
@@ -63,6 +70,15 @@ pub(super) fn auth_offers(config: &Config) -> (Unencrypted, ChannelBinding) {
     (unencrypted, if offered { ChannelBinding::Offered } else { ChannelBinding::Withheld })
 }
 
+/// What accounts may take up of which the directory says nothing.
+pub(super) fn quota(config: &Config) -> store::Quota {
+    let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
+    store::Quota {
+        octets: limit(config.storage.account_size_max),
+        messages: limit(config.storage.account_messages_max),
+    }
+}
+
 /// `[auth]`.
 pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
     let usual = AuthOptions::default();
@@ -71,6 +87,8 @@ pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
         hash: hash(config),
         unencrypted,
         channel_binding,
+        scram: if config.auth.scram { Scram::Offered } else { Scram::Withheld },
+        upgrade: if config.auth.upgrade_hashes { Upgrade::Made } else { Upgrade::Left },
         throttle: ThrottleOptions {
             account_failures_max: config.auth.account_failures_max,
             network_failures_max: config.auth.network_failures_max,

@@ -1,0 +1,338 @@
+//! What the items of a FETCH come to, taken out of a message at once: little, so that the message
+//! itself is out of memory again before a client that reads slowly takes the first octet.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use imap_wire::{FetchItem, Partial, Section, SectionText};
+use message::{Envelope, SectionText as Text, Structure, header_len, message_section, part_section, partial};
+use storage::StorageError;
+use store::{MailboxId, MessageInfo, Octets, Reader, Store, StoreError, Uid};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::structure::{Form, write_body, write_envelope, write_opaque};
+
+/// Octets that a header is looked for in at first; most are smaller.
+const HEADER_OCTETS_FIRST: usize = 16 * 1024;
+/// Of a longer header, ENVELOPE, HEADER.FIELDS and SEARCH see no more than this.
+const HEADER_OCTETS_MAX: usize = 1024 * 1024;
+/// A message whose structure is longer is told as a single part.
+const STRUCTURE_OCTETS_MAX: usize = 1024 * 1024;
+/// What is kept of one message in memory while it is sent; one FETCH may name an item many times.
+const EXTRACTS_OCTETS_MAX: usize = 8 * 1024 * 1024;
+/// Parts up to this size are copied; larger ones are read again when they are sent.
+const COPY_OCTETS_MAX: usize = 16 * 1024;
+/// Messages up to this size are read and taken apart in the session's own turn; others on a thread
+/// that may block, so that no other session waits.
+const IN_TURN_OCTETS_MAX: u64 = 128 * 1024;
+
+/// How much of a message is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Need {
+    /// The record.
+    Record,
+    /// The header of the message.
+    Header,
+    /// Any of its octets, in pieces.
+    Pieces,
+    /// The whole message at once: its structure.
+    Whole,
+}
+
+impl Need {
+    pub(super) fn of(item: &FetchItem) -> Self {
+        match item {
+            FetchItem::Flags | FetchItem::InternalDate | FetchItem::Rfc822Size | FetchItem::Uid => {
+                Self::Record
+            }
+            FetchItem::Envelope | FetchItem::Rfc822Header => Self::Header,
+            FetchItem::Rfc822 | FetchItem::Rfc822Text => Self::Pieces,
+            FetchItem::Body | FetchItem::BodyStructure => Self::Whole,
+            FetchItem::Section(fetch) if !fetch.section.part.is_empty() => Self::Whole,
+            FetchItem::Section(fetch) => match fetch.section.text {
+                None | Some(SectionText::Text | SectionText::Mime) => Self::Pieces,
+                Some(_) => Self::Header,
+            },
+        }
+    }
+}
+
+/// What one item comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Extract {
+    /// What the record says.
+    Record,
+    /// To be written as it is.
+    Text(Vec<u8>),
+    /// The octets of a literal.
+    Literal(Vec<u8>),
+    /// A literal of these octets of the message.
+    Range(Range<u64>),
+    /// `NIL`
+    Absent,
+}
+
+/// What the items come to, in their order.
+#[derive(Default)]
+pub(super) struct Extracts {
+    pub(super) items: Vec<Extract>,
+    /// What ranges are read from.
+    pub(super) octets: Option<Octets>,
+}
+
+impl Extracts {
+    /// Where the record is enough.
+    pub(super) fn none(items: &[FetchItem]) -> Self {
+        Self { items: items.iter().map(|_| Extract::Record).collect(), octets: None }
+    }
+
+    /// Where a header of ordinary length is enough; `None` where it is longer.
+    pub(super) fn of_header(
+        reader: &Reader,
+        info: &MessageInfo,
+        items: &[FetchItem],
+    ) -> Result<Option<Self>, StoreError> {
+        let Some((head, true)) = head(reader, info.uid)? else {
+            return if reader.info(info.uid)?.is_some() { Ok(None) } else { Err(gone()) };
+        };
+        let source = Source { header: &head[..header_len(&head)], len: info.size, structure: None };
+        let items = source.extract(items)?;
+        let is_sent_in_pieces = items.iter().any(|extract| matches!(extract, Extract::Range(_)));
+        let octets = if is_sent_in_pieces { reader.octets(info.uid)? } else { None };
+        Ok(Some(Self { items, octets }))
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::NotFound("message")
+}
+
+/// The beginning of a message, and whether its header ends there; `None` where the message went.
+pub(super) fn head(reader: &Reader, uid: Uid) -> Result<Option<(Vec<u8>, bool)>, StoreError> {
+    let mut max = HEADER_OCTETS_FIRST;
+    loop {
+        let Some(head) = reader.head(uid, max)? else { return Ok(None) };
+        let ends = head.len() < max || header_len(&head) < head.len();
+        if ends || max >= HEADER_OCTETS_MAX {
+            return Ok(Some((head, ends)));
+        }
+        max = max.saturating_mul(4).min(HEADER_OCTETS_MAX);
+    }
+}
+
+/// A message that is read as a whole, and the room it takes until that is done.
+pub(super) struct WholeMessage {
+    pub(super) store: Store,
+    pub(super) mailbox: MailboxId,
+    pub(super) info: MessageInfo,
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+impl WholeMessage {
+    /// Does with the message what has to be done, on the thread where that belongs.
+    pub(super) async fn apply<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&Self, &Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let in_turn = self.info.size <= IN_TURN_OCTETS_MAX;
+        let work = move || {
+            let reader = self.store.reader(self.mailbox)?;
+            let done = work(&self, &reader);
+            drop((reader, self.room));
+            done
+        };
+        if in_turn {
+            return work();
+        }
+        let working = tokio::task::spawn_blocking(work);
+        working.await.map_err(|e| StorageError::unavailable("reading a message", e))?
+    }
+
+    pub(super) async fn extract(self, items: Arc<[FetchItem]>) -> Result<Extracts, StoreError> {
+        self.apply(move |message, reader| {
+            let octets = reader.octets(message.info.uid)?.ok_or_else(gone)?;
+            let whole = octets.to_bytes()?;
+            let structure = Structure::parse(&whole);
+            let header = &whole[..header_len(&whole)];
+            let source = Source { header, len: octets.len(), structure: Some(&structure) };
+            let items = source.extract(&items)?;
+            Ok(Extracts { items, octets: Some(octets) })
+        })
+        .await
+    }
+}
+
+/// What items are taken out of.
+struct Source<'a> {
+    /// The message's header, its empty line included.
+    header: &'a [u8],
+    /// The message's size.
+    len: u64,
+    /// The message's structure, where an item needs it or the header is long.
+    structure: Option<&'a Structure<'a>>,
+}
+
+impl Source<'_> {
+    fn extract(&self, items: &[FetchItem]) -> Result<Vec<Extract>, StoreError> {
+        let (mut extracts, mut octets) = (Vec::with_capacity(items.len()), 0);
+        for item in items {
+            let extract = self.item(item);
+            octets += match &extract {
+                Extract::Text(octets) | Extract::Literal(octets) => octets.len(),
+                _ => 0,
+            };
+            if octets > EXTRACTS_OCTETS_MAX {
+                let what = "octets of headers and structures of one message";
+                return Err(StoreError::TooMany { what, max: EXTRACTS_OCTETS_MAX });
+            }
+            extracts.push(extract);
+        }
+        Ok(extracts)
+    }
+
+    fn item(&self, item: &FetchItem) -> Extract {
+        let of_message = |text| Section { part: Vec::new(), text };
+        match item {
+            FetchItem::Flags | FetchItem::InternalDate | FetchItem::Rfc822Size | FetchItem::Uid => {
+                Extract::Record
+            }
+            FetchItem::Envelope => {
+                let mut text = Vec::new();
+                let seen = &self.header[..self.header.len().min(HEADER_OCTETS_MAX)];
+                write_envelope(&mut text, &Envelope::parse(seen));
+                Extract::Text(text)
+            }
+            FetchItem::Body => self.structure(Form::Basic),
+            FetchItem::BodyStructure => self.structure(Form::Extended),
+            FetchItem::Rfc822 => self.section(&of_message(None), None),
+            FetchItem::Rfc822Header => self.section(&of_message(Some(SectionText::Header)), None),
+            FetchItem::Rfc822Text => self.section(&of_message(Some(SectionText::Text)), None),
+            FetchItem::Section(fetch) => self.section(&fetch.section, fetch.partial),
+        }
+    }
+
+    fn structure(&self, form: Form) -> Extract {
+        let Some(structure) = self.structure else { return Extract::Absent };
+        let mut text = Vec::new();
+        write_body(&mut text, structure.root(), form);
+        if text.len() > STRUCTURE_OCTETS_MAX {
+            text = Vec::new();
+            write_opaque(&mut text, structure.root(), form);
+        }
+        Extract::Text(text)
+    }
+
+    fn section(&self, section: &Section, range: Option<Partial>) -> Extract {
+        let header_len = self.header.len() as u64;
+        match (section.part.is_empty(), &section.text) {
+            (true, None) => Extract::Range(within(0..self.len, range)),
+            (true, Some(SectionText::Text)) => {
+                Extract::Range(within(header_len.min(self.len)..self.len, range))
+            }
+            (true, Some(SectionText::Header)) if self.header.len() > COPY_OCTETS_MAX => {
+                Extract::Range(within(0..header_len, range))
+            }
+            _ => self.found(section, range),
+        }
+    }
+
+    fn found(&self, section: &Section, range: Option<Partial>) -> Extract {
+        let text = match &section.text {
+            None => Text::Whole,
+            Some(SectionText::Header) => Text::Header,
+            Some(SectionText::HeaderFields(names)) => Text::HeaderFields(names),
+            Some(SectionText::HeaderFieldsNot(names)) => Text::HeaderFieldsNot(names),
+            Some(SectionText::Text) => Text::Text,
+            Some(SectionText::Mime) => Text::Mime,
+        };
+        let found = match self.structure {
+            Some(structure) => part_section(structure, &section.part, text),
+            None => message_section(self.header, text),
+        };
+        let Some(found) = found else { return Extract::Absent };
+        let chosen = match range {
+            Some(range) => partial(&found, u64::from(range.offset), u64::from(range.length)),
+            None => &found,
+        };
+        match (&found, self.structure) {
+            // A slice of the message: only its place is kept.
+            (Cow::Borrowed(_), Some(structure)) if chosen.len() > COPY_OCTETS_MAX => {
+                let start = (chosen.as_ptr().addr() - structure.octets().as_ptr().addr()) as u64;
+                Extract::Range(start..start + chosen.len() as u64)
+            }
+            _ => Extract::Literal(chosen[..chosen.len().min(HEADER_OCTETS_MAX)].to_vec()),
+        }
+    }
+}
+
+/// What a partial leaves of a range.
+fn within(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {
+    let Some(partial) = partial else { return range };
+    let from = range.start.saturating_add(u64::from(partial.offset)).min(range.end);
+    from..from.saturating_add(u64::from(partial.length)).min(range.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use imap_wire::SectionFetch;
+
+    fn extract(octets: &[u8], items: &[FetchItem]) -> Result<Vec<Extract>, StoreError> {
+        let structure = Structure::parse(octets);
+        let header = &octets[..header_len(octets)];
+        Source { header, len: octets.len() as u64, structure: Some(&structure) }.extract(items)
+    }
+
+    fn part(number: u32, partial: Option<Partial>) -> FetchItem {
+        let section = Section { part: vec![number], text: None };
+        FetchItem::Section(SectionFetch { section, peek: true, partial })
+    }
+
+    #[test]
+    fn of_a_large_part_its_place_is_kept() {
+        let body = "x".repeat(COPY_OCTETS_MAX + 1);
+        let head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nsmall\r\n--b\r\n\r\n";
+        let octets = format!("{head}{body}\r\n--b--\r\n");
+        let all = COPY_OCTETS_MAX as u32 + 1;
+        let items = [
+            part(1, None),
+            part(2, None),
+            part(2, Some(Partial { offset: 1, length: all })),
+            part(2, Some(Partial { offset: 1, length: 2 })),
+            part(3, None),
+        ];
+        let start = head.len() as u64;
+        assert_eq!(
+            extract(octets.as_bytes(), &items).unwrap(),
+            [
+                Extract::Literal(b"small".to_vec()),
+                Extract::Range(start..start + body.len() as u64),
+                Extract::Literal(body.as_bytes()[1..].to_vec()),
+                Extract::Literal(b"xx".to_vec()),
+                Extract::Absent,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_structure_beyond_all_measure_is_told_as_one_part() {
+        let part = format!("--b\r\nContent-Description: {}\r\n\r\n\r\n", "d".repeat(1000));
+        let head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n";
+        let octets = format!("{head}{}--b--\r\n", part.repeat(1100));
+        let expected =
+            format!("(\"application\" \"octet-stream\" NIL NIL NIL \"7bit\" {})", octets.len() - head.len());
+        assert_eq!(
+            extract(octets.as_bytes(), &[FetchItem::Body]).unwrap(),
+            [Extract::Text(expected.into_bytes())]
+        );
+    }
+
+    #[test]
+    fn an_item_that_is_named_too_often_is_refused() {
+        let octets = format!("Subject: {}\r\n\r\n", "s".repeat(100_000));
+        assert!(extract(octets.as_bytes(), &vec![FetchItem::Envelope; 50]).is_ok());
+        let refused = extract(octets.as_bytes(), &vec![FetchItem::Envelope; 100]);
+        assert!(matches!(refused, Err(StoreError::TooMany { .. })));
+    }
+}

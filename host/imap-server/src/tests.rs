@@ -1,0 +1,197 @@
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::{AuthOptions, Authenticator, HashOptions, Hasher, Unencrypted};
+use directory::{Directory, DirectoryOptions, PasswordHasher};
+use events::{Events, LogOptions};
+use mail_types::{AccountName, Timestamp};
+use parking_lot::Mutex;
+use runtime::{Clock, Listener, ListenerOptions, Random, Shutdown};
+use store::{Flags, MailboxId, NewMessage, Store};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::{Options, Parts, Server};
+
+const LDIF: &str = "\
+dn: o=example.org,o=isp\nobjectClass: mailDomain\nassociatedDomain: example.org\n\n\
+dn: uid=jo,o=example.org,o=isp\nobjectClass: inetMailUser\nuid: jo\nmail: jo@example.org\nuserPassword: pencil\n";
+
+/// A log that the test reads.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// The first line with a word; it is written by a thread of its own, in its own time.
+    async fn line_with(&self, word: &str) -> String {
+        loop {
+            let text = String::from_utf8(self.0.lock().clone()).unwrap();
+            if let Some((whole, _)) = text.rsplit_once('\n')
+                && let Some(line) = whole.lines().find(|line| line.contains(word))
+            {
+                return line.to_owned();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A server on loopback over a store of its own.
+struct Bench {
+    store: Store,
+    address: std::net::SocketAddr,
+    _options: watch::Sender<Arc<Options>>,
+    log: Log,
+    _dir: tempfile::TempDir,
+}
+
+/// With room for so much of whole messages.
+async fn bench(whole_messages_kib: u32) -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let storage_options = storage::Options { size_max: 1 << 30, inline_max: 1024, synced: false };
+    let spaces = [directory::SPACES, store::SPACES].concat();
+    let storage = storage::Storage::open(dir.path(), &spaces, &storage_options).unwrap();
+    let (clock, log) = (Clock::system(), Log::default());
+    let events = Events::logging(Clock::simulated(Timestamp(1)), LogOptions::default(), log.clone()).unwrap();
+    let directory = Directory::open(storage.clone(), clock.clone(), DirectoryOptions::default()).unwrap();
+    let hash = HashOptions { memory_kib: 64, passes: 1, lanes: 1, scram_iterations: 16 };
+    let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(Random::seeded(1), hash));
+    directory.load_ldif(LDIF.as_bytes(), &hasher, &mut |_| {}).await.unwrap();
+    let auth = AuthOptions {
+        hash,
+        refusal_after: Duration::ZERO,
+        unencrypted: Unencrypted::Allowed,
+        ..AuthOptions::default()
+    };
+    let authenticator = Authenticator::new(directory, clock.clone(), Random::seeded(2), auth);
+    let store = Store::open(storage.clone(), clock, events.clone()).await.unwrap();
+    let parts = Parts { store: store.clone(), storage, authenticator, events, tls: None };
+    let server = Server::with_room(parts, whole_messages_kib);
+    let address = (Ipv4Addr::LOCALHOST, 0).into();
+    let listener =
+        Listener::bind(&ListenerOptions { address, backlog: 9, connections_max: 9, per_network_max: 9 });
+    let listener = listener.unwrap();
+    let address = listener.local_addr();
+    let (sender, options) = watch::channel(Arc::new(Options::default()));
+    tokio::spawn(async move { server.serve(listener, options, Shutdown::new()).await });
+    Bench { store, address, _options: sender, log, _dir: dir }
+}
+
+impl Bench {
+    async fn deliver(&self, octets: &[u8]) {
+        let account = AccountName::new("jo@example.org").unwrap();
+        let inbox = MailboxId::inbox(self.store.ensure_account(&account).await.unwrap());
+        let mut content = self.store.storage().content(1 << 26);
+        content.write(octets).await.unwrap();
+        let content = content.finish().await.unwrap();
+        let message = NewMessage { content, flags: Flags::NONE, keywords: vec![], internal_date: None };
+        self.store.append(inbox, vec![message]).await.unwrap();
+    }
+
+    async fn selected(&self) -> Client {
+        let mut client = Client(BufStream::new(TcpStream::connect(self.address).await.unwrap()));
+        assert!(client.line().await.starts_with("* OK "));
+        client.ok("LOGIN jo@example.org pencil").await;
+        client.ok("SELECT INBOX").await;
+        client
+    }
+}
+
+struct Client(BufStream<TcpStream>);
+
+impl Client {
+    /// A line without its CRLF.
+    async fn line(&mut self) -> String {
+        let mut octets = Vec::new();
+        assert_ne!(self.0.read_until(b'\n', &mut octets).await.unwrap(), 0, "the server has closed");
+        String::from_utf8(octets).unwrap().trim_end_matches("\r\n").to_owned()
+    }
+
+    async fn say(&mut self, command: &str) {
+        self.0.write_all(format!("t {command}\r\n").as_bytes()).await.unwrap();
+        self.0.flush().await.unwrap();
+    }
+
+    /// The untagged lines of a command that succeeds.
+    async fn ok(&mut self, command: &str) -> Vec<String> {
+        self.say(command).await;
+        let mut lines = Vec::new();
+        loop {
+            match self.line().await {
+                end if end.starts_with("t ") => {
+                    assert!(end.starts_with("t OK"), "{command}: {end}");
+                    return lines;
+                }
+                line => lines.push(line),
+            }
+        }
+    }
+}
+
+/// A multipart message with one large text part.
+fn large(part: &str) -> Vec<u8> {
+    let head = "Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n";
+    format!("{head}{part}\r\n--b--\r\n").into_bytes()
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_keeps_no_room_from_others() {
+    // Room for one message at a time.
+    let bench = bench(1).await;
+    let part = "0123456789abcde\n".repeat(2 << 20);
+    bench.deliver(&large(&part)).await;
+    let mut slow = bench.selected().await;
+    slow.say("FETCH 1 BODY.PEEK[1]").await;
+    assert_eq!(slow.line().await, format!("* 1 FETCH (BODY[1] {{{}}}", part.len()));
+    let mut other = bench.selected().await;
+    let lines = other.ok("FETCH 1 BODY").await;
+    assert!(lines[0].starts_with("* 1 FETCH (BODY ((\"text\" \"plain\""), "{lines:?}");
+    assert_eq!(other.ok("SEARCH BODY 89abcde").await, ["* SEARCH 1"]);
+    // And in the end the slow one has all of it.
+    let mut octets = vec![0; part.len()];
+    slow.0.read_exact(&mut octets).await.unwrap();
+    assert!(octets == part.as_bytes());
+    assert_eq!(slow.line().await, ")");
+    assert!(slow.line().await.starts_with("t OK"));
+}
+
+#[tokio::test]
+async fn headers_of_any_length_come_as_they_are() {
+    let bench = bench(1024).await;
+    for lines in [10, 3_000, 100_000] {
+        let header = format!("X: {}\r\n\r\n", "0123456789abcdef\r\n ".repeat(lines));
+        bench.deliver(format!("{header}body\r\n").as_bytes()).await;
+    }
+    let mut client = bench.selected().await;
+    for (number, lines) in [(1, 10), (2, 3_000), (3, 100_000)] {
+        let got = client.ok(&format!("FETCH {number} (BODY.PEEK[HEADER] BODY.PEEK[TEXT])")).await;
+        assert!(got[0].starts_with(&format!("* {number} FETCH (BODY[HEADER] {{")), "{}", got[0]);
+        assert_eq!(got.len(), 1 + lines + 1 + 2 + 2, "{number}");
+        assert_eq!(got[got.len() - 2..], ["body", ")"].map(str::to_owned));
+        assert_eq!(got[got.len() - 3], " BODY[TEXT] {6}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_login_is_logged_with_its_name_whatever_the_mechanism() {
+    let bench = bench(1024).await;
+    let mut client = Client(BufStream::new(TcpStream::connect(bench.address).await.unwrap()));
+    client.line().await;
+    // NUL jo@example.org NUL wrong
+    client.say("AUTHENTICATE PLAIN AGpvQGV4YW1wbGUub3JnAHdyb25n").await;
+    let line = bench.log.line_with("authentication_failed").await;
+    assert!(line.contains("jo@example.org") && line.contains("PLAIN"), "{line}");
+}

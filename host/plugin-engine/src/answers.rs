@@ -1,0 +1,227 @@
+//! The port of whoever decides: questions in the host's words, answers checked.
+
+use std::sync::atomic::Ordering;
+
+use hooks::{
+    Action, Attributes, BoxFuture, CallContext, Content, Direction, DispositionRequest, EntryRows,
+    PluginName, Plugins, Position, Ready, ReverseRequest, ReverseVerdict, RewriteRequest, RewriteVerdict,
+    Role, SenderRequest, SenderVerdict, Told,
+};
+use mail_types::Domain;
+
+use crate::engine::Engine;
+use crate::interest::Subject;
+use crate::plugin::Plugin;
+use crate::question::{Answer, Question};
+use crate::validate::Invalid;
+
+/// Most items of one question; a longer batch is asked in pieces.
+const BATCH_MAX: usize = 1000;
+
+fn length<T>(given: &[T], asked: usize) -> Result<(), Invalid> {
+    if given.len() == asked {
+        return Ok(());
+    }
+    Err(Invalid::Answer(format!("it gives {} answers to {asked} questions", given.len())))
+}
+
+fn wrong<T>() -> Result<T, Invalid> {
+    Err(Invalid::Answer("it answers another role".to_owned()))
+}
+
+fn rewrite_matters(plugin: &Plugin, request: &RewriteRequest) -> bool {
+    let RewriteRequest { address, position, direction, .. } = request;
+    let subject = Subject { address, position: *position, direction: *direction };
+    plugin.interests.matter(Role::Rewrite, &subject)
+}
+
+fn from_matters(plugin: &Plugin, role: Role, address: &mail_types::Address, position: Position) -> bool {
+    plugin.interests.matter(role, &Subject { address, position, direction: Direction::From })
+}
+
+impl Engine {
+    /// What the plugin sees of a context: without the id where its answer may be remembered.
+    fn shown(plugin: &Plugin, context: &CallContext) -> CallContext {
+        let id = if plugin.memo.is_some() { String::new() } else { context.id.clone() };
+        CallContext { id, ..context.clone() }
+    }
+
+    async fn rewrite_batch(
+        &self,
+        name: &PluginName,
+        context: &CallContext,
+        batch: &[RewriteRequest],
+    ) -> Told<Vec<RewriteVerdict>> {
+        let plugin = self.plugin(name);
+        let mut verdicts: Vec<Option<RewriteVerdict>> = vec![None; batch.len()];
+        let mut open: Vec<usize> = Vec::new();
+        for (at, request) in batch.iter().enumerate() {
+            match plugin.as_deref().map(|plugin| at_once(plugin, context, request)) {
+                Some(Some(verdict)) => verdicts[at] = Some(verdict),
+                _ => open.push(at),
+            }
+        }
+        let mut report = hooks::CallReport { remembered: open.is_empty(), ..Default::default() };
+        for piece in open.chunks(BATCH_MAX) {
+            let asked: Vec<RewriteRequest> = piece.iter().map(|at| batch[*at].clone()).collect();
+            let shown =
+                plugin.as_deref().map_or_else(|| context.clone(), |plugin| Self::shown(plugin, context));
+            let question = Question::rewrite(&shown, &asked);
+            let told = self.0.put(name, context, question, None, |judge, answer| {
+                let Answer::Rewrite(given) = answer else { return wrong() };
+                length(&given, asked.len())?;
+                given.into_iter().map(|verdict| judge.rewrite(verdict)).collect::<Result<Vec<_>, _>>()
+            });
+            let Told { answer, report: of_piece } = told.await;
+            report = of_piece;
+            let given = match answer {
+                Ok(given) => given,
+                Err(failed) => return Told { answer: Err(failed), report },
+            };
+            for (at, verdict) in piece.iter().zip(given) {
+                if let Some(memo) = plugin.as_deref().and_then(|plugin| plugin.memo.as_ref()) {
+                    memo.remember(context, &batch[*at], &verdict);
+                }
+                verdicts[*at] = Some(verdict);
+            }
+        }
+        let verdicts =
+            verdicts.into_iter().map(|verdict| verdict.unwrap_or(RewriteVerdict::NoMatch)).collect();
+        Told { answer: Ok(verdicts), report }
+    }
+}
+
+/// What can be said without a call: no interest, or a remembered answer.
+fn at_once(plugin: &Plugin, context: &CallContext, request: &RewriteRequest) -> Option<RewriteVerdict> {
+    if !plugin.settings.acts_for(context.tenant.as_ref()) {
+        return None;
+    }
+    if !rewrite_matters(plugin, request) {
+        plugin.numbers.passed_over.fetch_add(1, Ordering::Relaxed);
+        return Some(RewriteVerdict::NoMatch);
+    }
+    let remembered = plugin.memo.as_ref()?.recall(context, request)?;
+    plugin.numbers.remembered.fetch_add(1, Ordering::Relaxed);
+    Some(remembered)
+}
+
+impl Plugins for Engine {
+    fn bound(&self, role: Role, domain: &Domain) -> Vec<PluginName> {
+        self.0.active.load().bound(role, domain)
+    }
+
+    fn any_bound(&self, role: Role) -> bool {
+        self.0.active.load().any_bound(role)
+    }
+
+    fn ready(
+        &self,
+        name: &PluginName,
+        context: &CallContext,
+        request: &RewriteRequest,
+    ) -> Ready<RewriteVerdict> {
+        let plugin = match self.0.find(name, Role::Rewrite, context.tenant.as_ref()) {
+            Ok(plugin) => plugin,
+            Err(failed) => return Ready::Failed(failed),
+        };
+        match at_once(&plugin, context, request) {
+            Some(verdict) => Ready::Answer(verdict),
+            None => Ready::Ask,
+        }
+    }
+
+    fn rewrite<'a>(
+        &'a self,
+        plugin: &'a PluginName,
+        context: &'a CallContext,
+        batch: &'a [RewriteRequest],
+    ) -> BoxFuture<'a, Told<Vec<RewriteVerdict>>> {
+        Box::pin(self.rewrite_batch(plugin, context, batch))
+    }
+
+    fn reverse<'a>(
+        &'a self,
+        plugin: &'a PluginName,
+        context: &'a CallContext,
+        batch: &'a [ReverseRequest],
+    ) -> BoxFuture<'a, Told<Vec<ReverseVerdict>>> {
+        Box::pin(async move {
+            let matters = |request: &ReverseRequest| {
+                self.plugin(plugin).is_none_or(|plugin| {
+                    from_matters(&plugin, Role::Reverse, &request.address, request.position)
+                })
+            };
+            if !batch.iter().any(matters) {
+                return Told::at_once(Ok(vec![ReverseVerdict::Unchanged; batch.len()]));
+            }
+            self.0
+                .put(plugin, context, Question::reverse(context, batch), None, |judge, answer| {
+                    let Answer::Reverse(given) = answer else { return wrong() };
+                    length(&given, batch.len())?;
+                    given.into_iter().map(|verdict| judge.reverse(verdict)).collect()
+                })
+                .await
+        })
+    }
+
+    fn authorize<'a>(
+        &'a self,
+        plugin: &'a PluginName,
+        context: &'a CallContext,
+        request: &'a SenderRequest,
+    ) -> BoxFuture<'a, Told<SenderVerdict>> {
+        Box::pin(async move {
+            let matters = self.plugin(plugin).is_none_or(|plugin| {
+                from_matters(&plugin, Role::AuthorizeSender, &request.address, Position::Envelope)
+            });
+            if !matters {
+                return Told::at_once(Ok(SenderVerdict::NoOpinion));
+            }
+            let asked = crate::question::address(&request.address);
+            self.0
+                .put(plugin, context, Question::authorize(context, request), None, |judge, answer| {
+                    let Answer::AuthorizeSender(given) = answer else { return wrong() };
+                    judge.authorize(given, &asked)
+                })
+                .await
+        })
+    }
+
+    fn dispose<'a>(
+        &'a self,
+        plugin: &'a PluginName,
+        context: &'a CallContext,
+        recipients: &'a [DispositionRequest],
+        content: Content,
+    ) -> BoxFuture<'a, Told<Vec<Vec<Action>>>> {
+        Box::pin(async move {
+            let question = Question::dispose(context, recipients);
+            self.0
+                .put(plugin, context, question, Some(content), |judge, answer| {
+                    let Answer::Disposition(given) = answer else { return wrong() };
+                    length(&given, recipients.len())?;
+                    given.into_iter().map(|actions| judge.dispose(actions)).collect()
+                })
+                .await
+        })
+    }
+
+    fn build_rows<'a>(
+        &'a self,
+        plugin: &'a PluginName,
+        domain: &'a Domain,
+        entries: &'a [(String, Attributes)],
+    ) -> BoxFuture<'a, Told<Vec<EntryRows>>> {
+        Box::pin(async move {
+            let context = CallContext { tenant: Some(domain.clone()), ..CallContext::default() };
+            let question = Question::build_rows(domain.as_str(), entries);
+            self.0
+                .put(plugin, &context, question, None, |judge, answer| {
+                    let Answer::RouteTable(given) = answer else { return wrong() };
+                    length(&given, entries.len())?;
+                    given.into_iter().map(|rows| judge.rows(rows, domain.as_str())).collect()
+                })
+                .await
+        })
+    }
+}

@@ -1,0 +1,194 @@
+//! Machine code of components, kept for the next start.
+//!
+//! | file below the folder | what |
+//! |---|---|
+//! | `components/DIGEST.wasm` | the component as it was installed |
+//! | `artefacts/DIGEST-ENGINE.cwasm` | its machine code for an engine of that configuration |
+//! | `artefacts/DIGEST-ENGINE.seal` | HMAC-SHA-256 over it, under a key that only this folder has |
+//! | `artefacts/DIGEST.json` | what it is: [`Manifest`] |
+//! | `key` | 32 random octets, made at the first start |
+//!
+//! Machine code is only loaded where it is ours, unchanged, and made for this very engine: its name has the engine's
+//! configuration, its seal the folder's key. Anything else is compiled anew. Files are put in place whole.
+
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hmac::{Hmac, Mac};
+use runtime::Random;
+use runtime::files::{Readers, write_durably};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use wasmtime::component::Component;
+
+use crate::compiler::Compiler;
+use crate::component::{Digest, Manifest, Unfit};
+use crate::machine::Machine;
+
+/// Largest artefact, in octets: machine code is larger than the component.
+const ARTEFACT_MAX: u64 = 512 << 20;
+/// Octets of key and seal.
+const KEY_LEN: usize = 32;
+/// Largest manifest, in octets.
+const MANIFEST_MAX: u64 = 1 << 20;
+
+/// The folder of components and their machine code.
+pub(crate) struct Artefacts {
+    folder: PathBuf,
+    key: [u8; KEY_LEN],
+    compiler: Arc<dyn Compiler>,
+}
+
+impl Artefacts {
+    /// Opens or makes the folder; nobody else may look into it, or it is not used.
+    pub(crate) fn open(folder: &Path, compiler: Arc<dyn Compiler>, random: &Random) -> io::Result<Self> {
+        for part in [folder.to_path_buf(), folder.join("components"), folder.join("artefacts")] {
+            match std::fs::DirBuilder::new().mode(0o700).create(&part) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            let found = std::fs::metadata(&part)?;
+            if found.mode() & 0o022 != 0 {
+                let why = format!("{} can be written by others: chmod go-w it", part.display());
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+            }
+        }
+        let path = folder.join("key");
+        let key = match std::fs::read(&path) {
+            Ok(octets) => octets.try_into().map_err(|_| {
+                let why = format!("{} is no key: remove it, and plugins are compiled anew", path.display());
+                io::Error::new(io::ErrorKind::InvalidData, why)
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut key = [0; KEY_LEN];
+                random.fill(&mut key);
+                write_durably(&path, &key, Readers::Owner)?;
+                key
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { folder: folder.to_path_buf(), key, compiler })
+    }
+
+    fn component_path(&self, digest: &Digest) -> PathBuf {
+        self.folder.join("components").join(format!("{}.wasm", digest.as_str()))
+    }
+
+    fn artefact_path(&self, digest: &Digest, machine: &Machine, ending: &str) -> PathBuf {
+        let mut hasher = std::hash::DefaultHasher::new();
+        machine.engine().precompile_compatibility_hash().hash(&mut hasher);
+        let name = format!("{}-{:016x}.{ending}", digest.as_str(), hasher.finish());
+        self.folder.join("artefacts").join(name)
+    }
+
+    fn manifest_path(&self, digest: &Digest) -> PathBuf {
+        self.folder.join("artefacts").join(format!("{}.json", digest.as_str()))
+    }
+
+    /// Takes a component in: compiles it apart, and keeps both. Gives what it is.
+    pub(crate) async fn take_in(&self, octets: &[u8], machine: &Machine) -> Result<Manifest, Unfit> {
+        let digest = Digest::of(octets);
+        let kept = |error: io::Error| {
+            Unfit::new(format!("it cannot be kept: {error}"), format!("look at {}", self.folder.display()))
+        };
+        write_durably(&self.component_path(&digest), octets, Readers::Owner).map_err(kept)?;
+        match self.compile(&digest, machine).await {
+            Ok(manifest) => Ok(manifest),
+            Err(unfit) => {
+                // What cannot run is not kept either; a leftover would be swept.
+                let _ = std::fs::remove_file(self.component_path(&digest));
+                Err(unfit)
+            }
+        }
+    }
+
+    async fn compile(&self, digest: &Digest, machine: &Machine) -> Result<Manifest, Unfit> {
+        let path = self.artefact_path(digest, machine, "cwasm");
+        let manifest = self.compiler.compile(&self.component_path(digest), &path, machine.target()).await?;
+        if manifest.digest != *digest {
+            return Err(Unfit::new("it changed while it was compiled", "install it again"));
+        }
+        let kept = |error: io::Error| {
+            Unfit::new(format!("its machine code cannot be kept: {error}"), "look at the disk")
+        };
+        let code = runtime::files::read(&path, ARTEFACT_MAX).map_err(kept)?;
+        write_durably(
+            &self.artefact_path(digest, machine, "seal"),
+            &self.seal(digest, &code),
+            Readers::Owner,
+        )
+        .map_err(kept)?;
+        let json = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
+        write_durably(&self.manifest_path(digest), &json, Readers::Owner).map_err(kept)?;
+        Ok(manifest)
+    }
+
+    fn seal(&self, digest: &Digest, code: &[u8]) -> [u8; KEY_LEN] {
+        // A key of any length is good for HMAC (RFC 2104 §2).
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return [0; KEY_LEN] };
+        mac.update(digest.as_str().as_bytes());
+        mac.update(code);
+        mac.finalize().into_bytes().into()
+    }
+
+    /// The machine code of an installed component; compiled anew where it is missing, stale or not ours.
+    pub(crate) async fn load(
+        &self,
+        digest: &Digest,
+        machine: &Machine,
+    ) -> Result<(Component, Manifest), Unfit> {
+        if let Some(found) = self.sealed(digest, machine) {
+            return Ok(found);
+        }
+        self.compile(digest, machine).await?;
+        self.sealed(digest, machine).ok_or_else(|| {
+            Unfit::new(
+                "its machine code is not as it was written",
+                "look at the disk and at who else writes there",
+            )
+        })
+    }
+
+    fn sealed(&self, digest: &Digest, machine: &Machine) -> Option<(Component, Manifest)> {
+        let path = self.artefact_path(digest, machine, "cwasm");
+        let code = runtime::files::read(&path, ARTEFACT_MAX).ok()?;
+        let seal = std::fs::read(self.artefact_path(digest, machine, "seal")).ok()?;
+        if !bool::from(self.seal(digest, &code).ct_eq(&seal)) {
+            return None;
+        }
+        let manifest = runtime::files::read(&self.manifest_path(digest), MANIFEST_MAX).ok()?;
+        let manifest: Manifest =
+            serde_json::from_slice(&manifest).ok().filter(|m: &Manifest| m.digest == *digest)?;
+        drop(code);
+        let component = map(machine, &path)?;
+        component.initialize_copy_on_write_image().ok()?;
+        Some((component, manifest))
+    }
+
+    /// Removes everything of components that nobody names any more.
+    pub(crate) fn sweep(&self, named: impl Fn(&str) -> bool) -> io::Result<usize> {
+        let mut removed = 0;
+        for part in ["components", "artefacts"] {
+            for entry in std::fs::read_dir(self.folder.join(part))? {
+                let path = entry?.path();
+                let digest = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.get(..64));
+                if !digest.is_some_and(&named) {
+                    std::fs::remove_file(&path)?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Maps machine code that was found to be ours. It stays shared with the page cache.
+#[allow(unsafe_code)]
+fn map(machine: &Machine, path: &Path) -> Option<Component> {
+    // SAFETY: the file's seal was checked under a key that only this folder's owner has, the folder can be written by
+    // nobody else, and files in it are replaced by renaming, never changed: what is mapped is what was compiled.
+    unsafe { Component::deserialize_file(machine.engine(), path) }.ok()
+}

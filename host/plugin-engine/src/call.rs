@@ -1,0 +1,256 @@
+//! What one call may use, and what it has used: the state behind an instance.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hooks::{CallReport, Content, FailureKind, LogLine, World};
+use mail_types::{Domain, Timestamp};
+use runtime::Random;
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+
+use crate::kv::Kv;
+use crate::plugin::Manner;
+use crate::settings::{Limits, Settings};
+use crate::tape::Tape;
+use crate::tenant::{Held, Tenant};
+
+/// What host functions work with, the same for all calls.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) kv: Kv,
+    /// For a candidate: what it writes stays apart from what the live version wrote.
+    pub(crate) shadow: bool,
+}
+
+/// The state of a store: the plugin and tenant it works for, and the call under way.
+pub(crate) struct Call {
+    pub(crate) settings: Arc<Settings>,
+    /// The configuration as the plugin sees it: keys joined by dots.
+    pub(crate) values: Arc<Values>,
+    pub(crate) surroundings: Option<Surroundings>,
+    pub(crate) tenant: Option<Domain>,
+    pub(crate) content: Option<Content>,
+    pub(crate) now: Timestamp,
+    pub(crate) random: Random,
+    held: Held,
+    memory: u64,
+    used: Used,
+    /// Why a host function broke the call off.
+    breach: Option<(FailureKind, String)>,
+    pub(crate) tape: Tape,
+}
+
+/// A plugin's configuration, key by key.
+pub(crate) type Values = std::collections::BTreeMap<String, crate::bindings::wasmta::policy::config::Value>;
+
+/// What the call under way has used.
+struct Used {
+    began: Instant,
+    in_host: Duration,
+    slices: u64,
+    host_calls: u32,
+    output: usize,
+    dns_queries: u32,
+    log: Vec<LogLine>,
+    log_cut: bool,
+}
+
+impl Used {
+    fn nothing() -> Self {
+        Self {
+            began: Instant::now(),
+            in_host: Duration::ZERO,
+            slices: 0,
+            host_calls: 0,
+            output: 0,
+            dns_queries: 0,
+            log: Vec::new(),
+            log_cut: false,
+        }
+    }
+}
+
+/// What an item of a list counts for, beside its text, in octets.
+pub(crate) const ITEM_OCTETS: usize = 16;
+/// Longest line of a plugin's log, in octets.
+const LOG_LINE_MAX: usize = 1024;
+
+impl Call {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        values: Arc<Values>,
+        surroundings: Option<Surroundings>,
+        tenant: Option<Domain>,
+        share: Arc<Tenant>,
+    ) -> Self {
+        Self {
+            settings,
+            values,
+            surroundings,
+            tenant,
+            content: None,
+            now: Timestamp(0),
+            random: Random::seeded(0),
+            held: Held::nothing(share),
+            memory: 0,
+            used: Used::nothing(),
+            breach: None,
+            tape: Tape::Off,
+        }
+    }
+
+    /// Begins a call on an instance, new or warm.
+    pub(crate) fn begin(&mut self, manner: Manner) {
+        self.now = manner.now;
+        self.random = Random::seeded(manner.seed);
+        self.content = manner.content;
+        self.tape = manner.tape;
+        self.used = Used::nothing();
+        self.breach = None;
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.settings.limits
+    }
+
+    /// Ends the call: what it took.
+    pub(crate) fn end(&mut self) -> (CallReport, Duration) {
+        self.content = None;
+        let used = std::mem::replace(&mut self.used, Used::nothing());
+        let spent = used.began.elapsed();
+        let report = CallReport {
+            digest: String::new(),
+            microseconds: u64::try_from(spent.as_micros()).unwrap_or(u64::MAX),
+            cpu_milliseconds: used.slices,
+            memory: self.memory,
+            host_calls: used.host_calls,
+            remembered: false,
+            log: used.log,
+        };
+        (report, spent.saturating_sub(used.in_host))
+    }
+
+    /// Octets of memory that the instance has.
+    pub(crate) fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    pub(crate) fn take_breach(&mut self) -> Option<(FailureKind, String)> {
+        self.breach.take()
+    }
+
+    /// Breaks the call off, for a reason that the operator is told.
+    pub(crate) fn break_off(&mut self, kind: FailureKind, why: impl Into<String>) -> wasmtime::Error {
+        let why = why.into();
+        let error = wasmtime::Error::msg(why.clone());
+        self.breach.get_or_insert((kind, why));
+        error
+    }
+
+    /// Books a call to the host, with the octets that the guest handed over.
+    pub(crate) fn charge(&mut self, octets: usize) -> wasmtime::Result<&Surroundings> {
+        self.used.host_calls += 1;
+        self.used.output = self.used.output.saturating_add(octets);
+        let Limits { host_calls, output, .. } = *self.limits();
+        if self.used.host_calls > host_calls {
+            let why = format!("it called the host more than {host_calls} times (limits.host-calls)");
+            return Err(self.break_off(FailureKind::Calls, why));
+        }
+        if self.used.output > output {
+            let why = format!("it handed the host more than {output} octets (limits.output)");
+            return Err(self.break_off(FailureKind::Calls, why));
+        }
+        if self.surroundings.is_none() {
+            return Err(self.break_off(FailureKind::Denied, "describe may not call the host"));
+        }
+        self.surroundings.as_ref().ok_or_else(|| wasmtime::Error::msg("no surroundings"))
+    }
+
+    /// Books a question to the DNS.
+    pub(crate) fn charge_dns(&mut self) -> wasmtime::Result<()> {
+        self.used.dns_queries += 1;
+        let max = self.limits().dns_queries;
+        if self.used.dns_queries > max {
+            let why = format!("it asked the DNS more than {max} times (limits.dns-queries)");
+            return Err(self.break_off(FailureKind::Calls, why));
+        }
+        Ok(())
+    }
+
+    /// Time that the host took for itself does not count as the guest's.
+    pub(crate) fn waited(&mut self, since: Instant) {
+        self.used.in_host += since.elapsed();
+    }
+
+    /// Keeps a line; what is too much is cut, and told once.
+    pub(crate) fn log(&mut self, level: &str, mut text: String) {
+        if self.used.log.len() >= self.limits().log_lines as usize {
+            if !self.used.log_cut {
+                self.used.log_cut = true;
+                let text =
+                    format!("more than {} lines are not kept (limits.log-lines)", self.limits().log_lines);
+                self.used.log.push(LogLine { level: "warn".to_owned(), text });
+            }
+            return;
+        }
+        if text.len() > LOG_LINE_MAX {
+            let end = (0..=LOG_LINE_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.truncate(end);
+            text.push('…');
+        }
+        self.used.log.push(LogLine { level: level.to_owned(), text });
+    }
+
+    /// A slice of time has passed while the guest ran: whether it may go on.
+    pub(crate) fn slice(&mut self) -> UpdateDeadline {
+        self.used.slices += 1;
+        let busy = self.used.began.elapsed().saturating_sub(self.used.in_host);
+        let cpu = self.limits().cpu;
+        if busy > cpu {
+            let text = format!("it used more than {} ms of processor time (limits.cpu)", cpu.as_millis());
+            self.breach.get_or_insert((FailureKind::Cpu, text));
+            return UpdateDeadline::Interrupt;
+        }
+        // Lets other sessions of this worker go on between slices.
+        UpdateDeadline::Yield(1)
+    }
+}
+
+impl ResourceLimiter for Call {
+    /// All memories of the instance count together.
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let more = desired.saturating_sub(current) as u64;
+        let max = self.limits().memory;
+        if self.memory.saturating_add(more) > max {
+            let why = format!("it wanted more than {max} octets of memory (limits.memory)");
+            return Err(self.break_off(FailureKind::Memory, why));
+        }
+        if !self.held.grow(more) {
+            let why = "its tenant's memory is used up (limits.tenant-memory)";
+            return Err(self.break_off(FailureKind::Memory, why));
+        }
+        self.memory += more;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS_MAX && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+}
+
+/// Most elements of a table.
+const TABLE_ELEMENTS_MAX: usize = 20_000;

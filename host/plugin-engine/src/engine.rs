@@ -1,0 +1,307 @@
+//! The engine: which plugins are in force, and what they say.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arc_swap::ArcSwap;
+use events::Events;
+use hooks::{CallContext, Content, Failed, FailureKind, PluginName, Role, Told, World};
+use mail_types::{Domain, Timestamp};
+use runtime::{Clock, Random};
+use storage::Storage;
+use tokio::sync::Semaphore;
+
+use crate::artefacts::Artefacts;
+use crate::breaker::{Gate, Turned};
+use crate::call::Surroundings;
+use crate::compiler::Compiler;
+use crate::kv::Kv;
+use crate::machine::{Allocation, INSTANCES_MAX, Machine, Profile};
+use crate::notes;
+use crate::plugin::{Asked, Manner, Plugin};
+use crate::question::{Answer, Question};
+use crate::recording::{Recorder, Recording};
+use crate::registry::Registry;
+use crate::settings::{DomainPattern, Settings};
+use crate::shadow::Shadows;
+use crate::tape::Tape;
+use crate::validate::{Invalid, Judge};
+
+/// Places for instances: fewer than the pool has slots, so that it never runs out.
+const PLACES: usize = INSTANCES_MAX as usize - 32;
+
+/// What the engine works with.
+pub struct EngineParts {
+    /// What plugins may ask.
+    pub world: Arc<dyn World>,
+    /// Their small stores: opened with [`crate::SPACES`].
+    pub storage: Storage,
+    /// Who compiles.
+    pub compiler: Arc<dyn Compiler>,
+    /// The time.
+    pub clock: Clock,
+    /// Chance.
+    pub random: Random,
+    /// Where everything is told.
+    pub events: Events,
+}
+
+/// The plugins of a server; clones are the same.
+#[derive(Clone)]
+pub struct Engine(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) surroundings: Surroundings,
+    pub(crate) artefacts: Artefacts,
+    pub(crate) registry: Registry,
+    pub(crate) active: ArcSwap<Active>,
+    pub(crate) shadows: Shadows,
+    pub(crate) recorder: Recorder,
+    /// One change of what is installed at a time.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) events: Events,
+}
+
+/// What is in force: swapped as one.
+#[derive(Default)]
+pub(crate) struct Active {
+    pub(crate) settings: HashMap<PluginName, Settings>,
+    pub(crate) plugins: HashMap<PluginName, Arc<Plugin>>,
+    /// Why a plugin of the configuration is not there.
+    pub(crate) missing: HashMap<PluginName, String>,
+    /// Bindings of the configuration, in order.
+    bound: HashMap<Role, Vec<(DomainPattern, PluginName)>>,
+}
+
+impl Active {
+    pub(crate) fn new(
+        settings: HashMap<PluginName, Settings>,
+        plugins: HashMap<PluginName, Arc<Plugin>>,
+        missing: HashMap<PluginName, String>,
+    ) -> Self {
+        let mut all: Vec<&Settings> = settings.values().collect();
+        all.sort_by(|a, b| (a.order, &a.name).cmp(&(b.order, &b.name)));
+        let mut bound: HashMap<Role, Vec<(DomainPattern, PluginName)>> = HashMap::new();
+        for one in all {
+            for role in Role::ALL {
+                // What is not there is bound all the same: its mail waits, or goes as its on-failure says.
+                let has = plugins.get(&one.name).is_none_or(|plugin| plugin.manifest.roles.contains(&role));
+                if !has || (!one.roles.is_empty() && !one.roles.contains(&role)) {
+                    continue;
+                }
+                let patterns = one.domains.iter().map(|pattern| (pattern.clone(), one.name.clone()));
+                bound.entry(role).or_default().extend(patterns);
+            }
+        }
+        bound.retain(|_, patterns| !patterns.is_empty());
+        Self { settings, plugins, missing, bound }
+    }
+
+    pub(crate) fn bound(&self, role: Role, domain: &Domain) -> Vec<PluginName> {
+        let Some(patterns) = self.bound.get(&role) else { return Vec::new() };
+        let mut names: Vec<PluginName> = Vec::new();
+        for (pattern, name) in patterns {
+            if pattern.matches(domain) && !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
+    pub(crate) fn any_bound(&self, role: Role) -> bool {
+        self.bound.contains_key(&role)
+    }
+}
+
+impl Engine {
+    /// Opens the folder of installed plugins. Nothing is in force until [`Engine::configure`].
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn open(folder: &Path, parts: EngineParts) -> Result<Self, String> {
+        let EngineParts { world, storage, compiler, clock, random, events } = parts;
+        let place = |error: std::io::Error| format!("the folder of plugins {}: {error}", folder.display());
+        let artefacts = Artefacts::open(folder, compiler, &random).map_err(place)?;
+        let registry = Registry::open(folder.join("installed.json"))?;
+        let machine =
+            Machine::new(Profile::Serving).map_err(|e| format!("plugins cannot run here: {e:#}"))?;
+        let surroundings = Surroundings { world, kv: Kv::new(storage), shadow: false };
+        let recorder = Recorder::open(folder.join("recordings")).map_err(place)?;
+        Ok(Self(Arc::new(Inner {
+            machine: Arc::new(machine),
+            places: Arc::new(Semaphore::new(PLACES)),
+            surroundings,
+            artefacts,
+            registry,
+            active: ArcSwap::from_pointee(Active::default()),
+            shadows: Shadows::default(),
+            recorder,
+            changing: tokio::sync::Mutex::new(()),
+            clock,
+            random,
+            events,
+        })))
+    }
+
+    /// Where instances come from: a pool where the machine has the room.
+    #[must_use]
+    pub fn allocation(&self) -> Allocation {
+        self.0.machine.allocation()
+    }
+
+    /// A plugin in force.
+    #[must_use]
+    pub fn plugin(&self, name: &PluginName) -> Option<Arc<Plugin>> {
+        self.0.active.load().plugins.get(name).cloned()
+    }
+
+    /// Ends what writes, so that the folders can be opened anew.
+    pub async fn close(&self) {
+        self.0.surroundings.kv.close().await;
+    }
+
+    /// Housekeeping, once a minute: expired values, idle instances.
+    pub async fn maintain(&self) {
+        // A failing disk is told by whoever needs it.
+        let _ = self.0.surroundings.kv.sweep(self.0.clock.now()).await;
+        for plugin in self.0.active.load().plugins.values() {
+            if let Some(reuse) = &plugin.settings.reuse {
+                plugin.tenants.sweep(reuse.idle);
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// The plugin that is to be asked, or why there is none.
+    pub(crate) fn find(
+        &self,
+        name: &PluginName,
+        role: Role,
+        tenant: Option<&Domain>,
+    ) -> Result<Arc<Plugin>, Failed> {
+        let active = self.active.load();
+        let settings = active.settings.get(name);
+        let missing = |why: String| {
+            let on_failure = settings.map(|settings| settings.on_failure(role)).unwrap_or_default();
+            Failed { plugin: name.clone(), kind: FailureKind::Missing, message: why, on_failure }
+        };
+        let Some(plugin) = active.plugins.get(name) else {
+            let why = active.missing.get(name).cloned();
+            return Err(missing(why.unwrap_or_else(|| {
+                format!("there is no plugin {name}: `wasmta plugin install`, and a section [plugins.{name}]")
+            })));
+        };
+        if !plugin.manifest.roles.contains(&role) {
+            return Err(missing(format!("it does not have the role {role}")));
+        }
+        if !plugin.settings.acts_for(tenant) {
+            let of = tenant.map_or("the server itself", Domain::as_str);
+            return Err(missing(format!("it does not act for {of} (plugins.{name}.tenants)")));
+        }
+        Ok(Arc::clone(plugin))
+    }
+
+    /// Asks a plugin, checks what it says, and books how it went.
+    pub(crate) async fn put<T>(
+        &self,
+        name: &PluginName,
+        context: &CallContext,
+        question: Question,
+        content: Option<Content>,
+        check: impl FnOnce(&Judge<'_>, Answer) -> Result<T, Invalid>,
+    ) -> Told<T> {
+        let role = question.role();
+        let tenant = context.tenant.as_ref();
+        let plugin = match self.find(name, role, tenant) {
+            Ok(plugin) => plugin,
+            Err(failed) => return self.fail(None, context, role, failed, Told::at_once),
+        };
+        let share = plugin.tenants.of(tenant);
+        let now = self.clock.now();
+        if let Some(failed) = spared(&plugin, &share, role, now) {
+            return self.fail(Some(&plugin), context, role, failed, Told::at_once);
+        }
+        let (taped, shadow) = (self.recorder.wants(&plugin.settings.name), self.shadows.of(name));
+        let tape = if taped || shadow.is_some() { Tape::recording() } else { Tape::Off };
+        let seed = self.random.u64();
+        let manner = Manner { tape, now, seed, fresh: false, content };
+        let Asked { answer, mut report, tape } = plugin.ask(&question, tenant, &share, manner).await;
+        report.digest = plugin.manifest.digest.short().to_owned();
+        plugin.numbers.calls.fetch_add(1, Ordering::Relaxed);
+        plugin.numbers.microseconds.fetch_add(report.microseconds, Ordering::Relaxed);
+        notes::logged(&self.events, &plugin, context, &report);
+        if let Some(host) = tape.into_kept() {
+            let recording = Recording::new(&plugin, context, now, seed, question, host, &answer);
+            if let Some(shadow) = shadow {
+                self.shadows.compare(shadow, recording.clone());
+            }
+            if taped {
+                self.recorder.keep(recording);
+            }
+        }
+        let checked = match answer {
+            Ok(answer) => {
+                let judge = Judge { settings: &plugin.settings, tenant, world: plugin.world() };
+                check(&judge, answer).map_err(|invalid| match invalid {
+                    Invalid::Answer(why) => (FailureKind::Answer, why),
+                    Invalid::Unavailable(why) => (FailureKind::Temporary, why),
+                })
+            }
+            Err(failure) => Err(failure),
+        };
+        let fault = checked.as_ref().err().is_some_and(|(kind, _)| kind.is_fault());
+        match share.breaker.outcome(fault, self.clock.now()) {
+            Turned::Not => {}
+            Turned::Opened => notes::changed(&self.events, name, tenant, "rests after repeated failures"),
+            Turned::Recovered => notes::changed(&self.events, name, tenant, "works again"),
+        }
+        match checked {
+            Ok(value) => Told { answer: Ok(value), report },
+            Err((kind, why)) => {
+                let failed = plugin.failed(role, kind, why);
+                self.fail(Some(&plugin), context, role, failed, |answer| Told { answer, report })
+            }
+        }
+    }
+
+    fn fail<T>(
+        &self,
+        plugin: Option<&Plugin>,
+        context: &CallContext,
+        role: Role,
+        failed: Failed,
+        told: impl FnOnce(Result<T, Failed>) -> Told<T>,
+    ) -> Told<T> {
+        if let Some(plugin) = plugin {
+            plugin.numbers.failed(failed.kind);
+        }
+        notes::failed(&self.events, context, role, &failed);
+        told(Err(failed))
+    }
+}
+
+/// Why a call is not made at all.
+pub(crate) fn spared(
+    plugin: &Plugin,
+    share: &crate::tenant::Tenant,
+    role: Role,
+    now: Timestamp,
+) -> Option<Failed> {
+    if share.is_spent() {
+        let why = "its tenant's processor time of this second is used up (limits.tenant-cpu)";
+        return Some(plugin.failed(role, FailureKind::Busy, why));
+    }
+    // Last, because it lets a probe through that has to be made then.
+    if let Gate::Open(rest) = share.breaker.gate(now) {
+        let why = format!("it failed too often, and rests for {} s more", rest.as_secs().max(1));
+        return Some(plugin.failed(role, FailureKind::Resting, why));
+    }
+    None
+}

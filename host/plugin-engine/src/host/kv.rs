@@ -1,0 +1,81 @@
+//! `kv`: the small durable store.
+
+use std::time::Instant;
+
+use crate::bindings::wasmta::policy::kv::Host;
+use crate::bindings::wasmta::policy::types::Failure;
+use crate::call::Call;
+use crate::kv::{KvError, Place};
+
+use super::{permanent, temporary};
+
+impl Call {
+    fn place(&self) -> Place {
+        let shadow = self.surroundings.as_ref().is_some_and(|surroundings| surroundings.shadow);
+        Place::new(&self.settings.name, self.tenant.as_ref(), shadow)
+    }
+}
+
+fn failure(error: KvError) -> Failure {
+    match error {
+        KvError::Unavailable(why) => temporary(why),
+        KvError::Refused(why) => permanent(why),
+    }
+}
+
+impl Host for Call {
+    async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Failure>> {
+        let kv = self.charge(key.len())?.kv.clone();
+        if let Some(answer) = self.played()? {
+            return Ok(answer);
+        }
+        let value = kv.read(&self.place(), &key, self.now).map_err(failure);
+        Ok(self.kept(value))
+    }
+
+    async fn set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_seconds: u32,
+    ) -> wasmtime::Result<Result<(), Failure>> {
+        let kv = self.charge(key.len() + value.len())?.kv.clone();
+        if let Some(answer) = self.played()? {
+            return Ok(answer);
+        }
+        let began = Instant::now();
+        let max = self.limits().kv;
+        let done = kv.write(&self.place(), &key, Some((value, ttl_seconds)), self.now, max).await;
+        self.waited(began);
+        Ok(self.kept(done.map_err(failure)))
+    }
+
+    async fn remove(&mut self, key: String) -> wasmtime::Result<Result<(), Failure>> {
+        let kv = self.charge(key.len())?.kv.clone();
+        if let Some(answer) = self.played()? {
+            return Ok(answer);
+        }
+        let began = Instant::now();
+        let max = self.limits().kv;
+        let done = kv.write(&self.place(), &key, None, self.now, max).await;
+        self.waited(began);
+        Ok(self.kept(done.map_err(failure)))
+    }
+
+    async fn count(
+        &mut self,
+        key: String,
+        add: i32,
+        window_seconds: u32,
+    ) -> wasmtime::Result<Result<i32, Failure>> {
+        let kv = self.charge(key.len())?.kv.clone();
+        if let Some(answer) = self.played()? {
+            return Ok(answer);
+        }
+        let began = Instant::now();
+        let max = self.limits().kv;
+        let done = kv.count(&self.place(), &key, add, window_seconds, self.now, max).await;
+        self.waited(began);
+        Ok(self.kept(done.map_err(failure)))
+    }
+}

@@ -1,0 +1,150 @@
+//! A component come to life, for one tenant.
+
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::Store;
+use wasmtime::component::InstancePre;
+
+use crate::bindings::exports::wasmta::policy::{
+    authorize_sender, disposition, plugin, reverse, rewrite, route_table,
+};
+use crate::bindings::wasmta::policy::types::Failure;
+use crate::call::Call;
+use crate::question::{Answer, Question};
+
+/// Where a component's exports are.
+pub(crate) struct Indices {
+    pub(crate) plugin: plugin::GuestIndices,
+    pub(crate) rewrite: Option<rewrite::GuestIndices>,
+    pub(crate) reverse: Option<reverse::GuestIndices>,
+    pub(crate) authorize_sender: Option<authorize_sender::GuestIndices>,
+    pub(crate) disposition: Option<disposition::GuestIndices>,
+    pub(crate) route_table: Option<route_table::GuestIndices>,
+}
+
+impl Indices {
+    pub(crate) fn new(pre: &InstancePre<Call>) -> wasmtime::Result<Self> {
+        Ok(Self {
+            plugin: plugin::GuestIndices::new(pre)?,
+            // An interface that is not exported is a role that it does not have.
+            rewrite: rewrite::GuestIndices::new(pre).ok(),
+            reverse: reverse::GuestIndices::new(pre).ok(),
+            authorize_sender: authorize_sender::GuestIndices::new(pre).ok(),
+            disposition: disposition::GuestIndices::new(pre).ok(),
+            route_table: route_table::GuestIndices::new(pre).ok(),
+        })
+    }
+}
+
+/// The functions of an instance, found when they are first used.
+#[derive(Default)]
+struct Functions {
+    rewrite: Option<rewrite::Guest>,
+    reverse: Option<reverse::Guest>,
+    authorize_sender: Option<authorize_sender::Guest>,
+    disposition: Option<disposition::Guest>,
+    route_table: Option<route_table::Guest>,
+}
+
+/// An instance with its store.
+pub(crate) struct Instance {
+    pub(crate) store: Store<Call>,
+    instance: wasmtime::component::Instance,
+    functions: Functions,
+    /// Calls answered so far.
+    pub(crate) calls: u32,
+    /// Memory before its first call, in octets.
+    pub(crate) memory_at_first: u64,
+    /// Its place in the pool.
+    _place: OwnedSemaphorePermit,
+}
+
+/// What a call gives: outside, what went wrong; inside, what the plugin says went wrong.
+type Asked<T> = wasmtime::Result<Result<T, Failure>>;
+
+impl Instance {
+    pub(crate) async fn new(
+        pre: &InstancePre<Call>,
+        mut store: Store<Call>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Self, (wasmtime::Error, Store<Call>)> {
+        match pre.instantiate_async(&mut store).await {
+            Ok(instance) => {
+                let memory_at_first = store.data().memory();
+                let functions = Functions::default();
+                Ok(Self { store, instance, functions, calls: 0, memory_at_first, _place: place })
+            }
+            Err(error) => Err((error, store)),
+        }
+    }
+
+    pub(crate) async fn describe(&mut self, indices: &Indices) -> wasmtime::Result<plugin::Description> {
+        let functions = indices.plugin.load(&mut self.store, &self.instance)?;
+        functions.call_describe(&mut self.store).await
+    }
+
+    /// Finds all functions: whether their types are the contract's shows here.
+    pub(crate) fn find_all(&mut self, indices: &Indices) -> wasmtime::Result<()> {
+        let Self { store, instance, functions, .. } = self;
+        if let Some(found) = &indices.rewrite {
+            functions.rewrite = Some(found.load(&mut *store, instance)?);
+        }
+        if let Some(found) = &indices.reverse {
+            functions.reverse = Some(found.load(&mut *store, instance)?);
+        }
+        if let Some(found) = &indices.authorize_sender {
+            functions.authorize_sender = Some(found.load(&mut *store, instance)?);
+        }
+        if let Some(found) = &indices.disposition {
+            functions.disposition = Some(found.load(&mut *store, instance)?);
+        }
+        if let Some(found) = &indices.route_table {
+            functions.route_table = Some(found.load(&mut *store, instance)?);
+        }
+        Ok(())
+    }
+
+    /// Asks, and gives the answer as it came.
+    pub(crate) async fn ask(&mut self, indices: &Indices, question: &Question) -> Asked<Answer> {
+        let Self { store, instance, functions, .. } = self;
+        macro_rules! function {
+            ($role:ident) => {{
+                if functions.$role.is_none() {
+                    let Some(index) = &indices.$role else {
+                        return Err(wasmtime::Error::msg("it does not have this role"));
+                    };
+                    functions.$role = Some(index.load(&mut *store, instance)?);
+                }
+                functions.$role.clone().ok_or_else(|| wasmtime::Error::msg("it does not have this role"))?
+            }};
+        }
+        Ok(match question {
+            Question::Rewrite(about, batch) => {
+                let function = function!(rewrite);
+                function.call_rewrite(store, about, batch).await?.map(Answer::Rewrite)
+            }
+            Question::Reverse(about, batch) => {
+                let function = function!(reverse);
+                function.call_reverse(store, about, batch).await?.map(Answer::Reverse)
+            }
+            Question::AuthorizeSender(about, request) => {
+                let function = function!(authorize_sender);
+                function.call_authorize(store, about, request).await?.map(Answer::AuthorizeSender)
+            }
+            Question::Disposition(about, recipients) => {
+                let function = function!(disposition);
+                let mut lists = Vec::with_capacity(recipients.len());
+                for recipient in recipients {
+                    match function.call_decide(&mut *store, about, recipient).await? {
+                        Ok(actions) => lists.push(actions),
+                        Err(failure) => return Ok(Err(failure)),
+                    }
+                }
+                Ok(Answer::Disposition(lists))
+            }
+            Question::RouteTable(domain, entries) => {
+                let function = function!(route_table);
+                function.call_build(store, domain, entries).await?.map(Answer::RouteTable)
+            }
+        })
+    }
+}

@@ -1,0 +1,57 @@
+//! Runs policy plugins.
+//!
+//! *What:* compiles WebAssembly components in a process apart, keeps the artefacts, gives each plugin the
+//! capabilities that it imports *and* was granted, runs its calls within limits, checks every answer, and steps in
+//! between when a plugin fails again and again. Implements [`hooks::Plugins`]. *Why:* whoever writes policy is not
+//! trusted with more than one call (R103: policy runs in a virtual machine). *Layer 4.* *Must not know* SMTP, the
+//! queue, the directory or the store: what plugins may ask comes through [`hooks::World`].
+
+mod answers;
+mod artefacts;
+mod bindings;
+mod breaker;
+mod call;
+mod capability;
+mod compiler;
+mod component;
+mod engine;
+mod host;
+mod instance;
+mod interest;
+mod kv;
+mod lifecycle;
+mod linking;
+mod machine;
+mod memo;
+mod notes;
+mod plugin;
+mod question;
+mod recording;
+mod registry;
+mod schema;
+mod settings;
+mod shadow;
+mod tape;
+mod tenant;
+mod trial;
+mod validate;
+mod warm;
+
+pub use capability::Capability;
+pub use compiler::{COMPILE_MAX, Compiler, HereCompiler, Outcome, ProcessCompiler};
+pub use component::{COMPONENT_MAX, Digest, Manifest, Unfit, compile};
+pub use engine::{Engine, EngineParts};
+pub use kv::{KEY_MAX, SPACES, VALUE_MAX};
+pub use lifecycle::{Installation, Listed, Replayed, ShadowReport};
+pub use machine::{Allocation, INSTANCES_MAX, MEMORY_MAX, Machine, Profile, SLICE, Target};
+pub use plugin::{Description, Numbers, Plugin};
+pub use question::{Answer, Question};
+pub use recording::Recording;
+pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};
+pub use settings::{BreakerOptions, DomainPattern, Limits, Reuse, Secrets, Settings, Table};
+pub use shadow::Difference;
+pub use trial::{Trial, TrialAnswer, TrialCall};
+pub use validate::{ACTIONS_MAX, FORWARDS_MAX};
+
+#[cfg(test)]
+mod tests;

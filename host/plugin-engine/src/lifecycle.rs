@@ -1,0 +1,528 @@
+//! Installing, enabling, going back: every change is compiled, started and tried before it takes force, and takes force
+//! as a whole; what fails leaves everything as it was. Nothing here needs a network: fetching is not activating.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hooks::{FailureKind, PluginName};
+use serde::{Deserialize, Serialize};
+
+use crate::capability::Capability;
+use crate::component::{Digest, Manifest, Unfit};
+use crate::engine::{Active, Engine, Inner};
+use crate::notes;
+use crate::plugin::{Description, Plugin};
+use crate::question::Answer;
+use crate::recording::Recording;
+use crate::registry::{HISTORY_MAX, Installed};
+use crate::settings::Settings;
+use crate::shadow::{Difference, replay};
+
+/// What an installation comes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installation {
+    /// What it says of itself.
+    pub description: Description,
+    /// What it is.
+    pub manifest: Manifest,
+    /// The version before.
+    pub before: Option<Digest>,
+    /// Capabilities that the version before did not import.
+    pub gains: Vec<Capability>,
+    /// Capabilities that it no longer imports.
+    pub loses: Vec<Capability>,
+    /// Capabilities that it imports and that are not granted: using one ends a call.
+    pub denied: Vec<Capability>,
+    /// Recorded calls that were played on it, and how many came out otherwise.
+    pub replayed: usize,
+    /// Of these, so many came out otherwise.
+    pub different: usize,
+    /// Whether it is in force now.
+    pub in_force: bool,
+}
+
+/// A plugin, for lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// What is installed.
+    pub installed: Installed,
+    /// What it says of itself, where it runs.
+    pub description: Option<Description>,
+    /// What it is, where it runs.
+    pub manifest: Option<Manifest>,
+    /// Why it does not run.
+    pub missing: Option<String>,
+    /// Calls, remembered answers, questions passed over.
+    pub calls: u64,
+    /// Remembered answers.
+    pub remembered: u64,
+    /// Questions that no interest matched.
+    pub passed_over: u64,
+    /// Mean time of a call, in microseconds.
+    pub microseconds: u64,
+    /// Failures by kind.
+    pub failures: BTreeMap<String, u64>,
+}
+
+/// How a candidate does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShadowReport {
+    /// The candidate.
+    pub digest: Digest,
+    /// Same answers.
+    pub same: u64,
+    /// Other answers.
+    pub different: u64,
+    /// Calls that were not tried, because others were under way.
+    pub left_out: u64,
+    /// The latest other answers.
+    pub differences: Vec<Difference>,
+}
+
+/// How a played call came out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The recorded call.
+    pub recording: Recording,
+    /// What the version it was played on said.
+    pub answer: Result<Answer, (FailureKind, String)>,
+}
+
+impl Replayed {
+    /// Whether it came out as recorded.
+    #[must_use]
+    pub fn is_same(&self) -> bool {
+        self.answer == self.recording.answer
+    }
+}
+
+impl Engine {
+    /// Puts settings in force, with every installed and enabled plugin that they name. A plugin that cannot be started
+    /// with its new settings keeps running with the old ones where it did; else it is missing, and its `on-failure`
+    /// applies. Gives a note for each.
+    pub async fn configure(&self, settings: Vec<Settings>, record: HashMap<PluginName, u64>) -> Vec<String> {
+        let _one = self.0.changing.lock().await;
+        let before = self.0.active.load_full();
+        let mut notes = Vec::new();
+        let (mut plugins, mut missing) = (HashMap::new(), HashMap::new());
+        for one in &settings {
+            match self.0.bring_up(one, &before).await {
+                Ok(Some(plugin)) => {
+                    plugins.insert(one.name.clone(), plugin);
+                }
+                Ok(None) => {
+                    let why =
+                        "it is not installed, or disabled: `wasmta plugin install`, `wasmta plugin enable`";
+                    notes.push(format!("plugin {}: {why}", one.name));
+                    missing.insert(one.name.clone(), why.to_owned());
+                }
+                Err(unfit) => {
+                    notes.push(format!("plugin {}: {unfit}", one.name));
+                    match before.plugins.get(&one.name) {
+                        Some(old) => {
+                            plugins.insert(one.name.clone(), Arc::clone(old));
+                        }
+                        None => {
+                            missing.insert(one.name.clone(), unfit.to_string());
+                        }
+                    }
+                }
+            }
+        }
+        let settings = settings.into_iter().map(|one| (one.name.clone(), one)).collect();
+        self.0.active.store(Arc::new(Active::new(settings, plugins, missing)));
+        self.0.recorder.choose(record);
+        notes
+    }
+
+    /// Takes a component in under its own name, or another, tries it, and puts it in force; with `activate` false it is
+    /// only tried and kept, as a version that could be gone to.
+    ///
+    /// # Errors
+    /// Why it is not taken; what was in force stays.
+    pub async fn install(
+        &self,
+        octets: &[u8],
+        name: Option<PluginName>,
+        pin: Option<Digest>,
+        source: &str,
+        force: bool,
+    ) -> Result<Installation, Unfit> {
+        let _one = self.0.changing.lock().await;
+        let digest = Digest::of(octets);
+        if let Some(pin) = pin.filter(|pin| *pin != digest) {
+            return Err(Unfit::new(
+                format!("its digest is {digest}, not {pin}"),
+                "fetch it again, or mend the pin",
+            ));
+        }
+        let manifest = self.0.artefacts.take_in(octets, &self.0.machine).await?;
+        let installed = self.0.try_out(manifest, name, force).await;
+        match installed {
+            Ok((name, mut installation, plugin)) => {
+                let before = self.0.registry.of(&name);
+                self.0.note_installed(&name, &digest, source, before)?;
+                installation.in_force = self.0.swap_in(&name, plugin);
+                self.0.sweep();
+                let change =
+                    format!("version {} {} is installed", installation.description.version, digest.short());
+                notes::changed(&self.0.events, &name, None, &change);
+                Ok(installation)
+            }
+            Err(unfit) => {
+                self.0.sweep();
+                Err(unfit)
+            }
+        }
+    }
+
+    /// Lets a plugin be asked, or not.
+    ///
+    /// # Errors
+    /// It is not installed, or cannot be started.
+    pub async fn enable(&self, name: &PluginName, enabled: bool) -> Result<(), Unfit> {
+        let _one = self.0.changing.lock().await;
+        let mut installed = self.0.installed(name)?;
+        installed.enabled = enabled;
+        self.0.replace(name, Some(installed)).await?;
+        notes::changed(&self.0.events, name, None, if enabled { "is enabled" } else { "is disabled" });
+        Ok(())
+    }
+
+    /// Goes back to the version before the one in force.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be started; what is in force stays.
+    pub async fn roll_back(&self, name: &PluginName) -> Result<Digest, Unfit> {
+        let _one = self.0.changing.lock().await;
+        let mut installed = self.0.installed(name)?;
+        let Some(digest) = installed.previous.pop() else {
+            return Err(Unfit::new(
+                format!("{name} has no version before {}", installed.active.short()),
+                "install one",
+            ));
+        };
+        installed.active = digest.clone();
+        "rolled back".clone_into(&mut installed.source);
+        installed.installed_at = self.0.clock.now().as_seconds();
+        self.0.replace(name, Some(installed)).await?;
+        notes::changed(&self.0.events, name, None, &format!("went back to {}", digest.short()));
+        Ok(digest)
+    }
+
+    /// Removes a plugin with all its versions. What it kept in `kv` stays, for a plugin of the same name.
+    ///
+    /// # Errors
+    /// It is not installed.
+    pub async fn remove(&self, name: &PluginName) -> Result<(), Unfit> {
+        let _one = self.0.changing.lock().await;
+        self.0.installed(name)?;
+        self.0.replace(name, None).await?;
+        self.0.sweep();
+        notes::changed(&self.0.events, name, None, "is removed");
+        Ok(())
+    }
+
+    /// All installed plugins.
+    #[must_use]
+    pub fn list(&self) -> BTreeMap<PluginName, Listed> {
+        let active = self.0.active.load();
+        let listed = |(name, installed): (PluginName, Installed)| {
+            let plugin = active.plugins.get(&name);
+            let numbers = plugin.map(|plugin| &plugin.numbers);
+            let number = |count: fn(&crate::plugin::Numbers) -> u64| numbers.map_or(0, count);
+            let calls = number(|numbers| numbers.calls.load(Ordering::Relaxed));
+            let failures = numbers.map(crate::plugin::Numbers::failures).unwrap_or_default();
+            let listed = Listed {
+                description: plugin.map(|plugin| plugin.description.clone()),
+                manifest: plugin.map(|plugin| plugin.manifest.clone()),
+                missing: match plugin {
+                    Some(_) => None,
+                    None => Some(active.missing.get(&name).cloned().unwrap_or_else(|| {
+                        if installed.enabled {
+                            format!("the configuration has no section [plugins.{name}]")
+                        } else {
+                            "it is disabled".to_owned()
+                        }
+                    })),
+                },
+                calls,
+                remembered: number(|numbers| numbers.remembered.load(Ordering::Relaxed)),
+                passed_over: number(|numbers| numbers.passed_over.load(Ordering::Relaxed)),
+                microseconds: number(|numbers| numbers.microseconds.load(Ordering::Relaxed)) / calls.max(1),
+                failures: failures
+                    .into_iter()
+                    .map(|(kind, count)| (kind.as_str().to_owned(), count))
+                    .collect(),
+                installed,
+            };
+            (name, listed)
+        };
+        self.0.registry.all().into_iter().map(listed).collect()
+    }
+
+    /// Begins to try a candidate beside the version in force, on real traffic, without effect.
+    ///
+    /// # Errors
+    /// It cannot be started, or there is nothing that it would replace.
+    pub async fn shadow_begin(&self, name: &PluginName, octets: &[u8]) -> Result<Manifest, Unfit> {
+        let _one = self.0.changing.lock().await;
+        let Some(settings) =
+            self.0.active.load().plugins.get(name).map(|plugin| Settings::clone(&plugin.settings))
+        else {
+            return Err(Unfit::new(format!("there is no plugin {name} in force"), "install one first"));
+        };
+        let manifest = self.0.artefacts.take_in(octets, &self.0.machine).await?;
+        let plugin = self.0.start(&manifest.digest, &settings, true).await?;
+        self.0.shadows.begin(name.clone(), Arc::new(plugin));
+        notes::changed(&self.0.events, name, None, &format!("is shadowed by {}", manifest.digest.short()));
+        Ok(manifest)
+    }
+
+    /// How a candidate does; with `end`, its trial ends.
+    ///
+    /// # Errors
+    /// There is no candidate.
+    pub fn shadow_report(&self, name: &PluginName, end: bool) -> Result<ShadowReport, Unfit> {
+        let shadow = if end { self.0.shadows.end(name) } else { self.0.shadows.of(name) };
+        let Some(shadow) = shadow else {
+            return Err(Unfit::new(format!("{name} has no candidate"), "begin with `wasmta plugin shadow`"));
+        };
+        if end {
+            self.0.sweep();
+        }
+        Ok(ShadowReport {
+            digest: shadow.plugin.manifest.digest.clone(),
+            same: shadow.same.load(Ordering::Relaxed),
+            different: shadow.different.load(Ordering::Relaxed),
+            left_out: shadow.left_out.load(Ordering::Relaxed),
+            differences: shadow.kept.lock().iter().cloned().collect(),
+        })
+    }
+
+    /// Plays recorded calls: on the version that was recorded, or on another component. `chosen` picks them.
+    ///
+    /// # Errors
+    /// Nothing is recorded, or the component cannot be started.
+    pub async fn replay(
+        &self,
+        name: &PluginName,
+        candidate: Option<&[u8]>,
+        chosen: impl Fn(&Recording) -> bool,
+    ) -> Result<Vec<Replayed>, Unfit> {
+        let recordings = self.0.recorder.read(name);
+        let recordings = recordings
+            .map_err(|e| Unfit::new(format!("recordings cannot be read: {e}"), "look at the disk"))?;
+        let settings = self.0.active.load().settings.get(name).cloned();
+        let settings = settings.unwrap_or_else(|| Settings::new(name.clone()));
+        let candidate = match candidate {
+            None => None,
+            Some(octets) => {
+                let manifest = self.0.artefacts.take_in(octets, &self.0.machine).await?;
+                Some(self.0.start(&manifest.digest, &settings, true).await?)
+            }
+        };
+        let mut versions: HashMap<Digest, Plugin> = HashMap::new();
+        let mut replayed = Vec::new();
+        for recording in recordings.into_iter().filter(chosen) {
+            let plugin = match &candidate {
+                Some(candidate) => candidate,
+                None => match versions.entry(recording.digest.clone()) {
+                    std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+                    std::collections::hash_map::Entry::Vacant(free) => {
+                        free.insert(self.0.start(&recording.digest, &settings, true).await?)
+                    }
+                },
+            };
+            let answer = replay(plugin, &recording).await;
+            replayed.push(Replayed { recording, answer });
+        }
+        self.0.sweep();
+        if replayed.is_empty() {
+            let mend = format!("set plugins.{name}.record to a size, and wait for mail");
+            return Err(Unfit::new("no recorded call was found", mend));
+        }
+        Ok(replayed)
+    }
+}
+
+impl Inner {
+    fn installed(&self, name: &PluginName) -> Result<Installed, Unfit> {
+        self.registry.of(name).ok_or_else(|| {
+            Unfit::new(format!("there is no plugin {name}"), "`wasmta plugin list` shows what is installed")
+        })
+    }
+
+    /// Starts an installed component with settings.
+    async fn start(&self, digest: &Digest, settings: &Settings, shadow: bool) -> Result<Plugin, Unfit> {
+        let (component, manifest) = self.artefacts.load(digest, &self.machine).await?;
+        let mut surroundings = self.surroundings.clone();
+        surroundings.shadow = shadow;
+        let settings = settings.clone();
+        Plugin::load(&self.machine, &self.places, &component, manifest, settings, surroundings).await
+    }
+
+    /// The plugin of a section: the one that runs already where nothing about it changed.
+    async fn bring_up(&self, settings: &Settings, before: &Active) -> Result<Option<Arc<Plugin>>, Unfit> {
+        let Some(installed) = self.registry.of(&settings.name).filter(|installed| installed.enabled) else {
+            return Ok(None);
+        };
+        if let Some(old) = before.plugins.get(&settings.name)
+            && *old.settings == *settings
+            && old.manifest.digest == installed.active
+        {
+            return Ok(Some(Arc::clone(old)));
+        }
+        self.start(&installed.active, settings, false).await.map(|plugin| Some(Arc::new(plugin)))
+    }
+
+    /// Starts a component under its settings, and plays on it what is recorded.
+    async fn try_out(
+        &self,
+        manifest: Manifest,
+        name: Option<PluginName>,
+        force: bool,
+    ) -> Result<(PluginName, Installation, Option<Arc<Plugin>>), Unfit> {
+        // Its own name is only known once it has described itself.
+        let anyone = Settings::new(name.clone().unwrap_or_else(unnamed));
+        let described = match self.start(&manifest.digest, &anyone, true).await {
+            Ok(plugin) => plugin.description.clone(),
+            // A configuration that it cannot do without: described all the same once there is one.
+            Err(unfit) => match &name {
+                Some(_) => return self.with_settings(manifest, name, None, force).await.map_err(|_| unfit),
+                None => return Err(unfit),
+            },
+        };
+        let name = name.unwrap_or_else(|| described.name.clone());
+        self.with_settings(manifest, Some(name), Some(described), force).await
+    }
+
+    async fn with_settings(
+        &self,
+        manifest: Manifest,
+        name: Option<PluginName>,
+        described: Option<Description>,
+        force: bool,
+    ) -> Result<(PluginName, Installation, Option<Arc<Plugin>>), Unfit> {
+        let name = name.unwrap_or_else(unnamed);
+        let settings = self.active.load().settings.get(&name).cloned();
+        let plugin = match &settings {
+            Some(settings) => Some(Arc::new(self.start(&manifest.digest, settings, false).await?)),
+            None => None,
+        };
+        let Some(description) = plugin.as_ref().map(|plugin| plugin.description.clone()).or(described) else {
+            let mend = format!("give it a section [plugins.{name}] with its configuration first");
+            return Err(Unfit::new("it cannot be started without configuration", mend));
+        };
+        let (mut replayed, mut different) = (0, 0);
+        if let Some(plugin) = &plugin {
+            for recording in self.recorder.read(&name).unwrap_or_default() {
+                replayed += 1;
+                let answer = replay(plugin, &recording).await;
+                different += usize::from(answer != recording.answer);
+                let broken = answer.as_ref().err().is_some_and(|(kind, _)| kind.is_fault());
+                if broken && recording.answer.is_ok() && !force {
+                    let why = answer.err().map(|(_, why)| why).unwrap_or_default();
+                    let what = format!("it fails on a recorded call ({}): {why}", recording.id);
+                    return Err(Unfit::new(what, "mend it, or install it with --force"));
+                }
+            }
+        }
+        let before = self.registry.of(&name).map(|installed| installed.active);
+        let old = self.active.load().plugins.get(&name).map(|plugin| plugin.manifest.imports.clone());
+        let old = old.unwrap_or_default();
+        let grants = settings.map(|settings| settings.grants).unwrap_or_default();
+        let installation = Installation {
+            gains: manifest.imports.iter().filter(|one| !old.contains(one)).copied().collect(),
+            loses: old.iter().filter(|one| !manifest.imports.contains(one)).copied().collect(),
+            denied: manifest.imports.iter().filter(|one| !grants.contains(one)).copied().collect(),
+            description,
+            manifest,
+            before,
+            replayed,
+            different,
+            in_force: false,
+        };
+        Ok((name, installation, plugin))
+    }
+
+    fn note_installed(
+        &self,
+        name: &PluginName,
+        digest: &Digest,
+        source: &str,
+        before: Option<Installed>,
+    ) -> Result<(), Unfit> {
+        let mut previous = before.as_ref().map(|one| one.previous.clone()).unwrap_or_default();
+        if let Some(old) = before.filter(|old| old.active != *digest) {
+            previous.retain(|other| *other != old.active && other != digest);
+            previous.push(old.active);
+        }
+        if previous.len() > HISTORY_MAX {
+            previous.drain(..previous.len() - HISTORY_MAX);
+        }
+        let installed_at = self.clock.now().as_seconds();
+        let source = source.to_owned();
+        let installed = Installed { active: digest.clone(), enabled: true, previous, source, installed_at };
+        self.registry.set(name, Some(installed)).map_err(|why| Unfit::new(why, "look at the disk"))
+    }
+
+    /// Puts a started plugin in force, where the configuration has a section for it.
+    fn swap_in(&self, name: &PluginName, plugin: Option<Arc<Plugin>>) -> bool {
+        let Some(plugin) = plugin else { return false };
+        self.exchange(name, Some(plugin));
+        true
+    }
+
+    fn exchange(&self, name: &PluginName, plugin: Option<Arc<Plugin>>) {
+        let old = self.active.load_full();
+        let (mut plugins, mut missing) = (old.plugins.clone(), old.missing.clone());
+        match plugin {
+            Some(plugin) => {
+                plugins.insert(name.clone(), plugin);
+                missing.remove(name);
+            }
+            None => {
+                plugins.remove(name);
+                if old.settings.contains_key(name) {
+                    missing.insert(name.clone(), "it is not installed, or disabled".to_owned());
+                }
+            }
+        }
+        self.active.store(Arc::new(Active::new(old.settings.clone(), plugins, missing)));
+    }
+
+    /// Starts what a changed line asks for, then writes the line, then swaps: in this order, so that a failure leaves
+    /// everything as it was.
+    async fn replace(&self, name: &PluginName, installed: Option<Installed>) -> Result<(), Unfit> {
+        let settings = self.active.load().settings.get(name).cloned();
+        let wanted = installed.as_ref().filter(|installed| installed.enabled);
+        let plugin = match (wanted, &settings) {
+            (Some(installed), Some(settings)) => {
+                Some(Arc::new(self.start(&installed.active, settings, false).await?))
+            }
+            _ => None,
+        };
+        self.registry.set(name, installed).map_err(|why| Unfit::new(why, "look at the disk"))?;
+        self.exchange(name, plugin);
+        Ok(())
+    }
+
+    /// Removes components that nobody names any more.
+    fn sweep(&self) {
+        let running = |digest: &str| {
+            let active = self.active.load();
+            active.plugins.values().any(|plugin| plugin.manifest.digest.as_str() == digest)
+        };
+        // Leftovers cost room and nothing else.
+        let _ = self
+            .artefacts
+            .sweep(|digest| self.registry.names(digest) || self.shadows.uses(digest) || running(digest));
+    }
+}
+
+/// A name for a component that has not said its own yet.
+fn unnamed() -> PluginName {
+    "unnamed".parse().unwrap_or_else(|_| unreachable!("a good name"))
+}

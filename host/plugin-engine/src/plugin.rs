@@ -1,0 +1,397 @@
+//! One version of a plugin, ready to be asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hooks::{CallReport, Content, Failed, FailureKind, PluginName, Role};
+use mail_types::{Domain, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use wasmtime::component::{Component, InstancePre};
+use wasmtime::{Store, Trap};
+
+use crate::call::{Call, Surroundings, Values};
+use crate::component::{Manifest, Unfit};
+use crate::host::flatten;
+use crate::instance::{Indices, Instance};
+use crate::interest::Interests;
+use crate::linking::linker;
+use crate::machine::Machine;
+use crate::memo::Memo;
+use crate::question::{Answer, Question};
+use crate::schema::Schema;
+use crate::settings::Settings;
+use crate::tape::Tape;
+use crate::tenant::{Tenant, Tenants};
+
+/// How long a plugin may take to describe itself.
+const DESCRIBE_MAX: Duration = Duration::from_secs(5);
+/// Fuel of one call in the metering profile: a bound where no clock of slices runs.
+const FUEL_MAX: u64 = 2_000_000_000;
+
+/// What a plugin says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// Its name.
+    pub name: PluginName,
+    /// Its version.
+    pub version: String,
+    /// One sentence.
+    pub summary: String,
+    /// The JSON Schema of its configuration; empty for none.
+    pub config_schema: String,
+    /// Role and selector.
+    pub interests: Vec<(String, String)>,
+}
+
+/// Calls and failures since the start.
+#[derive(Debug, Default)]
+pub struct Numbers {
+    /// Calls that ran.
+    pub calls: AtomicU64,
+    /// Questions answered from memory.
+    pub remembered: AtomicU64,
+    /// Questions that no interest matched.
+    pub passed_over: AtomicU64,
+    /// Microseconds of all calls.
+    pub microseconds: AtomicU64,
+    failures: [AtomicU64; FailureKind::ALL.len()],
+}
+
+impl Numbers {
+    pub(crate) fn failed(&self, kind: FailureKind) {
+        if let Some(at) = FailureKind::ALL.iter().position(|other| *other == kind) {
+            self.failures[at].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Failures by kind, those that never happened left out.
+    #[must_use]
+    pub fn failures(&self) -> Vec<(FailureKind, u64)> {
+        let counts = self.failures.iter().map(|count| count.load(Ordering::Relaxed));
+        FailureKind::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+/// A version of a plugin with its settings. Calls under way keep theirs when it is replaced.
+pub struct Plugin {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) manifest: Manifest,
+    pub(crate) description: Description,
+    pub(crate) interests: Interests,
+    pub(crate) memo: Option<Memo>,
+    /// What has been counted.
+    pub numbers: Numbers,
+    pub(crate) tenants: Tenants,
+    values: Arc<Values>,
+    surroundings: Surroundings,
+    pre: InstancePre<Call>,
+    indices: Indices,
+    machine: Arc<Machine>,
+    /// Places in the pool, shared by all plugins of the machine.
+    places: Arc<Semaphore>,
+}
+
+/// How one call goes.
+pub(crate) struct Manner {
+    /// What the host answers is kept, or played.
+    pub(crate) tape: Tape,
+    /// The time that it sees.
+    pub(crate) now: Timestamp,
+    /// From which its chance is drawn.
+    pub(crate) seed: u64,
+    /// Not on a warm instance, whatever the settings say.
+    pub(crate) fresh: bool,
+    /// The message that it may look at.
+    pub(crate) content: Option<Content>,
+}
+
+/// What came of a call.
+pub(crate) struct Asked {
+    pub(crate) answer: Result<Answer, (FailureKind, String)>,
+    pub(crate) report: CallReport,
+    pub(crate) tape: Tape,
+}
+
+impl Asked {
+    /// Nothing ran, or what ran was given up.
+    fn nothing(kind: FailureKind, why: String) -> Self {
+        Self { answer: Err((kind, why)), report: CallReport::default(), tape: Tape::Off }
+    }
+}
+
+impl Plugin {
+    /// Brings a compiled component to the point where it can be asked: links what is imported and granted, lets it
+    /// describe itself, and holds the configuration against its schema.
+    ///
+    /// # Errors
+    /// [`Unfit`] says what is wrong with it, or with its settings.
+    pub(crate) async fn load(
+        machine: &Arc<Machine>,
+        places: &Arc<Semaphore>,
+        component: &Component,
+        manifest: Manifest,
+        settings: Settings,
+        surroundings: Surroundings,
+    ) -> Result<Self, Unfit> {
+        let linker = linker(machine.engine(), component, &settings.grants)?;
+        let pre = linker.instantiate_pre(component).map_err(|error| {
+            Unfit::new(
+                format!("its imports are not those of the contract: {error:#}"),
+                "build it against wit/policy.wit of this host",
+            )
+        })?;
+        let indices = Indices::new(&pre).map_err(|error| {
+            Unfit::new(format!("its exports are not those of the contract: {error:#}"), "build it anew")
+        })?;
+        let settings = Arc::new(settings);
+        let description = describe(machine, places, &pre, &indices, &settings).await?;
+        let schema = Schema::parse(&description.config_schema).map_err(|why| {
+            Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()")
+        })?;
+        let config = schema.fill(&settings.config).map_err(|problems| {
+            let what = format!("its configuration does not fit: {}", problems.join("; "));
+            Unfit::new(what, format!("mend plugins.{}.config", settings.name))
+        })?;
+        let values = flatten(&config);
+        let interests =
+            description.interests.iter().map(|(role, selector)| (role.as_str(), selector.as_str()));
+        let interests = Interests::parse(interests, &values).map_err(|why| {
+            Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()")
+        })?;
+        let usable = manifest.imports.iter().filter(|capability| settings.grants.contains(capability));
+        let pure = !usable.clone().any(|capability| capability.is_impure());
+        let memo = (pure && settings.remember > 0).then(|| Memo::new(settings.remember));
+        Ok(Self {
+            tenants: Tenants::new(settings.limits.clone(), settings.breaker.clone()),
+            values: Arc::new(values),
+            numbers: Numbers::default(),
+            machine: Arc::clone(machine),
+            places: Arc::clone(places),
+            settings,
+            manifest,
+            description,
+            interests,
+            memo,
+            surroundings,
+            pre,
+            indices,
+        })
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A failure of a call in a role.
+    pub(crate) fn failed(&self, role: Role, kind: FailureKind, message: impl Into<String>) -> Failed {
+        let on_failure = self.settings.on_failure(role);
+        Failed { plugin: self.settings.name.clone(), kind, message: message.into(), on_failure }
+    }
+
+    pub(crate) fn world(&self) -> &dyn hooks::World {
+        &*self.surroundings.world
+    }
+
+    /// How many places of the pool an instance takes: engines of whole languages take several.
+    fn weight(&self) -> u32 {
+        if self.manifest.memories > 3 || self.manifest.tables > 8 { 4 } else { 1 }
+    }
+
+    fn store(&self, tenant: Option<&Domain>, share: &Arc<Tenant>) -> Store<Call> {
+        let call = Call::new(
+            Arc::clone(&self.settings),
+            Arc::clone(&self.values),
+            Some(self.surroundings.clone()),
+            tenant.cloned(),
+            Arc::clone(share),
+        );
+        new_store(&self.machine, call)
+    }
+
+    /// Asks on an instance of a tenant. Always ends within the limits.
+    pub(crate) async fn ask(
+        &self,
+        question: &Question,
+        tenant: Option<&Domain>,
+        share: &Arc<Tenant>,
+        manner: Manner,
+    ) -> Asked {
+        let wall = self.settings.limits.wall;
+        let warm = if manner.fresh { None } else { self.settings.reuse.as_ref() };
+        let waiting = async {
+            let turn = share.place().await?;
+            if let Some(instance) = warm.and_then(|reuse| share.shelf.take(reuse.idle)) {
+                return Some((turn, Ok(instance)));
+            }
+            let place = Arc::clone(&self.places).acquire_many_owned(self.weight()).await.ok()?;
+            Some((turn, Err(place)))
+        };
+        let Ok(Some((_in_turn, on))) = tokio::time::timeout(wall, waiting).await else {
+            let why = "no place to run it came free in time (limits.wall)";
+            return Asked::nothing(FailureKind::Busy, why.to_owned());
+        };
+        let _turn = self.machine.turn();
+        let mut instance = match on {
+            Ok(mut instance) => {
+                instance.store.data_mut().begin(manner);
+                instance
+            }
+            Err(place) => {
+                let mut store = self.store(tenant, share);
+                store.data_mut().begin(manner);
+                match tokio::time::timeout(wall, Instance::new(&self.pre, store, place)).await {
+                    Ok(Ok(instance)) => instance,
+                    Ok(Err((error, mut store))) => return ended(store.data_mut(), Err(error), share),
+                    Err(_) => {
+                        let why =
+                            format!("it took longer than {} ms to start (limits.wall)", wall.as_millis());
+                        return Asked::nothing(FailureKind::Wall, why);
+                    }
+                }
+            }
+        };
+        arm(&mut instance.store);
+        let outcome = tokio::time::timeout(wall, instance.ask(&self.indices, question)).await;
+        let Ok(outcome) = outcome else {
+            let (report, used) = instance.store.data_mut().end();
+            share.spend(used);
+            let why = format!("it took longer than {} ms (limits.wall)", wall.as_millis());
+            return Asked { report, ..Asked::nothing(FailureKind::Wall, why) };
+        };
+        // After a trap an instance answers nothing any more.
+        let whole = outcome.is_ok();
+        instance.calls += 1;
+        let asked = ended(instance.store.data_mut(), outcome, share);
+        if whole && warm.is_some() {
+            self.put_back(instance, share);
+        }
+        asked
+    }
+
+    /// Keeps an instance warm, unless it has served or grown enough.
+    fn put_back(&self, instance: Instance, share: &Tenant) {
+        let Some(reuse) = &self.settings.reuse else { return };
+        let grown = instance.store.data().memory().saturating_sub(instance.memory_at_first);
+        if instance.calls < reuse.calls && grown <= reuse.growth {
+            share.shelf.put(instance);
+        }
+    }
+}
+
+/// The end of a call that ended by itself.
+fn ended(
+    call: &mut Call,
+    outcome: wasmtime::Result<Result<Answer, crate::bindings::wasmta::policy::types::Failure>>,
+    share: &Tenant,
+) -> Asked {
+    let answer = match outcome {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(failure)) => {
+            let kind = if failure.permanent { FailureKind::Permanent } else { FailureKind::Temporary };
+            Err((kind, one_line(&failure.message)))
+        }
+        Err(error) => Err(call.take_breach().unwrap_or_else(|| fault(&error))),
+    };
+    let tape = std::mem::take(&mut call.tape);
+    let (report, used) = call.end();
+    share.spend(used);
+    Asked { answer, report, tape }
+}
+
+/// A trap, in the operator's words.
+fn fault(error: &wasmtime::Error) -> (FailureKind, String) {
+    let kind = match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt | Trap::OutOfFuel) => FailureKind::Cpu,
+        _ => FailureKind::Trap,
+    };
+    (kind, one_line(&format!("{error:#}")))
+}
+
+fn one_line(text: &str) -> String {
+    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.len() > 500 {
+        let end = (0..=500).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
+/// A store whose memory and time are bounded from the first instruction on.
+fn new_store(machine: &Machine, call: Call) -> Store<Call> {
+    let mut store = Store::new(machine.engine(), call);
+    store.limiter(|call| call);
+    if machine.profile() == crate::machine::Profile::Serving {
+        store.epoch_deadline_callback(|mut context| Ok(context.data_mut().slice()));
+    }
+    arm(&mut store);
+    store
+}
+
+/// Sets the deadline of the next slice, or the fuel of the next call.
+fn arm(store: &mut Store<Call>) {
+    store.set_epoch_deadline(1);
+    // Fails where fuel is not counted: then slices are.
+    let _ = store.set_fuel(FUEL_MAX);
+}
+
+async fn describe(
+    machine: &Arc<Machine>,
+    places: &Arc<Semaphore>,
+    pre: &InstancePre<Call>,
+    indices: &Indices,
+    settings: &Arc<Settings>,
+) -> Result<Description, Unfit> {
+    let _turn = machine.turn();
+    let unfit =
+        |what: String| Unfit::new(format!("it cannot be started: {what}"), "mend it, or raise its limits");
+    let tenants = Tenants::new(settings.limits.clone(), settings.breaker.clone());
+    // A language's engine may take its time to start once.
+    let patient = Settings {
+        limits: crate::settings::Limits { cpu: DESCRIBE_MAX, wall: DESCRIBE_MAX, ..settings.limits.clone() },
+        ..Settings::clone(settings)
+    };
+    let call = Call::new(Arc::new(patient), Arc::default(), None, None, tenants.of(None));
+    let store = new_store(machine, call);
+    let place = Arc::clone(places).acquire_owned().await.map_err(|e| unfit(e.to_string()))?;
+    let words = |call: &mut Call, error: &wasmtime::Error| {
+        call.take_breach().map_or_else(|| fault(error).1, |(_, why)| why)
+    };
+    let mut instance = match Instance::new(pre, store, place).await {
+        Ok(instance) => instance,
+        Err((error, mut store)) => return Err(unfit(words(store.data_mut(), &error))),
+    };
+    if let Err(error) = instance.find_all(indices) {
+        let what = format!("its exports are not those of the contract: {error:#}");
+        return Err(Unfit::new(what, "build it against wit/policy.wit of this host"));
+    }
+    let given = match tokio::time::timeout(DESCRIBE_MAX, instance.describe(indices)).await {
+        Ok(Ok(given)) => given,
+        Ok(Err(error)) => {
+            return Err(unfit(format!("describe: {}", words(instance.store.data_mut(), &error))));
+        }
+        Err(_) => return Err(unfit(format!("describe takes longer than {} s", DESCRIBE_MAX.as_secs()))),
+    };
+    let name = given.name.parse().map_err(|error: hooks::NameError| {
+        Unfit::new(format!("what it describes does not hold: {error}"), "mend describe()")
+    })?;
+    let interests = given.interests.into_iter().map(|one| (one.role, one.selector)).collect();
+    let (version, summary) = (one_line(&given.version), one_line(&given.summary));
+    Ok(Description { name, version, summary, config_schema: given.config_schema, interests })
+}

@@ -1,0 +1,159 @@
+//! Calls, recorded: question, what the host answered, and what the plugin said; so that a decision can be played again,
+//! and a day's mail held against a new version.
+//!
+//! One file a plugin, `NAME.jsonl`, a line a call; when it is full, it becomes `NAME.old.jsonl` in place of the one
+//! before. Written by a thread of its own: a slow disk costs recordings, not mail.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+
+use hooks::{CallContext, FailureKind, PluginName, Role};
+use mail_types::Timestamp;
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+
+use crate::component::Digest;
+use crate::plugin::Plugin;
+use crate::question::{Answer, Question};
+
+/// Recordings that wait to be written; more are dropped.
+const WAITING_MAX: usize = 1024;
+/// Longest recording, in octets.
+const LINE_MAX: usize = 1 << 20;
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recording {
+    /// When, in milliseconds since 1970: what `clock` said.
+    pub at: u64,
+    /// From which `random` was drawn.
+    pub seed: u64,
+    /// Which plugin.
+    pub plugin: PluginName,
+    /// Which version.
+    pub digest: Digest,
+    /// The id of message or session.
+    pub id: String,
+    /// What it was asked.
+    pub question: Question,
+    /// What the host answered, in order.
+    pub host: Vec<serde_json::Value>,
+    /// What it said, or how it failed.
+    pub answer: Result<Answer, (FailureKind, String)>,
+}
+
+impl Recording {
+    pub(crate) fn new(
+        plugin: &Plugin,
+        context: &CallContext,
+        now: Timestamp,
+        seed: u64,
+        question: Question,
+        host: Vec<serde_json::Value>,
+        answer: &Result<Answer, (FailureKind, String)>,
+    ) -> Self {
+        Self {
+            at: now.0,
+            seed,
+            plugin: plugin.settings.name.clone(),
+            digest: plugin.manifest.digest.clone(),
+            id: context.id.clone(),
+            question,
+            host,
+            answer: answer.clone(),
+        }
+    }
+
+    /// The role that was asked.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.question.role()
+    }
+}
+
+/// Keeps recordings of those plugins whose settings say so.
+pub(crate) struct Recorder {
+    folder: PathBuf,
+    /// Plugins that are recorded, with the most octets of their file.
+    wanted: RwLock<HashMap<PluginName, u64>>,
+    to_disk: SyncSender<(PluginName, u64, Vec<u8>)>,
+}
+
+impl Recorder {
+    pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
+        match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let (to_disk, inbox) = sync_channel::<(PluginName, u64, Vec<u8>)>(WAITING_MAX);
+        let place = folder.clone();
+        std::thread::spawn(move || {
+            while let Ok((plugin, max, line)) = inbox.recv() {
+                // A disk that takes nothing costs recordings alone.
+                let _ = append(&place, &plugin, max, &line);
+            }
+        });
+        Ok(Self { folder, wanted: RwLock::default(), to_disk })
+    }
+
+    /// Chooses which plugins are recorded: name, and the most octets kept of each.
+    pub(crate) fn choose(&self, wanted: HashMap<PluginName, u64>) {
+        *self.wanted.write() = wanted;
+    }
+
+    pub(crate) fn wants(&self, plugin: &PluginName) -> bool {
+        self.wanted.read().contains_key(plugin)
+    }
+
+    pub(crate) fn keep(&self, recording: Recording) {
+        let Some(max) = self.wanted.read().get(&recording.plugin).copied() else { return };
+        let Ok(mut line) = serde_json::to_vec(&recording) else { return };
+        line.push(b'\n');
+        if line.len() > LINE_MAX {
+            return;
+        }
+        match self.to_disk.try_send((recording.plugin, max, line)) {
+            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        }
+    }
+
+    /// The recordings of a plugin, oldest first, as far as they can be read.
+    pub(crate) fn read(&self, plugin: &PluginName) -> io::Result<Vec<Recording>> {
+        let mut all = Vec::new();
+        for path in [old_path(&self.folder, plugin), path_of(&self.folder, plugin)] {
+            match File::open(&path) {
+                Ok(file) => {
+                    for line in BufReader::new(file).lines() {
+                        // The last line may be cut by a crash.
+                        all.extend(serde_json::from_str::<Recording>(&line?));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn path_of(folder: &Path, plugin: &PluginName) -> PathBuf {
+    folder.join(format!("{plugin}.jsonl"))
+}
+
+fn old_path(folder: &Path, plugin: &PluginName) -> PathBuf {
+    folder.join(format!("{plugin}.old.jsonl"))
+}
+
+fn append(folder: &Path, plugin: &PluginName, max: u64, line: &[u8]) -> io::Result<()> {
+    let path = path_of(folder, plugin);
+    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+    if file.metadata()?.len() + line.len() as u64 > max / 2 {
+        std::fs::rename(&path, old_path(folder, plugin))?;
+        file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+    }
+    file.write_all(line)
+}

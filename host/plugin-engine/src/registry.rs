@@ -1,0 +1,103 @@
+//! What is installed: `installed.json`, put in place whole with each change.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use hooks::PluginName;
+use parking_lot::Mutex;
+use runtime::files::{Readers, write_durably};
+use serde::{Deserialize, Serialize};
+
+use crate::component::Digest;
+
+/// The format of the file.
+const FORMAT: u32 = 1;
+/// Versions that a plugin can go back to.
+pub const HISTORY_MAX: usize = 10;
+/// Largest file, in octets.
+const FILE_MAX: u64 = 64 << 20;
+/// Most plugins installed at a time.
+pub const INSTALLED_MAX: usize = 100_000;
+
+/// One installed plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    /// The version in force.
+    pub active: Digest,
+    /// Whether it is asked at all.
+    pub enabled: bool,
+    /// Versions before, the latest last.
+    pub previous: Vec<Digest>,
+    /// Where the version in force came from.
+    pub source: String,
+    /// When, in seconds since 1970.
+    pub installed_at: u64,
+}
+
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+struct File {
+    format: u32,
+    plugins: BTreeMap<PluginName, Installed>,
+}
+
+/// The list of installed plugins.
+pub(crate) struct Registry {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl Registry {
+    pub(crate) fn open(path: PathBuf) -> Result<Self, String> {
+        let shown = path.display().to_string();
+        let file = match runtime::files::read(&path, FILE_MAX) {
+            Ok(octets) => serde_json::from_slice(&octets).map_err(|e| {
+                format!("{shown}: {e}; restore it from a backup, or remove it and install again")
+            })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                File { format: FORMAT, ..File::default() }
+            }
+            Err(error) => return Err(format!("{shown}: {error}")),
+        };
+        if file.format != FORMAT {
+            return Err(format!("{shown}: its format is {}; this program reads {FORMAT}", file.format));
+        }
+        Ok(Self { path, file: Mutex::new(file) })
+    }
+
+    pub(crate) fn all(&self) -> BTreeMap<PluginName, Installed> {
+        self.file.lock().plugins.clone()
+    }
+
+    pub(crate) fn of(&self, name: &PluginName) -> Option<Installed> {
+        self.file.lock().plugins.get(name).cloned()
+    }
+
+    /// Changes one plugin's line; `None` removes it. On disk when this returns.
+    pub(crate) fn set(&self, name: &PluginName, installed: Option<Installed>) -> Result<(), String> {
+        let mut file = self.file.lock();
+        let mut changed = file.clone();
+        match installed {
+            Some(installed) => {
+                changed.plugins.insert(name.clone(), installed);
+            }
+            None => {
+                changed.plugins.remove(name);
+            }
+        }
+        if changed.plugins.len() > INSTALLED_MAX {
+            return Err(format!("at most {INSTALLED_MAX} plugins can be installed"));
+        }
+        let json = serde_json::to_vec_pretty(&changed).map_err(|e| e.to_string())?;
+        write_durably(&self.path, &json, Readers::Owner)
+            .map_err(|e| format!("{}: {e}", self.path.display()))?;
+        *file = changed;
+        Ok(())
+    }
+
+    /// Whether some plugin names a component, in force or before.
+    pub(crate) fn names(&self, digest: &str) -> bool {
+        self.file.lock().plugins.values().any(|one| {
+            one.active.as_str() == digest || one.previous.iter().any(|other| other.as_str() == digest)
+        })
+    }
+}

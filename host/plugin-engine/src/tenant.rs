@@ -1,0 +1,183 @@
+//! What one tenant may use of a plugin at a time: memory, calls, processor time a second.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use mail_types::Domain;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::breaker::Breaker;
+use crate::settings::{BreakerOptions, Limits};
+use crate::warm::Shelf;
+
+/// Most tenants of a plugin that are kept in mind; those without a call under way make room.
+const TENANTS_MAX: usize = 100_000;
+
+/// One tenant's share of one plugin.
+pub(crate) struct Tenant {
+    memory: Memory,
+    calls: Semaphore,
+    cpu: Mutex<Bucket>,
+    pub(crate) breaker: Breaker,
+    /// Instances kept warm for this tenant alone.
+    pub(crate) shelf: Shelf,
+}
+
+impl Tenant {
+    fn new(limits: &Limits, breaker: &BreakerOptions) -> Self {
+        Self {
+            memory: Memory { used: AtomicU64::new(0), max: limits.tenant_memory },
+            calls: Semaphore::new(limits.tenant_calls.max(1)),
+            cpu: Mutex::new(Bucket::full(limits.tenant_cpu)),
+            breaker: Breaker::new(breaker.clone()),
+            shelf: Shelf::default(),
+        }
+    }
+
+    /// A place for one call; waits for one.
+    pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.calls.acquire().await.ok()
+    }
+
+    /// Whether its processor time of this second is used up.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.cpu.lock().fill() <= 0
+    }
+
+    /// Takes off what a call used. A call that used more than there was is paid for by a wait, of a second at most.
+    pub(crate) fn spend(&self, used: Duration) {
+        let mut bucket = self.cpu.lock();
+        let left = bucket.fill() - i64::try_from(used.as_micros()).unwrap_or(i64::MAX);
+        bucket.left = left.max(-bucket.per_second);
+    }
+}
+
+/// Processor time that fills up evenly, in microseconds.
+struct Bucket {
+    left: i64,
+    per_second: i64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn full(per_second: Duration) -> Self {
+        let per_second = i64::try_from(per_second.as_micros()).unwrap_or(i64::MAX);
+        Self { left: per_second, per_second, at: Instant::now() }
+    }
+
+    fn fill(&mut self) -> i64 {
+        let passed = i64::try_from(self.at.elapsed().as_micros()).unwrap_or(i64::MAX).min(2_000_000);
+        let more = self.per_second.saturating_mul(passed) / 1_000_000;
+        // What is less than a microsecond goes on counting.
+        if more > 0 {
+            self.at = Instant::now();
+            self.left = self.per_second.min(self.left + more);
+        }
+        self.left
+    }
+}
+
+/// Memory of all instances of one tenant.
+struct Memory {
+    used: AtomicU64,
+    max: u64,
+}
+
+/// Memory that an instance holds; given back when dropped.
+pub(crate) struct Held {
+    tenant: Arc<Tenant>,
+    octets: u64,
+}
+
+impl Held {
+    pub(crate) fn nothing(tenant: Arc<Tenant>) -> Self {
+        Self { tenant, octets: 0 }
+    }
+
+    /// Takes more, if the tenant has it.
+    pub(crate) fn grow(&mut self, octets: u64) -> bool {
+        let memory = &self.tenant.memory;
+        let taken = memory.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(octets).filter(|sum| *sum <= memory.max)
+        });
+        if taken.is_ok() {
+            self.octets += octets;
+        }
+        taken.is_ok()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.tenant.memory.used.fetch_sub(self.octets, Ordering::Relaxed);
+    }
+}
+
+/// The tenants of one plugin.
+pub(crate) struct Tenants {
+    known: Mutex<HashMap<Option<Domain>, Arc<Tenant>>>,
+    limits: Limits,
+    breaker: BreakerOptions,
+}
+
+impl Tenants {
+    pub(crate) fn new(limits: Limits, breaker: BreakerOptions) -> Self {
+        Self { known: Mutex::default(), limits, breaker }
+    }
+
+    /// The share of a tenant, made when it is first needed.
+    pub(crate) fn of(&self, tenant: Option<&Domain>) -> Arc<Tenant> {
+        let mut known = self.known.lock();
+        // No allocation for the key on the ordinary way.
+        if let Some(found) = known.get(&tenant.cloned()) {
+            return Arc::clone(found);
+        }
+        if known.len() >= TENANTS_MAX {
+            known.retain(|_, share| Arc::strong_count(share) > 1);
+        }
+        let made = Arc::new(Tenant::new(&self.limits, &self.breaker));
+        known.insert(tenant.cloned(), Arc::clone(&made));
+        made
+    }
+
+    /// Drops warm instances that have been idle too long.
+    pub(crate) fn sweep(&self, idle: Duration) {
+        let shares: Vec<_> = self.known.lock().values().map(Arc::clone).collect();
+        shares.iter().for_each(|share| share.shelf.sweep(idle));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenants() -> Tenants {
+        let limits =
+            Limits { tenant_memory: 100, tenant_cpu: Duration::from_millis(50), ..Limits::default() };
+        Tenants::new(limits, BreakerOptions::default())
+    }
+
+    #[test]
+    fn memory_is_summed_and_given_back() {
+        let tenants = tenants();
+        let share = tenants.of(None);
+        let mut one = Held::nothing(Arc::clone(&share));
+        let mut two = Held::nothing(Arc::clone(&share));
+        assert!(one.grow(60) && !two.grow(60) && two.grow(40));
+        drop(one);
+        assert!(two.grow(60));
+        let other = Domain::parse("b.example").unwrap();
+        assert!(Held::nothing(tenants.of(Some(&other))).grow(100), "tenants do not share");
+    }
+
+    #[test]
+    fn processor_time_is_spent_and_fills_up() {
+        let share = tenants().of(None);
+        assert!(!share.is_spent());
+        share.spend(Duration::from_secs(1));
+        assert!(share.is_spent());
+    }
+}

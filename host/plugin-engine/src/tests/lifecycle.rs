@@ -1,0 +1,180 @@
+//! Installing, going back, and what is refused.
+
+use super::*;
+use crate::{Digest, Unfit, compile};
+
+#[tokio::test]
+async fn versions_are_installed_swapped_and_taken_back() {
+    let house = house();
+    let engine = &house.engine;
+    let plugin = name("policy");
+    let mut settings = granted("policy");
+    settings.remember = 10;
+    // Before anything is installed, its mail waits.
+    let notes = engine.configure(vec![settings.clone()], HashMap::new()).await;
+    assert!(notes[0].contains("not installed"), "{notes:?}");
+    assert_eq!(house.said("policy", "x@example.org").await, "missing");
+    let first = engine.install(&octets("trap"), Some(plugin.clone()), None, "a", false).await.unwrap();
+    assert!(first.in_force && first.before.is_none());
+    assert_eq!(house.said("policy", "x@example.org").await, "trap");
+    let second = engine.install(&octets("forge"), Some(plugin.clone()), None, "b", false).await.unwrap();
+    assert_eq!(second.before, Some(first.manifest.digest.clone()));
+    assert_eq!(house.said("policy", "x@example.org").await, "no-match");
+    assert_eq!(engine.roll_back(&plugin).await.unwrap(), first.manifest.digest);
+    assert_eq!(house.said("policy", "x@example.org").await, "trap");
+    engine.enable(&plugin, false).await.unwrap();
+    assert_eq!(house.said("policy", "x@example.org").await, "missing");
+    engine.enable(&plugin, true).await.unwrap();
+    assert_eq!(house.said("policy", "x@example.org").await, "trap");
+    engine.remove(&plugin).await.unwrap();
+    assert_eq!(house.said("policy", "x@example.org").await, "missing");
+    assert!(engine.list().is_empty());
+    let left = std::fs::read_dir(house.folder.path().join("plugins/components")).unwrap().count();
+    assert_eq!(left, 0, "nobody names the components any more");
+}
+
+#[tokio::test]
+async fn the_last_good_set_is_there_at_the_next_start() {
+    let house = house().with("trap", |_| ()).await;
+    let House { engine, folder, events } = house;
+    engine.close().await;
+    drop(engine);
+    let parts = parts(folder.path(), &events);
+    let parts = EngineParts { compiler: Arc::new(NoCompiler), ..parts };
+    let engine = Engine::open(&folder.path().join("plugins"), parts).unwrap();
+    let notes = engine.configure(vec![granted("trap")], HashMap::new()).await;
+    assert_eq!(notes, Vec::<String>::new(), "machine code was kept: nothing is compiled");
+    let house = House { engine, folder, events };
+    assert_eq!(house.said("trap", "good@example.org").await, "no-match");
+}
+
+/// Compiles nothing.
+struct NoCompiler;
+
+impl crate::Compiler for NoCompiler {
+    fn compile<'a>(
+        &'a self,
+        _: &'a std::path::Path,
+        _: &'a std::path::Path,
+        _: crate::Target,
+    ) -> BoxFuture<'a, Result<crate::Manifest, Unfit>> {
+        Box::pin(async { Err(Unfit { what: "nothing is compiled here".into(), mend: "nothing".into() }) })
+    }
+}
+
+#[tokio::test]
+async fn machine_code_that_is_not_ours_is_compiled_anew() {
+    let house = house().with("trap", |_| ()).await;
+    let artefacts = house.folder.path().join("plugins/artefacts");
+    let code = std::fs::read_dir(&artefacts)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|ending| ending == "cwasm"))
+        .unwrap();
+    let good = std::fs::read(&code).unwrap();
+    let mut foreign = good.clone();
+    let at = foreign.len() / 2;
+    foreign[at] ^= 1;
+    // Put in place as an attacker would: by renaming, since the old one is mapped.
+    let beside = code.with_extension("tmp");
+    std::fs::write(&beside, &foreign).unwrap();
+    std::fs::rename(&beside, &code).unwrap();
+    let mut changed = granted("trap");
+    changed.order = 1;
+    assert_eq!(house.engine.configure(vec![changed], HashMap::new()).await, Vec::<String>::new());
+    assert_eq!(house.said("trap", "good@example.org").await, "no-match");
+    assert_eq!(std::fs::read(&code).unwrap(), good, "it was compiled anew");
+}
+
+#[tokio::test]
+async fn what_is_no_plugin_is_refused_with_a_mend() {
+    let house = house().with("trap", |_| ()).await;
+    let machine = crate::Machine::new(crate::Profile::Serving).unwrap();
+    let (code, _) = compile(machine.engine(), &octets("trap")).unwrap();
+    let good = octets("trap");
+    let mut cut = good.clone();
+    cut.truncate(good.len() / 2);
+    let mut broken = good.clone();
+    let at = good.len() / 3;
+    broken[at..at + 8].copy_from_slice(&[0xff; 8]);
+    let core = b"\0asm\x01\0\0\0".to_vec();
+    let empty = b"\0asm\x0d\0\x01\0".to_vec();
+    let cases = [
+        (b"hello".to_vec(), "no WebAssembly"),
+        (Vec::new(), "no WebAssembly"),
+        (core, "a core module"),
+        (empty, "does not export wasmta:policy/plugin"),
+        (cut, "no valid component"),
+        (broken, "no valid component"),
+        (code, "machine code"),
+        (vec![0; crate::COMPONENT_MAX + 1], "larger than"),
+    ];
+    for (octets, wanted) in cases {
+        let refused = house.engine.install(&octets, Some(name("trap")), None, "x", false).await;
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains(wanted) && text.contains("; "), "{wanted}: {text}");
+    }
+    let other = Digest::of(b"another");
+    let refused = house.engine.install(&good, None, Some(other), "x", false).await.unwrap_err_or_ok();
+    assert!(refused.contains("its digest is"), "{refused}");
+    assert_eq!(house.said("trap", "good@example.org").await, "no-match", "what was in force stays");
+}
+
+#[tokio::test]
+async fn a_configuration_that_does_not_fit_leaves_the_old_one() {
+    let house = house()
+        .with("subaddress-policy", |settings| settings.config = serde_json::json!({"separator": "+"}))
+        .await;
+    let before = house.said("subaddress-policy", "anna+x@example.org").await;
+    let mut wrong = granted("subaddress-policy");
+    wrong.config = serde_json::json!({"separator": "+", "colour": "red"});
+    let notes = house.engine.configure(vec![wrong], HashMap::new()).await;
+    assert!(notes[0].contains("colour is not known to the plugin"), "{notes:?}");
+    assert_eq!(house.said("subaddress-policy", "anna+x@example.org").await, before);
+}
+
+#[tokio::test]
+async fn decisions_are_played_again_and_candidates_run_beside() {
+    let house = house();
+    let plugin = name("policy");
+    house.engine.install(&octets("forge"), Some(plugin.clone()), None, "test", false).await.unwrap();
+    let record = HashMap::from([(plugin.clone(), 1 << 20)]);
+    assert_eq!(house.engine.configure(vec![granted("policy")], record).await, Vec::<String>::new());
+    house.engine.shadow_begin(&plugin, &octets("trap")).await.unwrap();
+    let addresses = ["one@example.org", "two@example.org", "three@b.example"];
+    for address in addresses {
+        house.rewrite("policy", address).await.answer.unwrap();
+    }
+    // Written and compared beside the calls: both come in their time.
+    let replayed = eventually(async || {
+        let replayed = house.engine.replay(&plugin, None, |_| true).await.ok()?;
+        (replayed.len() == addresses.len()).then_some(replayed)
+    })
+    .await;
+    assert!(replayed.iter().all(crate::Replayed::is_same), "{replayed:#?}");
+    let report = eventually(async || {
+        let report = house.engine.shadow_report(&plugin, false).ok()?;
+        (report.same + report.different + report.left_out == addresses.len() as u64).then_some(report)
+    })
+    .await;
+    assert!(report.different > 0, "{report:?}");
+    house.engine.shadow_report(&plugin, true).unwrap();
+    assert!(house.engine.shadow_report(&plugin, false).is_err());
+    let other = house.engine.replay(&plugin, Some(&octets("trap")), |_| true).await.unwrap();
+    assert!(other.iter().any(|one| !one.is_same()));
+    // A version that fails where the old one did not is not put in force.
+    let refused = house.engine.install(&octets("trap"), Some(plugin.clone()), None, "x", false).await;
+    assert!(refused.unwrap_err().to_string().contains("fails on a recorded call"));
+    assert!(house.engine.install(&octets("trap"), Some(plugin), None, "x", true).await.unwrap().in_force);
+}
+
+/// Asks until there is an answer, for a bounded time.
+async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> T {
+    for _ in 0..200 {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it did not come");
+}

@@ -1,0 +1,349 @@
+//! What a hostile plugin can do: one call's worth, and no more.
+
+use super::*;
+use hooks::{Action, DispositionRequest, MessageView, OnFailure, Role, SenderRequest};
+use mail_types::AccountName;
+
+#[tokio::test]
+async fn a_loop_ends_with_its_processor_time() {
+    let house = house().with("loop", |settings| settings.limits.cpu = Duration::from_millis(20)).await;
+    let told = house.rewrite("loop", "x@example.org").await;
+    assert!(told.report.microseconds >= 20_000);
+    let (kind, message) = kind(told);
+    assert_eq!(kind, FailureKind::Cpu, "{message}");
+    assert!(message.contains("limits.cpu"), "{message}");
+    // The next call is none the worse for it.
+    assert_eq!(house.said("loop", "good@example.org").await, "no-match");
+}
+
+#[tokio::test]
+async fn waiting_for_the_host_is_not_processor_time() {
+    let house = house()
+        .with("slow", |settings| {
+            settings.limits.cpu = Duration::from_millis(50);
+            settings.limits.dns_queries = 5;
+        })
+        .await;
+    let told = house.rewrite("slow", "x@example.org").await;
+    // Five questions of 20 ms each are more than the processor time, and were answered all the same.
+    assert!(told.report.microseconds >= 100_000, "{:?}", told.report);
+    let (kind, message) = kind(told);
+    assert_eq!(kind, FailureKind::Calls, "{message}");
+    assert!(message.contains("limits.dns-queries"), "{message}");
+}
+
+#[tokio::test]
+async fn waiting_ends_by_the_wall_clock() {
+    let house = house()
+        .with("slow", |settings| {
+            settings.limits.wall = Duration::from_millis(300);
+            settings.limits.dns_queries = 100_000;
+            settings.limits.host_calls = 1_000_000;
+        })
+        .await;
+    let (kind, message) = kind(house.rewrite("slow", "x@example.org").await);
+    assert_eq!(kind, FailureKind::Wall, "{message}");
+    assert_eq!(house.said("slow", "good@example.org").await, "no-match");
+}
+
+#[tokio::test]
+async fn host_calls_and_their_octets_are_counted() {
+    let house = house().with("slow", |settings| settings.limits.cpu = Duration::from_secs(5)).await;
+    assert_eq!(house.said("slow", "lookup@example.org").await, "calls");
+    let many = house.said("slow", "many@example.org").await;
+    assert!(["calls", "trap", "memory"].contains(&many.as_str()), "{many}");
+    let house = super::house().with("flood", |settings| settings.limits.cpu = Duration::from_secs(5)).await;
+    for (word, kinds) in [
+        ("x", &["calls"][..]),
+        ("line", &["calls"]),
+        ("fields", &["calls", "memory"]),
+        ("text", &["answer"]),
+        ("list", &["answer"]),
+        ("failure", &["temporary", "permanent"]),
+    ] {
+        let said = house.said("flood", &format!("{word}@example.org")).await;
+        assert!(kinds.contains(&said.as_str()), "{word}: {said}");
+    }
+    let told = house.rewrite("flood", "x@example.org").await;
+    assert!(told.report.log.len() <= 21, "{} lines", told.report.log.len());
+}
+
+#[tokio::test]
+async fn memory_is_bounded_for_instance_and_tenant() {
+    let house = house()
+        .with("allocate", |settings| {
+            settings.limits.cpu = Duration::from_secs(5);
+            settings.limits.memory = 8 << 20;
+        })
+        .await;
+    for word in ["x", "vec"] {
+        let told = house.rewrite("allocate", &format!("{word}@example.org")).await;
+        assert!(told.report.memory <= 8 << 20);
+        let (kind, message) = kind(told);
+        assert_eq!(kind, FailureKind::Memory, "{word}: {message}");
+        assert!(message.contains("limits.memory"), "{message}");
+    }
+    let house = super::house()
+        .with("allocate", |settings| {
+            settings.limits.cpu = Duration::from_secs(5);
+            settings.limits.tenant_memory = 4 << 20;
+        })
+        .await;
+    let (kind, message) = kind(house.rewrite("allocate", "x@example.org").await);
+    assert_eq!((kind, message.contains("limits.tenant-memory")), (FailureKind::Memory, true), "{message}");
+    assert_eq!(
+        house.said("allocate", "good@example.org").await,
+        "no-match",
+        "what a call held is given back"
+    );
+}
+
+#[tokio::test]
+async fn traps_cost_one_call() {
+    let house = house().with("trap", |_| ()).await;
+    for word in ["x", "overflow", "bounds"] {
+        assert_eq!(house.said("trap", &format!("{word}@example.org")).await, "trap", "{word}");
+        assert_eq!(house.said("trap", "good@example.org").await, "no-match");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_granted_ends_the_call_by_name() {
+    let house = house()
+        .with("slow", |settings| {
+            settings.grants.remove(&Capability::Dns);
+        })
+        .await;
+    let (kind, message) = kind(house.rewrite("slow", "x@example.org").await);
+    assert_eq!(kind, FailureKind::Denied);
+    assert!(message.contains("wasmta:policy/dns@1.0.0#query"), "{message}");
+}
+
+#[tokio::test]
+async fn forged_rewrites_are_no_answers() {
+    let house = house()
+        .with("forge", |settings| {
+            settings.tenants.insert(Domain::parse("example.org").unwrap());
+            settings.channels.insert(ChannelName::new("smtp"));
+        })
+        .await;
+    let words = [
+        "domain",
+        "again-domain",
+        "channel",
+        "empty-channel",
+        "host",
+        "short",
+        "more",
+        "other",
+        "other-json",
+        "local-crlf",
+        "local-nul",
+        "local-empty",
+        "local-long",
+        "domain-empty",
+        "domain-syntax",
+        "domain-crlf",
+        "crlf",
+        "code",
+        "code-none",
+        "code-zero",
+        "class",
+        "enhanced",
+        "text-long",
+        "text-foreign",
+    ];
+    for word in words {
+        let (kind, message) = kind(house.rewrite("forge", &format!("{word}@example.org")).await);
+        assert_eq!(kind, FailureKind::Answer, "{word}: {message}");
+        assert!(!message.contains(['\r', '\n', '\0']), "{word}: {message:?}");
+    }
+    let (kind, message) = kind(house.rewrite("forge", "message@example.org").await);
+    assert!(matches!(kind, FailureKind::Temporary | FailureKind::Permanent));
+    assert!(!message.contains(['\r', '\n']), "{message:?}");
+}
+
+/// A message of two fields.
+struct Letter;
+
+impl MessageView for Letter {
+    fn text(&self, name: &str, nth: usize) -> Option<String> {
+        (name.eq_ignore_ascii_case("subject") && nth == 0).then(|| "hello".to_owned())
+    }
+    fn page(&self, first: usize, _: usize) -> Vec<(String, Vec<u8>)> {
+        if first == 0 { vec![("Subject".into(), b" hello".to_vec())] } else { Vec::new() }
+    }
+    fn size(&self) -> u64 {
+        20
+    }
+    fn body(&self, offset: u64, _: usize) -> Vec<u8> {
+        if offset == 0 { b"text".to_vec() } else { Vec::new() }
+    }
+}
+
+fn recipient(address: &str) -> DispositionRequest {
+    let address = Address::parse(address).unwrap();
+    DispositionRequest {
+        original: address.clone(),
+        sender: None,
+        detail: String::new(),
+        account: AccountName::new("anna@example.org").unwrap(),
+        profile: Vec::new(),
+        address,
+    }
+}
+
+#[tokio::test]
+async fn forged_dispositions_are_no_answers() {
+    let house = house()
+        .with("forge", |settings| {
+            settings.tenants.insert(Domain::parse("example.org").unwrap());
+        })
+        .await;
+    let words = [
+        "domain",
+        "mailbox",
+        "mailbox-nul",
+        "mailbox-split",
+        "mailbox-long",
+        "mailbox-star",
+        "label",
+        "label-unknown",
+        "label-space",
+        "header",
+        "header-name",
+        "header-colon",
+        "header-empty",
+        "header-nul",
+        "header-long",
+        "header-own",
+        "subject",
+        "answer-long",
+        "program",
+        "file",
+        "hold",
+        "discard",
+        "both",
+        "reject-keep",
+        "crlf",
+        "code",
+        "class",
+        "enhanced",
+        "local-crlf",
+        "domain-crlf",
+        "other",
+    ];
+    for word in words {
+        let address = format!("{word}@example.org");
+        let to = [recipient(&address)];
+        let told = house.engine.dispose(&name("forge"), &context(&address), &to, Arc::new(Letter)).await;
+        let Err(failed) = told.answer else { panic!("{word} was taken: {:?}", told.answer) };
+        assert_eq!(failed.kind, FailureKind::Answer, "{word}: {}", failed.message);
+    }
+    let address = "good@example.org";
+    let told = house
+        .engine
+        .dispose(&name("forge"), &context(address), &[recipient(address)], Arc::new(Letter))
+        .await;
+    assert_eq!(told.answer.unwrap(), [Vec::<Action>::new()]);
+}
+
+#[tokio::test]
+async fn forged_permissions_and_rows_are_no_answers() {
+    let house = house()
+        .with("forge", |settings| {
+            settings.tenants.insert(Domain::parse("example.org").unwrap());
+        })
+        .await;
+    let ask = async |word: &str, domain: &str| {
+        let request = SenderRequest {
+            account: AccountName::new("anna@example.org").unwrap(),
+            address: Address::parse(&format!("{word}@{domain}")).unwrap(),
+            attributes: Vec::new(),
+        };
+        house.engine.authorize(&name("forge"), &context("anna@example.org"), &request).await
+    };
+    assert_eq!(kind(ask("domain", "victim.example").await).0, FailureKind::Answer);
+    for word in ["crlf", "code", "class", "enhanced", "text-long", "other"] {
+        assert_eq!(kind(ask(word, "example.org").await).0, FailureKind::Answer, "{word}");
+    }
+    let domain = Domain::parse("example.org").unwrap();
+    for word in ["short", "more", "domain", "kind", "relation", "status", "target", "crlf", "syntax", "host"]
+    {
+        let entries = [(format!("CN={word},DC=example"), Attributes::new())];
+        let told = house.engine.build_rows(&name("forge"), &domain, &entries).await;
+        let Err(failed) = told.answer else { panic!("{word} was taken: {:?}", told.answer) };
+        assert_eq!(failed.kind, FailureKind::Answer, "{word}: {}", failed.message);
+    }
+}
+
+#[tokio::test]
+async fn state_never_passes_from_message_to_message_unless_it_may() {
+    let house = house().with("stateful", |_| ()).await;
+    let first = house.said("stateful", "one@example.org").await;
+    for other in ["two@example.org", "three@b.example", "four@example.org"] {
+        house.said("stateful", other).await;
+        assert_eq!(house.said("stateful", "one@example.org").await, first);
+    }
+    // Warm instances keep state, but never for another tenant.
+    let house =
+        super::house().with("stateful", |settings| settings.reuse = Some(crate::Reuse::default())).await;
+    let first = house.said("stateful", "one@example.org").await;
+    assert_eq!(house.said("stateful", "one@b.example").await, first.replace("example.org", "b.example"));
+    assert_ne!(house.said("stateful", "two@example.org").await, first.replace("one", "two"), "it was warm");
+}
+
+#[tokio::test]
+async fn a_plugin_that_fails_again_and_again_rests_for_its_tenant_alone() {
+    let house = house()
+        .with("trap", |settings| {
+            settings.breaker.faults = 3;
+            settings.on_failure = OnFailure::Skip;
+            settings.on_failure_of.insert(Role::Rewrite, OnFailure::Reject);
+        })
+        .await;
+    for _ in 0..3 {
+        assert_eq!(house.said("trap", "x@example.org").await, "trap");
+    }
+    let failed = house.rewrite("trap", "good@example.org").await.answer.unwrap_err();
+    assert_eq!((failed.kind, failed.on_failure), (FailureKind::Resting, OnFailure::Reject));
+    assert_eq!(house.said("trap", "good@b.example").await, "no-match", "another tenant is not its victim");
+    let counters = house.events.counters().all();
+    let count = |name: &str| counters.iter().find(|(other, _)| *other == name).unwrap().1;
+    assert_eq!(
+        (count("plugin_failed"), count("plugin_changed")),
+        (4, 2),
+        "one change for install, one for the rest"
+    );
+}
+
+#[tokio::test]
+async fn a_tenants_processor_time_is_shared_by_its_calls() {
+    let house = house()
+        .with("loop", |settings| {
+            settings.limits.cpu = Duration::from_millis(50);
+            settings.limits.tenant_cpu = Duration::from_millis(80);
+        })
+        .await;
+    let mut kinds = Vec::new();
+    for _ in 0..3 {
+        kinds.push(house.said("loop", "x@example.org").await);
+    }
+    assert!(kinds.contains(&"busy".to_owned()), "{kinds:?}");
+    assert_eq!(house.said("loop", "good@b.example").await, "no-match");
+}
+
+#[tokio::test]
+async fn a_crowd_waits_for_places_and_none_is_lost() {
+    let house = Arc::new(house().with("stateful", |settings| settings.limits.tenant_calls = 4).await);
+    let calls: Vec<_> = (0..300)
+        .map(|at| {
+            let house = Arc::clone(&house);
+            tokio::spawn(async move { house.said("stateful", &format!("n{at}@d{}.example", at % 7)).await })
+        })
+        .collect();
+    for call in calls {
+        let said = call.await.unwrap();
+        assert!(!["busy", "trap", "wall", "cpu"].contains(&said.as_str()), "{said}");
+    }
+}

@@ -1,0 +1,104 @@
+//! Panics, records that cannot be read, disks whose answers cannot be trusted.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use storage::{Engine, LmdbEngine, Reading, Writing};
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_panics_keeps_neither_the_message_nor_its_place() {
+    // A script without answers panics.
+    let house = house(Vec::new(), Options::default());
+    let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
+    house.run(Duration::from_secs(60)).await;
+    assert_eq!((house.queue.len(), house.queue.active()), (1, 0));
+    house.script.answers.lock().push(delivered());
+    house.run(Duration::from_secs(3600)).await;
+    assert_eq!((house.queue.len(), house.contents()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_left_alone_and_holds_nothing_up() {
+    let mut house = house(vec![delivered()], Options::default());
+    let broken =
+        house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
+    let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("b@x.example")])).await.unwrap();
+    let mut batch = Batch::new();
+    batch.put(crate::records::MESSAGES, &broken.id().to_key(), b"no record".to_vec());
+    house.storage.commit(batch).await.unwrap();
+    house.run(Duration::from_secs(3600)).await;
+    let asked: Vec<_> = house.script.asked.lock().iter().flat_map(|(_, names)| names.clone()).collect();
+    assert_eq!((asked, house.queue.len()), (vec!["b@x.example".to_owned()], 1));
+    let mut batch = Batch::new();
+    batch.put(
+        crate::records::RECIPIENTS,
+        &crate::records::recipient_key(broken.id(), 0),
+        b"neither".to_vec(),
+    );
+    house.storage.commit(batch).await.unwrap();
+    house.queue = open(&house.storage, &house.script, &house.clock, Options::default());
+    assert_eq!(house.queue.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_that_has_lost_its_end_stays_here() {
+    let house = house(vec![delivered()], Options::default());
+    let receipt =
+        house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
+    let key = receipt.id().to_key();
+    let mut value =
+        house.storage.read().unwrap().get(crate::records::MESSAGES, &key).unwrap().unwrap().into_owned();
+    // The size: one octet more than there is.
+    value[16] += 1;
+    let mut batch = Batch::new();
+    batch.put(crate::records::MESSAGES, &key, value);
+    house.storage.commit(batch).await.unwrap();
+    house.run(Duration::from_secs(3600)).await;
+    assert_eq!((house.script.asked.lock().len(), house.queue.len()), (0, 1));
+}
+
+/// Takes commits, and says now and then that it did not.
+struct Doubtful {
+    engine: LmdbEngine,
+    lies: AtomicUsize,
+}
+
+impl Engine for Doubtful {
+    fn read(&self) -> Result<Box<dyn Reading + Send + 'static>, StorageError> {
+        self.engine.read()
+    }
+
+    fn write(
+        &self,
+        apply: &mut dyn FnMut(&mut dyn Writing) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        self.engine.write(apply)?;
+        let lies = self.lies.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if lies.is_ok() {
+            Err(StorageError::unavailable("committing", "the last sync failed"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_was_taken_after_all_is_not_made_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let spaces = [crate::SPACES, &[BOXES]].concat();
+    let engine = LmdbEngine::open(dir.path(), &spaces, 1 << 30, true).unwrap();
+    let engine = Arc::new(Doubtful { engine, lies: AtomicUsize::new(0) });
+    let house = house_over(Arc::clone(&engine) as Arc<dyn Engine>, dir, vec![failed()], Options::default());
+    let mut late = remote("a@x.example");
+    late.route = Route::new("reprocess", NextHop::Nobody);
+    let _ = house.queue.submit(house.submission("<>", vec![late])).await.unwrap();
+    engine.lies.store(1, Ordering::Relaxed);
+    house.run(Duration::from_secs(600)).await;
+    assert_eq!((house.boxes("a@x.example"), house.queue.len(), house.contents()), (1, 0, 1), "one copy");
+    // A report that such a commit made is on its way all the same.
+    let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
+    engine.lies.store(1, Ordering::Relaxed);
+    house.run(Duration::from_secs(600)).await;
+    assert_eq!((house.boxes("x@y.example"), house.queue.len()), (1, 0), "one report");
+}

@@ -1,0 +1,58 @@
+//! Which plugins are to be asked, for whoever asks them in other roles than routing does.
+
+use hooks::{PluginName, Role};
+use mail_types::{Address, Domain, Lookup, Refusal};
+
+use crate::resolve::domains::View;
+use crate::resolve::refusals;
+use crate::routing::Routing;
+use crate::sender::row_of;
+use crate::tables::TableError;
+use crate::tables::row::RowKind;
+
+impl Routing {
+    /// The plugins for a role of a domain, in order: those of the configuration, then those of the domain's entry. Of
+    /// a domain that the directory does not know, the configuration's.
+    pub fn chain(&self, role: Role, domain: &Domain) -> Lookup<Vec<PluginName>> {
+        found(self.with_view(|_, view| {
+            names(view, role, domain.as_str()).map(Some).map_err(|error| refusals::unavailable(&error))
+        }))
+    }
+
+    /// The plugins for a role of a user, in order: those of the user's own entry, then those of the address's domain.
+    /// `NotFound` where the address leads to no user.
+    pub fn user_chain(&self, role: Role, address: &Address) -> Lookup<Vec<PluginName>> {
+        found(
+            self.with_view(|_, view| {
+                of_user(view, role, address).map_err(|error| refusals::unavailable(&error))
+            }),
+        )
+    }
+}
+
+fn found(answer: Result<Option<Vec<PluginName>>, Refusal>) -> Lookup<Vec<PluginName>> {
+    match answer {
+        Ok(names) => names.into(),
+        Err(refusal) => Lookup::Unavailable(refusal.cause),
+    }
+}
+
+fn names(view: &View<'_>, role: Role, domain: &str) -> Result<Vec<PluginName>, TableError> {
+    Ok(view.links(role, domain)?.into_iter().map(|link| link.plugin).collect())
+}
+
+fn of_user(view: &View<'_>, role: Role, address: &Address) -> Result<Option<Vec<PluginName>>, TableError> {
+    let Some((_, row)) = row_of(view, address)? else { return Ok(None) };
+    if row.kind != RowKind::User {
+        return Ok(None);
+    }
+    let own = row.detail.map(|detail| detail.plugins).unwrap_or_default();
+    let mut chain: Vec<PluginName> = Vec::new();
+    let own = own.into_iter().filter(|binding| binding.is_for(role)).map(|binding| binding.plugin);
+    for plugin in own.chain(names(view, role, address.domain.as_str())?) {
+        if !chain.contains(&plugin) {
+            chain.push(plugin);
+        }
+    }
+    Ok(Some(chain))
+}

@@ -1,0 +1,280 @@
+//! Asking plugins in the course of a decision.
+//!
+//! A decision is made by code that never waits, over one view of the tables. Where a plugin has to be asked, the
+//! question is noted and the decision halts; the view is closed, the questions are asked, all that go to one plugin for
+//! one tenant in one call, and the decision is made again from the start, now with the answers. It has then one view
+//! and one set of answers, whichever way they came.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use hooks::{CallContext, Failed, FailureKind, OnFailure, PluginName, Plugins, Ready, Role};
+use hooks::{RewriteRequest, RewriteVerdict, Told};
+use mail_types::{AccountName, Domain, Refusal};
+use runtime::Random;
+
+use crate::resolve::domains::View;
+use crate::resolve::{Halt, NESTING_MAX, Request, refusals};
+use crate::rewrite::plugin::{Heard, Link, Said};
+use crate::rewrite::rules::Rules;
+use crate::routing::{Policy, Routing};
+
+/// Most times that plugins are asked for one decision. Each level of groups and forwards may need its own.
+pub const ROUNDS_MAX: usize = NESTING_MAX + 16;
+/// Most addresses that one call of a plugin is asked about.
+pub const BATCH_MAX: usize = 1000;
+
+/// On whose behalf a decision is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct About<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) authenticated: Option<&'a AccountName>,
+    pub(crate) id: &'a str,
+}
+
+impl<'a> From<&Request<'a>> for About<'a> {
+    fn from(request: &Request<'a>) -> Self {
+        Self { source: request.source, authenticated: request.authenticated, id: request.id }
+    }
+}
+
+impl About<'_> {
+    fn context(&self, tenant: Option<Domain>) -> CallContext {
+        CallContext {
+            tenant,
+            channel: self.source.to_owned(),
+            authenticated: self.authenticated.cloned(),
+            id: self.id.to_owned(),
+        }
+    }
+}
+
+/// A question to a plugin; all else about it is the same for the whole decision.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Question {
+    plugin: PluginName,
+    tenant: Option<Domain>,
+    request: RewriteRequest,
+}
+
+/// What is known for one decision, over all its rounds.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    answers: HashMap<Question, Said>,
+    /// Numbers that rules drew (`$W`), in order: a question must not be another one in the next round.
+    unique: RefCell<Vec<u64>>,
+}
+
+/// What one round of a decision may ask plugins.
+pub(crate) struct Consult<'a> {
+    plugins: &'a dyn Plugins,
+    about: About<'a>,
+    gathered: &'a Gathered,
+    open: RefCell<Vec<Question>>,
+    /// The context of the tenant that was asked for last.
+    context: RefCell<Option<Rc<CallContext>>>,
+    drawn: Cell<usize>,
+}
+
+impl<'a> Consult<'a> {
+    pub(crate) fn new(plugins: &'a dyn Plugins, about: About<'a>, gathered: &'a Gathered) -> Self {
+        let (open, context) = (RefCell::new(Vec::new()), RefCell::new(None));
+        Self { plugins, about, gathered, open, context, drawn: Cell::new(0) }
+    }
+
+    pub(crate) fn any_bound(&self, role: Role) -> bool {
+        self.plugins.any_bound(role)
+    }
+
+    /// The plugins that the configuration binds to a role of a domain.
+    pub(crate) fn bound(&self, role: Role, domain: &str) -> Vec<Link> {
+        if !self.plugins.any_bound(role) {
+            return Vec::new();
+        }
+        let Ok(domain) = Domain::parse(domain) else { return Vec::new() };
+        let bound = self.plugins.bound(role, &domain);
+        bound.into_iter().map(|plugin| Link { plugin, origin: "configuration".into() }).collect()
+    }
+
+    pub(crate) fn unique(&self, random: &Random) -> u64 {
+        let nth = self.drawn.replace(self.drawn.get() + 1);
+        let mut unique = self.gathered.unique.borrow_mut();
+        while unique.len() <= nth {
+            unique.push(random.u64());
+        }
+        unique[nth]
+    }
+
+    /// What a plugin says of an address: as gathered before, else at once, else later.
+    pub(crate) fn hear(
+        &self,
+        plugin: &PluginName,
+        tenant: Option<Domain>,
+        request: &RewriteRequest,
+    ) -> Heard {
+        let context = self.context(tenant);
+        let question =
+            || Question { plugin: plugin.clone(), tenant: context.tenant.clone(), request: request.clone() };
+        if !self.gathered.answers.is_empty()
+            && let Some(said) = self.gathered.answers.get(&question())
+        {
+            return Heard::Said(said.clone());
+        }
+        match self.plugins.ready(plugin, &context, request) {
+            Ready::Answer(verdict) => Heard::Said(Said::at_once(Ok(verdict))),
+            Ready::Failed(failed) => Heard::Said(Said::at_once(Err(failed))),
+            Ready::Ask => {
+                self.open.borrow_mut().push(question());
+                Heard::Open
+            }
+        }
+    }
+
+    fn context(&self, tenant: Option<Domain>) -> Rc<CallContext> {
+        let mut last = self.context.borrow_mut();
+        match &*last {
+            Some(context) if context.tenant == tenant => Rc::clone(context),
+            _ => Rc::clone(last.insert(Rc::new(self.about.context(tenant)))),
+        }
+    }
+}
+
+impl Gathered {
+    /// Asks the open questions.
+    async fn ask(&mut self, plugins: &dyn Plugins, about: About<'_>, open: Vec<Question>) {
+        let mut seen = HashSet::new();
+        let mut groups: Vec<(PluginName, Option<Domain>, Vec<RewriteRequest>)> = Vec::new();
+        let mut places = HashMap::new();
+        for question in open {
+            if !seen.insert(question.clone()) {
+                continue;
+            }
+            let Question { plugin, tenant, request } = question;
+            let place = *places.entry((plugin.clone(), tenant.clone())).or_insert_with(|| {
+                groups.push((plugin, tenant, Vec::new()));
+                groups.len() - 1
+            });
+            groups[place].2.push(request);
+        }
+        for (plugin, tenant, requests) in groups {
+            let context = about.context(tenant);
+            for batch in requests.chunks(BATCH_MAX) {
+                let told = plugins.rewrite(&plugin, &context, batch).await;
+                self.keep(&plugin, context.tenant.as_ref(), batch, told);
+            }
+        }
+    }
+
+    fn keep(
+        &mut self,
+        plugin: &PluginName,
+        tenant: Option<&Domain>,
+        batch: &[RewriteRequest],
+        told: Told<Vec<RewriteVerdict>>,
+    ) {
+        let call = Arc::new(told.report);
+        let answers: Vec<Result<RewriteVerdict, Failed>> = match told.answer {
+            Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
+            Err(failed) => vec![Err(failed); batch.len()],
+        };
+        let mut answers = answers.into_iter();
+        for request in batch {
+            let answer = answers.next().unwrap_or_else(|| Err(too_few(plugin)));
+            let said = Said { answer, call: Some(Arc::clone(&call)), batch: batch.len() };
+            let (plugin, tenant) = (plugin.clone(), tenant.cloned());
+            self.answers.insert(Question { plugin, tenant, request: request.clone() }, said);
+        }
+    }
+}
+
+/// Answers are checked before they come here; this is for the case that they were not.
+fn too_few(plugin: &PluginName) -> Failed {
+    Failed {
+        plugin: plugin.clone(),
+        kind: FailureKind::Answer,
+        message: "it gave fewer answers than it was asked questions".to_owned(),
+        on_failure: OnFailure::Tempfail,
+    }
+}
+
+/// What one round came to.
+enum Round<T> {
+    Done(Result<T, Refusal>),
+    Open(Vec<Question>),
+}
+
+impl Routing {
+    /// Makes a decision, in as many rounds as it takes. `run` never waits, and can be run again.
+    pub(crate) async fn consult<T, F>(&self, about: About<'_>, run: F) -> Result<T, Refusal>
+    where
+        F: Fn(&Rules, &View<'_>) -> Result<T, Halt> + Sync,
+    {
+        let policy = self.policy();
+        let gathered = Gathered::default();
+        match self.round(&policy, about, &gathered, &run) {
+            Round::Done(answer) => answer,
+            Round::Open(open) => {
+                // On the heap: what most decisions do not need must not make them larger.
+                Box::pin(self.rounds(Guard::into_inner(policy), about, gathered, open, &run)).await
+            }
+        }
+    }
+
+    async fn rounds<T, F>(
+        &self,
+        policy: Arc<Policy>,
+        about: About<'_>,
+        mut gathered: Gathered,
+        mut open: Vec<Question>,
+        run: &F,
+    ) -> Result<T, Refusal>
+    where
+        F: Fn(&Rules, &View<'_>) -> Result<T, Halt> + Sync,
+    {
+        for _ in 0..ROUNDS_MAX {
+            gathered.ask(self.plugins(), about, open).await;
+            match self.round(&policy, about, &gathered, run) {
+                Round::Done(answer) => return answer,
+                Round::Open(further) => open = further,
+            }
+        }
+        Err(refusals::asked_too_often(ROUNDS_MAX))
+    }
+
+    fn round<T>(
+        &self,
+        policy: &Policy,
+        about: About<'_>,
+        gathered: &Gathered,
+        run: impl Fn(&Rules, &View<'_>) -> Result<T, Halt>,
+    ) -> Round<T> {
+        let consult = Consult::new(self.plugins(), about, gathered);
+        let answer = self.view(policy, &consult, |rules, view| run(rules, view));
+        match answer {
+            Ok(done) => Round::Done(Ok(done)),
+            Err(Halt::Refused(refusal)) => Round::Done(Err(refusal)),
+            Err(Halt::Open) => Round::Open(consult.open.into_inner()),
+        }
+    }
+
+    /// Runs something that asks no plugin over one view of the tables.
+    pub(crate) fn with_view<T>(
+        &self,
+        run: impl FnOnce(&Rules, &View<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let gathered = Gathered::default();
+        let consult = Consult::new(self.plugins(), About::default(), &gathered);
+        let answer = self.view(&self.policy(), &consult, |rules, view| Ok(run(rules, view)));
+        match answer {
+            Ok(answer) => answer,
+            Err(Halt::Refused(refusal)) => Err(refusal),
+            Err(Halt::Open) => Err(refusals::asked_too_often(0)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

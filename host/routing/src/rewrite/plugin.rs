@@ -1,0 +1,250 @@
+//! What plugins make of an address: those of its domain's chain before the rules, and those that rules call.
+//!
+//! | verdict | the address | then |
+//! |---|---|---|
+//! | no-match | stays | the next plugin of the chain, the next rule |
+//! | again | the new one | chain and rules from the start, [`super::engine::REWRITES_MAX`] times at most |
+//! | settled | the new one | rules from the start; no plugin is asked any more |
+//! | route | the new one | out by the channel |
+//! | refuse | | refused |
+//! | failed: tempfail, reject | | 451 4.3.0, 550 5.3.0 |
+//! | failed: skip | stays | as no-match |
+//! | failed: keep | stays | the next rule; no plugin is asked any more |
+//!
+//! After `again` and `settled` even `$*` is looked at anew, which after `A%B` it is not: it is by `$*` that the rules
+//! we ship find out which domains are ours, and the new address may have another domain.
+
+use std::sync::Arc;
+
+use hooks::{CallReport, Failed, OnFailure, PluginName, RewriteRequest, RewriteVerdict};
+use mail_types::{Address, Domain, EnhancedStatus, LocalPart, Lookup, Refusal, Reply};
+
+use super::call::Call;
+use super::control::{Direction, Place, Position};
+use super::engine::{Failure, Fired, Next, Run, Subject};
+use super::rules::Rule;
+use super::substitution::{Matched, expand};
+use super::unroutable::Unroutable;
+use crate::recorder::{Recorder, Step, StepKind};
+
+/// A plugin of a chain, and who put it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// The DN of an entry, or the configuration.
+    pub origin: Arc<str>,
+}
+
+/// What was heard of a plugin.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    /// Its answer.
+    Said(Said),
+    /// Nothing yet: it has to be asked.
+    Open,
+    /// Nothing, because on whose behalf it is to be asked cannot be looked up.
+    Unavailable(String),
+}
+
+/// An answer, with how it came about.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// The verdict, or why there is none.
+    pub answer: Result<RewriteVerdict, Failed>,
+    /// The call; none where nothing had to run: the plugin is not interested, rests, or its answer is remembered.
+    pub call: Option<Arc<CallReport>>,
+    /// How many addresses shared the call.
+    pub batch: usize,
+}
+
+impl Said {
+    /// An answer for which nothing had to run.
+    #[must_use]
+    pub fn at_once(answer: Result<RewriteVerdict, Failed>) -> Self {
+        Self { answer, call: None, batch: 0 }
+    }
+
+    /// How long it took, in words.
+    fn time(&self) -> String {
+        match (&self.call, self.batch) {
+            (None, _) => "at once".to_owned(),
+            (Some(call), 0 | 1) => format!("{} µs", call.microseconds),
+            (Some(call), batch) => format!("{} µs for {batch} addresses", call.microseconds),
+        }
+    }
+
+    fn text(&self, plugin: &PluginName) -> String {
+        match &self.answer {
+            Ok(verdict) => format!("plugin {plugin}: {verdict} ({})", self.time()),
+            Err(Failed { kind, message, on_failure, .. }) => {
+                format!("plugin {plugin}: failed, {kind}: {message}; {on_failure} ({})", self.time())
+            }
+        }
+    }
+
+    /// The call, for explanations: what was asked, what it cost, what was logged.
+    fn details(&self, request: &RewriteRequest) -> Vec<String> {
+        let RewriteRequest { address, position, direction, function, argument } = request;
+        let mut lines = vec![format!("asked: {} {} {address}", position.as_str(), direction.as_str())];
+        if !function.is_empty() {
+            lines[0].push_str(&format!(", function {function:?}, argument {argument:?}"));
+        }
+        let Some(call) = &self.call else {
+            lines.push("nothing had to run".to_owned());
+            return lines;
+        };
+        let CallReport { digest, cpu_milliseconds, memory, host_calls, remembered, log, .. } = &**call;
+        let remembered = if *remembered { ", remembered" } else { "" };
+        lines.push(format!(
+            "ran: component {digest}, {cpu_milliseconds} ms of processor, {memory} octets, \
+             {host_calls} calls of the host{remembered}"
+        ));
+        lines.extend(log.iter().map(|line| format!("log {}: {}", line.level, line.text)));
+        lines
+    }
+}
+
+impl<'r, R: Recorder> Run<'r, '_, R> {
+    /// Asks the chain of the address's domain; `None` where nobody there has anything to say.
+    pub(super) fn chain(&mut self, subject: &Subject<'_>) -> Result<Option<Fired>, Unroutable> {
+        // What stands in a local part becomes an address only when a rule takes it for one.
+        if self.settled || subject.position != Position::At || !self.facts.has_chains() {
+            return Ok(None);
+        }
+        let links = match self.facts.chain(&subject.host) {
+            Lookup::Found(links) => links,
+            Lookup::NotFound => return Ok(None),
+            Lookup::Unavailable(why) => return Err(Unroutable::Unavailable(why)),
+        };
+        if links.is_empty() {
+            return Ok(None);
+        }
+        let Some(address) = address_of(subject) else { return Ok(None) };
+        let request = self.request(address, String::new(), String::new());
+        for link in links {
+            match self.ask(&link.plugin, &request, || link.origin.to_string()) {
+                Ok(fired) => return Ok(Some(fired)),
+                Err(Failure::Next(_)) if self.settled => return Ok(None),
+                Err(Failure::Next(_)) => {}
+                Err(Failure::Final(unroutable)) => return Err(unroutable),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks the plugin of a rule.
+    pub(super) fn call(
+        &mut self,
+        rule: &'r Rule,
+        call: &Call,
+        matched: &Matched<'_>,
+        subject: &Subject<'_>,
+    ) -> Result<Fired, Failure> {
+        if self.settled {
+            return Err(Failure::Next("no plugin is asked any more for this address".to_owned()));
+        }
+        let (mut function, mut argument) = (String::new(), String::new());
+        expand(&call.function, matched, self.facts, &mut function)?;
+        expand(&call.argument, matched, self.facts, &mut argument)?;
+        let Some(address) = address_of(subject) else {
+            return Err(Failure::Next("what it matches is no address".to_owned()));
+        };
+        let request = self.request(address, function, argument);
+        self.ask(&call.plugin, &request, || rule.origin())
+    }
+
+    fn request(&self, address: Address, function: String, argument: String) -> RewriteRequest {
+        let position = match self.context.place {
+            Place::Envelope => hooks::Position::Envelope,
+            Place::Header => hooks::Position::Header,
+        };
+        let direction = match self.context.direction {
+            Direction::Forward => hooks::Direction::To,
+            Direction::Backward => hooks::Direction::From,
+        };
+        RewriteRequest { address, position, direction, function, argument }
+    }
+
+    fn ask(
+        &mut self,
+        plugin: &PluginName,
+        request: &RewriteRequest,
+        origin: impl Fn() -> String,
+    ) -> Result<Fired, Failure> {
+        let said = match self.facts.hear(plugin, request) {
+            Heard::Said(said) => said,
+            Heard::Open => return Err(Failure::Final(Unroutable::Open)),
+            Heard::Unavailable(why) => return Err(Failure::Final(Unroutable::Unavailable(why))),
+        };
+        let step = || Step::new(StepKind::Plugin, said.text(plugin)).at(origin());
+        // As of rules, a trail has those that did something.
+        match &said.answer {
+            Ok(RewriteVerdict::NoMatch) => self.recorder.detail(step),
+            _ => self.recorder.note(step),
+        }
+        self.recorder.details(|| {
+            let step = |line| Step::new(StepKind::Plugin, format!("{plugin} {line}"));
+            said.details(request).into_iter().map(step).collect()
+        });
+        match said.answer {
+            Ok(verdict) => self.obey(plugin, verdict),
+            Err(failed) => self.endure(failed),
+        }
+    }
+
+    fn obey(&mut self, plugin: &PluginName, verdict: RewriteVerdict) -> Result<Fired, Failure> {
+        let fired = |address: Address, next| Fired {
+            user: Some(address.local.as_str().to_owned()),
+            host: Some(String::from(address.domain)),
+            next,
+            by_plugin: true,
+        };
+        match verdict {
+            RewriteVerdict::NoMatch => Err(Failure::Next(format!("plugin {plugin} has no match"))),
+            RewriteVerdict::Again(address) => Ok(fired(address, Next::Anew)),
+            RewriteVerdict::Settled(address) => {
+                self.settled = true;
+                Ok(fired(address, Next::Anew))
+            }
+            RewriteVerdict::Route { address, channel, host } => {
+                match self.rules.tags().target(channel.as_str()) {
+                    Some(target) => Ok(fired(address, Next::Route(target.clone(), host))),
+                    None => {
+                        let why = format!("plugin {plugin} names the channel {channel}, which is not there");
+                        Err(Failure::Final(Unroutable::NoChannel(why)))
+                    }
+                }
+            }
+            RewriteVerdict::Refuse(reply) => Err(refused(reply, format!("plugin {plugin} refuses it"))),
+        }
+    }
+
+    /// A failure: what becomes of the mail stands in it. What the peer reads names no plugin.
+    fn endure(&mut self, failed: Failed) -> Result<Fired, Failure> {
+        match failed.on_failure {
+            OnFailure::Tempfail => {
+                let text = "This address cannot be decided on now, try again later";
+                Err(refused(Reply::new(451, EnhancedStatus::transient(3, 0), text), failed.to_string()))
+            }
+            OnFailure::Reject => {
+                let text = "This address cannot be decided on";
+                Err(refused(Reply::new(550, EnhancedStatus::permanent(3, 0), text), failed.to_string()))
+            }
+            OnFailure::Skip => Err(Failure::Next(failed.to_string())),
+            OnFailure::Keep => {
+                self.settled = true;
+                Err(Failure::Next(failed.to_string()))
+            }
+        }
+    }
+}
+
+fn refused(reply: Reply, cause: String) -> Failure {
+    Failure::Final(Unroutable::Refused(Box::new(Refusal::new(reply, cause))))
+}
+
+fn address_of(subject: &Subject<'_>) -> Option<Address> {
+    let local = LocalPart::new(&*subject.user).ok()?;
+    Some(Address::new(local, Domain::parse(&subject.host).ok()?))
+}

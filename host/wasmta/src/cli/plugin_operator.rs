@@ -1,0 +1,154 @@
+//! `wasmta plugin …`: what an operator does with plugins.
+
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::arguments::Format;
+use crate::config;
+use crate::control::PluginRequest;
+
+/// Commands on installed plugins.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorCommand {
+    /// Take a component in: it is compiled, started, tried on recorded calls, and put in force as a whole, or refused
+    /// and nothing changes.
+    #[command(after_help = "\
+Examples:
+  wasmta plugin install plugins/components/srs.wasm
+  wasmta plugin install policy.wasm --name tenant-a-policy --digest sha256:…
+  wasmta plugin install oci:registry.example/policies/srs:1.2.0     (by the program wkg)")]
+    Install {
+        /// The component, or `oci:REFERENCE`.
+        component: String,
+        /// Install it under this name instead of its own.
+        #[arg(long)]
+        name: Option<String>,
+        /// Only if it has this digest.
+        #[arg(long, value_name = "SHA256")]
+        digest: Option<String>,
+        /// Also where it fails on calls that were recorded.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// List installed plugins, with calls and failures.
+    List(Format),
+    /// Show one: version, roles, capabilities, interests, numbers.
+    Inspect {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Let a plugin be asked again.
+    Enable {
+        /// Its name.
+        name: String,
+    },
+    /// Ask a plugin no more; its mail goes as its on-failure says.
+    Disable {
+        /// Its name.
+        name: String,
+    },
+    /// Go back to the version before the one in force.
+    Rollback {
+        /// Its name.
+        name: String,
+    },
+    /// Take a plugin out, with all its versions.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// Try a candidate on real traffic, beside the version in force and without effect.
+    #[command(after_help = "\
+Examples:
+  wasmta plugin shadow srs begin target/srs.wasm
+  wasmta plugin shadow srs report
+  wasmta plugin shadow srs end")]
+    Shadow {
+        /// The plugin that it would replace.
+        name: String,
+        #[command(subcommand)]
+        step: ShadowStep,
+    },
+    /// Play recorded calls again: on the version that was recorded, bit for bit, or on another.
+    Replay {
+        /// The plugin.
+        name: String,
+        /// Play them on this component.
+        #[arg(long, value_name = "FILE")]
+        with: Option<PathBuf>,
+        /// Only the calls of this message or session.
+        #[arg(long)]
+        id: Option<String>,
+        /// Only calls of the last time, as "1 h".
+        #[arg(long, value_name = "TIME", value_parser = config::parse_duration)]
+        since: Option<Duration>,
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+/// The steps of a trial.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShadowStep {
+    /// Begin with a candidate.
+    Begin {
+        /// The candidate.
+        component: PathBuf,
+    },
+    /// Show how often it answered otherwise, and the latest such answers.
+    Report(Format),
+    /// End the trial, with a last report.
+    End(Format),
+}
+
+/// What a command asks, and whether in JSON.
+pub(super) fn question(command: OperatorCommand) -> Result<(PluginRequest, bool), String> {
+    Ok(match command {
+        OperatorCommand::Install { component, name, digest, force, format } => {
+            let file = fetched(&component)?;
+            (PluginRequest::Install { file, name, digest, source: component, force }, format.json)
+        }
+        OperatorCommand::List(format) => (PluginRequest::List, format.json),
+        OperatorCommand::Inspect { name, format } => (PluginRequest::Inspect { name }, format.json),
+        OperatorCommand::Enable { name } => (PluginRequest::Enable { name, enabled: true }, false),
+        OperatorCommand::Disable { name } => (PluginRequest::Enable { name, enabled: false }, false),
+        OperatorCommand::Rollback { name } => (PluginRequest::RollBack { name }, false),
+        OperatorCommand::Remove { name } => (PluginRequest::Remove { name }, false),
+        OperatorCommand::Shadow { name, step } => match step {
+            ShadowStep::Begin { component } => {
+                (PluginRequest::ShadowBegin { name, file: absolute(&component)? }, false)
+            }
+            ShadowStep::Report(format) => (PluginRequest::ShadowReport { name, end: false }, format.json),
+            ShadowStep::End(format) => (PluginRequest::ShadowReport { name, end: true }, format.json),
+        },
+        OperatorCommand::Replay { name, with, id, since, format } => {
+            let file = with.as_deref().map(absolute).transpose()?;
+            let since = since.map(|since| since.as_secs());
+            (PluginRequest::Replay { name, file, id, since }, format.json)
+        }
+    })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, String> {
+    std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// The component's file. Fetching is not activating: a registry is asked by this command, never by the server.
+fn fetched(component: &str) -> Result<PathBuf, String> {
+    let Some(reference) = component.strip_prefix("oci:") else { return absolute(Path::new(component)) };
+    let reference = reference.trim_start_matches("//");
+    let file = std::env::temp_dir().join(format!("wasmta-fetched-{}.wasm", std::process::id()));
+    let status = Process::new("wkg").args(["oci", "pull", reference, "--output"]).arg(&file).status();
+    match status {
+        Ok(status) if status.success() => Ok(file),
+        Ok(status) => Err(format!("wkg could not fetch {reference}: it ended with {status}")),
+        Err(e) => Err(format!("{component} is fetched by the program wkg, which cannot be started: {e}; install wkg, or give a file")),
+    }
+}

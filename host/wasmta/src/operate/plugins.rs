@@ -1,0 +1,233 @@
+//! Plugins: installing, looking, going back, trying beside, playing again.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use hooks::PluginName;
+use mail_types::Timestamp;
+use plugin_engine::{COMPONENT_MAX, Digest, Engine, Installation, Listed, Replayed, ShadowReport};
+
+use super::age_text;
+use super::queue::moment_text;
+use crate::control::{Answer, PluginRequest};
+use crate::serve::Parts;
+
+/// Most differences that a report for people shows.
+const SHOWN_MAX: usize = 20;
+
+/// Performs a request about plugins.
+pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Answer, String> {
+    let engine = &parts.plugins;
+    match request {
+        PluginRequest::Install { file, name, digest, source, force } => {
+            let octets = component(&file)?;
+            let name = name.as_deref().map(plugin_name).transpose()?;
+            let pin = digest.as_deref().map(Digest::parse).transpose()?;
+            let done = engine.install(&octets, name.clone(), pin, &source, force).await;
+            let done = done.map_err(|unfit| format!("{}: {unfit}", file.display()))?;
+            let name = name.unwrap_or_else(|| done.description.name.clone());
+            answer(&done, installation(&name, &done))
+        }
+        PluginRequest::List => {
+            let all = engine.list();
+            let text = if all.is_empty() { "no plugins are installed".to_owned() } else { table(engine) };
+            answer(&all, text)
+        }
+        PluginRequest::Inspect { name } => {
+            let name = plugin_name(&name)?;
+            let listed = engine.list().remove(&name);
+            let listed = listed.ok_or_else(|| format!("there is no plugin {name}: `wasmta plugin list`"))?;
+            let text = card(parts, &name, &listed);
+            answer(&listed, text)
+        }
+        PluginRequest::Enable { name, enabled } => {
+            let name = plugin_name(&name)?;
+            engine.enable(&name, enabled).await.map_err(|unfit| unfit.to_string())?;
+            Ok(Answer::done(format!("{name} is {}", if enabled { "enabled" } else { "disabled" })))
+        }
+        PluginRequest::RollBack { name } => {
+            let name = plugin_name(&name)?;
+            let digest = engine.roll_back(&name).await.map_err(|unfit| unfit.to_string())?;
+            Ok(Answer::done(format!("{name} went back to {digest}")))
+        }
+        PluginRequest::Remove { name } => {
+            let name = plugin_name(&name)?;
+            engine.remove(&name).await.map_err(|unfit| unfit.to_string())?;
+            Ok(Answer::done(format!("{name} is removed; its section in the configuration stays")))
+        }
+        PluginRequest::ShadowBegin { name, file } => {
+            let name = plugin_name(&name)?;
+            let octets = component(&file)?;
+            let manifest = engine.shadow_begin(&name, &octets).await.map_err(|unfit| unfit.to_string())?;
+            let text = format!("{} answers beside {name}, without effect", manifest.digest);
+            answer(&manifest, text)
+        }
+        PluginRequest::ShadowReport { name, end } => {
+            let report = engine.shadow_report(&plugin_name(&name)?, end).map_err(|unfit| unfit.to_string())?;
+            let text = shadow(&report);
+            answer(&report, text)
+        }
+        PluginRequest::Replay { name, file, id, since } => {
+            let name = plugin_name(&name)?;
+            let octets = file.as_deref().map(component).transpose()?;
+            let now = parts.clock.now();
+            let chosen = move |recording: &plugin_engine::Recording| {
+                id.as_ref().is_none_or(|id| *id == recording.id)
+                    && since.is_none_or(|since| now.since(Timestamp(recording.at)).as_secs() <= since)
+            };
+            let replayed = engine.replay(&name, octets.as_deref(), chosen).await;
+            let replayed = replayed.map_err(|unfit| unfit.to_string())?;
+            let text = replay(&replayed);
+            answer(&replayed, text)
+        }
+    }
+}
+
+fn answer(json: &impl serde::Serialize, text: String) -> Result<Answer, String> {
+    Ok(Answer { json: serde_json::to_value(json).map_err(|e| e.to_string())?, text })
+}
+
+fn plugin_name(text: &str) -> Result<PluginName, String> {
+    text.parse().map_err(|error: hooks::NameError| error.to_string())
+}
+
+fn component(file: &Path) -> Result<Vec<u8>, String> {
+    runtime::files::read(file, COMPONENT_MAX as u64)
+        .map_err(|e| format!("{}: {e}; give a component that the server may read", file.display()))
+}
+
+fn words<T: ToString>(items: &[T]) -> String {
+    let words: Vec<String> = items.iter().map(ToString::to_string).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+/// What an installation came to.
+fn installation(name: &PluginName, done: &Installation) -> String {
+    let mut text = format!("{name} {} is installed", done.description.version);
+    let Installation { manifest, before, gains, loses, denied, replayed, different, in_force, .. } = done;
+    let mut line = |what: &str, value: String| text.push_str(&format!("\n  {what:<14} {value}"));
+    line("digest", manifest.digest.to_string());
+    if let Some(before) = before {
+        line("before", before.to_string());
+    }
+    line("roles", words(&manifest.roles));
+    line("capabilities", words(&manifest.imports));
+    if before.is_some() && !(gains.is_empty() && loses.is_empty()) {
+        line("new ones", words(gains));
+        line("no longer", words(loses));
+    }
+    if *replayed > 0 {
+        line("replayed", format!("{replayed} recorded calls, {different} came out otherwise"));
+    }
+    if *in_force && !denied.is_empty() {
+        line("not granted", format!("{}: using one ends the call (plugins.{name}.allow)", words(denied)));
+    }
+    line(
+        "in force",
+        if *in_force {
+            "yes".to_owned()
+        } else {
+            format!("no: give it a section [plugins.{name}] and `wasmta reload`")
+        },
+    );
+    text
+}
+
+fn table(engine: &Engine) -> String {
+    let mut text = format!("{:<24} {:<10} {:<12} {:>9} {:>8} {:>8}  state", "name", "version", "digest", "calls", "failed", "µs");
+    for (name, one) in engine.list() {
+        let failed: u64 = one.failures.values().sum();
+        let version = one.description.as_ref().map_or("-", |description| description.version.as_str());
+        let state = one.missing.as_deref().unwrap_or("in force");
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "\n{:<24} {version:<10} {:<12} {:>9} {failed:>8} {:>8}  {state}",
+            name.as_str(),
+            one.installed.active.short(),
+            one.calls,
+            one.microseconds
+        );
+    }
+    text
+}
+
+/// Everything known of one plugin.
+fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
+    let mut text = name.to_string();
+    let mut line = |what: &str, value: String| text.push_str(&format!("\n  {what:<14} {value}"));
+    if let Some(description) = &one.description {
+        line("version", description.version.clone());
+        line("summary", description.summary.clone());
+    }
+    let installed = &one.installed;
+    line("digest", installed.active.to_string());
+    line("source", installed.source.clone());
+    let at = Timestamp(0).plus(std::time::Duration::from_secs(installed.installed_at));
+    let ago = age_text(parts.clock.now().since(at));
+    line("installed", format!("{} ({ago} ago)", moment_text(at)));
+    line("before", words(&installed.previous));
+    line("state", one.missing.clone().unwrap_or_else(|| "in force".to_owned()));
+    if let Some(manifest) = &one.manifest {
+        line("roles", words(&manifest.roles));
+        line("capabilities", words(&manifest.imports));
+        if !manifest.foreign.is_empty() {
+            line("foreign", format!("{}: calling them ends the call", manifest.foreign.join(", ")));
+        }
+        let pure = if manifest.is_pure() { "yes: answers may be remembered" } else { "no" };
+        line("pure", pure.to_owned());
+        line("size", crate::config::size_text(manifest.size));
+    }
+    if let Some(description) = &one.description {
+        for (role, selector) in &description.interests {
+            line("interest", format!("{role} {selector}"));
+        }
+    }
+    let Listed { calls, remembered, passed_over, microseconds, failures, .. } = one;
+    line("calls", format!("{calls}, {microseconds} µs each; {remembered} remembered, {passed_over} passed over"));
+    for (kind, count) in failures {
+        line("failed", format!("{count} ({kind})"));
+    }
+    text
+}
+
+fn shadow(report: &ShadowReport) -> String {
+    let ShadowReport { digest, same, different, left_out, differences } = report;
+    let mut text = format!("{digest}: {same} answers the same, {different} otherwise, {left_out} calls left out");
+    for one in differences.iter().rev().take(SHOWN_MAX) {
+        let _ = write!(
+            text,
+            "\n{} {}\n  asked      {}\n  in force   {}\n  candidate  {}",
+            moment_text(Timestamp(one.live.at)),
+            one.live.id,
+            short(&one.live.question),
+            short(&one.live.answer),
+            short(&one.candidate)
+        );
+    }
+    text
+}
+
+fn replay(replayed: &[Replayed]) -> String {
+    let different: Vec<&Replayed> = replayed.iter().filter(|one| !one.is_same()).collect();
+    let mut text = format!("{} calls played, {} came out otherwise", replayed.len(), different.len());
+    for one in different.into_iter().take(SHOWN_MAX) {
+        let _ = write!(
+            text,
+            "\n{} {}\n  asked     {}\n  recorded  {}\n  now       {}",
+            moment_text(Timestamp(one.recording.at)),
+            one.recording.id,
+            short(&one.recording.question),
+            short(&one.recording.answer),
+            short(&one.answer)
+        );
+    }
+    text
+}
+
+/// JSON on one line, as far as a terminal wants it.
+fn short(value: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    let cut: String = text.chars().take(500).collect();
+    if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}

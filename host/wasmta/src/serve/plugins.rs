@@ -1,0 +1,219 @@
+//! Policy plugins, wired: their world, their folder, their settings.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use directory::{Directory, Entry};
+use dns::Dns;
+use hooks::{Attributes, BoxFuture, Ownership, PluginName, World};
+use mail_types::{Address, ChannelName, Domain, Lookup};
+use plugin_engine::{Engine, EngineParts, ProcessCompiler, Settings, Table};
+use routing::Tables;
+use storage::Storage;
+
+use crate::config::{Config, Plugin};
+
+/// Largest file of a table, and of a secret, in octets.
+const TABLE_MAX: u64 = 64 << 20;
+/// Largest file of a secret, in octets.
+const SECRET_MAX: u64 = 64 << 10;
+/// The hidden command that compiles: the server starts itself with it.
+pub(crate) const COMPILE_COMMAND: &str = "compile-plugin";
+
+/// What plugins may ask, over the server's parts.
+pub(super) struct Surroundings {
+    directory: Directory,
+    tables: Tables,
+    exchanged: ArcSwap<Exchanged>,
+}
+
+/// What a new configuration exchanges.
+pub(super) struct Exchanged {
+    pub(super) dns: Dns,
+    pub(super) channels: Vec<ChannelName>,
+}
+
+impl Surroundings {
+    pub(super) fn new(directory: Directory, tables: Tables, exchanged: Exchanged) -> Self {
+        Self { directory, tables, exchanged: ArcSwap::from_pointee(exchanged) }
+    }
+
+    pub(super) fn exchange(&self, exchanged: Exchanged) {
+        self.exchanged.store(Arc::new(exchanged));
+    }
+
+    fn user_row(&self, tenant: Option<&Domain>, key: &str) -> Lookup<Attributes> {
+        let Ok(address) = Address::parse(key) else { return Lookup::NotFound };
+        match self.owns(tenant, &address.domain) {
+            Lookup::Found(()) => self.directory.by_address(&address).map(|entry| attributes(&entry)),
+            Lookup::NotFound => Lookup::NotFound,
+            Lookup::Unavailable(why) => Lookup::Unavailable(why),
+        }
+    }
+
+    /// A tenant sees what is its own, and nothing of another.
+    fn owns(&self, tenant: Option<&Domain>, domain: &Domain) -> Lookup<()> {
+        let Some(tenant) = tenant else { return Lookup::Found(()) };
+        match self.ownership(tenant, domain) {
+            Lookup::Found(Ownership::Own) => Lookup::Found(()),
+            Lookup::Unavailable(why) => Lookup::Unavailable(why),
+            _ => Lookup::NotFound,
+        }
+    }
+}
+
+impl World for Surroundings {
+    fn ownership(&self, tenant: &Domain, domain: &Domain) -> Lookup<Ownership> {
+        match self.tables.canonical_domain(domain) {
+            Lookup::Found(canonical) if canonical == *tenant => Lookup::Found(Ownership::Own),
+            Lookup::Found(_) => Lookup::Found(Ownership::Other),
+            Lookup::NotFound => Lookup::Found(Ownership::Foreign),
+            Lookup::Unavailable(why) => Lookup::Unavailable(why),
+        }
+    }
+
+    fn has_channel(&self, channel: &ChannelName) -> bool {
+        self.exchanged.load().channels.contains(channel)
+    }
+
+    fn table_row(&self, tenant: Option<&Domain>, table: &str, key: &str) -> Lookup<Attributes> {
+        match table {
+            "users" => self.user_row(tenant, key),
+            "domains" => {
+                let Ok(domain) = Domain::parse(key) else { return Lookup::NotFound };
+                match self.owns(tenant, &domain) {
+                    Lookup::Found(()) => self.tables.domain_attributes(&domain),
+                    Lookup::NotFound => Lookup::NotFound,
+                    Lookup::Unavailable(why) => Lookup::Unavailable(why),
+                }
+            }
+            "aliases" => {
+                let Some((_, domain)) = key.rsplit_once('@') else { return Lookup::NotFound };
+                let Ok(domain) = Domain::parse(domain) else { return Lookup::NotFound };
+                match self.owns(tenant, &domain) {
+                    Lookup::Found(()) => self.tables.alias_attributes(key),
+                    Lookup::NotFound => Lookup::NotFound,
+                    Lookup::Unavailable(why) => Lookup::Unavailable(why),
+                }
+            }
+            _ => Lookup::NotFound,
+        }
+    }
+
+    fn dns<'a>(&'a self, name: &'a str, kind: &'a str) -> BoxFuture<'a, Lookup<Vec<String>>> {
+        let dns = self.exchanged.load().dns.clone();
+        Box::pin(async move { dns.query(name, kind).await })
+    }
+}
+
+/// An entry as plugins see it: passwords left out.
+pub(crate) fn attributes(entry: &Entry) -> Attributes {
+    let shown = entry.attributes().iter().filter(|attribute| !is_secret(&attribute.name));
+    shown
+        .flat_map(|attribute| {
+            let texts = attribute.values.iter().filter_map(|value| String::from_utf8(value.clone()).ok());
+            texts.map(|text| (attribute.name.clone(), text))
+        })
+        .collect()
+}
+
+fn is_secret(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    lower.contains("password") || lower.starts_with("scram") || lower.contains("secret")
+}
+
+/// Opens the engine over the data directory; nothing is in force yet.
+pub(super) fn open(
+    data: &Path,
+    world: Arc<Surroundings>,
+    storage: Storage,
+    parts: (runtime::Clock, runtime::Random, events::Events),
+) -> Result<Engine, String> {
+    let (clock, random, events) = parts;
+    let program = std::env::current_exe().map_err(|e| format!("the server's own program: {e}"))?;
+    let arguments = vec!["plugin".to_owned(), COMPILE_COMMAND.to_owned()];
+    let compiler = Arc::new(ProcessCompiler { program, arguments });
+    Engine::open(&data.join("plugins"), EngineParts { world, storage, compiler, clock, random, events })
+}
+
+/// The settings of all plugins, with their secrets and tables read; and how much of each is recorded.
+pub(crate) fn load(config: &Config) -> Result<(Vec<Settings>, HashMap<PluginName, u64>), String> {
+    let mut faults = Vec::new();
+    let mut settings = Vec::new();
+    let mut record = HashMap::new();
+    for plugin in &config.plugins {
+        match load_one(plugin) {
+            Ok(one) => settings.push(one),
+            Err(why) => faults.push(format!("plugins.{}: {why}", plugin.settings.name)),
+        }
+        if plugin.record > 0 {
+            record.insert(plugin.settings.name.clone(), plugin.record);
+        }
+    }
+    if faults.is_empty() { Ok((settings, record)) } else { Err(faults.join("\n")) }
+}
+
+fn load_one(plugin: &Plugin) -> Result<Settings, String> {
+    let mut settings = plugin.settings.clone();
+    for (name, path) in &plugin.secrets {
+        let octets = runtime::files::read(path, SECRET_MAX).map_err(|e| format!("{}: {e}", path.display()))?;
+        let line = octets.split(|octet| *octet == b'\n').next().unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return Err(format!("{}: its first line is empty; write the secret there", path.display()));
+        }
+        settings.secrets.0.insert(name.clone(), line.to_vec().into());
+    }
+    let mut tables = BTreeMap::new();
+    for (name, path) in &plugin.tables {
+        let octets = runtime::files::read(path, TABLE_MAX).map_err(|e| format!("{}: {e}", path.display()))?;
+        let text = String::from_utf8(octets).map_err(|_| format!("{}: is not UTF-8", path.display()))?;
+        tables.insert(name.clone(), Arc::new(table(&text, path)?));
+    }
+    settings.tables = tables;
+    Ok(settings)
+}
+
+/// Lines of a key and a text; `#` begins a comment, a key that comes again is a fault.
+fn table(text: &str, path: &Path) -> Result<Table, String> {
+    let mut rows = Table::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let place = format!("{}:{}", path.display(), number + 1);
+        let Some((key, value)) = line.split_once(char::is_whitespace) else {
+            return Err(format!("{place}: the key {line:?} has no text; write \"key text\""));
+        };
+        let row = vec![("value".to_owned(), value.trim().to_owned())];
+        if rows.insert(key.to_lowercase(), row).is_some() {
+            return Err(format!("{place}: the key {key:?} stands here twice; take one out"));
+        }
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_lines_of_key_and_text() {
+        let path = Path::new("legacy.tsv");
+        let rows = table("# old new\nAnna@old.example anna@example.org\nb\tx y \n\n", path).unwrap();
+        assert_eq!(rows["anna@old.example"], [("value".to_owned(), "anna@example.org".to_owned())]);
+        assert_eq!(rows["b"], [("value".to_owned(), "x y".to_owned())]);
+        assert!(table("alone", path).unwrap_err().starts_with("legacy.tsv:1: "));
+        assert!(table("a b\nA c", path).unwrap_err().starts_with("legacy.tsv:2: "));
+    }
+
+    #[test]
+    fn passwords_are_nobodys_to_see() {
+        for (name, secret) in [("userPassword", true), ("scramKey", true), ("mail", false)] {
+            assert_eq!(is_secret(name), secret, "{name}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What becomes of user+tag: kept where the user allows the tag, taken off or refused where not.
+//!
+//! This file speaks with the host; `policy` decides.
+
+mod policy;
+
+wit_bindgen::generate!({ path: ["../../wit", "wit"], world: "user:subaddress-policy/plugin", generate_all });
+
+use exports::wasmta::policy::plugin::{Description, Guest as Card, Interest};
+use exports::wasmta::policy::rewrite::{Guest as Rewrite, Request, Verdict};
+use policy::{Outcome, Policy, Unknown};
+use wasmta::policy::config::{self, Value};
+use wasmta::policy::lookup;
+use wasmta::policy::types::{Address, Attributes, Context, Failure, Reply};
+
+const SCHEMA: &str = r#"{
+  "type": "object",
+  "additionalProperties": false,
+  "properties": {
+    "separator": { "type": "string", "enum": ["+", "-", "_", "=", "."], "default": "+",
+      "description": "what stands between user and tag" },
+    "lower-case": { "type": "boolean", "default": true,
+      "description": "local parts of known users go on in lower case" },
+    "unknown-tag": { "type": "string", "enum": ["remove", "refuse", "keep"], "default": "remove",
+      "description": "what becomes of a tag that the user does not allow" },
+    "default-tags": { "type": "array", "items": { "type": "string" }, "default": ["*"],
+      "description": "tags of users who name none: words, beginnings as news*, or * for all" },
+    "tag-length-max": { "type": "integer", "minimum": 1, "maximum": 60, "default": 32,
+      "description": "octets; a longer tag is allowed to nobody" },
+    "table": { "type": "string", "default": "users", "description": "the table that knows the users" },
+    "attribute": { "type": "string", "default": "mailAllowedTag",
+      "description": "the user's attribute that names a tag; it may occur many times" },
+    "reply": { "type": "string", "default": "This subaddress is not in use",
+      "description": "what the client hears when a tag is refused" }
+  }
+}"#;
+
+struct Plugin;
+
+export!(Plugin);
+
+impl Card for Plugin {
+    fn describe() -> Description {
+        Description {
+            name: "subaddress-policy".into(),
+            version: "1.0.0".into(),
+            summary: "Which tags user+tag may have: kept, taken off or refused, by user".into(),
+            config_schema: SCHEMA.into(),
+            // The separator is configuration, which cannot be asked here; so no `local-contains`.
+            interests: vec![Interest {
+                role: "rewrite".into(),
+                selector: "position=envelope direction=to".into(),
+            }],
+            attrs: vec![],
+        }
+    }
+}
+
+impl Rewrite for Plugin {
+    fn rewrite(_: Context, batch: Vec<Request>) -> Result<Vec<Verdict>, Failure> {
+        let separator = text("separator").chars().next().ok_or_else(|| wrong("separator"))?;
+        let lower_case = matches!(config::get("lower-case"), Some(Value::Flag(true)));
+        let names: Vec<Vec<String>> = batch
+            .iter()
+            .map(|request| match is_receiver(request) {
+                true => policy::names(&request.address.local, separator, lower_case),
+                false => vec![],
+            })
+            .collect();
+        let of_domain = |(request, names): (&Request, &Vec<String>)| {
+            names.iter().map(|name| format!("{name}@{}", request.address.domain)).collect::<Vec<_>>()
+        };
+        let keys: Vec<String> = batch.iter().zip(&names).flat_map(of_domain).collect();
+        // Most mail is for plain addresses: no look-up, and no more of the configuration.
+        if keys.is_empty() {
+            return Ok(batch.iter().map(|_| Verdict::NoMatch).collect());
+        }
+        let policy = configured_policy(separator, lower_case)?;
+        // All users of the batch at once: a message to many costs one call.
+        let mut rows = lookup::get_many(&text("table"), &keys)?.into_iter();
+
+        let attribute = text("attribute");
+        let verdicts = batch.into_iter().zip(names).map(|(request, names)| {
+            let tags = rows.by_ref().take(names.len()).map(|row| row.map(|row| tags_of(row, &attribute)));
+            let known: Vec<Option<Vec<String>>> = tags.collect();
+            match policy.decide(&request.address.local, &known) {
+                Outcome::Unchanged => Verdict::NoMatch,
+                Outcome::Becomes(local) => Verdict::Again(Address { local, domain: request.address.domain }),
+                Outcome::Refused => Verdict::Refuse(refusal()),
+            }
+        });
+        Ok(verdicts.collect())
+    }
+}
+
+/// Subaddresses are receivers' business in the envelope; headers and senders keep what they say.
+fn is_receiver(request: &Request) -> bool {
+    request.position == "envelope" && request.direction == "to"
+}
+
+fn tags_of(row: Attributes, attribute: &str) -> Vec<String> {
+    let own = row.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case(attribute));
+    own.map(|(_, value)| value).collect()
+}
+
+fn refusal() -> Reply {
+    Reply { code: 550, enhanced: "5.1.1".into(), text: policy::printable(&text("reply")) }
+}
+
+fn wrong(key: &str) -> Failure {
+    Failure { permanent: false, message: format!("configuration: {key} is missing or wrong") }
+}
+
+fn configured_policy(separator: char, lower_case: bool) -> Result<Policy, Failure> {
+    Ok(Policy {
+        separator,
+        lower_case,
+        unknown: match text("unknown-tag").as_str() {
+            "remove" => Unknown::Remove,
+            "refuse" => Unknown::Refuse,
+            "keep" => Unknown::Keep,
+            _ => return Err(wrong("unknown-tag")),
+        },
+        default_tags: match config::get("default-tags") {
+            Some(Value::Items(tags)) => tags,
+            _ => return Err(wrong("default-tags")),
+        },
+        tag_length_max: match config::get("tag-length-max") {
+            Some(Value::Number(length)) => usize::try_from(length).map_err(|_| wrong("tag-length-max"))?,
+            _ => return Err(wrong("tag-length-max")),
+        },
+    })
+}
+
+/// A text of the configuration; the host has filled in the defaults.
+fn text(key: &str) -> String {
+    match config::get(key) {
+        Some(Value::Text(text)) => text,
+        _ => String::new(),
+    }
+}
