@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use mail_tests::sources::{assert_none, root, sources};
 
 /// The layers: a crate imports only from lower ones (ARCHITECTURE.md, "Rooms").
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["mail-types"],
     &["runtime", "smtp-wire", "imap-wire", "message"],
     &["events", "storage", "dns", "hooks"],
     &["directory", "queue", "store"],
     &["auth", "routing", "plugin-engine"],
+    &["profiles"],
     &["smtp-server", "imap-server", "pop3-server", "channels", "plugin-toolbox"],
     &["wasmta"],
 ];

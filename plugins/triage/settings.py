@@ -1,20 +1,23 @@
 """The configuration as plain values. The host has checked it against the schema and filled in defaults."""
 
+from functools import cache
+
 from wit_world.imports import config
 
 
-def _value(key, otherwise):
-    value = config.get(key)
-    return otherwise if value is None else value.value
+@cache
+def _values():
+    """Fetched once an instance. The configuration never changes while one lives; nothing else may be kept like this."""
+    return {key: value.value for key, value in config.all()}
 
 
 def text(key):
-    return _value(key, "")
+    return _values().get(key, "")
 
 
 def number(key):
-    return _value(key, 0)
+    return _values().get(key, 0)
 
 
 def strings(key):
-    return _value(key, [])
+    return _values().get(key, [])

@@ -61,14 +61,14 @@ class Disposition(exports.Disposition):
         if spam is not None and spam >= number("spam-at"):
             # A spammer may well claim to be somebody who matters: no flag here.
             return sorted_to(text("junk"), [], f"spam-score {spam:g}")
-        vip = named_vip(to.profile)
+        vip = named_vip(to)
         labels = [FLAGGED] if vip else []
         reasons = [f"vip {vip}"] if vip else []
         mailbox, more, reason = by_rule() or by_list() or ("", [], "")
         if reason:
             reasons.append(reason)
         if not reasons:
-            # No action means one copy in INBOX, or wherever the next plugin wants it.
+            # No action: one copy in INBOX, or wherever the next plugin wants it.
             return []
         return sorted_to(mailbox, labels + [label for label in more if label not in labels], "; ".join(reasons))
 
@@ -86,15 +86,15 @@ def spam_score():
     return float(found[1]) if found else None
 
 
-def named_vip(profile):
-    """Which of the profile's people wrote this. From is what the sender says: a flag draws the eye and permits nothing."""
+def named_vip(to):
+    """Which of the profile's people sent this. Anybody can claim to be them: a flag draws the eye and permits nothing."""
+    if to.sender is None:
+        return ""
     name = text("vip-attribute").lower()
-    wanted = {value.strip().lower() for key, value in profile if key.lower() == name}
-    senders = re.findall(r"[^\s<>,;:\"()]+@[^\s<>,;:\"()]+", (headers.text("From", 0) or "").lower())
-    # A quoted name may look like an address: the last one is in the angle brackets.
-    sender = senders[-1] if senders else ""
-    domain = sender[sender.rfind("@") :]
-    return sender if sender and (sender in wanted or domain in wanted) else ""
+    wanted = {value.strip().lower() for key, value in to.profile if key.lower() == name}
+    domain = "@" + to.sender.domain.lower()
+    sender = to.sender.local.lower() + domain
+    return sender if sender in wanted or domain in wanted else ""
 
 
 def by_rule():

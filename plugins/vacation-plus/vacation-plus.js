@@ -1,10 +1,11 @@
 // Answers mail for people who are away, by their directory entry (mailAutoReplyMode and its kin), with texts of the
-// operator's for certain senders and weekdays. A copy is always kept; who must not be answered (RFC 3834 §2) is not.
+// operator's for certain senders and weekdays. Who must not be answered (RFC 3834 §2) is not. What becomes of the mail
+// itself is left to others.
 
 import { emit } from 'wasmta:policy/log@1.0.0';
 import { now } from 'wasmta:policy/clock@1.0.0';
 import { number, text } from './settings.js';
-import { addressOf, header, noAnswerBecause } from './sender.js';
+import { header, noAnswerBecause, written } from './sender.js';
 
 const DAYS = ['sunday', 'monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday'];
 
@@ -46,14 +47,14 @@ export const plugin = {
 export const disposition = {
     decide(about, to) {
         const mode = attribute(to.profile, 'mailAutoReplyMode').toLowerCase();
-        // No action means one copy in INBOX, or wherever the next plugin wants it.
+        // An answer says nothing of the copy: it stays in INBOX, or goes where the next plugin wants it.
         if (!['vacation', 'reply', 'echo'].includes(mode)) return [];
-        const silence = awayFault(to.profile) || noAnswerBecause(about, to);
+        const silence = awayFault(to.profile) || noAnswerBecause(to);
         if (silence) return quiet(to, silence);
-        const sender = addressOf(about);
+        const sender = written(to.sender);
         const words = textFor(sender, about.tenant, to.profile);
         if (!words) return quiet(to, 'there is no text');
-        return [{ tag: 'keep', val: { mailbox: '', labels: [] } }, { tag: 'auto-reply', val: answer(mode, words, sender, to) }];
+        return [{ tag: 'auto-reply', val: answer(mode, words, sender, to) }];
     },
 };
 

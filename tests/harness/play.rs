@@ -14,14 +14,23 @@ use crate::txtar::{Archive, Section};
 /// Runs a case in a runtime of its own.
 pub fn case(case: &Case, listener: &str) -> Result<(), String> {
     let text = std::fs::read_to_string(&case.path).map_err(|e| e.to_string())?;
+    in_runtime(&text, Some(&case.path), listener)
+}
+
+/// The same for a case that was made up.
+pub fn text(text: &str, listener: &str) -> Result<(), String> {
+    in_runtime(text, None, listener)
+}
+
+fn in_runtime(text: &str, path: Option<&Path>, listener: &str) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| e.to_string())?;
-    let outcome = runtime.block_on(play(&text, &case.path, listener));
+    let outcome = runtime.block_on(play(text, path, listener));
     runtime.shutdown_background();
     outcome
 }
 
-async fn play(text: &str, path: &Path, listener: &str) -> Result<(), String> {
+async fn play(text: &str, path: Option<&Path>, listener: &str) -> Result<(), String> {
     let mut archive = Archive::parse(text);
     let (peers, names) = start_peers(&archive).await?;
     let server = TestServer::start(&archive, &names).await?;
@@ -39,7 +48,10 @@ async fn play(text: &str, path: &Path, listener: &str) -> Result<(), String> {
     if !checked.starts_with("nothing is wrong") {
         return Err(format!("the store is not consistent afterwards:\n{checked}"));
     }
-    if updating() && archive.to_string() != text {
+    if let Some(path) = path
+        && updating()
+        && archive.to_string() != text
+    {
         std::fs::write(path, archive.to_string()).map_err(|e| e.to_string())?;
     }
     Ok(())

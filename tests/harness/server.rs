@@ -68,6 +68,10 @@ impl TestServer {
             let text = text.map_err(|e| format!("{file}: {e}"))?;
             std::fs::write(folder.path().join(file), text).map_err(|e| e.to_string())?;
         }
+        // Tables and secrets that the configuration names.
+        for section in archive.sections.iter().filter(|section| section.name.ends_with(".txt")) {
+            std::fs::write(folder.path().join(&section.name), section.text()).map_err(|e| e.to_string())?;
+        }
         let path = folder.path().join("wasmta.toml");
         std::fs::write(&path, toml).map_err(|e| e.to_string())?;
         let server = Self { folder, server: Mutex::default() };

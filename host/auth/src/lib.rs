@@ -13,7 +13,7 @@ mod cache;
 mod error;
 mod exchange;
 mod hash;
-mod scram;
+pub mod scram;
 mod secret;
 mod throttle;
 mod upgrade;

@@ -8,13 +8,13 @@ use crate::hash::ScramKeys;
 use crate::secret::{prepare, same};
 
 /// Longest message of a client, in octets.
-pub(crate) const MESSAGE_MAX: usize = 4096;
+pub const MESSAGE_MAX: usize = 4096;
 /// Shortest and longest nonce of a client, in characters.
 const NONCE_LENGTHS: std::ops::RangeInclusive<usize> = 1..=256;
 
 /// Why an exchange fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ScramError {
+pub enum ScramError {
     /// The message breaks the grammar, or does not continue the exchange.
     Malformed,
     /// The proof does not fit.
@@ -23,7 +23,7 @@ pub(crate) enum ScramError {
 
 /// `gs2-cbind-flag`: what the client says about channel binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Binding {
+pub enum Binding {
     /// `n`: it knows none.
     Unsupported,
     /// `y`: it would, but saw no `-PLUS` offered.
@@ -34,18 +34,22 @@ pub(crate) enum Binding {
 
 /// `client-first-message`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ClientFirst {
+pub struct ClientFirst {
     /// The GS2 header as it stands; it returns in the final message.
     header: String,
-    pub(crate) binding: Binding,
-    pub(crate) authorization: Option<String>,
-    pub(crate) login: String,
+    /// What it says about channel binding.
+    pub binding: Binding,
+    /// As whom it wants to act, if as somebody else.
+    pub authorization: Option<String>,
+    /// Who it is.
+    pub login: String,
     nonce: String,
     bare: String,
 }
 
 impl ClientFirst {
-    pub(crate) fn parse(message: &[u8]) -> Result<Self, ScramError> {
+    /// Reads it, within [`MESSAGE_MAX`].
+    pub fn parse(message: &[u8]) -> Result<Self, ScramError> {
         parse_first(message).ok_or(ScramError::Malformed)
     }
 }
@@ -117,7 +121,7 @@ fn decode_name(text: &str) -> Option<String> {
 }
 
 /// The exchange after the server's first message.
-pub(crate) struct Exchange {
+pub struct Exchange {
     first: ClientFirst,
     nonce: String,
     server_first: String,
@@ -126,25 +130,28 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     /// Answers the first message with the server's part of the nonce, salt and iterations.
-    pub(crate) fn new(first: ClientFirst, server_nonce: &str, keys: ScramKeys) -> Self {
+    #[must_use]
+    pub fn new(first: ClientFirst, server_nonce: &str, keys: ScramKeys) -> Self {
         let nonce = format!("{}{server_nonce}", first.nonce);
         let server_first = format!("r={nonce},s={},i={}", STANDARD.encode(&keys.salt), keys.iterations);
         Self { first, nonce, server_first, keys }
     }
 
     /// `server-first-message`.
-    pub(crate) fn server_first(&self) -> &str {
+    #[must_use]
+    pub fn server_first(&self) -> &str {
         &self.server_first
     }
 
     /// The login of the first message.
-    pub(crate) fn first(&self) -> &ClientFirst {
+    #[must_use]
+    pub fn first(&self) -> &ClientFirst {
         &self.first
     }
 
     /// Checks the client's final message against the octets of the bound channel (empty where none
     /// is bound), and gives the server's final message.
-    pub(crate) fn finish(&self, message: &[u8], channel: &[u8]) -> Result<Vec<u8>, ScramError> {
+    pub fn finish(&self, message: &[u8], channel: &[u8]) -> Result<Vec<u8>, ScramError> {
         if message.len() > MESSAGE_MAX {
             return Err(ScramError::Malformed);
         }

@@ -1,10 +1,10 @@
 //! Local delivery: copies appended to mailboxes in the queue's own batch, in the one store that its
 //! owner reads (R63).
 
-use mail_types::AccountName;
+use mail_types::{AccountName, Filing};
 use queue::{BoxFuture, CopyOf, LocalCopy, LocalDelivery, Publish};
 use storage::{Batch, StorageError};
-use store::{AppendRequest, AppendedContent, Flags, MailboxId, Store, StoreError};
+use store::{AppendRequest, AppendedContent, Flags, MailboxId, MailboxName, Store, StoreError, flag_of};
 
 /// Delivers into the INBOX of accounts of the store.
 #[derive(Clone)]
@@ -21,8 +21,22 @@ impl StoreDelivery {
 }
 
 impl LocalDelivery for StoreDelivery {
-    fn prepare<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<(), StorageError>> {
-        Box::pin(async move { self.store.ensure_account(account).await.map(drop).map_err(in_storage) })
+    fn prepare<'a>(
+        &'a self,
+        account: &'a AccountName,
+        filing: Option<&'a Filing>,
+    ) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async move {
+            let account = self.store.ensure_account(account).await.map_err(in_storage)?;
+            let Some(filing) = filing else { return Ok(()) };
+            let keywords: Vec<&str> = keywords(filing).collect();
+            // A place that cannot be made is no reason to lose or hold mail: it goes to the INBOX then.
+            let Ok(name) = place(filing) else { return Ok(()) };
+            match self.store.ensure_place(account, &name, &keywords).await {
+                Err(StoreError::Storage(error)) => Err(error),
+                _ => Ok(()),
+            }
+        })
     }
 
     fn has_room(&self, account: &AccountName) -> Result<bool, StorageError> {
@@ -37,8 +51,22 @@ impl LocalDelivery for StoreDelivery {
         // RFC 5321 §4.4: final delivery puts the reverse path on top.
         let mut prefix = message::return_path_field(copy.reverse_path);
         prefix.extend_from_slice(copy.prefix);
+        let (mut mailbox, mut flags, mut labels) = (MailboxId::inbox(account), Flags::NONE, Vec::new());
+        if let Some(filing) = copy.filing {
+            for (name, value) in &filing.fields {
+                prefix.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+            }
+            let found = match place(filing) {
+                Ok(name) => self.store.find_place(account, &name).map_err(in_storage)?,
+                Err(_) => None,
+            };
+            mailbox = found.unwrap_or(mailbox);
+            labels = keywords(filing).collect();
+            let set = filing.labels.iter().filter_map(|label| flag_of(label));
+            flags = Flags::from_bits(set.fold(0, |bits, flag| bits | flag.bits()));
+        }
         let request = AppendRequest {
-            mailbox: MailboxId::inbox(account),
+            mailbox,
             content: match copy.content {
                 CopyOf::Drawn(drawn) => AppendedContent::Drawn(drawn),
                 CopyOf::Stored(id) => AppendedContent::Stored(id),
@@ -46,14 +74,24 @@ impl LocalDelivery for StoreDelivery {
             content_len: copy.size,
             prefix: &prefix,
             internal_date: copy.arrived,
-            flags: Flags::NONE,
+            flags,
         };
-        let appended = self.store.append_to_batch(batch, &request);
+        let appended = self.store.append_labelled_to_batch(batch, &request, &labels).map_err(in_storage)?;
         let store = self.store.clone();
         Ok(Box::new(move |committed| {
             store.publish_appended(appended, committed);
         }))
     }
+}
+
+/// The mailbox that a copy is filed in.
+fn place(filing: &Filing) -> Result<MailboxName, StoreError> {
+    if filing.mailbox.is_empty() { Ok(MailboxName::inbox()) } else { MailboxName::new(&filing.mailbox) }
+}
+
+/// The labels that are keywords.
+fn keywords(filing: &Filing) -> impl Iterator<Item = &str> {
+    filing.labels.iter().map(String::as_str).filter(|label| flag_of(label).is_none())
 }
 
 /// The queue speaks of storage; whatever else the store may say is passing.
@@ -86,6 +124,7 @@ mod tests {
         let reverse_path = ReversePath::parse("<me@there.test>").unwrap();
         let copy = LocalCopy {
             account: &account,
+            filing: None,
             recipient: &recipient,
             reverse_path: &reverse_path,
             prefix: b"Received: here\r\n",
@@ -104,7 +143,7 @@ mod tests {
         let mut inboxes = Vec::new();
         for name in names {
             let account = AccountName::new(name).unwrap();
-            StoreDelivery::new(store.clone()).prepare(&account).await.unwrap();
+            StoreDelivery::new(store.clone()).prepare(&account, None).await.unwrap();
             inboxes.push(MailboxId::inbox(store.find_account(&account).unwrap().unwrap()));
         }
         let watch = store.watch(inboxes[0]);

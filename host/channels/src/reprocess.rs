@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use mail_types::{ChannelName, ForwardPath, Persistence, Recipient, Refusal, Route};
+use profiles::Profiles;
 use queue::{Accepted, Attempt, BoxFuture, Channel, Outcome, Reach};
 use routing::{Request, Resolution, Routing};
 
@@ -19,22 +20,25 @@ type Resolve = dyn for<'a> Fn(Request<'a>) -> BoxFuture<'a, Resolution> + Send +
 #[derive(Clone)]
 pub struct Reprocess {
     resolve: Arc<Resolve>,
+    /// What becomes of mail for those who have a mailbox here.
+    profiles: Option<Profiles>,
 }
 
 impl Reprocess {
-    /// By this routing.
+    /// By this routing, and these profiles.
     #[must_use]
-    pub fn new(routing: Routing) -> Self {
-        Self::with(move |request| {
+    pub fn new(routing: Routing, profiles: Profiles) -> Self {
+        let resolving = Self::with(move |request| {
             let routing = routing.clone();
             Box::pin(async move { routing.resolve(&request).await })
-        })
+        });
+        Self { profiles: Some(profiles), ..resolving }
     }
 
     fn with(
         resolve: impl for<'a> Fn(Request<'a>) -> BoxFuture<'a, Resolution> + Send + Sync + 'static,
     ) -> Self {
-        Self { resolve: Arc::new(resolve) }
+        Self { resolve: Arc::new(resolve), profiles: None }
     }
 
     async fn resolve(&self, attempt: &Attempt, recipient: &Recipient) -> Resolution {
@@ -76,7 +80,17 @@ impl Reprocess {
             let text = "The address leads back to itself";
             return failed(554, (4, 6), text, "reprocessing in a circle");
         }
-        Outcome::Replaced(way.ends)
+        let Some(profiles) = &self.profiles else { return Outcome::Replaced(way.ends) };
+        let about = profiles::About {
+            id: &attempt.id.to_string(),
+            channel: ChannelName::REPROCESS,
+            authenticated: None,
+            reverse_path: &attempt.reverse_path,
+        };
+        match profiles.dispose(about, way.ends, || Ok(attempt.content.clone())).await {
+            Ok(ends) => Outcome::Replaced(ends),
+            Err(refusal) => refused(refusal),
+        }
     }
 }
 

@@ -34,7 +34,7 @@ pub use rewrite::{Direction, Position, ReverseRequest, ReverseVerdict, RewriteRe
 pub use role::Role;
 pub use rows::{AliasRow, EntryRows, RouteRow};
 pub use sender::{SenderRequest, SenderVerdict};
-pub use world::{Ownership, World};
+pub use world::{NoWorld, Ownership, World};
 
 /// Names and values without fixed meaning: where the contract grows.
 pub type Attributes = Vec<(String, String)>;

@@ -60,6 +60,24 @@ pub enum NextHop {
     },
     /// Nobody: hold, bitbucket, reprocess.
     Nobody,
+    /// An account of the local store, with a place in it.
+    Mailbox {
+        /// The account.
+        account: AccountName,
+        /// Where in it.
+        filing: Box<Filing>,
+    },
+}
+
+/// Where in an account a copy goes, and how it looks there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Filing {
+    /// Names nested by `/`; empty: INBOX.
+    pub mailbox: String,
+    /// Flags and keywords.
+    pub labels: Vec<String>,
+    /// Header fields of this copy alone: name and value, one line each.
+    pub fields: Vec<(String, String)>,
 }
 
 impl fmt::Display for NextHop {
@@ -73,6 +91,9 @@ impl fmt::Display for NextHop {
                 port.map_or(Ok(()), |port| write!(f, ":{port}"))
             }
             Self::Nobody => f.write_str("-"),
+            Self::Mailbox { account, filing } => {
+                write!(f, "{account}/{}", if filing.mailbox.is_empty() { "INBOX" } else { &filing.mailbox })
+            }
         }
     }
 }
@@ -99,6 +120,21 @@ impl Route {
         Self::new(ChannelName::STORE, NextHop::Account(account))
     }
 
+    /// To a place in an account of the local store.
+    #[must_use]
+    pub fn filed(account: AccountName, filing: Filing) -> Self {
+        Self::new(ChannelName::STORE, NextHop::Mailbox { account, filing: Box::new(filing) })
+    }
+
+    /// The place in the account, where the route names one.
+    #[must_use]
+    pub fn filing(&self) -> Option<&Filing> {
+        match &self.next_hop {
+            NextHop::Mailbox { filing, .. } => Some(filing),
+            _ => None,
+        }
+    }
+
     /// What two recipients have in common that get one copy: an account gets one however it was addressed, others
     /// one for each address and way.
     #[must_use]
@@ -112,7 +148,9 @@ impl Route {
     #[must_use]
     pub fn local_account(&self) -> Option<&AccountName> {
         match (&self.next_hop, self.channel.as_str()) {
-            (NextHop::Account(account), ChannelName::STORE) => Some(account),
+            (NextHop::Account(account) | NextHop::Mailbox { account, .. }, ChannelName::STORE) => {
+                Some(account)
+            }
             _ => None,
         }
     }

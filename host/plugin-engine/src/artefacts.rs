@@ -95,6 +95,9 @@ impl Artefacts {
             Unfit::new(format!("it cannot be kept: {error}"), format!("look at {}", self.folder.display()))
         };
         write_durably(&self.component_path(&digest), octets, Readers::Owner).map_err(kept)?;
+        if let Some((_, manifest)) = self.sealed(&digest, machine) {
+            return Ok(manifest);
+        }
         match self.compile(&digest, machine).await {
             Ok(manifest) => Ok(manifest),
             Err(unfit) => {

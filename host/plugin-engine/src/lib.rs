@@ -10,6 +10,7 @@ mod answers;
 mod artefacts;
 mod bindings;
 mod breaker;
+mod bring_up;
 mod call;
 mod capability;
 mod compiler;

@@ -4,7 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use mail_types::{AccountName, Lookup, QueueId, Recipient, Reply, ReversePath, Route, Timestamp, Transport};
+use mail_types::{
+    AccountName, Filing, Lookup, QueueId, Recipient, Reply, ReversePath, Route, Timestamp, Transport,
+};
 use storage::{Batch, Committed, ContentId, Drawn, LoadedContent, StorageError};
 
 use crate::submission::Accepted;
@@ -113,6 +115,8 @@ pub enum CopyOf {
 pub struct LocalCopy<'a> {
     /// To whom.
     pub account: &'a AccountName,
+    /// Where in the account; in its INBOX where nothing is said.
+    pub filing: Option<&'a Filing>,
     /// The final recipient.
     pub recipient: &'a Recipient,
     /// Where reports go: becomes the Return-Path field.
@@ -132,8 +136,12 @@ pub type Publish = Box<dyn FnOnce(&Committed) + Send>;
 
 /// The local store, as far as the queue knows it.
 pub trait LocalDelivery: Send + Sync + 'static {
-    /// Makes sure that the account exists in the store.
-    fn prepare<'a>(&'a self, account: &'a AccountName) -> BoxFuture<'a, Result<(), StorageError>>;
+    /// Makes sure that the account exists in the store, and the place in it where one is named.
+    fn prepare<'a>(
+        &'a self,
+        account: &'a AccountName,
+        filing: Option<&'a Filing>,
+    ) -> BoxFuture<'a, Result<(), StorageError>>;
 
     /// Whether the account may get anything now: not where its mailbox is full. A copy that may not be
     /// delivered waits in the queue.

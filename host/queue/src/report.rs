@@ -152,7 +152,8 @@ impl Inner {
         let recipient = Recipient { notify: Notify::Never, ..Recipient::new(to.clone()) };
         let route = Route::new(mail_types::ChannelName::REPROCESS, NextHop::Nobody);
         let source = Source { channel: SOURCE.to_owned(), ..Source::default() };
-        let accepted = Accepted { recipient: recipient.clone(), route: route.clone(), steps: Vec::new() };
+        let accepted =
+            Accepted { recipient: recipient.clone(), route: route.clone(), steps: Vec::new(), refused: None };
         let content = Content::Inline(report.octets.clone());
         let size = content.len();
         let submission = Submission {

@@ -68,7 +68,7 @@ impl Inner {
         }
         for accepted in settled.iter().flat_map(replacements) {
             if let Some(account) = accepted.route.local_account() {
-                self.agents.local.prepare(account).await?;
+                self.agents.local.prepare(account, accepted.route.filing()).await?;
             }
         }
         let _serial = self.stripe(message.id).lock().await;
@@ -246,6 +246,12 @@ impl Inner {
                 "replaced",
                 format!("{} by {} ({origin})", accepted.recipient.address, accepted.route),
             );
+            if let Some(reply) = &accepted.refused {
+                if accepted.recipient.notify.on_failure() {
+                    to.fates.push(Fate::new(&accepted.recipient, Action::Failed, reply, None, to.now));
+                }
+                continue;
+            }
             if !to.copies.insert(accepted.route.copy_key(&accepted.recipient.address)) {
                 to.has_its_copy(accepted);
             } else if self.is_stored(accepted)? {
@@ -280,6 +286,7 @@ impl Inner {
         let message = &to.message.message;
         let copy = LocalCopy {
             account,
+            filing: accepted.route.filing(),
             recipient: &accepted.recipient,
             reverse_path: &message.reverse_path,
             prefix: &message.prefix,

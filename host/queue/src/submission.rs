@@ -52,6 +52,8 @@ pub struct Accepted {
     pub route: Route,
     /// How that was decided.
     pub steps: Vec<Step>,
+    /// It is not taken after all, and this is why: its sender is told by a report.
+    pub refused: Option<Reply>,
 }
 
 /// Where a message came from.

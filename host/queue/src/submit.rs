@@ -57,7 +57,7 @@ impl Inner {
         let mut full = Full::default();
         for accepted in &submission.recipients {
             if let Some(account) = accepted.route.local_account() {
-                self.agents.local.prepare(account).await?;
+                self.agents.local.prepare(account, accepted.route.filing()).await?;
                 if !self.agents.local.has_room(account)? {
                     full.0.insert(account.clone());
                 }
@@ -86,7 +86,7 @@ impl Inner {
     ) -> Result<(Batch, Effects, Told), SubmitError> {
         let (mut batch, mut effects) = (Batch::new(), Effects::default());
         trail::add_head(&mut batch, &submission, None, now);
-        let reports = self.success_reports(&submission, full, now)?;
+        let reports = self.first_reports(&submission, full, now)?;
         let told = Told::of(&submission, full);
         let Submission { id, reverse_path, transport, recipients, prefix, content, source, message_id } =
             submission;
@@ -99,6 +99,7 @@ impl Inner {
             let Some(account) = full.stored(accepted) else { continue };
             let copy = LocalCopy {
                 account,
+                filing: accepted.route.filing(),
                 recipient: &accepted.recipient,
                 reverse_path: &reverse_path,
                 prefix: &prefix,
@@ -123,22 +124,27 @@ impl Inner {
         Ok((batch, effects, told))
     }
 
-    /// Reports of success for local recipients whose sender asked (RFC 3461 §5.2.6).
-    fn success_reports(
+    /// Reports that are due at once: of success for local recipients whose sender asked (RFC 3461 §5.2.6), and of
+    /// failure for those that a policy refuses.
+    fn first_reports(
         &self,
         submission: &Submission,
         full: &Full,
         now: Timestamp,
     ) -> Result<Vec<Report>, SubmitError> {
-        let wanted =
-            |accepted: &&Accepted| accepted.recipient.notify.on_success() && full.stored(accepted).is_some();
-        let fates: Vec<Fate> = submission
-            .recipients
-            .iter()
-            .filter(wanted)
-            .map(|accepted| Fate::without_remote(&accepted.recipient, Action::Delivered, now))
-            .collect();
-        if fates.is_empty() || submission.reverse_path.is_null() {
+        let fate = |accepted: &Accepted| match &accepted.refused {
+            Some(reply) if accepted.recipient.notify.on_failure() => {
+                Some(Fate::new(&accepted.recipient, Action::Failed, reply, None, now))
+            }
+            Some(_) => None,
+            None => {
+                let wanted = accepted.recipient.notify.on_success() && full.stored(accepted).is_some();
+                let told = wanted && !submission.reverse_path.is_null();
+                told.then(|| Fate::without_remote(&accepted.recipient, Action::Delivered, now))
+            }
+        };
+        let fates: Vec<Fate> = submission.recipients.iter().filter_map(fate).collect();
+        if fates.is_empty() {
             return Ok(Vec::new());
         }
         let content = submission.content.loaded()?;
@@ -210,7 +216,7 @@ impl Told {
             reverse_path: submission.reverse_path.clone(),
             recipients: recipients.len(),
             stored,
-            queued: recipients.len() - stored - discarded.len(),
+            queued: recipients.iter().filter(|accepted| full.queues(accepted)).count(),
             size: submission.content.len(),
             message_id: submission.message_id.clone(),
             discarded,
@@ -246,11 +252,12 @@ struct Full(HashSet<AccountName>);
 impl Full {
     /// The account whose mailbox a copy goes to at once.
     fn stored<'a>(&self, accepted: &'a Accepted) -> Option<&'a AccountName> {
-        accepted.route.local_account().filter(|account| !self.0.contains(*account))
+        let taken = accepted.refused.is_none();
+        accepted.route.local_account().filter(|account| taken && !self.0.contains(*account))
     }
 
     fn queues(&self, accepted: &Accepted) -> bool {
-        self.stored(accepted).is_none() && !is_discarded(accepted)
+        accepted.refused.is_none() && self.stored(accepted).is_none() && !is_discarded(accepted)
     }
 }
 

@@ -27,7 +27,11 @@ const BOXES: Space = Space::new("boxes");
 struct Boxes;
 
 impl LocalDelivery for Boxes {
-    fn prepare<'a>(&'a self, _: &'a AccountName) -> BoxFuture<'a, Result<(), StorageError>> {
+    fn prepare<'a>(
+        &'a self,
+        _: &'a AccountName,
+        _: Option<&'a mail_types::Filing>,
+    ) -> BoxFuture<'a, Result<(), StorageError>> {
         Box::pin(async { Ok(()) })
     }
 
@@ -104,13 +108,13 @@ fn reprocessed(address: &str) -> Accepted {
 
 fn local(recipient: &Recipient) -> Accepted {
     let account = AccountName::new(&recipient.address.to_key()).unwrap();
-    Accepted { recipient: recipient.clone(), route: Route::store(account), steps: Vec::new() }
+    Accepted { recipient: recipient.clone(), route: Route::store(account), steps: Vec::new(), refused: None }
 }
 
 fn remote(address: &str) -> Accepted {
     let recipient = Recipient::new(Address::parse(address).unwrap());
     let next_hop = NextHop::Domain(recipient.address.domain.clone());
-    Accepted { recipient, route: Route::new("smtp", next_hop), steps: Vec::new() }
+    Accepted { recipient, route: Route::new("smtp", next_hop), steps: Vec::new(), refused: None }
 }
 
 struct House {

@@ -204,7 +204,11 @@ impl Inner {
         for (index, record) in recipients {
             match self.route_again(&record).await {
                 None => tried.push((index, record)),
-                Some(outcome) => settled.push(Settled { index, record, outcome, tried: false }),
+                Some(outcome) => {
+                    // A full mailbox was tried like any other way out: it has its next attempt.
+                    let tried = matches!(outcome, Outcome::Deferred { .. });
+                    settled.push(Settled { index, record, outcome, tried });
+                }
             }
         }
         let attempt = if tried.is_empty() {
@@ -285,6 +289,7 @@ impl Inner {
                         recipient: record.recipient.clone(),
                         route,
                         steps,
+                        refused: None,
                     }]));
                 }
                 Lookup::NotFound => {
@@ -304,8 +309,12 @@ impl Inner {
             return Some(Outcome::Deferred { reply, remote: None, cause, reach: Reach::Recipient });
         }
         // A local copy that could not be appended before: the queue appends it itself.
-        let accepted =
-            Accepted { recipient: record.recipient.clone(), route: record.route.clone(), steps: Vec::new() };
+        let accepted = Accepted {
+            recipient: record.recipient.clone(),
+            route: record.route.clone(),
+            steps: Vec::new(),
+            refused: None,
+        };
         Some(Outcome::Replaced(vec![accepted]))
     }
 }

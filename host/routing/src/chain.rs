@@ -11,6 +11,15 @@ use crate::tables::TableError;
 use crate::tables::row::RowKind;
 
 impl Routing {
+    /// The subaddress of an address: what stands behind the separator; empty for none.
+    #[must_use]
+    pub fn detail_of(&self, address: &Address) -> String {
+        let policy = self.policy();
+        let separator = policy.options().separator;
+        let (_, detail) = crate::rewrite::substitution::split_detail(address.local.as_str(), separator);
+        detail.strip_prefix(separator).unwrap_or_default().to_owned()
+    }
+
     /// The plugins for a role of a domain, in order: those of the configuration, then those of the domain's entry. Of
     /// a domain that the directory does not know, the configuration's.
     pub fn chain(&self, role: Role, domain: &Domain) -> Lookup<Vec<PluginName>> {

@@ -25,6 +25,12 @@ pub(crate) struct Policy {
     options: Options,
 }
 
+impl Policy {
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
 /// Resolution over the tables; clones are the same routing.
 #[derive(Clone)]
 pub struct Routing {

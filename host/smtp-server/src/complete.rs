@@ -36,15 +36,23 @@ pub(crate) async fn complete(session: &mut Session, mut intake: Intake) -> Answe
 }
 
 /// Hands the message to the queue: its receipt is the only way to a 250 (promise 1).
-async fn keep(session: &Session, open: Transaction, intake: Intake) -> Result<Reply, Refusal> {
+async fn keep(session: &Session, mut open: Transaction, intake: Intake) -> Result<Reply, Refusal> {
     let id = intake.id();
     let (content, facts) = intake.finish().await?;
+    let about = profiles::About {
+        id: &id.to_string(),
+        channel: session.options.kind.source(),
+        authenticated: session.client.account.as_ref(),
+        reverse_path: &open.mail.path,
+    };
+    let recipients = std::mem::take(&mut open.recipients);
+    let recipients = session.server.profiles.dispose(about, recipients, || content.loaded()).await?;
     let mut prefix = trace::received(session, &open, id);
     prefix.extend_from_slice(&facts.added);
     let submission = Submission {
         id,
         source: trace::source(session, &open),
-        recipients: open.recipients,
+        recipients,
         reverse_path: open.mail.path,
         transport: open.mail.transport,
         prefix,

@@ -1,6 +1,6 @@
 //! Decisions on mail, between *legal* and *done*: the one place where policy enters a session.
 
-use mail_types::{Lookup, Refusal};
+use mail_types::Refusal;
 use message::Facts;
 use routing::{Request, Resolution, ResolvedRecipient};
 use smtp_wire::{Mail, Rcpt};
@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::transaction::Transaction;
 
 /// On MAIL: form, size, and whether the sender is the client's own.
-pub(crate) fn mail(session: &Session, mail: &Mail) -> Result<(), Refusal> {
+pub(crate) async fn mail(session: &Session, mail: &Mail) -> Result<(), Refusal> {
     if mail.internationalized && !mail.transport.smtputf8 {
         let text = "A reverse path beyond ASCII needs the parameter SMTPUTF8";
         return Err(Refusal::public(reply(550, 6, 7, text)));
@@ -25,16 +25,8 @@ pub(crate) fn mail(session: &Session, mail: &Mail) -> Result<(), Refusal> {
     else {
         return Ok(());
     };
-    match session.server.routing.may_send_as(account, address) {
-        Lookup::Found(()) => Ok(()),
-        Lookup::NotFound => {
-            let refusal = reply(553, 7, 1, "The sender address does not belong to your account");
-            Err(Refusal::new(refusal, format!("{account} may not send as {address}")))
-        }
-        Lookup::Unavailable(why) => {
-            Err(Refusal::new(reply(451, 3, 0, "The sender cannot be checked now, try again later"), why))
-        }
-    }
+    let source = session.options.kind.source();
+    session.server.profiles.may_send_as(account, address, source, "").await
 }
 
 /// On RCPT: form, and to whom it leads.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use auth::Authenticator;
 use events::{Event, Events};
+use profiles::Profiles;
 use queue::Queue;
 use routing::Routing;
 use runtime::{Accepted, Clock, Connection, Listener, Random, Refused, SessionGuard, Shutdown, TlsServer};
@@ -21,8 +22,10 @@ use crate::session::Session;
 pub struct Parts {
     /// Keeps messages.
     pub queue: Queue,
-    /// Says where mail goes, and who may send as whom.
+    /// Says where mail goes.
     pub routing: Routing,
+    /// Says who may send as whom, and what becomes of mail for a final recipient.
+    pub profiles: Profiles,
     /// Says who a client is.
     pub authenticator: Authenticator,
     /// Takes content: the same that the queue commits to.

@@ -170,7 +170,7 @@ impl Session {
     /// Does a legal command.
     async fn proceed(&mut self, command: Command<'_>) -> Next {
         match command {
-            Command::Mail(mail) => self.mail(mail),
+            Command::Mail(mail) => self.mail(mail).await,
             Command::Rcpt(rcpt) => self.rcpt(rcpt).await,
             Command::Data => Next::Content(Box::new(self.intake())),
             Command::Bdat(bdat) => self.bdat(bdat),
@@ -201,11 +201,11 @@ impl Session {
         Next::Say(if extended { hello::capabilities(self).into() } else { hello::greeted(self).into() })
     }
 
-    fn mail(&mut self, mail: Mail) -> Next {
+    async fn mail(&mut self, mail: Mail) -> Next {
         if self.counts.transactions >= self.options.limits.transactions_max {
             return Next::Close(Answer::Line("421 4.7.0 Too many messages, connect again"));
         }
-        match decide::mail(self, &mail) {
+        match decide::mail(self, &mail).await {
             Err(refusal) => {
                 self.refused(Stage::Mail, Some(&mail.path), None, &refusal);
                 // Counted: it costs a client nothing to go on for ever.

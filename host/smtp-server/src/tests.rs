@@ -23,7 +23,11 @@ type Copies = Arc<Mutex<Vec<(String, String)>>>;
 struct Boxes(Copies);
 
 impl LocalDelivery for Boxes {
-    fn prepare<'a>(&'a self, _: &'a AccountName) -> BoxFuture<'a, Result<(), StorageError>> {
+    fn prepare<'a>(
+        &'a self,
+        _: &'a AccountName,
+        _: Option<&'a mail_types::Filing>,
+    ) -> BoxFuture<'a, Result<(), StorageError>> {
         Box::pin(async { Ok(()) })
     }
 
@@ -110,7 +114,19 @@ async fn house(kind: Kind, change: impl FnOnce(&mut Options)) -> House {
     .unwrap();
     let (certificate, key) = runtime::make_self_signed(folder.path(), &[HOST.to_owned()]).unwrap();
     let tls = Some(TlsServer::load(&certificate, &key).unwrap());
-    let parts = Parts { queue, routing, authenticator, storage: storage.clone(), clock, random, events, tls };
+    let profiles =
+        profiles::Profiles::new(routing.clone(), Arc::new(hooks::NoPlugins), Arc::new(hooks::NoWorld));
+    let parts = Parts {
+        queue,
+        routing,
+        profiles,
+        authenticator,
+        storage: storage.clone(),
+        clock,
+        random,
+        events,
+        tls,
+    };
     let mut options = Options::new("test", kind, HOST);
     change(&mut options);
     let shutdown = Shutdown::new();

@@ -50,6 +50,12 @@ pub struct Appended {
     changes: Changes,
 }
 
+impl Appended {
+    pub(crate) fn new(uid: Drawn, changes: Changes) -> Self {
+        Self { uid, changes }
+    }
+}
+
 /// A message to be put into a mailbox by itself.
 #[derive(Debug)]
 pub struct NewMessage {

@@ -7,6 +7,8 @@ mod entry;
 
 wit_bindgen::generate!({ path: ["../../wit", "wit"], world: "user:ad-schema/plugin", generate_all });
 
+use std::sync::OnceLock;
+
 use entry::{Class, Entry};
 use exports::wasmta::policy::plugin::{Description, Guest as Card};
 use exports::wasmta::policy::route_table::{self, AliasRow, Guest as Build, RouteRow, Rows};
@@ -78,14 +80,14 @@ fn user_rows(domain: &str, entry: &Entry) -> Vec<AliasRow> {
         (Some(_), true) => &["mailbox", "forward"],
         (Some(_), false) => &["forward"],
     };
-    let shared = matches!(config::get("shared-mailboxes"), Some(Value::Flag(true))) && entry.is_shared();
-    let status = if entry.is_disabled() && !shared { text("disabled-status") } else { "active".into() };
-    let template = row("user", &status, options, forward.into_iter().collect());
-    rows_for_addresses(domain, entry, &template, &text("principal-name"))
+    let shared = matches!(value("shared-mailboxes"), Some(Value::Flag(true))) && entry.is_shared();
+    let status = if entry.is_disabled() && !shared { text("disabled-status") } else { "active" };
+    let template = row("user", status, options, forward.into_iter().collect());
+    rows_for_addresses(domain, entry, &template, text("principal-name"))
 }
 
 fn group_rows(domain: &str, entry: &Entry) -> Vec<AliasRow> {
-    let members = entry.addresses(&text("member-attribute"));
+    let members = entry.addresses(text("member-attribute"));
     // A group that nobody is in would swallow mail: senders shall try again until it is mended.
     let status = if members.is_empty() { "inactive" } else { "active" };
     if members.is_empty() {
@@ -101,15 +103,15 @@ fn contact_rows(domain: &str, entry: &Entry) -> Vec<AliasRow> {
 }
 
 fn domain_row(domain: &str, entry: &Entry) -> Option<RouteRow> {
-    let hosts = match config::get("hosts") {
-        Some(Value::Items(hosts)) => hosts,
+    let hosts = match value("hosts") {
+        Some(Value::Items(hosts)) => hosts.clone(),
         _ => vec![],
     };
     (entry.dn_as_domain()? == domain).then(|| RouteRow {
         domain: domain.to_owned(),
         status: "active".into(),
         hosts,
-        smart_host: text("smart-host"),
+        smart_host: text("smart-host").into(),
         attrs: vec![],
     })
 }
@@ -121,11 +123,19 @@ fn rows_for_addresses(domain: &str, entry: &Entry, template: &AliasRow, principa
     if unreadable > 0 {
         warn(entry, &format!("{unreadable} of its addresses cannot be read"));
     }
+    // The first one is the primary; it may be in another domain.
+    let primary = addresses.first().map(|(address, _)| address.clone()).unwrap_or_default();
+    let primary_of = |address: &str| if address == primary { String::new() } else { primary.clone() };
     let ours = |address: &str| address.rsplit_once('@').is_some_and(|(_, of)| of == domain);
     let mut rows: Vec<AliasRow> = addresses
         .into_iter()
         .filter(|(address, _)| ours(address))
-        .map(|(address, relation)| AliasRow { address, relation, ..template.clone() })
+        .map(|(address, relation)| AliasRow {
+            primary: primary_of(&address),
+            address,
+            relation,
+            ..template.clone()
+        })
         .collect();
     if rows.len() > ROWS_MAX {
         warn(entry, &format!("only {ROWS_MAX} of its {} addresses are taken", rows.len()));
@@ -151,10 +161,17 @@ fn warn(entry: &Entry, text: &str) {
     log::emit(log::Level::Warn, text, &[("dn".into(), entry.dn.clone())]);
 }
 
-/// A text of the configuration; the host has filled in the defaults.
-fn text(key: &str) -> String {
-    match config::get(key) {
+/// A text of the configuration; empty where it has none.
+fn text(key: &str) -> &'static str {
+    match value(key) {
         Some(Value::Text(text)) => text,
-        _ => String::new(),
+        _ => "",
     }
+}
+
+/// A value of the configuration, with the defaults that the host has filled in. It is fetched once an instance: nothing
+/// else may be kept in variables.
+fn value(key: &str) -> Option<&'static Value> {
+    static ALL: OnceLock<Vec<(String, Value)>> = OnceLock::new();
+    ALL.get_or_init(config::all).iter().find(|(own, _)| own == key).map(|(_, value)| value)
 }

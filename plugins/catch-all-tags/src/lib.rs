@@ -11,6 +11,8 @@ mod tag;
 
 wit_bindgen::generate!({ path: ["../../wit", "wit"], world: "user:catch-all-tags/plugin", generate_all });
 
+use std::sync::OnceLock;
+
 use exports::wasmta::policy::plugin::{Description, Guest as Card, Interest};
 use exports::wasmta::policy::{authorize_sender, disposition, rewrite};
 use wasmta::policy::config::{self, Value};
@@ -104,7 +106,7 @@ impl disposition::Guest for Plugin {
         if !tag::is_plain(&detail) {
             return Ok(vec![]);
         }
-        let label = matches!(config::get("label"), Some(Value::Flag(true)));
+        let label = matches!(value("label"), Some(Value::Flag(true)));
         let labels = if label { vec![detail.clone()] } else { vec![] };
         Ok(vec![disposition::Action::Keep(disposition::Filing { mailbox: mailbox_of(&detail), labels })])
     }
@@ -112,9 +114,9 @@ impl disposition::Guest for Plugin {
 
 fn mailbox_of(tag: &str) -> String {
     match (text(&format!("mailboxes.{tag}")), text("root")) {
-        (mailbox, _) if !mailbox.is_empty() => mailbox,
-        (_, root) if root.is_empty() => tag.to_owned(),
-        (_, root) => format!("{root}/{tag}"),
+        ("", "") => tag.to_owned(),
+        ("", root) => format!("{root}/{tag}"),
+        (mailbox, _) => mailbox.to_owned(),
     }
 }
 
@@ -154,22 +156,29 @@ fn is_anybody_else(local: &str, domain: &str, account: &str) -> Result<bool, Fai
 fn is_blocked(tag: &str, attributes: &[(String, String)]) -> bool {
     let attribute = text("blocked-attribute");
     let own =
-        attributes.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&attribute)).map(|(_, value)| value);
-    let everybodys = match config::get("blocked") {
-        Some(Value::Items(tags)) => tags,
-        _ => vec![],
+        attributes.iter().filter(|(name, _)| name.eq_ignore_ascii_case(attribute)).map(|(_, value)| value);
+    let everybodys = match value("blocked") {
+        Some(Value::Items(tags)) => &tags[..],
+        _ => &[],
     };
-    own.chain(&everybodys).any(|blocked| blocked.to_lowercase() == tag)
+    own.chain(everybodys).any(|blocked| blocked.to_lowercase() == tag)
 }
 
 fn refusal() -> Reply {
     Reply { code: 550, enhanced: "5.1.1".into(), text: "This address is no longer used".into() }
 }
 
-/// A text of the configuration; the host has filled in the defaults.
-fn text(key: &str) -> String {
-    match config::get(key) {
+/// A text of the configuration; empty where it has none.
+fn text(key: &str) -> &'static str {
+    match value(key) {
         Some(Value::Text(text)) => text,
-        _ => String::new(),
+        _ => "",
     }
+}
+
+/// A value of the configuration, with the defaults that the host has filled in. It is fetched once an instance: nothing
+/// else may be kept in variables.
+fn value(key: &str) -> Option<&'static Value> {
+    static ALL: OnceLock<Vec<(String, Value)>> = OnceLock::new();
+    ALL.get_or_init(config::all).iter().find(|(own, _)| own == key).map(|(_, value)| value)
 }

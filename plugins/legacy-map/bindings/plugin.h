@@ -119,8 +119,9 @@ typedef struct exports_wasmta_policy_plugin_interest_t {
   plugin_string_t   role;
   // Conditions, separated by spaces, that must all hold:
   // `domain=example.org` (that domain), `domain=.example.org` (below it), `local-prefix=srs0=`,
-  // `local-contains=+`, `position=envelope` or `header`, `direction=to` or `from`.
-  // Letters compare without case.
+  // `local-contains=+`, `position=envelope` or `header`, `direction=to` or `from`. They are held against the
+  // address that is asked about: for `authorize-sender` the one to send as, for `disposition` the final one.
+  // Letters compare without case. `{key}` in a value stands for that key of the plugin's configuration.
   plugin_string_t   selector;
 } exports_wasmta_policy_plugin_interest_t;
 
@@ -138,7 +139,8 @@ typedef struct exports_wasmta_policy_plugin_description_t {
   // One sentence for operators.
   plugin_string_t   summary;
   // A JSON Schema of its configuration (the keywords `type`, `properties`, `required`, `enum`, `minimum`,
-  // `maximum`, `items`, `default`, `description`, `additionalProperties`); empty where it takes none.
+  // `maximum`, `items`, `default`, `description`, `additionalProperties`); empty where it takes none. Keys that it
+  // does not name are refused, unless `additionalProperties` lets them in.
   plugin_string_t   config_schema;
   exports_wasmta_policy_plugin_list_interest_t   interests;
   exports_wasmta_policy_plugin_attributes_t   attrs;

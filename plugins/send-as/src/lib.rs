@@ -6,6 +6,8 @@ mod pattern;
 
 wit_bindgen::generate!({ path: ["../../wit", "wit"], world: "user:send-as/plugin", generate_all });
 
+use std::sync::OnceLock;
+
 use exports::wasmta::policy::authorize_sender::{Guest as Authorize, Request, Verdict};
 use exports::wasmta::policy::plugin::{Description, Guest as Card};
 use wasmta::policy::config::{self, Value};
@@ -62,7 +64,7 @@ impl Authorize for Plugin {
             || granted_to_account(&question, &address)
             || granted_by_configuration(&question.account, &address)
             || granted_by_address(&question.account, &address)?;
-        Ok(match text("others").as_str() {
+        Ok(match text("others") {
             _ if granted => Verdict::Allow,
             "deny" => Verdict::Deny(refusal()),
             _ => Verdict::NoOpinion,
@@ -72,12 +74,12 @@ impl Authorize for Plugin {
 
 fn granted_to_account(question: &Request, address: &str) -> bool {
     let attribute = text("account-attribute");
-    let own = question.attrs.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&attribute));
+    let own = question.attrs.iter().filter(|(name, _)| name.eq_ignore_ascii_case(attribute));
     own.map(|(_, value)| value).any(|granted| pattern::covers(granted, address))
 }
 
 fn granted_by_configuration(account: &str, address: &str) -> bool {
-    match config::get(&format!("grants.{}", account.to_ascii_lowercase())) {
+    match value(&format!("grants.{}", account.to_ascii_lowercase())) {
         Some(Value::Items(granted)) => granted.iter().any(|granted| pattern::covers(granted, address)),
         _ => false,
     }
@@ -90,7 +92,7 @@ fn granted_by_address(account: &str, address: &str) -> Result<bool, Failure> {
     // Shared addresses are users in some directories and aliases in others.
     for table in ["users", "aliases"] {
         let row = lookup::get(table, &key)?.unwrap_or_default();
-        let mut delegates = row.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&attribute));
+        let mut delegates = row.iter().filter(|(name, _)| name.eq_ignore_ascii_case(attribute));
         if delegates.any(|(_, delegate)| pattern::covers(delegate, account)) {
             return Ok(true);
         }
@@ -104,10 +106,17 @@ fn refusal() -> Reply {
     Reply { code: 550, enhanced: "5.7.1".into(), text }
 }
 
-/// A text of the configuration; the host has filled in the defaults.
-fn text(key: &str) -> String {
-    match config::get(key) {
+/// A text of the configuration; empty where it has none.
+fn text(key: &str) -> &'static str {
+    match value(key) {
         Some(Value::Text(text)) => text,
-        _ => String::new(),
+        _ => "",
     }
+}
+
+/// A value of the configuration, with the defaults that the host has filled in. It is fetched once an instance: nothing
+/// else may be kept in variables.
+fn value(key: &str) -> Option<&'static Value> {
+    static ALL: OnceLock<Vec<(String, Value)>> = OnceLock::new();
+    ALL.get_or_init(config::all).iter().find(|(own, _)| own == key).map(|(_, value)| value)
 }

@@ -8,6 +8,8 @@ mod stamp;
 
 wit_bindgen::generate!({ path: ["../../wit", "wit"], world: "user:srs/plugin", generate_all });
 
+use std::sync::OnceLock;
+
 use exports::wasmta::policy::plugin::{Description, Guest as Card, Interest};
 use exports::wasmta::policy::{reverse, rewrite};
 use scheme::{Found, Parts};
@@ -88,8 +90,8 @@ impl rewrite::Guest for Plugin {
 /// The configuration and the day, read once a call.
 struct Settings {
     domain: String,
-    own_domains: Vec<String>,
-    keys: Vec<String>,
+    own_domains: &'static [String],
+    keys: &'static [String],
     max_age_days: u32,
     hash_length: usize,
     local_part_max: usize,
@@ -102,15 +104,15 @@ impl Settings {
             permanent: false,
             message: format!("configuration: {key} is missing or wrong"),
         };
-        let items = |key: &str| match config::get(key) {
-            Some(Value::Items(items)) => Ok(items),
+        let items = |key: &str| match value(key) {
+            Some(Value::Items(items)) => Ok(&items[..]),
             _ => Err(wrong(key)),
         };
-        let number = |key: &str| match config::get(key) {
-            Some(Value::Number(number)) => u32::try_from(number).map_err(|_| wrong(key)),
+        let number = |key: &str| match value(key) {
+            Some(Value::Number(number)) => u32::try_from(*number).map_err(|_| wrong(key)),
             _ => Err(wrong(key)),
         };
-        let domain = match config::get("domain") {
+        let domain = match value("domain") {
             Some(Value::Text(domain)) if !domain.is_empty() => domain.to_ascii_lowercase(),
             _ if about.tenant.is_empty() => return Err(wrong("domain")),
             _ => about.tenant.clone(),
@@ -171,7 +173,7 @@ impl Settings {
     /// Whether any key gives this hash. All keys are tried, so that time does not tell which.
     fn is_signed(&self, parts: &Parts, hash: &str) -> Result<bool, Failure> {
         let mut signed = false;
-        for key in &self.keys {
+        for key in self.keys {
             signed |= scheme::same(&self.hash(key, parts)?, hash);
         }
         Ok(signed)
@@ -181,6 +183,13 @@ impl Settings {
         let octets = hmac::sha256(key, parts.signing_text().as_bytes())?;
         Ok(stamp::base32(&octets).chars().take(self.hash_length).collect())
     }
+}
+
+/// A value of the configuration, with the defaults that the host has filled in. It is fetched once an instance: nothing
+/// else may be kept in variables.
+fn value(key: &str) -> Option<&'static Value> {
+    static ALL: OnceLock<Vec<(String, Value)>> = OnceLock::new();
+    ALL.get_or_init(config::all).iter().find(|(own, _)| own == key).map(|(_, value)| value)
 }
 
 fn refused(enhanced: &str, text: &str) -> rewrite::Verdict {

@@ -6,6 +6,8 @@ mod policy;
 
 wit_bindgen::generate!({ path: ["../../wit", "wit"], world: "user:subaddress-policy/plugin", generate_all });
 
+use std::sync::OnceLock;
+
 use exports::wasmta::policy::plugin::{Description, Guest as Card, Interest};
 use exports::wasmta::policy::rewrite::{Guest as Rewrite, Request, Verdict};
 use policy::{Outcome, Policy, Unknown};
@@ -20,7 +22,7 @@ const SCHEMA: &str = r#"{
     "separator": { "type": "string", "enum": ["+", "-", "_", "=", "."], "default": "+",
       "description": "what stands between user and tag" },
     "lower-case": { "type": "boolean", "default": true,
-      "description": "local parts of known users go on in lower case" },
+      "description": "local parts of known users go on in lower case, where they have a tag" },
     "unknown-tag": { "type": "string", "enum": ["remove", "refuse", "keep"], "default": "remove",
       "description": "what becomes of a tag that the user does not allow" },
     "default-tags": { "type": "array", "items": { "type": "string" }, "default": ["*"],
@@ -46,10 +48,10 @@ impl Card for Plugin {
             version: "1.0.0".into(),
             summary: "Which tags user+tag may have: kept, taken off or refused, by user".into(),
             config_schema: SCHEMA.into(),
-            // The separator is configuration, which cannot be asked here; so no `local-contains`.
+            // Most mail is for plain addresses, and costs no call.
             interests: vec![Interest {
                 role: "rewrite".into(),
-                selector: "position=envelope direction=to".into(),
+                selector: "position=envelope direction=to local-contains={separator}".into(),
             }],
             attrs: vec![],
         }
@@ -58,12 +60,11 @@ impl Card for Plugin {
 
 impl Rewrite for Plugin {
     fn rewrite(_: Context, batch: Vec<Request>) -> Result<Vec<Verdict>, Failure> {
-        let separator = text("separator").chars().next().ok_or_else(|| wrong("separator"))?;
-        let lower_case = matches!(config::get("lower-case"), Some(Value::Flag(true)));
+        let policy = configured_policy()?;
         let names: Vec<Vec<String>> = batch
             .iter()
             .map(|request| match is_receiver(request) {
-                true => policy::names(&request.address.local, separator, lower_case),
+                true => policy.names(&request.address.local),
                 false => vec![],
             })
             .collect();
@@ -71,17 +72,12 @@ impl Rewrite for Plugin {
             names.iter().map(|name| format!("{name}@{}", request.address.domain)).collect::<Vec<_>>()
         };
         let keys: Vec<String> = batch.iter().zip(&names).flat_map(of_domain).collect();
-        // Most mail is for plain addresses: no look-up, and no more of the configuration.
-        if keys.is_empty() {
-            return Ok(batch.iter().map(|_| Verdict::NoMatch).collect());
-        }
-        let policy = configured_policy(separator, lower_case)?;
         // All users of the batch at once: a message to many costs one call.
-        let mut rows = lookup::get_many(&text("table"), &keys)?.into_iter();
+        let mut rows = lookup::get_many(text("table"), &keys)?.into_iter();
 
         let attribute = text("attribute");
         let verdicts = batch.into_iter().zip(names).map(|(request, names)| {
-            let tags = rows.by_ref().take(names.len()).map(|row| row.map(|row| tags_of(row, &attribute)));
+            let tags = rows.by_ref().take(names.len()).map(|row| row.map(|row| tags_of(row, attribute)));
             let known: Vec<Option<Vec<String>>> = tags.collect();
             match policy.decide(&request.address.local, &known) {
                 Outcome::Unchanged => Verdict::NoMatch,
@@ -104,38 +100,45 @@ fn tags_of(row: Attributes, attribute: &str) -> Vec<String> {
 }
 
 fn refusal() -> Reply {
-    Reply { code: 550, enhanced: "5.1.1".into(), text: policy::printable(&text("reply")) }
+    Reply { code: 550, enhanced: "5.1.1".into(), text: policy::printable(text("reply")) }
 }
 
 fn wrong(key: &str) -> Failure {
     Failure { permanent: false, message: format!("configuration: {key} is missing or wrong") }
 }
 
-fn configured_policy(separator: char, lower_case: bool) -> Result<Policy, Failure> {
+fn configured_policy() -> Result<Policy, Failure> {
     Ok(Policy {
-        separator,
-        lower_case,
-        unknown: match text("unknown-tag").as_str() {
+        separator: text("separator").chars().next().ok_or_else(|| wrong("separator"))?,
+        lower_case: matches!(value("lower-case"), Some(Value::Flag(true))),
+        unknown: match text("unknown-tag") {
             "remove" => Unknown::Remove,
             "refuse" => Unknown::Refuse,
             "keep" => Unknown::Keep,
             _ => return Err(wrong("unknown-tag")),
         },
-        default_tags: match config::get("default-tags") {
-            Some(Value::Items(tags)) => tags,
+        default_tags: match value("default-tags") {
+            Some(Value::Items(tags)) => tags.clone(),
             _ => return Err(wrong("default-tags")),
         },
-        tag_length_max: match config::get("tag-length-max") {
-            Some(Value::Number(length)) => usize::try_from(length).map_err(|_| wrong("tag-length-max"))?,
+        tag_length_max: match value("tag-length-max") {
+            Some(Value::Number(length)) => usize::try_from(*length).map_err(|_| wrong("tag-length-max"))?,
             _ => return Err(wrong("tag-length-max")),
         },
     })
 }
 
-/// A text of the configuration; the host has filled in the defaults.
-fn text(key: &str) -> String {
-    match config::get(key) {
+/// A text of the configuration; empty where it has none.
+fn text(key: &str) -> &'static str {
+    match value(key) {
         Some(Value::Text(text)) => text,
-        _ => String::new(),
+        _ => "",
     }
+}
+
+/// A value of the configuration, with the defaults that the host has filled in. It is fetched once an instance: nothing
+/// else may be kept in variables.
+fn value(key: &str) -> Option<&'static Value> {
+    static ALL: OnceLock<Vec<(String, Value)>> = OnceLock::new();
+    ALL.get_or_init(config::all).iter().find(|(own, _)| own == key).map(|(_, value)| value)
 }

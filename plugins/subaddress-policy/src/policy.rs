@@ -29,6 +29,14 @@ pub enum Outcome {
 }
 
 impl Policy {
+    /// Whom a local part may name, in lower case, as the tables have it: itself, then ever less of it. Nobody where it
+    /// has no tag.
+    pub fn names(&self, local: &str) -> Vec<String> {
+        let users: Vec<&str> = splits(local, self.separator).map(|(user, _)| user).collect();
+        let whole = [local].into_iter().filter(|_| !users.is_empty());
+        whole.chain(users.iter().copied()).map(str::to_lowercase).collect()
+    }
+
     /// Decides on a local part; `known` has the tags of each of its `names`, or nothing for names that are nobody's.
     pub fn decide(&self, local: &str, known: &[Option<Vec<String>>]) -> Outcome {
         let mut known = known.iter();
@@ -63,16 +71,6 @@ impl Policy {
     }
 }
 
-/// Whom a local part may name, in lower case, as the tables have it: itself, then ever less of it. Nobody where nothing
-/// can become of it: it has no tag, and no capitals to lose.
-pub fn names(local: &str, separator: char, lower_case: bool) -> Vec<String> {
-    let users: Vec<&str> = splits(local, separator).map(|(user, _)| user).collect();
-    if users.is_empty() && !(lower_case && local.to_lowercase() != local) {
-        return vec![];
-    }
-    [local].into_iter().chain(users).map(str::to_lowercase).collect()
-}
-
 /// User and tag, the longest user first: `anna-maria-news` may be Anna-Maria's news.
 fn splits(local: &str, separator: char) -> impl Iterator<Item = (&str, &str)> {
     let cut = local.rmatch_indices(separator).filter(|(at, _)| *at > 0).take(SPLITS_MAX);
@@ -105,15 +103,14 @@ mod tests {
 
     #[test]
     fn names_are_tried_from_the_longest_and_are_bounded() {
-        assert_eq!(names("A-b-c", '-', true), ["a-b-c", "a-b", "a"]);
-        assert_eq!(names("+Tag", '+', true), ["+tag"]);
-        assert_eq!(names(&"a+".repeat(1000), '+', true).len(), 1 + SPLITS_MAX);
+        assert_eq!(policy('-').names("A-b-c"), ["a-b-c", "a-b", "a"]);
+        assert_eq!(policy('+').names(&"a+".repeat(1000)).len(), 1 + SPLITS_MAX);
     }
 
     #[test]
-    fn nobody_is_looked_for_where_nothing_can_change() {
-        for (local, lower_case) in [("anna", true), ("+tag", true), ("", true), ("Anna", false)] {
-            assert!(names(local, '+', lower_case).is_empty(), "{local}");
+    fn nobody_is_looked_for_where_there_is_no_tag() {
+        for local in ["Anna", "+tag", "+", ""] {
+            assert!(policy('+').names(local).is_empty(), "{local}");
         }
     }
 

@@ -109,6 +109,7 @@ impl ResolvedRecipient {
             recipient,
             route: self.route,
             steps: self.steps.into_iter().map(Into::into).collect(),
+            refused: None,
         }
     }
 }

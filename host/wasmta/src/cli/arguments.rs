@@ -77,6 +77,9 @@ Examples:
     /// Messages that were accepted.
     #[command(subcommand)]
     Message(MessageCommand),
+    /// Policy plugins: what is installed, and what it does.
+    #[command(subcommand)]
+    Plugin(super::plugin::PluginCommand),
     /// Check the store: every mailbox, message and content against each other.
     Check(Format),
 }

@@ -2,6 +2,8 @@
 
 mod arguments;
 mod password;
+mod plugin;
+mod plugin_operator;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::control::{self, Action, Answer, Reached, Request};
 use crate::{operate, serve};
 use arguments::{Arguments, Command, DomainCommand, MessageCommand, QueueCommand, UserCommand, Which};
+use plugin::PluginCommand;
 
 /// Runs the command line of this process.
 #[must_use]
@@ -44,6 +47,9 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> Exi
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&place),
         Command::CheckConfig => check_config(&place),
+        Command::Plugin(PluginCommand::CompilePlugin { target, component, artefact }) => {
+            return plugin::compile(&target, &component, &artefact, out);
+        }
         command => match question(command) {
             Ok((request, json)) => perform(&place, &request, json),
             Err(why) => Err(why),
@@ -76,6 +82,10 @@ fn check_config(place: &serve::Place) -> Result<String, String> {
 fn question(command: Command) -> Result<(Request, bool), String> {
     Ok(match command {
         Command::Serve | Command::CheckConfig => unreachable!("these ask nothing"),
+        Command::Plugin(command) => {
+            let (request, json) = plugin::question(command)?;
+            (Request::Plugin(request), json)
+        }
         Command::Reload => (Request::Reload, false),
         Command::Status(format) => (Request::Status, format.json),
         Command::Check(format) => (Request::Check, format.json),

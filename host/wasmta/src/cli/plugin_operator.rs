@@ -149,6 +149,8 @@ fn fetched(component: &str) -> Result<PathBuf, String> {
     match status {
         Ok(status) if status.success() => Ok(file),
         Ok(status) => Err(format!("wkg could not fetch {reference}: it ended with {status}")),
-        Err(e) => Err(format!("{component} is fetched by the program wkg, which cannot be started: {e}; install wkg, or give a file")),
+        Err(e) => Err(format!(
+            "{component} is fetched by the program wkg, which cannot be started: {e}; install wkg, or give a file"
+        )),
     }
 }

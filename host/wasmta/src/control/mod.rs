@@ -5,6 +5,7 @@
 //! notes on the progress, then one answer or fault.
 
 mod client;
+mod plugin;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use client::{Reached, ask};
+pub use plugin::PluginRequest;
 pub use server::{Performer, listen};
 
 /// Longest request, in octets.
@@ -119,6 +121,8 @@ pub enum Request {
     },
     /// Check the store.
     Check,
+    /// Plugins.
+    Plugin(PluginRequest),
 }
 
 /// Which messages of the queue: all that meet every condition.

@@ -3,6 +3,7 @@
 
 mod check;
 mod directory;
+mod plugins;
 mod queue;
 
 use std::time::Duration;
@@ -50,6 +51,7 @@ pub(crate) async fn perform(
         Request::Explain { address, from, source } => explain(parts, &address, &from, &source).await,
         Request::Trace { id } => queue::trace(parts, &id),
         Request::Check => check::check(parts, progress).await,
+        Request::Plugin(request) => plugins::perform(parts, request).await,
         Request::Status | Request::Reload => Err("no server runs here".to_owned()),
     }
 }

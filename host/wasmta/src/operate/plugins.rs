@@ -8,7 +8,7 @@ use mail_types::Timestamp;
 use plugin_engine::{COMPONENT_MAX, Digest, Engine, Installation, Listed, Replayed, ShadowReport};
 
 use super::age_text;
-use super::queue::moment_text;
+use super::queue::moment;
 use crate::control::{Answer, PluginRequest};
 use crate::serve::Parts;
 
@@ -63,7 +63,8 @@ pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Ans
             answer(&manifest, text)
         }
         PluginRequest::ShadowReport { name, end } => {
-            let report = engine.shadow_report(&plugin_name(&name)?, end).map_err(|unfit| unfit.to_string())?;
+            let report =
+                engine.shadow_report(&plugin_name(&name)?, end).map_err(|unfit| unfit.to_string())?;
             let text = shadow(&report);
             answer(&report, text)
         }
@@ -134,7 +135,10 @@ fn installation(name: &PluginName, done: &Installation) -> String {
 }
 
 fn table(engine: &Engine) -> String {
-    let mut text = format!("{:<24} {:<10} {:<12} {:>9} {:>8} {:>8}  state", "name", "version", "digest", "calls", "failed", "µs");
+    let mut text = format!(
+        "{:<24} {:<10} {:<12} {:>9} {:>8} {:>8}  state",
+        "name", "version", "digest", "calls", "failed", "µs"
+    );
     for (name, one) in engine.list() {
         let failed: u64 = one.failures.values().sum();
         let version = one.description.as_ref().map_or("-", |description| description.version.as_str());
@@ -165,7 +169,7 @@ fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
     line("source", installed.source.clone());
     let at = Timestamp(0).plus(std::time::Duration::from_secs(installed.installed_at));
     let ago = age_text(parts.clock.now().since(at));
-    line("installed", format!("{} ({ago} ago)", moment_text(at)));
+    line("installed", format!("{} ({ago} ago)", moment(at)));
     line("before", words(&installed.previous));
     line("state", one.missing.clone().unwrap_or_else(|| "in force".to_owned()));
     if let Some(manifest) = &one.manifest {
@@ -184,7 +188,10 @@ fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
         }
     }
     let Listed { calls, remembered, passed_over, microseconds, failures, .. } = one;
-    line("calls", format!("{calls}, {microseconds} µs each; {remembered} remembered, {passed_over} passed over"));
+    line(
+        "calls",
+        format!("{calls}, {microseconds} µs each; {remembered} remembered, {passed_over} passed over"),
+    );
     for (kind, count) in failures {
         line("failed", format!("{count} ({kind})"));
     }
@@ -193,12 +200,13 @@ fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
 
 fn shadow(report: &ShadowReport) -> String {
     let ShadowReport { digest, same, different, left_out, differences } = report;
-    let mut text = format!("{digest}: {same} answers the same, {different} otherwise, {left_out} calls left out");
+    let mut text =
+        format!("{digest}: {same} answers the same, {different} otherwise, {left_out} calls left out");
     for one in differences.iter().rev().take(SHOWN_MAX) {
         let _ = write!(
             text,
             "\n{} {}\n  asked      {}\n  in force   {}\n  candidate  {}",
-            moment_text(Timestamp(one.live.at)),
+            moment(Timestamp(one.live.at)),
             one.live.id,
             short(&one.live.question),
             short(&one.live.answer),
@@ -215,7 +223,7 @@ fn replay(replayed: &[Replayed]) -> String {
         let _ = write!(
             text,
             "\n{} {}\n  asked     {}\n  recorded  {}\n  now       {}",
-            moment_text(Timestamp(one.recording.at)),
+            moment(Timestamp(one.recording.at)),
             one.recording.id,
             short(&one.recording.question),
             short(&one.recording.answer),

@@ -264,7 +264,7 @@ fn parse_id(text: &str) -> Result<QueueId, String> {
     text.parse().map_err(|_| format!("{text:?} is no queue id"))
 }
 
-fn moment(at: Timestamp) -> String {
+pub(super) fn moment(at: Timestamp) -> String {
     let moment = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     moment.map_or_else(String::new, |moment| format!("{moment:.3}"))
 }

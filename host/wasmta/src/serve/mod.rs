@@ -1,10 +1,12 @@
 //! Serving: from a configuration to a running server, and down again.
 
+pub(crate) mod bounds;
 mod files_limit;
 mod first_start;
 mod lock;
 mod logging;
 mod parts;
+pub(crate) mod plugins;
 pub(crate) mod policy;
 mod quotas;
 mod server;

@@ -15,6 +15,7 @@ use storage::{Space, Storage};
 use store::Store;
 
 use super::first_start::{decoy_key, fill};
+use super::plugins::{self, Exchanged, Surroundings};
 use super::quotas::DirectoryQuotas;
 use super::ways::{self, Ways};
 use super::{policy, settings};
@@ -41,12 +42,18 @@ pub struct Parts {
     pub store: Store,
     /// What waits.
     pub queue: Queue,
+    /// Policy plugins.
+    pub plugins: plugin_engine::Engine,
+    /// What becomes of mail for final recipients.
+    pub profiles: profiles::Profiles,
+    /// What plugins may ask.
+    pub(super) surroundings: Arc<Surroundings>,
     /// The ways out.
     pub(super) ways: Ways,
     /// Queue, mailboxes and content.
     pub(super) mail: Storage,
     /// All storages, to be closed at the end.
-    storages: [Storage; 3],
+    storages: [Storage; 4],
 }
 
 impl Parts {
@@ -65,18 +72,31 @@ impl Parts {
 
         let (rules, options) = policy::load(config)?;
         let of_tables = open_tables(config, data, &directory, &events).await?;
-        let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
+        let tables = Tables::new(of_tables.clone());
+        let of_plugins = open_storage(config, data, "plugin-store", plugin_engine::SPACES, true)?;
+        let surroundings =
+            Arc::new(Surroundings::new(directory.clone(), tables.clone(), Exchanged::new(config, &random)?));
+        let told = (clock.clone(), random.clone(), events.clone());
+        let plugins = plugins::open(data, Arc::clone(&surroundings), of_plugins.clone(), told)?;
+        let routing =
+            Routing::new(tables, rules, options, random.clone()).with_plugins(Arc::new(plugins.clone()));
+        let (of_each, record) = plugins::load(config)?;
+        for note in plugins.configure(of_each, record).await {
+            events.emit(&events::Event::ConfigurationRefused { file: "plugins", cause: &note });
+        }
+        let world = Arc::clone(&surroundings) as Arc<dyn hooks::World>;
+        let profiles = profiles::Profiles::new(routing.clone(), Arc::new(plugins.clone()), world);
 
         let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
         let mail = open_storage(config, data, "store", &spaces, true)?;
         let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), settings::quota(config)));
         let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), quotas).await;
         let store = store.map_err(|e| format!("the store: {e}"))?;
-        let ways = Ways::new(ways::prepare(config, &clock, &random)?);
+        let ways = Ways::new(ways::prepare(config, &clock, &random, &profiles)?);
         let agents = Agents {
             router: Arc::new(routing.clone()),
             local: Arc::new(StoreDelivery::new(store.clone())),
-            channels: ways.agents().chain([ways::reprocess(&routing)]).collect(),
+            channels: ways.agents().chain([ways::reprocess(&routing, &profiles)]).collect(),
         };
         let queue = Queue::open(
             mail.clone(),
@@ -87,7 +107,7 @@ impl Parts {
             events.clone(),
         );
         let queue = queue.map_err(|e| format!("the queue: {e}"))?;
-        let storages = [mail.clone(), of_directory, of_tables];
+        let storages = [mail.clone(), of_directory, of_tables, of_plugins];
         Ok(Self {
             clock,
             random,
@@ -98,6 +118,9 @@ impl Parts {
             routing,
             store,
             queue,
+            plugins,
+            profiles,
+            surroundings,
             ways,
             mail,
             storages,
@@ -112,11 +135,12 @@ impl Parts {
     /// Returns when one of the storages refuses everything until the next start; says which.
     pub(super) async fn storage_broken(&self) -> &'static str {
         // In the order of `storages`.
-        let [mail, directory, tables] = &self.storages;
+        let [mail, directory, tables, plugins] = &self.storages;
         tokio::select! {
             () = mail.broken() => "store",
             () = directory.broken() => "directory",
             () = tables.broken() => "tables",
+            () = plugins.broken() => "plugin-store",
         }
     }
 

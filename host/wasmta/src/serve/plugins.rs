@@ -13,6 +13,7 @@ use plugin_engine::{Engine, EngineParts, ProcessCompiler, Settings, Table};
 use routing::Tables;
 use storage::Storage;
 
+use super::ways;
 use crate::config::{Config, Plugin};
 
 /// Largest file of a table, and of a secret, in octets.
@@ -33,6 +34,14 @@ pub(super) struct Surroundings {
 pub(super) struct Exchanged {
     pub(super) dns: Dns,
     pub(super) channels: Vec<ChannelName>,
+}
+
+impl Exchanged {
+    pub(super) fn new(config: &Config, random: &runtime::Random) -> Result<Self, String> {
+        let dns = ways::resolver(config, random)?;
+        let channels = config.channels.iter().map(|channel| ChannelName::new(&channel.name)).collect();
+        Ok(Self { dns, channels })
+    }
 }
 
 impl Surroundings {
@@ -158,7 +167,8 @@ pub(crate) fn load(config: &Config) -> Result<(Vec<Settings>, HashMap<PluginName
 fn load_one(plugin: &Plugin) -> Result<Settings, String> {
     let mut settings = plugin.settings.clone();
     for (name, path) in &plugin.secrets {
-        let octets = runtime::files::read(path, SECRET_MAX).map_err(|e| format!("{}: {e}", path.display()))?;
+        let octets =
+            runtime::files::read(path, SECRET_MAX).map_err(|e| format!("{}: {e}", path.display()))?;
         let line = octets.split(|octet| *octet == b'\n').next().unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {

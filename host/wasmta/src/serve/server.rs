@@ -1,5 +1,6 @@
 //! A running server.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +14,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::services::{Servers, Services};
-use super::{DataLock, Parts, Place, logging, policy, settings, ways};
+use super::{DataLock, Parts, Place, logging, plugins, policy, settings, ways};
 use crate::config::{self, Config};
 use crate::control::{self, Answer, Line, Performer, Request};
 use crate::operate;
+
+/// Notes on what waits, and what the plugins are to be put in force with.
+type TakenUp = (Vec<String>, Vec<plugin_engine::Settings>, HashMap<hooks::PluginName, u64>);
+
+/// How often what plugins keep is looked through.
+const PLUGIN_UPKEEP: Duration = Duration::from_secs(60);
 
 /// A running server. Dropping it does not stop it: [`Server::stop`] does.
 pub struct Server {
@@ -140,6 +147,7 @@ fn servers(parts: &Parts, tls: Option<TlsServer>) -> Servers {
         smtp: smtp_server::Server::new(smtp_server::Parts {
             queue: parts.queue.clone(),
             routing: parts.routing.clone(),
+            profiles: parts.profiles.clone(),
             authenticator: authenticator.clone(),
             storage: storage.clone(),
             clock: parts.clock.clone(),
@@ -179,14 +187,24 @@ impl Running {
         let following = tokio::spawn(async move {
             parts.routing.tables().follow(&parts.directory, &parts.clock, &parts.events, &stop).await;
         });
-        vec![delivering, following]
+        let (plugins, stop) = (self.parts.plugins.clone(), self.shutdown.clone());
+        let keeping = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(PLUGIN_UPKEEP) => plugins.maintain().await,
+                    () = stop.wait() => return,
+                }
+            }
+        });
+        vec![delivering, following, keeping]
     }
 
     async fn reload(&self) -> Result<Answer, String> {
         let _one = self.reloading.lock().await;
         let file = self.place.config.display().to_string();
         match self.take_up() {
-            Ok(notes) => {
+            Ok((mut notes, of_each, record)) => {
+                notes.extend(self.parts.plugins.configure(of_each, record).await);
                 self.parts.events.emit(&Event::ConfigurationLoaded { file: &file });
                 let mut text = format!("{file} is in force");
                 for note in notes {
@@ -204,16 +222,19 @@ impl Running {
 
     /// Prepares everything first, so that nothing has changed when something is wrong. Gives notes
     /// on what takes effect only at the next start.
-    fn take_up(&self) -> Result<Vec<String>, String> {
+    fn take_up(&self) -> Result<TakenUp, String> {
         let new = self.place.load()?;
         let old = Arc::clone(&self.config.lock());
         let (rules, options) = policy::load(&new)?;
-        let agents = ways::prepare(&new, &self.parts.clock, &self.parts.random)?;
+        let agents = ways::prepare(&new, &self.parts.clock, &self.parts.random, &self.parts.profiles)?;
         if let Some((certificate, key)) = &new.tls.files {
             TlsServer::load(certificate, key).map_err(|e| format!("tls: {e}"))?;
         }
+        let (of_plugins, record) = plugins::load(&new)?;
+        let exchanged = plugins::Exchanged::new(&new, &self.parts.random)?;
         let planned = self.services.plan(&new)?;
         // From here on nothing fails.
+        self.parts.surroundings.exchange(exchanged);
         let mut notes = waiting(&old, &new);
         if let Some(tls) = &self.tls
             && let Err(why) = tls.reload()
@@ -228,7 +249,7 @@ impl Running {
         }
         self.services.enforce(&new, planned);
         *self.config.lock() = Arc::new(new);
-        Ok(notes)
+        Ok((notes, of_plugins, record))
     }
 
     /// Counters and what runs (R101).

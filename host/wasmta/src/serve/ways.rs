@@ -9,6 +9,7 @@ use channels::{
 };
 use dns::{Dns, Resolver, Servers};
 use mail_types::{ChannelName, Domain, NextHop};
+use profiles::{Profiles, Reversing};
 use queue::{Attempt, BoxFuture, Channel, Outcome};
 use routing::Routing;
 use runtime::{Clock, Random, TlsClient};
@@ -73,7 +74,12 @@ impl Ways {
 }
 
 /// Builds the agents of a configuration, without touching those in force.
-pub(super) fn prepare(config: &Config, clock: &Clock, random: &Random) -> Result<Prepared, String> {
+pub(super) fn prepare(
+    config: &Config,
+    clock: &Clock,
+    random: &Random,
+    profiles: &Profiles,
+) -> Result<Prepared, String> {
     let resolver: Arc<dyn Resolver> = Arc::new(resolver(config, random)?);
     let tls =
         RemoteTls { opportunistic: TlsClient::opportunistic().ok(), verified: TlsClient::verified().ok() };
@@ -81,7 +87,9 @@ pub(super) fn prepare(config: &Config, clock: &Clock, random: &Random) -> Result
     for channel in &config.channels {
         let agent: Box<dyn Channel> = match channel.kind {
             ChannelKind::Bitbucket => Box::new(Bitbucket),
-            ChannelKind::Smtp | ChannelKind::Lmtp => remote(config, channel, &tls, &resolver, clock)?,
+            ChannelKind::Smtp | ChannelKind::Lmtp => {
+                Box::new(Reversing::new(remote(config, channel, &tls, &resolver, clock)?, profiles.clone()))
+            }
             // The queue's own, or built beside the store and the routing.
             ChannelKind::Store | ChannelKind::Hold | ChannelKind::Reprocess => continue,
         };
@@ -91,8 +99,9 @@ pub(super) fn prepare(config: &Config, clock: &Clock, random: &Random) -> Result
 }
 
 /// The channel that resolves anew; it takes up new rules by itself.
-pub(super) fn reprocess(routing: &Routing) -> (ChannelName, Arc<dyn Channel>) {
-    (ChannelName::new(ChannelName::REPROCESS), Arc::new(Reprocess::new(routing.clone())))
+pub(super) fn reprocess(routing: &Routing, profiles: &Profiles) -> (ChannelName, Arc<dyn Channel>) {
+    let channel = Reprocess::new(routing.clone(), profiles.clone());
+    (ChannelName::new(ChannelName::REPROCESS), Arc::new(channel))
 }
 
 fn remote(
@@ -139,7 +148,7 @@ fn policy(tls: OutgoingTls) -> TlsPolicy {
     }
 }
 
-fn resolver(config: &Config, random: &Random) -> Result<Dns, String> {
+pub(super) fn resolver(config: &Config, random: &Random) -> Result<Dns, String> {
     let mut hosts = dns::Hosts::new();
     for entry in &config.hosts {
         hosts.insert(&entry.name, &entry.hosts).map_err(|e| format!("hosts: {e}"))?;

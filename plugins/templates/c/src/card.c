@@ -1,7 +1,7 @@
 // {{name}}: a policy plugin of wasmta for {{roles}}.
 //
-// A fresh instance serves each message, so keep nothing in variables outside of functions. An answer that is expected to
-// fail is `false` with the failure filled in; abort() and wild pointers are bugs, and cost the call.
+// A fresh instance serves each message, so keep nothing in variables outside of functions but the configuration. An answer
+// that is expected to fail is `false` with the failure filled in; abort() and wild pointers are bugs, and cost the call.
 
 #include "text.h"
 
@@ -14,7 +14,8 @@ static const char config_schema[] =
     " \"folders\": { \"type\": \"array\", \"items\": { \"type\": \"string\" }, \"default\": [], \"description\": \"subaddresses with a folder\" }," {{if disposition}}
     " \"trace\": { \"type\": \"boolean\", \"default\": false, \"description\": \"a line in the log for each answer\" } } }";
 
-// What no interest matches is answered by the host, and costs nothing. No interest for a role: it is asked always.
+// What no interest matches is answered by the host, and costs nothing. No interest for a role: it is asked always. `{key}` in
+// a selector stands for that key of the configuration, as in `local-contains={separator}`.
 static const struct { const char *role, *selector; } interests[] = {
     {"rewrite", "position=envelope direction=to"}, {{if rewrite}}
     // {"disposition", "domain=example.org"}, {{if disposition}}
@@ -22,7 +23,7 @@ static const struct { const char *role, *selector; } interests[] = {
 };
 enum { INTERESTS = sizeof interests / sizeof *interests - 1 };
 
-// Asked at installation. It may not call the host: so interests cannot depend on the configuration.
+// Asked at installation. It may not call the host.
 void exports_wasmta_policy_plugin_describe(exports_wasmta_policy_plugin_description_t *ret) {
     *ret = (exports_wasmta_policy_plugin_description_t){
         .name = copy_of("{{name}}"),

@@ -1,4 +1,6 @@
 // `disposition`: marked spam into Junk, and a folder for each subaddress that the operator names.
+//
+// `to->sender` is the envelope sender; `is_some` is false for the null sender, which nobody may answer.
 
 #include <string.h>
 
@@ -35,7 +37,7 @@ static actions answer(const exports_wasmta_policy_disposition_recipient_t *to) {
         trace("has a folder", to->detail);
         return keep(to->detail);
     }
-    // No action: one copy in INBOX. With any other action, say KEEP for the copy too.
+    // Nothing says where the mail goes: one copy in INBOX, or where the next plugin wants it.
     return (actions){NULL, 0};
 }
 

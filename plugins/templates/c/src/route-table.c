@@ -8,9 +8,10 @@ typedef exports_wasmta_policy_route_table_entry_t entry;
 typedef exports_wasmta_policy_route_table_rows_t rows;
 typedef exports_wasmta_policy_route_table_alias_row_t alias_row;
 
-static alias_row row(string address, const char *relation, const char *status) {
+static alias_row row(string address, string primary, const char *relation, const char *status) {
     alias_row one = {
         .address = copy(address),
+        .primary = copy(primary),
         .kind = copy_of("user"),
         .relation = copy_of(relation),
         .status = copy_of(status),
@@ -25,27 +26,29 @@ static bool is_of(string address, string domain) {
     return at < address.len && same(part(address, at + 1, address.len), domain);
 }
 
-// Rows for the first so many values of an attribute. Names compare without case: directories differ. Addresses of other
-// domains are not this domain's to give.
-static void add(rows *found, const entry *asked, string domain, const char *name, const char *relation, size_t max,
-                const char *status) {
-    for (size_t i = 0; i < asked->attrs.len && max > 0; i++) {
-        string value = asked->attrs.ptr[i].f1;
-        if (!same(asked->attrs.ptr[i].f0, literal(name))) continue;
-        if (is_of(value, domain)) found->aliases.ptr[found->aliases.len++] = row(value, relation, status);
-        max--;
-    }
+// Whether the nth attribute has this name. Names compare without case: directories differ.
+static bool named(const entry *asked, size_t nth, const char *name) {
+    return same(asked->attrs.ptr[nth].f0, literal(name));
 }
 
 static rows rows_of(string domain, const entry *asked) {
     // At most a row a value.
     rows found = {.aliases = {room(asked->attrs.len, sizeof(alias_row)), 0}};
+    string primary = literal("");
     const char *status = "active";
-    for (size_t i = 0; i < asked->attrs.len; i++)
-        if (same(asked->attrs.ptr[i].f0, literal("accountActive")) && same(asked->attrs.ptr[i].f1, literal("FALSE")))
-            status = "disabled";
-    add(&found, asked, domain, "mail", "primary", 1, status);
-    add(&found, asked, domain, "otherMail", "alternate", asked->attrs.len, status);
+    for (size_t i = 0; i < asked->attrs.len; i++) {
+        string value = asked->attrs.ptr[i].f1;
+        if (named(asked, i, "accountActive") && same(value, literal("FALSE"))) status = "disabled";
+        if (named(asked, i, "mail") && !primary.len) primary = value;
+    }
+    // Addresses of other domains are not this domain's to give.
+    if (is_of(primary, domain)) found.aliases.ptr[found.aliases.len++] = row(primary, literal(""), "primary", status);
+    // An alternate says whose mailbox it leads to; the primary address is its own.
+    for (size_t i = 0; i < asked->attrs.len; i++) {
+        string value = asked->attrs.ptr[i].f1;
+        if (named(asked, i, "otherMail") && is_of(value, domain))
+            found.aliases.ptr[found.aliases.len++] = row(value, primary, "alternate", status);
+    }
     if (!found.aliases.len) trace("no rows", asked->dn);
     return found;
 }

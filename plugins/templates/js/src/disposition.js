@@ -1,4 +1,6 @@
 // `disposition`: marked spam into Junk, and a folder for each subaddress that the operator names.
+//
+// `to.sender` is the envelope sender; null for the null sender, which nobody may answer.
 
 import headers from 'wasmta:policy/headers@1.0.0';
 import { strings, trace } from './host.js';
@@ -13,7 +15,7 @@ export const disposition = {
             trace(`${to.detail} has a folder`);
             return [keep(to.detail)];
         }
-        // No action: one copy in INBOX. With any other action, say `keep` for the copy too.
+        // Nothing says where the mail goes: one copy in INBOX, or where the next plugin wants it.
         return [];
     },
 };

@@ -2,7 +2,8 @@
 //
 // The engine is QuickJS: modern JavaScript without Node and without a browser. There is no console, no TextEncoder, no
 // timer. `new Date()` and `Date.now()` trap: import `clock` for the time. Math.random() gives every instance the same
-// numbers: import `random`. What runs outside of functions runs once, when the component is built; so keep no state there.
+// numbers: import `random`. What runs outside of functions runs once, when the component is built; so keep no state there
+// but the configuration.
 
 export { rewrite } from './rewrite.js'; {{if rewrite}}
 export { reverse } from './reverse.js'; {{if reverse}}
@@ -24,14 +25,15 @@ const CONFIG_SCHEMA = {
 };
 
 export const plugin = {
-    // Asked at installation. It may not call the host: so interests cannot depend on the configuration.
+    // Asked at installation. It may not call the host.
     describe() {
         return {
             name: '{{name}}',
             version: '0.1.0',
             summary: 'What it does, in one sentence for operators.',
             configSchema: JSON.stringify(CONFIG_SCHEMA),
-            // What no interest matches is answered by the host, and costs nothing. No interest: asked always.
+            // What no interest matches is answered by the host, and costs nothing. No interest: asked always. `{key}` in a
+            // selector stands for that key of the configuration, as in `local-contains={separator}`.
             interests: [
                 { role: 'rewrite', selector: 'position=envelope direction=to' }, {{if rewrite}}
                 // { role: 'disposition', selector: 'domain=example.org' }, {{if disposition}}

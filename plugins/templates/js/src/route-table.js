@@ -13,8 +13,11 @@ export const routeTable = {
 
 function rows(domain, entry) {
     const active = values(entry, 'accountActive').every(value => !same(value, 'FALSE'));
+    const primary = values(entry, 'mail')[0] ?? '';
     const row = relation => address => ({
         address,
+        // Whose mailbox an alternate leads to; the primary address is its own.
+        primary: relation === 'primary' ? '' : primary,
         kind: 'user',
         relation,
         status: active ? 'active' : 'disabled',
@@ -23,7 +26,7 @@ function rows(domain, entry) {
         attrs: [],
     });
     const all = [
-        ...values(entry, 'mail').slice(0, 1).map(row('primary')),
+        ...[primary].filter(Boolean).map(row('primary')),
         ...values(entry, 'otherMail').map(row('alternate')),
     ];
     const aliases = all.filter(({ address }) => same(address.slice(address.lastIndexOf('@') + 1), domain));

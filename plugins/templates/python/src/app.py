@@ -2,7 +2,8 @@
 
 CPython runs in the component, without an operating system: no files, no sockets, no environment, no clock. `time.time()`
 traps: import `clock` from the host. `random` gives every instance the same numbers: import `random` from the host. All
-imports of modules happen when the component is built, and so does whatever stands outside of functions; keep no state there.
+imports of modules happen when the component is built, and so does whatever stands outside of functions; keep no state
+there but the configuration.
 """
 
 import json
@@ -34,13 +35,14 @@ CONFIG_SCHEMA = {
 
 class Plugin(exports.Plugin):
     def describe(self) -> Description:
-        """Asked at installation. It may not call the host: so interests cannot depend on the configuration."""
+        """Asked at installation. It may not call the host."""
         return Description(
             name="{{name}}",
             version="0.1.0",
             summary="What it does, in one sentence for operators.",
             config_schema=json.dumps(CONFIG_SCHEMA),
-            # What no interest matches is answered by the host, and costs nothing. No interest: asked always.
+            # What no interest matches is answered by the host, and costs nothing. No interest: asked always. `{key}` in a
+            # selector stands for that key of the configuration, as in `local-contains={separator}`.
             interests=[
                 Interest("rewrite", "position=envelope direction=to"), {{if rewrite}}
                 # Interest("disposition", "domain=example.org"), {{if disposition}}

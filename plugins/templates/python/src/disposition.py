@@ -1,4 +1,7 @@
-"""`disposition`: marked spam into Junk, and a folder for each subaddress that the operator names."""
+"""`disposition`: marked spam into Junk, and a folder for each subaddress that the operator names.
+
+`to.sender` is the envelope sender; None for the null sender, which nobody may answer.
+"""
 
 from wit_world import exports
 from wit_world.exports.disposition import Action_Keep, Filing
@@ -17,7 +20,7 @@ class Disposition(exports.Disposition):
         if to.detail in strings("folders"):
             trace(f"{to.detail} has a folder")
             return [keep(to.detail)]
-        # No action: one copy in INBOX. With any other action, say Action_Keep for the copy too.
+        # Nothing says where the mail goes: one copy in INBOX, or where the next plugin wants it.
         return []
 
 

@@ -18,11 +18,13 @@ class RouteTable(exports.RouteTable):
 def rows(domain, entry):
     active = all(value.upper() != "FALSE" for value in values(entry, "accountActive"))
     status = "active" if active else "disabled"
-    addresses = [(address, "primary") for address in values(entry, "mail")[:1]]
-    addresses += [(address, "alternate") for address in values(entry, "otherMail")]
+    own = values(entry, "mail")[:1]
+    # An alternate says whose mailbox it leads to; the primary address is its own.
+    addresses = [(address, "", "primary") for address in own]
+    addresses += [(address, "".join(own), "alternate") for address in values(entry, "otherMail")]
     aliases = [
-        AliasRow(address, "user", relation, status, options=["mailbox"], targets=[], attrs=[])
-        for address, relation in addresses
+        AliasRow(address, primary, "user", relation, status, options=["mailbox"], targets=[], attrs=[])
+        for address, primary, relation in addresses
         if address.rpartition("@")[2].lower() == domain.lower()
     ]
     if not aliases:

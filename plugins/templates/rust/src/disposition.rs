@@ -1,4 +1,6 @@
 //! `disposition`: marked spam into Junk, and a folder for each subaddress that the operator names.
+//!
+//! `to.sender` is the envelope sender; none for the null sender, which nobody may answer.
 
 use crate::bindings::exports::wasmta::policy::disposition::{Action, Filing, Guest, Recipient};
 use crate::bindings::wasmta::policy::headers;
@@ -18,7 +20,7 @@ impl Guest for Plugin {
             trace(&format!("{} has a folder", to.detail));
             return Ok(vec![keep(&to.detail)]);
         }
-        // No action: one copy in INBOX. With any other action, say `Keep` for the copy too.
+        // Nothing says where the mail goes: one copy in INBOX, or where the next plugin wants it.
         Ok(vec![])
     }
 }

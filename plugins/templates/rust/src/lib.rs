@@ -1,7 +1,7 @@
 //! {{name}}: a policy plugin of wasmta for {{roles}}.
 //!
-//! A fresh instance serves each message, so keep nothing in statics. An answer that is expected to fail is `Err(Failure)`;
-//! a panic is a bug, costs the call, and its text is lost: nobody reads stderr.
+//! A fresh instance serves each message, so keep nothing in statics but the configuration. An answer that is expected to
+//! fail is `Err(Failure)`; a panic is a bug, costs the call, and its text is lost: nobody reads stderr.
 
 mod authorize_sender; {{if authorize-sender}}
 mod disposition; {{if disposition}}
@@ -35,14 +35,15 @@ const CONFIG_SCHEMA: &str = r#"{
 }"#;
 
 impl Guest for Plugin {
-    /// Asked at installation. It may not call the host: so interests cannot depend on the configuration.
+    /// Asked at installation. It may not call the host.
     fn describe() -> Description {
         Description {
             name: "{{name}}".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             summary: "What it does, in one sentence for operators.".into(),
             config_schema: CONFIG_SCHEMA.into(),
-            // What no interest matches is answered by the host, and costs nothing. No interest: asked always.
+            // What no interest matches is answered by the host, and costs nothing. No interest: asked always. `{key}` in a
+            // selector stands for that key of the configuration, as in `local-contains={separator}`.
             interests: vec![
                 Interest { role: "rewrite".into(), selector: "position=envelope direction=to".into() }, {{if rewrite}}
                 // Interest { role: "disposition".into(), selector: "domain=example.org".into() }, {{if disposition}}

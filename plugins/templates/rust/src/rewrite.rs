@@ -9,7 +9,7 @@ impl Guest for Plugin {
     fn rewrite(_about: Context, batch: Vec<Request>) -> Result<Vec<Verdict>, Failure> {
         let (moved, gone) = (moves()?, strings("gone"));
         // One verdict for each request, in order.
-        Ok(batch.into_iter().map(|request| answer(request.address, &moved, &gone)).collect())
+        Ok(batch.into_iter().map(|request| answer(request.address, &moved, gone)).collect())
     }
 }
 

@@ -16,10 +16,12 @@ impl Guest for Plugin {
 fn rows(domain: &str, entry: &Entry) -> Rows {
     let active = values(entry, "accountActive").all(|value| !value.eq_ignore_ascii_case("FALSE"));
     let status = if active { "active" } else { "disabled" };
-    let primary = values(entry, "mail").take(1).map(|address| row(address, "primary", status));
-    let alternates = values(entry, "otherMail").map(|address| row(address, "alternate", status));
+    let primary = values(entry, "mail").next();
+    // An alternate says whose mailbox it leads to; the primary address is its own.
+    let alternate = |address| row(address, primary.unwrap_or_default(), "alternate", status);
+    let all = primary.map(|address| row(address, "", "primary", status)).into_iter();
     let ours = |row: &AliasRow| row.address.rsplit_once('@').is_some_and(|(_, of)| of.eq_ignore_ascii_case(domain));
-    let aliases: Vec<_> = primary.chain(alternates).filter(ours).collect();
+    let aliases: Vec<_> = all.chain(values(entry, "otherMail").map(alternate)).filter(ours).collect();
     if aliases.is_empty() {
         trace(&format!("no rows for {}", entry.dn));
     }
@@ -32,9 +34,10 @@ fn values<'a>(entry: &'a Entry, name: &'a str) -> impl Iterator<Item = &'a str> 
     entry.attrs.iter().filter(named).map(|(_, value)| value.as_str())
 }
 
-fn row(address: &str, relation: &str, status: &str) -> AliasRow {
+fn row(address: &str, primary: &str, relation: &str, status: &str) -> AliasRow {
     AliasRow {
         address: address.into(),
+        primary: primary.into(),
         kind: "user".into(),
         relation: relation.into(),
         status: status.into(),

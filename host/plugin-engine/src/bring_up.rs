@@ -1,0 +1,202 @@
+//! From what is installed to what runs: started and tried before it takes force, written before it is swapped.
+
+use std::sync::Arc;
+
+use hooks::PluginName;
+
+use crate::component::{Digest, Manifest, Unfit};
+use crate::engine::{Active, Inner};
+use crate::lifecycle::Installation;
+use crate::plugin::{Description, Plugin};
+use crate::registry::{HISTORY_MAX, Installed};
+use crate::settings::Settings;
+use crate::shadow::replay;
+
+impl Inner {
+    pub(crate) fn installed(&self, name: &PluginName) -> Result<Installed, Unfit> {
+        self.registry.of(name).ok_or_else(|| {
+            Unfit::new(format!("there is no plugin {name}"), "`wasmta plugin list` shows what is installed")
+        })
+    }
+
+    /// Starts an installed component with settings.
+    pub(crate) async fn start(
+        &self,
+        digest: &Digest,
+        settings: &Settings,
+        shadow: bool,
+    ) -> Result<Plugin, Unfit> {
+        let (component, manifest) = self.artefacts.load(digest, &self.machine).await?;
+        let mut surroundings = self.surroundings.clone();
+        surroundings.shadow = shadow;
+        let settings = settings.clone();
+        Plugin::load(&self.machine, &self.places, &component, manifest, settings, surroundings).await
+    }
+
+    /// The plugin of a section: the one that runs already where nothing about it changed.
+    pub(crate) async fn bring_up(
+        &self,
+        settings: &Settings,
+        before: &Active,
+    ) -> Result<Option<Arc<Plugin>>, Unfit> {
+        let Some(installed) = self.registry.of(&settings.name).filter(|installed| installed.enabled) else {
+            return Ok(None);
+        };
+        if let Some(old) = before.plugins.get(&settings.name)
+            && *old.settings == *settings
+            && old.manifest.digest == installed.active
+        {
+            return Ok(Some(Arc::clone(old)));
+        }
+        self.start(&installed.active, settings, false).await.map(|plugin| Some(Arc::new(plugin)))
+    }
+
+    /// Starts a component under its settings, and plays on it what is recorded.
+    pub(crate) async fn try_out(
+        &self,
+        manifest: Manifest,
+        name: Option<PluginName>,
+        force: bool,
+    ) -> Result<(PluginName, Installation, Option<Arc<Plugin>>), Unfit> {
+        // Its own name is only known once it has described itself.
+        let anyone = Settings::new(name.clone().unwrap_or_else(unnamed));
+        let described = match self.start(&manifest.digest, &anyone, true).await {
+            Ok(plugin) => plugin.description.clone(),
+            // A configuration that it cannot do without: described all the same once there is one.
+            Err(unfit) => match &name {
+                Some(_) => return self.with_settings(manifest, name, None, force).await.map_err(|_| unfit),
+                None => return Err(unfit),
+            },
+        };
+        let name = name.unwrap_or_else(|| described.name.clone());
+        self.with_settings(manifest, Some(name), Some(described), force).await
+    }
+
+    async fn with_settings(
+        &self,
+        manifest: Manifest,
+        name: Option<PluginName>,
+        described: Option<Description>,
+        force: bool,
+    ) -> Result<(PluginName, Installation, Option<Arc<Plugin>>), Unfit> {
+        let name = name.unwrap_or_else(unnamed);
+        let settings = self.active.load().settings.get(&name).cloned();
+        let plugin = match &settings {
+            Some(settings) => Some(Arc::new(self.start(&manifest.digest, settings, false).await?)),
+            None => None,
+        };
+        let Some(description) = plugin.as_ref().map(|plugin| plugin.description.clone()).or(described) else {
+            let mend = format!("give it a section [plugins.{name}] with its configuration first");
+            return Err(Unfit::new("it cannot be started without configuration", mend));
+        };
+        let (mut replayed, mut different) = (0, 0);
+        if let Some(plugin) = &plugin {
+            for recording in self.recorder.read(&name).unwrap_or_default() {
+                replayed += 1;
+                let answer = replay(plugin, &recording).await;
+                different += usize::from(answer != recording.answer);
+                let broken = answer.as_ref().err().is_some_and(|(kind, _)| kind.is_fault());
+                if broken && recording.answer.is_ok() && !force {
+                    let why = answer.err().map(|(_, why)| why).unwrap_or_default();
+                    let what = format!("it fails on a recorded call ({}): {why}", recording.id);
+                    return Err(Unfit::new(what, "mend it, or install it with --force"));
+                }
+            }
+        }
+        let before = self.registry.of(&name).map(|installed| installed.active);
+        let old = self.active.load().plugins.get(&name).map(|plugin| plugin.manifest.imports.clone());
+        let old = old.unwrap_or_default();
+        let grants = settings.map(|settings| settings.grants).unwrap_or_default();
+        let installation = Installation {
+            gains: manifest.imports.iter().filter(|one| !old.contains(one)).copied().collect(),
+            loses: old.iter().filter(|one| !manifest.imports.contains(one)).copied().collect(),
+            denied: manifest.imports.iter().filter(|one| !grants.contains(one)).copied().collect(),
+            description,
+            manifest,
+            before,
+            replayed,
+            different,
+            in_force: false,
+        };
+        Ok((name, installation, plugin))
+    }
+
+    pub(crate) fn note_installed(
+        &self,
+        name: &PluginName,
+        digest: &Digest,
+        source: &str,
+        before: Option<Installed>,
+    ) -> Result<(), Unfit> {
+        let mut previous = before.as_ref().map(|one| one.previous.clone()).unwrap_or_default();
+        if let Some(old) = before.filter(|old| old.active != *digest) {
+            previous.retain(|other| *other != old.active && other != digest);
+            previous.push(old.active);
+        }
+        if previous.len() > HISTORY_MAX {
+            previous.drain(..previous.len() - HISTORY_MAX);
+        }
+        let installed_at = self.clock.now().as_seconds();
+        let source = source.to_owned();
+        let installed = Installed { active: digest.clone(), enabled: true, previous, source, installed_at };
+        self.registry.set(name, Some(installed)).map_err(|why| Unfit::new(why, "look at the disk"))
+    }
+
+    /// Puts a started plugin in force, where the configuration has a section for it.
+    pub(crate) fn swap_in(&self, name: &PluginName, plugin: Option<Arc<Plugin>>) -> bool {
+        let Some(plugin) = plugin else { return false };
+        self.exchange(name, Some(plugin));
+        true
+    }
+
+    fn exchange(&self, name: &PluginName, plugin: Option<Arc<Plugin>>) {
+        let old = self.active.load_full();
+        let (mut plugins, mut missing) = (old.plugins.clone(), old.missing.clone());
+        match plugin {
+            Some(plugin) => {
+                plugins.insert(name.clone(), plugin);
+                missing.remove(name);
+            }
+            None => {
+                plugins.remove(name);
+                if old.settings.contains_key(name) {
+                    missing.insert(name.clone(), "it is not installed, or disabled".to_owned());
+                }
+            }
+        }
+        self.active.store(Arc::new(Active::new(old.settings.clone(), plugins, missing)));
+    }
+
+    /// Starts what a changed line asks for, then writes the line, then swaps: in this order, so that a failure leaves
+    /// everything as it was.
+    pub(crate) async fn replace(&self, name: &PluginName, installed: Option<Installed>) -> Result<(), Unfit> {
+        let settings = self.active.load().settings.get(name).cloned();
+        let wanted = installed.as_ref().filter(|installed| installed.enabled);
+        let plugin = match (wanted, &settings) {
+            (Some(installed), Some(settings)) => {
+                Some(Arc::new(self.start(&installed.active, settings, false).await?))
+            }
+            _ => None,
+        };
+        self.registry.set(name, installed).map_err(|why| Unfit::new(why, "look at the disk"))?;
+        self.exchange(name, plugin);
+        Ok(())
+    }
+
+    /// Removes components that nobody names any more.
+    pub(crate) fn sweep(&self) {
+        let running = |digest: &str| {
+            let active = self.active.load();
+            active.plugins.values().any(|plugin| plugin.manifest.digest.as_str() == digest)
+        };
+        // Leftovers cost room and nothing else.
+        let _ = self
+            .artefacts
+            .sweep(|digest| self.registry.names(digest) || self.shadows.uses(digest) || running(digest));
+    }
+}
+
+/// A name for a component that has not said its own yet.
+fn unnamed() -> PluginName {
+    "unnamed".parse().unwrap_or_else(|_| unreachable!("a good name"))
+}

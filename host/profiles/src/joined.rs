@@ -1,0 +1,130 @@
+//! The answers of several plugins for one recipient, joined as the contract says (`wit/policy.wit`, `disposition`).
+
+use hooks::Action;
+use mail_types::{Filing, Reply};
+
+/// What becomes of mail for one recipient.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Joined {
+    /// Copies in mailboxes; none asked for and nothing else done: one in INBOX.
+    pub(crate) copies: Vec<Filing>,
+    /// Addresses that get a copy.
+    pub(crate) forwards: Vec<mail_types::Address>,
+    /// Header fields of the copies.
+    pub(crate) fields: Vec<(String, String)>,
+    /// What has a channel of its own name: `autoreply`, `program`, `file`, `shared`; with what it is told.
+    pub(crate) others: Vec<(&'static str, String)>,
+    /// What ends everything else.
+    pub(crate) end: Option<End>,
+    /// Whether a plugin has chosen the mailboxes: later ones do not.
+    filed: bool,
+    /// Whether an action said where the message goes.
+    disposed: bool,
+}
+
+/// What ends everything else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Parked.
+    Hold(String),
+    /// Dropped.
+    Discard(String),
+    /// Refused.
+    Reject(Reply),
+}
+
+impl Joined {
+    /// Takes one plugin's actions. Nothing is taken after an end.
+    pub(crate) fn take(&mut self, actions: Vec<Action>) {
+        let may_file = !self.filed;
+        for action in actions {
+            if self.end.is_some() {
+                return;
+            }
+            self.disposed |= disposes(&action);
+            match action {
+                Action::Keep { mailbox, labels } => {
+                    if may_file {
+                        self.filed = true;
+                        self.copies.push(Filing { mailbox, labels, fields: Vec::new() });
+                    }
+                }
+                Action::Forward(address) => {
+                    if !self.forwards.contains(&address) {
+                        self.forwards.push(address);
+                    }
+                }
+                Action::AddHeader { name, value } => self.fields.push((name, value)),
+                Action::AutoReply { subject, .. } => self.others.push(("autoreply", subject)),
+                Action::Program(name) => self.others.push(("program", name)),
+                Action::File(name) => self.others.push(("file", name)),
+                Action::Shared(name) => self.others.push(("shared", name)),
+                Action::Hold(reason) => self.end = Some(End::Hold(reason)),
+                Action::Discard(reason) => self.end = Some(End::Discard(reason)),
+                Action::Reject(reply) => self.end = Some(End::Reject(reply)),
+            }
+        }
+    }
+
+    /// The copies, with their header fields; one in INBOX where no action said where the message goes.
+    pub(crate) fn filings(&mut self) -> Vec<Filing> {
+        let mut copies = std::mem::take(&mut self.copies);
+        if copies.is_empty() && !self.disposed {
+            copies.push(Filing::default());
+        }
+        for copy in &mut copies {
+            copy.fields.clone_from(&self.fields);
+        }
+        copies
+    }
+}
+
+/// Whether an action says where the message goes.
+fn disposes(action: &Action) -> bool {
+    !matches!(action, Action::AddHeader { .. } | Action::AutoReply { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail_types::{Address, EnhancedStatus};
+
+    fn keep(mailbox: &str) -> Action {
+        Action::Keep { mailbox: mailbox.into(), labels: Vec::new() }
+    }
+
+    fn joined(lists: Vec<Vec<Action>>) -> (Vec<String>, Joined) {
+        let mut joined = Joined::default();
+        lists.into_iter().for_each(|list| joined.take(list));
+        (joined.filings().into_iter().map(|filing| filing.mailbox).collect(), joined)
+    }
+
+    #[test]
+    fn without_a_word_a_copy_is_kept_in_inbox() {
+        let header = Action::AddHeader { name: "X-A".into(), value: "b".into() };
+        for lists in [vec![], vec![vec![]], vec![vec![header]]] {
+            assert_eq!(joined(lists).0, [""]);
+        }
+    }
+
+    #[test]
+    fn the_first_plugin_that_files_decides_where() {
+        let (mailboxes, _) = joined(vec![vec![], vec![keep("a"), keep("b")], vec![keep("c")]]);
+        assert_eq!(mailboxes, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_forward_alone_keeps_no_copy_and_is_sent_once() {
+        let to = Action::Forward(Address::parse("x@far.example").unwrap());
+        let (mailboxes, joined) = joined(vec![vec![to.clone()], vec![to]]);
+        assert_eq!((mailboxes.len(), joined.forwards.len()), (0, 1));
+    }
+
+    #[test]
+    fn an_end_ends_it() {
+        let reply = Reply::new(550, EnhancedStatus::permanent(7, 1), "no");
+        let (_, joined) =
+            joined(vec![vec![Action::Reject(reply.clone())], vec![Action::Discard("x".into())]]);
+        assert_eq!(joined.end, Some(End::Reject(reply)));
+    }
+}

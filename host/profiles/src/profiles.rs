@@ -1,0 +1,371 @@
+//! From final recipients and a message to what the queue takes.
+
+use std::sync::Arc;
+
+use hooks::{CallContext, Content, DispositionRequest, Failed, OnFailure, PluginName, Plugins, Role, World};
+use mail_types::{
+    AccountName, ChannelName, Domain, EnhancedStatus, Filing, ForwardPath, Lookup, NextHop, Refusal, Reply,
+    ReversePath, Route,
+};
+use queue::{Accepted, Step, StepKind};
+use routing::{Request, Resolution, Routing};
+use storage::{LoadedContent, StorageError};
+
+use crate::joined::{End, Joined};
+use crate::letter::Letter;
+
+/// Most plugins that one recipient's mail goes through.
+const CHAIN_MAX: usize = 16;
+/// Most recipients that the plugins of one message may add to it.
+const ADDED_MAX: usize = 1000;
+
+/// What is the same for all recipients of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The channel by which it came.
+    pub channel: &'a str,
+    /// As whom the client logged in.
+    pub authenticated: Option<&'a AccountName>,
+    /// Where reports go.
+    pub reverse_path: &'a ReversePath,
+}
+
+/// Asks and carries out; clones are the same.
+#[derive(Clone)]
+pub struct Profiles {
+    pub(crate) routing: Routing,
+    pub(crate) plugins: Arc<dyn Plugins>,
+    world: Arc<dyn World>,
+}
+
+/// One recipient on its way through its plugins.
+struct Case {
+    accepted: Accepted,
+    chain: Vec<PluginName>,
+    joined: Joined,
+    steps: Vec<Step>,
+}
+
+impl Profiles {
+    /// Joins the parts.
+    #[must_use]
+    pub fn new(routing: Routing, plugins: Arc<dyn Plugins>, world: Arc<dyn World>) -> Self {
+        Self { routing, plugins, world }
+    }
+
+    /// Says what becomes of a message for its recipients. Those without a mailbox here, and those whose mail no plugin
+    /// disposes of, stay as they are.
+    ///
+    /// # Errors
+    /// The refusal of the whole message: every recipient is refused, or a plugin whose failure says *try again later*
+    /// failed. Nothing of the message was kept.
+    pub async fn dispose(
+        &self,
+        about: About<'_>,
+        recipients: Vec<Accepted>,
+        content: impl FnOnce() -> Result<LoadedContent, StorageError>,
+    ) -> Result<Vec<Accepted>, Refusal> {
+        let mut others = Vec::with_capacity(recipients.len());
+        let mut cases = Vec::new();
+        for accepted in recipients {
+            match self.chain(&accepted)? {
+                chain if chain.is_empty() => others.push(accepted),
+                chain => cases.push(Case { accepted, chain, joined: Joined::default(), steps: Vec::new() }),
+            }
+        }
+        if cases.is_empty() {
+            return Ok(others);
+        }
+        let content = content().map_err(|error| later(error.to_string()))?;
+        let letter: Content = Arc::new(Letter::new(content));
+        self.ask(about, &mut cases, &letter).await?;
+        let rejected = cases.iter().all(|case| matches!(case.joined.end, Some(End::Reject(_))));
+        if rejected
+            && others.is_empty()
+            && let Some(Some(End::Reject(reply))) = cases.first().map(|case| case.joined.end.clone())
+        {
+            return Err(Refusal::new(reply, "a disposition plugin refuses it for every recipient"));
+        }
+        for case in cases {
+            self.carry_out(about, case, &mut others).await?;
+        }
+        Ok(others)
+    }
+
+    /// The plugins of a recipient with a mailbox here.
+    fn chain(&self, accepted: &Accepted) -> Result<Vec<PluginName>, Refusal> {
+        if accepted.route.local_account().is_none() {
+            return Ok(Vec::new());
+        }
+        match self.routing.user_chain(Role::Disposition, &accepted.recipient.address) {
+            Lookup::Found(mut chain) => {
+                chain.truncate(CHAIN_MAX);
+                Ok(chain)
+            }
+            Lookup::NotFound => Ok(Vec::new()),
+            Lookup::Unavailable(why) => Err(later(why)),
+        }
+    }
+
+    /// Asks each plugin once for all recipients of a tenant that it is asked about next.
+    async fn ask(&self, about: About<'_>, cases: &mut [Case], letter: &Content) -> Result<(), Refusal> {
+        for position in 0..CHAIN_MAX {
+            let mut open: Vec<usize> =
+                (0..cases.len()).filter(|at| cases[*at].next(position).is_some()).collect();
+            while let Some(first) = open.first().copied() {
+                let tenant = self.tenant(&cases[first].accepted)?;
+                let Some(plugin) = cases[first].next(position).cloned() else { break };
+                let mut group = Vec::new();
+                let mut rest = Vec::new();
+                for at in open {
+                    let same = cases[at].next(position) == Some(&plugin)
+                        && self.tenant(&cases[at].accepted)? == tenant;
+                    if same { group.push(at) } else { rest.push(at) }
+                }
+                open = rest;
+                let context = CallContext {
+                    tenant,
+                    channel: about.channel.to_owned(),
+                    authenticated: about.authenticated.cloned(),
+                    id: about.id.to_owned(),
+                };
+                self.ask_one(&plugin, &context, about, cases, &group, letter).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tenant(&self, accepted: &Accepted) -> Result<Option<Domain>, Refusal> {
+        self.canonical(Some(&accepted.recipient.address.domain)).map_err(later)
+    }
+
+    /// The tenant that a domain belongs to.
+    pub(crate) fn canonical(&self, domain: Option<&Domain>) -> Result<Option<Domain>, String> {
+        match domain.map(|domain| self.routing.tables().canonical_domain(domain)) {
+            Some(Lookup::Found(domain)) => Ok(Some(domain)),
+            Some(Lookup::NotFound) | None => Ok(None),
+            Some(Lookup::Unavailable(why)) => Err(why),
+        }
+    }
+
+    /// A user's own attributes.
+    pub(crate) fn profile(&self, key: &str) -> Result<hooks::Attributes, String> {
+        match self.world.table_row(None, "users", key) {
+            Lookup::Found(row) => Ok(row),
+            Lookup::NotFound => Ok(Vec::new()),
+            Lookup::Unavailable(why) => Err(why),
+        }
+    }
+
+    async fn ask_one(
+        &self,
+        plugin: &PluginName,
+        context: &CallContext,
+        about: About<'_>,
+        cases: &mut [Case],
+        group: &[usize],
+        letter: &Content,
+    ) -> Result<(), Refusal> {
+        let requests: Result<Vec<_>, Refusal> =
+            group.iter().map(|at| self.request(&cases[*at].accepted, about)).collect();
+        let requests = requests?;
+        let told = self.plugins.dispose(plugin, context, &requests, Arc::clone(letter)).await;
+        match told.answer {
+            Ok(lists) => {
+                for (at, actions) in group.iter().zip(lists) {
+                    let said: Vec<String> = actions.iter().map(ToString::to_string).collect();
+                    let said = if said.is_empty() { "nothing".to_owned() } else { said.join("; ") };
+                    let text = format!("plugin {plugin}: {said} ({} µs)", told.report.microseconds);
+                    cases[*at].note(text);
+                    cases[*at].joined.take(actions);
+                }
+                Ok(())
+            }
+            Err(failed) => {
+                for at in group {
+                    cases[*at].fail(&failed)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn request(&self, accepted: &Accepted, about: About<'_>) -> Result<DispositionRequest, Refusal> {
+        let address = accepted.recipient.address.clone();
+        let Some(account) = accepted.route.local_account().cloned() else {
+            return Err(later("a recipient without an account".to_owned()));
+        };
+        let profile = self.profile(account.as_str()).map_err(later)?;
+        let original = accepted.recipient.original.clone();
+        let detail = self.routing.detail_of(&original);
+        let sender = about.reverse_path.address().cloned();
+        Ok(DispositionRequest { address, original, sender, detail, account, profile })
+    }
+
+    /// Turns what was said into recipients.
+    async fn carry_out(
+        &self,
+        about: About<'_>,
+        mut case: Case,
+        out: &mut Vec<Accepted>,
+    ) -> Result<(), Refusal> {
+        let before = out.len();
+        let Some(account) = case.accepted.route.local_account().cloned() else { return Ok(()) };
+        match case.joined.end.take() {
+            Some(End::Hold(_)) => out.push(case.goes(Route::new(ChannelName::HOLD, NextHop::Nobody))),
+            Some(End::Discard(_)) => out.push(case.goes(Route::new(ChannelName::BITBUCKET, NextHop::Nobody))),
+            Some(End::Reject(reply)) => {
+                let route = case.accepted.route.clone();
+                out.push(Accepted { refused: Some(reply), ..case.goes(route) });
+            }
+            None => {
+                for filing in case.joined.filings() {
+                    out.push(case.goes(filed(&account, filing)));
+                }
+                for (channel, what) in std::mem::take(&mut case.joined.others) {
+                    self.by_channel(&mut case, &account, channel, &what, out);
+                }
+                for address in std::mem::take(&mut case.joined.forwards) {
+                    self.forward(about, &case, address, out).await;
+                }
+            }
+        }
+        if out.len() - before > ADDED_MAX {
+            let reply =
+                Reply::new(451, EnhancedStatus::transient(5, 3), "The message leads to too many recipients");
+            return Err(Refusal::new(
+                reply,
+                format!("more than {ADDED_MAX} for {}", case.accepted.recipient.address),
+            ));
+        }
+        if out.len() == before {
+            // Nothing could be carried out: the mail stays with its owner.
+            out.push(case.goes(filed(&account, Filing::default())));
+        }
+        Ok(())
+    }
+
+    /// What needs a channel of its own name: there where the operator has configured one.
+    fn by_channel(
+        &self,
+        case: &mut Case,
+        account: &AccountName,
+        channel: &'static str,
+        what: &str,
+        out: &mut Vec<Accepted>,
+    ) {
+        if self.world.has_channel(&ChannelName::new(channel)) {
+            out.push(case.goes(Route::new(channel, NextHop::Account(account.clone()))));
+        } else {
+            case.note(format!("no channel carries out {channel} {what:?}: left out"));
+        }
+    }
+
+    /// Sends a copy on. An address that cannot be resolved now or ever gets its outcome by `reprocess`, with a report
+    /// of its own: the owner's copy does not wait for it.
+    async fn forward(
+        &self,
+        about: About<'_>,
+        case: &Case,
+        address: mail_types::Address,
+        out: &mut Vec<Accepted>,
+    ) {
+        let path = ForwardPath::from(address.clone());
+        let request = Request {
+            recipient: &path,
+            reverse_path: about.reverse_path,
+            source: ChannelName::REPROCESS,
+            authenticated: None,
+            relay: true,
+            id: about.id,
+        };
+        let recipient = mail_types::Recipient { address, ..case.accepted.recipient.clone() };
+        match self.routing.resolve(&request).await {
+            Resolution::Accepted(resolved) => {
+                for one in resolved {
+                    let mut one = one.into_accepted(&recipient);
+                    one.steps.splice(0..0, case.steps.iter().cloned());
+                    out.push(one);
+                }
+            }
+            Resolution::Refused(_) => out.push(Accepted {
+                recipient,
+                route: Route::new(ChannelName::REPROCESS, NextHop::Nobody),
+                steps: case.steps.clone(),
+                refused: None,
+            }),
+        }
+    }
+}
+
+fn filed(account: &AccountName, filing: Filing) -> Route {
+    if filing == Filing::default() {
+        Route::store(account.clone())
+    } else {
+        Route::filed(account.clone(), filing)
+    }
+}
+
+/// The domain of an account that is named like an address.
+pub(crate) fn domain_of(account: &AccountName) -> Option<Domain> {
+    Domain::parse(account.as_str().rsplit_once('@')?.1).ok()
+}
+
+fn later(why: String) -> Refusal {
+    let reply = Reply::new(
+        451,
+        EnhancedStatus::transient(3, 0),
+        "The message cannot be disposed of now, try again later",
+    );
+    Refusal::new(reply, why)
+}
+
+impl Case {
+    /// The plugin that is asked at a position, unless an end was said, or the rest is left out.
+    fn next(&self, position: usize) -> Option<&PluginName> {
+        if self.joined.end.is_some() { None } else { self.chain.get(position) }
+    }
+
+    fn note(&mut self, text: String) {
+        self.steps.push(Step { kind: StepKind::Plugin, text, origin: None });
+    }
+
+    fn goes(&self, route: Route) -> Accepted {
+        let mut accepted = Accepted { route, ..self.accepted.clone() };
+        accepted.steps.extend(self.steps.iter().cloned());
+        accepted
+    }
+
+    /// A plugin failed: its `on-failure` says what becomes of the mail.
+    fn fail(&mut self, failed: &Failed) -> Result<(), Refusal> {
+        self.note(format!("{failed}; on-failure {}", failed.on_failure));
+        match failed.on_failure {
+            OnFailure::Tempfail => {
+                let reply = Reply::new(
+                    451,
+                    EnhancedStatus::transient(3, 0),
+                    "A policy of the recipient does not answer, try again later",
+                );
+                Err(Refusal::new(reply, failed.to_string()))
+            }
+            OnFailure::Reject => {
+                let reply = Reply::new(
+                    550,
+                    EnhancedStatus::permanent(3, 0),
+                    "A policy of the recipient does not answer",
+                );
+                self.joined.end = Some(End::Reject(reply));
+                Ok(())
+            }
+            // As if the role were bound to no plugin: what others have said before is dropped, too.
+            OnFailure::Keep => {
+                self.joined = Joined::default();
+                self.chain.clear();
+                Ok(())
+            }
+            OnFailure::Skip => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `wasmta plugin …`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use plugin_engine::{HereCompiler, Outcome, Target};
+
+use super::plugin_operator::{self, OperatorCommand};
+use crate::control::PluginRequest;
+use crate::serve::bounds;
+
+/// Commands about plugins.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Compile a component: what the server starts itself with, in a process apart.
+    #[command(hide = true)]
+    CompilePlugin {
+        /// For which engine.
+        target: String,
+        /// From this file.
+        component: PathBuf,
+        /// To this one.
+        artefact: PathBuf,
+    },
+    #[command(flatten)]
+    Operator(OperatorCommand),
+}
+
+/// What a command asks of a server, and whether in JSON.
+pub(super) fn question(command: PluginCommand) -> Result<(PluginRequest, bool), String> {
+    match command {
+        PluginCommand::CompilePlugin { .. } => unreachable!("it asks nothing"),
+        PluginCommand::Operator(command) => plugin_operator::question(command),
+    }
+}
+
+/// Compiles, within limits of this process's own, and says in JSON what came of it.
+pub(super) fn compile(target: &str, component: &Path, artefact: &Path, out: &mut dyn Write) -> ExitCode {
+    bounds::of_a_compiler();
+    let outcome = match Target::parse(target) {
+        None => Outcome::Unfit(format!("{target:?} is no engine"), "start it by the server alone".to_owned()),
+        Some(target) => match HereCompiler::compile(component, artefact, target) {
+            Ok(manifest) => Outcome::Compiled(manifest),
+            Err(unfit) => Outcome::Unfit(unfit.what, unfit.mend),
+        },
+    };
+    let code = if matches!(outcome, Outcome::Compiled(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    // Without a reader nobody waits for the outcome.
+    let _ = writeln!(out, "{}", serde_json::to_string(&outcome).unwrap_or_default());
+    code
+}
