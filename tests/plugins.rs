@@ -50,7 +50,8 @@ fn expanded(table: &str) -> Result<String, String> {
             // Writing to a String cannot fail.
             let _ = write!(toml, "{}", section(&name, hook, policy));
             let _ = write!(ldif, "{}", domain(&name, word));
-            let _ = writeln!(dialog, "@run plugin install ../plugins/components/{component}.wasm --name {name}");
+            let _ =
+                writeln!(dialog, "@run plugin install ../plugins/components/{component}.wasm --name {name}");
             let _ = write!(dialog, "O: {name} *\nO: *\nO: *\nO: *\nO: *\n");
             dialog.push_str(&said(hook, &name, word, heard)?);
         }
@@ -65,7 +66,11 @@ fn row(line: &str) -> Result<Row<'_>, String> {
         return Err(format!("{line:?} does not begin with component and word"));
     };
     let heard: Vec<&str> = heard.split('|').map(str::trim).collect();
-    if heard.len() == POLICIES.len() { Ok(Row { component, word, heard }) } else { Err(format!("{line:?} has not four columns")) }
+    if heard.len() == POLICIES.len() {
+        Ok(Row { component, word, heard })
+    } else {
+        Err(format!("{line:?} has not four columns"))
+    }
 }
 
 const TOML: &str = "[smtp]\nrelay-from = [\"127.0.0.0/8\"]\n";

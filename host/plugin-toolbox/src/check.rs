@@ -206,17 +206,12 @@ fn versions(octets: &[u8]) -> BTreeSet<String> {
     while let Some(next) = octets[at..].windows(MARK.len()).position(|window| window == MARK) {
         at += next + MARK.len();
         let rest = &octets[at..octets.len().min(at + 64)];
-        let end = rest
-            .iter()
-            .position(|c| !(c.is_ascii_alphanumeric() || b"-@.+".contains(c)))
-            .unwrap_or(rest.len());
-        let name = String::from_utf8_lossy(&rest[..end]).into_owned();
-        if let Some((_, version)) = name.split_once('@')
-            && version.starts_with(|c: char| c.is_ascii_digit())
-        {
-            // What follows it in the binary may be a letter by chance.
-            let version = version.trim_end_matches(|c: char| !c.is_ascii_digit());
-            found.insert(version.to_owned());
+        let Some(sign) = rest.iter().position(|c| *c == b'@') else { continue };
+        let digits = rest[sign + 1..].iter().take_while(|c| c.is_ascii_digit() || **c == b'.');
+        let version: String = digits.map(|c| char::from(*c)).collect();
+        let is_name = rest[..sign].iter().all(|c| c.is_ascii_alphanumeric() || *c == b'-');
+        if is_name && !version.is_empty() {
+            found.insert(version);
         }
     }
     found
@@ -310,7 +305,7 @@ mod tests {
 
     #[test]
     fn versions_of_the_contract_are_found() {
-        let octets = b"xx wasmta:policy/log@1.0.0\x05wasmta:policy/plugin@1.2.0a wasmta:policy/kv";
+        let octets = b"xx wasmta:policy/log@1.0.0\x05wasmta:policy/hmac@1.0.0-sha256 wasmta:policy/plugin@1.2.0a wasmta:policy/kv";
         assert_eq!(versions(octets).into_iter().collect::<Vec<_>>(), ["1.0.0", "1.2.0"]);
     }
 }

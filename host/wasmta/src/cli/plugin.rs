@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use plugin_engine::{HereCompiler, Outcome, Target};
 
+use super::plugin_author::AuthorCommand;
 use super::plugin_operator::{self, OperatorCommand};
 use crate::control::PluginRequest;
 use crate::serve::bounds;
@@ -25,13 +26,15 @@ pub(crate) enum PluginCommand {
         artefact: PathBuf,
     },
     #[command(flatten)]
+    Author(AuthorCommand),
+    #[command(flatten)]
     Operator(OperatorCommand),
 }
 
 /// What a command asks of a server, and whether in JSON.
 pub(super) fn question(command: PluginCommand) -> Result<(PluginRequest, bool), String> {
     match command {
-        PluginCommand::CompilePlugin { .. } => unreachable!("it asks nothing"),
+        PluginCommand::CompilePlugin { .. } | PluginCommand::Author(_) => unreachable!("these ask nothing"),
         PluginCommand::Operator(command) => plugin_operator::question(command),
     }
 }
