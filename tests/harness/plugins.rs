@@ -187,6 +187,7 @@ impl Plugins for Told {
                     cpu_milliseconds: 0,
                     memory: 65_536,
                     host_calls: 1,
+                    fuel: None,
                     remembered: false,
                     log: vec![LogLine { level: "info".to_owned(), text: "looked it up".to_owned() }],
                 },

@@ -26,6 +26,8 @@ pub struct CallReport {
     pub memory: u64,
     /// Calls to the host.
     pub host_calls: u32,
+    /// Instructions, more or less, where they are counted: the same on every run.
+    pub fuel: Option<u64>,
     /// Whether the answer was remembered from an equal call.
     pub remembered: bool,
     /// What it logged.

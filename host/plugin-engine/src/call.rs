@@ -125,6 +125,7 @@ impl Call {
             cpu_milliseconds: used.slices,
             memory: self.memory,
             host_calls: used.host_calls,
+            fuel: None,
             remembered: false,
             log: used.log,
         };

@@ -200,6 +200,21 @@ impl Kv {
         }
     }
 
+    /// Removes everything, of every plugin and tenant: for a trial that begins anew.
+    pub(crate) async fn clear(&self) -> Result<(), KvError> {
+        let mut batch = Batch::new();
+        for space in SPACES {
+            let mut keys = Vec::new();
+            self.0.read()?.scan(*space, &[], &[0xff], &mut |key, _| {
+                keys.push(key.to_vec());
+                ControlFlow::Continue(())
+            })?;
+            keys.iter().for_each(|key| batch.delete(*space, key));
+        }
+        self.0.commit(batch).await?;
+        Ok(())
+    }
+
     /// Removes what has expired, a bounded number at a time; gives how many.
     pub(crate) async fn sweep(&self, now: Timestamp) -> Result<usize, KvError> {
         let mut over: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();

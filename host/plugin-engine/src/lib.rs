@@ -54,8 +54,16 @@ pub use recording::Recording;
 pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};
 pub use settings::{BreakerOptions, DomainPattern, Limits, Reuse, Secrets, Settings, Table};
 pub use shadow::Difference;
-pub use trial::{Trial, TrialAnswer, TrialCall, checked};
+pub use trial::{Candidate, Trial, TrialAnswer, TrialCall, checked};
 pub use validate::{ACTIONS_MAX, FORWARDS_MAX};
+
+/// The contract's own types, for tools that ask what no server would, and look at answers as they were given.
+pub mod contract {
+    pub use crate::bindings::exports::wasmta::policy::{
+        authorize_sender, disposition, reverse, rewrite, route_table,
+    };
+    pub use crate::bindings::wasmta::policy::types::{Address, Context, Extra, Reply};
+}
 
 #[cfg(test)]
 mod tests;

@@ -135,16 +135,7 @@ impl Plugin {
         settings: Settings,
         surroundings: Surroundings,
     ) -> Result<Self, Unfit> {
-        let linker = linker(machine.engine(), component, &settings.grants)?;
-        let pre = linker.instantiate_pre(component).map_err(|error| {
-            Unfit::new(
-                format!("its imports are not those of the contract: {error:#}"),
-                "build it against wit/policy.wit of this host",
-            )
-        })?;
-        let indices = Indices::new(&pre).map_err(|error| {
-            Unfit::new(format!("its exports are not those of the contract: {error:#}"), "build it anew")
-        })?;
+        let (pre, indices) = linked(machine, component, &settings)?;
         let settings = Arc::new(settings);
         let description = describe(machine, places, &pre, &indices, &settings).await?;
         let schema = Schema::parse(&description.config_schema).map_err(|why| {
@@ -178,6 +169,27 @@ impl Plugin {
             pre,
             indices,
         })
+    }
+
+    /// What a component says of itself, without a configuration.
+    pub(crate) async fn described(
+        machine: &Arc<Machine>,
+        places: &Arc<Semaphore>,
+        component: &Component,
+        settings: Settings,
+    ) -> Result<Description, Unfit> {
+        let (pre, indices) = linked(machine, component, &settings)?;
+        describe(machine, places, &pre, &indices, &Arc::new(settings)).await
+    }
+
+    /// Makes an instance and lets it go again: what a fresh call costs before it begins.
+    pub(crate) async fn start(&self, tenant: Option<&Domain>) -> Result<(), String> {
+        let share = self.tenants.of(tenant);
+        let place = Arc::clone(&self.places).acquire_many_owned(self.weight()).await;
+        let place = place.map_err(|error| error.to_string())?;
+        let _turn = self.machine.turn();
+        let started = Instance::new(&self.pre, self.store(tenant, &share), place).await;
+        started.map(drop).map_err(|(error, _)| one_line(&format!("{error:#}")))
     }
 
     /// What it says of itself.
@@ -268,16 +280,19 @@ impl Plugin {
         };
         arm(&mut instance.store);
         let outcome = tokio::time::timeout(wall, instance.ask(&self.indices, question)).await;
+        // Where fuel is not counted, there is none to ask for.
+        let fuel = instance.store.get_fuel().ok().map(|left| FUEL_MAX.saturating_sub(left));
         let Ok(outcome) = outcome else {
             let (report, used) = instance.store.data_mut().end();
             share.spend(used);
             let why = format!("it took longer than {} ms (limits.wall)", wall.as_millis());
-            return Asked { report, ..Asked::nothing(FailureKind::Wall, why) };
+            return Asked { report: CallReport { fuel, ..report }, ..Asked::nothing(FailureKind::Wall, why) };
         };
         // After a trap an instance answers nothing any more.
         let whole = outcome.is_ok();
         instance.calls += 1;
-        let asked = ended(instance.store.data_mut(), outcome, share);
+        let mut asked = ended(instance.store.data_mut(), outcome, share);
+        asked.report.fuel = fuel;
         if whole && warm.is_some() {
             self.put_back(instance, share);
         }
@@ -349,6 +364,25 @@ fn arm(store: &mut Store<Call>) {
     store.set_epoch_deadline(1);
     // Fails where fuel is not counted: then slices are.
     let _ = store.set_fuel(FUEL_MAX);
+}
+
+/// Links what a component imports and is granted.
+fn linked(
+    machine: &Machine,
+    component: &Component,
+    settings: &Settings,
+) -> Result<(InstancePre<Call>, Indices), Unfit> {
+    let linker = linker(machine.engine(), component, &settings.grants)?;
+    let pre = linker.instantiate_pre(component).map_err(|error| {
+        Unfit::new(
+            format!("its imports are not those of the contract: {error:#}"),
+            "build it against wit/policy.wit of this host",
+        )
+    })?;
+    let indices = Indices::new(&pre).map_err(|error| {
+        Unfit::new(format!("its exports are not those of the contract: {error:#}"), "build it anew")
+    })?;
+    Ok((pre, indices))
 }
 
 async fn describe(

@@ -4,23 +4,115 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hooks::{CallReport, Content, FailureKind, World};
+use hooks::{CallReport, Content, Direction, FailureKind, Position, Role, World};
 use mail_types::{Domain, Timestamp};
 use storage::Storage;
 use tokio::sync::Semaphore;
+use wasmtime::component::Component;
 
 use crate::call::Surroundings;
 use crate::component::{Manifest, Unfit, compile};
+use crate::host::flatten;
+use crate::interest::{Interests, Subject};
 use crate::kv::{Kv, SPACES};
 use crate::machine::{Machine, Profile};
 use crate::plugin::{Description, Manner, Plugin};
 use crate::question::{Answer, Question};
+use crate::schema::Schema;
 use crate::settings::Settings;
 use crate::tape::Tape;
 use crate::validate::{Invalid, Judge};
 
 /// Room for what a plugin keeps during a trial, in octets.
 const STORAGE_MAX: u64 = 64 << 20;
+
+/// A component that was compiled for trials.
+pub struct Candidate {
+    machine: Arc<Machine>,
+    component: Component,
+    manifest: Manifest,
+}
+
+impl Candidate {
+    /// Compiles a component.
+    ///
+    /// # Errors
+    /// [`Unfit`] says why it is not taken.
+    pub fn compile(octets: &[u8], profile: Profile) -> Result<Self, Unfit> {
+        let machine = Machine::new(profile).map_err(|error| {
+            Unfit::new(format!("plugins cannot run here: {error:#}"), "use another machine")
+        })?;
+        let (code, manifest) = compile(machine.engine(), octets)?;
+        let component = deserialize(&machine, &code)?;
+        Ok(Self { machine: Arc::new(machine), component, manifest })
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What it says of itself, without a configuration. That its functions are the contract's shows here, too.
+    ///
+    /// # Errors
+    /// [`Unfit`] says why it cannot be started, or does not describe itself.
+    pub async fn describe(&self, settings: Settings) -> Result<Description, Unfit> {
+        Plugin::described(&self.machine, &places(), &self.component, settings).await
+    }
+
+    /// Starts it. What it keeps in `kv` is in a folder of the caller's.
+    ///
+    /// # Errors
+    /// [`Unfit`] says what is wrong with it, or with its settings.
+    pub async fn start(
+        &self,
+        settings: Settings,
+        world: Arc<dyn World>,
+        folder: &Path,
+    ) -> Result<Trial, Unfit> {
+        let options = storage::Options { size_max: STORAGE_MAX, synced: false, ..Default::default() };
+        let storage = Storage::open(folder, SPACES, &options)
+            .map_err(|error| Unfit::new(format!("{}: {error}", folder.display()), "look at the folder"))?;
+        let kv = Kv::new(storage);
+        let surroundings = Surroundings { world, kv: kv.clone(), shadow: false };
+        let (machine, manifest) = (&self.machine, self.manifest.clone());
+        let plugin =
+            Plugin::load(machine, &places(), &self.component, manifest, settings, surroundings).await?;
+        Ok(Trial { plugin, kv })
+    }
+}
+
+fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(64))
+}
+
+impl Description {
+    /// Everything in it that a server would not take, with the plugin's configuration; where none is given, what
+    /// depends on one is left out.
+    #[must_use]
+    pub fn faults(&self, config: Option<&serde_json::Value>) -> Vec<String> {
+        let schema = match Schema::parse(&self.config_schema) {
+            Ok(schema) => schema,
+            Err(why) => return vec![why],
+        };
+        let (filled, mut faults) = match config {
+            None => (schema.fill(&serde_json::json!({})).ok(), Vec::new()),
+            Some(config) => match schema.fill(config) {
+                Ok(filled) => (Some(filled), Vec::new()),
+                Err(problems) => (None, problems),
+            },
+        };
+        let values = filled.as_ref().map(flatten).unwrap_or_default();
+        for (role, selector) in &self.interests {
+            if selector.contains('{') && filled.is_none() {
+                continue;
+            }
+            faults.extend(Interests::parse([(role.as_str(), selector.as_str())], &values).err());
+        }
+        faults
+    }
+}
 
 /// A component that can be asked.
 pub struct Trial {
@@ -64,20 +156,7 @@ impl Trial {
         folder: &Path,
         profile: Profile,
     ) -> Result<Self, Unfit> {
-        let machine = Machine::new(profile).map_err(|error| {
-            Unfit::new(format!("plugins cannot run here: {error:#}"), "use another machine")
-        })?;
-        let (code, manifest) = compile(machine.engine(), octets)?;
-        let component = deserialize(&machine, &code)?;
-        let options = storage::Options { size_max: STORAGE_MAX, synced: false, ..Default::default() };
-        let storage = Storage::open(folder, SPACES, &options)
-            .map_err(|error| Unfit::new(format!("{}: {error}", folder.display()), "look at the folder"))?;
-        let kv = Kv::new(storage);
-        let surroundings = Surroundings { world, kv: kv.clone(), shadow: false };
-        let places = Arc::new(Semaphore::new(64));
-        let plugin =
-            Plugin::load(&Arc::new(machine), &places, &component, manifest, settings, surroundings).await?;
-        Ok(Self { plugin, kv })
+        Candidate::compile(octets, profile)?.start(settings, world, folder).await
     }
 
     /// What it says of itself.
@@ -103,22 +182,77 @@ impl Trial {
         written.map_err(|error| format!("{error:?}"))
     }
 
-    /// Asks.
+    /// Empties its store.
+    ///
+    /// # Errors
+    /// The store does not take it.
+    pub async fn forget(&self) -> Result<(), String> {
+        self.kv.clear().await.map_err(|error| format!("{error:?}"))
+    }
+
+    /// Makes an instance and lets it go again.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub async fn instantiate(&self, tenant: Option<&Domain>) -> Result<(), String> {
+        self.plugin.start(tenant).await
+    }
+
+    /// Whether a server would ask this: whether any interest of the plugin matches.
+    #[must_use]
+    pub fn is_interested(&self, question: &Question) -> bool {
+        use Direction::{From, To};
+        use Position::{Envelope, Header};
+        let position = |word: &str| if word == "header" { Header } else { Envelope };
+        let direction = |word: &str| if word == "from" { From } else { To };
+        let matters = |role, address: &crate::contract::Address, position, direction| {
+            // What is no address, no server asks about: an author may all the same.
+            crate::validate::address(address.clone()).map_or(true, |address| {
+                self.plugin.interests.matter(role, &Subject { address: &address, position, direction })
+            })
+        };
+        match question {
+            Question::Rewrite(_, batch) => batch.iter().any(|one| {
+                matters(Role::Rewrite, &one.address, position(&one.position), direction(&one.direction))
+            }),
+            Question::Reverse(_, batch) => {
+                batch.iter().any(|one| matters(Role::Reverse, &one.address, position(&one.position), From))
+            }
+            Question::AuthorizeSender(_, one) => matters(Role::AuthorizeSender, &one.address, Envelope, From),
+            Question::Disposition(_, recipients) => {
+                recipients.iter().any(|one| matters(Role::Disposition, &one.address, Envelope, To))
+            }
+            Question::RouteTable(..) => true,
+        }
+    }
+
+    /// Asks, and has the answer checked.
     pub async fn ask(&self, question: &Question, call: TrialCall) -> TrialAnswer {
-        let TrialCall { now, seed, tenant, content, fresh } = call;
-        let share = self.plugin.tenants.of(tenant.as_ref());
-        let manner = Manner { tape: Tape::Off, now, seed, fresh, content };
-        let asked = self.plugin.ask(question, tenant.as_ref(), &share, manner).await;
+        let tenant = call.tenant.clone();
+        let (answer, report) = self.call(question, call).await;
         let judge =
             Judge { settings: self.plugin.settings(), tenant: tenant.as_ref(), world: self.plugin.world() };
-        let checked = match &asked.answer {
+        let checked = match &answer {
             Ok(answer) => words(&judge, question, answer.clone()).map_err(|invalid| match invalid {
                 Invalid::Answer(why) => (FailureKind::Answer, why),
                 Invalid::Unavailable(why) => (FailureKind::Temporary, why),
             }),
             Err(failure) => Err(failure.clone()),
         };
-        TrialAnswer { answer: asked.answer, checked, report: asked.report }
+        TrialAnswer { answer, checked, report }
+    }
+
+    /// Asks, without a look at the answer.
+    pub async fn call(
+        &self,
+        question: &Question,
+        call: TrialCall,
+    ) -> (Result<Answer, (FailureKind, String)>, CallReport) {
+        let TrialCall { now, seed, tenant, content, fresh } = call;
+        let share = self.plugin.tenants.of(tenant.as_ref());
+        let manner = Manner { tape: Tape::Off, now, seed, fresh, content };
+        let asked = self.plugin.ask(question, tenant.as_ref(), &share, manner).await;
+        (asked.answer, asked.report)
     }
 }
 
@@ -191,9 +325,9 @@ fn words(judge: &Judge<'_>, question: &Question, answer: Answer) -> Result<Vec<S
 
 /// Machine code that this very process made.
 #[allow(unsafe_code)]
-fn deserialize(machine: &Machine, code: &[u8]) -> Result<wasmtime::component::Component, Unfit> {
+fn deserialize(machine: &Machine, code: &[u8]) -> Result<Component, Unfit> {
     // SAFETY: the octets come from `compile` in the caller, unchanged, for this very engine.
-    let component = unsafe { wasmtime::component::Component::deserialize(machine.engine(), code) };
+    let component = unsafe { Component::deserialize(machine.engine(), code) };
     component
         .map_err(|error| Unfit::new(format!("its machine code cannot be used: {error:#}"), "report this"))
 }

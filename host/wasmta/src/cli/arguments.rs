@@ -15,6 +15,7 @@ Examples:
   wasmta user add anna@example.org         a new mailbox (the password is read from standard input)
   wasmta explain anna+tag@example.org      where would mail for this address go, and why?
   wasmta queue list --domain elsewhere.example    what waits for that domain?
+  wasmta plugin --help                     policy plugins: make, try and run them
   wasmta --port-offset 1000 --data data2   a second server beside the first
 
 Commands find the running server through its data directory; without one, most read the same
@@ -86,8 +87,18 @@ Examples:
     /// Messages that were accepted.
     #[command(subcommand)]
     Message(MessageCommand),
-    /// Policy plugins: what is installed, and what it does.
-    #[command(subcommand)]
+    /// Policy plugins: for authors, to make and try them without a server; for operators, to run them.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  wasmta plugin new moved --lang rust --role rewrite     a project with cases that pass
+  wasmta plugin build moved                              its component
+  wasmta plugin test moved                               its cases
+  wasmta plugin run moved rewrite --address a@b.example  one call
+  wasmta plugin docs                                     the author's manual
+  wasmta plugin install moved/target/moved.wasm          into the server"
+    )]
     Plugin(super::plugin::PluginCommand),
     /// Check the store: every mailbox, message and content against each other.
     Check(Format),

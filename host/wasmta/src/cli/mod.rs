@@ -3,6 +3,7 @@
 mod arguments;
 mod password;
 mod plugin;
+mod plugin_author;
 mod plugin_operator;
 
 use std::io::{self, IsTerminal, Write};
@@ -61,6 +62,12 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 
         Command::Plugin(PluginCommand::CompilePlugin { target, component, artefact }) => {
             return plugin::compile(&target, &component, &artefact, out);
         }
+        Command::Plugin(PluginCommand::Author(command)) => match plugin_author::perform(command, out) {
+            // What there is to say is said.
+            Ok(true) => return DONE,
+            Ok(false) => return FAILED,
+            Err(why) => Err(why),
+        },
         command => match question(command) {
             Ok((request, json)) => perform(&place, &request, json),
             Err(why) => Err(why),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use plugin_engine::{HereCompiler, Outcome, Target};
 
+use super::plugin_author::AuthorCommand;
 use super::plugin_operator::{self, OperatorCommand};
 use crate::control::PluginRequest;
 use crate::serve::bounds;
@@ -24,13 +25,15 @@ pub(crate) enum PluginCommand {
         artefact: PathBuf,
     },
     #[command(flatten)]
+    Author(AuthorCommand),
+    #[command(flatten)]
     Operator(OperatorCommand),
 }
 
 /// What a command asks of a server, and whether in JSON.
 pub(super) fn question(command: PluginCommand) -> Result<(PluginRequest, bool), String> {
     match command {
-        PluginCommand::CompilePlugin { .. } => unreachable!("it asks nothing"),
+        PluginCommand::CompilePlugin { .. } | PluginCommand::Author(_) => unreachable!("these ask nothing"),
         PluginCommand::Operator(command) => plugin_operator::question(command),
     }
 }

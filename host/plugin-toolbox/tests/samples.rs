@@ -1,0 +1,116 @@
+//! Every committed sample passes its own cases, and the tools have something to say of each.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test")]
+
+use std::path::{Path, PathBuf};
+
+use hooks::Role;
+use plugin_toolbox::{BenchOptions, Draft, SingleCall, TestOptions, bench, check, describe, run, test};
+
+fn plugins() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins")
+}
+
+/// The folders of plugins whose components are committed.
+fn samples(below: &str) -> Vec<PathBuf> {
+    let folder = plugins().join(below);
+    let entries = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = entries
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            path.join("cases.toml").is_file() && plugins().join(format!("components/{name}.wasm")).is_file()
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+async fn tested(path: &Path) -> plugin_toolbox::Outcome {
+    let options = TestOptions { path: path.to_path_buf(), cases: None, seed: 7 };
+    test(&options).await.unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+#[tokio::test]
+async fn every_sample_passes_its_cases() {
+    let samples = samples("");
+    assert!(samples.len() >= 6, "{samples:?}");
+    let mut faults = Vec::new();
+    for path in samples {
+        let outcome = tested(&path).await;
+        if !outcome.good {
+            let failed = outcome.text.lines().filter(|line| !line.starts_with("passed"));
+            faults.push(format!("{}\n{}", path.display(), failed.collect::<Vec<_>>().join("\n")));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[tokio::test]
+async fn hostile_ones_do_what_their_tables_say() {
+    let samples = samples("hostile");
+    assert!(samples.len() >= 7, "{samples:?}");
+    for path in samples {
+        let outcome = tested(&path).await;
+        let failed: Vec<&str> = outcome.text.lines().filter(|line| line.starts_with("FAILED")).collect();
+        if path.ends_with("stateful") {
+            assert!(!failed.is_empty(), "its state was not found:\n{}", outcome.text);
+            assert!(failed.iter().all(|line| line.contains("hidden state")), "{}", outcome.text);
+        } else {
+            assert!(outcome.good, "{}\n{}", path.display(), outcome.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_that_traps_does_not_pass_the_tools_own_questions() {
+    let options = TestOptions { path: plugins().join("components/trap.wasm"), cases: None, seed: 7 };
+    let outcome = test(&options).await.unwrap();
+    assert!(
+        !outcome.good && outcome.text.contains("FAILED  rewrite: hostile: the local part"),
+        "{}",
+        outcome.text
+    );
+}
+
+#[tokio::test]
+async fn every_sample_is_what_a_server_takes() {
+    for path in samples("").into_iter().chain(samples("hostile")) {
+        let outcome = check(&path).await.unwrap();
+        assert!(outcome.good, "{}", outcome.text);
+        let said = describe(&path).await.unwrap();
+        assert!(said.text.contains("Capabilities to grant:"), "{}", said.text);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.wasm");
+    for (octets, mend) in
+        [(&b"\0asm\x01\0\0\0"[..], "wasm-tools component new"), (b"MZ", "give the built component")]
+    {
+        std::fs::write(&file, octets).unwrap();
+        let outcome = check(&file).await.unwrap();
+        assert!(!outcome.good && outcome.text.contains(mend), "{}", outcome.text);
+    }
+}
+
+#[tokio::test]
+async fn one_call_and_its_costs() {
+    let draft = Draft { address: "anna-shop@example.org".into(), ..Draft::default() };
+    let path = plugins().join("catch-all-tags");
+    let call = SingleCall {
+        path: path.clone(),
+        role: Role::Rewrite,
+        draft,
+        with: None,
+        channels: Vec::new(),
+        seed: 0,
+    };
+    let outcome = run(&call).await.unwrap();
+    assert!(outcome.good && outcome.text.contains("answer  again anna+shop@example.org"), "{}", outcome.text);
+    let other = SingleCall { role: Role::RouteTable, ..call };
+    assert!(run(&other).await.unwrap_err().contains("does not have the role"));
+    let outcome = bench(&BenchOptions { path, cases: None }).await.unwrap();
+    for role in ["rewrite", "disposition", "authorize-sender"] {
+        assert!(outcome.text.contains(&format!("{role}: warm call")), "{}", outcome.text);
+    }
+    assert!(outcome.json["roles"][0]["fuel"][0].as_u64().unwrap() > 0);
+    assert!(outcome.json["instantiation"]["median_ns"].as_u64().unwrap() > 0);
+}
