@@ -102,6 +102,24 @@ fn some_dependencies_have_one_owner() {
 }
 
 #[test]
+fn dependencies_come_from_the_one_registry_that_deny_toml_allows() {
+    let text = std::fs::read_to_string(root().join("deny.toml")).unwrap();
+    let deny: toml::Table = text.parse().unwrap();
+    let allowed: Vec<&str> =
+        deny["sources"]["allow-registry"].as_array().unwrap().iter().filter_map(|url| url.as_str()).collect();
+    let lock: toml::Table = std::fs::read_to_string(root().join("Cargo.lock")).unwrap().parse().unwrap();
+    let mut faults = Vec::new();
+    for package in lock["package"].as_array().unwrap() {
+        // Our own have no source.
+        let Some(source) = package.get("source").and_then(toml::Value::as_str) else { continue };
+        if !allowed.iter().any(|url| source.strip_prefix("registry+") == Some(*url)) {
+            faults.push(format!("{} comes from {source}", package["name"]));
+        }
+    }
+    assert_none(&faults, "sources");
+}
+
+#[test]
 fn files_are_short_and_crates_say_what_they_are() {
     let mut faults = Vec::new();
     for (path, text) in sources() {

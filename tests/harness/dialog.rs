@@ -18,8 +18,11 @@
 //! | `@send SECTION` | the client sends that section, each line ended by CRLF |
 //! | `@eventually` … `@end` | the lines between are tried anew, all of them, until they hold (at most 10 s) |
 //! | `@run ARGUMENTS` | runs `wasmta ARGUMENTS`; the `O: text` lines that follow are its output |
+//! | `O*` | any number of output lines, up to the one that the next line `O:` expects, or to the end |
+//! | `@exit N` | the last `@run` ended with this exit code |
+//! | `@stop` | every connection is closed and the server stops; commands do without it, until `@restart` |
 //! | `@restart` | every connection is closed, the server stops and starts over the same data |
-//! | `@configure SECTION` | that section is laid over `server.toml`; `@run reload` takes it up |
+//! | `@configure SECTION` | that section is laid over `server.toml`, captured texts filled in; `@run reload` takes it up |
 //! | `# text`, empty | nothing: a comment |
 //!
 //! `<<name>>` in `C:`, `C=` and `@run` gives what was captured, `<<base64:text>>` the encoded text.
@@ -44,12 +47,22 @@ use crate::wire::{PATIENCE, Wire};
 /// How long between two tries of an `@eventually` block.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
+/// What a command came to.
+pub struct Printed {
+    /// Standard output, then errors.
+    pub text: String,
+    /// The exit code.
+    pub code: u8,
+}
+
 /// What a dialogue needs to know of its surroundings.
 pub trait Place: Sync {
     /// Where the listener of that name is.
     fn listener(&self, name: &str) -> Option<SocketAddr>;
-    /// Runs the command line and gives what it prints (standard output, then errors).
-    fn command(&self, arguments: &str) -> impl Future<Output = Result<String, String>> + Send;
+    /// Runs the command line.
+    fn command(&self, arguments: &str) -> impl Future<Output = Result<Printed, String>> + Send;
+    /// Stops the server.
+    fn stop(&self) -> impl Future<Output = ()> + Send;
     /// Stops the server and starts it over the same data.
     fn restart(&self) -> impl Future<Output = Result<(), String>> + Send;
     /// Lays a text over the configuration file.
@@ -69,6 +82,8 @@ pub struct Dialog<'a, P: Place> {
     update: bool,
     /// What a command printed and no `O:` line has claimed.
     output: Vec<String>,
+    /// How the last command ended.
+    exit: Option<u8>,
     /// The other host's side of a peer's dialogue.
     peer: Option<TcpListener>,
 }
@@ -87,6 +102,7 @@ impl<'a, P: Place> Dialog<'a, P> {
             names: Names::new(),
             update,
             output: Vec::new(),
+            exit: None,
             peer: None,
         }
     }
@@ -167,6 +183,7 @@ impl<'a, P: Place> Dialog<'a, P> {
             Some(("C=", text)) => self.say_raw(text.strip_prefix(' ').unwrap_or(text)).await.map(|()| at + 1),
             Some(("S:", text)) => self.hear(at, text.strip_prefix(' ').unwrap_or(text)).await,
             Some(("S*", _)) => self.hear_until(at).await,
+            Some(("O*", _)) => Ok(self.printed_until(at)),
             Some(("O:", text)) => self.printed(at, text.strip_prefix(' ').unwrap_or(text)),
             _ if line.starts_with('@') => {
                 self.no_output_left(at)?;
@@ -203,6 +220,10 @@ impl<'a, P: Place> Dialog<'a, P> {
         Ok(())
     }
 
+    fn section(&self, name: &str) -> Result<&'a str, String> {
+        self.archive.get(name).ok_or_else(|| format!("no section is called {name:?}"))
+    }
+
     async fn direct(&mut self, at: usize, line: &str) -> Result<(), String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
@@ -237,25 +258,31 @@ impl<'a, P: Place> Dialog<'a, P> {
                 Err(e) => Err(format!("still open: {e}")),
             },
             ["@send", section] => {
-                let text =
-                    self.archive.get(section).ok_or_else(|| format!("no section is called {section:?}"))?;
-                let octets = text.replace('\n', "\r\n").into_bytes();
+                let octets = self.section(section)?.replace('\n', "\r\n").into_bytes();
                 self.wire().await?.send(&octets).await.map_err(|e| e.to_string())
             }
+            ["@stop"] => {
+                self.connections.clear();
+                self.current.clear();
+                self.place.stop().await;
+                Ok(())
+            }
+            ["@exit", code] => match self.exit {
+                Some(exit) if exit.to_string() == *code => Ok(()),
+                Some(exit) => Err(format!("the command ended with {exit}")),
+                None => Err("no command was run".to_owned()),
+            },
             ["@restart"] => {
                 self.connections.clear();
                 self.current.clear();
                 self.place.restart().await
             }
-            ["@configure", section] => {
-                let text =
-                    self.archive.get(section).ok_or_else(|| format!("no section is called {section:?}"))?;
-                self.place.configure(text)
-            }
+            ["@configure", section] => self.place.configure(&fill(self.section(section)?, &self.names)?),
             ["@run", ..] => {
                 let arguments = fill(line.trim_start_matches("@run").trim(), &self.names)?;
                 let printed = self.place.command(&arguments).await?;
-                self.output = printed.lines().map(|line| line.trim_end().to_owned()).collect();
+                self.exit = Some(printed.code);
+                self.output = printed.text.lines().map(|line| line.trim_end().to_owned()).collect();
                 self.rewrite_output(at + 1);
                 Ok(())
             }
@@ -321,9 +348,24 @@ impl<'a, P: Place> Dialog<'a, P> {
         Ok(at + 1)
     }
 
+    /// `O*`: drops what was printed before the line that the next `O:` expects, or all.
+    fn printed_until(&mut self, at: usize) -> usize {
+        let next = self.lines.get(at + 1).and_then(|line| line.strip_prefix("O:"));
+        let found = next.and_then(|next| {
+            let expected = next.strip_prefix(' ').unwrap_or(next);
+            self.output.iter().position(|line| matches(expected, line, &mut self.names))
+        });
+        // Where the line does not come, it is the one that is said to be missing.
+        self.output.drain(..found.unwrap_or(self.output.len()));
+        at + 1
+    }
+
     /// When updating: makes the `O:` lines as many as were printed.
     fn rewrite_output(&mut self, from: usize) {
         if !self.update {
+            return;
+        }
+        if self.lines[from..].iter().take_while(|line| line.starts_with('O')).any(|line| line == "O*") {
             return;
         }
         let expected = self.lines[from..].iter().take_while(|line| line.starts_with("O:")).count();

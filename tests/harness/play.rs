@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::cases::{Case, updating};
-use crate::dialog::{Dialog, Place};
+use crate::dialog::{Dialog, Place, Printed};
 use crate::pattern::Names;
 use crate::server::TestServer;
 use crate::txtar::{Archive, Section};
@@ -34,7 +34,7 @@ async fn play(text: &str, path: Option<&Path>, listener: &str) -> Result<(), Str
     let mut archive = Archive::parse(text);
     let (peers, names) = start_peers(&archive).await?;
     let server = TestServer::start(&archive, &names).await?;
-    let outcome = play_sections(&mut archive, &server, listener).await;
+    let outcome = play_sections(&mut archive, &server, listener, &names).await;
     for (name, peer) in peers {
         // A dialogue that failed explains more than the peer that waited in vain.
         if outcome.is_ok() {
@@ -45,8 +45,8 @@ async fn play(text: &str, path: Option<&Path>, listener: &str) -> Result<(), Str
     // While it runs: a session that is still ending holds the environment open.
     let checked = server.command("check").await?;
     server.stop().await;
-    if !checked.starts_with("nothing is wrong") {
-        return Err(format!("the store is not consistent afterwards:\n{checked}"));
+    if checked.code != 0 || !checked.text.starts_with("nothing is wrong") {
+        return Err(format!("the store is not consistent afterwards:\n{}", checked.text));
     }
     if let Some(path) = path
         && updating()
@@ -57,10 +57,17 @@ async fn play(text: &str, path: Option<&Path>, listener: &str) -> Result<(), Str
     Ok(())
 }
 
-async fn play_sections(archive: &mut Archive, server: &TestServer, listener: &str) -> Result<(), String> {
+async fn play_sections(
+    archive: &mut Archive,
+    server: &TestServer,
+    listener: &str,
+    peers: &[(String, String)],
+) -> Result<(), String> {
     let whole = archive.clone();
     let section = whole.section("dialog").ok_or("the case has no dialog section")?;
-    let names = Names::from([("folder".to_owned(), server.folder().display().to_string())]);
+    let bare = |name: &str| name.trim_matches(['<', '>']).to_owned();
+    let mut names: Names = peers.iter().map(|(name, value)| (bare(name), value.clone())).collect();
+    names.insert("folder".to_owned(), server.folder().display().to_string());
     let dialog = Dialog::new(server, &whole, section, listener, updating()).with_names(names);
     let played = dialog.play().await?;
     archive.set("dialog", &played);
@@ -70,7 +77,7 @@ async fn play_sections(archive: &mut Archive, server: &TestServer, listener: &st
 /// A peer's task.
 type Peer = (String, JoinHandle<Result<String, String>>);
 
-/// Starts each `peer NAME` section at a free port; `<<peer NAME>>` in `server.toml` is its address.
+/// Starts each `peer NAME` section at a free port; `<<peer NAME>>` is its address, `<<port NAME>>` its port.
 async fn start_peers(archive: &Archive) -> Result<(Vec<Peer>, Vec<(String, String)>), String> {
     let (mut peers, mut names) = (Vec::new(), Vec::new());
     for section in &archive.sections {
@@ -96,9 +103,11 @@ impl Place for Nowhere {
         None
     }
 
-    async fn command(&self, _: &str) -> Result<String, String> {
+    async fn command(&self, _: &str) -> Result<Printed, String> {
         Err("a peer runs no commands".to_owned())
     }
+
+    async fn stop(&self) {}
 
     async fn restart(&self) -> Result<(), String> {
         Err("a peer starts no server".to_owned())

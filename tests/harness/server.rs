@@ -12,7 +12,7 @@ use wasmta::config::Config;
 use wasmta::serve::{DataLock, Place, Server};
 
 use crate::cases::tests_folder;
-use crate::dialog;
+use crate::dialog::{self, Printed};
 use crate::txtar::Archive;
 use crate::wire::PATIENCE;
 
@@ -56,7 +56,7 @@ pub struct TestServer {
 
 impl TestServer {
     /// Starts a server as a case's sections want it: `server.toml` over the base configuration,
-    /// `directory.ldif` and `rewrite.rules` instead of those that ship.
+    /// `directory.ldif` and `rewrite.rules` instead of those that ship, and any other `….rules` and `….ldif`.
     pub async fn start(archive: &Archive, names: &[(String, String)]) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let own = archive.get("server.toml").unwrap_or_default().to_owned();
@@ -69,8 +69,9 @@ impl TestServer {
             std::fs::write(folder.path().join(file), text).map_err(|e| e.to_string())?;
         }
         // Tables and secrets that the configuration names.
-        for section in archive.sections.iter().filter(|section| section.name.ends_with(".txt")) {
-            std::fs::write(folder.path().join(&section.name), section.text()).map_err(|e| e.to_string())?;
+        let is_file = |name: &str| [".txt", ".rules", ".ldif"].iter().any(|ending| name.ends_with(ending));
+        for section in archive.sections.iter().filter(|section| is_file(&section.name)) {
+            std::fs::write(folder.path().join(&section.name), &section.text).map_err(|e| e.to_string())?;
         }
         let path = folder.path().join("wasmta.toml");
         std::fs::write(&path, toml).map_err(|e| e.to_string())?;
@@ -137,17 +138,41 @@ impl dialog::Place for TestServer {
         std::fs::write(&path, lay_over(&base, toml)?).map_err(|e| e.to_string())
     }
 
-    async fn command(&self, arguments: &str) -> Result<String, String> {
+    async fn stop(&self) {
+        TestServer::stop(self).await;
+    }
+
+    async fn command(&self, arguments: &str) -> Result<Printed, String> {
+        let started = Instant::now();
+        loop {
+            let printed = self.run(arguments).await?;
+            // Without a server the command opens the data itself, which a session that still ends may hold.
+            if !printed.text.contains("already open") || started.elapsed() > PATIENCE {
+                return Ok(printed);
+            }
+            tokio::time::sleep(GRACE / 10).await;
+        }
+    }
+}
+
+impl TestServer {
+    async fn run(&self, arguments: &str) -> Result<Printed, String> {
         let place = self.place();
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        let mut words =
-            vec!["--config".to_owned(), text(place.config), "--data".to_owned(), text(place.data)];
-        words.extend(split(arguments));
+        let given = split(arguments);
+        let mut words = Vec::new();
+        for (option, path) in [("--config", place.config), ("--data", place.data)] {
+            // A case may mean another place.
+            if !given.iter().any(|word| word == option) {
+                words.extend([option.to_owned(), text(path)]);
+            }
+        }
+        words.extend(given);
         let work = tokio::task::spawn_blocking(move || {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let mut out = Vec::new();
-            let _code = wasmta::cli::run_text(&words, &mut out);
-            String::from_utf8_lossy(&out).into_owned()
+            let code = wasmta::cli::run_text(&words, &mut out);
+            Printed { text: String::from_utf8_lossy(&out).into_owned(), code }
         });
         work.await.map_err(|e| e.to_string())
     }

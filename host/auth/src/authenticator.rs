@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use directory::{Directory, PasswordHash, UserEntry};
 use mail_types::{AccountName, Address, Lookup};
+use parking_lot::RwLock;
 use runtime::{Clock, Random, TlsInfo};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -136,6 +137,8 @@ struct Inner {
     clock: Clock,
     random: Random,
     options: AuthOptions,
+    /// What of the options may change.
+    offers: RwLock<(Unencrypted, ChannelBinding)>,
     hasher: Hasher,
     throttle: Throttle,
     verified: Verified,
@@ -175,6 +178,7 @@ impl Authenticator {
             process_key,
             decoy_key,
             decoy: OnceLock::new(),
+            offers: RwLock::new((options.unencrypted, options.channel_binding)),
             options,
         }))
     }
@@ -182,12 +186,22 @@ impl Authenticator {
     /// The mechanisms to offer on a connection, strongest first.
     #[must_use]
     pub fn mechanisms(&self, tls: Option<&TlsInfo>) -> &'static [Mechanism] {
-        match (tls, self.0.options.unencrypted) {
+        match (tls, self.unencrypted()) {
             (None, Unencrypted::Refused) => &[],
             _ if self.0.options.scram == Scram::Withheld => &Mechanism::ALL[2..],
             (Some(tls), _) if self.binds_to(tls) => Mechanism::ALL,
             _ => &Mechanism::ALL[1..],
         }
+    }
+
+    /// Puts other rules in force on where passwords may cross, and whether log-ins bind to TLS; for sessions that run
+    /// too.
+    pub fn set_offers(&self, unencrypted: Unencrypted, channel_binding: ChannelBinding) {
+        *self.0.offers.write() = (unencrypted, channel_binding);
+    }
+
+    fn unencrypted(&self) -> Unencrypted {
+        self.0.offers.read().0
     }
 
     pub(crate) fn options(&self) -> &AuthOptions {
@@ -211,14 +225,14 @@ impl Authenticator {
 
     fn binds_to(&self, tls: &TlsInfo) -> bool {
         let possible = tls.exporter.is_some() || tls.server_end_point.is_some();
-        possible && self.0.options.channel_binding == ChannelBinding::Offered
+        possible && self.0.offers.read().1 == ChannelBinding::Offered
     }
 
     /// Begins an exchange. Every one of its steps may be asked of any task.
     pub fn start(&self, mechanism: &str, context: &Context) -> Result<Exchange, AuthError> {
         let mechanism = Mechanism::parse(mechanism).ok_or(AuthError::Mechanism)?;
         if !self.mechanisms(context.tls.as_ref()).contains(&mechanism) {
-            let needs_tls = context.tls.is_none() && self.0.options.unencrypted == Unencrypted::Refused;
+            let needs_tls = context.tls.is_none() && self.unencrypted() == Unencrypted::Refused;
             return Err(if needs_tls { AuthError::Encryption } else { AuthError::Mechanism });
         }
         Ok(Exchange::new(self.clone(), mechanism, context.clone()))
@@ -231,7 +245,7 @@ impl Authenticator {
         password: &str,
         context: &Context,
     ) -> Result<Identity, AuthError> {
-        if context.tls.is_none() && self.0.options.unencrypted == Unencrypted::Refused {
+        if context.tls.is_none() && self.unencrypted() == Unencrypted::Refused {
             return Err(AuthError::Encryption);
         }
         let secret = Secret::new(password.to_owned());

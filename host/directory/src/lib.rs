@@ -43,7 +43,7 @@ pub use group_entry::{GroupEntry, PostingPolicy};
 pub use kind::{Kind, Typed};
 pub use layout::{NAME_KEY_MAX, SPACES};
 pub use ldif::{LINE_MAX, LdifError, LdifProblem, LdifReader, LdifRecord, RECORD_MAX, write_ldif};
-pub use load::{LOAD_DEFECTS_MAX, LoadDefect, LoadProgress, LoadReport, PasswordHasher};
+pub use load::{LOAD_DEFECTS_MAX, LoadDefect, LoadProgress, LoadReport, PasswordHasher, examine_ldif};
 pub use reading::{DEFECTS_MAX, Defect};
 pub use schema::{Class, Field, Schema, SchemaError};
 pub use status::{AutoReply, DeliveryOption, Quota, Status};

@@ -1,6 +1,7 @@
 //! Loading an LDIF into an empty directory, in bounded batches.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::error::{DirectoryError, EditError, LoadError};
 use crate::group_entry::GroupEntry;
 use crate::kind::Kind;
 use crate::layout::{HEAD, Head, SPACES, STATE, put_entry};
-use crate::ldif::{LdifReader, LdifRecord};
+use crate::ldif::{LdifError, LdifReader, LdifRecord};
 use crate::reading::Defect;
 use crate::schema::{Field, Schema};
 use crate::user_entry::{PasswordHash, UserEntry};
@@ -58,6 +59,12 @@ pub struct LoadDefect {
     pub defect: Defect,
 }
 
+impl fmt::Display for LoadDefect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the entry of line {}, {}: {}", self.line, self.dn, self.defect)
+    }
+}
+
 /// What a load came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadReport {
@@ -67,6 +74,8 @@ pub struct LoadReport {
     pub passwords_hashed: u64,
     /// The first [`LOAD_DEFECTS_MAX`] values that mail cannot use.
     pub defects: Vec<LoadDefect>,
+    /// How many such values there are in all.
+    pub defects_total: u64,
 }
 
 /// What one batch gathers.
@@ -124,16 +133,19 @@ impl Directory {
                 let Some(record) = records.next() else { break };
                 let (record, hashed) = hash_passwords(record?, self.schema(), hasher).await?;
                 report.passwords_hashed += hashed;
-                note_defects(&record, self.schema(), &mut report.defects);
+                note_defects(&record, self.schema(), &mut report);
+                // For each record: where passwords have to be hashed a batch may take minutes.
+                let taken = report.entries + gathered.entries.len() as u64 + 1;
+                progress(LoadProgress { entries: taken, line: record.line });
                 gathered.octets += record.entry.octets();
                 gathered.entries.push((record.line, record.entry));
             }
-            let Some((line, _)) = gathered.entries.last() else { break };
-            let line = *line;
+            if gathered.entries.is_empty() {
+                break;
+            }
             let batch = self.compose_load(&mut head, &gathered.entries)?;
             self.commit(batch).await?;
             report.entries += gathered.entries.len() as u64;
-            progress(LoadProgress { entries: report.entries, line });
         }
         head.loading = 0;
         head.csn += 1;
@@ -233,10 +245,21 @@ async fn hash_passwords(
     Ok((LdifRecord { line, entry }, hashed))
 }
 
-fn note_defects(record: &LdifRecord, schema: &Schema, defects: &mut Vec<LoadDefect>) {
-    if defects.len() >= LOAD_DEFECTS_MAX {
-        return;
+/// Reads an LDIF to its end, or to the first place where it cannot be read, without keeping any of it: what a load would
+/// report, and the error that would end it.
+pub fn examine_ldif<R: BufRead>(source: R, schema: &Schema) -> (LoadReport, Option<LdifError>) {
+    let mut report = LoadReport::default();
+    for record in LdifReader::new(source) {
+        match record {
+            Ok(record) => note_defects(&record, schema, &mut report),
+            Err(error) => return (report, Some(error)),
+        }
+        report.entries += 1;
     }
+    (report, None)
+}
+
+fn note_defects(record: &LdifRecord, schema: &Schema, report: &mut LoadReport) {
     let entry = &record.entry;
     let found = match Kind::of(entry, schema) {
         Kind::User => UserEntry::read(entry, schema).map(|user| user.defects),
@@ -244,7 +267,10 @@ fn note_defects(record: &LdifRecord, schema: &Schema, defects: &mut Vec<LoadDefe
         Kind::Domain => DomainEntry::read(entry, schema).map(|domain| domain.defects),
         Kind::Other => None,
     };
-    for defect in found.into_iter().flatten().take(LOAD_DEFECTS_MAX - defects.len()) {
-        defects.push(LoadDefect { line: record.line, dn: entry.dn.clone(), defect });
+    for defect in found.into_iter().flatten() {
+        report.defects_total += 1;
+        if report.defects.len() < LOAD_DEFECTS_MAX {
+            report.defects.push(LoadDefect { line: record.line, dn: entry.dn.clone(), defect });
+        }
     }
 }

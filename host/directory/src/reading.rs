@@ -1,5 +1,7 @@
 //! Reading typed values out of an entry, with the defects met on the way.
 
+use std::fmt;
+
 use mail_types::{Address, Domain};
 
 use crate::dn::Dn;
@@ -19,6 +21,12 @@ pub struct Defect {
     pub value: String,
     /// What is wrong with it.
     pub why: String,
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} cannot be used: {}", self.attribute, self.value, self.why)
+    }
 }
 
 /// Reads one entry.

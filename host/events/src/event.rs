@@ -152,6 +152,8 @@ pub enum Event<'a> {
     AccountCreated { account: &'a AccountName },
     /// The directory changed.
     DirectoryChanged { change: &'a str, entry: &'a str },
+    /// A value of a directory entry that mail cannot use; the rest of the entry is used.
+    DirectoryDefect { place: &'a str, entry: &'a str, cause: &'a str },
     /// Routing and alias tables follow the directory again.
     TablesBuilt { kind: &'a str, entries: u64, rows: u64, csn: u64, milliseconds: u64 },
     /// Tables could not be built; the old ones stay.
@@ -181,7 +183,7 @@ pub enum Event<'a> {
 }
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 29;
+pub(crate) const KINDS: usize = 30;
 
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
@@ -216,6 +218,7 @@ impl<'a> Event<'a> {
             Self::PluginFailed { .. } => (26, "plugin_failed", Level::Warning),
             Self::PluginLogged { .. } => (27, "plugin_logged", Level::Info),
             Self::PluginChanged { .. } => (28, "plugin_changed", Level::Info),
+            Self::DirectoryDefect { .. } => (29, "directory_defect", Level::Warning),
         }
     }
 
@@ -349,6 +352,11 @@ impl<'a> Event<'a> {
                 sink("change", Text(change));
                 sink("entry", Text(entry));
             }
+            Self::DirectoryDefect { place, entry, cause } => {
+                sink("place", Text(place));
+                sink("entry", Text(entry));
+                sink("cause", Text(cause));
+            }
             Self::TablesBuilt { kind, entries, rows, csn, milliseconds } => {
                 sink("kind", Text(kind));
                 sink("entries", Number(*entries));
@@ -434,4 +442,5 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "plugin_failed",
     "plugin_logged",
     "plugin_changed",
+    "directory_defect",
 ];

@@ -44,6 +44,9 @@ pub use component::{COMPONENT_MAX, Digest, Manifest, Unfit, compile};
 pub use engine::{Engine, EngineParts};
 pub use kv::{KEY_MAX, SPACES, VALUE_MAX};
 pub use lifecycle::{Installation, Listed, Replayed, ShadowReport};
+/// The engine that compiles, by its own name: only this crate names wasmtime.
+pub use wasmtime::Engine as CompilerEngine;
+
 pub use machine::{Allocation, INSTANCES_MAX, MEMORY_MAX, Machine, Profile, SLICE, Target};
 pub use plugin::{Description, Numbers, Plugin};
 pub use question::{Answer, Question};
@@ -51,7 +54,7 @@ pub use recording::Recording;
 pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};
 pub use settings::{BreakerOptions, DomainPattern, Limits, Reuse, Secrets, Settings, Table};
 pub use shadow::Difference;
-pub use trial::{Candidate, Trial, TrialAnswer, TrialCall};
+pub use trial::{Candidate, Trial, TrialAnswer, TrialCall, checked};
 pub use validate::{ACTIONS_MAX, FORWARDS_MAX};
 
 /// The contract's own types, for tools that ask what no server would, and look at answers as they were given.

@@ -256,6 +256,22 @@ impl Trial {
     }
 }
 
+/// Holds an answer against the contract and a tenant's rights, as the server does with every answer.
+///
+/// # Errors
+/// Why it is no answer.
+pub fn checked(
+    settings: &Settings,
+    tenant: Option<&Domain>,
+    world: &dyn World,
+    question: &Question,
+    answer: Answer,
+) -> Result<Vec<String>, String> {
+    words(&Judge { settings, tenant, world }, question, answer).map_err(|invalid| match invalid {
+        Invalid::Answer(why) | Invalid::Unavailable(why) => why,
+    })
+}
+
 /// A checked answer in the words of the test tables: a line for each item asked, or each action or row of it.
 fn words(judge: &Judge<'_>, question: &Question, answer: Answer) -> Result<Vec<String>, Invalid> {
     let asked = match question {

@@ -199,7 +199,11 @@ impl Profiles {
         };
         let profile = self.profile(account.as_str()).map_err(later)?;
         let original = accepted.recipient.original.clone();
-        let detail = self.routing.detail_of(&original);
+        // As the rules left it; where they took it off, as it came.
+        let detail = match self.routing.detail_of(&address) {
+            detail if detail.is_empty() => self.routing.detail_of(&original),
+            detail => detail,
+        };
         let sender = about.reverse_path.address().cloned();
         Ok(DispositionRequest { address, original, sender, detail, account, profile })
     }

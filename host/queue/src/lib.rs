@@ -35,7 +35,7 @@ pub use options::{ChannelLimits, Options, Retry};
 pub use ports::{
     Attempt, BoxFuture, Channel, CopyOf, LocalCopy, LocalDelivery, Outcome, Publish, Reach, Router,
 };
-pub use queue::{Agents, Queue};
+pub use queue::{Agents, Channels, Queue};
 pub use records::{Last, SPACES, State};
 pub use submission::{Accepted, RECIPIENTS_MAX, Receipt, Source, Step, StepKind, Submission, SubmitError};
 pub use trail::{Trail, TrailHead, TrailLine, TrailRecipient};

@@ -10,7 +10,8 @@ use storage::{ContentId, Snapshot, Storage, StorageError};
 
 use crate::queue::Queue;
 use crate::records::{
-    self, Last, MESSAGES, RECIPIENTS, Record, State, StoredMessage, TRAIL, from_value, read_recipient_key,
+    self, Last, MESSAGES, RECIPIENTS, Record, State, StoredMessage, StoredState, TRAIL, from_value,
+    read_recipient_key,
 };
 use crate::submission::Source;
 use crate::trail::{Trail, TrailHead, TrailLine};
@@ -18,15 +19,16 @@ use crate::trail::{Trail, TrailHead, TrailLine};
 /// Lines of one trail that are shown.
 const TRAIL_LINES_MAX: usize = 10_000;
 
-/// Which messages are meant; all conditions must hold.
+/// Which messages are meant; all conditions must hold, those on recipients for one and the same. A change is
+/// made to those recipients only ([`Queue::change_some`]).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Filter {
     /// Only these.
     pub ids: Vec<QueueId>,
-    /// Part of the reverse path, without regard to case; `<>` is the null one.
+    /// The reverse path, without regard to case; `*` stands for any run of characters, `<>` is the null one.
     pub sender: Option<String>,
-    /// Part of a recipient's address, without regard to case.
+    /// A recipient's address, in the same way.
     pub recipient: Option<String>,
     /// A recipient's domain.
     pub domain: Option<Domain>,
@@ -47,6 +49,9 @@ pub struct QueuedRecipient {
     pub original: Address,
     /// Where it goes.
     pub route: Route,
+    /// Whether an operator set the route: then it stays, whatever rules and directory say.
+    #[serde(default)]
+    pub by_operator: bool,
     /// What it waits for.
     #[serde(flatten)]
     pub state: State,
@@ -109,7 +114,30 @@ impl<'s> Listing<'s> {
 
     /// Messages that the filter means, oldest first, at most so many.
     pub fn list(&self, filter: &Filter, most: usize) -> Result<Vec<QueuedMessage>, StorageError> {
-        let (view, mut found, mut broken) = (self.storage.read()?, Vec::new(), None);
+        let mut found = Vec::new();
+        self.scan(filter, &mut |message| {
+            found.push(message);
+            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(found)
+    }
+
+    /// The ids of all messages that the filter means, oldest first: as many as the queue may hold.
+    pub fn ids(&self, filter: &Filter) -> Result<Vec<QueueId>, StorageError> {
+        let mut found = Vec::new();
+        self.scan(filter, &mut |message| {
+            found.push(message.id);
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    fn scan(
+        &self,
+        filter: &Filter,
+        visit: &mut dyn FnMut(QueuedMessage) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
+        let (view, mut broken) = (self.storage.read()?, None);
         view.scan(MESSAGES, &[], &[0xff; 9], &mut |key, value| {
             let Ok(key) = <[u8; 8]>::try_from(key) else { return ControlFlow::Continue(()) };
             let id = QueueId::from_u64(u64::from_be_bytes(key));
@@ -117,13 +145,13 @@ impl<'s> Listing<'s> {
                 return ControlFlow::Continue(());
             }
             match read_message(&view, id, value) {
-                Ok(message) if filter.means(&message, self.now) => found.push(message),
+                Ok(message) if filter.means(&message, self.now) => return visit(message),
                 Ok(_) => {}
                 Err(error) => broken = Some(error),
             }
-            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            ControlFlow::Continue(())
         })?;
-        broken.map_or(Ok(found), Err)
+        broken.map_or(Ok(()), Err)
     }
 
     /// One message.
@@ -138,7 +166,7 @@ impl<'s> Listing<'s> {
         let view = self.storage.read()?;
         let (mut sums, mut broken) = (BTreeMap::<Route, RouteSummary>::new(), None);
         view.scan(RECIPIENTS, &[], &[0xff; 13], &mut |key, value| {
-            match (read_recipient_key(key), from_value::<Record>("recipient", value)) {
+            match (read_recipient_key(key), Record::read(value)) {
                 (Some((id, _)), Ok(record)) => add(&mut sums, id, &record),
                 (_, Err(error)) => broken = Some(error),
                 (None, _) => {}
@@ -216,32 +244,57 @@ impl Queue {
 
 impl Filter {
     fn means(&self, message: &QueuedMessage, now: Timestamp) -> bool {
-        let part = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
         let old = Duration::from_secs(self.older_than_seconds.unwrap_or(0));
-        let sender = self.sender.as_ref().is_none_or(|sender| part(&message.sender, sender));
+        let sender = self.sender.as_ref().is_none_or(|sender| fits(sender, &message.sender));
         let recipient = |one: &QueuedRecipient| {
-            self.recipient.as_ref().is_none_or(|wanted| part(&one.address.to_string(), wanted))
-                && self.domain.as_ref().is_none_or(|domain| one.address.domain == *domain)
-                && self
-                    .channel
-                    .as_ref()
-                    .is_none_or(|name| one.route.channel.as_str().eq_ignore_ascii_case(name))
-                && self.held.is_none_or(|held| matches!(one.state, State::Held { .. }) == held)
+            self.means_recipient(&one.address, &one.route, matches!(one.state, State::Held { .. }))
         };
         sender && now.since(message.arrived) >= old && message.recipients.iter().any(recipient)
     }
+
+    /// Whether its conditions on recipients hold for a record.
+    pub(crate) fn means_record(&self, record: &Record) -> bool {
+        let held = matches!(record.state, StoredState::Held(_));
+        self.means_recipient(&record.recipient.address, &record.route, held)
+    }
+
+    fn means_recipient(&self, address: &Address, route: &Route, held: bool) -> bool {
+        let channel = |name: &String| route.channel.as_str().eq_ignore_ascii_case(name);
+        self.recipient.as_ref().is_none_or(|wanted| fits(wanted, &address.to_string()))
+            && self.domain.as_ref().is_none_or(|domain| address.domain == *domain)
+            && self.channel.as_ref().is_none_or(channel)
+            && self.held.is_none_or(|wanted| wanted == held)
+    }
+}
+
+/// Whether a pattern means an address, both with or without angle brackets and without regard to case. `*` stands
+/// for any run of characters.
+fn fits(pattern: &str, address: &str) -> bool {
+    let bare = |text: &str| text.trim_start_matches('<').trim_end_matches('>').to_lowercase();
+    let (pattern, address) = (bare(pattern), bare(address));
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == address };
+    let Some(mut rest) = address.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = tail.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        // The first place is as good as any: what follows may be as long as it likes.
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 fn read_message(view: &Snapshot, id: QueueId, value: &[u8]) -> Result<QueuedMessage, StorageError> {
     let stored = StoredMessage::read(id, value)?;
     let (mut recipients, mut broken) = (Vec::new(), None);
     view.scan(RECIPIENTS, &id.to_key(), &records::after(id), &mut |_, value| {
-        match from_value::<Record>("recipient", value) {
+        match Record::read(value) {
             Ok(record) => recipients.push(QueuedRecipient {
                 state: State::from(&record.state),
                 address: record.recipient.address,
                 original: record.recipient.original,
                 route: record.route,
+                by_operator: record.later.rerouted,
                 attempts: record.attempts,
                 last: record.last,
             }),
@@ -284,5 +337,32 @@ fn add(sums: &mut BTreeMap<Route, RouteSummary>, id: QueueId, record: &Record) {
     }
     if let Some(last) = &record.last {
         sum.last = Some(last.reply.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_meant_as_a_whole_or_by_a_pattern() {
+        for (pattern, address, hit) in [
+            ("a@remote.test", "A@Remote.test", true),
+            ("a@remote.test", "aa@remote.test", false),
+            ("a@remote.test", "a@remote.test.example", false),
+            ("remote.test", "a@remote.test", false),
+            ("<>", "<>", true),
+            ("<>", "<a@remote.test>", false),
+            ("a@remote.test", "<a@remote.test>", true),
+            ("*@remote.test", "aa@remote.test", true),
+            ("*@remote.test", "aa@other.test", false),
+            ("a*@*.test", "ab@remote.test", true),
+            ("a*@*.test", "b@remote.test", false),
+            ("*a*", "b@remote.test", false),
+            ("ab*ba", "aba", false),
+            ("*", "a@remote.test", true),
+        ] {
+            assert_eq!(fits(pattern, address), hit, "{pattern} {address}");
+        }
     }
 }

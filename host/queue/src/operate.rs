@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 
 use events::Event;
-use mail_types::{EnhancedStatus, QueueId, Reply, Route};
+use mail_types::{ChannelName, EnhancedStatus, QueueId, Reply, Route};
 use storage::{Batch, StorageError};
 
+use crate::listing::Filter;
 use crate::ports::Outcome;
 use crate::queue::{Inner, Queue};
 use crate::records::{self, MESSAGES, RECIPIENTS, Record, StoredMessage, StoredState, recipient_key};
@@ -29,7 +30,8 @@ pub enum Change {
     Bounce,
     /// Drop it, and tell nobody but the log.
     Delete,
-    /// Send it another way.
+    /// Send it another way, whatever the router says. The channel `reprocess` gives the decision back
+    /// to the router.
     Reroute(Route),
 }
 
@@ -42,6 +44,16 @@ impl Change {
             Self::Bounce => "bounced",
             Self::Delete => "deleted",
             Self::Reroute(_) => "rerouted",
+        }
+    }
+
+    /// Whether it changes anything about a recipient.
+    fn concerns(&self, record: &Record) -> bool {
+        let held = matches!(record.state, StoredState::Held(_));
+        match self {
+            Self::Hold | Self::Retry => !held,
+            Self::Release => held,
+            Self::Bounce | Self::Delete | Self::Reroute(_) => true,
         }
     }
 }
@@ -61,19 +73,36 @@ pub enum OperateError {
 }
 
 impl Queue {
-    /// Makes a change to a message, in the name of whoever `by` says.
+    /// Makes a change to a whole message, in the name of whoever `by` says.
     pub async fn change(&self, id: QueueId, change: &Change, by: &str) -> Result<(), OperateError> {
+        self.change_some(id, &Filter::default(), change, by).await.map(drop)
+    }
+
+    /// Makes a change to those recipients of a message that the filter means, and that it changes at
+    /// all: only the parked are released. Gives how many.
+    pub async fn change_some(
+        &self,
+        id: QueueId,
+        whom: &Filter,
+        change: &Change,
+        by: &str,
+    ) -> Result<usize, OperateError> {
         let inner = &self.inner;
         // From the look to the commit no attempt may begin: its outcome would undo the change, or
         // come on top of it.
         let _alone = Alone::with(inner, id).ok_or(OperateError::Active(id))?;
-        let (message, records) = inner.read_all(id)?.ok_or(OperateError::NotFound(id))?;
+        let (message, mut records) = inner.read_all(id)?.ok_or(OperateError::NotFound(id))?;
+        records.retain(|(_, record)| change.concerns(record) && whom.means_record(record));
+        let count = records.len();
+        if count == 0 {
+            return Ok(0);
+        }
         match change {
             Change::Bounce | Change::Delete => inner.end(&message, records, change).await?,
             _ => inner.alter(&message, records, change, by).await?,
         }
         inner.events.emit(&Event::QueueChanged { id, change: change.word(), by });
-        Ok(())
+        Ok(count)
     }
 }
 
@@ -132,23 +161,21 @@ impl Inner {
             match change {
                 Change::Hold => record.state = StoredState::Held(by.to_owned()),
                 Change::Release => {
-                    if record.route.channel.as_str() == mail_types::ChannelName::HOLD {
+                    if record.route.channel.as_str() == ChannelName::HOLD {
                         let nobody = mail_types::NextHop::Nobody;
-                        record.route = Route::new(mail_types::ChannelName::REPROCESS, nobody);
+                        record.route = Route::new(ChannelName::REPROCESS, nobody);
+                        record.later.rerouted = false;
                     }
                     record.state = StoredState::Waiting(now);
                 }
                 Change::Reroute(route) => {
                     record.route = self.options().as_gone(route.clone());
-                    record.later.rerouted = true;
-                    let held = route.channel.as_str() == mail_types::ChannelName::HOLD;
+                    record.later.rerouted = route.channel.as_str() != ChannelName::REPROCESS;
+                    let held = route.channel.as_str() == ChannelName::HOLD;
                     record.state =
                         if held { StoredState::Held(by.to_owned()) } else { StoredState::Waiting(now) };
                 }
-                _ if matches!(record.state, StoredState::Waiting(_)) => {
-                    record.state = StoredState::Waiting(now)
-                }
-                _ => {}
+                _ => record.state = StoredState::Waiting(now),
             }
             if *change == Change::Retry {
                 self.schedule.lock().end_rest(&record.route);

@@ -31,8 +31,11 @@ pub struct Agents {
     /// The local store.
     pub local: Arc<dyn LocalDelivery>,
     /// The ways out, by name; `store` and `hold` are the queue's own.
-    pub channels: HashMap<ChannelName, Arc<dyn Channel>>,
+    pub channels: Channels,
 }
+
+/// Ways out by name.
+pub type Channels = HashMap<ChannelName, Arc<dyn Channel>>;
 
 /// A handle of the queue; clones are the same queue.
 #[derive(Clone)]
@@ -47,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) events: Events,
     pub(crate) options: RwLock<Arc<Options>>,
     pub(crate) agents: Agents,
+    /// The ways out in force; those of [`Agents`] are only the first.
+    pub(crate) channels: RwLock<Arc<Channels>>,
     pub(crate) schedule: Mutex<Schedule>,
     pub(crate) wake: Notify,
     /// Messages in `queue_messages`.
@@ -72,6 +77,7 @@ impl Queue {
         events: Events,
     ) -> Result<Self, StorageError> {
         let (schedule, messages, last_id) = load(&storage, &events)?;
+        let channels = RwLock::new(Arc::new(agents.channels.clone()));
         let inner = Inner {
             storage,
             clock,
@@ -79,6 +85,7 @@ impl Queue {
             events,
             options: RwLock::new(Arc::new(options)),
             agents,
+            channels,
             schedule: Mutex::new(schedule),
             wake: Notify::new(),
             messages: AtomicUsize::new(messages),
@@ -118,6 +125,11 @@ impl Queue {
         *self.inner.options.write() = Arc::new(options);
         self.inner.schedule.lock().forget_looks();
         self.inner.wake.notify_one();
+    }
+
+    /// Puts other ways out in force; attempts that run end with theirs.
+    pub fn set_channels(&self, channels: Channels) {
+        *self.inner.channels.write() = Arc::new(channels);
     }
 
     /// Works until a stop is asked for; then lets attempts end for as long as [`Options::drain`] says. What does

@@ -187,7 +187,8 @@ impl Inner {
     }
 
     async fn try_channel(&self, attempt: &Attempt) -> Vec<Outcome> {
-        match self.agents.channels.get(&attempt.route.channel) {
+        let channel = self.channels.read().get(&attempt.route.channel).cloned();
+        match channel {
             Some(channel) => channel.attempt(attempt).await,
             None => {
                 let why =

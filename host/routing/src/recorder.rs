@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepKind {
+    /// Whether the sender's address belongs to who submits: told by an explanation only.
+    Sender,
+    /// Whether the client may send anywhere: told by an explanation only.
+    Client,
     /// The address that the way begins with.
     Address,
     /// A rule matched the host but did not apply.
@@ -35,6 +39,8 @@ impl StepKind {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Self::Sender => "sender",
+            Self::Client => "client",
             Self::Address => "address",
             Self::RuleTried => "rule tried",
             Self::RuleFired => "rule fired",
@@ -152,7 +158,9 @@ impl From<Step> for queue::Step {
             StepKind::Domain => queue::StepKind::Domain,
             StepKind::Alias => queue::StepKind::Alias,
             StepKind::Group => queue::StepKind::Group,
-            StepKind::Status | StepKind::Refused => queue::StepKind::Status,
+            StepKind::Sender | StepKind::Client | StepKind::Status | StepKind::Refused => {
+                queue::StepKind::Status
+            }
             StepKind::Delivery => queue::StepKind::Delivery,
             StepKind::Route => queue::StepKind::Route,
             StepKind::Plugin => queue::StepKind::Plugin,

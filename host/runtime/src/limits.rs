@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A client network: the unit that connection limits count. One IPv4 address, or one IPv6 /64, which is
@@ -53,8 +54,8 @@ pub struct ConnectionLimits(Arc<Limits>);
 
 #[derive(Debug)]
 struct Limits {
-    connections_max: usize,
-    per_network_max: usize,
+    connections_max: AtomicUsize,
+    per_network_max: AtomicUsize,
     open: Mutex<Open>,
 }
 
@@ -76,7 +77,14 @@ impl ConnectionLimits {
     /// At most so many in all, and from each client network.
     #[must_use]
     pub fn new(connections_max: usize, per_network_max: usize) -> Self {
+        let (connections_max, per_network_max) = (connections_max.into(), per_network_max.into());
         Self(Arc::new(Limits { connections_max, per_network_max, open: Mutex::default() }))
+    }
+
+    /// Puts other maxima in force, for connections that come; those that are open stay.
+    pub fn set(&self, connections_max: usize, per_network_max: usize) {
+        self.0.connections_max.store(connections_max, Ordering::Relaxed);
+        self.0.per_network_max.store(per_network_max, Ordering::Relaxed);
     }
 
     /// Counts one more connection, unless it is one too many.
@@ -86,11 +94,11 @@ impl ConnectionLimits {
     pub fn admit(&self, peer: IpAddr) -> Result<Permit, RefusedWhy> {
         let network = Network::of(peer);
         let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.connections >= self.0.connections_max {
+        if open.connections >= self.0.connections_max.load(Ordering::Relaxed) {
             return Err(RefusedWhy::Connections);
         }
         let count = open.networks.get(&network).copied().unwrap_or(0);
-        if count >= self.0.per_network_max {
+        if count >= self.0.per_network_max.load(Ordering::Relaxed) {
             return Err(RefusedWhy::Network);
         }
         open.connections += 1;

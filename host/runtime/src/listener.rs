@@ -110,6 +110,12 @@ impl Listener {
         self.local
     }
 
+    /// Its limits, which may be changed while it listens.
+    #[must_use]
+    pub fn limits(&self) -> ConnectionLimits {
+        self.limits.clone()
+    }
+
     /// How many connections are open.
     #[must_use]
     pub fn open(&self) -> usize {
@@ -194,6 +200,20 @@ pub(crate) mod tests {
         assert_eq!(listener.open(), 1);
         drop(connection);
         assert_eq!(listener.open(), 0);
+    }
+
+    #[tokio::test]
+    async fn other_limits_hold_for_those_who_come() {
+        let listener = Listener::bind(&options(9, 9)).unwrap();
+        let _first = TcpStream::connect(listener.local_addr()).await.unwrap();
+        let Accepted::Connection(_kept) = listener.accept().await.unwrap() else { panic!("refused") };
+        listener.limits().set(1, 1);
+        let _second = TcpStream::connect(listener.local_addr()).await.unwrap();
+        let Accepted::Refused(refused) = listener.accept().await.unwrap() else { panic!("accepted") };
+        assert_eq!(refused.why, RefusedWhy::Connections);
+        listener.limits().set(2, 2);
+        let _third = TcpStream::connect(listener.local_addr()).await.unwrap();
+        assert!(matches!(listener.accept().await.unwrap(), Accepted::Connection(_)));
     }
 
     #[tokio::test]

@@ -1,11 +1,12 @@
 //! The command line's grammar, with its help.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config;
+use crate::{config, operate};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,12 +14,13 @@ Examples:
   wasmta check-config                      is the configuration right?
   wasmta user add anna@example.org         a new mailbox (the password is read from standard input)
   wasmta explain anna+tag@example.org      where would mail for this address go, and why?
-  wasmta queue list --domain example.com   what waits for that domain?
+  wasmta queue list --domain elsewhere.example    what waits for that domain?
   wasmta plugin --help                     policy plugins: make, try and run them
   wasmta --port-offset 1000 --data data2   a second server beside the first
 
 Commands find the running server through its data directory; without one, most read the same
-directory themselves.";
+directory themselves. They end with 0 when all that was asked is done, with 1 when something is not, or
+is found to be wrong, and with 2 when the command line is not understood.";
 
 /// A mail transfer agent with a message store, whose policy is programmable.
 #[derive(Debug, Parser)]
@@ -27,7 +29,7 @@ pub(crate) struct Arguments {
     /// The configuration.
     #[arg(long, global = true, value_name = "FILE", default_value = "config/wasmta.toml")]
     pub(crate) config: PathBuf,
-    /// Where the server keeps everything; created when absent.
+    /// Where the server keeps everything; made by serving where it is absent.
     #[arg(long, global = true, value_name = "DIR", default_value = "data")]
     pub(crate) data: PathBuf,
     /// Added to the port of every listener, so that several servers run side by side.
@@ -62,16 +64,23 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   wasmta explain user1+tag@example.org
-  wasmta explain someone@elsewhere.example --from user1@example.org --source submission")]
+  wasmta explain someone@elsewhere.example --from user1@example.org --source submission
+  wasmta explain someone@elsewhere.example --client 192.0.2.7")]
     Explain {
         /// The recipient.
         address: String,
         /// The sender; `<>` for a report.
         #[arg(long, value_name = "ADDRESS", default_value = "<>")]
         from: String,
-        /// The channel that the message would come in by: smtp, submission, lmtp.
-        #[arg(long, value_name = "CHANNEL", default_value = "smtp")]
+        /// The channel that the message would come in by.
+        #[arg(long, value_name = "CHANNEL", default_value = "smtp", value_parser = operate::SOURCES)]
         source: String,
+        /// Login of who sends; by submission the user who has the sender's address, where absent.
+        #[arg(long, value_name = "LOGIN")]
+        account: Option<String>,
+        /// Address of the client, which may be one that `smtp.relay-from` lets send anywhere.
+        #[arg(long, value_name = "ADDRESS")]
+        client: Option<IpAddr>,
         #[command(flatten)]
         format: Format,
     },
@@ -125,9 +134,12 @@ pub(crate) enum DomainCommand {
     Remove {
         /// Its name.
         domain: String,
-        /// Remove its users and groups too. Their mailboxes stay.
+        /// Remove its users and groups too. Without --mail their mailboxes stay.
         #[arg(long)]
         with_users: bool,
+        /// Remove the mailboxes of its users with all messages.
+        #[arg(long, requires = "with_users")]
+        mail: bool,
     },
 }
 
@@ -161,7 +173,7 @@ Examples:
         #[command(flatten)]
         password: Password,
     },
-    /// Remove a user from the directory. With --mail its mailboxes go too.
+    /// Remove a user from the directory. With --mail its mailboxes go too, also later.
     Remove {
         /// The address.
         address: String,
@@ -196,30 +208,42 @@ pub(crate) enum QueueCommand {
     },
     /// Count what waits, by channel and next hop.
     Summary(Format),
-    /// Park messages until they are released.
-    Hold(Which),
-    /// Let parked messages go on.
-    Release(Which),
+    /// Park recipients until they are released.
+    Hold(Chosen),
+    /// Let parked recipients go on.
+    Release(Chosen),
     /// Try again now.
-    Retry(Which),
+    Retry(Chosen),
     /// Give up: each sender gets a report of failure.
-    Bounce(Which),
+    Bounce(Chosen),
     /// Delete without a report.
-    Delete(Which),
-    /// Send what waits another way.
-    #[command(
-        after_help = "Example:\n  wasmta queue reroute --domain example.com --to smtp:relay.example.net:587"
-    )]
+    Delete(Chosen),
+    /// Send what waits another way. That route stays, whatever rules and directory say, until
+    /// `--to reprocess` has them asked anew.
+    #[command(after_help = "\
+Examples:
+  wasmta queue reroute --domain partner.example --to smtp:relay.example.net:587
+  wasmta queue reroute --domain partner.example --to reprocess")]
     Reroute {
         #[command(flatten)]
-        which: Which,
+        chosen: Chosen,
         /// The new route: CHANNEL, CHANNEL:HOST or CHANNEL:HOST:PORT.
         #[arg(long, value_name = "ROUTE")]
         to: String,
     },
 }
 
-/// Which messages: all that meet every condition given.
+/// What to act on, and how to answer.
+#[derive(Debug, Args)]
+pub(crate) struct Chosen {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// Which recipients of which messages: all that meet every condition given. Other recipients of the same
+/// message are left as they are.
 #[derive(Debug, Args)]
 pub(crate) struct Which {
     /// Queue ids.
@@ -228,16 +252,16 @@ pub(crate) struct Which {
     /// Every message.
     #[arg(long)]
     pub(crate) all: bool,
-    /// Sent by this address; `<>` for reports.
+    /// Sent by this address; `*` in it stands for anything, `<>` for the sender of reports.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) sender: Option<String>,
-    /// With this recipient.
+    /// Only this recipient; `*` in it stands for anything.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) recipient: Option<String>,
-    /// With a recipient in this domain.
+    /// Only recipients in this domain.
     #[arg(long, value_name = "DOMAIN")]
     pub(crate) domain: Option<String>,
-    /// With a recipient that goes by this channel.
+    /// Only recipients that go by this channel.
     #[arg(long, value_name = "CHANNEL")]
     pub(crate) channel: Option<String>,
     /// Waiting for at least this long, as "2 h".

@@ -15,19 +15,29 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::control::{self, Action, Answer, Reached, Request};
 use crate::{operate, serve};
-use arguments::{Arguments, Command, DomainCommand, MessageCommand, QueueCommand, UserCommand, Which};
+use arguments::{
+    Arguments, Chosen, Command, DomainCommand, MessageCommand, QueueCommand, UserCommand, Which,
+};
 use plugin::PluginCommand;
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    run(arguments, &mut io::stdout(), &mut io::stderr())
+    run(arguments, &mut io::stdout(), &mut io::stderr()).into()
 }
 
-/// Runs a command line that is given as text; everything printed goes to `out`. For tests.
+/// How a command ended that did what it was asked.
+const DONE: u8 = 0;
+/// How one ended that did not.
+const FAILED: u8 = 1;
+/// How one ended whose words were not understood.
+const MISUSED: u8 = 2;
+
+/// Runs a command line that is given as text; everything printed goes to `out`. Gives the exit code.
+/// For tests.
 #[must_use]
-pub fn run_text(words: &[&str], out: &mut dyn Write) -> ExitCode {
+pub fn run_text(words: &[&str], out: &mut dyn Write) -> u8 {
     match Arguments::try_parse_from(std::iter::once(&"wasmta").chain(words)) {
         Ok(arguments) => {
             let mut errors = Vec::new();
@@ -37,24 +47,25 @@ pub fn run_text(words: &[&str], out: &mut dyn Write) -> ExitCode {
         }
         Err(usage) => {
             let _ = write!(out, "{usage}");
-            ExitCode::from(2)
+            MISUSED
         }
     }
 }
 
-fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> ExitCode {
+fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 {
     let place =
         serve::Place { config: arguments.config, data: arguments.data, port_offset: arguments.port_offset };
+    let whole = |text: String| (text, DONE);
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(&place),
-        Command::CheckConfig => check_config(&place),
+        Command::Serve => serve::run(&place).map(whole),
+        Command::CheckConfig => check_config(&place).map(whole),
         Command::Plugin(PluginCommand::CompilePlugin { target, component, artefact }) => {
             return plugin::compile(&target, &component, &artefact, out);
         }
         Command::Plugin(PluginCommand::Author(command)) => match plugin_author::perform(command, out) {
             // What there is to say is said.
-            Ok(true) => return ExitCode::SUCCESS,
-            Ok(false) => return ExitCode::FAILURE,
+            Ok(true) => return DONE,
+            Ok(false) => return FAILED,
             Err(why) => Err(why),
         },
         command => match question(command) {
@@ -64,25 +75,27 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> Exi
     };
     // Nothing is to be done when the terminal is gone.
     match outcome {
-        Ok(text) if text.is_empty() => ExitCode::SUCCESS,
-        Ok(text) => {
-            let _ = writeln!(out, "{text}");
-            ExitCode::SUCCESS
+        Ok((text, code)) => {
+            if !text.is_empty() {
+                let _ = writeln!(out, "{text}");
+            }
+            code
         }
         Err(why) => {
             let _ = writeln!(errors, "wasmta: {why}");
-            ExitCode::FAILURE
+            FAILED
         }
     }
 }
 
 fn check_config(place: &serve::Place) -> Result<String, String> {
-    let config = place.load()?;
-    let problems = operate::check_files(&config);
-    if problems.is_empty() {
-        return Ok(format!("{}: nothing is wrong", place.config.display()));
+    let warnings = place.check()?;
+    let mut text = format!("{}: nothing is wrong", place.config.display());
+    for warning in warnings {
+        text.push_str("\n  warning: ");
+        text.push_str(&warning);
     }
-    Err(format!("the configuration is refused:\n{}", problems.join("\n")))
+    Ok(text)
 }
 
 /// What a command asks, and whether in JSON.
@@ -99,8 +112,8 @@ fn question(command: Command) -> Result<(Request, bool), String> {
         Command::Domain(command) => domain_question(command),
         Command::User(command) => user_question(command)?,
         Command::Queue(command) => queue_question(command)?,
-        Command::Explain { address, from, source, format } => {
-            (Request::Explain { address, from, source }, format.json)
+        Command::Explain { address, from, source, account, client, format } => {
+            (Request::Explain { address, from, source, account, client }, format.json)
         }
         Command::Message(MessageCommand::Trace { id, format }) => (Request::Trace { id }, format.json),
     })
@@ -111,7 +124,9 @@ fn domain_question(command: DomainCommand) -> (Request, bool) {
         DomainCommand::Add { domain, administrator } => (Request::DomainAdd { domain, administrator }, false),
         DomainCommand::Show { domain, format } => (Request::DomainShow { domain }, format.json),
         DomainCommand::List(format) => (Request::DomainList, format.json),
-        DomainCommand::Remove { domain, with_users } => (Request::DomainRemove { domain, with_users }, false),
+        DomainCommand::Remove { domain, with_users, mail } => {
+            (Request::DomainRemove { domain, with_users, mail }, false)
+        }
     }
 }
 
@@ -131,17 +146,20 @@ fn user_question(command: UserCommand) -> Result<(Request, bool), String> {
 }
 
 fn queue_question(command: QueueCommand) -> Result<(Request, bool), String> {
-    let act = |action, which| Ok((Request::QueueAct { action, which: selected(which)? }, false));
+    let act = |action, chosen: Chosen| {
+        let request = Request::QueueAct { action, which: selected(chosen.which)? };
+        Ok((request, chosen.format.json))
+    };
     match command {
         QueueCommand::List { which, format } => Ok((Request::QueueList { which: any(which) }, format.json)),
         QueueCommand::Show { id, format } => Ok((Request::QueueShow { id }, format.json)),
         QueueCommand::Summary(format) => Ok((Request::QueueSummary, format.json)),
-        QueueCommand::Hold(which) => act(Action::Hold, which),
-        QueueCommand::Release(which) => act(Action::Release, which),
-        QueueCommand::Retry(which) => act(Action::Retry, which),
-        QueueCommand::Bounce(which) => act(Action::Bounce, which),
-        QueueCommand::Delete(which) => act(Action::Delete, which),
-        QueueCommand::Reroute { which, to } => act(Action::Reroute(to), which),
+        QueueCommand::Hold(chosen) => act(Action::Hold, chosen),
+        QueueCommand::Release(chosen) => act(Action::Release, chosen),
+        QueueCommand::Retry(chosen) => act(Action::Retry, chosen),
+        QueueCommand::Bounce(chosen) => act(Action::Bounce, chosen),
+        QueueCommand::Delete(chosen) => act(Action::Delete, chosen),
+        QueueCommand::Reroute { chosen, to } => act(Action::Reroute(to), chosen),
     }
 }
 
@@ -167,7 +185,7 @@ fn selected(which: Which) -> Result<control::Which, String> {
 }
 
 /// Asks the running server, or does it here where none runs.
-fn perform(place: &serve::Place, request: &Request, json: bool) -> Result<String, String> {
+fn perform(place: &serve::Place, request: &Request, json: bool) -> Result<(String, u8), String> {
     let bar = Progress::default();
     let reached = control::ask(&place.data, request, |done, of, what| bar.show(done, of, what));
     let reached =
@@ -180,7 +198,7 @@ fn perform(place: &serve::Place, request: &Request, json: bool) -> Result<String
         Reached::NoServer => operate::offline(place, request, |done, of, what| bar.show(done, of, what))?,
     };
     bar.end();
-    Ok(print(&answer, json))
+    Ok((print(&answer, json), if answer.faulty { FAILED } else { DONE }))
 }
 
 fn print(answer: &Answer, json: bool) -> String {

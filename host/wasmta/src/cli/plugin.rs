@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Subcommand;
 use plugin_engine::{HereCompiler, Outcome, Target};
@@ -40,7 +39,7 @@ pub(super) fn question(command: PluginCommand) -> Result<(PluginRequest, bool), 
 }
 
 /// Compiles, within limits of this process's own, and says in JSON what came of it.
-pub(super) fn compile(target: &str, component: &Path, artefact: &Path, out: &mut dyn Write) -> ExitCode {
+pub(super) fn compile(target: &str, component: &Path, artefact: &Path, out: &mut dyn Write) -> u8 {
     bounds::of_a_compiler();
     let outcome = match Target::parse(target) {
         None => Outcome::Unfit(format!("{target:?} is no engine"), "start it by the server alone".to_owned()),
@@ -49,7 +48,7 @@ pub(super) fn compile(target: &str, component: &Path, artefact: &Path, out: &mut
             Err(unfit) => Outcome::Unfit(unfit.what, unfit.mend),
         },
     };
-    let code = if matches!(outcome, Outcome::Compiled(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    let code = u8::from(!matches!(outcome, Outcome::Compiled(_)));
     // Without a reader nobody waits for the outcome.
     let _ = writeln!(out, "{}", serde_json::to_string(&outcome).unwrap_or_default());
     code

@@ -312,7 +312,11 @@ fn read_login(s: &mut Section<'_>, folder: &Path) -> Option<(String, PathBuf)> {
     let (login, file) = (s.text("login", ""), s.path("password-file"));
     match (login.is_empty(), file) {
         (true, None) => None,
-        (false, Some(file)) => Some((login, below(folder, file))),
+        (false, Some(file)) => {
+            let file = below(folder, file);
+            s.file("password-file", &file);
+            Some((login, file))
+        }
         (false, None) => {
             s.fault("login", "stands without its password-file", "add password-file = \"…\"");
             None
@@ -407,8 +411,8 @@ fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>, fold
     channel
 }
 
-/// `host`, `host:port`, `[192.0.2.1]:port`.
-struct HostPort(Domain, Option<u16>);
+/// `host`, `host:port`, `192.0.2.1:port`, `[2001:db8::1]:port`.
+pub(crate) struct HostPort(pub(crate) Domain, pub(crate) Option<u16>);
 
 impl std::str::FromStr for HostPort {
     type Err = String;
@@ -421,6 +425,8 @@ impl std::str::FromStr for HostPort {
         let port =
             port.map(|port| port.parse::<u16>().map_err(|_| format!("{port:?} is no port"))).transpose()?;
         let literal = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
             .parse::<IpAddr>()
             .map(|ip| if ip.is_ipv4() { format!("[{ip}]") } else { format!("[IPv6:{ip}]") });
         let host = Domain::parse(literal.as_deref().unwrap_or(host)).map_err(|e| e.to_string())?;

@@ -6,6 +6,7 @@
 
 mod delivery;
 mod listeners;
+mod places;
 mod plugins;
 mod problem;
 mod section;
@@ -18,8 +19,10 @@ use std::path::{Path, PathBuf};
 use mail_types::{Address, Domain};
 use toml::de::DeTable;
 
+pub(crate) use delivery::HostPort;
 pub use delivery::{Channel, ChannelKind, Dns, HostEntry, OutgoingTls, Queue, Routing};
 pub use listeners::{Listener, Protocol, TlsMode};
+pub use places::Places;
 pub use plugins::Plugin;
 pub use problem::{Problem, Problems};
 pub use server::{Auth, Directory, Log, LogFormat, LogLevel, Server, Storage};
@@ -74,41 +77,71 @@ pub struct Config {
     pub plugins: Vec<Plugin>,
 }
 
+/// A configuration file that was looked at, right or wrong.
+#[derive(Debug)]
+pub struct Examined {
+    /// What it says, with defaults in the place of what is wrong; absent where it cannot be read at all.
+    pub config: Option<Config>,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// Where its keys stand.
+    pub places: Places,
+}
+
 impl Config {
     /// Reads a file. Every fault is reported, with its line, key and mend.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let name = path.display().to_string();
-        let whole = |what: String, mend: &str| {
-            Problems(vec![Problem {
-                file: name.clone(),
-                line: 0,
-                key: String::new(),
-                what,
-                mend: mend.to_owned(),
-            }])
-        };
-        let size = std::fs::metadata(path).map(|m| m.len());
-        let size = size.map_err(|e| whole(format!("cannot be read: {e}"), "name a file with --config"))?;
-        if size > FILE_MAX {
-            return Err(whole(format!("is larger than {}", size_text(FILE_MAX)), "is this the right file?"));
+        Self::right(Self::examine(path))
+    }
+
+    fn right(examined: Examined) -> Result<Self, Problems> {
+        match examined {
+            Examined { config: Some(config), problems, .. } if problems.is_empty() => Ok(config),
+            Examined { problems, .. } => Err(Problems(problems)),
         }
-        let text = std::fs::read_to_string(path).map_err(|e| whole(format!("cannot be read: {e}"), ""))?;
-        Self::parse(&name, &text, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Reads a file as far as it can be read, so that the files which it names can be looked at too.
+    #[must_use]
+    pub fn examine(path: &Path) -> Examined {
+        match Self::text_of(path) {
+            Ok(text) => {
+                let folder = path.parent().unwrap_or(Path::new(""));
+                Self::examine_text(&path.display().to_string(), &text, folder)
+            }
+            Err((what, mend)) => {
+                let places = Places::of(&path.display().to_string(), "", &DeTable::new());
+                let problem = Problem { key: String::new(), ..places.problem("", what, mend) };
+                Examined { config: None, problems: vec![problem], places }
+            }
+        }
+    }
+
+    fn text_of(path: &Path) -> Result<String, (String, &'static str)> {
+        let size = std::fs::metadata(path).map(|m| m.len());
+        let size = size.map_err(|e| (format!("cannot be read: {e}"), "name a file with --config"))?;
+        if size > FILE_MAX {
+            return Err((format!("is larger than {}", size_text(FILE_MAX)), "is this the right file?"));
+        }
+        let mend = "make it a text in UTF-8 that this user may read";
+        std::fs::read_to_string(path).map_err(|e| (format!("cannot be read: {e}"), mend))
     }
 
     /// Reads a text. `name` stands in messages; relative paths are below `folder`.
     pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, Problems> {
+        Self::right(Self::examine_text(name, text, folder))
+    }
+
+    fn examine_text(name: &str, text: &str, folder: &Path) -> Examined {
         let file = File::new(name, text);
         let (table, syntax) = DeTable::parse_recoverable(text);
         for fault in &syntax {
             file.fault(fault.span().map(|span| span.start), "", fault.message(), "");
         }
-        if !syntax.is_empty() {
-            return Err(Problems(file.into_problems()));
-        }
-        let config = Self::read(Section::root(&file, table.get_ref()), folder);
-        let problems = file.into_problems();
-        if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
+        let places = Places::of(name, text, table.get_ref());
+        // What is left of a broken text may mean something else.
+        let config = syntax.is_empty().then(|| Self::read(Section::root(&file, table.get_ref()), folder));
+        Examined { config, problems: file.into_problems(), places }
     }
 
     fn read(mut root: Section<'_>, folder: &Path) -> Self {

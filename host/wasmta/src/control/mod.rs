@@ -8,6 +8,7 @@ mod client;
 mod plugin;
 mod server;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,9 @@ pub enum Request {
         domain: String,
         /// With its users and groups.
         with_users: bool,
+        /// With their mailboxes.
+        #[serde(default)]
+        mail: bool,
     },
     /// Add a user.
     UserAdd {
@@ -113,6 +117,12 @@ pub enum Request {
         from: String,
         /// Channel that it would come in by.
         source: String,
+        /// Login of who sends.
+        #[serde(default)]
+        account: Option<String>,
+        /// Address of the client.
+        #[serde(default)]
+        client: Option<IpAddr>,
     },
     /// A message's decision trail.
     Trace {
@@ -167,14 +177,24 @@ pub struct Answer {
     pub json: serde_json::Value,
     /// For people; ends without a newline.
     pub text: String,
+    /// Whether something that was asked for could not be done, or was found to be wrong: the command ends
+    /// with an exit code that says so.
+    #[serde(default)]
+    pub faulty: bool,
 }
 
 impl Answer {
+    /// An answer without faults.
+    #[must_use]
+    pub fn new(json: serde_json::Value, text: impl Into<String>) -> Self {
+        Self { json, text: text.into(), faulty: false }
+    }
+
     /// An answer that programs get as `{"done": text}`.
     #[must_use]
     pub fn done(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { json: serde_json::json!({ "done": text }), text }
+        Self::new(serde_json::json!({ "done": text }), text)
     }
 }
 

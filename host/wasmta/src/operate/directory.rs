@@ -7,11 +7,14 @@ use directory::{
     Directory, DomainEntry, DomainUsers, EditError, Entry, Field, NewDomain, NewUser, PasswordHash,
     UserEntry, write_ldif,
 };
-use mail_types::{Address, Domain, Lookup};
+use mail_types::{AccountName, Address, Domain, Lookup};
 use serde_json::{Value, json};
 
 use crate::control::Answer;
 use crate::serve::Parts;
+
+/// Accounts that one answer names.
+const ACCOUNTS_SHOWN: usize = 100;
 
 /// Adds a domain with every entry that it lacks; `administrator` reads its postmaster's mail.
 pub(super) async fn add_domain(parts: &Parts, name: &str, administrator: &Address) -> Result<Answer, String> {
@@ -27,7 +30,7 @@ pub(super) async fn add_domain(parts: &Parts, name: &str, administrator: &Addres
     for name in &names {
         let _ = write!(text, "\n  {name}");
     }
-    Ok(Answer { json: json!({ "domain": new.domain, "added": names }), text })
+    Ok(Answer::new(json!({ "domain": new.domain, "added": names }), text))
 }
 
 /// Shows a domain's entries.
@@ -40,7 +43,7 @@ pub(super) fn show_domain(directory: &Directory, name: &str) -> Result<Answer, S
     let text: Vec<String> = entries.iter().map(|entry| write_ldif(entry).trim_end().to_owned()).collect();
     let mut json = domain_json(&domain);
     json["entries"] = entries.iter().map(entry_json).collect();
-    Ok(Answer { json, text: text.join("\n\n") })
+    Ok(Answer::new(json, text.join("\n\n")))
 }
 
 /// Lists all domains.
@@ -62,11 +65,16 @@ pub(super) fn list_domains(directory: &Directory) -> Result<Answer, String> {
         );
         text.push_str(line.trim_end_matches(' '));
     }
-    Ok(Answer { json: domains.iter().map(domain_json).collect(), text })
+    Ok(Answer::new(domains.iter().map(domain_json).collect(), text))
 }
 
-/// Removes a domain; with users and groups only where that is asked for.
-pub(super) async fn remove_domain(parts: &Parts, name: &str, with_users: bool) -> Result<Answer, String> {
+/// Removes a domain; with users and groups only where that is asked for, and with `mail` their mailboxes too.
+pub(super) async fn remove_domain(
+    parts: &Parts,
+    name: &str,
+    with_users: bool,
+    mail: bool,
+) -> Result<Answer, String> {
     let domain = parse_domain(name)?;
     let users = if with_users { DomainUsers::Remove } else { DomainUsers::Refuse };
     let removed = parts.directory.remove_domain(&domain, users).await.map_err(|e| match e {
@@ -74,7 +82,41 @@ pub(super) async fn remove_domain(parts: &Parts, name: &str, with_users: bool) -
         other => other.to_string(),
     })?;
     parts.follow_directory().await?;
-    Ok(Answer::done(format!("{domain} is no mail domain any more; {removed} entries removed")))
+    let mut text = format!("{domain} is no mail domain any more; {removed} entries removed");
+    let left = ownerless(parts, &domain)?;
+    if mail {
+        for account in &left {
+            parts.store.remove_account(account).await.map_err(|e| e.to_string())?;
+        }
+        text.push_str(&format!(", and the mailboxes of {} accounts", left.len()));
+    } else if !left.is_empty() {
+        text.push_str(&format!("\nthe mailboxes of {} accounts stay:", left.len()));
+        for account in left.iter().take(ACCOUNTS_SHOWN) {
+            text.push_str(&format!("\n  {account}"));
+        }
+        if left.len() > ACCOUNTS_SHOWN {
+            text.push_str(&format!("\n  and {} more", left.len() - ACCOUNTS_SHOWN));
+        }
+        text.push_str("\n`wasmta user remove ADDRESS --mail` removes those of one");
+    }
+    Ok(Answer::done(text))
+}
+
+/// The accounts of a domain that no entry of the directory owns.
+fn ownerless(parts: &Parts, domain: &Domain) -> Result<Vec<AccountName>, String> {
+    let mut names = Vec::new();
+    let listed = parts.store.accounts(|_, name| names.push(name.to_owned()));
+    listed.map_err(|e| e.to_string())?;
+    names.sort();
+    let owned = |address: &Address| !matches!(parts.directory.by_address(address), Lookup::NotFound);
+    let of_domain = |name: &String| {
+        Address::parse(name).ok().filter(|address| address.domain == *domain && !owned(address))
+    };
+    Ok(names
+        .iter()
+        .filter(|name| of_domain(name).is_some())
+        .filter_map(|name| AccountName::new(name))
+        .collect())
 }
 
 /// Adds a user with a mailbox.
@@ -91,7 +133,7 @@ pub(super) async fn add_user(
     let dn = parts.directory.add_user(&new).await.map_err(|e| e.to_string())?;
     parts.follow_directory().await?;
     let text = format!("{} has a mailbox now and can log in ({dn})", new.address);
-    Ok(Answer { json: json!({ "address": new.address, "dn": dn.to_string() }), text })
+    Ok(Answer::new(json!({ "address": new.address, "dn": dn.to_string() }), text))
 }
 
 /// Shows a user's entry; of passwords only the schemes.
@@ -106,7 +148,7 @@ pub(super) fn show_user(directory: &Directory, name: &str) -> Result<Answer, Str
         }
     };
     let entry = without_secrets(entry, directory);
-    Ok(Answer { json: entry_json(&entry), text: write_ldif(&entry).trim_end().to_owned() })
+    Ok(Answer::new(entry_json(&entry), write_ldif(&entry).trim_end().to_owned()))
 }
 
 /// Sets a user's password.
@@ -117,13 +159,18 @@ pub(super) async fn set_password(parts: &Parts, user: &str, password: &str) -> R
     Ok(Answer::done(format!("{user} has a new password ({dn})")))
 }
 
-/// Removes a user, and with `mail` the mailboxes too.
+/// Removes a user, and with `mail` the mailboxes too: also those of a user who is gone already.
 pub(super) async fn remove_user(parts: &Parts, user: &str, mail: bool) -> Result<Answer, String> {
-    let account = match Address::parse(user).map(|address| parts.directory.by_address(&address)) {
+    let entry = match Address::parse(user).map(|address| parts.directory.by_address(&address)) {
         Ok(Lookup::Found(entry)) => UserEntry::read(&entry, parts.directory.schema()),
-        _ => found(parts.directory.user_by_login(user), || format!("there is no user {user}")).ok(),
+        Ok(Lookup::Unavailable(why)) => return Err(why),
+        Ok(Lookup::NotFound) | Err(_) => match parts.directory.user_by_login(user) {
+            Lookup::Found(entry) => Some(entry),
+            Lookup::NotFound => return remove_what_is_left(parts, user, mail).await,
+            Lookup::Unavailable(why) => return Err(why),
+        },
     };
-    let account = account.and_then(|entry| entry.account());
+    let account = entry.and_then(|entry| entry.account());
     let dn = parts.directory.remove_user(user).await.map_err(|e| e.to_string())?;
     parts.follow_directory().await?;
     let mut text = format!("{user} is gone");
@@ -132,11 +179,33 @@ pub(super) async fn remove_user(parts: &Parts, user: &str, mail: bool) -> Result
         text.push_str(if gone { ", mailboxes too" } else { "; there were no mailboxes" });
     } else {
         text.push_str(
-            "; mailboxes stay, until the same address is added again or they are removed with --mail",
+            "; mailboxes stay, until the same address is added again or this command is given again with --mail",
         );
     }
     text.push_str(&format!(" ({dn})"));
     Ok(Answer::done(text))
+}
+
+/// The mailboxes of somebody who is no user any more.
+async fn remove_what_is_left(parts: &Parts, user: &str, mail: bool) -> Result<Answer, String> {
+    let no_user = format!("there is no user {user}");
+    let Some(account) = Address::parse(user).ok().and_then(|address| AccountName::new(&address.to_key()))
+    else {
+        return Err(no_user);
+    };
+    if !mail {
+        let left = parts.store.find_account(&account).map_err(|e| e.to_string())?;
+        return Err(match left {
+            Some(_) => format!("{no_user} any more; mailboxes are left, and --mail removes them"),
+            None => no_user,
+        });
+    }
+    if parts.store.remove_account(&account).await.map_err(|e| e.to_string())? {
+        return Ok(Answer::done(format!(
+            "{user} was gone already; the mailboxes that were left are gone too"
+        )));
+    }
+    Err(format!("{no_user}, and there are no mailboxes of that name"))
 }
 
 /// Hashes a password where blocking is allowed: it takes a good part of a second.

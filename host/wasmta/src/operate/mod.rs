@@ -3,17 +3,21 @@
 
 mod check;
 mod directory;
+mod explain;
 mod plugins;
 mod queue;
 
+use std::path::Path;
 use std::time::Duration;
 
-use mail_types::{AccountName, ForwardPath, ReversePath};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::control::{Answer, Line, Request};
-use crate::serve::{DataLock, Parts, Place, counting, policy};
+use crate::serve::{DataLock, Parts, Place, counting};
+
+use explain::Question;
+pub(crate) use explain::SOURCES;
 
 /// Notes of progress that wait to be shown.
 const PROGRESS_WAITING_MAX: usize = 64;
@@ -33,8 +37,8 @@ pub(crate) async fn perform(
         }
         Request::DomainShow { domain } => directory::show_domain(&parts.directory, &domain),
         Request::DomainList => directory::list_domains(&parts.directory),
-        Request::DomainRemove { domain, with_users } => {
-            directory::remove_domain(parts, &domain, with_users).await
+        Request::DomainRemove { domain, with_users, mail } => {
+            directory::remove_domain(parts, &domain, with_users, mail).await
         }
         Request::UserAdd { address, name, password } => {
             directory::add_user(parts, &address, &name, &password).await
@@ -48,35 +52,15 @@ pub(crate) async fn perform(
         Request::QueueShow { id } => queue::show(parts, &id),
         Request::QueueSummary => queue::summary(parts),
         Request::QueueAct { action, which } => queue::act(parts, &config.channels, &action, &which).await,
-        Request::Explain { address, from, source } => explain(parts, &address, &from, &source).await,
+        Request::Explain { address, from, source, account, client } => {
+            let (address, from, source, account) = (&*address, &*from, &*source, account.as_deref());
+            explain::explain(parts, config, &Question { address, from, source, account, client }).await
+        }
         Request::Trace { id } => queue::trace(parts, &id),
         Request::Check => check::check(parts, progress).await,
         Request::Plugin(request) => plugins::perform(parts, request).await,
         Request::Status | Request::Reload => Err("no server runs here".to_owned()),
     }
-}
-
-/// Where mail for an address would go, decided by the code that decides for sessions.
-async fn explain(parts: &Parts, address: &str, from: &str, source: &str) -> Result<Answer, String> {
-    let bracketed = |text: &str| if text.starts_with('<') { text.to_owned() } else { format!("<{text}>") };
-    let recipient = ForwardPath::parse(&bracketed(address)).map_err(|e| e.to_string())?;
-    let reverse_path = ReversePath::parse(&bracketed(from)).map_err(|e| e.to_string())?;
-    // Who submits has logged in, so may send anywhere; others may not.
-    let account = match (source, reverse_path.address()) {
-        ("submission", Some(address)) => AccountName::new(&address.to_string()),
-        _ => None,
-    };
-    let request = routing::Request {
-        recipient: &recipient,
-        reverse_path: &reverse_path,
-        source,
-        authenticated: account.as_ref(),
-        relay: false,
-        id: "explain",
-    };
-    let explanation = parts.routing.explain(&request).await;
-    let json = serde_json::to_value(&explanation).map_err(|e| e.to_string())?;
-    Ok(Answer { json, text: explanation.to_string().trim_end().to_owned() })
 }
 
 /// A duration for people, in its two largest units: `2 d 3 h`.
@@ -95,6 +79,17 @@ pub(crate) fn age_text(age: Duration) -> String {
     text
 }
 
+/// Only serving makes data: a command with a mistyped directory must not.
+fn data_is_there(data: &Path) -> Result<(), String> {
+    if data.join("directory").is_dir() {
+        return Ok(());
+    }
+    let shown = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf());
+    let what = if data.is_dir() { "holds no server's data" } else { "is not there" };
+    let mend = "name the server's data directory with --data, or start the server once: it makes a new one";
+    Err(format!("no server runs over {}, and it {what}: {mend}", shown.display()))
+}
+
 /// Performs a request in this process, holding the data directory for as long.
 pub(crate) fn offline(
     place: &Place,
@@ -102,6 +97,7 @@ pub(crate) fn offline(
     mut progress: impl FnMut(u64, u64, &str),
 ) -> Result<Answer, String> {
     let config = place.load()?;
+    data_is_there(&place.data)?;
     let _lock = DataLock::take(&place.data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| format!("threads cannot be started: {e}"))?;
@@ -120,23 +116,6 @@ pub(crate) fn offline(
             }
         }
     })
-}
-
-/// Checks the files that the configuration names. Gives what is wrong, one text a fault.
-pub(crate) fn check_files(config: &Config) -> Vec<String> {
-    let mut faults = Vec::new();
-    if !config.directory.ldif.is_file() {
-        faults.push(format!("directory.ldif: the file {} is not there", config.directory.ldif.display()));
-    }
-    if let Err(why) = policy::load(config) {
-        faults.push(why);
-    }
-    if let Some((certificate, key)) = &config.tls.files
-        && let Err(why) = runtime::TlsServer::load(certificate, key)
-    {
-        faults.push(format!("tls: {why}"));
-    }
-    faults
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Ans
 }
 
 fn answer(json: &impl serde::Serialize, text: String) -> Result<Answer, String> {
-    Ok(Answer { json: serde_json::to_value(json).map_err(|e| e.to_string())?, text })
+    Ok(Answer { json: serde_json::to_value(json).map_err(|e| e.to_string())?, text, faulty: false })
 }
 
 fn plugin_name(text: &str) -> Result<PluginName, String> {

@@ -10,12 +10,14 @@ use storage::StorageError;
 use tokio::time::Instant;
 
 use super::age_text;
-use crate::config::{Channel, ChannelKind, size_text};
+use crate::config::{Channel, ChannelKind, HostPort, size_text};
 use crate::control::{Action, Answer, Which};
 use crate::serve::Parts;
 
-/// Messages that one list shows, and that one command acts on.
+/// Messages that one list shows; of more it says so.
 const MESSAGES_MAX: usize = 100_000;
+/// Faults of one command that the text for people shows.
+const FAULTS_SHOWN: usize = 100;
 /// How long a command waits for attempts that are under way, in all.
 const ATTEMPT_PATIENCE: Duration = Duration::from_secs(5);
 /// How long between two looks.
@@ -26,13 +28,18 @@ const RECIPIENTS_SHOWN: usize = 5;
 /// Lists waiting messages.
 pub(super) fn list(parts: &Parts, which: &Which) -> Result<Answer, String> {
     let now = parts.clock.now();
-    let messages = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX).map_err(fault)?;
+    let mut messages = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX + 1).map_err(fault)?;
+    let more = messages.len() > MESSAGES_MAX;
+    messages.truncate(MESSAGES_MAX);
     let mut text = String::new();
     for message in &messages {
         describe(&mut text, message, now, RECIPIENTS_SHOWN);
     }
     let _ = write!(text, "{}", count(messages.len(), "message"));
-    Ok(Answer { json: to_json(&messages)?, text })
+    if more {
+        text.push_str(", the oldest of more; conditions as --domain or --age narrow the list");
+    }
+    Ok(Answer::new(json!({ "messages": to_json(&messages)?, "more": more }), text))
 }
 
 /// Shows one message.
@@ -48,7 +55,7 @@ pub(super) fn show(parts: &Parts, id: &str) -> Result<Answer, String> {
     if let Some(message_id) = &message.message_id {
         let _ = write!(text, "\n  Message-ID {message_id}");
     }
-    Ok(Answer { json: to_json(&message)?, text })
+    Ok(Answer::new(to_json(&message)?, text))
 }
 
 /// Counts what waits, by route.
@@ -60,7 +67,7 @@ pub(super) fn summary(parts: &Parts) -> Result<Answer, String> {
     for sum in &sums {
         let _ = write!(text, "\n{}", summary_line(sum, now).trim_end());
     }
-    Ok(Answer { json: to_json(&sums)?, text })
+    Ok(Answer::new(to_json(&sums)?, text))
 }
 
 fn summary_line(sum: &RouteSummary, now: Timestamp) -> String {
@@ -80,7 +87,7 @@ fn summary_line(sum: &RouteSummary, now: Timestamp) -> String {
     )
 }
 
-/// Acts on every message that is meant.
+/// Acts on every recipient that is meant.
 pub(super) async fn act(
     parts: &Parts,
     channels: &[Channel],
@@ -95,18 +102,23 @@ pub(super) async fn act(
         Action::Delete => Change::Delete,
         Action::Reroute(route) => Change::Reroute(parse_route(route, channels)?),
     };
-    let messages = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX).map_err(fault)?;
-    if messages.is_empty() {
+    let whom = filter(which)?;
+    let ids = parts.queue.listing().ids(&whom).map_err(fault)?;
+    if ids.is_empty() {
         return Err(match which.ids.first() {
             Some(id) => OperateError::NotFound(parse_id(id)?).to_string(),
             None => "no message in the queue meets these conditions".to_owned(),
         });
     }
-    let (mut done, mut faults) = (Vec::new(), Vec::new());
+    let (mut done, mut recipients, mut faults) = (Vec::new(), 0, Vec::new());
     let until = Instant::now() + ATTEMPT_PATIENCE;
-    for message in messages {
-        match change_when_free(parts, message.id, &change, until).await {
-            Ok(()) => done.push(message.id.to_string()),
+    for id in ids {
+        match change_when_free(parts, id, &whom, &change, until).await {
+            Ok(0) => {}
+            Ok(changed) => {
+                recipients += changed;
+                done.push(id.to_string());
+            }
             Err(why) => faults.push(why.to_string()),
         }
     }
@@ -118,22 +130,34 @@ pub(super) async fn act(
         Action::Delete => "deleted",
         Action::Reroute(_) => "sent another way",
     };
-    let mut text = format!("{} {word}", count(done.len(), "message"));
-    for why in &faults {
+    if recipients == 0 && faults.is_empty() {
+        return Err(match action {
+            Action::Release => "none of these recipients is parked".to_owned(),
+            _ => "all of these recipients are parked; `wasmta queue release` lets them go on".to_owned(),
+        });
+    }
+    let mut text = format!("{} of {} {word}", count(recipients, "recipient"), count(done.len(), "message"));
+    for why in faults.iter().take(FAULTS_SHOWN) {
         let _ = write!(text, "\n  {why}");
     }
-    Ok(Answer { json: json!({ "done": done, "faults": faults }), text })
+    if faults.len() > FAULTS_SHOWN {
+        let _ = write!(text, "\n  and {} more; --json tells them all", faults.len() - FAULTS_SHOWN);
+    }
+    let faulty = !faults.is_empty();
+    let json = json!({ "messages": done, "recipients": recipients, "faults": faults });
+    Ok(Answer { json, text, faulty })
 }
 
-/// Changes a message. One that is being delivered just now is waited for, within the time there is.
+/// Changes those recipients of a message that are meant. One that is being delivered just now is waited for, within the time there is.
 async fn change_when_free(
     parts: &Parts,
     id: QueueId,
+    whom: &Filter,
     change: &Change,
     until: Instant,
-) -> Result<(), OperateError> {
+) -> Result<usize, OperateError> {
     loop {
-        match parts.queue.change(id, change, "operator").await {
+        match parts.queue.change_some(id, whom, change, "operator").await {
             Err(OperateError::Active(_)) if Instant::now() < until => tokio::time::sleep(ATTEMPT_PAUSE).await,
             outcome => return outcome,
         }
@@ -169,7 +193,7 @@ pub(super) fn trace(parts: &Parts, id: &str) -> Result<Answer, String> {
         let whom = line.recipient.as_ref().map_or_else(String::new, |address| format!(" {address}"));
         let _ = write!(text, "\n{}{whom} {}: {}", moment(line.at), line.what, line.text);
     }
-    Ok(Answer { json: to_json(&trail)?, text })
+    Ok(Answer::new(to_json(&trail)?, text))
 }
 
 /// The steps of a decision, one a line, with the place that decided.
@@ -204,7 +228,8 @@ fn recipient_line(recipient: &QueuedRecipient, now: Timestamp) -> String {
         State::Waiting { due } if *due > now => format!("in {}", age_text(due.since(now))),
         State::Waiting { .. } => "now".to_owned(),
     };
-    let mut line = format!("{}  {}  {state}", recipient.address, recipient.route);
+    let by_operator = if recipient.by_operator { " (set by an operator)" } else { "" };
+    let mut line = format!("{}  {}{by_operator}  {state}", recipient.address, recipient.route);
     if recipient.attempts > 0 {
         let _ = write!(line, ", {}", count(recipient.attempts as usize, "attempt"));
     }
@@ -217,13 +242,23 @@ fn recipient_line(recipient: &QueuedRecipient, now: Timestamp) -> String {
 fn filter(which: &Which) -> Result<Filter, String> {
     Ok(Filter {
         ids: which.ids.iter().map(|id| parse_id(id)).collect::<Result<_, _>>()?,
-        sender: which.sender.clone(),
-        recipient: which.recipient.clone(),
+        sender: which.sender.as_deref().map(|text| pattern("--sender", text)).transpose()?,
+        recipient: which.recipient.as_deref().map(|text| pattern("--recipient", text)).transpose()?,
         domain: which.domain.as_deref().map(Domain::parse).transpose().map_err(|e| e.to_string())?,
         channel: which.channel.clone(),
         older_than_seconds: which.age,
         held: None,
     })
+}
+
+/// A whole address, or a pattern that says that it is one.
+fn pattern(option: &str, text: &str) -> Result<String, String> {
+    if text.contains(['@', '*']) || text == "<>" {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "{option} {text}: this is no address; write it in full, or * for what may stand there, as *@{text}"
+    ))
 }
 
 /// `CHANNEL`, `CHANNEL:HOST` or `CHANNEL:HOST:PORT`; a host stands for itself, without its MX. Only what somebody
@@ -247,16 +282,7 @@ fn parse_route(text: &str, channels: &[Channel]) -> Result<Route, String> {
         }
         (_, Some(host)) => (&channel.name, host),
     };
-    let (host, port) = match host.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => {
-            (host, Some(port.parse().map_err(|_| format!("{port:?} is no port"))?))
-        }
-        _ => (host, None),
-    };
-    let host = Domain::parse(host).or_else(|why| {
-        let bracketed = Domain::parse(&format!("[{host}]"));
-        bracketed.map_err(|_| why.to_string())
-    })?;
+    let HostPort(host, port) = host.parse().map_err(|why| format!("--to {text}: {why}"))?;
     Ok(Route::new(channel, NextHop::Host { host, port }))
 }
 
@@ -299,8 +325,13 @@ mod tests {
             ("smtp:relay.example.net", "smtp:[relay.example.net]"),
             ("smtp:relay.example.net:587", "smtp:[relay.example.net]:587"),
             ("lmtp:127.0.0.1:2424", "lmtp:[127.0.0.1]:2424"),
+            ("lmtp:[127.0.0.1]:2424", "lmtp:[127.0.0.1]:2424"),
+            ("smtp:[::1]:25", "smtp:[ipv6:::1]:25"),
         ] {
-            assert_eq!(parse_route(text).unwrap().to_string(), route, "{text}");
+            let parsed = parse_route(text).unwrap();
+            assert_eq!(parsed.to_string(), route, "{text}");
+            let NextHop::Host { host, .. } = parsed.next_hop else { continue };
+            assert_eq!(host.as_ip().is_some(), text.contains("127") || text.contains("::1"), "{text}");
         }
         for text in ["smtp:", "smtp:a b", "smtp:relay.example.net:x"] {
             assert!(parse_route(text).is_err(), "{text}");

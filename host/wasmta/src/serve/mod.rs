@@ -1,13 +1,14 @@
 //! Serving: from a configuration to a running server, and down again.
 
 pub(crate) mod bounds;
+mod files;
 mod files_limit;
 mod first_start;
 mod lock;
 mod logging;
 mod parts;
 pub(crate) mod plugins;
-pub(crate) mod policy;
+mod policy;
 mod quotas;
 mod server;
 mod services;
@@ -15,13 +16,14 @@ mod settings;
 mod ways;
 mod welcome;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use events::Event;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::Config;
+use crate::config::{Config, Examined, Problems};
 
 pub use lock::DataLock;
 pub(crate) use logging::{counting, to_standard_error};
@@ -42,23 +44,60 @@ pub struct Place {
 impl Place {
     /// Loads the configuration and shifts its ports.
     pub fn load(&self) -> Result<Config, String> {
-        let refused = |problems| format!("the configuration is refused:\n{problems}");
-        let mut config = Config::load(&self.config).map_err(refused)?;
+        let mut config = Config::load(&self.config).map_err(|problems| refused(&problems))?;
         config.shift_ports(self.port_offset)?;
         Ok(config)
     }
+
+    /// Loads the configuration with the files that it names; all that is wrong with any is told at once.
+    pub fn load_whole(&self) -> Result<Config, String> {
+        let (config, problems, _) = self.examine(false);
+        let mut config = config.filter(|_| problems.0.is_empty()).ok_or_else(|| refused(&problems))?;
+        config.shift_ports(self.port_offset)?;
+        Ok(config)
+    }
+
+    /// Looks at everything, the LDIF too. Gives what may stay as it is, or what has to be mended.
+    pub fn check(&self) -> Result<Vec<String>, String> {
+        let (config, problems, warnings) = self.examine(true);
+        let mut config = config.filter(|_| problems.0.is_empty()).ok_or_else(|| refused(&problems))?;
+        config.shift_ports(self.port_offset)?;
+        Ok(warnings)
+    }
+
+    fn examine(&self, ldif: bool) -> (Option<Config>, Problems, Vec<String>) {
+        let Examined { config, mut problems, places } = Config::examine(&self.config);
+        let (mut further, mut warnings) = (Vec::new(), Vec::new());
+        if let Some(config) = &config {
+            further = files::problems(config, &places);
+            if ldif {
+                let (problem, found) = files::ldif(config, &places);
+                further.extend(problem);
+                warnings = found;
+            }
+        }
+        // A file that is not there has been told of with its key.
+        further.retain(|new| new.key.is_empty() || !problems.iter().any(|known| known.key == new.key));
+        problems.extend(further);
+        (config, Problems(problems), warnings)
+    }
+}
+
+fn refused(problems: &Problems) -> String {
+    format!("the configuration is refused:\n{problems}")
 }
 
 /// Serves until a signal ends it: SIGTERM and SIGINT stop, SIGHUP reloads.
 pub fn run(place: &Place) -> Result<String, String> {
-    let config = place.load()?;
+    let config = place.load_whole()?;
     let lock = DataLock::take(&place.data)?;
     let files = files_limit::raise(config.server.open_files);
     let runtime = executor(config.server.threads)?;
     let events = to_standard_error(&config.log)?;
     let outcome = runtime.block_on(async {
         let server = Server::start(config, place.clone(), lock, events.clone()).await?;
-        eprintln!("{}", welcome::text(&server, files));
+        // Not to standard error, which is the log's. Nothing is to be done where nobody reads it.
+        let _ = writeln!(std::io::stdout(), "{}", welcome::text(&server, files));
         let reason = tokio::select! {
             told = until_told_to_stop(&server) => told?,
             // Nothing works any more, not even a graceful stop: whoever supervises us starts us again.

@@ -9,6 +9,7 @@ use channels::StoreDelivery;
 use directory::{Directory, DirectoryOptions, PasswordHasher};
 use events::{Event, Events};
 use queue::{Agents, Queue};
+use routing::tables::Refreshed;
 use routing::{Routing, TableError, Tables};
 use runtime::{Clock, Random};
 use storage::{Space, Storage};
@@ -17,8 +18,7 @@ use store::Store;
 use super::first_start::{decoy_key, fill};
 use super::plugins::{self, Exchanged, Surroundings};
 use super::quotas::DirectoryQuotas;
-use super::ways::{self, Ways};
-use super::{policy, settings};
+use super::{policy, settings, ways};
 use crate::config::Config;
 
 /// The parts, wired.
@@ -48,10 +48,10 @@ pub struct Parts {
     pub profiles: profiles::Profiles,
     /// What plugins may ask.
     pub(super) surroundings: Arc<Surroundings>,
-    /// The ways out.
-    pub(super) ways: Ways,
     /// Queue, mailboxes and content.
     pub(super) mail: Storage,
+    /// Whether the directory was filled just now: this is the first start.
+    pub(super) first_start: bool,
     /// All storages, to be closed at the end.
     storages: [Storage; 4],
 }
@@ -65,13 +65,13 @@ impl Parts {
         let of_directory = open_storage(config, data, "directory", directory::SPACES, true)?;
         let directory = Directory::open(of_directory.clone(), clock.clone(), DirectoryOptions::default())
             .map_err(|e| format!("the directory: {e}"))?;
-        fill(&directory, &config.directory.ldif, &hasher, &events).await?;
+        let filled = fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
         let key = decoy_key(data, &random)?;
         let authenticator =
             Authenticator::new(directory.clone(), clock.clone(), random.clone(), settings::auth(config, key));
 
-        let (rules, options) = policy::load(config)?;
-        let of_tables = open_tables(config, data, &directory, &events).await?;
+        let (rules, options) = policy::load(config).map_err(|why| why.to_string())?;
+        let of_tables = open_tables(config, data, &directory, &clock, &events).await?;
         let tables = Tables::new(of_tables.clone());
         let of_plugins = open_storage(config, data, "plugin-store", plugin_engine::SPACES, true)?;
         let surroundings =
@@ -92,11 +92,10 @@ impl Parts {
         let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), settings::quota(config)));
         let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), quotas).await;
         let store = store.map_err(|e| format!("the store: {e}"))?;
-        let ways = Ways::new(ways::prepare(config, &clock, &random, &profiles)?);
         let agents = Agents {
             router: Arc::new(routing.clone()),
             local: Arc::new(StoreDelivery::new(store.clone())),
-            channels: ways.agents().chain([ways::reprocess(&routing, &profiles)]).collect(),
+            channels: ways::prepare(config, &routing, &profiles, &clock, &random)?,
         };
         let queue = Queue::open(
             mail.clone(),
@@ -121,8 +120,8 @@ impl Parts {
             plugins,
             profiles,
             surroundings,
-            ways,
             mail,
+            first_start: filled,
             storages,
         })
     }
@@ -157,13 +156,14 @@ async fn open_tables(
     config: &Config,
     data: &Path,
     directory: &Directory,
+    clock: &Clock,
     events: &Events,
 ) -> Result<Storage, String> {
     let open = || open_storage(config, data, "tables", routing::SPACES, false);
     let failed = |error: &dyn std::fmt::Display| format!("the tables: {error}");
     let storage = open()?;
-    match Tables::new(storage.clone()).refresh(directory).await {
-        Ok(_) => return Ok(storage),
+    match refresh(&storage, directory, clock, events).await {
+        Ok(()) => return Ok(storage),
         Err(error @ TableError::Directory(_)) => return Err(failed(&error)),
         Err(error) => {
             let cause = format!("{error}; they are built anew");
@@ -174,8 +174,25 @@ async fn open_tables(
     drop(storage);
     Storage::discard(&data.join("tables")).map_err(|error| failed(&error))?;
     let storage = open()?;
-    Tables::new(storage.clone()).refresh(directory).await.map_err(|error| failed(&error))?;
+    refresh(&storage, directory, clock, events).await.map_err(|error| failed(&error))?;
     Ok(storage)
+}
+
+/// Brings the tables up to the directory, and says what that took.
+async fn refresh(
+    storage: &Storage,
+    directory: &Directory,
+    clock: &Clock,
+    events: &Events,
+) -> Result<(), TableError> {
+    let begun = clock.now();
+    let Refreshed { full, entries, rows, csn } = Tables::new(storage.clone()).refresh(directory).await?;
+    if full || entries > 0 {
+        let kind = if full { "full" } else { "incremental" };
+        let milliseconds = u64::try_from(clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);
+        events.emit(&Event::TablesBuilt { kind, entries, rows, csn, milliseconds });
+    }
+    Ok(())
 }
 
 /// Opens one storage of the data directory.

@@ -1,24 +1,43 @@
 //! The rewrite rules and the options of resolution.
 
+use std::fmt;
 use std::path::Path;
 
-use routing::{ChannelTags, Options, RuleOptions, Rules};
+use routing::{ChannelTags, Options, RuleErrors, RuleOptions, Rules};
 
 use crate::config::{Config, size_text};
 
 /// Largest rule file, in octets; included files too.
 const RULES_MAX: u64 = 16 << 20;
 
+/// Why there are no rules.
+#[derive(Debug)]
+pub(crate) enum RulesFault {
+    /// The file cannot be read.
+    Unreadable(String),
+    /// What is wrong in it, all of it.
+    Wrong(RuleErrors),
+}
+
+impl fmt::Display for RulesFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(why) => write!(f, "routing.rules: {why}"),
+            Self::Wrong(errors) => write!(f, "{errors}"),
+        }
+    }
+}
+
 /// Reads the rules and the options. All faults of the rules are told at once.
-pub(crate) fn load(config: &Config) -> Result<(Rules, Options), String> {
+pub(crate) fn load(config: &Config) -> Result<(Rules, Options), RulesFault> {
     let path = &config.routing.rules;
-    let text = read(path)?;
+    let text = read(path).map_err(RulesFault::Unreadable)?;
     let tags = tags(config);
     let folder = path.parent().unwrap_or(Path::new(""));
     let include = |name: &str| read(&folder.join(name));
     let rule_options = RuleOptions { include: Some(&include), ..RuleOptions::new(&tags) };
     let name = path.display().to_string();
-    let rules = Rules::parse(&text, &name, &rule_options).map_err(|errors| errors.to_string())?;
+    let rules = Rules::parse(&text, &name, &rule_options).map_err(RulesFault::Wrong)?;
     Ok((rules, options(config)))
 }
 

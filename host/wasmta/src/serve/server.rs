@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::{ClearPasswords, Secret};
 use events::{Event, Events};
-use mail_types::Timestamp;
+use mail_types::{Lookup, Timestamp};
 use parking_lot::Mutex;
 use runtime::{Shutdown, TlsServer, make_self_signed};
 use tokio::sync::mpsc;
@@ -38,6 +39,8 @@ pub struct Server {
 struct Running {
     place: Place,
     config: Mutex<Arc<Config>>,
+    /// The configuration that it started with: some of it stays in force until the next start.
+    started_with: Config,
     parts: Parts,
     services: Services,
     tls: Option<TlsServer>,
@@ -64,6 +67,7 @@ impl Server {
             shutdown: Shutdown::new(),
             no_more_attempts: Shutdown::new(),
             reloading: tokio::sync::Mutex::new(()),
+            started_with: config.clone(),
             config: Mutex::new(Arc::new(config)),
         });
         let config = Arc::clone(&running.config.lock());
@@ -101,9 +105,12 @@ impl Server {
         self.running.services.listeners()
     }
 
-    /// The first of these logins that the directory knows as the sample has them.
-    pub(super) fn knows(&self, login: &str) -> bool {
-        self.running.parts.directory.user_by_login(login).is_found()
+    /// Whether the directory was filled just now, and a user has this password in it.
+    pub(super) fn begins_with(&self, login: &str, password: &str) -> bool {
+        let (parts, secret) = (&self.running.parts, Secret::new(password.to_owned()));
+        let (true, Some(secret)) = (parts.first_start, secret) else { return false };
+        let Lookup::Found(user) = parts.directory.user_by_login(login) else { return false };
+        user.password_hashes.iter().any(|value| auth::verify(&secret, value, ClearPasswords::default()))
     }
 
     /// Returns when a storage is broken, with what the operator has to know.
@@ -223,33 +230,50 @@ impl Running {
     /// Prepares everything first, so that nothing has changed when something is wrong. Gives notes
     /// on what takes effect only at the next start.
     fn take_up(&self) -> Result<TakenUp, String> {
-        let new = self.place.load()?;
-        let old = Arc::clone(&self.config.lock());
-        let (rules, options) = policy::load(&new)?;
-        let agents = ways::prepare(&new, &self.parts.clock, &self.parts.random, &self.parts.profiles)?;
-        if let Some((certificate, key)) = &new.tls.files {
-            TlsServer::load(certificate, key).map_err(|e| format!("tls: {e}"))?;
-        }
+        let new = self.place.load_whole()?;
+        let (rules, options) = policy::load(&new).map_err(|why| why.to_string())?;
+        let Parts { routing, profiles, clock, random, .. } = &self.parts;
+        let agents = ways::prepare(&new, routing, profiles, clock, random)?;
         let (of_plugins, record) = plugins::load(&new)?;
-        let exchanged = plugins::Exchanged::new(&new, &self.parts.random)?;
+        let exchanged = plugins::Exchanged::new(&new, random)?;
         let planned = self.services.plan(&new)?;
         // From here on nothing fails.
         self.parts.surroundings.exchange(exchanged);
-        let mut notes = waiting(&old, &new);
+        let mut notes = waiting(&self.started_with, &new);
         if let Some(tls) = &self.tls
             && let Err(why) = tls.reload()
         {
             notes.push(format!("the certificate stays as it was: {why}"));
         }
         self.parts.events.set_options(logging::options(&new.log));
-        self.parts.routing.reconfigure(rules, options);
+        let (unencrypted, channel_binding) = settings::auth_offers(&new);
+        self.parts.authenticator.set_offers(unencrypted, channel_binding);
+        // Channels before the rules that name them.
+        self.parts.queue.set_channels(agents);
         self.parts.queue.set_options(settings::queue(&new));
-        for name in self.parts.ways.exchange(agents) {
-            notes.push(format!("the new channel {name} takes effect at the next start"));
-        }
-        self.services.enforce(&new, planned);
+        self.parts.routing.reconfigure(rules, options);
+        notes.extend(self.left_behind(&new));
+        notes.extend(self.services.enforce(&new, planned));
         *self.config.lock() = Arc::new(new);
         Ok((notes, of_plugins, record))
+    }
+
+    /// Mail that waits for a channel which is not there any more.
+    fn left_behind(&self, config: &Config) -> Vec<String> {
+        let mut waiting = std::collections::BTreeMap::<String, u64>::new();
+        // A summary that cannot be read now has been told of as an event.
+        for sum in self.parts.queue.summary().unwrap_or_default() {
+            let name = sum.route.channel.as_str();
+            if !config.channels.iter().any(|channel| channel.name.eq_ignore_ascii_case(name)) {
+                *waiting.entry(name.to_owned()).or_default() += sum.waiting + sum.held;
+            }
+        }
+        let note = |(name, count)| {
+            format!(
+                "{count} recipients wait for the channel {name}, which is not there any more: `wasmta queue reroute --channel {name} --to reprocess` decides anew"
+            )
+        };
+        waiting.into_iter().map(note).collect()
     }
 
     /// Counters and what runs (R101).
@@ -273,15 +297,20 @@ impl Running {
         for (name, value) in counters.iter().filter(|(_, value)| *value > 0) {
             text.push_str(&format!("\n{value:>12}  {name}"));
         }
-        Answer { json, text }
+        Answer::new(json, text)
     }
 }
 
 /// What a changed configuration has to wait for.
 fn waiting(old: &Config, new: &Config) -> Vec<String> {
+    let auth = config::Auth {
+        cleartext: old.auth.cleartext,
+        channel_binding: old.auth.channel_binding,
+        ..new.auth.clone()
+    };
     let changes = [
         (old.storage != new.storage, "[storage]"),
-        (old.auth != new.auth, "[auth]"),
+        (old.auth != auth, "[auth] (but for cleartext and channel-binding, which are in force)"),
         (old.tls != new.tls, "[tls] (new files; new content of the same files is in force)"),
         (old.server.threads != new.server.threads, "server.threads"),
         (old.server.open_files != new.server.open_files, "server.open-files"),

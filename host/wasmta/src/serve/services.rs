@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use events::{Event, Events};
 use parking_lot::Mutex;
-use runtime::{ListenerOptions, Shutdown};
+use runtime::{ConnectionLimits, ListenerOptions, Shutdown};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -23,7 +23,10 @@ enum Settings {
 /// A listener in force.
 struct Bound {
     config: config::Listener,
+    /// As it was bound.
+    backlog: u32,
     local: SocketAddr,
+    limits: ConnectionLimits,
     settings: Settings,
     stop: Shutdown,
 }
@@ -79,8 +82,10 @@ impl Services {
     }
 
     /// Puts a configuration in force: new listeners begin, those that are gone accept no more,
-    /// and the others' next sessions take the new options.
-    pub(super) fn enforce(&self, config: &Config, planned: Planned) {
+    /// and the others' next sessions take the new options and limits. Gives notes on what waits for the next
+    /// start.
+    pub(super) fn enforce(&self, config: &Config, planned: Planned) -> Vec<String> {
+        let mut notes = Vec::new();
         let mut bound = self.bound.lock();
         let (kept, gone): (Vec<Bound>, Vec<Bound>) = std::mem::take(&mut *bound)
             .into_iter()
@@ -92,6 +97,11 @@ impl Services {
         *bound = kept;
         for one in bound.iter_mut() {
             if let Some(listener) = config.listeners.iter().find(|listener| same(&one.config, listener)) {
+                if one.backlog != listener.backlog {
+                    let what = format!("listeners.{}.backlog takes effect at the next start", listener.name);
+                    notes.push(what);
+                }
+                one.limits.set(listener.connections_max, listener.per_network_max);
                 one.config = listener.clone();
                 one.settings.replace(config, listener);
             }
@@ -100,10 +110,11 @@ impl Services {
             bound.push(self.serve(config, listener, socket));
         }
         self.closed.lock().retain(|stop| stop.sessions() > 0);
+        notes
     }
 
     fn serve(&self, config: &Config, listener: config::Listener, socket: runtime::Listener) -> Bound {
-        let (local, stop) = (socket.local_addr(), Shutdown::new());
+        let (local, limits, stop) = (socket.local_addr(), socket.limits(), Shutdown::new());
         self.events.emit(&Event::Listening { service: &listener.name, address: local });
         let (name, events, ending) = (listener.name.clone(), self.events.clone(), stop.clone());
         let broken = move |outcome: std::io::Result<()>| {
@@ -132,7 +143,7 @@ impl Services {
                 Settings::Pop3(sender)
             }
         };
-        Bound { config: listener, local, settings, stop }
+        Bound { backlog: listener.backlog, config: listener, local, limits, settings, stop }
     }
 
     /// Names, protocols, true addresses.
@@ -173,8 +184,7 @@ impl Settings {
     }
 }
 
-/// Whether a bound listener can serve what is wanted, with new options. The limits on connections
-/// belong to the socket: other ones ask for a new start.
+/// Whether a bound listener can serve what is wanted, with new options and limits.
 fn same(bound: &config::Listener, wanted: &config::Listener) -> bool {
     let family = |protocol| match protocol {
         Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => 0,

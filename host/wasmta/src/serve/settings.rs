@@ -63,6 +63,13 @@ pub(super) fn hash(config: &Config) -> HashOptions {
     }
 }
 
+/// What of `[auth]` takes effect while the server runs.
+pub(super) fn auth_offers(config: &Config) -> (Unencrypted, ChannelBinding) {
+    let unencrypted = if config.auth.cleartext { Unencrypted::Allowed } else { Unencrypted::Refused };
+    let offered = config.auth.channel_binding;
+    (unencrypted, if offered { ChannelBinding::Offered } else { ChannelBinding::Withheld })
+}
+
 /// What accounts may take up of which the directory says nothing.
 pub(super) fn quota(config: &Config) -> store::Quota {
     let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
@@ -75,14 +82,11 @@ pub(super) fn quota(config: &Config) -> store::Quota {
 /// `[auth]`.
 pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
     let usual = AuthOptions::default();
+    let (unencrypted, channel_binding) = auth_offers(config);
     AuthOptions {
         hash: hash(config),
-        unencrypted: if config.auth.cleartext { Unencrypted::Allowed } else { Unencrypted::Refused },
-        channel_binding: if config.auth.channel_binding {
-            ChannelBinding::Offered
-        } else {
-            ChannelBinding::Withheld
-        },
+        unencrypted,
+        channel_binding,
         scram: if config.auth.scram { Scram::Offered } else { Scram::Withheld },
         upgrade: if config.auth.upgrade_hashes { Upgrade::Made } else { Upgrade::Left },
         throttle: ThrottleOptions {

@@ -1,33 +1,21 @@
-//! The ways out (R59), as the configuration has them; swapped as a whole when it is taken up anew.
+//! The ways out (R59), as the configuration has them; exchanged as a whole when it is taken up anew.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use channels::{
     Bitbucket, Credentials, Dialect, RemoteChannel, RemoteOptions, RemoteTls, Reprocess, TlsPolicy,
 };
 use dns::{Dns, Resolver, Servers};
 use mail_types::{ChannelName, Domain, NextHop};
 use profiles::{Profiles, Reversing};
-use queue::{Attempt, BoxFuture, Channel, Outcome};
+use queue::{Attempt, BoxFuture, Channel, Channels, Outcome};
 use routing::Routing;
 use runtime::{Clock, Random, TlsClient};
 
+use super::files;
 use crate::config::{self, ChannelKind, Config, OutgoingTls};
 
-/// A channel whose agent can be exchanged while attempts run: those end with the old one.
-struct Exchangeable(ArcSwap<Box<dyn Channel>>);
-
-impl Channel for Exchangeable {
-    fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
-        let agent = self.0.load_full();
-        Box::pin(async move { agent.attempt(attempt).await })
-    }
-}
-
-/// Everything to one host, whatever the route says (R96): the queue's routes say it too, but for those from before
-/// a reload.
+/// Everything to one host, whatever the route says (R96).
 struct SmartHost {
     next_hop: NextHop,
     channel: RemoteChannel,
@@ -41,67 +29,31 @@ impl Channel for SmartHost {
     }
 }
 
-/// All exchangeable channels by name.
-#[derive(Clone, Default)]
-pub(super) struct Ways(HashMap<ChannelName, Arc<Exchangeable>>);
-
-/// Agents that are ready to be put in force.
-pub(super) struct Prepared(Vec<(ChannelName, Box<dyn Channel>)>);
-
-impl Ways {
-    /// The first set.
-    pub(super) fn new(prepared: Prepared) -> Self {
-        let exchangeable = |agent| Arc::new(Exchangeable(ArcSwap::from_pointee(agent)));
-        Self(prepared.0.into_iter().map(|(name, agent)| (name, exchangeable(agent))).collect())
-    }
-
-    /// As the queue takes them.
-    pub(super) fn agents(&self) -> impl Iterator<Item = (ChannelName, Arc<dyn Channel>)> + '_ {
-        self.0.iter().map(|(name, agent)| (name.clone(), Arc::clone(agent) as Arc<dyn Channel>))
-    }
-
-    /// Puts a new set in force. Gives the names that only the next start will know.
-    pub(super) fn exchange(&self, prepared: Prepared) -> Vec<String> {
-        let mut unknown = Vec::new();
-        for (name, agent) in prepared.0 {
-            match self.0.get(&name) {
-                Some(known) => known.0.store(Arc::new(agent)),
-                None => unknown.push(name.to_string()),
-            }
-        }
-        unknown
-    }
-}
-
 /// Builds the agents of a configuration, without touching those in force.
 pub(super) fn prepare(
     config: &Config,
+    routing: &Routing,
+    profiles: &Profiles,
     clock: &Clock,
     random: &Random,
-    profiles: &Profiles,
-) -> Result<Prepared, String> {
+) -> Result<Channels, String> {
     let resolver: Arc<dyn Resolver> = Arc::new(resolver(config, random)?);
     let tls =
         RemoteTls { opportunistic: TlsClient::opportunistic().ok(), verified: TlsClient::verified().ok() };
-    let mut agents: Vec<(ChannelName, Box<dyn Channel>)> = Vec::new();
+    let mut agents = Channels::new();
     for channel in &config.channels {
-        let agent: Box<dyn Channel> = match channel.kind {
-            ChannelKind::Bitbucket => Box::new(Bitbucket),
+        let agent: Arc<dyn Channel> = match channel.kind {
+            ChannelKind::Bitbucket => Arc::new(Bitbucket),
             ChannelKind::Smtp | ChannelKind::Lmtp => {
-                Box::new(Reversing::new(remote(config, channel, &tls, &resolver, clock)?, profiles.clone()))
+                Arc::new(Reversing::new(remote(config, channel, &tls, &resolver, clock)?, profiles.clone()))
             }
-            // The queue's own, or built beside the store and the routing.
-            ChannelKind::Store | ChannelKind::Hold | ChannelKind::Reprocess => continue,
+            ChannelKind::Reprocess => Arc::new(Reprocess::new(routing.clone(), profiles.clone())),
+            // The queue's own.
+            ChannelKind::Store | ChannelKind::Hold => continue,
         };
-        agents.push((ChannelName::new(&channel.name), agent));
+        agents.insert(ChannelName::new(&channel.name), agent);
     }
-    Ok(Prepared(agents))
-}
-
-/// The channel that resolves anew; it takes up new rules by itself.
-pub(super) fn reprocess(routing: &Routing, profiles: &Profiles) -> (ChannelName, Arc<dyn Channel>) {
-    let channel = Reprocess::new(routing.clone(), profiles.clone());
-    (ChannelName::new(ChannelName::REPROCESS), Arc::new(channel))
+    Ok(agents)
 }
 
 fn remote(
@@ -127,10 +79,8 @@ fn remote(
         return Ok(Box::new(RemoteChannel::new(options, tls.clone(), Arc::clone(resolver), clock.clone())));
     };
     if let Some((login, file)) = &channel.login {
-        let text = std::fs::read_to_string(file);
-        let text =
-            text.map_err(|e| format!("channels.{}.password-file: {}: {e}", channel.name, file.display()))?;
-        let password = text.lines().next().unwrap_or_default().to_owned();
+        let password = files::password(file);
+        let password = password.map_err(|why| format!("channels.{}.password-file: {why}", channel.name))?;
         let credentials = Credentials { login: login.clone(), password, allow_clear: config.auth.cleartext };
         options.credentials.insert(host.clone(), credentials);
     }

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use super::Server;
 use crate::config::{Listener, Protocol, TlsMode};
 
-/// Logins of the directory that ships; all have the password "password".
+/// Password of the logins in the directory that ships.
+const SAMPLE_PASSWORD: &str = "password";
+/// Those logins.
 const SAMPLES: [&str; 3] = ["user1@example.org", "user2@example.org", "user3@example.net"];
 
-/// Listeners, sample accounts, and what to try first.
+/// Listeners, and on the first start sample accounts and what to try first.
 pub(super) fn text(server: &Server, files: u64) -> String {
     let config = server.config();
     let listeners = server.listeners();
@@ -18,9 +20,10 @@ pub(super) fn text(server: &Server, files: u64) -> String {
     }
     let data = std::path::absolute(&server.place().data).unwrap_or_else(|_| server.place().data.clone());
     lines.push(format!("  data in {}; at most {files} files and sockets", data.display()));
-    let samples: Vec<&str> = SAMPLES.into_iter().filter(|login| server.knows(login)).collect();
+    let samples: Vec<&str> =
+        SAMPLES.into_iter().filter(|login| server.begins_with(login, SAMPLE_PASSWORD)).collect();
     if let Some(first) = samples.first() {
-        lines.push(format!("\nSample accounts, password \"password\": {}", samples.join(", ")));
+        lines.push(format!("\nSample accounts, password {SAMPLE_PASSWORD:?}: {}", samples.join(", ")));
         lines.extend(examples(&listeners, first));
     }
     lines.join("\n")
@@ -58,7 +61,7 @@ fn examples(listeners: &[(Listener, SocketAddr)], account: &str) -> Vec<String> 
     if let Some(address) = find(Protocol::Imap, TlsMode::Offered) {
         lines.push("Read it:".to_owned());
         lines.push(format!(
-            "  curl -sS -k --ssl-reqd --user {account}:password 'imap://{address}/INBOX;MAILINDEX=1'"
+            "  curl -sS -k --ssl-reqd --user {account}:{SAMPLE_PASSWORD} 'imap://{address}/INBOX;MAILINDEX=1'"
         ));
     }
     lines

@@ -1,0 +1,83 @@
+//! The files that a configuration names, looked at before anything of it is put in force.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use runtime::TlsServer;
+
+use super::policy::{self, RulesFault};
+use crate::config::{Config, Places, Problem};
+
+/// Everything that is wrong with the rules, the certificate and the files of passwords.
+pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
+    let mut found = Vec::new();
+    match policy::load(config) {
+        Ok(_) => {}
+        Err(RulesFault::Unreadable(why)) => {
+            found.push(places.problem("routing.rules", why, "name a file of rewrite rules"));
+        }
+        Err(RulesFault::Wrong(errors)) => found.extend(errors.0.into_iter().map(|error| Problem {
+            file: error.file,
+            line: usize::try_from(error.line).unwrap_or(0),
+            key: String::new(),
+            what: error.problem,
+            mend: error.mend,
+        })),
+    }
+    if let Some((certificate, key)) = &config.tls.files
+        && let Err(why) = TlsServer::load(certificate, key)
+    {
+        let mend = "name a certificate with its chain and the key that belongs to it, both in PEM";
+        found.push(places.problem("tls.certificate", why.to_string(), mend));
+    }
+    for channel in &config.channels {
+        let Some((_, file)) = &channel.login else { continue };
+        if let Err(why) = password(file) {
+            let key = format!("channels.{}.password-file", channel.name);
+            found.push(places.problem(&key, why, "name a file whose first line is the password"));
+        }
+    }
+    found
+}
+
+/// The password of a file: its first line.
+pub(super) fn password(file: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    match text.lines().next() {
+        Some(password) if !password.is_empty() => Ok(password.to_owned()),
+        _ => Err(format!("{}: its first line is empty", file.display())),
+    }
+}
+
+/// What is wrong with the LDIF, and what in it mail cannot use.
+pub(super) fn ldif(config: &Config, places: &Places) -> (Option<Problem>, Vec<String>) {
+    let path = &config.directory.ldif;
+    let name = path.display().to_string();
+    let source = match File::open(path) {
+        Ok(source) if path.is_file() => source,
+        outcome => {
+            let why = outcome.err().map_or_else(|| "is no file".to_owned(), |e| e.to_string());
+            let mend = "name the file that fills the directory on the first start";
+            return (Some(places.problem("directory.ldif", format!("{name}: {why}"), mend)), Vec::new());
+        }
+    };
+    let schema = directory::DirectoryOptions::default().schema;
+    let (report, error) = directory::examine_ldif(BufReader::new(source), &schema);
+    let problem = error.map(|error| Problem {
+        file: name.clone(),
+        line: usize::try_from(error.line).unwrap_or(0),
+        key: String::new(),
+        what: error.problem.to_string(),
+        mend: "mend this line; what follows was not read".to_owned(),
+    });
+    let mut warnings: Vec<String> = report
+        .defects
+        .iter()
+        .map(|defect| format!("{name}:{}: {}: {}", defect.line, defect.dn, defect.defect))
+        .collect();
+    if report.defects_total > warnings.len() as u64 {
+        warnings.push(format!("{name}: {} such values in all", report.defects_total));
+    }
+    (problem, warnings)
+}
