@@ -2,7 +2,7 @@
 //!
 //! *What:* makes a plugin's project from the embedded templates, runs its build, says whether a server would take the
 //! component, runs its table of cases, measures it, asks it a single question, and prints the manual. *Why:* who writes
-//! policy finds faults at the desk, with the very code that serves mail, and needs no server for it. *Layer 5.* *Must
+//! policy finds faults at the desk, with the very code that serves mail, and needs no server for it. *Layer 6.* *Must
 //! not know* the command line, the server's configuration, directory, queue or store.
 
 mod bench;
