@@ -95,11 +95,13 @@ pub fn run(place: &Place) -> Result<String, String> {
     let runtime = executor(config.server.threads)?;
     let events = to_standard_error(&config.log)?;
     let outcome = runtime.block_on(async {
+        // Before the first connection is taken: a signal that finds nobody would end the process without its grace.
+        let mut told = Told::hear()?;
         let server = Server::start(config, place.clone(), lock, events.clone()).await?;
         // Not to standard error, which is the log's. Nothing is to be done where nobody reads it.
         let _ = writeln!(std::io::stdout(), "{}", welcome::text(&server, files));
         let reason = tokio::select! {
-            told = until_told_to_stop(&server) => told?,
+            reason = told.until_stop(&server) => reason,
             // Nothing works any more, not even a graceful stop: whoever supervises us starts us again.
             cause = server.storage_broken() => {
                 server.events().emit(&Event::StorageUnavailable { cause: &cause });
@@ -134,21 +136,35 @@ fn executor(threads: usize) -> Result<tokio::runtime::Runtime, String> {
         .map_err(|e| format!("threads cannot be started: {e}"))
 }
 
-async fn until_told_to_stop(server: &Server) -> Result<&'static str, String> {
-    let hear = |kind| -> Result<Signal, String> { signal(kind).map_err(|e| format!("signals: {e}")) };
-    let mut terminate = hear(SignalKind::terminate())?;
-    let mut interrupt = hear(SignalKind::interrupt())?;
-    let mut hangup = hear(SignalKind::hangup())?;
-    loop {
-        let reason = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-            _ = hangup.recv() => {
-                // The outcome is an event; nobody waits for an answer.
-                let _ = server.reload().await;
-                continue;
+/// The signals that end a server or make it read its configuration again.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Told {
+    /// Hears them from now on: one that comes before anybody waits for it is not lost.
+    fn hear() -> Result<Told, String> {
+        let hear = |kind| signal(kind).map_err(|e| format!("signals: {e}"));
+        Ok(Told {
+            terminate: hear(SignalKind::terminate())?,
+            interrupt: hear(SignalKind::interrupt())?,
+            hangup: hear(SignalKind::hangup())?,
+        })
+    }
+
+    /// Until one says stop: its name.
+    async fn until_stop(&mut self, server: &Server) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => {
+                    // The outcome is an event; nobody waits for an answer.
+                    let _ = server.reload().await;
+                }
             }
-        };
-        return Ok(reason);
+        }
     }
 }
