@@ -3,6 +3,7 @@
 pub(crate) mod bounds;
 mod files_limit;
 mod first_start;
+mod key_table;
 mod lock;
 mod logging;
 mod parts;

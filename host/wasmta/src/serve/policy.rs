@@ -1,9 +1,11 @@
 //! The rewrite rules and the options of resolution.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use routing::{ChannelTags, Options, RuleOptions, Rules};
 
+use super::key_table;
 use crate::config::{Config, size_text};
 
 /// Largest rule file, in octets; included files too.
@@ -16,10 +18,16 @@ pub(crate) fn load(config: &Config) -> Result<(Rules, Options), String> {
     let tags = tags(config);
     let folder = path.parent().unwrap_or(Path::new(""));
     let include = |name: &str| read(&folder.join(name));
-    let rule_options = RuleOptions { include: Some(&include), ..RuleOptions::new(&tags) };
+    let options = options(config)?;
+    let rule_options = RuleOptions {
+        source_routes: config.routing.source_route_templates,
+        general: options.general.is_some(),
+        include: Some(&include),
+        ..RuleOptions::new(&tags)
+    };
     let name = path.display().to_string();
     let rules = Rules::parse(&text, &name, &rule_options).map_err(|errors| errors.to_string())?;
-    Ok((rules, options(config)))
+    Ok((rules, options))
 }
 
 /// The usual channels are known, `store` as this system itself; the others go by their names.
@@ -37,7 +45,7 @@ fn read(path: &Path) -> Result<String, String> {
     String::from_utf8(octets).map_err(|_| format!("{}: is not UTF-8", path.display()))
 }
 
-fn options(config: &Config) -> Options {
+fn options(config: &Config) -> Result<Options, String> {
     let routing = &config.routing;
     let mut options = Options::new(&config.server.name, routing.default_domain.clone());
     options.own_names.extend(routing.own_names.iter().map(ToString::to_string));
@@ -46,7 +54,11 @@ fn options(config: &Config) -> Options {
     options.relay_domains.clone_from(&routing.relay_domains);
     options.ignore_source_routes = routing.ignore_source_routes;
     options.recipients_max = routing.expansion_max;
-    options
+    options.general = match &routing.general_table {
+        Some(path) => Some(Arc::new(key_table::read(path)?)),
+        None => None,
+    };
+    Ok(options)
 }
 
 #[cfg(test)]
