@@ -59,6 +59,13 @@ impl Transaction {
         &self.mail.path
     }
 
+    /// The channel by which all copies leave, where it is one.
+    pub(crate) fn channel(&self) -> Option<&str> {
+        let mut channels = self.recipients.iter().map(|accepted| accepted.route.channel.as_str());
+        let first = channels.next()?;
+        channels.all(|channel| channel == first).then_some(first)
+    }
+
     /// Takes the final recipients of one RCPT, and gives them its DSN parameters.
     pub(crate) fn add(&mut self, rcpt: Rcpt, resolved: Vec<ResolvedRecipient>) {
         self.accepted += 1;

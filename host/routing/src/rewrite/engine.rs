@@ -29,7 +29,8 @@ pub struct Context<'a> {
     pub direction: Direction,
     /// The channel by which the message came.
     pub source: &'a str,
-    /// The channel by which it leaves; unknown while envelope recipients are rewritten.
+    /// The channel by which it leaves: not asked for while envelope recipients are rewritten, and for other addresses
+    /// unknown where the copies leave by several.
     pub destination: Option<&'a str>,
     /// Between a local part and its subaddress.
     pub separator: char,
