@@ -178,10 +178,12 @@ pub enum Event<'a> {
     PluginLogged { id: &'a str, plugin: &'a str, tenant: Option<&'a str>, level: &'a str, text: &'a str },
     /// A plugin was installed, changed or removed, rests, or works again.
     PluginChanged { plugin: &'a str, tenant: Option<&'a str>, change: &'a str },
+    /// The rules gave a transaction another reverse path than its client.
+    SenderRewritten { service: &'a str, peer: IpAddr, from: &'a Address, to: &'a Address },
 }
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 29;
+pub(crate) const KINDS: usize = 30;
 
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
@@ -216,6 +218,7 @@ impl<'a> Event<'a> {
             Self::PluginFailed { .. } => (26, "plugin_failed", Level::Warning),
             Self::PluginLogged { .. } => (27, "plugin_logged", Level::Info),
             Self::PluginChanged { .. } => (28, "plugin_changed", Level::Info),
+            Self::SenderRewritten { .. } => (29, "sender_rewritten", Level::Info),
         }
     }
 
@@ -383,6 +386,10 @@ impl<'a> Event<'a> {
                 of_plugin(sink, None, plugin, *tenant);
                 sink("change", Text(change));
             }
+            Self::SenderRewritten { service, peer, from, to } => {
+                sink("service", Text(service));
+                show!(peer, from, to);
+            }
         }
     }
 }
@@ -434,4 +441,5 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "plugin_failed",
     "plugin_logged",
     "plugin_changed",
+    "sender_rewritten",
 ];

@@ -227,9 +227,14 @@ impl Session {
                 // Counted: it costs a client nothing to go on for ever.
                 self.fault(refusal.into())
             }
-            Ok(()) => {
+            Ok(new) => {
                 self.counts.transactions += 1;
-                self.transaction = Some(Box::new(Transaction::new(mail)));
+                if let (Some(new), Some(from)) = (&new, mail.path.address()) {
+                    let (service, peer) = (&self.options.name, self.client.address.ip());
+                    let to = &new.address;
+                    self.server.events.emit(&Event::SenderRewritten { service, peer, from, to });
+                }
+                self.transaction = Some(Box::new(Transaction::new(mail, new)));
                 Next::Say(Answer::Line("250 2.1.0 Sender accepted"))
             }
         }
