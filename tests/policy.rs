@@ -10,6 +10,7 @@
 //! recipient ADDRESS [from ADDRESS] [by CHANNEL] [as ACCOUNT] [relay]     routes, or the refusal
 //! explain ADDRESS …                                                     every step
 //! header from|to ADDRESS [by CHANNEL] [out CHANNEL]                     the address a header gets
+//! sender-path ADDRESS [by CHANNEL]                                      the reverse path, or the refusal
 //! sender ACCOUNT ADDRESS                                                yes or no
 //! vrfy ADDRESS, expn ADDRESS                                            what VRFY and EXPN may say
 //! again ADDRESS CHANNEL                                                 the route at a later activation
@@ -148,6 +149,8 @@ impl World {
                 Ok(show(routing.resolve(&asked.request()).await))
             }
             ["header", direction, address, rest @ ..] => header(routing, direction, address, rest).await,
+            ["sender-path", address] => sender_path(routing, address, "smtp").await,
+            ["sender-path", address, "by", source] => sender_path(routing, address, source).await,
             ["chain", role, of] => chain(routing, role, of),
             ["sender", account, address] => {
                 let account = AccountName::new(account).ok_or("no account name")?;
@@ -201,6 +204,13 @@ async fn header(
     let changed = routing.rewrite_headers(&[(parse(address)?, direction)], place).await;
     let changed = changed.into_iter().flatten().next();
     Ok(vec![changed.map_or_else(|| address.to_owned(), |address| address.to_string())])
+}
+
+async fn sender_path(routing: &Routing, address: &str, source: &str) -> Result<Vec<String>, String> {
+    Ok(vec![match routing.rewrite_reverse_path(&parse(address)?, source, None).await {
+        Ok(new) => new.map_or_else(|| address.to_owned(), |new| new.address.to_string()),
+        Err(refusal) => refusal.reply.to_string(),
+    }])
 }
 
 fn chain(routing: &Routing, role: &str, of: &str) -> Result<Vec<String>, String> {

@@ -180,10 +180,12 @@ pub enum Event<'a> {
     PluginLogged { id: &'a str, plugin: &'a str, tenant: Option<&'a str>, level: &'a str, text: &'a str },
     /// A plugin was installed, changed or removed, rests, or works again.
     PluginChanged { plugin: &'a str, tenant: Option<&'a str>, change: &'a str },
+    /// The rules gave a transaction another reverse path than its client.
+    SenderRewritten { service: &'a str, peer: IpAddr, from: &'a Address, to: &'a Address },
 }
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 30;
+pub(crate) const KINDS: usize = 31;
 
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
@@ -219,6 +221,7 @@ impl<'a> Event<'a> {
             Self::PluginLogged { .. } => (27, "plugin_logged", Level::Info),
             Self::PluginChanged { .. } => (28, "plugin_changed", Level::Info),
             Self::DirectoryDefect { .. } => (29, "directory_defect", Level::Warning),
+            Self::SenderRewritten { .. } => (30, "sender_rewritten", Level::Info),
         }
     }
 
@@ -391,6 +394,10 @@ impl<'a> Event<'a> {
                 of_plugin(sink, None, plugin, *tenant);
                 sink("change", Text(change));
             }
+            Self::SenderRewritten { service, peer, from, to } => {
+                sink("service", Text(service));
+                show!(peer, from, to);
+            }
         }
     }
 }
@@ -443,4 +450,5 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "plugin_logged",
     "plugin_changed",
     "directory_defect",
+    "sender_rewritten",
 ];

@@ -23,7 +23,7 @@ use crate::tables::{Claim, TableError};
 pub struct HeaderPlace<'a> {
     /// The channel by which the message came.
     pub source: &'a str,
-    /// The channel by which it leaves, where it is known.
+    /// The channel by which all its copies leave; where there are several, rules that ask for one do not apply.
     pub destination: Option<&'a str>,
     /// As whom the client authenticated.
     pub authenticated: Option<&'a AccountName>,

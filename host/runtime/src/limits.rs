@@ -114,14 +114,43 @@ impl ConnectionLimits {
     }
 }
 
+impl Permit {
+    /// Counts the connection for another client: the one for whom a proxy has opened it.
+    ///
+    /// # Errors
+    /// That client's network has as many as it may; the connection stays counted where it was.
+    pub fn hand_over(&mut self, client: IpAddr) -> Result<(), RefusedWhy> {
+        let network = Network::of(client);
+        if network == self.network {
+            return Ok(());
+        }
+        let mut open = self.limits.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.networks.get(&network).copied().unwrap_or(0);
+        if count >= self.limits.per_network_max.load(Ordering::Relaxed) {
+            return Err(RefusedWhy::Network);
+        }
+        open.networks.insert(network, count + 1);
+        open.leave(self.network);
+        drop(open);
+        self.network = network;
+        Ok(())
+    }
+}
+
+impl Open {
+    fn leave(&mut self, network: Network) {
+        match self.networks.get_mut(&network) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(self.networks.remove(&network)),
+        }
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = self.limits.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.connections -= 1;
-        match open.networks.get_mut(&self.network) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(open.networks.remove(&self.network)),
-        }
+        open.leave(self.network);
     }
 }
 
@@ -152,6 +181,22 @@ mod tests {
         assert_eq!(limits.open(), 1);
         let again = limits.admit(one).unwrap();
         drop((second, again));
+        assert_eq!(limits.0.open.lock().unwrap().networks.len(), 0);
+    }
+
+    #[test]
+    fn a_proxy_s_connections_count_for_its_clients() {
+        let limits = ConnectionLimits::new(9, 1);
+        let [proxy, client] = ["192.0.2.1", "203.0.113.9"].map(|text| text.parse::<IpAddr>().unwrap());
+        let mut first = limits.admit(proxy).unwrap();
+        first.hand_over(proxy).unwrap();
+        first.hand_over(client).unwrap();
+        let mut second = limits.admit(proxy).unwrap();
+        assert_eq!(second.hand_over(client).unwrap_err(), RefusedWhy::Network);
+        assert_eq!(limits.open(), 2);
+        drop(first);
+        second.hand_over(client).unwrap();
+        drop(second);
         assert_eq!(limits.0.open.lock().unwrap().networks.len(), 0);
     }
 }

@@ -13,10 +13,10 @@ use crate::transaction::Transaction;
 
 /// Ends the transaction. LMTP hears as many replies as RCPT commands were accepted (RFC 2033 §4.2).
 pub(crate) async fn complete(session: &mut Session, mut intake: Intake) -> Answer {
+    session.look_at_header(&mut intake, true).await;
     let Some(transaction) = session.transaction.take() else {
         return Answer::Line("503 5.5.1 Send MAIL first");
     };
-    session.look_at_header(&mut intake, true).await;
     let accepted = transaction.accepted;
     let path = transaction.reverse_path().clone();
     let reply = match keep(session, *transaction, intake).await {

@@ -2,7 +2,7 @@
 
 use mail_types::Refusal;
 use message::Facts;
-use routing::{Request, Resolution, ResolvedRecipient};
+use routing::{NewSender, Request, Resolution, ResolvedRecipient};
 use smtp_wire::{Mail, Rcpt};
 
 use crate::answer::reply;
@@ -10,8 +10,8 @@ use crate::intake::too_large;
 use crate::session::Session;
 use crate::transaction::Transaction;
 
-/// On MAIL: form, size, and whether the sender is the client's own.
-pub(crate) async fn mail(session: &Session, mail: &Mail) -> Result<(), Refusal> {
+/// On MAIL: form, size, and whether the sender is the client's own; then another sender, where the rules want one.
+pub(crate) async fn mail(session: &Session, mail: &Mail) -> Result<Option<NewSender>, Refusal> {
     if mail.internationalized && !mail.transport.smtputf8 {
         let text = "A reverse path beyond ASCII needs the parameter SMTPUTF8";
         return Err(Refusal::public(reply(550, 6, 7, text)));
@@ -20,13 +20,14 @@ pub(crate) async fn mail(session: &Session, mail: &Mail) -> Result<(), Refusal> 
     if mail.size.is_some_and(|size| size > max) {
         return Err(too_large(max));
     }
-    let (Some(account), Some(address), true) =
-        (&session.client.account, mail.path.address(), session.options.check_sender)
-    else {
-        return Ok(());
-    };
-    let source = session.options.kind.source();
-    session.server.profiles.may_send_as(account, address, source, "").await
+    let Some(address) = mail.path.address() else { return Ok(None) };
+    let (account, source) = (session.client.account.as_ref(), session.options.kind.source());
+    if let (Some(account), true) = (account, session.options.check_sender) {
+        session.server.profiles.may_send_as(account, address, source, "").await?;
+    }
+    let new = session.server.routing.rewrite_reverse_path(address, source, account).await?;
+    // What needs UTF-8 cannot be said in a transaction without it.
+    Ok(new.filter(|new| mail.transport.smtputf8 || !new.address.needs_utf8()))
 }
 
 /// On RCPT: form, and to whom it leads.

@@ -27,7 +27,7 @@ pub(crate) async fn header(session: &Session, header: &[u8], id: QueueId) -> Opt
     }
     let place = HeaderPlace {
         source: session.options.kind.source(),
-        destination: None,
+        destination: session.transaction.as_ref().and_then(|open| open.channel()),
         authenticated: session.client.account.as_ref(),
         id: &id.to_string(),
     };

@@ -99,13 +99,23 @@ impl Server {
         shutdown: Shutdown,
         _live: SessionGuard,
     ) {
-        let Connection { mut stream, peer, permit: _permit, .. } = connection;
+        let Connection { mut stream, peer, mut permit, .. } = connection;
         let events = &self.parts.events;
         let name = Arc::clone(&options);
         events.emit(&Event::ConnectionOpened { service: &name.name, peer: peer.ip() });
         let mut session = Session::new(Arc::clone(&self.parts), Arc::clone(&options), peer);
-        let cause = match self.prepare(&mut stream, &mut session).await {
+        let prepared = self.prepare(&mut stream, &mut session).await;
+        // Behind a proxy it is the client's network that has so many and no more.
+        let counted = permit.hand_over(session.client.address.ip());
+        let cause = match prepared {
             Err(cause) => cause,
+            Ok(()) if counted.is_err() => {
+                if options.tls != TlsMode::Implicit {
+                    stream.send(too_many(&options, "too many connections from your network").as_bytes());
+                }
+                Box::pin(stream.close_after_refusal()).await;
+                "too many connections from its network"
+            }
             Ok(()) if !session.may_connect() => {
                 stream.send(b"554 5.7.1 You may not connect here\r\n");
                 Box::pin(stream.close_after_refusal()).await;
@@ -147,8 +157,12 @@ impl Server {
             cause: &cause,
         });
         if options.tls != TlsMode::Implicit {
-            stream.send(format!("421 4.7.0 {} {cause}, try again later\r\n", options.host).as_bytes());
+            stream.send(too_many(options, &cause).as_bytes());
         }
         stream.close_after_refusal().await;
     }
+}
+
+fn too_many(options: &Options, cause: &str) -> String {
+    format!("421 4.7.0 {} {cause}, try again later\r\n", options.host)
 }

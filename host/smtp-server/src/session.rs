@@ -18,6 +18,7 @@ use crate::auth::Authentication;
 use crate::decide;
 use crate::hello;
 use crate::intake::{HeaderFacts, Intake};
+use crate::networks::Networks;
 use crate::options::{Kind, Options, TlsMode};
 use crate::rewrite;
 use crate::server::Parts;
@@ -41,6 +42,18 @@ pub(crate) struct Client {
     pub(crate) hello_told: Option<String>,
     /// As whom it has authenticated.
     pub(crate) account: Option<AccountName>,
+}
+
+impl Client {
+    /// Its address, where that is known.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        Some(self.address.ip()).filter(|ip| !ip.is_unspecified())
+    }
+
+    /// Whether it is known to be in one of these networks.
+    fn is_within(&self, networks: &Networks) -> bool {
+        self.ip().is_some_and(|ip| networks.contains(ip))
+    }
 }
 
 /// HELO, EHLO or LHLO.
@@ -113,12 +126,12 @@ impl Session {
     /// Whether the client may connect at all.
     pub(crate) fn may_connect(&self) -> bool {
         let allowed = self.options.allow_networks.as_ref();
-        allowed.is_none_or(|networks| networks.contains(self.client.address.ip()))
+        allowed.is_none_or(|networks| self.client.is_within(networks))
     }
 
     /// Whether the client may send to other domains than ours.
     pub(crate) fn may_relay(&self) -> bool {
-        self.client.account.is_some() || self.options.relay_networks.contains(self.client.address.ip())
+        self.client.account.is_some() || self.client.is_within(&self.options.relay_networks)
     }
 
     /// Whether the client is a front end that may speak for others.
@@ -188,6 +201,9 @@ impl Session {
             Command::StartTls => Next::StartTls,
             Command::Auth { mechanism, initial } => self.auth(mechanism, initial),
             Command::Xclient(attributes) => match xclient::apply(&attributes, &mut self.client) {
+                Ok(()) if !self.may_connect() => {
+                    Next::Close(Answer::Line("554 5.7.1 You may not connect here"))
+                }
                 Ok(()) => Next::Say(self.greeting()),
                 Err(answer) => self.fault(answer),
             },
@@ -211,9 +227,14 @@ impl Session {
                 // Counted: it costs a client nothing to go on for ever.
                 self.fault(refusal.into())
             }
-            Ok(()) => {
+            Ok(new) => {
                 self.counts.transactions += 1;
-                self.transaction = Some(Box::new(Transaction::new(mail)));
+                if let (Some(new), Some(from)) = (&new, mail.path.address()) {
+                    let (service, peer) = (&self.options.name, self.client.address.ip());
+                    let to = &new.address;
+                    self.server.events.emit(&Event::SenderRewritten { service, peer, from, to });
+                }
+                self.transaction = Some(Box::new(Transaction::new(mail, new)));
                 Next::Say(Answer::Line("250 2.1.0 Sender accepted"))
             }
         }

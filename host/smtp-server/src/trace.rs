@@ -29,7 +29,7 @@ fn helo(session: &Session) -> &str {
 pub(crate) fn received(session: &Session, transaction: &Transaction, id: QueueId) -> Vec<u8> {
     let field = ReceivedField {
         helo: helo(session),
-        peer: Some(session.client.address.ip()),
+        peer: session.client.ip(),
         peer_name: session.client.name.as_deref(),
         by: &session.options.host,
         protocol: protocol(session, transaction),
@@ -45,7 +45,7 @@ pub(crate) fn received(session: &Session, transaction: &Transaction, id: QueueId
 pub(crate) fn source(session: &Session, transaction: &Transaction) -> Source {
     Source {
         channel: session.options.kind.source().to_owned(),
-        peer: Some(session.client.address.ip()),
+        peer: session.client.ip(),
         helo: helo(session).to_owned(),
         protocol: protocol(session, transaction).word().to_owned(),
         authenticated: session.client.account.clone(),

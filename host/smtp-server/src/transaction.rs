@@ -2,7 +2,8 @@
 
 use mail_types::{Address, BodyType, ForwardPath, Recipient, ReversePath};
 use queue::Accepted;
-use routing::ResolvedRecipient;
+use routing::recorder::Step;
+use routing::{NewSender, ResolvedRecipient};
 use smtp_wire::{ChunkDecoder, LineEndings, Mail, Rcpt};
 
 use crate::intake::Intake;
@@ -10,8 +11,10 @@ use crate::intake::Intake;
 /// A mail transaction (RFC 5321 §3.3).
 #[derive(Debug)]
 pub(crate) struct Transaction {
-    /// What MAIL said.
+    /// What MAIL said, with the reverse path as the rules want it.
     pub(crate) mail: Mail,
+    /// How that became another one.
+    sender_steps: Vec<Step>,
     /// Final recipients of all accepted RCPT commands.
     pub(crate) recipients: Vec<Accepted>,
     /// How many RCPT commands were accepted: so many replies LMTP gives.
@@ -51,12 +54,25 @@ impl Chunked {
 }
 
 impl Transaction {
-    pub(crate) fn new(mail: Mail) -> Self {
-        Self { mail, recipients: Vec::new(), accepted: 0, refused: 0, first: None, chunks: Chunks::None }
+    pub(crate) fn new(mut mail: Mail, sender: Option<NewSender>) -> Self {
+        let mut sender_steps = Vec::new();
+        if let Some(NewSender { address, steps }) = sender {
+            mail.path = ReversePath::Address(address);
+            sender_steps = steps;
+        }
+        let (recipients, chunks) = (Vec::new(), Chunks::None);
+        Self { mail, sender_steps, recipients, accepted: 0, refused: 0, first: None, chunks }
     }
 
     pub(crate) fn reverse_path(&self) -> &ReversePath {
         &self.mail.path
+    }
+
+    /// The channel by which all copies leave, where it is one.
+    pub(crate) fn channel(&self) -> Option<&str> {
+        let mut channels = self.recipients.iter().map(|accepted| accepted.route.channel.as_str());
+        let first = channels.next()?;
+        channels.all(|channel| channel == first).then_some(first)
     }
 
     /// Takes the final recipients of one RCPT, and gives them its DSN parameters.
@@ -71,7 +87,10 @@ impl Transaction {
         };
         let of =
             Recipient { address: named.clone(), original: named, orcpt: rcpt.orcpt, notify: rcpt.notify };
-        self.recipients.extend(resolved.into_iter().map(|one| one.into_accepted(&of)));
+        self.recipients.extend(resolved.into_iter().map(|mut one| {
+            one.steps.splice(0..0, self.sender_steps.iter().cloned());
+            one.into_accepted(&of)
+        }));
         self.first.get_or_insert(of.original);
     }
 }

@@ -1,10 +1,15 @@
 //! XCLIENT: what a trusted front end tells of the client behind it.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use mail_types::AccountName;
 use smtp_wire::XclientAttributes;
 
 use crate::answer::Answer;
 use crate::session::Client;
+
+/// The address of a client whom the front end does not know.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Takes the attributes over. The session begins anew: hello and authentication are forgotten, except
 /// for what the front end tells of them.
@@ -16,8 +21,9 @@ pub(crate) fn apply(attributes: &XclientAttributes, client: &mut Client) -> Resu
             Some(AccountName::new(login).ok_or(refused)?)
         }
     };
-    if let Some(addr) = attributes.addr.as_ref().and_then(|addr| addr.known()) {
-        client.address.set_ip(*addr);
+    if let Some(addr) = &attributes.addr {
+        // An unknown client has none of the rights of its front end: no network holds this address.
+        client.address.set_ip(addr.known().copied().unwrap_or(UNKNOWN));
         // What was known of another address is not true of this one.
         client.name = None;
         client.hello_told = None;

@@ -130,7 +130,7 @@ impl Facts for View<'_> {
     }
 
     fn general(&self, key: &str) -> Lookup<String> {
-        self.options.general.as_ref().and_then(|table| table.get(key).cloned()).into()
+        self.options.general.as_ref().and_then(|table| table.get(&key.to_lowercase()).cloned()).into()
     }
 
     fn unique(&self) -> u64 {

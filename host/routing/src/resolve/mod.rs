@@ -44,7 +44,7 @@ pub struct Options {
     pub ignore_source_routes: bool,
     /// Most recipients that one RCPT may expand to.
     pub recipients_max: usize,
-    /// The general table of the rules: `$(key)`.
+    /// The general table of the rules, `$(key)`: its keys in lower case, for they are compared without case.
     pub general: Option<Arc<std::collections::HashMap<String, String>>>,
 }
 

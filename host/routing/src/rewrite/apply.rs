@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use mail_types::{ChannelName, Domain, LocalPart, Lookup};
 
-use super::control::{Controls, Position};
+use super::control::{Controls, Direction, Place, Position};
 use super::engine::{Context, Failure, Fired, Next, Run, Subject};
 use super::rules::Rule;
 use super::substitution::{Matched, Piece, expand};
@@ -120,7 +120,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
 
     fn check_channels(&self, controls: &Controls) -> Result<(), Failure> {
         let fails = |why: String| Err(Failure::Next(why));
-        let Context { source, destination, .. } = self.context;
+        let Context { place, direction, source, destination, .. } = self.context;
         let named = |names: &[Box<str>], name: &str| names.iter().any(|other| **other == *name);
         if !controls.source_is.is_empty() && !named(&controls.source_is, source) {
             return fails(format!("the source channel is {source}"));
@@ -131,7 +131,14 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         if controls.reprocessing.is_some_and(|wanted| wanted != (source == ChannelName::REPROCESS)) {
             return fails(format!("the source channel is {source}"));
         }
-        let Some(destination) = destination else { return Ok(()) };
+        // The route of an envelope recipient is not known before the rules have named it.
+        let routing = place == Place::Envelope && direction == Direction::Forward;
+        if routing || controls.destination_is.is_empty() && controls.destination_is_not.is_empty() {
+            return Ok(());
+        }
+        let Some(destination) = destination else {
+            return fails("the message has no one destination channel".to_owned());
+        };
         let wanted = controls.destination_is.is_empty() || named(&controls.destination_is, destination);
         if !wanted || named(&controls.destination_is_not, destination) {
             return fails(format!("the destination channel is {destination}"));

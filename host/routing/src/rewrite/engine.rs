@@ -29,7 +29,8 @@ pub struct Context<'a> {
     pub direction: Direction,
     /// The channel by which the message came.
     pub source: &'a str,
-    /// The channel by which it leaves; unknown while envelope recipients are rewritten.
+    /// The channel by which it leaves: not asked for while envelope recipients are rewritten, and for other addresses
+    /// unknown where the copies leave by several.
     pub destination: Option<&'a str>,
     /// Between a local part and its subaddress.
     pub separator: char,
@@ -210,6 +211,13 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         }
     }
 
+    /// Whether the text of a rule is for this address. Envelope senders are refused by rules that are for senders, and
+    /// by no others: `. $?We do not relay` says nothing about who may write to us.
+    fn may_refuse(&self, rule: &Rule) -> bool {
+        let sender = self.context.place == Place::Envelope && self.context.direction == Direction::Backward;
+        !sender || rule.template.controls.direction == Some(Direction::Backward)
+    }
+
     /// Looks for one rule that fires, from the most specific key to the least.
     fn once(&mut self, subject: &Subject<'_>, first: bool) -> Result<Option<Fired>, Unroutable> {
         let host = &*subject.host;
@@ -304,7 +312,9 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
             &tagged
         };
         for rule in self.rules.under(key) {
-            if let Some(message) = &rule.template.message {
+            if let Some(message) = &rule.template.message
+                && self.may_refuse(rule)
+            {
                 self.message = Some((message, rule));
             }
             match self.apply(rule, matched, subject) {

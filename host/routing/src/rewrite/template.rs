@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
         if !self.allowed.general {
             return error(
                 "$(…) asks the general table, and none is configured",
-                "name one in the configuration",
+                "name one: routing.general-table",
             );
         }
         if depth >= NESTING_MAX {
@@ -429,7 +429,7 @@ impl<'a> Reader<'a> {
             "@@" | "@@@" if !self.allowed.source_routes => {
                 return error(
                     "the template inserts a source route",
-                    "write user%domain@channel, or allow source routes in the configuration",
+                    "write user%domain@channel, or set routing.source-route-templates",
                 );
             }
             "@@" | "@@@" => {

@@ -15,6 +15,10 @@ use super::{Server, below, duration_text};
 pub struct Routing {
     /// The rewrite rules.
     pub rules: PathBuf,
+    /// The table that rules ask by `$(key)`.
+    pub general_table: Option<PathBuf>,
+    /// Whether rules may hand over to another host by `A@B@C@D`.
+    pub source_route_templates: bool,
     /// Names by which the directory means this host (`mailHost`, `mailRoutingHosts`).
     pub own_names: Vec<Domain>,
     /// The domain of bare names, as `Postmaster`, and of addresses at our own names.
@@ -35,8 +39,14 @@ impl Routing {
         let names = s.parsed_list("own-names", "write host names").unwrap_or_default();
         let rules = below(folder, rules);
         s.file("rules", &rules);
+        let general_table = s.path("general-table").map(|path| below(folder, path));
+        if let Some(path) = &general_table {
+            s.file("general-table", path);
+        }
         let routing = Self {
             rules,
+            general_table,
+            source_route_templates: s.flag("source-route-templates", false),
             own_names: if names.is_empty() { vec![server.name.clone()] } else { names },
             default_domain: s
                 .parsed("default-domain", "write a domain, as \"example.org\"")

@@ -17,6 +17,13 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
         Err(RulesFault::Unreadable(why)) => {
             found.push(places.problem("routing.rules", why, "name a file of rewrite rules"));
         }
+        Err(RulesFault::Table(why)) => {
+            found.push(places.problem(
+                "routing.general-table",
+                why,
+                "name a file whose lines are \"key text\"",
+            ));
+        }
         Err(RulesFault::Wrong(errors)) => found.extend(errors.0.into_iter().map(|error| Problem {
             file: error.file,
             line: usize::try_from(error.line).unwrap_or(0),

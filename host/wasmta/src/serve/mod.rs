@@ -4,6 +4,7 @@ pub(crate) mod bounds;
 mod files;
 mod files_limit;
 mod first_start;
+mod key_table;
 mod lock;
 mod logging;
 mod parts;

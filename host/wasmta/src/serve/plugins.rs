@@ -13,11 +13,9 @@ use plugin_engine::{Engine, EngineParts, ProcessCompiler, Settings, Table};
 use routing::Tables;
 use storage::Storage;
 
-use super::ways;
+use super::{key_table, ways};
 use crate::config::{Config, Plugin};
 
-/// Largest file of a table, and of a secret, in octets.
-const TABLE_MAX: u64 = 64 << 20;
 /// Largest file of a secret, in octets.
 const SECRET_MAX: u64 = 64 << 10;
 /// The hidden command that compiles: the server starts itself with it.
@@ -178,47 +176,18 @@ fn load_one(plugin: &Plugin) -> Result<Settings, String> {
     }
     let mut tables = BTreeMap::new();
     for (name, path) in &plugin.tables {
-        let octets = runtime::files::read(path, TABLE_MAX).map_err(|e| format!("{}: {e}", path.display()))?;
-        let text = String::from_utf8(octets).map_err(|_| format!("{}: is not UTF-8", path.display()))?;
-        tables.insert(name.clone(), Arc::new(table(&text, path)?));
+        let rows = key_table::read(path)?;
+        let rows: Table =
+            rows.into_iter().map(|(key, text)| (key, vec![("value".to_owned(), text)])).collect();
+        tables.insert(name.clone(), Arc::new(rows));
     }
     settings.tables = tables;
     Ok(settings)
 }
 
-/// Lines of a key and a text; `#` begins a comment, a key that comes again is a fault.
-fn table(text: &str, path: &Path) -> Result<Table, String> {
-    let mut rows = Table::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let place = format!("{}:{}", path.display(), number + 1);
-        let Some((key, value)) = line.split_once(char::is_whitespace) else {
-            return Err(format!("{place}: the key {line:?} has no text; write \"key text\""));
-        };
-        let row = vec![("value".to_owned(), value.trim().to_owned())];
-        if rows.insert(key.to_lowercase(), row).is_some() {
-            return Err(format!("{place}: the key {key:?} stands here twice; take one out"));
-        }
-    }
-    Ok(rows)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tables_are_lines_of_key_and_text() {
-        let path = Path::new("legacy.tsv");
-        let rows = table("# old new\nAnna@old.example anna@example.org\nb\tx y \n\n", path).unwrap();
-        assert_eq!(rows["anna@old.example"], [("value".to_owned(), "anna@example.org".to_owned())]);
-        assert_eq!(rows["b"], [("value".to_owned(), "x y".to_owned())]);
-        assert!(table("alone", path).unwrap_err().starts_with("legacy.tsv:1: "));
-        assert!(table("a b\nA c", path).unwrap_err().starts_with("legacy.tsv:2: "));
-    }
 
     #[test]
     fn passwords_are_nobodys_to_see() {

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use routing::{ChannelTags, Options, RuleErrors, RuleOptions, Rules};
 
+use super::key_table;
 use crate::config::{Config, size_text};
 
 /// Largest rule file, in octets; included files too.
@@ -17,12 +19,15 @@ pub(crate) enum RulesFault {
     Unreadable(String),
     /// What is wrong in it, all of it.
     Wrong(RuleErrors),
+    /// The general table cannot be read, or is no table.
+    Table(String),
 }
 
 impl fmt::Display for RulesFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(why) => write!(f, "routing.rules: {why}"),
+            Self::Table(why) => write!(f, "routing.general-table: {why}"),
             Self::Wrong(errors) => write!(f, "{errors}"),
         }
     }
@@ -35,10 +40,16 @@ pub(crate) fn load(config: &Config) -> Result<(Rules, Options), RulesFault> {
     let tags = tags(config);
     let folder = path.parent().unwrap_or(Path::new(""));
     let include = |name: &str| read(&folder.join(name));
-    let rule_options = RuleOptions { include: Some(&include), ..RuleOptions::new(&tags) };
+    let options = options(config).map_err(RulesFault::Table)?;
+    let rule_options = RuleOptions {
+        source_routes: config.routing.source_route_templates,
+        general: options.general.is_some(),
+        include: Some(&include),
+        ..RuleOptions::new(&tags)
+    };
     let name = path.display().to_string();
     let rules = Rules::parse(&text, &name, &rule_options).map_err(RulesFault::Wrong)?;
-    Ok((rules, options(config)))
+    Ok((rules, options))
 }
 
 /// The usual channels are known, `store` as this system itself; the others go by their names.
@@ -56,7 +67,7 @@ fn read(path: &Path) -> Result<String, String> {
     String::from_utf8(octets).map_err(|_| format!("{}: is not UTF-8", path.display()))
 }
 
-fn options(config: &Config) -> Options {
+fn options(config: &Config) -> Result<Options, String> {
     let routing = &config.routing;
     let mut options = Options::new(&config.server.name, routing.default_domain.clone());
     options.own_names.extend(routing.own_names.iter().map(ToString::to_string));
@@ -65,7 +76,11 @@ fn options(config: &Config) -> Options {
     options.relay_domains.clone_from(&routing.relay_domains);
     options.ignore_source_routes = routing.ignore_source_routes;
     options.recipients_max = routing.expansion_max;
-    options
+    options.general = match &routing.general_table {
+        Some(path) => Some(Arc::new(key_table::read(path)?)),
+        None => None,
+    };
+    Ok(options)
 }
 
 #[cfg(test)]
