@@ -1,15 +1,18 @@
 //! Rule files, and what rules that were read do to addresses: bounded, whatever they say.
 #![no_main]
 
+use hooks::{PluginName, RewriteRequest, RewriteVerdict};
 use libfuzzer_sys::fuzz_target;
-use mail_types::{Address, Lookup};
+use mail_types::{Address, ChannelName, EnhancedStatus, Lookup, Reply};
 use routing::recorder::Trail;
 use routing::rewrite::control::{Direction, Place};
 use routing::rewrite::engine::{Context, rewrite};
+use routing::rewrite::plugin::{Heard, Link, Said};
 use routing::rewrite::substitution::Facts;
 use routing::{ChannelTags, RuleOptions, Rules};
 
-/// Domains with an even number of octets are local; a key that is longer than 8 octets has no value.
+/// Domains with an even number of octets are local, and those that three divides have a plugin; a key that is longer
+/// than 8 octets has no value. What the plugin says depends on what it is asked, and is anything that it can say.
 struct Anything;
 
 impl Facts for Anything {
@@ -23,6 +26,37 @@ impl Facts for Anything {
 
     fn unique(&self) -> u64 {
         7
+    }
+
+    fn has_chains(&self) -> bool {
+        true
+    }
+
+    fn chain(&self, domain: &str) -> Lookup<Vec<Link>> {
+        match domain.len() % 3 {
+            0 => "fuzz".parse::<PluginName>().map_or(Lookup::NotFound, |plugin| {
+                Lookup::Found(vec![Link { plugin, origin: "fuzz".into() }])
+            }),
+            1 => Lookup::NotFound,
+            _ => Lookup::Unavailable("no directory".to_owned()),
+        }
+    }
+
+    fn hear(&self, _: &PluginName, request: &RewriteRequest) -> Heard {
+        let address = request.address.clone();
+        let verdict = match (address.local.as_str().len() + request.argument.len()) % 7 {
+            0 => RewriteVerdict::NoMatch,
+            1 => RewriteVerdict::Again(address),
+            2 => match Address::parse(&format!("x{}", request.argument)) {
+                Ok(other) => RewriteVerdict::Again(other),
+                Err(_) => RewriteVerdict::Settled(address),
+            },
+            3 => RewriteVerdict::Route { address, channel: ChannelName::new("smtp"), host: None },
+            4 => RewriteVerdict::Refuse(Reply::new(550, EnhancedStatus::permanent(1, 1), "no")),
+            5 => return Heard::Open,
+            _ => return Heard::Unavailable("no directory".to_owned()),
+        };
+        Heard::Said(Said::at_once(Ok(verdict)))
     }
 }
 
