@@ -60,8 +60,8 @@ impl RemoteChannel {
         Self(Arc::new(Inner { options, tls, resolver, clock, cache, memory }))
     }
 
-    /// Says goodbye on all unused connections; for the end.
-    pub async fn close_idle(&self) {
+    /// Says goodbye on all unused connections (RFC 5321 §4.1.1.10), all at once.
+    async fn close_idle(&self) {
         let mut quitting = tokio::task::JoinSet::new();
         for peer in self.0.cache.drain() {
             quitting.spawn(peer.quit());
@@ -270,6 +270,10 @@ fn meaning_in_transaction(lost: Lost, remote: &str) -> (Outcome, bool) {
 impl Channel for RemoteChannel {
     fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
         Box::pin(self.deliver(attempt))
+    }
+
+    fn end(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.close_idle())
     }
 }
 

@@ -68,6 +68,7 @@ impl Reprocess {
                 Resolution::Accepted(next) => {
                     for one in next {
                         let mut one = one.into_accepted(&accepted.recipient);
+                        one.expanded |= accepted.expanded;
                         one.steps.splice(0..0, accepted.steps.iter().cloned());
                         way.sort(one);
                     }
@@ -157,7 +158,7 @@ mod tests {
         let local = |name: &str| {
             let address = Address::parse(&format!("{name}@us.test")).unwrap();
             let route = Route::store(AccountName::new(&address.to_string()).unwrap());
-            ResolvedRecipient { address, detail: None, route, steps: Vec::new() }
+            ResolvedRecipient { address, detail: None, route, steps: Vec::new(), is_of_several: false }
         };
         let again = |name: &str| ResolvedRecipient {
             route: Route::new(ChannelName::REPROCESS, NextHop::Nobody),

@@ -67,6 +67,10 @@ impl Channel for Reversing {
     fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
         Box::pin(self.attempt_all(attempt))
     }
+
+    fn end(&self) -> BoxFuture<'_, ()> {
+        self.channel.end()
+    }
 }
 
 /// On whose behalf mail leaves.

@@ -27,6 +27,12 @@ pub trait Channel: Send + Sync + 'static {
     /// Tries to hand over. Answers one outcome for each recipient, in their order. Must end by
     /// itself: the agent has its own timeouts.
     fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>>;
+
+    /// The queue stops, and no attempt runs any more: takes leave of connections that are kept for the next one. Is
+    /// cut off when the grace is over.
+    fn end(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// One try: a message and those of its recipients that share a route.

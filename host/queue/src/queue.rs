@@ -163,7 +163,13 @@ impl Queue {
                 Some(_) = attempts.join_next() => {}
             }
         }
-        let drained = async { while attempts.join_next().await.is_some() {} };
+        let channels = Arc::clone(&self.inner.channels.read());
+        let drained = async {
+            while attempts.join_next().await.is_some() {}
+            for channel in channels.values() {
+                channel.end().await;
+            }
+        };
         if tokio::time::timeout(self.inner.options().drain, drained).await.is_err() {
             let reason = format!("the grace is over, {} attempts are cut off", self.active());
             self.inner.events.emit(&Event::Stopping { reason: &reason });

@@ -257,8 +257,10 @@ fn check_format(dir: &Path) -> Result<(), StorageError> {
             format.trim_end(),
             FORMAT.trim_end()
         ))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::fs::write(&path, FORMAT)
-            .map_err(|e| StorageError::unavailable("writing the format's version", e)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            runtime::files::write_durably(&path, FORMAT.as_bytes(), runtime::files::Readers::Owner)
+                .map_err(|e| StorageError::unavailable("writing the format's version", e))
+        }
         Err(error) => Err(StorageError::unavailable("reading the format's version", error)),
     }
 }

@@ -87,7 +87,7 @@ async fn messages_share_a_connection_and_commands_a_write() {
         let Outcome::Delivered { remote: Some(remote), .. } = &outcomes[0] else { panic!() };
         assert_eq!(*remote, format!("[127.0.0.1]:{}", peer.address.port()));
     }
-    channel.close_idle().await;
+    channel.end().await;
     peer.finish().await;
 }
 

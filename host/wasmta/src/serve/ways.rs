@@ -27,6 +27,10 @@ impl Channel for SmartHost {
         attempt.route.next_hop = self.next_hop.clone();
         Box::pin(async move { self.channel.attempt(&attempt).await })
     }
+
+    fn end(&self) -> BoxFuture<'_, ()> {
+        self.channel.end()
+    }
 }
 
 /// Builds the agents of a configuration, without touching those in force.
