@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Bound;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use heed::types::Bytes;
@@ -18,9 +19,9 @@ const READERS_MAX: u32 = 4096;
 
 type Table = Database<Bytes, Bytes>;
 
-/// The spaces and their handles: few, so a walk beats hashing.
+/// The spaces and their handles: few, so a walk beats hashing. Every view shares them.
 #[derive(Clone)]
-struct Tables(Vec<(Space, Table)>);
+struct Tables(Arc<[(Space, Table)]>);
 
 impl Tables {
     fn of(&self, space: Space) -> Result<Table, StorageError> {
@@ -72,7 +73,7 @@ impl LmdbEngine {
             tables.push((space, table));
         }
         transaction.commit().map_err(failed)?;
-        Ok(Self { env, tables: Tables(tables), broken: AtomicBool::new(false) })
+        Ok(Self { env, tables: Tables(tables.into()), broken: AtomicBool::new(false) })
     }
 
     fn failed(&self, doing: &'static str, error: &heed::Error) -> StorageError {

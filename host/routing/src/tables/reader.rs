@@ -64,10 +64,7 @@ impl Reader {
     /// What the routing table says of a domain, several entries joined; its name is looked up as it stands.
     pub fn domain_row(&self, name: &str) -> Result<Option<DomainRow>, TableError> {
         let Some(value) = self.value(DOMAINS, name)? else { return Ok(None) };
-        let mut rows = DomainRow::read_all(&value).ok_or(TableError::Row("routing"))?.into_iter();
-        let Some(mut first) = rows.next() else { return Ok(None) };
-        rows.for_each(|row| first.join(row));
-        Ok(Some(first))
+        DomainRow::read_joined(&value).ok_or(TableError::Row("routing")).map(Some)
     }
 
     /// The domain that a name belongs to: its own row, or that of a parent which takes subdomains.

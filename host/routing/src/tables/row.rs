@@ -184,8 +184,7 @@ impl AliasRow<'_> {
 
     /// The only row of a value, without a list: the common case.
     pub(crate) fn read_only(value: &[u8]) -> Option<AliasRow<'_>> {
-        let (length, rest) = value.split_first_chunk()?;
-        if u32::from_le_bytes(*length) as usize == rest.len() { AliasRow::read(rest) } else { None }
+        AliasRow::read(only(value)?)
     }
 
     /// A copy that borrows nothing.
@@ -258,11 +257,28 @@ impl DomainRow {
         value.extend_from_slice(&octets);
     }
 
+    /// What the rows of a value say together; `None` where it is no sequence of rows, or an empty one.
+    pub(crate) fn read_joined(value: &[u8]) -> Option<Self> {
+        if let Some(row) = only(value) {
+            return postcard::from_bytes(row).ok();
+        }
+        let mut rows = Self::read_all(value)?.into_iter();
+        let mut first = rows.next()?;
+        rows.for_each(|row| first.join(row));
+        Some(first)
+    }
+
     /// The rows of a value; `None` where it is no sequence of rows.
     #[must_use]
     pub fn read_all(value: &[u8]) -> Option<Vec<Self>> {
         split(value)?.into_iter().map(|octets| postcard::from_bytes(octets).ok()).collect()
     }
+}
+
+/// The octets of the only row of a value.
+fn only(value: &[u8]) -> Option<&[u8]> {
+    let (length, row) = value.split_first_chunk()?;
+    (u32::from_le_bytes(*length) as usize == row.len()).then_some(row)
 }
 
 /// The octets of each row of a value.
