@@ -204,6 +204,7 @@ impl Reprocess {
                 route,
                 steps: Vec::new(),
                 refused: None,
+                expanded: false,
             }]),
             Lookup::NotFound => Outcome::Discarded { rule: "no such address".into() },
             Lookup::Unavailable(cause) => {

@@ -63,6 +63,31 @@ impl Notify {
     pub fn on_success(self) -> bool {
         matches!(self, Self::On { success: true, .. })
     }
+
+    /// The same without SUCCESS, as those get it who take the place of an address that stands for several
+    /// (RFC 3461 §5.2.7.3 (c)). Where no other word is left, that is NEVER.
+    #[must_use]
+    pub fn without_success(self) -> Self {
+        match self {
+            Self::On { failure: false, delay: false, .. } => Self::Never,
+            Self::On { failure, delay, .. } => Self::On { success: false, failure, delay },
+            other => other,
+        }
+    }
+
+    /// Whatever either asks for.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, one) | (one, Self::Never) => one,
+            (one, two) if one == two => one,
+            (one, two) => Self::On {
+                success: one.on_success() || two.on_success(),
+                failure: one.on_failure() || two.on_failure(),
+                delay: one.on_delay() || two.on_delay(),
+            },
+        }
+    }
 }
 
 impl fmt::Display for Notify {

@@ -248,6 +248,10 @@ impl Profiles {
             // Nothing could be carried out: the mail stays with its owner.
             out.push(case.goes(filed(&account, Filing::default())));
         }
+        let added = &mut out[before..];
+        if added.len() > 1 && added.iter().any(|one| one.route.local_account() != Some(&account)) {
+            added.iter_mut().for_each(Accepted::is_one_of_several);
+        }
         Ok(())
     }
 
@@ -290,6 +294,7 @@ impl Profiles {
             Resolution::Accepted(resolved) => {
                 for one in resolved {
                     let mut one = one.into_accepted(&recipient);
+                    one.expanded |= case.accepted.expanded;
                     one.steps.splice(0..0, case.steps.iter().cloned());
                     out.push(one);
                 }
@@ -299,6 +304,7 @@ impl Profiles {
                 route: Route::new(ChannelName::REPROCESS, NextHop::Nobody),
                 steps: case.steps.clone(),
                 refused: None,
+                expanded: case.accepted.expanded,
             }),
         }
     }

@@ -1,6 +1,8 @@
 //! Reports about recipients (RFC 3461, RFC 3464): composed in the batch that settles them, so that
 //! a recipient is never both gone and unreported.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use events::{Event, Events};
 use mail_types::{
@@ -65,6 +67,20 @@ impl Fate {
         self.dsn.will_retry_until = Some(until);
         self
     }
+}
+
+/// What is told of addresses that stand for several: each was expanded, and is named once, however many copies come of
+/// it (RFC 3461 §5.2.7.3 (c)).
+pub(crate) fn expansions<'a>(
+    accepted: impl IntoIterator<Item = &'a Accepted>,
+    now: Timestamp,
+) -> impl Iterator<Item = Fate> {
+    let mut told = HashSet::new();
+    let taken = accepted.into_iter().filter(|one| one.expanded && one.refused.is_none());
+    taken.filter(move |one| told.insert(&one.recipient.original)).map(move |one| {
+        let original = Recipient { address: one.recipient.original.clone(), ..one.recipient.clone() };
+        Fate::without_remote(&original, Action::Expanded, now)
+    })
 }
 
 /// The message that a report is about.
@@ -152,8 +168,9 @@ impl Inner {
         let recipient = Recipient { notify: Notify::Never, ..Recipient::new(to.clone()) };
         let route = Route::new(mail_types::ChannelName::REPROCESS, NextHop::Nobody);
         let source = Source { channel: SOURCE.to_owned(), ..Source::default() };
+        let (copy, steps) = (recipient.clone(), Vec::new());
         let accepted =
-            Accepted { recipient: recipient.clone(), route: route.clone(), steps: Vec::new(), refused: None };
+            Accepted { recipient: copy, route: route.clone(), steps, refused: None, expanded: false };
         let content = Content::Inline(report.octets.clone());
         let size = content.len();
         let submission = Submission {

@@ -238,6 +238,7 @@ impl Inner {
         }
         to.remove(&key);
         let options = self.options();
+        to.fates.extend(crate::report::expansions(by, to.now));
         for accepted in by {
             let accepted = &Accepted { route: options.as_gone(accepted.route.clone()), ..accepted.clone() };
             let origin = accepted.steps.last().map_or("resolved anew", |step| step.text.as_str());

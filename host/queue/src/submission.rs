@@ -54,6 +54,17 @@ pub struct Accepted {
     pub steps: Vec<Step>,
     /// It is not taken after all, and this is why: its sender is told by a report.
     pub refused: Option<Reply>,
+    /// Its original recipient stands for several, and its sender wants to hear of success: one report tells that the
+    /// original was expanded, and none of this copy (RFC 3461 §5.2.7.3 (c)).
+    pub expanded: bool,
+}
+
+impl Accepted {
+    /// Makes it one of several that its original recipient stands for.
+    pub fn is_one_of_several(&mut self) {
+        self.expanded |= self.recipient.notify.on_success();
+        self.recipient.notify = self.recipient.notify.without_success();
+    }
 }
 
 /// Where a message came from.

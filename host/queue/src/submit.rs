@@ -1,6 +1,7 @@
 //! Submission: one batch from the wire to the mailboxes and the queue.
 
 use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::atomic::Ordering;
 
 use events::Event;
@@ -53,7 +54,6 @@ impl Inner {
         for accepted in &mut submission.recipients {
             accepted.route = options.as_gone(accepted.route.clone());
         }
-        drop_duplicates(&mut submission.recipients);
         let mut full = Full::default();
         for accepted in &submission.recipients {
             if let Some(account) = accepted.route.local_account() {
@@ -63,6 +63,7 @@ impl Inner {
                 }
             }
         }
+        let dropped = drop_duplicates(&mut submission.recipients, &full);
         // What is stored or discarded at once takes no place in the queue.
         let most = options.messages_max;
         let is_queued = submission.recipients.iter().any(|accepted| full.queues(accepted));
@@ -70,7 +71,7 @@ impl Inner {
             return Err(SubmitError::Full(most));
         }
         let now = self.clock.now();
-        let (batch, effects, told) = self.plan(submission, &full, now)?;
+        let (batch, effects, told) = self.plan(submission, &dropped, &full, now)?;
         let committed = self.commit(batch).await?;
         self.take_effect(effects, Some(&committed));
         told.emit(self);
@@ -81,12 +82,13 @@ impl Inner {
     fn plan(
         &self,
         submission: Submission,
+        dropped: &[Accepted],
         full: &Full,
         now: Timestamp,
     ) -> Result<(Batch, Effects, Told), SubmitError> {
         let (mut batch, mut effects) = (Batch::new(), Effects::default());
         trail::add_head(&mut batch, &submission, None, now);
-        let reports = self.first_reports(&submission, full, now)?;
+        let reports = self.first_reports(&submission, dropped, full, now)?;
         let told = Told::of(&submission, full);
         let Submission { id, reverse_path, transport, recipients, prefix, content, source, message_id } =
             submission;
@@ -124,11 +126,12 @@ impl Inner {
         Ok((batch, effects, told))
     }
 
-    /// Reports that are due at once: of success for local recipients whose sender asked (RFC 3461 §5.2.6), and of
-    /// failure for those that a policy refuses.
+    /// Reports that are due at once: of success for local recipients whose sender asked (RFC 3461 §5.2.6), of
+    /// expansion, and of failure for those that a policy refuses.
     fn first_reports(
         &self,
         submission: &Submission,
+        dropped: &[Accepted],
         full: &Full,
         now: Timestamp,
     ) -> Result<Vec<Report>, SubmitError> {
@@ -143,7 +146,11 @@ impl Inner {
                 told.then(|| Fate::without_remote(&accepted.recipient, Action::Delivered, now))
             }
         };
-        let fates: Vec<Fate> = submission.recipients.iter().filter_map(fate).collect();
+        let all = || submission.recipients.iter().chain(dropped);
+        let mut fates: Vec<Fate> = all().filter_map(fate).collect();
+        if !submission.reverse_path.is_null() {
+            fates.extend(crate::report::expansions(all(), now));
+        }
         if fates.is_empty() {
             return Ok(Vec::new());
         }
@@ -261,13 +268,33 @@ impl Full {
     }
 }
 
-/// One copy for each final recipient and route, however many ways led there.
-fn drop_duplicates(recipients: &mut Vec<Accepted>) {
+/// One copy for each final recipient and route, however many ways led there. Gives back those that get none, for their
+/// senders may have asked for reports: of what is stored, each has its own; what is queued asks for all of them.
+fn drop_duplicates(recipients: &mut Vec<Accepted>, full: &Full) -> Vec<Accepted> {
     if recipients.len() < 2 {
-        return;
+        return Vec::new();
     }
-    let mut seen = HashSet::with_capacity(recipients.len());
-    recipients.retain(|accepted| seen.insert(accepted.route.copy_key(&accepted.recipient.address)));
+    let mut first = HashMap::with_capacity(recipients.len());
+    let (mut kept, mut dropped) = (Vec::with_capacity(recipients.len()), Vec::new());
+    for accepted in recipients.drain(..) {
+        match first.entry(accepted.route.copy_key(&accepted.recipient.address)) {
+            Entry::Vacant(place) => {
+                place.insert(kept.len());
+                kept.push(accepted);
+            }
+            Entry::Occupied(place) => {
+                let kept: &mut Accepted = &mut kept[*place.get()];
+                if full.stored(kept).is_none() {
+                    kept.recipient.notify = kept.recipient.notify.or(accepted.recipient.notify);
+                }
+                if kept.recipient.original != accepted.recipient.original {
+                    dropped.push(accepted);
+                }
+            }
+        }
+    }
+    *recipients = kept;
+    dropped
 }
 
 /// Accounts that have their copy now, where other recipients are resolved later and may lead to them again.

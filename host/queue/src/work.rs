@@ -291,6 +291,7 @@ impl Inner {
                         route,
                         steps,
                         refused: None,
+                        expanded: false,
                     }]));
                 }
                 Lookup::NotFound => {
@@ -315,6 +316,7 @@ impl Inner {
             route: record.route.clone(),
             steps: Vec::new(),
             refused: None,
+            expanded: false,
         };
         Some(Outcome::Replaced(vec![accepted]))
     }

@@ -98,6 +98,8 @@ pub struct ResolvedRecipient {
     pub route: Route,
     /// How that was decided.
     pub steps: Vec<Step>,
+    /// Whether it is one of several that an address on the way stands for, as the member of a group is.
+    pub is_of_several: bool,
 }
 
 impl ResolvedRecipient {
@@ -105,12 +107,13 @@ impl ResolvedRecipient {
     #[must_use]
     pub fn into_accepted(self, of: &mail_types::Recipient) -> queue::Accepted {
         let recipient = mail_types::Recipient { address: self.address, ..of.clone() };
-        queue::Accepted {
-            recipient,
-            route: self.route,
-            steps: self.steps.into_iter().map(Into::into).collect(),
-            refused: None,
+        let steps = self.steps.into_iter().map(Into::into).collect();
+        let mut accepted =
+            queue::Accepted { recipient, route: self.route, steps, refused: None, expanded: false };
+        if self.is_of_several {
+            accepted.is_one_of_several();
         }
+        accepted
     }
 }
 

@@ -24,6 +24,8 @@ struct Item {
     depth: usize,
     /// The address that led here, and its entry.
     from: Option<(Address, Option<Rc<str>>)>,
+    /// Whether an address above it stands for several.
+    is_of_several: bool,
 }
 
 struct Walk<'a> {
@@ -37,6 +39,8 @@ struct Walk<'a> {
     queued: usize,
     /// The entry of the address that is done now, where it leads to further ones.
     entry: Option<Rc<str>>,
+    /// Whether that is a group.
+    at_group: bool,
     /// The entry of the first address, where it is a group.
     group: Option<String>,
     out: Vec<ResolvedRecipient>,
@@ -73,6 +77,7 @@ pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Option<
         expanded: HashSet::new(),
         queued: 0,
         entry: None,
+        at_group: false,
         group: None,
         out: Vec::new(),
         delivered: HashSet::new(),
@@ -81,7 +86,7 @@ pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Option<
         open: false,
         traces: Vec::new(),
     };
-    walk.waiting.push_back(Item { address: address.clone(), depth: 0, from: None });
+    walk.waiting.push_back(Item { address: address.clone(), depth: 0, from: None, is_of_several: false });
     match walk.run::<R>(&address) {
         Ok(recipients) => Some(Walked { answer: Ok(recipients), traces: walk.traces }),
         Err(Halt::Refused(refusal)) => Some(Walked { answer: Err(refusal), traces: walk.traces }),
@@ -104,6 +109,7 @@ impl Walk<'_> {
                 });
             }
             self.entry = None;
+            self.at_group = false;
             let answer = self.one(&item, &mut recorder);
             match answer {
                 Ok(next) => self.take(&item, next, recorder)?,
@@ -132,7 +138,8 @@ impl Walk<'_> {
                 if !found.row.is_plain() {
                     self.entry = Some(found.row.dn.as_ref().into());
                 }
-                if item.depth == 0 && found.row.kind == RowKind::Group {
+                self.at_group = found.row.kind == RowKind::Group;
+                if item.depth == 0 && self.at_group {
                     self.group = Some(found.row.dn.to_string());
                 }
                 let answer = dispose(guide, &found, recorder);
@@ -166,15 +173,16 @@ impl Walk<'_> {
         if self.keep_traces {
             self.traces.push(Trace { depth: item.depth, steps: steps.clone() });
         }
+        let is_of_several = item.is_of_several || next.len() > 1;
         let last = next.iter().rposition(|one| matches!(one, Next::Route { .. }));
         let mut steps = steps;
         for (nth, one) in next.into_iter().enumerate() {
             match one {
                 Next::Route { address, detail, route } => {
                     let steps = if last == Some(nth) { std::mem::take(&mut steps) } else { steps.clone() };
-                    self.deliver(ResolvedRecipient { address, detail, route, steps });
+                    self.deliver(ResolvedRecipient { address, detail, route, steps, is_of_several });
                 }
-                Next::Address(address) => self.enqueue(address, item)?,
+                Next::Address(address) => self.enqueue(address, item, is_of_several || self.at_group)?,
             }
         }
         Ok(())
@@ -192,7 +200,7 @@ impl Walk<'_> {
         self.out.push(recipient);
     }
 
-    fn enqueue(&mut self, address: Address, from: &Item) -> Result<(), Refusal> {
+    fn enqueue(&mut self, address: Address, from: &Item, is_of_several: bool) -> Result<(), Refusal> {
         if self.seen.is_empty() {
             self.seen.insert(from.address.to_key());
         }
@@ -209,7 +217,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let by = Some((from.address.clone(), self.entry.clone()));
-        self.waiting.push_back(Item { address, depth: from.depth + 1, from: by });
+        self.waiting.push_back(Item { address, depth: from.depth + 1, from: by, is_of_several });
         Ok(())
     }
 
@@ -226,7 +234,8 @@ impl Walk<'_> {
         if refusal.reply.persistence() == Persistence::Transient {
             let route = Route::new(ChannelName::REPROCESS, NextHop::Nobody);
             let address = item.address.clone();
-            self.later.push(ResolvedRecipient { address, detail: None, route, steps });
+            let is_of_several = item.is_of_several;
+            self.later.push(ResolvedRecipient { address, detail: None, route, steps, is_of_several });
         }
         self.refused.push(refusal);
         Ok(())
