@@ -207,7 +207,9 @@ fn orcpt(value: &str) -> Option<OriginalRecipient> {
     }
     let address =
         if kind.eq_ignore_ascii_case("utf-8") { decode_unitext(encoded)? } else { decode_xtext(encoded)? };
-    Some(OriginalRecipient { kind: kind.to_ascii_lowercase(), address })
+    let read = OriginalRecipient { kind: kind.to_ascii_lowercase(), address };
+    // Written in seven bits it grows: what could not be handed on within the limit is not taken.
+    (read.kind.len() + 1 + encode_orcpt(&read).len() <= ORCPT_MAX).then_some(read)
 }
 
 fn encode_orcpt(orcpt: &OriginalRecipient) -> String {

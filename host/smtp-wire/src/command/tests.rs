@@ -1,4 +1,5 @@
 use super::*;
+use crate::parameters::ORCPT_MAX;
 use mail_types::{BodyType, RetentionOfContent};
 use proptest::prelude::*;
 
@@ -66,6 +67,7 @@ fn errors_have_the_code_of_the_rfc() {
         ("RCPT TO:<a@b> NOTIFY=", 501),
         ("RCPT TO:<a@b> ORCPT=a@b", 501),
         ("RCPT TO:<a@b> ORCPT=rfc822;a+4", 501),
+        ("RCPT TO:<a@b> ORCPT=rfc822;\u{fc}@b", 501),
         ("RCPT TO:<a@b> SIZE=1", 555),
         ("BDAT", 501),
         ("BDAT x", 501),
@@ -137,6 +139,15 @@ fn body() -> impl Strategy<Value = BodyType> {
 
 fn ret() -> impl Strategy<Value = Option<RetentionOfContent>> {
     prop_oneof![Just(None), Just(Some(RetentionOfContent::Full)), Just(Some(RetentionOfContent::Headers))]
+}
+
+#[test]
+fn an_original_recipient_has_to_fit_as_it_is_handed_on() {
+    let of = |letters| format!("RCPT TO:<a@b> ORCPT=utf-8;{}", "\u{fc}".repeat(letters));
+    let most = (ORCPT_MAX - "utf-8;".len()) / "\\x{FC}".len();
+    assert!(Command::parse(of(most).as_bytes()).is_ok());
+    let longer = of(most + 1);
+    assert_eq!(Command::parse(longer.as_bytes()), Err(CommandError::ParameterValue("ORCPT")));
 }
 
 proptest! {
