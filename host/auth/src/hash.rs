@@ -17,6 +17,8 @@ pub use scram_keys::{SCRAM_ITERATIONS_MAX, ScramKeys};
 
 /// Most memory that verifying one argon2 value may take, in KiB.
 const ARGON2_MEMORY_MAX: u32 = 256 * 1024;
+/// Most lanes of one argon2 value.
+const ARGON2_LANES_MAX: u32 = 255;
 /// Most KiB times passes of one argon2 value: about a second.
 const ARGON2_WORK_MAX: u64 = 1024 * 1024;
 /// Octets of salt that are written.
@@ -163,6 +165,10 @@ pub fn verify(secret: &Secret, value: &PasswordHash, clear: ClearPasswords) -> b
 
 fn verify_argon2(secret: &Secret, text: &str) -> bool {
     let Ok(hash) = argon2::PasswordHash::new(text) else { return false };
+    // The library multiplies before it compares: what overflows there is refused here.
+    if hash.params.get_decimal("p").is_some_and(|lanes| lanes > ARGON2_LANES_MAX) {
+        return false;
+    }
     let Ok(params) = Params::try_from(&hash) else { return false };
     // A value may not make verification a weapon.
     let work = u64::from(params.m_cost()) * u64::from(params.t_cost());

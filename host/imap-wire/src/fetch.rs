@@ -138,7 +138,7 @@ fn header_list(f: &mut fmt::Formatter<'_>, word: &str, names: &[String]) -> fmt:
     write!(f, "{word} (")?;
     for (index, name) in names.iter().enumerate() {
         f.write_str(if index > 0 { " " } else { "" })?;
-        if name.bytes().all(crate::cursor::is_astring_char) {
+        if !name.is_empty() && name.bytes().all(crate::cursor::is_astring_char) {
             f.write_str(name)?;
         } else {
             write!(f, "\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))?;

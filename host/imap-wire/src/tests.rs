@@ -183,7 +183,7 @@ fn by() -> impl Strategy<Value = By> {
 }
 
 fn header() -> impl Strategy<Value = String> {
-    "[A-Za-z\" ][A-Za-z()-]{0,8}"
+    "([A-Za-z\" ][A-Za-z()-]{0,8})?"
 }
 
 fn section() -> impl Strategy<Value = Section> {

@@ -47,6 +47,7 @@ fn broken_and_excessive_values_fit_nothing() {
         "{CRYPT}$9$x$y",
         "{ARGON2}$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$wWKIMhR9lyDFvRz9YTZweHKfbftvj+qf+YFY4NeBbtA",
         "{ARGON2}$argon2id$v=19$m=65536,t=20,p=1$c29tZXNhbHQ$wWKIMhR9lyDFvRz9YTZweHKfbftvj+qf+YFY4NeBbtA",
+        "{ARGON2}$argon2id$v=19$m=65536,t=2,p=2222222222$c29tZXNhbHQ$wWKIMhR9lyDFvRz9YTZweHKfbftvj+qf+YFY4NeBbtA",
         "{PBKDF2-SHA256}0$AAAA$AAAA",
         "{PBKDF2-SHA256}4000000000$AAAA$AAAA",
         "{PBKDF2_SHA256}AAAA",
