@@ -9,6 +9,7 @@ use runtime::Random;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use crate::kv::Kv;
+use crate::machine::SLICE;
 use crate::plugin::Manner;
 use crate::settings::{Limits, Settings};
 use crate::tape::Tape;
@@ -69,6 +70,13 @@ impl Used {
             log_cut: false,
         }
     }
+
+    /// Processor time, at most. By the clock alone, a call would pay for the time in which the machine or this worker
+    /// did other things: but in each slice that it has begun it ran for one at most. `begun` is the slice under way.
+    fn cpu(&self, begun: u64) -> Duration {
+        let slices = u32::try_from(self.slices + begun).unwrap_or(u32::MAX);
+        self.began.elapsed().saturating_sub(self.in_host).min(SLICE.saturating_mul(slices))
+    }
 }
 
 /// What an item of a list counts for, beside its text, in octets.
@@ -119,6 +127,7 @@ impl Call {
         self.content = None;
         let used = std::mem::replace(&mut self.used, Used::nothing());
         let spent = used.began.elapsed();
+        let cpu = used.cpu(1);
         let report = CallReport {
             digest: String::new(),
             microseconds: u64::try_from(spent.as_micros()).unwrap_or(u64::MAX),
@@ -129,7 +138,7 @@ impl Call {
             remembered: false,
             log: used.log,
         };
-        (report, spent.saturating_sub(used.in_host))
+        (report, cpu)
     }
 
     /// Octets of memory that the instance has.
@@ -206,9 +215,8 @@ impl Call {
     /// A slice of time has passed while the guest ran: whether it may go on.
     pub(crate) fn slice(&mut self) -> UpdateDeadline {
         self.used.slices += 1;
-        let busy = self.used.began.elapsed().saturating_sub(self.used.in_host);
         let cpu = self.limits().cpu;
-        if busy > cpu {
+        if self.used.cpu(0) > cpu {
             let text = format!("it used more than {} ms of processor time (limits.cpu)", cpu.as_millis());
             self.breach.get_or_insert((FailureKind::Cpu, text));
             return UpdateDeadline::Interrupt;
@@ -255,3 +263,27 @@ impl ResourceLimiter for Call {
 
 /// Most elements of a table.
 const TABLE_ELEMENTS_MAX: usize = 20_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::BreakerOptions;
+    use crate::tenant::Tenants;
+
+    #[test]
+    fn a_call_does_not_pay_for_time_in_which_it_did_not_run() {
+        let settings = Settings::new("busy".parse().unwrap());
+        let limit = settings.limits.cpu;
+        let share = Tenants::new(settings.limits.clone(), BreakerOptions::default()).of(None);
+        let mut call = Call::new(Arc::new(settings), Arc::default(), None, None, share);
+        // The machine does something else meanwhile.
+        std::thread::sleep(limit * 3);
+        assert!(matches!(call.slice(), UpdateDeadline::Yield(_)));
+        let slices = limit.as_millis() / SLICE.as_millis();
+        for _ in 1..slices {
+            assert!(matches!(call.slice(), UpdateDeadline::Yield(_)));
+        }
+        assert!(matches!(call.slice(), UpdateDeadline::Interrupt));
+        assert_eq!(call.end().1, SLICE * u32::try_from(slices + 2).unwrap());
+    }
+}
