@@ -94,6 +94,18 @@ def load(server, messages, persistent, sessions, octets):
     }
 
 
+def medians(by_server):
+    """The median of each measure over a server's rounds, and how far the rounds spread."""
+    result = {}
+    for name, runs in by_server.items():
+        entry = result.setdefault(name, {})
+        for measured in ("cpu_ms", "messages_per_second"):
+            values = [run[measured] for run in runs]
+            entry[measured] = statistics.median(values)
+            entry[f"{measured}_min"], entry[f"{measured}_max"] = min(values), max(values)
+    return result
+
+
 def syncs(server, messages, sessions, octets, folder, persistent=False):
     """Sync calls per message, counted by strace over the whole tree; None where strace is not there.
 
