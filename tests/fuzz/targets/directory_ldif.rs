@@ -15,10 +15,10 @@ fuzz_target!(|input: &[u8]| {
         }
         let _ = (Kind::of(&entry, &schema), Typed::read(entry, &schema));
     }
-    if let Ok(text) = std::str::from_utf8(input) {
-        if let Ok(dn) = Dn::parse(text) {
-            assert_eq!(Dn::parse(&dn.to_string()).as_ref(), Ok(&dn));
-            let _ = (dn.to_domain(), dn.parent(), dn.leaf(), dn.depth());
-        }
+    if let Ok(text) = std::str::from_utf8(input)
+        && let Ok(dn) = Dn::parse(text)
+    {
+        assert_eq!(Dn::parse(&dn.to_string()).as_ref(), Ok(&dn));
+        let _ = (dn.to_domain(), dn.parent(), dn.leaf(), dn.depth());
     }
 });
