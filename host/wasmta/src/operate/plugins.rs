@@ -26,6 +26,7 @@ pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Ans
             let done = engine.install(&octets, name.clone(), pin, &source, force).await;
             let done = done.map_err(|unfit| format!("{}: {unfit}", file.display()))?;
             let name = name.unwrap_or_else(|| done.description.name.clone());
+            parts.follow_plugins().await?;
             answer(&done, installation(&name, &done))
         }
         PluginRequest::List => {
@@ -43,16 +44,19 @@ pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Ans
         PluginRequest::Enable { name, enabled } => {
             let name = plugin_name(&name)?;
             engine.enable(&name, enabled).await.map_err(|unfit| unfit.to_string())?;
+            parts.follow_plugins().await?;
             Ok(Answer::done(format!("{name} is {}", if enabled { "enabled" } else { "disabled" })))
         }
         PluginRequest::RollBack { name } => {
             let name = plugin_name(&name)?;
             let digest = engine.roll_back(&name).await.map_err(|unfit| unfit.to_string())?;
+            parts.follow_plugins().await?;
             Ok(Answer::done(format!("{name} went back to {digest}")))
         }
         PluginRequest::Remove { name } => {
             let name = plugin_name(&name)?;
             engine.remove(&name).await.map_err(|unfit| unfit.to_string())?;
+            parts.follow_plugins().await?;
             Ok(Answer::done(format!("{name} is removed; its section in the configuration stays")))
         }
         PluginRequest::ShadowBegin { name, file } => {
