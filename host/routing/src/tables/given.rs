@@ -83,3 +83,69 @@ fn alias(dn: &Dn, given: hooks::AliasRow, own: &[Binding]) -> Option<(String, Al
     let dn = Cow::Owned(dn.to_string());
     Some((key, AliasRow { relation, kind, status: Status::parse(&status), dn, detail }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(
+        address: &str,
+        primary: &str,
+        kind: &str,
+        options: &[&str],
+        targets: &[&str],
+    ) -> hooks::AliasRow {
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        hooks::AliasRow {
+            address: address.to_owned(),
+            primary: primary.to_owned(),
+            kind: kind.to_owned(),
+            relation: if primary.is_empty() { "primary" } else { "alternate" }.to_owned(),
+            status: "active".to_owned(),
+            options: texts(options),
+            targets: texts(targets),
+        }
+    }
+
+    fn rows(aliases: Vec<hooks::AliasRow>) -> Vec<(String, AliasRow<'static>)> {
+        let entry = Entry::new(Dn::parse("cn=x,o=a.test").unwrap()).with("wasmtaPlugin", "disposition p");
+        let domain = Domain::parse("a.test").unwrap();
+        rows_given(&entry, &domain, EntryRows { aliases, routes: Vec::new() }, &Schema::product()).aliases
+    }
+
+    #[test]
+    fn a_users_addresses_lead_to_one_account_with_its_own_plugins() {
+        let alternate = given("b@a.test", "A.A@a.test", "user", &["mailbox"], &[]);
+        let rows =
+            rows(vec![alternate, given("A.A@a.test", "", "user", &["forward", "mailbox"], &["f@far.test"])]);
+        let [(first, primary), (second, alternate)] = &rows[..] else { panic!("{rows:?}") };
+        assert_eq!((first.as_str(), second.as_str()), ("a.a@a.test", "b@a.test"), "the primary one first");
+        let (of_primary, of_alternate) =
+            (primary.detail.as_deref().unwrap(), alternate.detail.as_deref().unwrap());
+        assert_eq!(of_primary.primary.as_deref(), Some("A.A@a.test"));
+        assert_eq!(
+            (of_primary.account.as_deref(), &*of_primary.forwarding),
+            (None, &["f@far.test".to_owned()][..])
+        );
+        assert_eq!(of_alternate.account.as_deref(), Some("a.a@a.test"));
+        assert_eq!((of_alternate.options.len(), of_alternate.plugins.len()), (0, 1));
+        assert_eq!(alternate.relation, Relation::Alternate);
+    }
+
+    #[test]
+    fn targets_are_members_or_forwards_and_an_address_counts_once() {
+        for (options, members, forwards) in
+            [(&["members"][..], 1, 0), (&[], 1, 0), (&["forward"], 0, 1), (&["forward", "members"], 1, 1)]
+        {
+            let group = given("g@a.test", "", "group", options, &["m@far.test"]);
+            let rows = rows(vec![group.clone(), group]);
+            let [(_, row)] = &rows[..] else { panic!("{rows:?}") };
+            let detail = row.detail.as_deref().unwrap();
+            let found = (detail.member_addresses.len(), detail.forwarding.len());
+            assert_eq!((row.kind, found), (RowKind::Group, (members, forwards)), "{options:?}");
+        }
+        let rows = rows(vec![given("@A.test", "u@a.test", "user", &[], &[])]);
+        assert_eq!((rows[0].0.as_str(), rows[0].1.relation), ("@a.test", Relation::Domain));
+        assert_eq!(rows[0].1.detail.as_deref().unwrap().account.as_deref(), Some("u@a.test"));
+    }
+}

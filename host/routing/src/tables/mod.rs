@@ -16,8 +16,8 @@
 //! | `routing_domains` | generation, domain | rows: u32 length (little-endian) and postcard [`row::DomainRow`] each |
 //! | `routing_aliases` | generation, address in lower case; `@domain` for all of a domain | rows: u32 length and [`row::AliasRow`] each |
 //! | `routing_origins` | generation, FNV-1a of the entry's name (u64 big-endian) | the keys of its rows, primary address first |
-//! | | `/` and the normal form of a domain's base | rows: whose entries are below it ([`builder`]) |
-//! | `routing_waiting` | generation, domain, `/`, hash of the entry's name | marks of entries whose rows a plugin has yet to build ([`waiting`]) |
+//! | | `/` and the normal form of a domain's base | rows: whose entries are below it (`builder.rs`) |
+//! | `routing_waiting` | generation, domain, `/`, hash of the entry's name | marks of entries whose rows a plugin has yet to build (`waiting.rs`) |
 //! | `routing_state` | `state` | postcard [`State`]: generation in force, directory CSN it has reached |
 //! | | `drawn` | one octet: the generation drawn last, so that no two builds write the same |
 //!

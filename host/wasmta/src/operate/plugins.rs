@@ -15,8 +15,18 @@ use crate::serve::Parts;
 /// Most differences that a report for people shows.
 const SHOWN_MAX: usize = 20;
 
-/// Performs a request about plugins.
+/// Performs a request about plugins; where it changed what is in force, the tables have followed.
 pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Answer, String> {
+    use PluginRequest::{Enable, Install, Remove, RollBack};
+    let changes = matches!(request, Install { .. } | Enable { .. } | RollBack { .. } | Remove { .. });
+    let answer = answered(parts, request).await?;
+    if changes {
+        parts.follow_plugins().await?;
+    }
+    Ok(answer)
+}
+
+async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, String> {
     let engine = &parts.plugins;
     match request {
         PluginRequest::Install { file, name, digest, source, force } => {
@@ -26,7 +36,6 @@ pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Ans
             let done = engine.install(&octets, name.clone(), pin, &source, force).await;
             let done = done.map_err(|unfit| format!("{}: {unfit}", file.display()))?;
             let name = name.unwrap_or_else(|| done.description.name.clone());
-            parts.follow_plugins().await?;
             answer(&done, installation(&name, &done))
         }
         PluginRequest::List => {
@@ -44,19 +53,16 @@ pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Ans
         PluginRequest::Enable { name, enabled } => {
             let name = plugin_name(&name)?;
             engine.enable(&name, enabled).await.map_err(|unfit| unfit.to_string())?;
-            parts.follow_plugins().await?;
             Ok(Answer::done(format!("{name} is {}", if enabled { "enabled" } else { "disabled" })))
         }
         PluginRequest::RollBack { name } => {
             let name = plugin_name(&name)?;
             let digest = engine.roll_back(&name).await.map_err(|unfit| unfit.to_string())?;
-            parts.follow_plugins().await?;
             Ok(Answer::done(format!("{name} went back to {digest}")))
         }
         PluginRequest::Remove { name } => {
             let name = plugin_name(&name)?;
             engine.remove(&name).await.map_err(|unfit| unfit.to_string())?;
-            parts.follow_plugins().await?;
             Ok(Answer::done(format!("{name} is removed; its section in the configuration stays")))
         }
         PluginRequest::ShadowBegin { name, file } => {

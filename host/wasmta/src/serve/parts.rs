@@ -83,15 +83,13 @@ impl Parts {
         }
         // After the plugins: some rows are theirs to build.
         let builders = Builders { plugins: &plugins, events: &events, clock: &clock };
-        let of_tables = match brought_up(&tables, &directory, &builders).await? {
-            true => of_tables,
-            false => {
-                discarded(of_tables, data).await?;
-                let anew = open_storage(config, data, "tables", routing::SPACES, false)?;
-                surroundings.take_tables(Tables::new(anew.clone()));
-                let built = brought_up(&Tables::new(anew.clone()), &directory, &builders).await?;
-                if built { anew } else { return Err("the tables cannot be built".to_owned()) }
-            }
+        let of_tables = if brought_up(&tables, &directory, &builders).await? {
+            of_tables
+        } else {
+            discarded(of_tables, data).await?;
+            let anew = open_storage(config, data, "tables", routing::SPACES, false)?;
+            rebuilt(&anew, &surroundings, &directory, &builders).await?;
+            anew
         };
         let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
         let routing = routing.with_plugins(Arc::new(plugins.clone()));
@@ -108,14 +106,8 @@ impl Parts {
             local: Arc::new(StoreDelivery::new(store.clone())),
             channels: ways::prepare(config, &routing, &profiles, &clock, &random)?,
         };
-        let queue = Queue::open(
-            mail.clone(),
-            agents,
-            settings::queue(config),
-            clock.clone(),
-            random.clone(),
-            events.clone(),
-        );
+        let told = (clock.clone(), random.clone(), events.clone());
+        let queue = Queue::open(mail.clone(), agents, settings::queue(config), told.0, told.1, told.2);
         let queue = queue.map_err(|e| format!("the queue: {e}"))?;
         let storages = [mail.clone(), of_directory, of_tables, of_plugins];
         Ok(Self {
@@ -198,6 +190,19 @@ async fn discarded(storage: Storage, data: &Path) -> Result<(), String> {
     storage.close().await;
     drop(storage);
     Storage::discard(&data.join("tables")).map_err(|error| format!("the tables: {error}"))
+}
+
+/// Builds tables in a storage that is empty, and lets plugins look rows up there.
+async fn rebuilt(
+    storage: &Storage,
+    surroundings: &Surroundings,
+    directory: &Directory,
+    builders: &Builders<'_>,
+) -> Result<(), String> {
+    let tables = Tables::new(storage.clone());
+    surroundings.take_tables(tables.clone());
+    let built = brought_up(&tables, directory, builders).await?;
+    if built { Ok(()) } else { Err("the tables cannot be built".to_owned()) }
 }
 
 /// Opens one storage of the data directory.
