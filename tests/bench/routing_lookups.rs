@@ -14,7 +14,7 @@ use anyhow::{Context, bail, ensure};
 use auth::{HashOptions, Hasher};
 use directory::{Directory, DirectoryOptions, PasswordHasher};
 use mail_types::{Address, Domain, ForwardPath, ReversePath};
-use routing::{ChannelTags, Options, Request, Resolution, Routing, RuleOptions, Rules, Tables};
+use routing::{Builders, ChannelTags, Options, Request, Resolution, Routing, RuleOptions, Rules, Tables};
 use runtime::{Clock, Random};
 use serde_json::json;
 use storage::{Space, Storage};
@@ -56,7 +56,13 @@ async fn load(folder: &Path, users: usize) -> anyhow::Result<()> {
     let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(Random::system(), HashOptions::default()));
     let ldif = BufReader::new(Ldif { users, next: 0, text: Vec::new(), at: 0 });
     directory.load_ldif(ldif, &hasher, &mut |_| {}).await?;
-    tables.refresh(&directory).await?;
+    refresh(&tables, &directory).await
+}
+
+async fn refresh(tables: &Tables, directory: &Directory) -> anyhow::Result<()> {
+    let (clock, events) = (Clock::system(), events::Events::counting(Clock::system()));
+    let builders = Builders { plugins: &hooks::NoPlugins, events: &events, clock: &clock };
+    tables.refresh(directory, &builders).await?;
     Ok(())
 }
 
@@ -68,7 +74,7 @@ async fn measure(users: usize) -> anyhow::Result<()> {
     ensure!(loaded.success(), "loading failed");
     let load_seconds = began.elapsed().as_secs_f64();
     let (directory, tables) = open(folder.path())?;
-    tables.refresh(&directory).await?;
+    refresh(&tables, &directory).await?;
     let lookups = look_up(&tables, users)?;
     let resolutions = resolve(&routing(tables)?, users).await?;
     let (anonymous, file) = resident_mib()?;

@@ -67,6 +67,18 @@ impl Entry {
         }
     }
 
+    /// The entry as plugins see it: one pair a value, in order; without secrets, and without what is no text.
+    #[must_use]
+    pub fn shown(&self) -> hooks::Attributes {
+        let shown = self.attributes.iter().filter(|attribute| !is_hidden(&attribute.name));
+        shown
+            .flat_map(|attribute| {
+                let texts = attribute.values.iter().filter_map(|value| std::str::from_utf8(value).ok());
+                texts.map(|text| (attribute.name.clone(), text.to_owned()))
+            })
+            .collect()
+    }
+
     /// Octets of all values.
     #[must_use]
     pub fn octets(&self) -> usize {
@@ -100,6 +112,12 @@ fn is_secret(name: &str) -> bool {
     ["userPassword", "mgrpAuthPassword", "mgrpApprovePassword"].iter().any(|s| s.eq_ignore_ascii_case(name))
 }
 
+/// Attributes that no plugin may see, whatever a schema calls them.
+fn is_hidden(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    lower.contains("password") || lower.starts_with("scram") || lower.contains("secret")
+}
+
 impl fmt::Debug for Attribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if is_secret(&self.name) {
@@ -128,6 +146,15 @@ mod tests {
         assert!(entry.has("mail", "A@B"));
         entry.replace("mail", vec![]);
         assert!(entry.values("mail").is_empty() && entry.attributes().is_empty());
+    }
+
+    #[test]
+    fn passwords_are_nobodys_to_see() {
+        for (name, hidden) in [("userPassword", true), ("scramKey", true), ("mail", false)] {
+            assert_eq!(is_hidden(name), hidden, "{name}");
+        }
+        let entry = Entry::new(Dn::root()).with("mail", "a@b").with("userPassword", "x").with("mail", [0xff]);
+        assert_eq!(entry.shown(), [("mail".to_owned(), "a@b".to_owned())]);
     }
 
     #[test]

@@ -158,6 +158,8 @@ pub enum Event<'a> {
     TablesBuilt { kind: &'a str, entries: u64, rows: u64, csn: u64, milliseconds: u64 },
     /// Tables could not be built; the old ones stay.
     TablesFailed { cause: &'a str },
+    /// A plugin gave no rows of an entry: those that it has stay, and it is asked again later.
+    TablesEntryFailed { plugin: &'a str, domain: &'a str, entry: &'a str, cause: &'a str },
     /// Storage refuses to work; mail is deferred.
     StorageUnavailable { cause: &'a str },
     /// Storage works again.
@@ -185,7 +187,7 @@ pub enum Event<'a> {
 }
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 31;
+pub(crate) const KINDS: usize = 32;
 
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
@@ -222,6 +224,7 @@ impl<'a> Event<'a> {
             Self::PluginChanged { .. } => (28, "plugin_changed", Level::Info),
             Self::DirectoryDefect { .. } => (29, "directory_defect", Level::Warning),
             Self::SenderRewritten { .. } => (30, "sender_rewritten", Level::Info),
+            Self::TablesEntryFailed { .. } => (31, "tables_entry_failed", Level::Warning),
         }
     }
 
@@ -368,6 +371,12 @@ impl<'a> Event<'a> {
                 sink("milliseconds", Number(*milliseconds));
             }
             Self::TablesFailed { cause } | Self::StorageUnavailable { cause } => sink("cause", Text(cause)),
+            Self::TablesEntryFailed { plugin, domain, entry, cause } => {
+                sink("plugin", Text(plugin));
+                sink("domain", Text(domain));
+                sink("entry", Text(entry));
+                sink("cause", Text(cause));
+            }
             Self::StorageRecovered { after_seconds } => sink("after_seconds", Number(*after_seconds)),
             Self::DestinationResting { destination, cause, seconds } => {
                 sink("destination", Text(destination));
@@ -451,4 +460,5 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "plugin_changed",
     "directory_defect",
     "sender_rewritten",
+    "tables_entry_failed",
 ];

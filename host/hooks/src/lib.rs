@@ -28,7 +28,7 @@ pub use context::CallContext;
 pub use failure::{Failed, FailureKind, OnFailure};
 pub use name::{NAME_MAX, NameError, PluginName};
 pub use none::NoPlugins;
-pub use plugins::{BoxFuture, Plugins, Ready};
+pub use plugins::{BoxFuture, Plugins, Ready, Standing};
 pub use report::{CallReport, LogLine, Told};
 pub use rewrite::{Direction, Position, ReverseRequest, ReverseVerdict, RewriteRequest, RewriteVerdict};
 pub use role::Role;

@@ -30,6 +30,17 @@ pub enum Ready<T> {
     Ask,
 }
 
+/// How a plugin stands to a role of a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// In force: it has the role, and acts for the domain.
+    Ready,
+    /// In force, but without the role, or for other tenants only.
+    Without,
+    /// Not in force: not installed, disabled, or it could not be started.
+    Absent,
+}
+
 /// Plugins that can be asked. Every answer has been checked against the contract and the tenant's rights; a failure
 /// says what becomes of the mail. Calls end by themselves, within their limits.
 pub trait Plugins: Send + Sync + 'static {
@@ -38,6 +49,17 @@ pub trait Plugins: Send + Sync + 'static {
 
     /// Whether any plugin is bound to a role at all, by the configuration.
     fn any_bound(&self, role: Role) -> bool;
+
+    /// What is in force for a role, as one word: another one after each change of a plugin that has the role, of its
+    /// configuration, or of its bindings. Empty: no plugin has it. Who keeps answers sees by it that they are old.
+    fn stamp(&self, _role: Role) -> String {
+        String::new()
+    }
+
+    /// How a plugin stands to a role of a domain (its canonical name).
+    fn standing(&self, _plugin: &PluginName, _role: Role, _domain: &Domain) -> Standing {
+        Standing::Absent
+    }
 
     /// What can be said of an address at once: hot paths ask this first.
     fn ready(

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use hooks::{
     Action, Attributes, BoxFuture, CallContext, Content, Direction, DispositionRequest, EntryRows,
     PluginName, Plugins, Position, Ready, ReverseRequest, ReverseVerdict, RewriteRequest, RewriteVerdict,
-    Role, SenderRequest, SenderVerdict, Told,
+    Role, SenderRequest, SenderVerdict, Standing, Told,
 };
 use mail_types::Domain;
 
@@ -112,6 +112,22 @@ impl Plugins for Engine {
 
     fn any_bound(&self, role: Role) -> bool {
         self.0.active.load().any_bound(role)
+    }
+
+    fn stamp(&self, role: Role) -> String {
+        self.0.active.load().stamp(role)
+    }
+
+    fn standing(&self, plugin: &PluginName, role: Role, domain: &Domain) -> Standing {
+        match self.plugin(plugin) {
+            None => Standing::Absent,
+            Some(plugin)
+                if plugin.manifest.roles.contains(&role) && plugin.settings.acts_for(Some(domain)) =>
+            {
+                Standing::Ready
+            }
+            Some(_) => Standing::Without,
+        }
     }
 
     fn ready(

@@ -17,6 +17,7 @@ use crate::artefacts::Artefacts;
 use crate::breaker::{Gate, Turned};
 use crate::call::Surroundings;
 use crate::compiler::Compiler;
+use crate::component::Digest;
 use crate::kv::Kv;
 use crate::machine::{Allocation, INSTANCES_MAX, Machine, Profile};
 use crate::notes;
@@ -116,6 +117,24 @@ impl Active {
 
     pub(crate) fn any_bound(&self, role: Role) -> bool {
         self.bound.contains_key(&role)
+    }
+
+    /// What is in force for a role: components, configurations and bindings. Secrets are not part of it, nor limits:
+    /// neither is what answers depend on.
+    pub(crate) fn stamp(&self, role: Role) -> String {
+        let mut with_role: Vec<&Arc<Plugin>> =
+            self.plugins.values().filter(|plugin| plugin.manifest.roles.contains(&role)).collect();
+        if with_role.is_empty() {
+            return String::new();
+        }
+        with_role.sort_by(|a, b| a.settings.name.cmp(&b.settings.name));
+        let of_one = |plugin: &Arc<Plugin>| {
+            let Settings { name, domains, roles, order, tenants, config, .. } = &*plugin.settings;
+            let digest = &plugin.manifest.digest;
+            format!("{name} {digest} {domains:?} {roles:?} {order} {tenants:?} {config}\n")
+        };
+        let all: String = with_role.into_iter().map(of_one).collect();
+        Digest::of(all.as_bytes()).to_string()
     }
 }
 

@@ -24,4 +24,4 @@ pub use rewrite::rules::{RuleErrors, RuleOptions, Rules};
 pub use rewrite::tags::ChannelTags;
 pub use routing::Routing;
 pub use sender::{HeaderPlace, Verified};
-pub use tables::{SPACES, TableError, Tables};
+pub use tables::{Builders, SPACES, TableError, Tables};

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use events::Events;
 use hooks::{NoPlugins, Plugins};
 use mail_types::{AccountName, Address, ChannelName, ForwardPath, NextHop, Persistence};
 use mail_types::{Lookup, Recipient, ReversePath, Route};
-use runtime::Random;
+use runtime::{Clock, Random};
 
 use crate::consult::{About, Consult};
 use crate::explain::Explanation;
@@ -17,7 +18,7 @@ use crate::resolve::walk::{Walked, walk};
 use crate::resolve::way::Guide;
 use crate::resolve::{Halt, Options, Request, Resolution, ResolvedRecipient};
 use crate::rewrite::rules::Rules;
-use crate::tables::{Refreshed, TableError, Tables};
+use crate::tables::{Builders, Tables};
 
 /// Rules and options, swapped as one.
 pub(crate) struct Policy {
@@ -65,12 +66,10 @@ impl Routing {
         &self.tables
     }
 
-    /// Brings the tables up to the directory: after an edit by command, before its answer.
-    ///
-    /// # Errors
-    /// The tables stay as they were.
-    pub async fn refresh(&self, directory: &directory::Directory) -> Result<Refreshed, TableError> {
-        self.tables.refresh(directory).await
+    /// Who builds the rows of the tables.
+    #[must_use]
+    pub fn builders<'a>(&'a self, events: &'a Events, clock: &'a Clock) -> Builders<'a> {
+        Builders { plugins: &*self.plugins, events, clock }
     }
 
     /// Says what becomes of a recipient. An outage is a 4xx, never a 5xx.

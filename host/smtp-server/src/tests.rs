@@ -77,7 +77,8 @@ async fn routing_of(storage: Storage, directory: &Directory) -> Routing {
     let domain = |name| Domain::parse(name).unwrap();
     let options = routing::Options::new(&domain(HOST), domain("example.org"));
     let routing = Routing::new(Tables::new(storage), rules, options, Random::system());
-    routing.refresh(directory).await.unwrap();
+    let (events, clock) = (events::Events::counting(runtime::Clock::system()), runtime::Clock::system());
+    routing.tables().refresh(directory, &routing.builders(&events, &clock)).await.unwrap();
     routing
 }
 

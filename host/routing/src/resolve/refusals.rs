@@ -58,6 +58,15 @@ pub(crate) fn unknown_user(address: &Address) -> Refusal {
     permanent(550, 1, 1, "No such user here", format!("{address}: the alias table has no row for it"))
 }
 
+/// The address may be one of an entry whose rows a plugin has yet to build: not known is not unknown (R20).
+#[must_use]
+pub(crate) fn not_yet_built(address: &Address) -> Refusal {
+    let cause = format!(
+        "{address}: the alias table has no row for it, and entries of its domain wait for a plugin to build theirs"
+    );
+    transient(451, 4, 3, "The directory is not complete yet, try again later", cause)
+}
+
 /// A rule calls the domain local, but the directory does not have it.
 #[must_use]
 pub(crate) fn unknown_domain(address: &Address) -> Refusal {

@@ -302,6 +302,10 @@ impl<'a> Guide<'a> {
             });
             return Ok(Way::Done(vec![Next::route(address.clone(), ChannelName::SMTP, next_hop)]));
         }
+        let canonical = known.canonical.as_deref().unwrap_or(address.domain.as_str());
+        if self.view.reader.is_waiting(canonical).map_err(|error| refusals::unavailable(&error))? {
+            return Err(refusals::not_yet_built(address));
+        }
         Err(refusals::unknown_user(address))
     }
 

@@ -9,6 +9,7 @@ use directory::{
 };
 use mail_types::{Address, Domain};
 
+use super::builder::base_name;
 use super::row::{AliasRow, Detail, DomainRow, Policy, Relation, RowKind, status_octet};
 
 /// The rows of one entry.
@@ -61,7 +62,13 @@ fn domain_rows(entry: &DomainEntry) -> Vec<(String, DomainRow)> {
     };
     let alias = DomainRow { canonical: Some(entry.domain.to_string()), ..row.clone() };
     let aliases = entry.aliases.iter().map(|name| (name.to_string(), alias.clone()));
-    std::iter::once((entry.domain.to_string(), row.clone())).chain(aliases).collect()
+    // Whose entries are below its base: for the choice of their builder.
+    let base = base_name(&entry.base).map(|name| {
+        let (canonical, target) = (Some(entry.domain.to_string()), Some(entry.base.to_string()));
+        let (dn, plugins) = (row.dn.clone(), row.plugins.clone());
+        (name, DomainRow { dn, canonical, target, plugins, ..DomainRow::default() })
+    });
+    std::iter::once((entry.domain.to_string(), row.clone())).chain(aliases).chain(base).collect()
 }
 
 /// The keys under which an entry is found, with how each leads to it.

@@ -7,7 +7,8 @@ use directory::Dn;
 
 use super::rebuild::{SPACES, origin_of, read_keys};
 use super::row::{AliasRow, DomainRow, split};
-use super::{ORIGINS, TableError, Tables, key, origin_key};
+use super::waiting::Mark;
+use super::{DOMAINS, ORIGINS, TableError, Tables, WAITING, key, origin_key};
 
 /// Most violations that one check lists.
 pub const VIOLATIONS_MAX: usize = 1000;
@@ -63,8 +64,11 @@ fn unlisted(
     name: &str,
     value: &[u8],
 ) -> Result<Vec<String>, TableError> {
-    let readable =
-        if space == 0 { DomainRow::read_all(value).is_some() } else { AliasRow::read_all(value).is_some() };
+    let readable = match SPACES[usize::from(space)] {
+        DOMAINS => DomainRow::read_all(value).is_some(),
+        WAITING => Mark::read_all(value).is_some(),
+        _ => AliasRow::read_all(value).is_some(),
+    };
     let rows = split(value).filter(|rows| readable && !rows.is_empty());
     let Some(rows) = rows else { return Ok(vec![format!("the rows of {name} cannot be read")]) };
     let mut wrong = Vec::new();

@@ -2,20 +2,28 @@
 //! where the directory's log does not reach back that far, everything is built anew (R36). A change is followed at
 //! once, so that mail to somebody who was just added is not refused because tables lag (R20); a failure is tried
 //! again after a while (R35).
+//!
+//! Nothing here waits for a plugin. Where one builds an entry's rows, the entry is marked, keeps the rows that it has,
+//! and `answers` asks. So a plugin that is slow or fails holds up nobody else's mail, and the watermark moves on while the
+//! marks say what it does not vouch for.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use directory::{Changes, Directory, Dn, Entry, Schema, Typed};
-use events::{Event, Events};
-use mail_types::Lookup;
-use runtime::{Clock, Shutdown};
+use directory::{Changes, Directory, Dn, Entry, Kind, Schema, Typed};
+use events::Event;
+use hooks::Role;
+use mail_types::{Lookup, Timestamp};
+use runtime::Shutdown;
 use storage::StorageError;
 
-use super::build::rows_of;
-use super::rebuild::{Overlay, encode};
-use super::{STATE, STATE_KEY, State, TableError, Tables};
+use super::build::{Rows, rows_of};
+use super::builder::{Builders, is_base};
+use super::rebuild::{CHUNK_MAX, Overlay, encode, read_keys};
+use super::row::DomainRow;
+use super::waiting::Mark;
+use super::{DOMAINS, ORIGINS, STATE, STATE_KEY, State, TableError, Tables, key, origin_key};
 
 /// Most tries of one refresh while others write too.
 const TRIES_MAX: u32 = 8;
@@ -23,6 +31,9 @@ const TRIES_MAX: u32 = 8;
 const READ_AHEAD_MAX: usize = 4096;
 /// After a failure the directory is asked again no later than this.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// Changed entries by their names; `None`: the entry is gone.
+pub(super) type Changed = BTreeMap<String, (Dn, Option<Typed>)>;
 
 /// What a refresh did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +48,25 @@ pub struct Refreshed {
     pub csn: u64,
 }
 
+impl Refreshed {
+    /// Tells what it was, unless it was nothing.
+    pub fn tell(&self, builders: &Builders<'_>, begun: Timestamp) {
+        self.tell_as(if self.full { "full" } else { "incremental" }, builders, begun);
+    }
+
+    pub(super) fn tell_as(&self, kind: &str, builders: &Builders<'_>, begun: Timestamp) {
+        let Self { full, entries, rows, csn } = *self;
+        if full || entries > 0 {
+            let took = builders.clock.now().since(begun).as_millis();
+            let milliseconds = u64::try_from(took).unwrap_or(u64::MAX);
+            builders.events.emit(&Event::TablesBuilt { kind, entries, rows, csn, milliseconds });
+        }
+    }
+}
+
 impl Tables {
     /// Replaces the rows of changed entries (`None`: the entry is gone) and moves the watermark to `csn`, all
-    /// or nothing. Gives the number of rows written.
+    /// or nothing. An entry whose rows are a plugin's to build keeps them, and waits. Gives the number of rows written.
     ///
     /// # Errors
     /// A conflict when a rebuild or another change came first: read the state, and decide anew.
@@ -48,57 +75,102 @@ impl Tables {
         changed: &BTreeMap<String, (Dn, Option<Typed>)>,
         schema: &Schema,
         csn: u64,
+        builders: &Builders<'_>,
     ) -> Result<u64, TableError> {
-        let (batch, rows) = {
+        let (batch, rows, marked) = {
             let snapshot = self.storage.read()?;
             let state = super::reader::state(&snapshot)?.ok_or(TableError::NotBuilt)?;
             let mut overlay = Overlay::new(&snapshot, state.generation);
-            for (dn, entry) in changed.values() {
-                overlay.remove(dn)?;
-                if let Some(entry) = entry {
-                    overlay.add(dn, &rows_of(entry, schema))?;
-                }
-            }
-            let (rows, uplevel) = (overlay.rows, state.uplevel || overlay.uplevel);
+            put(&mut overlay, changed, schema, csn, builders, &state)?;
+            let (rows, uplevel, marked) = (overlay.rows, state.uplevel || overlay.uplevel, overlay.marked);
             let chains = state.chains || overlay.chains;
+            let mut known = state.builders.clone();
+            known.extend(overlay.builders.iter().filter(|name| !state.builders.contains(name)).cloned());
             let mut batch = overlay.into_batch();
             batch.assert_equals(STATE, STATE_KEY, &encode(&state));
-            batch.put(STATE, STATE_KEY, encode(&State { csn, uplevel, chains, ..state }));
-            (batch, rows)
+            batch.put(STATE, STATE_KEY, encode(&State { csn, uplevel, chains, builders: known, ..state }));
+            (batch, rows, marked)
         };
         self.storage.commit(batch).await?;
+        if marked > 0 {
+            self.marked.notify_one();
+        }
         Ok(rows)
     }
 
     /// Builds everything anew from the directory, beside the rows in force (R36).
-    pub async fn rebuild_from(&self, directory: &Directory) -> Result<Refreshed, TableError> {
+    pub async fn rebuild_from(
+        &self,
+        directory: &Directory,
+        builders: &Builders<'_>,
+    ) -> Result<Refreshed, TableError> {
+        let _one = self.building.lock().await;
         // What changes while the entries are read is replayed afterwards: the number is taken first.
         let csn = directory.csn();
-        let mut rebuild = self.rebuild().await?;
-        let (sender, mut entries) = tokio::sync::mpsc::channel(READ_AHEAD_MAX);
-        let source = directory.clone();
-        let reading = tokio::task::spawn_blocking(move || {
-            source.scan(&mut |entry: Entry| match sender.blocking_send(entry) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
-            })
-        });
-        while let Some(entry) = entries.recv().await {
-            rebuild.add(&Typed::read(entry, directory.schema()), directory.schema()).await?;
+        let mut rebuild = self.rebuild_with(builders.plugins).await?;
+        rebuild.set_csn(csn);
+        // Whose entries are whose has to be known before they come.
+        let passes: &[fn(Kind) -> bool] = if rebuild.has_builders() {
+            &[|kind| kind == Kind::Domain, |kind| kind != Kind::Domain]
+        } else {
+            &[|_| true]
+        };
+        for wanted in passes {
+            let (sender, mut entries) = tokio::sync::mpsc::channel(READ_AHEAD_MAX);
+            let (source, wanted) = (directory.clone(), *wanted);
+            let reading = tokio::task::spawn_blocking(move || {
+                source.scan(&mut |entry: Entry| {
+                    if wanted(Kind::of(&entry, source.schema())) && sender.blocking_send(entry).is_err() {
+                        return ControlFlow::Break(());
+                    }
+                    ControlFlow::Continue(())
+                })
+            });
+            while let Some(entry) = entries.recv().await {
+                rebuild.add(&Typed::read(entry, directory.schema()), directory.schema()).await?;
+            }
+            let read = reading.await.map_err(|error| TableError::Directory(error.to_string()))?;
+            // A scan that failed half-way must not pass for a small directory: absent is not empty.
+            read.map_err(|error| TableError::Directory(error.to_string()))?;
         }
-        let read = reading.await.map_err(|error| TableError::Directory(error.to_string()))?;
-        // A scan that failed half-way must not pass for a small directory: absent is not empty.
-        read.map_err(|error| TableError::Directory(error.to_string()))?;
         let (entries, rows) = rebuild.finish(csn).await?;
+        self.marked.notify_one();
         Ok(Refreshed { full: true, entries, rows, csn })
     }
 
-    /// Brings the tables up to the directory: returns when they have what the directory had when it was called.
-    pub async fn refresh(&self, directory: &Directory) -> Result<Refreshed, TableError> {
+    /// Brings the tables up to the directory: returns when they have what the directory had when it was called, and
+    /// plugins were asked about the entries that changed.
+    pub async fn refresh(
+        &self,
+        directory: &Directory,
+        builders: &Builders<'_>,
+    ) -> Result<Refreshed, TableError> {
+        let done = self.catch_up(directory, builders).await?;
+        self.ask_fresh(directory, builders).await?;
+        Ok(done)
+    }
+
+    /// The same, and plugins were asked about all entries whose rows are theirs to build.
+    pub async fn refresh_wholly(
+        &self,
+        directory: &Directory,
+        builders: &Builders<'_>,
+    ) -> Result<Refreshed, TableError> {
+        let done = self.catch_up(directory, builders).await?;
+        self.ask_all(directory, builders).await?;
+        Ok(done)
+    }
+
+    /// Brings the tables up to the directory, but for what plugins have to say.
+    async fn catch_up(
+        &self,
+        directory: &Directory,
+        builders: &Builders<'_>,
+    ) -> Result<Refreshed, TableError> {
         let mut total = Refreshed { full: false, entries: 0, rows: 0, csn: 0 };
         let mut tries = 0;
         loop {
-            match self.step(directory).await {
+            match self.step(directory, builders).await {
                 Ok(done) => {
                     total.full |= done.full;
                     total.entries += done.entries;
@@ -114,11 +186,14 @@ impl Tables {
         }
     }
 
-    async fn step(&self, directory: &Directory) -> Result<Refreshed, TableError> {
-        let Some(state) = self.state()? else { return self.rebuild_from(directory).await };
+    async fn step(&self, directory: &Directory, builders: &Builders<'_>) -> Result<Refreshed, TableError> {
+        let Some(state) = self.state()? else { return self.rebuild_from(directory, builders).await };
+        if state.stamp != builders.plugins.stamp(Role::RouteTable) {
+            return self.rebuild_from(directory, builders).await;
+        }
         let changes = directory.changes_since(state.csn);
         let (changes, csn) = match changes.map_err(|error| TableError::Directory(error.to_string()))? {
-            Changes::Rebuild { .. } => return self.rebuild_from(directory).await,
+            Changes::Rebuild { .. } => return self.rebuild_from(directory, builders).await,
             Changes::List { changes, csn } => (changes, csn),
         };
         let mut changed = BTreeMap::new();
@@ -134,27 +209,67 @@ impl Tables {
             };
             changed.insert(name, (change.dn, entry));
         }
+        if state.has_builders() && !self.add_moved(&mut changed, directory)? {
+            return self.rebuild_from(directory, builders).await;
+        }
         let entries = changed.len() as u64;
-        let rows = if csn == state.csn { 0 } else { self.replace(&changed, directory.schema(), csn).await? };
+        let rows = if csn == state.csn {
+            0
+        } else {
+            self.replace(&changed, directory.schema(), csn, builders).await?
+        };
         Ok(Refreshed { full: false, entries, rows, csn })
     }
 
+    /// Adds the entries that lie below the bases of changed domains: another plugin may have to build their rows now.
+    /// `false`: there are more than one batch takes.
+    fn add_moved(&self, changed: &mut Changed, directory: &Directory) -> Result<bool, TableError> {
+        let mut tops: Vec<Dn> = Vec::new();
+        {
+            let snapshot = self.storage.read()?;
+            let Some(state) = super::reader::state(&snapshot)? else { return Ok(false) };
+            for (dn, entry) in changed.values() {
+                let before = bases_in_force(&snapshot, state.generation, dn)?;
+                let rows = entry.as_ref().map(|entry| rows_of(entry, directory.schema())).unwrap_or_default();
+                let now = rows.domains.into_iter().filter(|(name, _)| is_base(name));
+                let now: Vec<DomainRow> = now.map(|(_, row)| row).collect();
+                if before != now {
+                    let bases = before.into_iter().chain(now).filter_map(|row| row.target);
+                    tops.extend(bases.filter_map(|base| Dn::parse(&base).ok()));
+                }
+            }
+        }
+        for top in tops {
+            let scanned = directory.scan_under(&top, &mut |entry| {
+                let name = entry.dn.to_string();
+                changed
+                    .entry(name)
+                    .or_insert_with(|| (entry.dn.clone(), Some(Typed::read(entry, directory.schema()))));
+                if changed.len() > CHUNK_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            scanned.map_err(|error| TableError::Directory(error.to_string()))?;
+        }
+        Ok(changed.len() <= CHUNK_MAX)
+    }
+
     /// Follows the directory until the server stops. A failure is told, and leaves the rows in force as they are.
-    pub async fn follow(&self, directory: &Directory, clock: &Clock, events: &Events, shutdown: &Shutdown) {
+    pub async fn follow(&self, directory: &Directory, builders: &Builders<'_>, shutdown: &Shutdown) {
+        tokio::join!(
+            self.follow_changes(directory, builders, shutdown),
+            self.follow_answers(directory, builders, shutdown)
+        );
+    }
+
+    async fn follow_changes(&self, directory: &Directory, builders: &Builders<'_>, shutdown: &Shutdown) {
         let mut newest = directory.subscribe();
         loop {
             newest.mark_unchanged();
-            let begun = clock.now();
-            let done = self.refresh(directory).await;
-            let milliseconds = u64::try_from(clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);
+            let begun = builders.clock.now();
+            let done = self.catch_up(directory, builders).await;
             let failed = done.is_err();
             match done {
-                Ok(Refreshed { entries: 0, full: false, .. }) => {}
-                Ok(Refreshed { full, entries, rows, csn }) => {
-                    let kind = if full { "full" } else { "incremental" };
-                    events.emit(&Event::TablesBuilt { kind, entries, rows, csn, milliseconds });
-                }
-                Err(error) => events.emit(&Event::TablesFailed { cause: &error.to_string() }),
+                Ok(done) => done.tell(builders, begun),
+                Err(error) => builders.events.emit(&Event::TablesFailed { cause: &error.to_string() }),
             }
             tokio::select! {
                 () = shutdown.wait() => return,
@@ -163,4 +278,81 @@ impl Tables {
             }
         }
     }
+
+    /// Asks plugins about entries that wait, as they come, and again where they failed.
+    async fn follow_answers(&self, directory: &Directory, builders: &Builders<'_>, shutdown: &Shutdown) {
+        loop {
+            let asked = tokio::select! {
+                () = shutdown.wait() => return,
+                asked = self.ask_all(directory, builders) => asked,
+            };
+            let remains = match asked {
+                Ok(remains) => remains,
+                Err(error) => {
+                    builders.events.emit(&Event::TablesFailed { cause: &error.to_string() });
+                    true
+                }
+            };
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = self.marked.notified() => {}
+                () = tokio::time::sleep(RETRY), if remains => {}
+            }
+        }
+    }
+}
+
+/// Puts changed entries into an overlay: domains first, because they say who builds the rows of the others.
+fn put(
+    overlay: &mut Overlay<'_>,
+    changed: &Changed,
+    schema: &Schema,
+    csn: u64,
+    builders: &Builders<'_>,
+    state: &State,
+) -> Result<(), TableError> {
+    let mut others: Vec<(&Dn, Rows)> = Vec::new();
+    for (dn, entry) in changed.values() {
+        let rows = entry.as_ref().map(|entry| rows_of(entry, schema));
+        let is_settled = rows.as_ref().is_none_or(|rows| !rows.domains.is_empty());
+        if is_settled || overlay.is_of_domain(dn)? {
+            overlay.remove(dn)?;
+        }
+        match rows {
+            Some(rows) if is_settled => overlay.add(dn, &rows)?,
+            Some(rows) => others.push((dn, rows)),
+            None => {}
+        }
+    }
+    for (dn, rows) in others {
+        let builder =
+            if state.has_builders() { overlay.builder(dn, builders.plugins, &state.builders)? } else { None };
+        match builder {
+            Some(builder) => overlay.mark(dn, &builder.domain, &Mark::new(dn.to_string(), csn, false))?,
+            None => {
+                overlay.remove(dn)?;
+                overlay.add(dn, &rows)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The bases that an entry has in the tables.
+fn bases_in_force(
+    snapshot: &storage::Snapshot,
+    generation: u8,
+    dn: &Dn,
+) -> Result<Vec<DomainRow>, TableError> {
+    let Some(list) = snapshot.get(ORIGINS, &origin_key(generation, dn))? else { return Ok(Vec::new()) };
+    let own = dn.to_string();
+    let mut bases = Vec::new();
+    for (space, name) in read_keys(&list).ok_or(TableError::Row("origin"))? {
+        if space == 0 && is_base(&name) {
+            let value = snapshot.get(DOMAINS, &key(generation, &name))?.unwrap_or_default();
+            let rows = DomainRow::read_all(&value).ok_or(TableError::Row("routing"))?;
+            bases.extend(rows.into_iter().filter(|row| row.dn == own));
+        }
+    }
+    Ok(bases)
 }

@@ -16,42 +16,54 @@
 //! | `routing_domains` | generation, domain | rows: u32 length (little-endian) and postcard [`row::DomainRow`] each |
 //! | `routing_aliases` | generation, address in lower case; `@domain` for all of a domain | rows: u32 length and [`row::AliasRow`] each |
 //! | `routing_origins` | generation, FNV-1a of the entry's name (u64 big-endian) | the keys of its rows, primary address first |
+//! | | `/` and the normal form of a domain's base | rows: whose entries are below it (`builder.rs`) |
+//! | `routing_waiting` | generation, domain, `/`, hash of the entry's name | marks of entries whose rows a plugin has yet to build (`waiting.rs`) |
 //! | `routing_state` | `state` | postcard [`State`]: generation in force, directory CSN it has reached |
 //! | | `drawn` | one octet: the generation drawn last, so that no two builds write the same |
 //!
 //! Every row names the entry it came from (its DN), so that a changed entry replaces exactly its rows (R40-R42).
 //! A format change raises [`FORMAT`]; other formats are rebuilt.
 
+mod answers;
 mod build;
+mod builder;
 mod check;
 mod facts;
 mod follow;
+mod given;
 mod reader;
 mod rebuild;
 pub mod row;
+mod waiting;
 
 pub use build::{Rows, rows_of};
+pub use builder::Builders;
 pub use check::VIOLATIONS_MAX;
 pub use follow::Refreshed;
 pub use reader::{Claim, Reader};
 pub use rebuild::{CHUNK_MAX, Rebuild};
+pub use waiting::ASKED_MAX;
 
+use std::sync::Arc;
+
+use hooks::{NoPlugins, PluginName, Plugins};
 use serde::{Deserialize, Serialize};
 use storage::{Space, Storage, StorageError};
 
 /// The format of rows and state.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 /// Most entries that may claim one key.
 pub const CLAIMS_MAX: usize = 16;
 
 pub(crate) const DOMAINS: Space = Space::new("routing_domains");
 pub(crate) const ALIASES: Space = Space::new("routing_aliases");
 pub(crate) const ORIGINS: Space = Space::new("routing_origins");
+pub(crate) const WAITING: Space = Space::new("routing_waiting");
 pub(crate) const STATE: Space = Space::new("routing_state");
 pub(crate) const STATE_KEY: &[u8] = b"state";
 
 /// The spaces that the caller opens the storage with.
-pub const SPACES: &[Space] = &[DOMAINS, ALIASES, ORIGINS, STATE];
+pub const SPACES: &[Space] = &[DOMAINS, ALIASES, ORIGINS, WAITING, STATE];
 
 /// Which rows are in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +80,19 @@ pub struct State {
     pub uplevel: bool,
     /// Whether some domain has a chain of plugins that rewrite: only then are domains looked up for theirs.
     pub chains: bool,
+    /// What was in force for the role `route-table` at the last full build: another one, and all is built anew.
+    pub stamp: String,
+    /// The plugins that build rows of some domain, by name.
+    pub builders: Vec<PluginName>,
+    /// Rises with each batch of rows that plugins gave: two changes at once do not pass each other.
+    pub answers: u64,
+}
+
+impl State {
+    /// Whether any rows are a plugin's to build.
+    pub(crate) fn has_builders(&self) -> bool {
+        !self.stamp.is_empty() || !self.builders.is_empty()
+    }
 }
 
 /// Why tables could not be read or written.
@@ -91,13 +116,17 @@ pub enum TableError {
 #[derive(Clone)]
 pub struct Tables {
     storage: Storage,
+    /// One full build, or one round of questions to plugins, at a time.
+    building: Arc<tokio::sync::Mutex<()>>,
+    /// Told when entries began to wait for a plugin.
+    marked: Arc<tokio::sync::Notify>,
 }
 
 impl Tables {
     /// Tables in a storage that was opened with [`SPACES`].
     #[must_use]
     pub fn new(storage: Storage) -> Self {
-        Self { storage }
+        Self { storage, building: Arc::default(), marked: Arc::default() }
     }
 
     /// A consistent view of the generation in force.
@@ -110,21 +139,32 @@ impl Tables {
         reader::state(&self.storage.read()?)
     }
 
-    /// Begins a full build beside the rows in force.
-    pub async fn rebuild(&self) -> Result<Rebuild, TableError> {
-        Rebuild::begin(self.storage.clone()).await
+    /// Begins a full build beside the rows in force, with the native builder alone.
+    pub async fn rebuild(&self) -> Result<Rebuild<'static>, TableError> {
+        self.rebuild_with(&NoPlugins).await
+    }
+
+    /// Begins a full build beside the rows in force. Entries whose rows are a plugin's to build keep those that they
+    /// have, and wait to be asked about.
+    pub(crate) async fn rebuild_with<'p>(&self, plugins: &'p dyn Plugins) -> Result<Rebuild<'p>, TableError> {
+        Rebuild::begin(self.storage.clone(), plugins).await
     }
 }
 
 /// A stable hash of an entry's name (FNV-1a, 64 bits). Rows name their entry in full, so a collision costs a
 /// comparison and nothing else.
-pub(crate) fn origin_key(generation: u8, dn: &directory::Dn) -> [u8; 9] {
+pub(crate) fn name_hash(dn: &directory::Dn) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in dn.key() {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
+    hash
+}
+
+/// The key of an entry's list.
+pub(crate) fn origin_key(generation: u8, dn: &directory::Dn) -> [u8; 9] {
     let mut key = [generation; 9];
-    key[1..].copy_from_slice(&hash.to_be_bytes());
+    key[1..].copy_from_slice(&name_hash(dn).to_be_bytes());
     key
 }
 

@@ -1,12 +1,17 @@
 //! Looking rows up, in one consistent view.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 use directory::Dn;
 use storage::{Snapshot, Space};
 
+use super::rebuild::SPACES;
 use super::row::{AliasRow, DomainRow};
-use super::{ALIASES, DOMAINS, FORMAT, ORIGINS, STATE, STATE_KEY, State, TableError, key, origin_key};
+use super::waiting::{behind, marks_of};
+use super::{
+    ALIASES, DOMAINS, FORMAT, ORIGINS, STATE, STATE_KEY, State, TableError, WAITING, key, origin_key,
+};
 
 /// Longest key that is built without an allocation, in octets.
 const KEY_INLINE: usize = 128;
@@ -89,13 +94,28 @@ impl Reader {
         Ok(None)
     }
 
+    /// Whether some entry of a domain, by its canonical name, waits for a plugin to build its rows.
+    pub fn is_waiting(&self, domain: &str) -> Result<bool, TableError> {
+        if !self.state.has_builders() {
+            return Ok(false);
+        }
+        let first = marks_of(domain);
+        let (from, until) = (key(self.state.generation, &first), key(self.state.generation, &behind(&first)));
+        let mut found = false;
+        self.snapshot.scan(WAITING, &from, &until, &mut |_, _| {
+            found = true;
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
     /// The first key of an entry's rows: the primary address of a user or group, the name of a domain.
     pub fn key_of(&self, dn: &Dn) -> Result<Option<String>, TableError> {
         let Some(value) = self.snapshot.get(ORIGINS, &origin_key(self.state.generation, dn))? else {
             return Ok(None);
         };
         let keys = super::rebuild::read_keys(&value).ok_or(TableError::Row("origin"))?;
-        Ok(keys.into_iter().next().map(|(_, name)| name))
+        Ok(keys.into_iter().find(|(space, _)| SPACES[usize::from(*space)] != WAITING).map(|(_, name)| name))
     }
 }
 

@@ -1,16 +1,21 @@
 //! Writing rows: a whole generation, or the rows of one changed entry. A new generation comes into force with one
 //! put: the effect of the restart that the patent asks for after a full build, without one (R36, R37, R44).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use directory::{Dn, Schema, Typed};
+use hooks::{PluginName, Plugins, Role};
+use mail_types::Domain;
 use storage::{Batch, Snapshot, Space, Storage, StorageError};
 
 use super::build::{Rows, rows_of};
+use super::builder::{Builder, builder_of, is_base};
 use super::row::{AliasRow, DomainRow, split};
+use super::waiting::{Mark, mark_name};
 use super::{
-    ALIASES, CLAIMS_MAX, DOMAINS, FORMAT, ORIGINS, STATE, STATE_KEY, State, TableError, key, origin_key,
+    ALIASES, CLAIMS_MAX, DOMAINS, FORMAT, ORIGINS, STATE, STATE_KEY, State, TableError, WAITING, key,
+    origin_key,
 };
 
 /// Entries written in one batch.
@@ -32,13 +37,28 @@ pub(super) struct Overlay<'s> {
     pub(super) uplevel: bool,
     pub(super) chains: bool,
     pub(super) rows: u64,
+    /// The plugins that build rows of entries that it saw.
+    pub(super) builders: BTreeSet<PluginName>,
+    /// Entries that it made wait for their rows.
+    pub(super) marked: u64,
 }
 
-pub(super) const SPACES: [Space; 3] = [DOMAINS, ALIASES, ORIGINS];
+pub(super) const SPACES: [Space; 4] = [DOMAINS, ALIASES, ORIGINS, WAITING];
+/// Where marks are in [`SPACES`].
+const MARKS: u8 = 3;
 
 impl<'s> Overlay<'s> {
     pub(super) fn new(snapshot: &'s Snapshot, generation: u8) -> Self {
-        Self { snapshot, generation, values: BTreeMap::new(), uplevel: false, chains: false, rows: 0 }
+        Self {
+            snapshot,
+            generation,
+            values: BTreeMap::new(),
+            uplevel: false,
+            chains: false,
+            rows: 0,
+            builders: BTreeSet::new(),
+            marked: 0,
+        }
     }
 
     fn get(&self, space: u8, key: &[u8]) -> Result<Vec<u8>, TableError> {
@@ -54,8 +74,12 @@ impl<'s> Overlay<'s> {
         self.values.insert((space, key), value);
     }
 
-    /// Takes away all rows of an entry.
+    /// Takes away all rows of an entry, and its mark.
     pub(super) fn remove(&mut self, dn: &Dn) -> Result<(), TableError> {
+        self.remove_from(dn, |_| true)
+    }
+
+    fn remove_from(&mut self, dn: &Dn, from: impl Fn(u8) -> bool) -> Result<(), TableError> {
         let origin = origin_key(self.generation, dn);
         let listed = self.get(2, &origin)?;
         if listed.is_empty() {
@@ -64,6 +88,10 @@ impl<'s> Overlay<'s> {
         let name = dn.to_string();
         let mut kept = Vec::new();
         for (space, text) in read_keys(&listed).ok_or(TableError::Row("origin"))? {
+            if !from(space) {
+                write_key(&mut kept, space, &text);
+                continue;
+            }
             let key = key(self.generation, &text);
             let value = self.get(space, &key)?;
             let rows = split(&value).ok_or(TableError::Row("alias"))?;
@@ -112,6 +140,70 @@ impl<'s> Overlay<'s> {
         Ok(())
     }
 
+    /// Whether an entry has the base of a domain among its rows.
+    pub(super) fn is_of_domain(&self, dn: &Dn) -> Result<bool, TableError> {
+        let listed = self.get(2, &origin_key(self.generation, dn))?;
+        let keys = read_keys(&listed).ok_or(TableError::Row("origin"))?;
+        Ok(keys.iter().any(|(space, name)| *space == 0 && is_base(name)))
+    }
+
+    /// The plugin that builds an entry's rows.
+    pub(super) fn builder(
+        &mut self,
+        dn: &Dn,
+        plugins: &dyn Plugins,
+        known: &[PluginName],
+    ) -> Result<Option<Builder>, TableError> {
+        let found = builder_of(dn, plugins, known, |name| {
+            let value = self.get(0, &key(self.generation, name))?;
+            DomainRow::read_all(&value).ok_or(TableError::Row("routing"))
+        })?;
+        self.builders.extend(found.as_ref().map(|builder| builder.plugin.clone()));
+        Ok(found)
+    }
+
+    /// Makes an entry wait for its rows; those that it has stay.
+    pub(super) fn mark(&mut self, dn: &Dn, domain: &Domain, mark: &Mark) -> Result<(), TableError> {
+        self.remove_from(dn, |space| space == MARKS)?;
+        let (origin, name) = (origin_key(self.generation, dn), mark_name(domain, dn));
+        let place = key(self.generation, &name);
+        let mut value = self.get(MARKS, &place)?;
+        mark.write(&mut value);
+        self.set(MARKS, place, value);
+        let mut listed = self.get(2, &origin)?;
+        write_key(&mut listed, MARKS, &name);
+        self.set(2, origin.to_vec(), listed);
+        self.marked += 1;
+        Ok(())
+    }
+
+    /// Whether an entry waits with this very mark.
+    pub(super) fn has_mark(&self, dn: &Dn, domain: &Domain, mark: &Mark) -> Result<bool, TableError> {
+        let value = self.get(MARKS, &key(self.generation, &mark_name(domain, dn)))?;
+        Ok(Mark::read_all(&value).ok_or(TableError::Row("waiting"))?.contains(mark))
+    }
+
+    /// Takes an entry's rows over from another generation, as they are.
+    fn keep(&mut self, from: u8, dn: &Dn) -> Result<(), TableError> {
+        let Some(list) = self.snapshot.get(ORIGINS, &origin_key(from, dn))? else { return Ok(()) };
+        let (origin, name) = (origin_key(self.generation, dn), dn.to_string());
+        let mut listed = self.get(2, &origin)?;
+        for (space, text) in read_keys(&list).ok_or(TableError::Row("origin"))? {
+            // A base is a domain's; the entry is none any more.
+            if space == MARKS || is_base(&text) {
+                continue;
+            }
+            let value = self.snapshot.get(SPACES[usize::from(space)], &key(from, &text))?.unwrap_or_default();
+            for row in split(&value).ok_or(TableError::Row("alias"))? {
+                if origin_of(space, row)? == name && self.append(space, &text, &framed(row))? {
+                    write_key(&mut listed, space, &text);
+                }
+            }
+        }
+        self.set(2, origin.to_vec(), listed);
+        Ok(())
+    }
+
     /// Appends a row to a key's value; `false` where too many entries claim the key.
     fn append(&mut self, space: u8, name: &str, row: &[u8]) -> Result<bool, TableError> {
         let key = key(self.generation, name);
@@ -140,14 +232,20 @@ impl<'s> Overlay<'s> {
 
 /// The name of the entry that a row is of.
 pub(super) fn origin_of(space: u8, row: &[u8]) -> Result<String, TableError> {
-    let mut framed = u32::try_from(row.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
-    framed.extend_from_slice(row);
-    let name = if space == 0 {
-        DomainRow::read_all(&framed).and_then(|rows| rows.into_iter().next().map(|row| row.dn))
-    } else {
-        AliasRow::read_only(&framed).map(|row| row.dn.into_owned())
+    let framed = framed(row);
+    let name = match space {
+        0 => DomainRow::read_all(&framed).and_then(|rows| rows.into_iter().next().map(|row| row.dn)),
+        MARKS => Mark::read_all(&framed).and_then(|marks| marks.into_iter().next().map(|mark| mark.dn)),
+        _ => AliasRow::read_only(&framed).map(|row| row.dn.into_owned()),
     };
     name.ok_or(TableError::Row("alias"))
+}
+
+/// A row with its length before it.
+fn framed(row: &[u8]) -> Vec<u8> {
+    let mut framed = u32::try_from(row.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    framed.extend_from_slice(row);
+    framed
 }
 
 /// Lists a key of an entry: space, length, name.
@@ -163,7 +261,8 @@ pub(super) fn read_keys(mut list: &[u8]) -> Option<Vec<(u8, String)>> {
     while let Some((&space, rest)) = list.split_first() {
         let (length, rest) = rest.split_first_chunk()?;
         let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-        if space > 1 {
+        // Lists are of rows and marks, not of lists.
+        if space > MARKS || space == 2 {
             return None;
         }
         keys.push((space, String::from_utf8(name.to_vec()).ok()?));
@@ -172,26 +271,44 @@ pub(super) fn read_keys(mut list: &[u8]) -> Option<Vec<(u8, String)>> {
     Some(keys)
 }
 
+/// An entry with the rows that the native builder, or whoever calls, made of it.
+struct Built {
+    dn: Dn,
+    rows: Rows,
+    /// Whether they hold, whoever is bound to its domain.
+    is_settled: bool,
+}
+
 /// A generation in the making. Dropped before [`Rebuild::finish`], it changes nothing.
-pub struct Rebuild {
+pub struct Rebuild<'p> {
     storage: Storage,
+    plugins: &'p dyn Plugins,
+    /// What is in force for the role `route-table`: asked before anything is built by it.
+    stamp: String,
     /// The state's octets when it began: it comes into force only if nothing else did.
     before: Option<Vec<u8>>,
+    /// The same, where it can be read: whose rows are kept.
+    old: Option<State>,
+    csn: u64,
     generation: u8,
-    waiting: Vec<(Dn, Rows)>,
+    waiting: Vec<Built>,
+    builders: BTreeSet<PluginName>,
+    marked: u64,
     entries: u64,
     rows: u64,
     uplevel: bool,
     chains: bool,
 }
 
-impl Rebuild {
-    pub(super) async fn begin(storage: Storage) -> Result<Self, TableError> {
+impl<'p> Rebuild<'p> {
+    pub(super) async fn begin(storage: Storage, plugins: &'p dyn Plugins) -> Result<Self, TableError> {
+        let stamp = plugins.stamp(Role::RouteTable);
         for _ in 0..TRIES_MAX {
-            let (before, generation, batch) = {
+            let (before, old, generation, batch) = {
                 let snapshot = storage.read()?;
                 let before = snapshot.get(STATE, STATE_KEY)?.map(std::borrow::Cow::into_owned);
-                let in_force = super::reader::state(&snapshot)?.map(|state| state.generation);
+                let old = super::reader::state(&snapshot)?;
+                let in_force = old.as_ref().map(|state| state.generation);
                 let drawn = snapshot.get(STATE, DRAWN_KEY)?.and_then(|octets| octets.first().copied());
                 let next = |generation: u8| generation.wrapping_add(1);
                 let mut generation = drawn.or(in_force).map_or(0, next);
@@ -204,7 +321,7 @@ impl Rebuild {
                     None => batch.assert_absent(STATE, DRAWN_KEY),
                 }
                 batch.put(STATE, DRAWN_KEY, [generation]);
-                (before, generation, batch)
+                (before, old, generation, batch)
             };
             match storage.commit(batch).await {
                 Ok(_) => {}
@@ -212,19 +329,34 @@ impl Rebuild {
                 Err(error) => return Err(error.into()),
             }
             clear(&storage, generation, generation).await?;
-            let (waiting, entries, rows) = (Vec::new(), 0, 0);
             return Ok(Self {
                 storage,
+                plugins,
+                stamp,
                 before,
+                old,
+                csn: 0,
                 generation,
-                waiting,
-                entries,
-                rows,
+                waiting: Vec::new(),
+                builders: BTreeSet::new(),
+                marked: 0,
+                entries: 0,
+                rows: 0,
                 uplevel: false,
                 chains: false,
             });
         }
         Err(StorageError::Conflict("another build began each time".to_owned()).into())
+    }
+
+    /// As of which change number of the directory entries are added.
+    pub(super) fn set_csn(&mut self, csn: u64) {
+        self.csn = csn;
+    }
+
+    /// Whether some plugin may have rows to build: then domains have to be added before other entries.
+    pub(super) fn has_builders(&self) -> bool {
+        !self.stamp.is_empty() || self.old.as_ref().is_some_and(State::has_builders)
     }
 
     /// Adds an entry; every [`CHUNK_MAX`] entries are written.
@@ -235,23 +367,45 @@ impl Rebuild {
             Typed::Group(group) => &group.dn,
             Typed::Other(entry) => &entry.dn,
         };
-        self.add_rows(dn.clone(), rows_of(entry, schema)).await
+        let rows = rows_of(entry, schema);
+        let is_settled = !rows.domains.is_empty();
+        self.push(Built { dn: dn.clone(), rows, is_settled }).await
     }
 
     /// Adds the rows that some builder made of an entry.
     pub async fn add_rows(&mut self, dn: Dn, rows: Rows) -> Result<(), TableError> {
+        self.push(Built { dn, rows, is_settled: true }).await
+    }
+
+    async fn push(&mut self, built: Built) -> Result<(), TableError> {
         self.entries += 1;
-        self.waiting.push((dn, rows));
+        self.waiting.push(built);
         if self.waiting.len() >= CHUNK_MAX { self.write().await } else { Ok(()) }
     }
 
     async fn write(&mut self) -> Result<(), TableError> {
+        let has_builders = self.has_builders();
         let batch = {
             let snapshot = self.storage.read()?;
             let mut overlay = Overlay::new(&snapshot, self.generation);
-            for (dn, rows) in self.waiting.drain(..) {
-                overlay.add(&dn, &rows)?;
+            let known = self.old.as_ref().map_or(&[][..], |old| &old.builders);
+            for Built { dn, rows, is_settled } in self.waiting.drain(..) {
+                let builder = if is_settled || !has_builders {
+                    None
+                } else {
+                    overlay.builder(&dn, self.plugins, known)?
+                };
+                let Some(builder) = builder else {
+                    overlay.add(&dn, &rows)?;
+                    continue;
+                };
+                if let Some(old) = &self.old {
+                    overlay.keep(old.generation, &dn)?;
+                }
+                overlay.mark(&dn, &builder.domain, &Mark::new(dn.to_string(), self.csn, true))?;
             }
+            self.marked += overlay.marked;
+            self.builders.append(&mut overlay.builders);
             self.uplevel |= overlay.uplevel;
             self.chains |= overlay.chains;
             self.rows += overlay.rows;
@@ -265,6 +419,7 @@ impl Rebuild {
     /// Gives the numbers of entries and rows.
     pub async fn finish(mut self, csn: u64) -> Result<(u64, u64), TableError> {
         self.write().await?;
+        let answers = self.old.as_ref().map_or(0, |old| old.answers);
         let state = State {
             format: FORMAT,
             generation: self.generation,
@@ -272,6 +427,9 @@ impl Rebuild {
             rows: self.rows,
             uplevel: self.uplevel,
             chains: self.chains,
+            stamp: self.stamp,
+            builders: self.builders.into_iter().collect(),
+            answers,
         };
         let mut batch = Batch::new();
         match &self.before {

@@ -1,6 +1,10 @@
 //! Rows from entries, rebuilt and followed.
 
+use std::sync::LazyLock;
+
 use directory::{Dn, Entry, LdifReader, Schema, Status, Typed};
+use events::Events;
+use runtime::Clock;
 
 use super::reader::Claim;
 use super::row::{AliasRow, RowKind};
@@ -50,6 +54,17 @@ async fn tables(dir: &tempfile::TempDir) -> Tables {
     tables
 }
 
+/// The native builder alone.
+fn native() -> Builders<'static> {
+    with_plugins(&hooks::NoPlugins)
+}
+
+fn with_plugins(plugins: &dyn hooks::Plugins) -> Builders<'_> {
+    static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::system);
+    static EVENTS: LazyLock<Events> = LazyLock::new(|| Events::counting(Clock::system()));
+    Builders { plugins, events: &EVENTS, clock: &CLOCK }
+}
+
 async fn build(tables: &Tables, text: &str, csn: u64) -> (u64, u64) {
     let mut rebuild = tables.rebuild().await.unwrap();
     for entry in typed(text) {
@@ -60,7 +75,7 @@ async fn build(tables: &Tables, text: &str, csn: u64) -> (u64, u64) {
 
 async fn replace<const N: usize>(tables: &Tables, changed: [(Dn, Option<Typed>); N], csn: u64) {
     let changed = changed.into_iter().map(|(dn, entry)| (dn.to_string(), (dn, entry))).collect();
-    tables.replace(&changed, &Schema::product(), csn).await.unwrap();
+    tables.replace(&changed, &Schema::product(), csn, &native()).await.unwrap();
 }
 
 fn one(reader: &Reader, name: &str) -> Option<AliasRow<'static>> {
@@ -193,3 +208,4 @@ async fn two_entries_with_one_primary_address_are_at_odds() {
 }
 
 mod following;
+mod plugins;

@@ -15,8 +15,18 @@ use crate::serve::Parts;
 /// Most differences that a report for people shows.
 const SHOWN_MAX: usize = 20;
 
-/// Performs a request about plugins.
+/// Performs a request about plugins; where it changed what is in force, the tables have followed.
 pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Answer, String> {
+    use PluginRequest::{Enable, Install, Remove, RollBack};
+    let changes = matches!(request, Install { .. } | Enable { .. } | RollBack { .. } | Remove { .. });
+    let answer = answered(parts, request).await?;
+    if changes {
+        parts.follow_plugins().await?;
+    }
+    Ok(answer)
+}
+
+async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, String> {
     let engine = &parts.plugins;
     match request {
         PluginRequest::Install { file, name, digest, source, force } => {

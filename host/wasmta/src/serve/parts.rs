@@ -9,8 +9,7 @@ use channels::StoreDelivery;
 use directory::{Directory, DirectoryOptions, PasswordHasher};
 use events::{Event, Events};
 use queue::{Agents, Queue};
-use routing::tables::Refreshed;
-use routing::{Routing, TableError, Tables};
+use routing::{Builders, Routing, TableError, Tables};
 use runtime::{Clock, Random};
 use storage::{Space, Storage};
 use store::Store;
@@ -71,19 +70,29 @@ impl Parts {
             Authenticator::new(directory.clone(), clock.clone(), random.clone(), settings::auth(config, key));
 
         let (rules, options) = policy::load(config).map_err(|why| why.to_string())?;
-        let of_tables = open_tables(config, data, &directory, &clock, &events).await?;
+        let of_tables = open_storage(config, data, "tables", routing::SPACES, false)?;
         let tables = Tables::new(of_tables.clone());
         let of_plugins = open_storage(config, data, "plugin-store", plugin_engine::SPACES, true)?;
         let surroundings =
             Arc::new(Surroundings::new(directory.clone(), tables.clone(), Exchanged::new(config, &random)?));
         let told = (clock.clone(), random.clone(), events.clone());
         let plugins = plugins::open(data, Arc::clone(&surroundings), of_plugins.clone(), told)?;
-        let routing =
-            Routing::new(tables, rules, options, random.clone()).with_plugins(Arc::new(plugins.clone()));
         let (of_each, record) = plugins::load(config)?;
         for note in plugins.configure(of_each, record).await {
             events.emit(&events::Event::ConfigurationRefused { file: "plugins", cause: &note });
         }
+        // After the plugins: some rows are theirs to build.
+        let builders = Builders { plugins: &plugins, events: &events, clock: &clock };
+        let of_tables = if brought_up(&tables, &directory, &builders).await? {
+            of_tables
+        } else {
+            discarded(of_tables, data).await?;
+            let anew = open_storage(config, data, "tables", routing::SPACES, false)?;
+            rebuilt(&anew, &surroundings, &directory, &builders).await?;
+            anew
+        };
+        let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
+        let routing = routing.with_plugins(Arc::new(plugins.clone()));
         let world = Arc::clone(&surroundings) as Arc<dyn hooks::World>;
         let profiles = profiles::Profiles::new(routing.clone(), Arc::new(plugins.clone()), world);
 
@@ -97,14 +106,8 @@ impl Parts {
             local: Arc::new(StoreDelivery::new(store.clone())),
             channels: ways::prepare(config, &routing, &profiles, &clock, &random)?,
         };
-        let queue = Queue::open(
-            mail.clone(),
-            agents,
-            settings::queue(config),
-            clock.clone(),
-            random.clone(),
-            events.clone(),
-        );
+        let told = (clock.clone(), random.clone(), events.clone());
+        let queue = Queue::open(mail.clone(), agents, settings::queue(config), told.0, told.1, told.2);
         let queue = queue.map_err(|e| format!("the queue: {e}"))?;
         let storages = [mail.clone(), of_directory, of_tables, of_plugins];
         Ok(Self {
@@ -128,7 +131,21 @@ impl Parts {
 
     /// Waits until the tables say what the directory says: after an edit by command.
     pub async fn follow_directory(&self) -> Result<(), String> {
-        self.routing.refresh(&self.directory).await.map(drop).map_err(|e| format!("the tables: {e}"))
+        let done = self.routing.tables().refresh(&self.directory, &self.builders()).await;
+        done.map(drop).map_err(|e| format!("the tables: {e}"))
+    }
+
+    /// Waits until the tables are those of the plugins in force: after a change of plugins by command.
+    pub async fn follow_plugins(&self) -> Result<(), String> {
+        let begun = self.clock.now();
+        let done = self.routing.tables().refresh_wholly(&self.directory, &self.builders()).await;
+        done.map(|done| done.tell(&self.builders(), begun)).map_err(|e| format!("the tables: {e}"))
+    }
+
+    /// Who builds the rows of the tables.
+    #[must_use]
+    pub fn builders(&self) -> Builders<'_> {
+        self.routing.builders(&self.events, &self.clock)
     }
 
     /// Returns when one of the storages refuses everything until the next start; says which.
@@ -151,48 +168,41 @@ impl Parts {
     }
 }
 
-/// Opens the tables and brings them up to the directory. Where a row cannot be read, all are built anew.
-async fn open_tables(
-    config: &Config,
-    data: &Path,
-    directory: &Directory,
-    clock: &Clock,
-    events: &Events,
-) -> Result<Storage, String> {
-    let open = || open_storage(config, data, "tables", routing::SPACES, false);
-    let failed = |error: &dyn std::fmt::Display| format!("the tables: {error}");
-    let storage = open()?;
-    match refresh(&storage, directory, clock, events).await {
-        Ok(()) => return Ok(storage),
-        Err(error @ TableError::Directory(_)) => return Err(failed(&error)),
+/// Brings the tables up to the directory, and says what that took; `false` where a row cannot be read.
+async fn brought_up(tables: &Tables, directory: &Directory, builders: &Builders<'_>) -> Result<bool, String> {
+    let begun = builders.clock.now();
+    match tables.refresh_wholly(directory, builders).await {
+        Ok(done) => {
+            done.tell(builders, begun);
+            Ok(true)
+        }
+        Err(error @ TableError::Directory(_)) => Err(format!("the tables: {error}")),
         Err(error) => {
             let cause = format!("{error}; they are built anew");
-            events.emit(&Event::InternalError { place: "tables", cause: &cause });
+            builders.events.emit(&Event::InternalError { place: "tables", cause: &cause });
+            Ok(false)
         }
     }
-    storage.close().await;
-    drop(storage);
-    Storage::discard(&data.join("tables")).map_err(|error| failed(&error))?;
-    let storage = open()?;
-    refresh(&storage, directory, clock, events).await.map_err(|error| failed(&error))?;
-    Ok(storage)
 }
 
-/// Brings the tables up to the directory, and says what that took.
-async fn refresh(
+/// Removes tables that cannot be read: all of them is built from the directory.
+async fn discarded(storage: Storage, data: &Path) -> Result<(), String> {
+    storage.close().await;
+    drop(storage);
+    Storage::discard(&data.join("tables")).map_err(|error| format!("the tables: {error}"))
+}
+
+/// Builds tables in a storage that is empty, and lets plugins look rows up there.
+async fn rebuilt(
     storage: &Storage,
+    surroundings: &Surroundings,
     directory: &Directory,
-    clock: &Clock,
-    events: &Events,
-) -> Result<(), TableError> {
-    let begun = clock.now();
-    let Refreshed { full, entries, rows, csn } = Tables::new(storage.clone()).refresh(directory).await?;
-    if full || entries > 0 {
-        let kind = if full { "full" } else { "incremental" };
-        let milliseconds = u64::try_from(clock.now().since(begun).as_millis()).unwrap_or(u64::MAX);
-        events.emit(&Event::TablesBuilt { kind, entries, rows, csn, milliseconds });
-    }
-    Ok(())
+    builders: &Builders<'_>,
+) -> Result<(), String> {
+    let tables = Tables::new(storage.clone());
+    surroundings.take_tables(tables.clone());
+    let built = brought_up(&tables, directory, builders).await?;
+    if built { Ok(()) } else { Err("the tables cannot be built".to_owned()) }
 }
 
 /// Opens one storage of the data directory.

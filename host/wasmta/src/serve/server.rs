@@ -192,7 +192,7 @@ impl Running {
         let delivering = tokio::spawn(async move { queue.run(stop).await });
         let (parts, stop) = (self.parts.clone(), self.shutdown.clone());
         let following = tokio::spawn(async move {
-            parts.routing.tables().follow(&parts.directory, &parts.clock, &parts.events, &stop).await;
+            parts.routing.tables().follow(&parts.directory, &parts.builders(), &stop).await;
         });
         let (plugins, stop) = (self.parts.plugins.clone(), self.shutdown.clone());
         let keeping = tokio::spawn(async move {
@@ -212,6 +212,7 @@ impl Running {
         match self.take_up() {
             Ok((mut notes, of_each, record)) => {
                 notes.extend(self.parts.plugins.configure(of_each, record).await);
+                notes.extend(self.parts.follow_plugins().await.err());
                 self.parts.events.emit(&Event::ConfigurationLoaded { file: &file });
                 let mut text = format!("{file} is in force");
                 for note in notes {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use directory::{Directory, DirectoryOptions, Edit, NewDomain, NewUser};
-use events::Events;
 use mail_types::{Address, Domain, Lookup};
 use runtime::{Clock, Random, Shutdown};
 
@@ -15,17 +14,17 @@ fn storage(dir: &std::path::Path, spaces: &[Space]) -> Storage {
     Storage::open(dir, spaces, &options).unwrap()
 }
 
-fn directory(dir: &std::path::Path) -> Directory {
+pub(super) fn directory(dir: &std::path::Path) -> Directory {
     let storage = storage(&dir.join("directory"), directory::SPACES);
     Directory::open(storage, Clock::system(), DirectoryOptions::default()).unwrap()
 }
 
-fn empty(dir: &std::path::Path, name: &str) -> Tables {
+pub(super) fn empty(dir: &std::path::Path, name: &str) -> Tables {
     Tables::new(storage(&dir.join(name), SPACES))
 }
 
 /// All keys with their rows, without generation and order of claims.
-fn dump(tables: &Tables) -> BTreeMap<String, Vec<Vec<u8>>> {
+pub(super) fn dump(tables: &Tables) -> BTreeMap<String, Vec<Vec<u8>>> {
     let snapshot = tables.storage.read().unwrap();
     let mut all = BTreeMap::new();
     for space in [DOMAINS, ALIASES] {
@@ -87,17 +86,17 @@ async fn following_ends_where_a_full_build_ends() {
     let directory = directory(dir.path());
     let (followed, built) = (empty(dir.path(), "followed"), empty(dir.path(), "built"));
     directory.add_domain(&new_domain("example.org")).await.unwrap();
-    assert!(followed.refresh(&directory).await.unwrap().full);
+    assert!(followed.refresh(&directory, &native()).await.unwrap().full);
     let random = Random::seeded(7);
     for round in 0..150 {
         for _ in 0..=random.below(4) {
             edit(&directory, &random).await;
         }
-        let done = followed.refresh(&directory).await.unwrap();
+        let done = followed.refresh(&directory, &native()).await.unwrap();
         assert!(!done.full && done.csn == directory.csn(), "{round}: {done:?}");
         assert_eq!(followed.check(&mut |_| {}).unwrap(), Vec::<String>::new(), "{round}");
         if round % 10 == 9 {
-            built.rebuild_from(&directory).await.unwrap();
+            built.rebuild_from(&directory, &native()).await.unwrap();
             assert_eq!(dump(&followed), dump(&built), "{round}");
         }
     }
@@ -109,15 +108,13 @@ async fn somebody_just_added_is_found_without_a_rebuild() {
     let (directory, tables) = (directory(dir.path()), empty(dir.path(), "tables"));
     directory.add_domain(&new_domain("example.org")).await.unwrap();
     let shutdown = Shutdown::new();
-    let events = Events::counting(Clock::system());
     let (follower, source, stop) = (tables.clone(), directory.clone(), shutdown.clone());
-    let following =
-        tokio::spawn(async move { follower.follow(&source, &Clock::system(), &events, &stop).await });
+    let following = tokio::spawn(async move { follower.follow(&source, &native(), &stop).await });
     let mut newest = directory.subscribe();
     directory.add_user(&new_user("new@example.org", &[])).await.unwrap();
     newest.changed().await.unwrap();
     // By command the answer waits for the tables; the follower does the same work by itself.
-    tables.refresh(&directory).await.unwrap();
+    tables.refresh(&directory, &native()).await.unwrap();
     assert!(one(&tables.reader().unwrap(), "new@example.org").is_some());
     shutdown.trigger();
     following.await.unwrap();
@@ -129,19 +126,19 @@ async fn the_watermark_outlives_the_process_and_another_format_is_built_anew() {
     let (directory, tables) = (directory(dir.path()), empty(dir.path(), "tables"));
     assert!(matches!(tables.reader(), Err(TableError::NotBuilt)));
     directory.add_domain(&new_domain("example.org")).await.unwrap();
-    tables.refresh(&directory).await.unwrap();
+    tables.refresh(&directory, &native()).await.unwrap();
     let state = tables.state().unwrap().unwrap();
     tables.storage.close().await;
     drop(tables);
     directory.add_user(&new_user("new@example.org", &[])).await.unwrap();
     let tables = empty(dir.path(), "tables");
-    let done = tables.refresh(&directory).await.unwrap();
+    let done = tables.refresh(&directory, &native()).await.unwrap();
     assert_eq!((done.full, done.entries), (false, 1));
     let mut batch = storage::Batch::new();
     batch.put(STATE, STATE_KEY, rebuild::encode(&State { format: FORMAT + 1, ..state }));
     tables.storage.commit(batch).await.unwrap();
     assert!(matches!(tables.reader(), Err(TableError::NotBuilt)));
-    assert!(tables.refresh(&directory).await.unwrap().full);
+    assert!(tables.refresh(&directory, &native()).await.unwrap().full);
     assert!(one(&tables.reader().unwrap(), "new@example.org").is_some());
 }
 
