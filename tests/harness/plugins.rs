@@ -12,9 +12,8 @@
 use std::sync::Mutex;
 
 use hooks::{
-    Action, Attributes, BoxFuture, CallContext, CallReport, Content, DispositionRequest, EntryRows, Failed,
-    FailureKind, LogLine, NoPlugins, PluginName, Plugins, Ready, ReverseRequest, ReverseVerdict,
-    RewriteRequest, RewriteVerdict, Role, SenderRequest, SenderVerdict, Told as Answered,
+    BoxFuture, CallContext, CallReport, Failed, FailureKind, LogLine, PluginName, Plugins, Ready,
+    RewriteRequest, RewriteVerdict, Role, Told as Answered,
 };
 use mail_types::{Address, ChannelName, Domain, EnhancedStatus, Persistence, Reply};
 
@@ -193,42 +192,5 @@ impl Plugins for Told {
                 },
             }
         })
-    }
-
-    fn reverse<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        context: &'a CallContext,
-        batch: &'a [ReverseRequest],
-    ) -> BoxFuture<'a, Answered<Vec<ReverseVerdict>>> {
-        NoPlugins.reverse(plugin, context, batch)
-    }
-
-    fn authorize<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        context: &'a CallContext,
-        request: &'a SenderRequest,
-    ) -> BoxFuture<'a, Answered<SenderVerdict>> {
-        NoPlugins.authorize(plugin, context, request)
-    }
-
-    fn dispose<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        context: &'a CallContext,
-        recipients: &'a [DispositionRequest],
-        content: Content,
-    ) -> BoxFuture<'a, Answered<Vec<Vec<Action>>>> {
-        NoPlugins.dispose(plugin, context, recipients, content)
-    }
-
-    fn build_rows<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        domain: &'a Domain,
-        entries: &'a [(String, Attributes)],
-    ) -> BoxFuture<'a, Answered<Vec<EntryRows>>> {
-        NoPlugins.build_rows(plugin, domain, entries)
     }
 }

@@ -8,7 +8,7 @@ use mail_types::Domain;
 use crate::Attributes;
 use crate::action::{Action, Content, DispositionRequest};
 use crate::context::CallContext;
-use crate::failure::Failed;
+use crate::failure::{Failed, FailureKind, OnFailure};
 use crate::name::PluginName;
 use crate::report::Told;
 use crate::rewrite::{ReverseRequest, ReverseVerdict, RewriteRequest, RewriteVerdict};
@@ -42,7 +42,8 @@ pub enum Standing {
 }
 
 /// Plugins that can be asked. Every answer has been checked against the contract and the tenant's rights; a failure
-/// says what becomes of the mail. Calls end by themselves, within their limits.
+/// says what becomes of the mail. Calls end by themselves, within their limits. Who implements only some roles has no
+/// plugin in the others: one that is named is missing, and mail waits, because nobody knows what it would have said.
 pub trait Plugins: Send + Sync + 'static {
     /// The plugins that the configuration binds to a role of a domain, in order.
     fn bound(&self, role: Role, domain: &Domain) -> Vec<PluginName>;
@@ -67,7 +68,10 @@ pub trait Plugins: Send + Sync + 'static {
         plugin: &PluginName,
         context: &CallContext,
         request: &RewriteRequest,
-    ) -> Ready<RewriteVerdict>;
+    ) -> Ready<RewriteVerdict> {
+        let _ = (context, request);
+        Ready::Failed(missing(plugin))
+    }
 
     /// Asks for the new forms of addresses; one verdict each, in order.
     fn rewrite<'a>(
@@ -75,7 +79,10 @@ pub trait Plugins: Send + Sync + 'static {
         plugin: &'a PluginName,
         context: &'a CallContext,
         batch: &'a [RewriteRequest],
-    ) -> BoxFuture<'a, Told<Vec<RewriteVerdict>>>;
+    ) -> BoxFuture<'a, Told<Vec<RewriteVerdict>>> {
+        let _ = (context, batch);
+        nobody(plugin)
+    }
 
     /// Asks how others shall see senders; one verdict each, in order.
     fn reverse<'a>(
@@ -83,7 +90,10 @@ pub trait Plugins: Send + Sync + 'static {
         plugin: &'a PluginName,
         context: &'a CallContext,
         batch: &'a [ReverseRequest],
-    ) -> BoxFuture<'a, Told<Vec<ReverseVerdict>>>;
+    ) -> BoxFuture<'a, Told<Vec<ReverseVerdict>>> {
+        let _ = (context, batch);
+        nobody(plugin)
+    }
 
     /// Asks whether an account may send as an address.
     fn authorize<'a>(
@@ -91,7 +101,10 @@ pub trait Plugins: Send + Sync + 'static {
         plugin: &'a PluginName,
         context: &'a CallContext,
         request: &'a SenderRequest,
-    ) -> BoxFuture<'a, Told<SenderVerdict>>;
+    ) -> BoxFuture<'a, Told<SenderVerdict>> {
+        let _ = (context, request);
+        nobody(plugin)
+    }
 
     /// Asks what becomes of a message for some recipients; one list of actions each, in order. One instance serves
     /// all of them.
@@ -101,7 +114,10 @@ pub trait Plugins: Send + Sync + 'static {
         context: &'a CallContext,
         recipients: &'a [DispositionRequest],
         content: Content,
-    ) -> BoxFuture<'a, Told<Vec<Vec<Action>>>>;
+    ) -> BoxFuture<'a, Told<Vec<Vec<Action>>>> {
+        let _ = (context, recipients, content);
+        nobody(plugin)
+    }
 
     /// Asks for the rows of directory entries (DN and attributes); one answer each, in order.
     fn build_rows<'a>(
@@ -109,5 +125,22 @@ pub trait Plugins: Send + Sync + 'static {
         plugin: &'a PluginName,
         domain: &'a Domain,
         entries: &'a [(String, Attributes)],
-    ) -> BoxFuture<'a, Told<Vec<EntryRows>>>;
+    ) -> BoxFuture<'a, Told<Vec<EntryRows>>> {
+        let _ = (domain, entries);
+        nobody(plugin)
+    }
+}
+
+fn missing(plugin: &PluginName) -> Failed {
+    Failed {
+        plugin: plugin.clone(),
+        kind: FailureKind::Missing,
+        message: "no plugin of that name is installed".to_owned(),
+        on_failure: OnFailure::Tempfail,
+    }
+}
+
+fn nobody<'a, T: Send + 'a>(plugin: &PluginName) -> BoxFuture<'a, Told<T>> {
+    let failed = missing(plugin);
+    Box::pin(async move { Told::at_once(Err(failed)) })
 }

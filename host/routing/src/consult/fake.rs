@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use hooks::{
-    Action, Attributes, BoxFuture, CallContext, CallReport, Content, DispositionRequest, EntryRows, Failed,
-    FailureKind, LogLine, NoPlugins, OnFailure, PluginName, Plugins, Ready, ReverseRequest, ReverseVerdict,
-    RewriteRequest, RewriteVerdict, Role, SenderRequest, SenderVerdict, Told,
+    BoxFuture, CallContext, CallReport, Failed, FailureKind, LogLine, OnFailure, PluginName, Plugins, Ready,
+    RewriteRequest, RewriteVerdict, Role, Told,
 };
 use mail_types::Domain;
 
@@ -79,42 +78,5 @@ impl Plugins for Fake {
             tokio::task::yield_now().await;
             Told { answer: answers.map_err(|on_failure| failed(plugin, on_failure)), report }
         })
-    }
-
-    fn reverse<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        context: &'a CallContext,
-        batch: &'a [ReverseRequest],
-    ) -> BoxFuture<'a, Told<Vec<ReverseVerdict>>> {
-        NoPlugins.reverse(plugin, context, batch)
-    }
-
-    fn authorize<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        context: &'a CallContext,
-        request: &'a SenderRequest,
-    ) -> BoxFuture<'a, Told<SenderVerdict>> {
-        NoPlugins.authorize(plugin, context, request)
-    }
-
-    fn dispose<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        context: &'a CallContext,
-        recipients: &'a [DispositionRequest],
-        content: Content,
-    ) -> BoxFuture<'a, Told<Vec<Vec<Action>>>> {
-        NoPlugins.dispose(plugin, context, recipients, content)
-    }
-
-    fn build_rows<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        domain: &'a Domain,
-        entries: &'a [(String, Attributes)],
-    ) -> BoxFuture<'a, Told<Vec<EntryRows>>> {
-        NoPlugins.build_rows(plugin, domain, entries)
     }
 }

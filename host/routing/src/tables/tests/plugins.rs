@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use directory::{Directory, Edit, NewDomain, NewUser};
 use hooks::{
-    Action, Attributes, BoxFuture, CallContext, Content, DispositionRequest, EntryRows, Failed, FailureKind,
-    NoPlugins, OnFailure, PluginName, Plugins, Ready, ReverseRequest, ReverseVerdict, RewriteRequest,
-    RewriteVerdict, Role, SenderRequest, SenderVerdict, Standing, Told,
+    Attributes, BoxFuture, EntryRows, Failed, FailureKind, OnFailure, PluginName, Plugins, Role, Standing,
+    Told,
 };
 use mail_types::{Address, Domain, Lookup, Timestamp};
 use runtime::Random;
@@ -86,52 +85,6 @@ impl Plugins for Fake {
             "fake" if !self.away.load(Ordering::Relaxed) => Standing::Ready,
             _ => Standing::Absent,
         }
-    }
-
-    fn ready(
-        &self,
-        plugin: &PluginName,
-        context: &CallContext,
-        request: &RewriteRequest,
-    ) -> Ready<RewriteVerdict> {
-        NoPlugins.ready(plugin, context, request)
-    }
-
-    fn rewrite<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        context: &'a CallContext,
-        batch: &'a [RewriteRequest],
-    ) -> BoxFuture<'a, Told<Vec<RewriteVerdict>>> {
-        NoPlugins.rewrite(plugin, context, batch)
-    }
-
-    fn reverse<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        context: &'a CallContext,
-        batch: &'a [ReverseRequest],
-    ) -> BoxFuture<'a, Told<Vec<ReverseVerdict>>> {
-        NoPlugins.reverse(plugin, context, batch)
-    }
-
-    fn authorize<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        context: &'a CallContext,
-        request: &'a SenderRequest,
-    ) -> BoxFuture<'a, Told<SenderVerdict>> {
-        NoPlugins.authorize(plugin, context, request)
-    }
-
-    fn dispose<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        context: &'a CallContext,
-        recipients: &'a [DispositionRequest],
-        content: Content,
-    ) -> BoxFuture<'a, Told<Vec<Vec<Action>>>> {
-        NoPlugins.dispose(plugin, context, recipients, content)
     }
 
     fn build_rows<'a>(
