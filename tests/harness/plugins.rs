@@ -189,6 +189,7 @@ impl Plugins for Told {
                     fuel: None,
                     remembered: false,
                     log: vec![LogLine { level: "info".to_owned(), text: "looked it up".to_owned() }],
+                    backtrace: Vec::new(),
                 },
             }
         })

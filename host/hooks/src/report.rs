@@ -32,6 +32,9 @@ pub struct CallReport {
     pub remembered: bool,
     /// What it logged.
     pub log: Vec<LogLine>,
+    /// Where it broke, where it broke by itself: a line for each function, the innermost first. For its author's tools.
+    #[serde(default)]
+    pub backtrace: Vec<String>,
 }
 
 /// An answer, or a failure, with how it came about.

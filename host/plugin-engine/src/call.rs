@@ -137,6 +137,7 @@ impl Call {
             fuel: None,
             remembered: false,
             log: used.log,
+            backtrace: Vec::new(),
         };
         (report, cpu)
     }

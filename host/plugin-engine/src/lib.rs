@@ -16,6 +16,7 @@ mod capability;
 mod compiler;
 mod component;
 mod engine;
+mod fault;
 mod host;
 mod instance;
 mod interest;

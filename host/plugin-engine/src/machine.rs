@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::fault::FRAMES_MAX;
+
 /// Length of a slice: how late a guest that loops is seen.
 pub const SLICE: Duration = Duration::from_millis(1);
 /// Largest memory of any instance, in octets: what a slot of the pool holds.
@@ -214,7 +216,7 @@ pub(crate) fn configuration(profile: Profile, allocation: Allocation) -> Config 
         .consume_fuel(profile == Profile::Metering)
         .relaxed_simd_deterministic(true)
         .cranelift_nan_canonicalization(profile == Profile::Metering)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(8))
+        .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES_MAX))
         .max_wasm_stack(512 << 10)
         .async_stack_size(1 << 20)
         .memory_init_cow(true);

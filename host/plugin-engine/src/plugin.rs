@@ -8,11 +8,12 @@ use hooks::{CallReport, Content, Failed, FailureKind, PluginName, Role};
 use mail_types::{Domain, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
-use wasmtime::{Store, Trap};
 
 use crate::call::{Call, Surroundings, Values};
 use crate::component::{Manifest, Unfit};
+use crate::fault::{Fault, one_line};
 use crate::host::flatten;
 use crate::instance::{Indices, Instance};
 use crate::interest::Interests;
@@ -189,7 +190,7 @@ impl Plugin {
         let place = place.map_err(|error| error.to_string())?;
         let _turn = self.machine.turn();
         let started = Instance::new(&self.pre, self.store(tenant, &share), place).await;
-        started.map(drop).map_err(|(error, _)| one_line(&format!("{error:#}")))
+        started.map(drop).map_err(|(error, _)| Fault::of(&error).sentence)
     }
 
     /// What it says of itself.
@@ -315,37 +316,24 @@ fn ended(
     outcome: wasmtime::Result<Result<Answer, crate::bindings::wasmta::policy::types::Failure>>,
     share: &Tenant,
 ) -> Asked {
+    let mut backtrace = Vec::new();
     let answer = match outcome {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(failure)) => {
             let kind = if failure.permanent { FailureKind::Permanent } else { FailureKind::Temporary };
             Err((kind, one_line(&failure.message)))
         }
-        Err(error) => Err(call.take_breach().unwrap_or_else(|| fault(&error))),
+        Err(error) => Err(call.take_breach().unwrap_or_else(|| {
+            let Fault { kind, sentence, backtrace: frames } = Fault::of(&error);
+            backtrace = frames;
+            (kind, sentence)
+        })),
     };
     let tape = std::mem::take(&mut call.tape);
-    let (report, used) = call.end();
+    let (mut report, used) = call.end();
+    report.backtrace = backtrace;
     share.spend(used);
     Asked { answer, report, tape }
-}
-
-/// A trap, in the operator's words.
-fn fault(error: &wasmtime::Error) -> (FailureKind, String) {
-    let kind = match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt | Trap::OutOfFuel) => FailureKind::Cpu,
-        _ => FailureKind::Trap,
-    };
-    (kind, one_line(&format!("{error:#}")))
-}
-
-fn one_line(text: &str) -> String {
-    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.len() > 500 {
-        let end = (0..=500).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
-        line.truncate(end);
-        line.push('…');
-    }
-    line
 }
 
 /// A store whose memory and time are bounded from the first instruction on.
@@ -405,7 +393,7 @@ async fn describe(
     let store = new_store(machine, call);
     let place = Arc::clone(places).acquire_owned().await.map_err(|e| unfit(e.to_string()))?;
     let words = |call: &mut Call, error: &wasmtime::Error| {
-        call.take_breach().map_or_else(|| fault(error).1, |(_, why)| why)
+        call.take_breach().map_or_else(|| Fault::of(error).sentence, |(_, why)| why)
     };
     let mut instance = match Instance::new(pre, store, place).await {
         Ok(instance) => instance,

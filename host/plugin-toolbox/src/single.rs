@@ -73,6 +73,13 @@ pub async fn run(call: &SingleCall) -> Result<Outcome, String> {
     rows.extend(
         report.log.iter().map(|line| vec!["log".to_owned(), format!("{} {}", line.level, line.text)]),
     );
+    rows.extend(
+        report
+            .backtrace
+            .iter()
+            .enumerate()
+            .map(|(at, line)| vec![if at == 0 { "backtrace" } else { "" }.to_owned(), line.clone()]),
+    );
     let used = format!(
         "{} µs with its instance, {} of memory, {} calls to the host",
         report.microseconds,

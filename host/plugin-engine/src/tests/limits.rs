@@ -108,6 +108,19 @@ async fn traps_cost_one_call() {
 }
 
 #[tokio::test]
+async fn a_trap_is_told_in_one_sentence_and_its_frames_apart() {
+    let house = house().with("trap", |_| ()).await;
+    for (word, cause) in [("x", "it gave up: "), ("bounds", "it reached outside of its memory")] {
+        let told = house.rewrite("trap", &format!("{word}@example.org")).await;
+        let frames = told.report.backtrace.clone();
+        let (_, message) = kind(told);
+        assert!(message.starts_with(cause), "{message}");
+        assert!(!message.contains("0x") && !message.contains("backtrace"), "{message}");
+        assert!(!frames.is_empty() && frames.len() <= crate::fault::FRAMES_MAX, "{frames:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_granted_ends_the_call_by_name() {
     let house = house()
         .with("slow", |settings| {
