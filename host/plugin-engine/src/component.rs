@@ -1,5 +1,6 @@
 //! From a file to something that can run: what a component is, what it wants, and why one is not taken.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use hooks::Role;
@@ -10,7 +11,8 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::capability::Capability;
-use crate::machine::MEMORY_MAX;
+use crate::machine::{CORE_INSTANCES_MAX, MEMORY_MAX};
+use crate::shape::core_instances;
 
 /// Largest component, in octets.
 pub const COMPONENT_MAX: usize = 48 << 20;
@@ -95,6 +97,10 @@ pub struct Manifest {
     pub imports: Vec<Capability>,
     /// Imported interfaces that are not of the contract: they are there, but every call of them ends the plugin's.
     pub foreign: Vec<String>,
+    /// The version of the contract that it was built against, as its imports and exports name it; of several, the latest.
+    pub contract: String,
+    /// Core instances that one instance of it makes.
+    pub core_instances: u32,
     /// Memories.
     pub memories: u32,
     /// Tables.
@@ -108,6 +114,19 @@ impl Manifest {
     #[must_use]
     pub fn is_pure(&self) -> bool {
         !self.imports.iter().any(|capability| capability.is_impure())
+    }
+
+    /// What one instance takes of the pool's room, in words.
+    #[must_use]
+    pub fn parts(&self) -> String {
+        let count =
+            |number: u32, one: &str, more: &str| format!("{number} {}", if number == 1 { one } else { more });
+        format!(
+            "{}, {}, {}",
+            count(self.core_instances, "core instance", "core instances"),
+            count(self.memories, "memory", "memories"),
+            count(self.tables, "table", "tables")
+        )
     }
 }
 
@@ -160,7 +179,9 @@ fn inspect(engine: &Engine, component: &Component, octets: &[u8]) -> Result<Mani
     let shape = component.component_type();
     let mut imports = Vec::new();
     let mut foreign = Vec::new();
+    let mut versions = BTreeSet::new();
     for (name, item) in shape.imports(engine) {
+        versions.extend(ours(name).map(|(_, version)| ordered(version)));
         match import(name, &item.ty)? {
             Import::Types => {}
             Import::Capability(capability) => imports.push(capability),
@@ -172,6 +193,7 @@ fn inspect(engine: &Engine, component: &Component, octets: &[u8]) -> Result<Mani
     for (name, _) in shape.exports(engine) {
         let Some((interface, version)) = ours(name) else { continue };
         same_version(interface, version)?;
+        versions.insert(ordered(version));
         if interface == "plugin" {
             described = true;
         } else if let Ok(role) = interface.parse::<Role>() {
@@ -195,6 +217,8 @@ fn inspect(engine: &Engine, component: &Component, octets: &[u8]) -> Result<Mani
         roles,
         imports,
         foreign,
+        contract: versions.pop_last().map(|(_, version)| version).unwrap_or_default(),
+        core_instances: core_instances(octets).unwrap_or(0),
         memories: required.as_ref().map_or(0, |r| r.num_memories),
         tables: required.as_ref().map_or(0, |r| r.num_tables),
         memory: memory.saturating_mul(65_536),
@@ -209,7 +233,18 @@ fn admit(manifest: &Manifest) -> Result<(), Unfit> {
         let what = format!("it begins with {} octets of memory, more than {MEMORY_MAX}", manifest.memory);
         return Err(Unfit::new(what, "make its stack and static data smaller"));
     }
+    if manifest.core_instances > CORE_INSTANCES_MAX {
+        let what =
+            format!("it makes {} core instances, more than {CORE_INSTANCES_MAX}", manifest.core_instances);
+        return Err(Unfit::new(what, "link fewer modules into it"));
+    }
     Ok(())
+}
+
+/// A version with the numbers that tell which of two is the later.
+fn ordered(version: &str) -> (Vec<u64>, String) {
+    let numbers = version.split('.').map(|part| part.parse().unwrap_or(0)).collect();
+    (numbers, version.to_owned())
 }
 
 enum Import {

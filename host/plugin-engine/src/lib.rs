@@ -33,6 +33,7 @@ mod registry;
 mod schema;
 mod settings;
 mod shadow;
+mod shape;
 mod tape;
 mod tenant;
 mod trial;

@@ -21,7 +21,7 @@ pub const MEMORY_MAX: u64 = 128 << 20;
 /// Instances that may exist at a time.
 pub const INSTANCES_MAX: u32 = 256;
 /// Core instances of one component: Python's have 38.
-const CORE_INSTANCES_MAX: u32 = 64;
+pub(crate) const CORE_INSTANCES_MAX: u32 = 64;
 /// Most elements of a table: the JavaScript and Python engines take thousands.
 const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// What of an instance's memory stays resident in its slot for the next one.

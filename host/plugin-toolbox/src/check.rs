@@ -198,25 +198,6 @@ async fn denied(stage: &Stage, case: &Case) -> Result<Option<Capability>, String
     Ok(interface.and_then(|name| name.parse().ok()))
 }
 
-/// The versions of the contract that a component names.
-fn versions(octets: &[u8]) -> BTreeSet<String> {
-    const MARK: &[u8] = b"wasmta:policy/";
-    let mut found = BTreeSet::new();
-    let mut at = 0;
-    while let Some(next) = octets[at..].windows(MARK.len()).position(|window| window == MARK) {
-        at += next + MARK.len();
-        let rest = &octets[at..octets.len().min(at + 64)];
-        let Some(sign) = rest.iter().position(|c| *c == b'@') else { continue };
-        let digits = rest[sign + 1..].iter().take_while(|c| c.is_ascii_digit() || **c == b'.');
-        let version: String = digits.map(|c| char::from(*c)).collect();
-        let is_name = rest[..sign].iter().all(|c| c.is_ascii_alphanumeric() || *c == b'-');
-        if is_name && !version.is_empty() {
-            found.insert(version);
-        }
-    }
-    found
-}
-
 fn report(
     place: &Place,
     manifest: Option<&Manifest>,
@@ -225,14 +206,13 @@ fn report(
     problems: &[Problem],
 ) -> Outcome {
     let shown = place.component.display().to_string();
-    let versions: Vec<String> = versions(octets).into_iter().collect();
     let mut lines = vec![shown.clone()];
     let mut rows = vec![row(
         "size",
         format!("{} of {}", size_text(octets.len() as u64), size_text(COMPONENT_MAX as u64)),
     )];
     if let Some(manifest) = manifest {
-        rows.extend(facts(manifest, &versions));
+        rows.extend(facts(manifest));
     }
     if let Some(description) = description {
         rows.extend(card(description));
@@ -252,7 +232,7 @@ fn report(
         json!({"level": level, "what": problem.what, "mend": problem.mend})
     };
     let json = json!({
-        "file": shown, "size": octets.len(), "contract": versions, "manifest": manifest,
+        "file": shown, "size": octets.len(), "contract": manifest.map(|manifest| &manifest.contract), "manifest": manifest,
         "description": description, "problems": problems.iter().map(problem).collect::<Vec<Json>>(),
     });
     Outcome { text: lines.join("\n"), json, good: errors == 0 }
@@ -262,22 +242,18 @@ fn row(name: &str, text: impl Into<String>) -> Vec<String> {
     vec![format!("  {name}"), text.into()]
 }
 
-fn facts(manifest: &Manifest, versions: &[String]) -> Vec<Vec<String>> {
+fn facts(manifest: &Manifest) -> Vec<Vec<String>> {
     let list = |words: Vec<&str>| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
     let pure = if manifest.is_pure() { "; so its answers may be remembered" } else { "" };
-    let memory = format!(
-        "{} at the start, in {} memories; {} tables (at most {} a memory)",
-        size_text(manifest.memory),
-        manifest.memories,
-        manifest.tables,
-        size_text(MEMORY_MAX)
-    );
+    let memory =
+        format!("{} at the start, at most {} a memory", size_text(manifest.memory), size_text(MEMORY_MAX));
     let mut rows = vec![
         row("digest", manifest.digest.to_string()),
-        row("contract", format!("wasmta:policy {}", versions.join(", "))),
+        row("contract", format!("wasmta:policy {}", manifest.contract)),
         row("roles", list(manifest.roles.iter().map(|role| role.as_str()).collect())),
         row("capabilities", list(manifest.imports.iter().map(|one| one.as_str()).collect()) + pure),
         row("memory", memory),
+        row("made of", manifest.parts()),
     ];
     if !manifest.foreign.is_empty() {
         rows.push(row("foreign", manifest.foreign.join(", ")));
@@ -297,15 +273,4 @@ fn card(description: &Description) -> Vec<Vec<String>> {
     let keys: Vec<String> = schema::rows(config_schema).iter().map(|row| row[0].clone()).collect();
     rows.push(row("configuration", if keys.is_empty() { "none".to_owned() } else { keys.join(", ") }));
     rows
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_of_the_contract_are_found() {
-        let octets = b"xx wasmta:policy/log@1.0.0\x05wasmta:policy/hmac@1.0.0-sha256 wasmta:policy/plugin@1.2.0a wasmta:policy/kv";
-        assert_eq!(versions(octets).into_iter().collect::<Vec<_>>(), ["1.0.0", "1.2.0"]);
-    }
 }

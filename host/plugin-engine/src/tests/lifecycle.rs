@@ -87,6 +87,27 @@ async fn machine_code_that_is_not_ours_is_compiled_anew() {
 }
 
 #[tokio::test]
+async fn what_a_component_is_stands_beside_its_machine_code_and_is_found_anew_where_it_lacks() {
+    let house = house().with("trap", |_| ()).await;
+    let manifest = house.engine.plugin(&name("trap")).unwrap().manifest().clone();
+    let path = house.folder.path().join(format!("plugins/artefacts/{}.json", manifest.digest.as_str()));
+    let stored: crate::Manifest = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!((&*stored.contract, stored.core_instances > 0), ("1.0.0", true));
+    // As an earlier program wrote it.
+    let mut earlier = serde_json::to_value(&stored).unwrap();
+    let fields = earlier.as_object_mut().unwrap();
+    for field in ["contract", "core_instances"] {
+        fields.remove(field).unwrap();
+    }
+    std::fs::write(&path, earlier.to_string()).unwrap();
+    let mut changed = granted("trap");
+    changed.order = 1;
+    assert_eq!(house.engine.configure(vec![changed], HashMap::new()).await, Vec::<String>::new());
+    let stored: crate::Manifest = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(stored, manifest);
+}
+
+#[tokio::test]
 async fn what_is_no_plugin_is_refused_with_a_mend() {
     let house = house().with("trap", |_| ()).await;
     let machine = crate::Machine::new(crate::Profile::Serving).unwrap();

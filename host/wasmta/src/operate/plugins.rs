@@ -146,17 +146,18 @@ fn installation(name: &PluginName, done: &Installation) -> String {
 
 fn table(engine: &Engine) -> String {
     let mut text = format!(
-        "{:<24} {:<10} {:<12} {:>9} {:>8} {:>8}  state",
-        "name", "version", "digest", "calls", "failed", "µs"
+        "{:<24} {:<10} {:<8} {:<12} {:>9} {:>8} {:>8}  state",
+        "name", "version", "contract", "digest", "calls", "failed", "µs"
     );
     for (name, one) in engine.list() {
         let failed: u64 = one.failures.values().sum();
         let version = one.description.as_ref().map_or("-", |description| description.version.as_str());
+        let contract = one.manifest.as_ref().map_or("-", |manifest| manifest.contract.as_str());
         let state = one.missing.as_deref().unwrap_or("in force");
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "\n{:<24} {version:<10} {:<12} {:>9} {failed:>8} {:>8}  {state}",
+            "\n{:<24} {version:<10} {contract:<8} {:<12} {:>9} {failed:>8} {:>8}  {state}",
             name.as_str(),
             one.installed.active.short(),
             one.calls,
@@ -190,7 +191,9 @@ fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
         }
         let pure = if manifest.is_pure() { "yes: answers may be remembered" } else { "no" };
         line("pure", pure.to_owned());
+        line("contract", format!("wasmta:policy {}", manifest.contract));
         line("size", crate::config::size_text(manifest.size));
+        line("made of", manifest.parts());
     }
     if let Some(description) = &one.description {
         for (role, selector) in &description.interests {
