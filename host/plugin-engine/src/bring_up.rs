@@ -11,12 +11,20 @@ use crate::plugin::{Description, Plugin};
 use crate::registry::{HISTORY_MAX, Installed};
 use crate::settings::Settings;
 use crate::shadow::replay;
+use crate::trust::Signed;
 
 impl Inner {
     pub(crate) fn installed(&self, name: &PluginName) -> Result<Installed, Unfit> {
         self.registry.of(name).ok_or_else(|| {
             Unfit::new(format!("there is no plugin {name}"), "`wasmta plugin list` shows what is installed")
         })
+    }
+
+    /// That a plugin in force would not be let in today.
+    pub(crate) fn untrusted(&self, name: &PluginName) -> Option<String> {
+        let installed = self.registry.of(name)?;
+        let unfit = self.trust.load().admits(&installed.active, installed.signature()).err()?;
+        Some(format!("plugin {name} stays in force: {unfit}"))
     }
 
     /// Starts an installed component with settings.
@@ -116,6 +124,7 @@ impl Inner {
             before,
             replayed,
             different,
+            signed: None,
             in_force: false,
         };
         Ok((name, installation, plugin))
@@ -125,10 +134,12 @@ impl Inner {
         &self,
         name: &PluginName,
         digest: &Digest,
-        source: &str,
+        (source, signature): (&str, Option<Signed>),
         before: Option<Installed>,
     ) -> Result<(), Unfit> {
         let mut previous = before.as_ref().map(|one| one.previous.clone()).unwrap_or_default();
+        let mut signed = before.as_ref().map(|one| one.signed.clone()).unwrap_or_default();
+        signed.extend(signature.map(|signature| (digest.clone(), signature)));
         if let Some(old) = before.filter(|old| old.active != *digest) {
             previous.retain(|other| *other != old.active && other != digest);
             previous.push(old.active);
@@ -136,9 +147,10 @@ impl Inner {
         if previous.len() > HISTORY_MAX {
             previous.drain(..previous.len() - HISTORY_MAX);
         }
-        let installed_at = self.clock.now().as_seconds();
-        let source = source.to_owned();
-        let installed = Installed { active: digest.clone(), enabled: true, previous, source, installed_at };
+        signed.retain(|version, _| version == digest || previous.contains(version));
+        let (installed_at, source) = (self.clock.now().as_seconds(), source.to_owned());
+        let installed =
+            Installed { active: digest.clone(), enabled: true, previous, source, installed_at, signed };
         self.registry.set(name, Some(installed)).map_err(|why| Unfit::new(why, "look at the disk"))
     }
 

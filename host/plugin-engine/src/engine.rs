@@ -28,6 +28,7 @@ use crate::registry::Registry;
 use crate::settings::{DomainPattern, Settings};
 use crate::shadow::Shadows;
 use crate::tape::Tape;
+use crate::trust::Trust;
 use crate::validate::{Invalid, Judge};
 
 /// Places for instances: fewer than the pool has slots, so that it never runs out.
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) active: ArcSwap<Active>,
     pub(crate) shadows: Shadows,
     pub(crate) recorder: Recorder,
+    /// Whose signatures count.
+    pub(crate) trust: ArcSwap<Trust>,
     /// One change of what is installed at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) clock: Clock,
@@ -161,6 +164,7 @@ impl Engine {
             active: ArcSwap::from_pointee(Active::default()),
             shadows: Shadows::default(),
             recorder,
+            trust: ArcSwap::default(),
             changing: tokio::sync::Mutex::new(()),
             clock,
             random,

@@ -37,6 +37,7 @@ mod shape;
 mod tape;
 mod tenant;
 mod trial;
+mod trust;
 mod validate;
 mod warm;
 
@@ -57,6 +58,7 @@ pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};
 pub use settings::{BreakerOptions, DomainPattern, Limits, Reuse, Secrets, Settings, Table};
 pub use shadow::Difference;
 pub use trial::{Candidate, Trial, TrialAnswer, TrialCall, checked};
+pub use trust::{KEYS_MAX, Offered, SIGNATURE_MAX, Signed, Trust, TrustedKey};
 pub use validate::{ACTIONS_MAX, FORWARDS_MAX};
 
 /// The contract's own types, for tools that ask what no server would, and look at answers as they were given.

@@ -18,6 +18,7 @@ use crate::recording::Recording;
 use crate::registry::Installed;
 use crate::settings::Settings;
 use crate::shadow::{Difference, replay};
+use crate::trust::{Offered, Signed, Trust};
 
 /// What an installation comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub struct Installation {
     pub replayed: usize,
     /// Of these, so many came out otherwise.
     pub different: usize,
+    /// Who vouches for it.
+    pub signed: Option<Signed>,
     /// Whether it is in force now.
     pub in_force: bool,
 }
@@ -98,6 +101,11 @@ impl Replayed {
 }
 
 impl Engine {
+    /// Whose signatures count from now on. What is in force stays.
+    pub fn set_trust(&self, trust: Trust) {
+        self.0.trust.store(Arc::new(trust));
+    }
+
     /// Puts settings in force, with every installed and enabled plugin that they name. A plugin that cannot be started
     /// with its new settings keeps running with the old ones where it did; else it is missing, and its `on-failure`
     /// applies. Gives a note for each.
@@ -109,6 +117,7 @@ impl Engine {
         for one in &settings {
             match self.0.bring_up(one, &before).await {
                 Ok(Some(plugin)) => {
+                    notes.extend(self.0.untrusted(&one.name));
                     plugins.insert(one.name.clone(), plugin);
                 }
                 Ok(None) => {
@@ -141,28 +150,31 @@ impl Engine {
     ///
     /// # Errors
     /// Why it is not taken; what was in force stays.
-    pub async fn install(
+    pub async fn install<'a>(
         &self,
-        octets: &[u8],
+        offered: impl Into<Offered<'a>>,
         name: Option<PluginName>,
         pin: Option<Digest>,
         source: &str,
         force: bool,
     ) -> Result<Installation, Unfit> {
         let _one = self.0.changing.lock().await;
-        let digest = Digest::of(octets);
+        let offered = offered.into();
+        let digest = Digest::of(offered.octets);
         if let Some(pin) = pin.filter(|pin| *pin != digest) {
             return Err(Unfit::new(
                 format!("its digest is {digest}, not {pin}"),
                 "fetch it again, or mend the pin",
             ));
         }
-        let manifest = self.0.artefacts.take_in(octets, &self.0.machine).await?;
+        let signed = self.0.trust.load().verify(offered)?;
+        let manifest = self.0.artefacts.take_in(offered.octets, &self.0.machine).await?;
         let installed = self.0.try_out(manifest, name, force).await;
         match installed {
             Ok((name, mut installation, plugin)) => {
                 let before = self.0.registry.of(&name);
-                self.0.note_installed(&name, &digest, source, before)?;
+                self.0.note_installed(&name, &digest, (source, signed.clone()), before)?;
+                installation.signed = signed;
                 installation.in_force = self.0.swap_in(&name, plugin);
                 self.0.sweep();
                 let change =
@@ -184,6 +196,9 @@ impl Engine {
     pub async fn enable(&self, name: &PluginName, enabled: bool) -> Result<(), Unfit> {
         let _one = self.0.changing.lock().await;
         let mut installed = self.0.installed(name)?;
+        if enabled {
+            self.0.trust.load().admits(&installed.active, installed.signature())?;
+        }
         installed.enabled = enabled;
         self.0.replace(name, Some(installed)).await?;
         notes::changed(&self.0.events, name, None, if enabled { "is enabled" } else { "is disabled" });
@@ -203,6 +218,7 @@ impl Engine {
                 "install one",
             ));
         };
+        self.0.trust.load().admits(&digest, installed.signed.get(&digest))?;
         installed.active = digest.clone();
         "rolled back".clone_into(&mut installed.source);
         installed.installed_at = self.0.clock.now().as_seconds();
@@ -266,14 +282,20 @@ impl Engine {
     ///
     /// # Errors
     /// It cannot be started, or there is nothing that it would replace.
-    pub async fn shadow_begin(&self, name: &PluginName, octets: &[u8]) -> Result<Manifest, Unfit> {
+    pub async fn shadow_begin<'a>(
+        &self,
+        name: &PluginName,
+        offered: impl Into<Offered<'a>>,
+    ) -> Result<Manifest, Unfit> {
         let _one = self.0.changing.lock().await;
+        let offered = offered.into();
+        self.0.trust.load().verify(offered)?;
         let Some(settings) =
             self.0.active.load().plugins.get(name).map(|plugin| Settings::clone(&plugin.settings))
         else {
             return Err(Unfit::new(format!("there is no plugin {name} in force"), "install one first"));
         };
-        let manifest = self.0.artefacts.take_in(octets, &self.0.machine).await?;
+        let manifest = self.0.artefacts.take_in(offered.octets, &self.0.machine).await?;
         let plugin = self.0.start(&manifest.digest, &settings, true).await?;
         self.0.shadows.begin(name.clone(), Arc::new(plugin));
         notes::changed(&self.0.events, name, None, &format!("is shadowed by {}", manifest.digest.short()));
@@ -305,10 +327,10 @@ impl Engine {
     ///
     /// # Errors
     /// Nothing is recorded, or the component cannot be started.
-    pub async fn replay(
+    pub async fn replay<'a>(
         &self,
         name: &PluginName,
-        candidate: Option<&[u8]>,
+        candidate: Option<impl Into<Offered<'a>>>,
         chosen: impl Fn(&Recording) -> bool,
     ) -> Result<Vec<Replayed>, Unfit> {
         let recordings = self.0.recorder.read(name);
@@ -318,8 +340,10 @@ impl Engine {
         let settings = settings.unwrap_or_else(|| Settings::new(name.clone()));
         let candidate = match candidate {
             None => None,
-            Some(octets) => {
-                let manifest = self.0.artefacts.take_in(octets, &self.0.machine).await?;
+            Some(offered) => {
+                let offered = offered.into();
+                self.0.trust.load().verify(offered)?;
+                let manifest = self.0.artefacts.take_in(offered.octets, &self.0.machine).await?;
                 Some(self.0.start(&manifest.digest, &settings, true).await?)
             }
         };

@@ -9,6 +9,7 @@ use runtime::files::{Readers, write_durably};
 use serde::{Deserialize, Serialize};
 
 use crate::component::Digest;
+use crate::trust::Signed;
 
 /// The format of the file.
 const FORMAT: u32 = 1;
@@ -32,6 +33,17 @@ pub struct Installed {
     pub source: String,
     /// When, in seconds since 1970.
     pub installed_at: u64,
+    /// Who vouched for it, or for a version before, when that was installed.
+    #[serde(default)]
+    pub signed: BTreeMap<Digest, Signed>,
+}
+
+impl Installed {
+    /// Who vouched for the version in force.
+    #[must_use]
+    pub fn signature(&self) -> Option<&Signed> {
+        self.signed.get(&self.active)
+    }
 }
 
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]

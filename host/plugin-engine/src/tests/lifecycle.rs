@@ -168,7 +168,7 @@ async fn decisions_are_played_again_and_candidates_run_beside() {
     }
     // Written and compared beside the calls: both come in their time.
     let replayed = eventually(async || {
-        let replayed = house.engine.replay(&plugin, None, |_| true).await.ok()?;
+        let replayed = house.engine.replay(&plugin, None::<crate::Offered<'_>>, |_| true).await.ok()?;
         (replayed.len() == addresses.len()).then_some(replayed)
     })
     .await;

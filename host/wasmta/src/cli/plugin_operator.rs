@@ -19,6 +19,7 @@ pub(crate) enum OperatorCommand {
 Examples:
   wasmta plugin install plugins/components/srs.wasm
   wasmta plugin install policy.wasm --name tenant-a-policy --digest sha256:…
+  wasmta plugin install policy.wasm --signature policy.wasm.minisig
   wasmta plugin install oci:registry.example/policies/srs:1.2.0     (by the program wkg)")]
     Install {
         /// The component, or `oci:REFERENCE`.
@@ -29,6 +30,9 @@ Examples:
         /// Only if it has this digest.
         #[arg(long, value_name = "SHA256")]
         digest: Option<String>,
+        /// The component's signature, as `minisign -S` makes it, by one of plugins.trusted-keys.
+        #[arg(long, value_name = "FILE")]
+        signature: Option<PathBuf>,
         /// Also where it fails on calls that were recorded.
         #[arg(long)]
         force: bool,
@@ -83,6 +87,9 @@ Examples:
         /// Play them on this component.
         #[arg(long, value_name = "FILE")]
         with: Option<PathBuf>,
+        /// That component's signature.
+        #[arg(long, value_name = "FILE", requires = "with")]
+        signature: Option<PathBuf>,
         /// Only the calls of this message or session.
         #[arg(long)]
         id: Option<String>,
@@ -101,6 +108,9 @@ pub(crate) enum ShadowStep {
     Begin {
         /// The candidate.
         component: PathBuf,
+        /// Its signature.
+        #[arg(long, value_name = "FILE")]
+        signature: Option<PathBuf>,
     },
     /// Show how often it answered otherwise, and the latest such answers.
     Report(Format),
@@ -111,9 +121,11 @@ pub(crate) enum ShadowStep {
 /// What a command asks, and whether in JSON.
 pub(super) fn question(command: OperatorCommand) -> Result<(PluginRequest, bool), String> {
     Ok(match command {
-        OperatorCommand::Install { component, name, digest, force, format } => {
+        OperatorCommand::Install { component, name, digest, signature, force, format } => {
+            let signature = signature.as_deref().map(absolute).transpose()?;
             let file = fetched(&component)?;
-            (PluginRequest::Install { file, name, digest, source: component, force }, format.json)
+            let source = component;
+            (PluginRequest::Install { file, name, digest, source, signature, force }, format.json)
         }
         OperatorCommand::List(format) => (PluginRequest::List, format.json),
         OperatorCommand::Inspect { name, format } => (PluginRequest::Inspect { name }, format.json),
@@ -122,16 +134,18 @@ pub(super) fn question(command: OperatorCommand) -> Result<(PluginRequest, bool)
         OperatorCommand::Rollback { name } => (PluginRequest::RollBack { name }, false),
         OperatorCommand::Remove { name } => (PluginRequest::Remove { name }, false),
         OperatorCommand::Shadow { name, step } => match step {
-            ShadowStep::Begin { component } => {
-                (PluginRequest::ShadowBegin { name, file: absolute(&component)? }, false)
+            ShadowStep::Begin { component, signature } => {
+                let signature = signature.as_deref().map(absolute).transpose()?;
+                (PluginRequest::ShadowBegin { name, file: absolute(&component)?, signature }, false)
             }
             ShadowStep::Report(format) => (PluginRequest::ShadowReport { name, end: false }, format.json),
             ShadowStep::End(format) => (PluginRequest::ShadowReport { name, end: true }, format.json),
         },
-        OperatorCommand::Replay { name, with, id, since, format } => {
+        OperatorCommand::Replay { name, with, signature, id, since, format } => {
             let file = with.as_deref().map(absolute).transpose()?;
+            let signature = signature.as_deref().map(absolute).transpose()?;
             let since = since.map(|since| since.as_secs());
-            (PluginRequest::Replay { name, file, id, since }, format.json)
+            (PluginRequest::Replay { name, file, signature, id, since }, format.json)
         }
     })
 }

@@ -17,6 +17,7 @@ mod units;
 use std::path::{Path, PathBuf};
 
 use mail_types::{Address, Domain};
+use plugin_engine::Trust;
 use toml::de::DeTable;
 
 pub(crate) use delivery::HostPort;
@@ -73,6 +74,8 @@ pub struct Config {
     pub log: Log,
     /// Who may log in, and how.
     pub auth: Auth,
+    /// Whose signatures count for policy plugins.
+    pub trust: Trust,
     /// Policy plugins.
     pub plugins: Vec<Plugin>,
 }
@@ -148,6 +151,7 @@ impl Config {
         let server = Server::read(root.section("server"));
         let limits = Limits::read(root.section("limits"));
         let auth = Auth::read(root.section("auth"));
+        let (trust, plugins) = plugins::read(root.section("plugins"), folder);
         let config = Self {
             listeners: listeners::read(root.section("listeners"), &limits),
             tls: Tls::read(root.section("tls"), folder),
@@ -164,7 +168,8 @@ impl Config {
             dns: Dns::read(root.section("dns")),
             storage: Storage::read(root.section("storage"), &limits),
             log: Log::read(root.section("log")),
-            plugins: plugins::read(root.section("plugins"), folder),
+            trust,
+            plugins,
             server,
             limits,
             auth,

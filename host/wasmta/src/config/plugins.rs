@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use hooks::{OnFailure, PluginName, Role};
 use mail_types::{ChannelName, Domain};
-use plugin_engine::{BreakerOptions, Capability, DomainPattern, Limits, Reuse, Settings};
+use plugin_engine::{
+    BreakerOptions, Capability, DomainPattern, KEYS_MAX, Limits, Reuse, Settings, Trust, TrustedKey,
+};
 
 use super::below;
 use super::section::Section;
@@ -28,8 +30,9 @@ pub struct Plugin {
     pub record: u64,
 }
 
-/// All plugins, in the order of the file.
-pub(super) fn read(section: Section<'_>, folder: &Path) -> Vec<Plugin> {
+/// Whose signatures count, and all plugins, in the order of the file.
+pub(super) fn read(mut section: Section<'_>, folder: &Path) -> (Trust, Vec<Plugin>) {
+    let trust = read_trust(&mut section);
     let named = section.named_sections();
     if named.len() > PLUGINS_MAX {
         section.fault(
@@ -38,7 +41,26 @@ pub(super) fn read(section: Section<'_>, folder: &Path) -> Vec<Plugin> {
             format!("at most {PLUGINS_MAX}"),
         );
     }
-    named.into_iter().filter_map(|(name, one)| read_plugin(&name, one, folder)).collect()
+    (trust, named.into_iter().filter_map(|(name, one)| read_plugin(&name, one, folder)).collect())
+}
+
+fn read_trust(s: &mut Section<'_>) -> Trust {
+    let mend = "write the second line of a minisign public key (NAME.pub), as \"RWQ…\"";
+    let keys: Vec<TrustedKey> = s.parsed_list("trusted-keys", mend).unwrap_or_default();
+    let required = s.flag("require-signature", false);
+    if keys.len() > KEYS_MAX {
+        s.fault("trusted-keys", format!("has {} keys", keys.len()), format!("at most {KEYS_MAX}"));
+    }
+    for (at, key) in keys.iter().enumerate() {
+        if keys.iter().take(at).any(|other| other.id() == key.id()) {
+            s.fault("trusted-keys", format!("names key {} twice", key.id()), "take one out");
+        }
+    }
+    if required && keys.is_empty() {
+        let mend = "add trusted-keys = [\"RWQ…\"], or take it out";
+        s.fault("require-signature", "asks for signatures, and no key is trusted", mend);
+    }
+    Trust { keys, required }
 }
 
 fn read_plugin(name: &str, mut s: Section<'_>, folder: &Path) -> Option<Plugin> {

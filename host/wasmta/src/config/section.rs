@@ -133,11 +133,19 @@ impl<'a> Section<'a> {
         Section::of(self.file, self.full(key), at, table)
     }
 
-    /// All tables of this section, each under the name that the operator chose.
+    /// All tables of this section, each under the name that the operator chose; keys that were asked for before are none
+    /// of them, and where there are such keys, other values are misspelt ones.
     #[must_use]
     pub(super) fn named_sections(&self) -> Vec<(String, Section<'a>)> {
-        let entries = self.entries.iter();
-        entries.map(|(name, _, value)| ((*name).to_owned(), self.below(name, Some(value)))).collect()
+        let mut named = Vec::new();
+        for (name, at, value) in self.entries.iter().filter(|(name, ..)| !self.asked.contains(name)) {
+            if self.asked.is_empty() || value.get_ref().is_table() {
+                named.push(((*name).to_owned(), self.below(name, Some(value))));
+            } else {
+                self.unknown(name, *at);
+            }
+        }
+        named
     }
 
     /// The keys of a section whose keys the operator chose, each a text or a list of texts.
@@ -341,13 +349,17 @@ impl<'a> Section<'a> {
             if self.asked.contains(name) {
                 continue;
             }
-            let mend = match nearest(name, &self.asked) {
-                Some(meant) => format!("did you mean {meant:?}?"),
-                None if self.asked.is_empty() => String::new(),
-                None => format!("known here: {}", self.asked.join(", ")),
-            };
-            self.file.fault(Some(*at), &self.full(name), "this key is not known", mend);
+            self.unknown(name, *at);
         }
+    }
+
+    fn unknown(&self, name: &str, at: usize) {
+        let mend = match nearest(name, &self.asked) {
+            Some(meant) => format!("did you mean {meant:?}?"),
+            None if self.asked.is_empty() => String::new(),
+            None => format!("known here: {}", self.asked.join(", ")),
+        };
+        self.file.fault(Some(at), &self.full(name), "this key is not known", mend);
     }
 }
 

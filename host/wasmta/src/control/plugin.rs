@@ -18,6 +18,8 @@ pub enum PluginRequest {
         digest: Option<String>,
         /// Where it came from, for people.
         source: String,
+        /// Its signature.
+        signature: Option<PathBuf>,
         /// Even where it fails on recorded calls.
         force: bool,
     },
@@ -51,6 +53,8 @@ pub enum PluginRequest {
         name: String,
         /// The candidate.
         file: PathBuf,
+        /// Its signature.
+        signature: Option<PathBuf>,
     },
     /// How a candidate does.
     ShadowReport {
@@ -65,6 +69,8 @@ pub enum PluginRequest {
         name: String,
         /// On this component instead of the version that was recorded.
         file: Option<PathBuf>,
+        /// That component's signature.
+        signature: Option<PathBuf>,
         /// Only those of this message or session.
         id: Option<String>,
         /// Only those of the last so many seconds.

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use hooks::PluginName;
 use mail_types::Timestamp;
-use plugin_engine::{COMPONENT_MAX, Digest, Engine, Installation, Listed, Replayed, ShadowReport};
+use plugin_engine::{
+    COMPONENT_MAX, Digest, Engine, Installation, Listed, Offered, Replayed, SIGNATURE_MAX, ShadowReport,
+};
 
 use super::age_text;
 use super::queue::moment;
@@ -29,11 +31,11 @@ pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Ans
 async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, String> {
     let engine = &parts.plugins;
     match request {
-        PluginRequest::Install { file, name, digest, source, force } => {
-            let octets = component(&file)?;
+        PluginRequest::Install { file, name, digest, source, signature, force } => {
+            let given = Given::read(&file, signature.as_deref())?;
             let name = name.as_deref().map(plugin_name).transpose()?;
             let pin = digest.as_deref().map(Digest::parse).transpose()?;
-            let done = engine.install(&octets, name.clone(), pin, &source, force).await;
+            let done = engine.install(given.offered(), name.clone(), pin, &source, force).await;
             let done = done.map_err(|unfit| format!("{}: {unfit}", file.display()))?;
             let name = name.unwrap_or_else(|| done.description.name.clone());
             answer(&done, installation(&name, &done))
@@ -65,10 +67,11 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
             engine.remove(&name).await.map_err(|unfit| unfit.to_string())?;
             Ok(Answer::done(format!("{name} is removed; its section in the configuration stays")))
         }
-        PluginRequest::ShadowBegin { name, file } => {
+        PluginRequest::ShadowBegin { name, file, signature } => {
             let name = plugin_name(&name)?;
-            let octets = component(&file)?;
-            let manifest = engine.shadow_begin(&name, &octets).await.map_err(|unfit| unfit.to_string())?;
+            let given = Given::read(&file, signature.as_deref())?;
+            let manifest =
+                engine.shadow_begin(&name, given.offered()).await.map_err(|unfit| unfit.to_string())?;
             let text = format!("{} answers beside {name}, without effect", manifest.digest);
             answer(&manifest, text)
         }
@@ -78,15 +81,15 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
             let text = shadow(&report);
             answer(&report, text)
         }
-        PluginRequest::Replay { name, file, id, since } => {
+        PluginRequest::Replay { name, file, signature, id, since } => {
             let name = plugin_name(&name)?;
-            let octets = file.as_deref().map(component).transpose()?;
+            let given = file.map(|file| Given::read(&file, signature.as_deref())).transpose()?;
             let now = parts.clock.now();
             let chosen = move |recording: &plugin_engine::Recording| {
                 id.as_ref().is_none_or(|id| *id == recording.id)
                     && since.is_none_or(|since| now.since(Timestamp(recording.at)).as_secs() <= since)
             };
-            let replayed = engine.replay(&name, octets.as_deref(), chosen).await;
+            let replayed = engine.replay(&name, given.as_ref().map(Given::offered), chosen).await;
             let replayed = replayed.map_err(|unfit| unfit.to_string())?;
             let text = replay(&replayed);
             answer(&replayed, text)
@@ -102,9 +105,28 @@ fn plugin_name(text: &str) -> Result<PluginName, String> {
     text.parse().map_err(|error: hooks::NameError| error.to_string())
 }
 
-fn component(file: &Path) -> Result<Vec<u8>, String> {
-    runtime::files::read(file, COMPONENT_MAX as u64)
-        .map_err(|e| format!("{}: {e}; give a component that the server may read", file.display()))
+/// A component and its signature, read from files.
+struct Given {
+    octets: Vec<u8>,
+    signature: Option<String>,
+}
+
+impl Given {
+    fn read(component: &Path, signature: Option<&Path>) -> Result<Self, String> {
+        let read = |file: &Path, max: u64, what: &str| {
+            runtime::files::read(file, max)
+                .map_err(|e| format!("{}: {e}; give a {what} that the server may read", file.display()))
+        };
+        let octets = read(component, COMPONENT_MAX as u64, "component")?;
+        // Whether it is one, the engine says.
+        let signature = signature.map(|file| read(file, SIGNATURE_MAX, "signature")).transpose()?;
+        let signature = signature.map(|octets| String::from_utf8_lossy(&octets).into_owned());
+        Ok(Self { octets, signature })
+    }
+
+    fn offered(&self) -> Offered<'_> {
+        Offered { octets: &self.octets, signature: self.signature.as_deref() }
+    }
 }
 
 fn words<T: ToString>(items: &[T]) -> String {
@@ -115,9 +137,14 @@ fn words<T: ToString>(items: &[T]) -> String {
 /// What an installation came to.
 fn installation(name: &PluginName, done: &Installation) -> String {
     let mut text = format!("{name} {} is installed", done.description.version);
-    let Installation { manifest, before, gains, loses, denied, replayed, different, in_force, .. } = done;
+    let Installation {
+        manifest, before, gains, loses, denied, replayed, different, signed, in_force, ..
+    } = done;
     let mut line = |what: &str, value: String| text.push_str(&format!("\n  {what:<14} {value}"));
     line("digest", manifest.digest.to_string());
+    if let Some(signed) = signed {
+        line("signed", signed.to_string());
+    }
     if let Some(before) = before {
         line("before", before.to_string());
     }
@@ -146,18 +173,19 @@ fn installation(name: &PluginName, done: &Installation) -> String {
 
 fn table(engine: &Engine) -> String {
     let mut text = format!(
-        "{:<24} {:<10} {:<8} {:<12} {:>9} {:>8} {:>8}  state",
-        "name", "version", "contract", "digest", "calls", "failed", "µs"
+        "{:<24} {:<10} {:<8} {:<12} {:<16} {:>9} {:>8} {:>8}  state",
+        "name", "version", "contract", "digest", "signed by", "calls", "failed", "µs"
     );
     for (name, one) in engine.list() {
         let failed: u64 = one.failures.values().sum();
         let version = one.description.as_ref().map_or("-", |description| description.version.as_str());
         let contract = one.manifest.as_ref().map_or("-", |manifest| manifest.contract.as_str());
+        let signed = one.installed.signature().map_or("-", |signed| signed.key.as_str());
         let state = one.missing.as_deref().unwrap_or("in force");
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "\n{:<24} {version:<10} {contract:<8} {:<12} {:>9} {failed:>8} {:>8}  {state}",
+            "\n{:<24} {version:<10} {contract:<8} {:<12} {signed:<16} {:>9} {failed:>8} {:>8}  {state}",
             name.as_str(),
             one.installed.active.short(),
             one.calls,
@@ -177,6 +205,7 @@ fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
     }
     let installed = &one.installed;
     line("digest", installed.active.to_string());
+    line("signed", installed.signature().map_or_else(|| "by nobody".to_owned(), ToString::to_string));
     line("source", installed.source.clone());
     let at = Timestamp(0).plus(std::time::Duration::from_secs(installed.installed_at));
     let ago = age_text(parts.clock.now().since(at));

@@ -78,6 +78,7 @@ impl Parts {
         let told = (clock.clone(), random.clone(), events.clone());
         let plugins = plugins::open(data, Arc::clone(&surroundings), of_plugins.clone(), told)?;
         let (of_each, record) = plugins::load(config)?;
+        plugins.set_trust(config.trust.clone());
         for note in plugins.configure(of_each, record).await {
             events.emit(&events::Event::ConfigurationRefused { file: "plugins", cause: &note });
         }

@@ -253,6 +253,7 @@ impl Running {
         self.parts.queue.set_channels(agents);
         self.parts.queue.set_options(settings::queue(&new));
         self.parts.routing.reconfigure(rules, options);
+        self.parts.plugins.set_trust(new.trust.clone());
         notes.extend(self.left_behind(&new));
         notes.extend(self.services.enforce(&new, planned));
         *self.config.lock() = Arc::new(new);
