@@ -215,6 +215,7 @@ impl<'a> Guide<'a> {
                 if known.local { "handled here" } else { "handled elsewhere, the rules keep it here" };
             Step::new(StepKind::Domain, format!("{} is {local}", address.domain)).at(&*known.row.dn)
         });
+        recorder.details(|| self.made_by(&known.row.dn));
         if let Err(refusal) = self.check_domain(known, address, recorder) {
             return if postmaster { self.postmaster(address, recorder) } else { Err(refusal) };
         }
@@ -263,6 +264,7 @@ impl<'a> Guide<'a> {
                     let text = format!("{key} is the {} of a {}", row.relation.word(), row.kind.word());
                     Step::new(StepKind::Alias, text).at(&*row.dn)
                 });
+                recorder.details(|| self.made_by(&row.dn));
                 // The detail in the case it was written in.
                 let detail = (!has_detail).then(|| {
                     split_detail(address.local.as_str(), self.view.options.separator)
@@ -274,6 +276,13 @@ impl<'a> Guide<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// That a plugin built the rows of an entry, where one did. For explanations: what cannot be read is told elsewhere.
+    fn made_by(&self, dn: &str) -> Vec<Step> {
+        let maker = self.view.reader.maker(dn).ok().flatten();
+        let step = |maker| Step::new(StepKind::Plugin, format!("built the row: plugin {maker}")).at(dn);
+        maker.map(step).into_iter().collect()
     }
 
     /// A local address without a row: catch-all, smart host, or nobody.

@@ -54,7 +54,8 @@ struct Due {
 
 /// What becomes of an entry that waited.
 enum Settled {
-    Rows(Rows),
+    /// Its rows, and who built them.
+    Rows(Rows, String),
     Waits(Mark),
 }
 
@@ -219,9 +220,10 @@ impl Tables {
             }
             touched = true;
             match settled {
-                Settled::Rows(rows) => {
+                Settled::Rows(rows, maker) => {
                     overlay.remove(&due.dn)?;
                     overlay.add(&due.dn, rows)?;
+                    overlay.note_maker(&due.dn, maker)?;
                     entries += 1;
                 }
                 Settled::Waits(mark) => overlay.mark(&due.dn, domain, mark)?,
@@ -315,10 +317,11 @@ impl<'d> Round<'_, 'd> {
             return Ok(Ok(()));
         }
         let told = self.builders.plugins.build_rows(&builder.plugin, &builder.domain, &questions).await;
+        let maker = format!("{} {}", builder.plugin, told.report.digest).trim_end().to_owned();
         Ok(told.answer.map(|given| {
             let schema = self.directory.schema();
             self.settled.extend(asked.into_iter().zip(given).map(|((due, entry), given)| {
-                (due, Settled::Rows(rows_given(&entry, &builder.domain, given, schema)))
+                (due, Settled::Rows(rows_given(&entry, &builder.domain, given, schema), maker.clone()))
             }));
         }))
     }

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use directory::Dn;
 
-use super::rebuild::{SPACES, origin_of, read_keys};
+use super::listing::read_keys;
+use super::rebuild::{SPACES, origin_of};
 use super::row::{AliasRow, DomainRow, split};
 use super::waiting::Mark;
 use super::{DOMAINS, ORIGINS, TableError, Tables, WAITING, key, origin_key};

@@ -20,7 +20,8 @@ use storage::StorageError;
 
 use super::build::{Rows, rows_of};
 use super::builder::{Builders, is_base};
-use super::rebuild::{CHUNK_MAX, Overlay, encode, read_keys};
+use super::listing::read_keys;
+use super::rebuild::{CHUNK_MAX, Overlay, encode};
 use super::row::DomainRow;
 use super::waiting::Mark;
 use super::{DOMAINS, ORIGINS, STATE, STATE_KEY, State, TableError, Tables, key, origin_key};

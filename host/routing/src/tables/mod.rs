@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | `routing_domains` | generation, domain | rows: u32 length (little-endian) and postcard [`row::DomainRow`] each |
 //! | `routing_aliases` | generation, address in lower case; `@domain` for all of a domain | rows: u32 length and [`row::AliasRow`] each |
-//! | `routing_origins` | generation, FNV-1a of the entry's name (u64 big-endian) | the keys of its rows, primary address first |
+//! | `routing_origins` | generation, FNV-1a of the entry's name (u64 big-endian) | the keys of its rows, primary address first; by which plugin they were built |
 //! | | `/` and the normal form of a domain's base | rows: whose entries are below it (`builder.rs`) |
 //! | `routing_waiting` | generation, domain, `/`, hash of the entry's name | marks of entries whose rows a plugin has yet to build (`waiting.rs`) |
 //! | `routing_state` | `state` | postcard [`State`]: generation in force, directory CSN it has reached |
@@ -31,6 +31,7 @@ mod check;
 mod facts;
 mod follow;
 mod given;
+mod listing;
 mod reader;
 mod rebuild;
 pub mod row;
@@ -51,7 +52,7 @@ use serde::{Deserialize, Serialize};
 use storage::{Space, Storage, StorageError};
 
 /// The format of rows and state.
-pub const FORMAT: u16 = 3;
+pub const FORMAT: u16 = 4;
 /// Most entries that may claim one key.
 pub const CLAIMS_MAX: usize = 16;
 

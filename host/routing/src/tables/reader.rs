@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use directory::Dn;
 use storage::{Snapshot, Space};
 
-use super::rebuild::SPACES;
+use super::listing::{MARKS, read_keys, read_makers};
 use super::row::{AliasRow, DomainRow};
 use super::waiting::{behind, marks_of};
 use super::{
@@ -109,13 +109,21 @@ impl Reader {
         Ok(found)
     }
 
+    /// By which plugin the rows of an entry were built, and which component it was; none for the native builder.
+    pub fn maker(&self, dn: &str) -> Result<Option<String>, TableError> {
+        let Some(name) = Dn::parse(dn).ok().filter(|_| self.state.has_builders()) else { return Ok(None) };
+        let value =
+            self.snapshot.get(ORIGINS, &origin_key(self.state.generation, &name))?.unwrap_or_default();
+        Ok(read_makers(&value).into_iter().find(|(_, of)| of == dn).map(|(maker, _)| maker))
+    }
+
     /// The first key of an entry's rows: the primary address of a user or group, the name of a domain.
     pub fn key_of(&self, dn: &Dn) -> Result<Option<String>, TableError> {
         let Some(value) = self.snapshot.get(ORIGINS, &origin_key(self.state.generation, dn))? else {
             return Ok(None);
         };
-        let keys = super::rebuild::read_keys(&value).ok_or(TableError::Row("origin"))?;
-        Ok(keys.into_iter().find(|(space, _)| SPACES[usize::from(*space)] != WAITING).map(|(_, name)| name))
+        let keys = read_keys(&value).ok_or(TableError::Row("origin"))?;
+        Ok(keys.into_iter().find(|(space, _)| *space != MARKS).map(|(_, name)| name))
     }
 }
 

@@ -11,6 +11,7 @@ use storage::{Batch, Snapshot, Space, Storage, StorageError};
 
 use super::build::{Rows, rows_of};
 use super::builder::{Builder, builder_of, is_base};
+use super::listing::{MAKER, MARKS, maker_text, read_keys, read_makers, write_key};
 use super::row::{AliasRow, DomainRow, split};
 use super::waiting::{Mark, mark_name};
 use super::{
@@ -44,8 +45,6 @@ pub(super) struct Overlay<'s> {
 }
 
 pub(super) const SPACES: [Space; 4] = [DOMAINS, ALIASES, ORIGINS, WAITING];
-/// Where marks are in [`SPACES`].
-const MARKS: u8 = 3;
 
 impl<'s> Overlay<'s> {
     pub(super) fn new(snapshot: &'s Snapshot, generation: u8) -> Self {
@@ -87,6 +86,11 @@ impl<'s> Overlay<'s> {
         }
         let name = dn.to_string();
         let mut kept = Vec::new();
+        for (maker, of) in read_makers(&listed) {
+            if of != name || !from(MAKER) {
+                write_key(&mut kept, MAKER, &maker_text(&maker, &of));
+            }
+        }
         for (space, text) in read_keys(&listed).ok_or(TableError::Row("origin"))? {
             if !from(space) {
                 write_key(&mut kept, space, &text);
@@ -140,6 +144,18 @@ impl<'s> Overlay<'s> {
         Ok(())
     }
 
+    /// Notes by which plugin an entry's rows were built; they were just added.
+    pub(super) fn note_maker(&mut self, dn: &Dn, maker: &str) -> Result<(), TableError> {
+        let origin = origin_key(self.generation, dn);
+        let mut listed = self.get(2, &origin)?;
+        // Without rows there is nothing to be said of them.
+        if !listed.is_empty() {
+            write_key(&mut listed, MAKER, &maker_text(maker, &dn.to_string()));
+            self.set(2, origin.to_vec(), listed);
+        }
+        Ok(())
+    }
+
     /// Whether an entry has the base of a domain among its rows.
     pub(super) fn is_of_domain(&self, dn: &Dn) -> Result<bool, TableError> {
         let listed = self.get(2, &origin_key(self.generation, dn))?;
@@ -188,6 +204,9 @@ impl<'s> Overlay<'s> {
         let Some(list) = self.snapshot.get(ORIGINS, &origin_key(from, dn))? else { return Ok(()) };
         let (origin, name) = (origin_key(self.generation, dn), dn.to_string());
         let mut listed = self.get(2, &origin)?;
+        for (maker, of) in read_makers(&list).into_iter().filter(|(_, of)| *of == name) {
+            write_key(&mut listed, MAKER, &maker_text(&maker, &of));
+        }
         for (space, text) in read_keys(&list).ok_or(TableError::Row("origin"))? {
             // A base is a domain's; the entry is none any more.
             if space == MARKS || is_base(&text) {
@@ -246,29 +265,6 @@ fn framed(row: &[u8]) -> Vec<u8> {
     let mut framed = u32::try_from(row.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
     framed.extend_from_slice(row);
     framed
-}
-
-/// Lists a key of an entry: space, length, name.
-fn write_key(list: &mut Vec<u8>, space: u8, name: &str) {
-    list.push(space);
-    list.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes());
-    list.extend_from_slice(name.as_bytes());
-}
-
-/// The inverse of [`write_key`], for a whole list.
-pub(super) fn read_keys(mut list: &[u8]) -> Option<Vec<(u8, String)>> {
-    let mut keys = Vec::new();
-    while let Some((&space, rest)) = list.split_first() {
-        let (length, rest) = rest.split_first_chunk()?;
-        let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-        // Lists are of rows and marks, not of lists.
-        if space > MARKS || space == 2 {
-            return None;
-        }
-        keys.push((space, String::from_utf8(name.to_vec()).ok()?));
-        list = rest;
-    }
-    Some(keys)
 }
 
 /// An entry with the rows that the native builder, or whoever calls, made of it.

@@ -102,7 +102,8 @@ impl Plugins for Fake {
         });
         Box::pin(async move {
             tokio::task::yield_now().await;
-            Told::at_once(answer)
+            let report = hooks::CallReport { digest: "0a1b2c".to_owned(), ..hooks::CallReport::default() };
+            Told { answer, report }
         })
     }
 }
@@ -165,6 +166,10 @@ async fn entries_of_a_bound_domain_are_the_plugins_and_no_others() {
     assert_eq!(one(&tables.reader().unwrap(), "x@a.test").unwrap().dn, "cn=x,o=a.test,o=isp");
     let state = tables.state().unwrap().unwrap();
     assert_eq!(state.builders, ["fake".parse().unwrap()]);
+    let made_by = |dn: &str| tables.reader().unwrap().maker(dn).unwrap();
+    assert_eq!(made_by("cn=x,o=a.test,o=isp").as_deref(), Some("fake 0a1b2c"));
+    let native = one(&tables.reader().unwrap(), "native@b.test").unwrap().dn.into_owned();
+    assert_eq!((made_by(&native), made_by("o=a.test,o=isp"), made_by("cn=nobody")), (None, None, None));
     // Only what changed is asked about again, and what is gone is gone.
     directory.edit(&[Edit::Modify(entry("x", "a.test", &["y@a.test"]))]).await.unwrap();
     tables.refresh(&directory, &with_plugins(&fake)).await.unwrap();
@@ -262,6 +267,8 @@ async fn what_is_in_force_decides_and_what_is_away_keeps_its_rows() {
         tables.rebuild_from(&directory, &with_plugins(&fake)).await.unwrap();
         assert!(has(&tables, "v2x@a.test") && !has(&tables, "native@a.test"));
         assert!(tables.reader().unwrap().is_waiting("a.test").unwrap() && fake.calls().is_empty());
+        let made_by = tables.reader().unwrap().maker("cn=x,o=a.test,o=isp").unwrap();
+        assert_eq!(made_by.as_deref(), Some("fake 0a1b2c"), "who built what stays is still known");
     }
     fake.away.store(false, Ordering::Relaxed);
     tables.refresh_wholly(&directory, &with_plugins(&fake)).await.unwrap();
