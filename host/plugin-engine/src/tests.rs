@@ -18,6 +18,7 @@ use crate::{Capability, Engine, EngineParts, HereCompiler, SPACES, Settings};
 mod lifecycle;
 mod limits;
 mod samples;
+mod standing;
 
 /// A world of the domains `example.org` and `b.example`, with one user.
 struct Sample;

@@ -1,0 +1,116 @@
+//! What is in force for a role, as a word that answers are kept by; and how a plugin stands to a role of a domain.
+
+use hooks::{Role, Standing};
+
+use super::*;
+
+/// A way to change a plugin's settings.
+type Change = fn(&mut Settings);
+
+const ROWS: Role = Role::RouteTable;
+
+fn rows_of(name: &str) -> Settings {
+    let mut settings = granted(name);
+    settings.domains = vec!["example.org".parse().unwrap()];
+    settings
+}
+
+impl House {
+    async fn configured(&self, settings: Vec<Settings>) -> String {
+        assert_eq!(self.engine.configure(settings, HashMap::new()).await, Vec::<String>::new());
+        self.engine.stamp(ROWS)
+    }
+}
+
+#[tokio::test]
+async fn a_stamp_changes_with_what_answers_depend_on_and_with_nothing_else() {
+    let house = house().with("ad-schema", |settings| *settings = rows_of("ad-schema")).await;
+    let first = house.engine.stamp(ROWS);
+    assert!(!first.is_empty());
+    let same: [Change; 5] = [
+        |_| (),
+        |settings| settings.limits.cpu = Duration::from_secs(1),
+        |settings| drop(settings.secrets.0.insert("key".into(), b"secret".to_vec().into())),
+        |settings| settings.on_failure = hooks::OnFailure::Keep,
+        |settings| settings.reuse = Some(crate::Reuse::default()),
+    ];
+    let other: [Change; 5] = [
+        |settings| settings.config = serde_json::json!({"smart-host": "old.example.org"}),
+        |settings| settings.domains.push("b.example".parse().unwrap()),
+        |settings| settings.roles = [ROWS].into(),
+        |settings| settings.order = 1,
+        |settings| settings.tenants = [Domain::parse("example.org").unwrap()].into(),
+    ];
+    let (same, other) =
+        (same.into_iter().map(|change| (change, true)), other.into_iter().map(|change| (change, false)));
+    for (nth, (change, is_same)) in same.chain(other).enumerate() {
+        let mut settings = rows_of("ad-schema");
+        change(&mut settings);
+        let stamp = house.configured(vec![settings]).await;
+        assert_eq!(stamp == first, is_same, "change {nth}");
+    }
+    assert_eq!(house.configured(vec![rows_of("ad-schema")]).await, first, "back where it was");
+}
+
+#[tokio::test]
+async fn a_stamp_is_of_one_roles_plugins_whatever_came_first() {
+    let house = house();
+    assert_eq!(house.engine.stamp(ROWS), "", "nothing is installed");
+    house.engine.install(&octets("catch-all-tags"), None, None, "test", false).await.unwrap();
+    assert_eq!(house.configured(vec![rows_of("catch-all-tags")]).await, "", "it builds no rows");
+    assert_ne!(house.engine.stamp(Role::Rewrite), "");
+    house.engine.install(&octets("ad-schema"), None, None, "test", false).await.unwrap();
+    let one = house.configured(vec![rows_of("catch-all-tags"), rows_of("ad-schema")]).await;
+    assert_eq!(house.configured(vec![rows_of("ad-schema")]).await, one, "the other does not count");
+    house.engine.install(&octets("forge"), None, None, "test", false).await.unwrap();
+    let both = house.configured(vec![rows_of("ad-schema"), rows_of("forge")]).await;
+    assert_ne!(both, one);
+    assert_eq!(house.configured(vec![rows_of("forge"), rows_of("ad-schema")]).await, both);
+}
+
+#[tokio::test]
+async fn a_stamp_follows_versions_and_what_is_away_has_none() {
+    let house = house();
+    let plugin = name("rows");
+    let install = async |component: &str| {
+        house.engine.install(&octets(component), Some(plugin.clone()), None, "test", false).await.unwrap();
+        house.engine.stamp(ROWS)
+    };
+    assert_eq!(install("ad-schema").await, "", "without a section it is not in force");
+    let first = house.configured(vec![rows_of("rows")]).await;
+    let second = install("forge").await;
+    assert_ne!(first, second);
+    house.engine.roll_back(&plugin).await.unwrap();
+    assert_eq!(house.engine.stamp(ROWS), first);
+    house.engine.enable(&plugin, false).await.unwrap();
+    assert_eq!(house.engine.stamp(ROWS), "");
+    house.engine.enable(&plugin, true).await.unwrap();
+    assert_eq!(house.engine.stamp(ROWS), first);
+    house.engine.remove(&plugin).await.unwrap();
+    assert_eq!(house.engine.stamp(ROWS), "");
+}
+
+#[tokio::test]
+async fn a_plugin_stands_to_the_roles_that_it_has_and_the_tenants_it_acts_for() {
+    let house = house();
+    let plugin = name("ad-schema");
+    let (own, other) = (Domain::parse("example.org").unwrap(), Domain::parse("b.example").unwrap());
+    let stands = |role, domain| house.engine.standing(&plugin, role, domain);
+    assert_eq!(stands(ROWS, &own), Standing::Absent, "not installed");
+    house.engine.install(&octets("ad-schema"), None, None, "test", false).await.unwrap();
+    assert_eq!(stands(ROWS, &own), Standing::Absent, "without a section");
+    house.configured(vec![rows_of("ad-schema")]).await;
+    assert_eq!(
+        (stands(ROWS, &own), stands(ROWS, &other)),
+        (Standing::Ready, Standing::Ready),
+        "binding is apart"
+    );
+    assert_eq!(stands(Role::Rewrite, &own), Standing::Without, "a role that it lacks");
+    let mut for_one = rows_of("ad-schema");
+    for_one.tenants.insert(own.clone());
+    house.configured(vec![for_one]).await;
+    assert_eq!((stands(ROWS, &own), stands(ROWS, &other)), (Standing::Ready, Standing::Without));
+    house.engine.enable(&plugin, false).await.unwrap();
+    assert_eq!(stands(ROWS, &own), Standing::Absent, "disabled");
+    assert_eq!(house.engine.standing(&name("nobody"), ROWS, &own), Standing::Absent);
+}
