@@ -21,8 +21,8 @@ use exports::wasmta::policy::plugin::{Description, Guest as Card};
 use exports::wasmta::policy::{authorize_sender, disposition, reverse, rewrite, route_table};
 use wasmta::policy::types::{Context, Failure};
 
-/// The word for which every plugin is innocent.
-#[allow(dead_code, reason = "forge and stateful know no other words but their own")]
+/// The word for which a plugin is innocent; forge and stateful know no other words but their own.
+#[cfg(not(any(feature = "forge", feature = "stateful")))]
 const GOOD: &str = "good";
 
 /// A misdeed. Most only act, and then answer innocently if they still can; others forge the answers themselves.
