@@ -328,12 +328,12 @@ impl<'d> Round<'_, 'd> {
 
     /// An entry failed by itself: it waits, longer each time.
     fn fail(&mut self, due: &'d Due, failed: &Failed) {
-        self.tell(due, &failed.to_string());
-        let failures = due.mark.failures.saturating_add(1);
-        let factor = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
+        let factor = 1_u32.checked_shl(due.mark.failures).unwrap_or(u32::MAX);
         let wait = AGAIN_MIN.saturating_mul(factor).min(AGAIN_MAX);
         let again = self.builders.clock.now().plus(wait).as_seconds();
-        let mark = Mark { failures, again, share: 1, ..due.mark.clone() };
+        let mark = due.mark.failed(&due.builder.plugin, &failed.message, again);
+        let (failures, wait) = (mark.failures, wait.as_secs());
+        self.tell(due, &format!("{failed}; failures of this entry: {failures}, asked again in {wait} s"));
         self.settled.push((due, Settled::Waits(mark)));
     }
 

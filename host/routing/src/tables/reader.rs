@@ -35,6 +35,10 @@ impl Reader {
         Ok(Self { snapshot, state })
     }
 
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     /// Which rows it reads.
     #[must_use]
     pub fn state(&self) -> &State {

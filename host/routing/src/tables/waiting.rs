@@ -3,6 +3,7 @@
 //! A mark is a row of the entry like any other, so it goes where the entry goes. Its key is the domain, `/`, and the
 //! hash of the entry's name: whether anything of a domain waits is one look-up.
 
+use hooks::PluginName;
 use serde::{Deserialize, Serialize};
 
 use super::row::split;
@@ -26,12 +27,27 @@ pub(super) struct Mark {
     pub(super) failures: u32,
     /// Not to be asked about before (seconds since 1970).
     pub(super) again: u64,
+    /// The plugin that failed on it; empty where none has.
+    pub(super) plugin: String,
+    /// Why it did, the last time.
+    pub(super) cause: String,
 }
+
+/// Longest cause that is kept, in characters.
+const CAUSE_MAX: usize = 300;
 
 impl Mark {
     /// An entry that was never asked about.
     pub(super) fn new(dn: String, csn: u64, is_backlog: bool) -> Self {
-        Self { dn, csn, is_backlog, share: ASKED_MAX, failures: 0, again: 0 }
+        let (plugin, cause) = (String::new(), String::new());
+        Self { dn, csn, is_backlog, share: ASKED_MAX, failures: 0, again: 0, plugin, cause }
+    }
+
+    /// The same entry after a plugin failed on it, alone: it waits until then.
+    pub(super) fn failed(&self, plugin: &PluginName, cause: &str, again: u64) -> Self {
+        let failures = self.failures.saturating_add(1);
+        let (plugin, cause) = (plugin.to_string(), cause.chars().take(CAUSE_MAX).collect());
+        Self { share: 1, failures, again, plugin, cause, ..self.clone() }
     }
 
     /// Whether a call that includes it has never failed.

@@ -8,8 +8,10 @@ use directory::{
     UserEntry, write_ldif,
 };
 use mail_types::{AccountName, Address, Domain, Lookup};
+use routing::tables::WaitingOf;
 use serde_json::{Value, json};
 
+use super::waiting;
 use crate::control::Answer;
 use crate::serve::Parts;
 
@@ -34,15 +36,21 @@ pub(super) async fn add_domain(parts: &Parts, name: &str, administrator: &Addres
 }
 
 /// Shows a domain's entries.
-pub(super) fn show_domain(directory: &Directory, name: &str) -> Result<Answer, String> {
+pub(super) fn show_domain(parts: &Parts, name: &str) -> Result<Answer, String> {
+    let directory = &parts.directory;
     let domain = found(directory.domain(&parse_domain(name)?), || format!("there is no domain {name}"))?;
     let mut entries = Vec::new();
     for dn in std::iter::once(&domain.dn).chain(&domain.further) {
         entries.push(found(directory.entry(dn), || format!("there is no entry {dn}"))?);
     }
-    let text: Vec<String> = entries.iter().map(|entry| write_ldif(entry).trim_end().to_owned()).collect();
+    let mut text: Vec<String> = entries.iter().map(|entry| write_ldif(entry).trim_end().to_owned()).collect();
+    let waiting = waiting::waiting(parts, WaitingOf::Domain(domain.domain.as_str()))?;
+    // Comments of LDIF (RFC 2849): the output as a whole can still be read as such.
+    let notes: Vec<String> = waiting::lines(&waiting).iter().map(|line| format!("# {line}")).collect();
+    text.extend((!notes.is_empty()).then(|| notes.join("\n")));
     let mut json = domain_json(&domain);
     json["entries"] = entries.iter().map(entry_json).collect();
+    json["rows"] = serde_json::to_value(&waiting).map_err(|e| e.to_string())?;
     Ok(Answer::new(json, text.join("\n\n")))
 }
 

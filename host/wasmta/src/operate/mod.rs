@@ -6,6 +6,7 @@ mod directory;
 mod explain;
 mod plugins;
 mod queue;
+mod waiting;
 
 use std::path::Path;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub(crate) async fn perform(
             directory::add_domain(parts, &domain, administrator.as_ref().unwrap_or(&config.server.postmaster))
                 .await
         }
-        Request::DomainShow { domain } => directory::show_domain(&parts.directory, &domain),
+        Request::DomainShow { domain } => directory::show_domain(parts, &domain),
         Request::DomainList => directory::list_domains(&parts.directory),
         Request::DomainRemove { domain, with_users, mail } => {
             directory::remove_domain(parts, &domain, with_users, mail).await

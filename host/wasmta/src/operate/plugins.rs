@@ -8,9 +8,11 @@ use mail_types::Timestamp;
 use plugin_engine::{
     COMPONENT_MAX, Digest, Engine, Installation, Listed, Offered, Replayed, SIGNATURE_MAX, ShadowReport,
 };
+use routing::tables::WaitingOf;
 
 use super::age_text;
 use super::queue::moment;
+use super::waiting;
 use crate::control::{Answer, PluginRequest};
 use crate::serve::Parts;
 
@@ -45,13 +47,7 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
             let text = if all.is_empty() { "no plugins are installed".to_owned() } else { table(engine) };
             answer(&all, text)
         }
-        PluginRequest::Inspect { name } => {
-            let name = plugin_name(&name)?;
-            let listed = engine.list().remove(&name);
-            let listed = listed.ok_or_else(|| format!("there is no plugin {name}: `wasmta plugin list`"))?;
-            let text = card(parts, &name, &listed);
-            answer(&listed, text)
-        }
+        PluginRequest::Inspect { name } => inspect(parts, &plugin_name(&name)?),
         PluginRequest::Enable { name, enabled } => {
             let name = plugin_name(&name)?;
             engine.enable(&name, enabled).await.map_err(|unfit| unfit.to_string())?;
@@ -95,6 +91,21 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
             answer(&replayed, text)
         }
     }
+}
+
+/// Everything known of one plugin, with the entries that wait for it.
+fn inspect(parts: &Parts, name: &PluginName) -> Result<Answer, String> {
+    let listed = parts.plugins.list().remove(name);
+    let listed = listed.ok_or_else(|| format!("there is no plugin {name}: `wasmta plugin list`"))?;
+    let waiting = waiting::waiting(parts, WaitingOf::Plugin(name.as_str()))?;
+    let mut text = card(parts, name, &listed);
+    for line in waiting::lines(&waiting) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {:<14} {line}", "rows");
+    }
+    let mut given = answer(&listed, text)?;
+    given.json["rows"] = serde_json::to_value(&waiting).map_err(|e| e.to_string())?;
+    Ok(given)
 }
 
 fn answer(json: &impl serde::Serialize, text: String) -> Result<Answer, String> {
