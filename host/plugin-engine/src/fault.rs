@@ -16,7 +16,7 @@ const TEXT_MAX: usize = 500;
 /// Longest name of a function that is told, in characters: generic ones have no end.
 const NAME_MAX: usize = 120;
 /// What a panic or a failed allocation calls on its way out: nobody's fault is in there.
-const MACHINERY: [&str; 14] = [
+const MACHINERY: [&str; 16] = [
     "core::panicking",
     "core::option::unwrap_failed",
     "core::option::expect_failed",
@@ -31,7 +31,12 @@ const MACHINERY: [&str; 14] = [
     "rust_",
     "__rust",
     "abort",
+    "<pyo3::",
+    "wit_dylib_",
 ];
+
+/// What Python calls to print an exception that nobody caught: it breaks there, and everything within is its printing.
+const PRINTING: [&str; 2] = ["PyErr_", "_PyErr_"];
 
 /// How a call broke.
 pub(crate) struct Fault {
@@ -97,7 +102,11 @@ fn cause(trap: Trap) -> String {
 
 /// Where it was.
 fn place(frames: &[Frame]) -> String {
-    let named = frames.iter().filter_map(|frame| frame.name.as_deref());
+    let prints = |frame: &Frame| {
+        frame.name.as_ref().is_some_and(|name| PRINTING.iter().any(|beginning| name.starts_with(beginning)))
+    };
+    let first = frames.iter().rposition(prints).map_or(0, |printing| printing + 1);
+    let named = frames.iter().skip(first).filter_map(|frame| frame.name.as_deref());
     let own: Vec<&str> = named.filter(|name| !is_machinery(name)).take(NAMED_MAX).collect();
     match own[..] {
         [] if frames.is_empty() => String::new(),
@@ -152,6 +161,7 @@ mod tests {
             (&["", ""], "; its functions have no names: build it with names to learn where"),
             (&["decide"], ", in decide"),
             (&["parse", "", "decide", "export"], ", in parse, called by decide"),
+            (&["stat", "_PyErr_Display", "hook", "PyErr_PrintEx", "wit_dylib_call", "decide"], ", in decide"),
             (
                 &[
                     "abort",
