@@ -77,7 +77,10 @@ mod tests {
         assert_eq!(cache.get(1, one, || row("first")), row("first"));
         assert_eq!(cache.get(1, one, || row("second")), row("first"));
         assert_eq!(cache.get(2, one, || row("second")), row("second"));
-        assert_eq!(cache.get(3, one, || Lookup::Unavailable("away".into())), Lookup::Unavailable("away".into()));
+        assert_eq!(
+            cache.get(3, one, || Lookup::Unavailable("away".into())),
+            Lookup::Unavailable("away".into())
+        );
         assert_eq!(cache.get(3, one, || Lookup::NotFound), Lookup::NotFound);
         assert_eq!(cache.get(3, one, || row("third")), Lookup::NotFound);
     }
