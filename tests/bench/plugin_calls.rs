@@ -34,6 +34,10 @@ impl World for Known {
     fn has_channel(&self, _: &ChannelName) -> bool {
         true
     }
+    fn generation(&self) -> u64 {
+        0
+    }
+
     fn table_row(&self, _: Option<&Domain>, _: &str, key: &str) -> Lookup<Attributes> {
         Lookup::Found(vec![("mail".into(), key.into())])
     }

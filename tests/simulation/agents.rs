@@ -199,13 +199,7 @@ impl Channel for Reprocess {
 impl Reprocess {
     fn resolve(&self, recipient: &Recipient) -> Outcome {
         match self.0.look_up(&recipient.address) {
-            Lookup::Found(route) => Outcome::Replaced(vec![Accepted {
-                recipient: recipient.clone(),
-                route,
-                steps: Vec::new(),
-                refused: None,
-                expanded: false,
-            }]),
+            Lookup::Found(route) => Outcome::Replaced(vec![Accepted::new(recipient.clone(), route)]),
             Lookup::NotFound => Outcome::Discarded { rule: "no such address".into() },
             Lookup::Unavailable(cause) => {
                 let reply = Reply::new(451, EnhancedStatus::transient(4, 3), "directory away");

@@ -274,7 +274,7 @@ impl World {
         let mail_types::Lookup::Found(route) = self.directory.look_up(&recipient.address) else {
             unreachable!("the directory of the simulation knows every address");
         };
-        Accepted { recipient: recipient.clone(), route, steps: Vec::new(), refused: None, expanded: false }
+        Accepted::new(recipient.clone(), route)
     }
 }
 

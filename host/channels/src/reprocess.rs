@@ -87,6 +87,7 @@ impl Reprocess {
             channel: ChannelName::REPROCESS,
             authenticated: None,
             reverse_path: &attempt.reverse_path,
+            replies: profiles::Replies::One,
         };
         match profiles.dispose(about, way.ends, || Ok(attempt.content.clone())).await {
             Ok(ends) => Outcome::Replaced(ends),

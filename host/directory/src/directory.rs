@@ -241,6 +241,12 @@ impl Directory {
         Ok(Counts { entries: head.entries, domains: head.domains, users: head.users, groups: head.groups })
     }
 
+    /// Rises with whatever is written: what was read under a version still holds while it is the same.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.0.storage.version()
+    }
+
     /// Number of the newest change.
     #[must_use]
     pub fn csn(&self) -> u64 {

@@ -24,6 +24,10 @@ pub trait World: Send + Sync + 'static {
     /// Whether there is a channel.
     fn has_channel(&self, channel: &ChannelName) -> bool;
 
+    /// Another number whenever a row of a cached table, or whose a domain is, may be another than before. What was read
+    /// holds as long as the number that was asked for before it was read.
+    fn generation(&self) -> u64;
+
     /// A row of a cached table (`users`, `domains`, `aliases`) of a tenant; without a tenant, of any. Reads memory or a
     /// mapped file, never the network.
     fn table_row(&self, tenant: Option<&Domain>, table: &str, key: &str) -> Lookup<Attributes>;
@@ -43,6 +47,10 @@ impl World for NoWorld {
 
     fn has_channel(&self, _: &ChannelName) -> bool {
         false
+    }
+
+    fn generation(&self) -> u64 {
+        0
     }
 
     fn table_row(&self, _: Option<&Domain>, _: &str, _: &str) -> Lookup<Attributes> {

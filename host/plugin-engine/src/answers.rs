@@ -53,10 +53,12 @@ impl Engine {
         batch: &[RewriteRequest],
     ) -> Told<Vec<RewriteVerdict>> {
         let plugin = self.plugin(name);
+        // Before anything is read: an answer from older tables must not pass for one from newer ones.
+        let generation = self.0.surroundings.world.generation();
         let mut verdicts: Vec<Option<RewriteVerdict>> = vec![None; batch.len()];
         let mut open: Vec<usize> = Vec::new();
         for (at, request) in batch.iter().enumerate() {
-            match plugin.as_deref().map(|plugin| at_once(plugin, context, request)) {
+            match plugin.as_deref().map(|plugin| at_once(plugin, generation, context, request)) {
                 Some(Some(verdict)) => verdicts[at] = Some(verdict),
                 _ => open.push(at),
             }
@@ -80,7 +82,7 @@ impl Engine {
             };
             for (at, verdict) in piece.iter().zip(given) {
                 if let Some(memo) = plugin.as_deref().and_then(|plugin| plugin.memo.as_ref()) {
-                    memo.remember(context, &batch[*at], &verdict);
+                    memo.remember(generation, context, &batch[*at], &verdict);
                 }
                 verdicts[*at] = Some(verdict);
             }
@@ -92,7 +94,12 @@ impl Engine {
 }
 
 /// What can be said without a call: no interest, or a remembered answer.
-fn at_once(plugin: &Plugin, context: &CallContext, request: &RewriteRequest) -> Option<RewriteVerdict> {
+fn at_once(
+    plugin: &Plugin,
+    generation: u64,
+    context: &CallContext,
+    request: &RewriteRequest,
+) -> Option<RewriteVerdict> {
     if !plugin.settings.acts_for(context.tenant.as_ref()) {
         return None;
     }
@@ -100,7 +107,7 @@ fn at_once(plugin: &Plugin, context: &CallContext, request: &RewriteRequest) -> 
         plugin.numbers.passed_over.fetch_add(1, Ordering::Relaxed);
         return Some(RewriteVerdict::NoMatch);
     }
-    let remembered = plugin.memo.as_ref()?.recall(context, request)?;
+    let remembered = plugin.memo.as_ref()?.recall(generation, context, request)?;
     plugin.numbers.remembered.fetch_add(1, Ordering::Relaxed);
     Some(remembered)
 }
@@ -140,7 +147,7 @@ impl Plugins for Engine {
             Ok(plugin) => plugin,
             Err(failed) => return Ready::Failed(failed),
         };
-        match at_once(&plugin, context, request) {
+        match at_once(&plugin, self.0.surroundings.world.generation(), context, request) {
             Some(verdict) => Ready::Answer(verdict),
             None => Ready::Ask,
         }

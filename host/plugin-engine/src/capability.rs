@@ -63,11 +63,12 @@ impl Capability {
         }
     }
 
-    /// Whether an answer may depend on more than the question and the configuration, once it is used: then equal
-    /// questions need not have equal answers, and none is remembered.
+    /// Whether an answer may depend on more than the question, the configuration and the tables, once it is used: then
+    /// equal questions need not have equal answers, and none is remembered. Rows are the same for all of one generation
+    /// of the tables, and answers are remembered for no longer.
     #[must_use]
     pub fn is_impure(self) -> bool {
-        !matches!(self, Self::Log | Self::Config | Self::Hmac)
+        !matches!(self, Self::Log | Self::Config | Self::Lookup | Self::Hmac)
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether instances serve more than one message.
     pub reuse: Option<Reuse>,
-    /// Most answers remembered, of a plugin that can depend on nothing but the question; 0: none.
+    /// Most answers remembered, of a plugin that can depend on nothing but the question and the tables; 0: none.
     pub remember: u64,
     /// When it is given a rest.
     pub breaker: BreakerOptions,

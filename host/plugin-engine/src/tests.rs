@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hooks::{
@@ -21,7 +22,10 @@ mod samples;
 mod standing;
 
 /// A world of the domains `example.org` and `b.example`, with one user.
-struct Sample;
+#[derive(Default)]
+struct Sample {
+    generation: AtomicU64,
+}
 
 impl World for Sample {
     fn ownership(&self, tenant: &Domain, domain: &Domain) -> Lookup<Ownership> {
@@ -34,6 +38,10 @@ impl World for Sample {
 
     fn has_channel(&self, channel: &ChannelName) -> bool {
         channel.as_str() == "smtp"
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
     }
 
     fn table_row(&self, _: Option<&Domain>, table: &str, key: &str) -> Lookup<Attributes> {
@@ -55,14 +63,15 @@ impl World for Sample {
 /// An engine over a folder of its own.
 struct House {
     engine: Engine,
+    world: Arc<Sample>,
     folder: tempfile::TempDir,
     events: events::Events,
 }
 
-fn parts(folder: &std::path::Path, events: &events::Events) -> EngineParts {
+fn parts(folder: &std::path::Path, world: Arc<Sample>, events: &events::Events) -> EngineParts {
     let options = storage::Options { size_max: 64 << 20, synced: false, ..Default::default() };
     EngineParts {
-        world: Arc::new(Sample),
+        world,
         storage: Storage::open(&folder.join("kv"), SPACES, &options).unwrap(),
         compiler: Arc::new(HereCompiler),
         clock: Clock::system(),
@@ -74,8 +83,10 @@ fn parts(folder: &std::path::Path, events: &events::Events) -> EngineParts {
 fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let events = events::Events::counting(Clock::system());
-    let engine = Engine::open(&folder.path().join("plugins"), parts(folder.path(), &events)).unwrap();
-    House { engine, folder, events }
+    let world = Arc::<Sample>::default();
+    let parts = parts(folder.path(), Arc::clone(&world), &events);
+    let engine = Engine::open(&folder.path().join("plugins"), parts).unwrap();
+    House { engine, world, folder, events }
 }
 
 impl House {

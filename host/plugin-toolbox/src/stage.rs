@@ -32,6 +32,10 @@ impl World for Mock {
         true
     }
 
+    fn generation(&self) -> u64 {
+        0
+    }
+
     fn table_row(&self, _: Option<&Domain>, _: &str, _: &str) -> Lookup<Attributes> {
         // Tables of the cases are in its settings, too.
         Lookup::NotFound

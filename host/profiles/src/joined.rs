@@ -1,7 +1,7 @@
 //! The answers of several plugins for one recipient, joined as the contract says (`wit/policy.wit`, `disposition`).
 
 use hooks::Action;
-use mail_types::{Filing, Reply};
+use mail_types::{Filing, Refusal};
 
 /// What becomes of mail for one recipient.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub(crate) enum End {
     Hold(String),
     /// Dropped.
     Discard(String),
-    /// Refused.
-    Reject(Reply),
+    /// Refused, now (4xx) or for good (5xx).
+    Reject(Refusal),
 }
 
 impl Joined {
@@ -61,7 +61,9 @@ impl Joined {
                 Action::Shared(name) => self.others.push(("shared", name)),
                 Action::Hold(reason) => self.end = Some(End::Hold(reason)),
                 Action::Discard(reason) => self.end = Some(End::Discard(reason)),
-                Action::Reject(reply) => self.end = Some(End::Reject(reply)),
+                Action::Reject(reply) => {
+                    self.end = Some(End::Reject(Refusal::new(reply, "a disposition plugin refuses it")));
+                }
             }
         }
     }
@@ -87,7 +89,7 @@ fn disposes(action: &Action) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail_types::{Address, EnhancedStatus};
+    use mail_types::{Address, EnhancedStatus, Reply};
 
     fn keep(mailbox: &str) -> Action {
         Action::Keep { mailbox: mailbox.into(), labels: Vec::new() }
@@ -125,6 +127,7 @@ mod tests {
         let reply = Reply::new(550, EnhancedStatus::permanent(7, 1), "no");
         let (_, joined) =
             joined(vec![vec![Action::Reject(reply.clone())], vec![Action::Discard("x".into())]]);
-        assert_eq!(joined.end, Some(End::Reject(reply)));
+        let Some(End::Reject(refusal)) = joined.end else { panic!("{:?}", joined.end) };
+        assert_eq!(refusal.reply, reply);
     }
 }

@@ -13,5 +13,5 @@ mod reversed;
 mod sender;
 
 pub use letter::Letter;
-pub use profiles::{About, Profiles};
-pub use reversed::Reversing;
+pub use profiles::{About, Profiles, Replies};
+pub use reversed::{Leaving, Reversing};

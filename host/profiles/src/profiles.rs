@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hooks::{CallContext, Content, DispositionRequest, Failed, OnFailure, PluginName, Plugins, Role, World};
 use mail_types::{
-    AccountName, ChannelName, Domain, EnhancedStatus, Filing, ForwardPath, Lookup, NextHop, Refusal, Reply,
-    ReversePath, Route,
+    AccountName, ChannelName, Domain, EnhancedStatus, Filing, ForwardPath, Lookup, NextHop, Persistence,
+    Refusal, Reply, ReversePath, Route,
 };
 use queue::{Accepted, Step, StepKind};
 use routing::{Request, Resolution, Routing};
@@ -30,6 +30,18 @@ pub struct About<'a> {
     pub authenticated: Option<&'a AccountName>,
     /// Where reports go.
     pub reverse_path: &'a ReversePath,
+    /// Who hears of a recipient that is refused.
+    pub replies: Replies,
+}
+
+/// How many replies the client gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replies {
+    /// One for the message: where one recipient has to be tried again later, all have, and a recipient that is refused
+    /// beside others is told of by a report.
+    One,
+    /// One for each recipient that it named (RFC 2033 §4.2).
+    Each,
 }
 
 /// Asks and carries out; clones are the same.
@@ -59,8 +71,8 @@ impl Profiles {
     /// disposes of, stay as they are.
     ///
     /// # Errors
-    /// The refusal of the whole message: every recipient is refused, or a plugin whose failure says *try again later*
-    /// failed. Nothing of the message was kept.
+    /// The refusal of the whole message: the tables do not answer, or there is one reply for it and every recipient is
+    /// refused, or a plugin whose failure says *try again later* failed. Nothing of the message was kept.
     pub async fn dispose(
         &self,
         about: About<'_>,
@@ -81,12 +93,8 @@ impl Profiles {
         let content = content().map_err(|error| later(error.to_string()))?;
         let letter: Content = Arc::new(Letter::new(content));
         self.ask(about, &mut cases, &letter).await?;
-        let rejected = cases.iter().all(|case| matches!(case.joined.end, Some(End::Reject(_))));
-        if rejected
-            && others.is_empty()
-            && let Some(Some(End::Reject(reply))) = cases.first().map(|case| case.joined.end.clone())
-        {
-            return Err(Refusal::new(reply, "a disposition plugin refuses it for every recipient"));
+        if about.replies == Replies::One {
+            refused_as_a_whole(&cases, &others)?;
         }
         for case in cases {
             self.carry_out(about, case, &mut others).await?;
@@ -184,9 +192,7 @@ impl Profiles {
                 Ok(())
             }
             Err(failed) => {
-                for at in group {
-                    cases[*at].fail(&failed)?;
-                }
+                group.iter().for_each(|at| cases[*at].fail(&failed));
                 Ok(())
             }
         }
@@ -220,9 +226,9 @@ impl Profiles {
         match case.joined.end.take() {
             Some(End::Hold(_)) => out.push(case.goes(Route::new(ChannelName::HOLD, NextHop::Nobody))),
             Some(End::Discard(_)) => out.push(case.goes(Route::new(ChannelName::BITBUCKET, NextHop::Nobody))),
-            Some(End::Reject(reply)) => {
+            Some(End::Reject(refusal)) => {
                 let route = case.accepted.route.clone();
-                out.push(Accepted { refused: Some(reply), ..case.goes(route) });
+                out.push(Accepted { refused: Some(refusal.reply), ..case.goes(route) });
             }
             None => {
                 for filing in case.joined.filings() {
@@ -295,16 +301,16 @@ impl Profiles {
                 for one in resolved {
                     let mut one = one.into_accepted(&recipient);
                     one.expanded |= case.accepted.expanded;
+                    one.command = case.accepted.command;
                     one.steps.splice(0..0, case.steps.iter().cloned());
                     out.push(one);
                 }
             }
             Resolution::Refused(_) => out.push(Accepted {
-                recipient,
-                route: Route::new(ChannelName::REPROCESS, NextHop::Nobody),
                 steps: case.steps.clone(),
-                refused: None,
                 expanded: case.accepted.expanded,
+                command: case.accepted.command,
+                ..Accepted::new(recipient, Route::new(ChannelName::REPROCESS, NextHop::Nobody))
             }),
         }
     }
@@ -348,34 +354,48 @@ impl Case {
         accepted
     }
 
+    /// Why it is refused, if it is.
+    fn refusal(&self) -> Option<&Refusal> {
+        match &self.joined.end {
+            Some(End::Reject(refusal)) => Some(refusal),
+            _ => None,
+        }
+    }
+
     /// A plugin failed: its `on-failure` says what becomes of the mail.
-    fn fail(&mut self, failed: &Failed) -> Result<(), Refusal> {
+    fn fail(&mut self, failed: &Failed) {
         self.note(format!("{failed}; on-failure {}", failed.on_failure));
+        let refused = |reply| Some(End::Reject(Refusal::new(reply, failed.to_string())));
         match failed.on_failure {
             OnFailure::Tempfail => {
-                let reply = Reply::new(
-                    451,
-                    EnhancedStatus::transient(3, 0),
-                    "A policy of the recipient does not answer, try again later",
-                );
-                Err(Refusal::new(reply, failed.to_string()))
+                let text = "A policy of the recipient does not answer, try again later";
+                self.joined.end = refused(Reply::new(451, EnhancedStatus::transient(3, 0), text));
             }
             OnFailure::Reject => {
-                let reply = Reply::new(
-                    550,
-                    EnhancedStatus::permanent(3, 0),
-                    "A policy of the recipient does not answer",
-                );
-                self.joined.end = Some(End::Reject(reply));
-                Ok(())
+                let text = "A policy of the recipient does not answer";
+                self.joined.end = refused(Reply::new(550, EnhancedStatus::permanent(3, 0), text));
             }
             // As if the role were bound to no plugin: what others have said before is dropped, too.
             OnFailure::Keep => {
                 self.joined = Joined::default();
                 self.chain.clear();
-                Ok(())
             }
-            OnFailure::Skip => Ok(()),
+            OnFailure::Skip => {}
         }
+    }
+}
+
+/// The refusal of a message that gets one reply: what has to be tried again later for one recipient, has for all; what
+/// is refused for every recipient is refused.
+fn refused_as_a_whole(cases: &[Case], others: &[Accepted]) -> Result<(), Refusal> {
+    let transient = |refusal: &&Refusal| refusal.reply.persistence() == Persistence::Transient;
+    if let Some(refusal) = cases.iter().filter_map(Case::refusal).find(transient) {
+        return Err(refusal.clone());
+    }
+    match cases.first().and_then(Case::refusal) {
+        Some(first) if others.is_empty() && cases.iter().all(|case| case.refusal().is_some()) => {
+            Err(first.clone())
+        }
+        _ => Ok(()),
     }
 }

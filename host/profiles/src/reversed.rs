@@ -1,7 +1,8 @@
-//! Envelope senders of mail that leaves, as plugins want others to see them.
+//! Senders of mail that leaves, as plugins want others to see them: in the envelope, and in the header of our own
+//! users' mail.
 
-use hooks::{CallContext, OnFailure, Position, ReverseRequest, ReverseVerdict, Role};
-use mail_types::{Address, Domain, EnhancedStatus, Lookup, Recipient, Reply, ReversePath};
+use hooks::{CallContext, OnFailure, PluginName, Position, ReverseRequest, ReverseVerdict, Role};
+use mail_types::{AccountName, Address, Domain, EnhancedStatus, Lookup, Recipient, Reply, ReversePath};
 use queue::{Attempt, BoxFuture, Channel, Outcome, Reach};
 
 use crate::profiles::Profiles;
@@ -73,6 +74,19 @@ impl Channel for Reversing {
     }
 }
 
+/// Mail of one of our own users, on its way in.
+#[derive(Debug, Clone, Copy)]
+pub struct Leaving<'a> {
+    /// The channel by which it came.
+    pub channel: &'a str,
+    /// The channel by which all its copies leave, where that is one.
+    pub destination: Option<&'a str>,
+    /// As whom the client logged in.
+    pub authenticated: Option<&'a AccountName>,
+    /// Its id.
+    pub id: &'a str,
+}
+
 /// On whose behalf mail leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Tenant {
@@ -134,5 +148,69 @@ impl Profiles {
             }
         }
         Ok(address)
+    }
+
+    /// Addresses of senders in the header of our own users' mail as others shall see them, one for each. Each plugin is
+    /// asked once for all addresses of a tenant. Nothing is refused or put off for an address in a header: where a
+    /// plugin fails, and its `on-failure` is not `skip`, the addresses stay as they are.
+    pub async fn seen_in_header(&self, leaving: Leaving<'_>, mut addresses: Vec<Address>) -> Vec<Address> {
+        let mut tenants: Vec<(Domain, Vec<usize>)> = Vec::new();
+        for (at, address) in addresses.iter().enumerate() {
+            let Ok(Some(tenant)) = self.hosted(&address.domain) else { continue };
+            match tenants.iter_mut().find(|(other, _)| *other == tenant) {
+                Some((_, group)) => group.push(at),
+                None => tenants.push((tenant, vec![at])),
+            }
+        }
+        for (tenant, group) in tenants {
+            let Lookup::Found(chain) = self.routing.chain(Role::Reverse, &tenant) else { continue };
+            if chain.is_empty() {
+                continue;
+            }
+            let before: Vec<Address> = group.iter().map(|at| addresses[*at].clone()).collect();
+            let context = CallContext {
+                tenant: Some(tenant),
+                channel: leaving.channel.to_owned(),
+                authenticated: leaving.authenticated.cloned(),
+                id: leaving.id.to_owned(),
+            };
+            let seen = self.seen_by_chain(&chain, &context, leaving.destination, before).await;
+            for (at, address) in group.into_iter().zip(seen) {
+                addresses[at] = address;
+            }
+        }
+        addresses
+    }
+
+    /// What a chain of plugins makes of header addresses of one tenant.
+    async fn seen_by_chain(
+        &self,
+        chain: &[PluginName],
+        context: &CallContext,
+        destination: Option<&str>,
+        before: Vec<Address>,
+    ) -> Vec<Address> {
+        let mut seen = before.clone();
+        for plugin in chain {
+            let request = |address: &Address| ReverseRequest {
+                address: address.clone(),
+                position: Position::Header,
+                destination: destination.unwrap_or_default().to_owned(),
+                forwarded: false,
+            };
+            let batch: Vec<ReverseRequest> = seen.iter().map(request).collect();
+            match self.plugins.reverse(plugin, context, &batch).await.answer {
+                Ok(verdicts) => {
+                    for (address, verdict) in seen.iter_mut().zip(verdicts) {
+                        if let ReverseVerdict::Changed(changed) = verdict {
+                            *address = changed;
+                        }
+                    }
+                }
+                Err(failed) if failed.on_failure == OnFailure::Skip => {}
+                Err(_) => return before,
+            }
+        }
+        seen
     }
 }

@@ -168,9 +168,7 @@ impl Inner {
         let recipient = Recipient { notify: Notify::Never, ..Recipient::new(to.clone()) };
         let route = Route::new(mail_types::ChannelName::REPROCESS, NextHop::Nobody);
         let source = Source { channel: SOURCE.to_owned(), ..Source::default() };
-        let (copy, steps) = (recipient.clone(), Vec::new());
-        let accepted =
-            Accepted { recipient: copy, route: route.clone(), steps, refused: None, expanded: false };
+        let accepted = Accepted::new(recipient.clone(), route.clone());
         let content = Content::Inline(report.octets.clone());
         let size = content.len();
         let submission = Submission {

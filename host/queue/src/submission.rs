@@ -57,9 +57,17 @@ pub struct Accepted {
     /// Its original recipient stands for several, and its sender wants to hear of success: one report tells that the
     /// original was expanded, and none of this copy (RFC 3461 §5.2.7.3 (c)).
     pub expanded: bool,
+    /// Which of the RCPT commands of its transaction led to it, from 0: LMTP answers each (RFC 2033 §4.2).
+    pub command: usize,
 }
 
 impl Accepted {
+    /// A recipient that is taken, without a word on how that was decided.
+    #[must_use]
+    pub fn new(recipient: Recipient, route: Route) -> Self {
+        Self { recipient, route, steps: Vec::new(), refused: None, expanded: false, command: 0 }
+    }
+
     /// Makes it one of several that its original recipient stands for.
     pub fn is_one_of_several(&mut self) {
         self.expanded |= self.recipient.notify.on_success();

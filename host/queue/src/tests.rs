@@ -108,25 +108,13 @@ fn reprocessed(address: &str) -> Accepted {
 
 fn local(recipient: &Recipient) -> Accepted {
     let account = AccountName::new(&recipient.address.to_key()).unwrap();
-    Accepted {
-        recipient: recipient.clone(),
-        route: Route::store(account),
-        steps: Vec::new(),
-        refused: None,
-        expanded: false,
-    }
+    Accepted::new(recipient.clone(), Route::store(account))
 }
 
 fn remote(address: &str) -> Accepted {
     let recipient = Recipient::new(Address::parse(address).unwrap());
     let next_hop = NextHop::Domain(recipient.address.domain.clone());
-    Accepted {
-        recipient,
-        route: Route::new("smtp", next_hop),
-        steps: Vec::new(),
-        refused: None,
-        expanded: false,
-    }
+    Accepted::new(recipient, Route::new("smtp", next_hop))
 }
 
 struct House {

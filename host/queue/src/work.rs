@@ -286,13 +286,8 @@ impl Inner {
                 Lookup::Found(route) => {
                     let text = format!("route changed from {} to {route}", record.route);
                     let steps = vec![Step { kind: StepKind::Route, text, origin: None }];
-                    return Some(Outcome::Replaced(vec![Accepted {
-                        recipient: record.recipient.clone(),
-                        route,
-                        steps,
-                        refused: None,
-                        expanded: false,
-                    }]));
+                    let accepted = Accepted { steps, ..Accepted::new(record.recipient.clone(), route) };
+                    return Some(Outcome::Replaced(vec![accepted]));
                 }
                 Lookup::NotFound => {
                     let status = EnhancedStatus::permanent(1, 1);
@@ -311,13 +306,7 @@ impl Inner {
             return Some(Outcome::Deferred { reply, remote: None, cause, reach: Reach::Recipient });
         }
         // A local copy that could not be appended before: the queue appends it itself.
-        let accepted = Accepted {
-            recipient: record.recipient.clone(),
-            route: record.route.clone(),
-            steps: Vec::new(),
-            refused: None,
-            expanded: false,
-        };
+        let accepted = Accepted::new(record.recipient.clone(), record.route.clone());
         Some(Outcome::Replaced(vec![accepted]))
     }
 }

@@ -10,8 +10,8 @@ pub(crate) enum Answer {
     Line(&'static str),
     /// Anything else.
     Reply(Reply),
-    /// The same reply so many times: LMTP's, one for each recipient (RFC 2033 §4.2).
-    Each(Reply, usize),
+    /// LMTP's, one for each recipient (RFC 2033 §4.2).
+    Each(Vec<Reply>),
 }
 
 impl Answer {
@@ -23,7 +23,7 @@ impl Answer {
                 wire.extend_from_slice(b"\r\n");
             }
             Self::Reply(reply) => encode_reply(reply, wire),
-            Self::Each(reply, count) => (0..*count).for_each(|_| encode_reply(reply, wire)),
+            Self::Each(replies) => replies.iter().for_each(|reply| encode_reply(reply, wire)),
         }
     }
 }

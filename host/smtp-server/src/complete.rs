@@ -1,8 +1,9 @@
 //! The end of content: from here on the message is ours, or it is the client's still.
 
 use events::Stage;
-use mail_types::{EnhancedStatus, Refusal, Reply};
-use queue::Submission;
+use mail_types::{Address, EnhancedStatus, Persistence, Refusal, Reply};
+use profiles::Replies;
+use queue::{Accepted, Submission};
 
 use crate::answer::Answer;
 use crate::intake::Intake;
@@ -19,7 +20,8 @@ pub(crate) async fn complete(session: &mut Session, mut intake: Intake) -> Answe
     };
     let accepted = transaction.accepted;
     let path = transaction.reverse_path().clone();
-    let reply = match keep(session, *transaction, intake).await {
+    let mut apart = Vec::new();
+    let reply = match keep(session, *transaction, intake, &mut apart).await {
         Ok(reply) => {
             session.counts.commands_without_mail = 0;
             reply
@@ -29,24 +31,49 @@ pub(crate) async fn complete(session: &mut Session, mut intake: Intake) -> Answe
             refusal.reply
         }
     };
+    for (recipient, reply) in apart.iter().flatten() {
+        let refusal = Refusal::new(reply.clone(), "a disposition plugin of the recipient");
+        session.refused(Stage::Content, Some(&path), Some(&recipient.to_string()), &refusal);
+    }
     match session.options.kind {
-        Kind::Lmtp => Answer::Each(reply, accepted),
+        Kind::Lmtp => {
+            let own =
+                |command: usize| apart.get(command).and_then(Option::as_ref).map(|(_, reply)| reply.clone());
+            Answer::Each((0..accepted).map(|command| own(command).unwrap_or_else(|| reply.clone())).collect())
+        }
         Kind::Smtp | Kind::Submission => Answer::Reply(reply),
     }
 }
 
+/// What a RCPT command hears of its recipient in place of the reply for the message: whom it named, and why it is
+/// refused.
+type Apart = Option<(Address, Reply)>;
+
 /// Hands the message to the queue: its receipt is the only way to a 250 (promise 1).
-async fn keep(session: &Session, mut open: Transaction, intake: Intake) -> Result<Reply, Refusal> {
+async fn keep(
+    session: &Session,
+    mut open: Transaction,
+    intake: Intake,
+    apart: &mut Vec<Apart>,
+) -> Result<Reply, Refusal> {
     let id = intake.id();
     let (content, facts) = intake.finish().await?;
+    let lmtp = session.options.kind == Kind::Lmtp;
     let about = profiles::About {
         id: &id.to_string(),
         channel: session.options.kind.source(),
         authenticated: session.client.account.as_ref(),
         reverse_path: &open.mail.path,
+        replies: if lmtp { Replies::Each } else { Replies::One },
     };
     let recipients = std::mem::take(&mut open.recipients);
-    let recipients = session.server.profiles.dispose(about, recipients, || content.loaded()).await?;
+    let mut recipients = session.server.profiles.dispose(about, recipients, || content.loaded()).await?;
+    if lmtp {
+        *apart = told_apart(&mut recipients, open.accepted);
+        if recipients.is_empty() {
+            return Ok(Reply::new(250, EnhancedStatus::success(0, 0), "Nobody is left to take it"));
+        }
+    }
     let mut prefix = trace::received(session, &open, id);
     prefix.extend_from_slice(&facts.added);
     let submission = Submission {
@@ -65,4 +92,30 @@ async fn keep(session: &Session, mut open: Transaction, intake: Intake) -> Resul
         }
         Err(error) => Err(Refusal::new(error.reply(), error.to_string())),
     }
+}
+
+/// Takes out those whose client hears of it: all recipients of a command that leads to nobody, or to one who has to be
+/// tried again later. They are not kept, and no report is sent. Others that are refused stand for a list together with
+/// some who are not, and are told of by a report.
+fn told_apart(recipients: &mut Vec<Accepted>, commands: usize) -> Vec<Apart> {
+    let mut apart: Vec<Apart> = vec![None; commands];
+    let mut taken = vec![false; commands];
+    for one in recipients.iter() {
+        let Some(refused) = &one.refused else {
+            taken[one.command] = true;
+            continue;
+        };
+        let place = &mut apart[one.command];
+        let passing = |reply: &Reply| reply.persistence() == Persistence::Transient;
+        if place.is_none() || passing(refused) {
+            *place = Some((one.recipient.original.clone(), refused.clone()));
+        }
+    }
+    for (place, taken) in apart.iter_mut().zip(taken) {
+        if taken {
+            place.take_if(|(_, reply)| reply.persistence() == Persistence::Permanent);
+        }
+    }
+    recipients.retain(|one| apart[one.command].is_none());
+    apart
 }

@@ -2,6 +2,7 @@
 
 use mail_types::{Address, QueueId};
 use message::header_addresses;
+use profiles::Leaving;
 use routing::HeaderPlace;
 use routing::rewrite::control::Direction;
 
@@ -12,7 +13,8 @@ const BACKWARD: &[&[u8]] =
     &[b"From", b"Sender", b"Reply-To", b"Resent-From", b"Resent-Sender", b"Resent-Reply-To"];
 
 /// The header with its addresses rewritten; `None` where all stay as they are. Everything but the
-/// addresses themselves keeps its octets. Plugins are asked about all of them at once.
+/// addresses themselves keeps its octets. Plugins are asked about all of them at once, to rewrite them and then, those
+/// of senders, as others shall see them.
 pub(crate) async fn header(session: &Session, header: &[u8], id: QueueId) -> Option<Vec<u8>> {
     let mut addresses = Vec::new();
     let mut places = Vec::new();
@@ -31,7 +33,8 @@ pub(crate) async fn header(session: &Session, header: &[u8], id: QueueId) -> Opt
         authenticated: session.client.account.as_ref(),
         id: &id.to_string(),
     };
-    let changed = session.server.routing.rewrite_headers(&addresses, place).await;
+    let mut changed = session.server.routing.rewrite_headers(&addresses, place).await;
+    reverse(session, &addresses, &mut changed, place).await;
     let mut rewritten: Option<Vec<u8>> = None;
     let mut copied = 0;
     for (range, new) in places.into_iter().zip(changed) {
@@ -44,4 +47,29 @@ pub(crate) async fn header(session: &Session, header: &[u8], id: QueueId) -> Opt
     let mut out = rewritten?;
     out.extend_from_slice(&header[copied..]);
     Some(out)
+}
+
+/// Senders as others shall see them, as plugins say (role `reverse`): on top of what the rules made of them.
+async fn reverse(
+    session: &Session,
+    addresses: &[(Address, Direction)],
+    changed: &mut [Option<Address>],
+    place: HeaderPlace<'_>,
+) {
+    let senders: Vec<usize> =
+        (0..addresses.len()).filter(|at| addresses[*at].1 == Direction::Backward).collect();
+    let of = |at: usize| changed[at].as_ref().unwrap_or(&addresses[at].0);
+    let now: Vec<Address> = senders.iter().map(|at| of(*at).clone()).collect();
+    let leaving = Leaving {
+        channel: place.source,
+        destination: place.destination,
+        authenticated: place.authenticated,
+        id: place.id,
+    };
+    let seen = session.server.profiles.seen_in_header(leaving, now).await;
+    for (at, seen) in senders.into_iter().zip(seen) {
+        if seen != *changed[at].as_ref().unwrap_or(&addresses[at].0) {
+            changed[at] = Some(seen);
+        }
+    }
 }

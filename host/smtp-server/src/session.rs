@@ -304,7 +304,7 @@ impl Session {
         // RFC 2033 §4.3: no recipients, no replies.
         let lmtp = self.options.kind == Kind::Lmtp && bdat.last;
         if lmtp && self.transaction.as_ref().is_some_and(|open| open.accepted == 0) {
-            return Next::Discard(bdat, Answer::Each(Reply::plain(503, ""), 0));
+            return Next::Discard(bdat, Answer::Each(Vec::new()));
         }
         match self.fault(answer) {
             Next::Say(answer) => Next::Discard(bdat, answer),

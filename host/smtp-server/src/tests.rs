@@ -7,6 +7,7 @@ use std::time::Duration;
 use auth::{AuthOptions, Authenticator, ChannelBinding, HashOptions, Hasher, Unencrypted};
 use directory::{Directory, DirectoryOptions, PasswordHasher};
 use events::Events;
+use hooks::Plugins;
 use mail_types::{AccountName, Domain};
 use parking_lot::Mutex;
 use queue::{Agents, BoxFuture, CopyOf, LocalCopy, LocalDelivery, Publish, Queue};
@@ -84,6 +85,11 @@ async fn routing_of(storage: Storage, directory: &Directory) -> Routing {
 
 /// Starts a server of a kind; `change` bends the options.
 async fn house(kind: Kind, change: impl FnOnce(&mut Options)) -> House {
+    house_with(kind, Arc::new(hooks::NoPlugins), change).await
+}
+
+/// The same, with plugins to ask for dispositions and senders.
+async fn house_with(kind: Kind, plugins: Arc<dyn Plugins>, change: impl FnOnce(&mut Options)) -> House {
     let folder = tempfile::tempdir().unwrap();
     let open = |name: &str, spaces: &[storage::Space]| {
         Storage::open(
@@ -95,7 +101,7 @@ async fn house(kind: Kind, change: impl FnOnce(&mut Options)) -> House {
     };
     let storage = open("store", queue::SPACES);
     let (directory, authenticator) = authentication(open("directory", directory::SPACES)).await;
-    let routing = routing_of(open("tables", routing::SPACES), &directory).await;
+    let routing = routing_of(open("tables", routing::SPACES), &directory).await.with_plugins(plugins.clone());
     let copies = Copies::default();
     let (clock, random) = (Clock::system(), Random::system());
     let events = Events::counting(clock.clone());
@@ -115,8 +121,7 @@ async fn house(kind: Kind, change: impl FnOnce(&mut Options)) -> House {
     .unwrap();
     let (certificate, key) = runtime::make_self_signed(folder.path(), &[HOST.to_owned()]).unwrap();
     let tls = Some(TlsServer::load(&certificate, &key).unwrap());
-    let profiles =
-        profiles::Profiles::new(routing.clone(), Arc::new(hooks::NoPlugins), Arc::new(hooks::NoWorld));
+    let profiles = profiles::Profiles::new(routing.clone(), plugins.clone(), Arc::new(hooks::NoWorld));
     let parts = Parts {
         queue,
         routing,
@@ -251,4 +256,5 @@ fn loopback() -> Networks {
 mod limits;
 mod login;
 mod mail;
+mod plugins;
 mod trust;

@@ -77,6 +77,7 @@ impl Transaction {
 
     /// Takes the final recipients of one RCPT, and gives them its DSN parameters.
     pub(crate) fn add(&mut self, rcpt: Rcpt, resolved: Vec<ResolvedRecipient>) {
+        let command = self.accepted;
         self.accepted += 1;
         let named = match rcpt.path {
             ForwardPath::Address { address, .. } => address,
@@ -89,7 +90,7 @@ impl Transaction {
             Recipient { address: named.clone(), original: named, orcpt: rcpt.orcpt, notify: rcpt.notify };
         self.recipients.extend(resolved.into_iter().map(|mut one| {
             one.steps.splice(0..0, self.sender_steps.iter().cloned());
-            one.into_accepted(&of)
+            Accepted { command, ..one.into_accepted(&of) }
         }));
         self.first.get_or_insert(of.original);
     }

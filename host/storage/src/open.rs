@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -47,6 +48,8 @@ pub struct Storage {
     inline_max: usize,
     /// Turns true when the engine is broken.
     broken: Arc<watch::Sender<bool>>,
+    /// Transactions written since it was opened.
+    version: Arc<AtomicU64>,
 }
 
 impl Storage {
@@ -110,20 +113,29 @@ impl Storage {
     fn assemble(engine: Arc<dyn Engine>, files: Option<Arc<Files>>, inline_max: usize) -> (Self, Writer) {
         let (jobs, inbox) = mpsc::channel(WRITER_QUEUE_MAX);
         let broken = Arc::new(watch::Sender::new(false));
+        let version = Arc::<AtomicU64>::default();
         let writer = Writer {
+            version: Arc::clone(&version),
             jobs: inbox,
             engine: Arc::clone(&engine),
             files: files.clone(),
             broken: Arc::clone(&broken),
             rebuildable: None,
         };
-        (Self { engine, jobs, files, inline_max, broken }, writer)
+        (Self { engine, jobs, files, inline_max, broken, version }, writer)
     }
 
     /// A consistent view. Drop it soon, and not after an `.await`.
     pub fn read(&self) -> Result<Snapshot, StorageError> {
         let reading = self.engine.read().inspect_err(|_| tell_if_broken(&*self.engine, &self.broken))?;
         Ok(Snapshot { reading, files: self.files.clone() })
+    }
+
+    /// Rises with every transaction, before any of its batches is answered: what was read under a version still holds
+    /// while the version is the same. To be asked before reading.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// Returns when the engine refuses everything until it is opened anew: the process has to end and start again,

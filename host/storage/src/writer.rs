@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -44,6 +45,7 @@ pub struct Writer {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) files: Option<Arc<Files>>,
     pub(crate) broken: Arc<watch::Sender<bool>>,
+    pub(crate) version: Arc<AtomicU64>,
     /// The folder of an environment whose commits are not synced.
     pub(crate) rebuildable: Option<PathBuf>,
 }
@@ -92,6 +94,8 @@ impl Writer {
             }
             group.finish(writing)
         });
+        // Of a commit that failed it is not certain whether it can be seen.
+        self.version.fetch_add(1, Ordering::Release);
         match written {
             Ok(()) => {
                 for ((batch, answer), outcome) in batches.into_iter().zip(outcomes) {

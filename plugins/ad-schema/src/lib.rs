@@ -9,6 +9,9 @@ wit_bindgen::generate!({ path: ["../../wit", "wit"], world: "user:ad-schema/plug
 
 use std::sync::OnceLock;
 
+// Faster starts: the allocator.
+use heap as _;
+
 use entry::{Class, Entry};
 use exports::wasmta::policy::plugin::{Description, Guest as Card};
 use exports::wasmta::policy::route_table::{self, AliasRow, Guest as Build, RouteRow, Rows};

@@ -13,6 +13,9 @@ wit_bindgen::generate!({ path: ["../../wit", "wit"], world: "user:catch-all-tags
 
 use std::sync::OnceLock;
 
+// Faster starts: the allocator.
+use heap as _;
+
 use exports::wasmta::policy::plugin::{Description, Guest as Card, Interest};
 use exports::wasmta::policy::{authorize_sender, disposition, rewrite};
 use wasmta::policy::config::{self, Value};

@@ -8,6 +8,9 @@ wit_bindgen::generate!({ path: ["../../wit", "wit"], world: "user:send-as/plugin
 
 use std::sync::OnceLock;
 
+// Faster starts: the allocator.
+use heap as _;
+
 use exports::wasmta::policy::authorize_sender::{Guest as Authorize, Request, Verdict};
 use exports::wasmta::policy::plugin::{Description, Guest as Card};
 use wasmta::policy::config::{self, Value};

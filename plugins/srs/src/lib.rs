@@ -10,6 +10,9 @@ wit_bindgen::generate!({ path: ["../../wit", "wit"], world: "user:srs/plugin", g
 
 use std::sync::OnceLock;
 
+// Faster starts: the allocator.
+use heap as _;
+
 use exports::wasmta::policy::plugin::{Description, Guest as Card, Interest};
 use exports::wasmta::policy::{reverse, rewrite};
 use scheme::{Found, Parts};

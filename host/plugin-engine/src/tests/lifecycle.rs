@@ -36,15 +36,15 @@ async fn versions_are_installed_swapped_and_taken_back() {
 #[tokio::test]
 async fn the_last_good_set_is_there_at_the_next_start() {
     let house = house().with("trap", |_| ()).await;
-    let House { engine, folder, events } = house;
+    let House { engine, world, folder, events } = house;
     engine.close().await;
     drop(engine);
-    let parts = parts(folder.path(), &events);
+    let parts = parts(folder.path(), Arc::clone(&world), &events);
     let parts = EngineParts { compiler: Arc::new(NoCompiler), ..parts };
     let engine = Engine::open(&folder.path().join("plugins"), parts).unwrap();
     let notes = engine.configure(vec![granted("trap")], HashMap::new()).await;
     assert_eq!(notes, Vec::<String>::new(), "machine code was kept: nothing is compiled");
-    let house = House { engine, folder, events };
+    let house = House { engine, world, folder, events };
     assert_eq!(house.said("trap", "good@example.org").await, "no-match");
 }
 

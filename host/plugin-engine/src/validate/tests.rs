@@ -16,6 +16,10 @@ impl World for Two {
     fn has_channel(&self, channel: &ChannelName) -> bool {
         channel.as_str() == "smtp"
     }
+    fn generation(&self) -> u64 {
+        0
+    }
+
     fn table_row(&self, _: Option<&Domain>, _: &str, _: &str) -> Lookup<Attributes> {
         Lookup::NotFound
     }

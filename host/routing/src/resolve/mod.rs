@@ -108,8 +108,7 @@ impl ResolvedRecipient {
     pub fn into_accepted(self, of: &mail_types::Recipient) -> queue::Accepted {
         let recipient = mail_types::Recipient { address: self.address, ..of.clone() };
         let steps = self.steps.into_iter().map(Into::into).collect();
-        let mut accepted =
-            queue::Accepted { recipient, route: self.route, steps, refused: None, expanded: false };
+        let mut accepted = queue::Accepted { steps, ..queue::Accepted::new(recipient, self.route) };
         if self.is_of_several {
             accepted.is_one_of_several();
         }

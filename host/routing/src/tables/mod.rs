@@ -137,6 +137,12 @@ impl Tables {
         Reader::new(self.storage.read()?)
     }
 
+    /// Rises with whatever is written: what was read under a version still holds while it is the same.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.storage.version()
+    }
+
     /// The state; `None` where no table was built in this format.
     pub fn state(&self) -> Result<Option<State>, TableError> {
         reader::state(&self.storage.read()?)

@@ -11,6 +11,7 @@ mod parts;
 pub(crate) mod plugins;
 mod policy;
 mod quotas;
+mod row_cache;
 mod server;
 mod services;
 mod settings;

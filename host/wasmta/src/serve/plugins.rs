@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use directory::Directory;
@@ -13,6 +14,7 @@ use plugin_engine::{Engine, EngineParts, ProcessCompiler, Settings, Table};
 use routing::Tables;
 use storage::Storage;
 
+use super::row_cache::RowCache;
 use super::{key_table, ways};
 use crate::config::{Config, Plugin};
 
@@ -25,6 +27,9 @@ pub(crate) const COMPILE_COMMAND: &str = "compile-plugin";
 pub(super) struct Surroundings {
     directory: Directory,
     tables: ArcSwap<Tables>,
+    /// How often other tables were taken.
+    tables_taken: AtomicU64,
+    rows: RowCache,
     exchanged: ArcSwap<Exchanged>,
 }
 
@@ -45,16 +50,42 @@ impl Exchanged {
 impl Surroundings {
     pub(super) fn new(directory: Directory, tables: Tables, exchanged: Exchanged) -> Self {
         let tables = ArcSwap::from_pointee(tables);
-        Self { directory, tables, exchanged: ArcSwap::from_pointee(exchanged) }
+        let exchanged = ArcSwap::from_pointee(exchanged);
+        Self { directory, tables, tables_taken: AtomicU64::new(0), rows: RowCache::default(), exchanged }
     }
 
     /// Looks rows up in other tables from now on: those before could not be read.
     pub(super) fn take_tables(&self, tables: Tables) {
         self.tables.store(Arc::new(tables));
+        self.tables_taken.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn exchange(&self, exchanged: Exchanged) {
         self.exchanged.store(Arc::new(exchanged));
+    }
+
+    fn read_row(&self, tenant: Option<&Domain>, table: &str, key: &str) -> Lookup<Attributes> {
+        match table {
+            "users" => self.user_row(tenant, key),
+            "domains" => {
+                let Ok(domain) = Domain::parse(key) else { return Lookup::NotFound };
+                match self.owns(tenant, &domain) {
+                    Lookup::Found(()) => self.tables.load().domain_attributes(&domain),
+                    Lookup::NotFound => Lookup::NotFound,
+                    Lookup::Unavailable(why) => Lookup::Unavailable(why),
+                }
+            }
+            "aliases" => {
+                let Some((_, domain)) = key.rsplit_once('@') else { return Lookup::NotFound };
+                let Ok(domain) = Domain::parse(domain) else { return Lookup::NotFound };
+                match self.owns(tenant, &domain) {
+                    Lookup::Found(()) => self.tables.load().alias_attributes(key),
+                    Lookup::NotFound => Lookup::NotFound,
+                    Lookup::Unavailable(why) => Lookup::Unavailable(why),
+                }
+            }
+            _ => Lookup::NotFound,
+        }
     }
 
     fn user_row(&self, tenant: Option<&Domain>, key: &str) -> Lookup<Attributes> {
@@ -91,28 +122,14 @@ impl World for Surroundings {
         self.exchanged.load().channels.contains(channel)
     }
 
+    fn generation(&self) -> u64 {
+        // Each of the three only rises; other tables begin anew at 0.
+        let taken = self.tables_taken.load(Ordering::Acquire);
+        (taken << 48).wrapping_add(self.tables.load().version()).wrapping_add(self.directory.version())
+    }
+
     fn table_row(&self, tenant: Option<&Domain>, table: &str, key: &str) -> Lookup<Attributes> {
-        match table {
-            "users" => self.user_row(tenant, key),
-            "domains" => {
-                let Ok(domain) = Domain::parse(key) else { return Lookup::NotFound };
-                match self.owns(tenant, &domain) {
-                    Lookup::Found(()) => self.tables.load().domain_attributes(&domain),
-                    Lookup::NotFound => Lookup::NotFound,
-                    Lookup::Unavailable(why) => Lookup::Unavailable(why),
-                }
-            }
-            "aliases" => {
-                let Some((_, domain)) = key.rsplit_once('@') else { return Lookup::NotFound };
-                let Ok(domain) = Domain::parse(domain) else { return Lookup::NotFound };
-                match self.owns(tenant, &domain) {
-                    Lookup::Found(()) => self.tables.load().alias_attributes(key),
-                    Lookup::NotFound => Lookup::NotFound,
-                    Lookup::Unavailable(why) => Lookup::Unavailable(why),
-                }
-            }
-            _ => Lookup::NotFound,
-        }
+        self.rows.get(self.generation(), (tenant, table, key), || self.read_row(tenant, table, key))
     }
 
     fn dns<'a>(&'a self, name: &'a str, kind: &'a str) -> BoxFuture<'a, Lookup<Vec<String>>> {
