@@ -155,6 +155,12 @@ impl Artefacts {
         })
     }
 
+    /// What an installed component is, as it was noted when it was compiled.
+    pub(crate) fn manifest(&self, digest: &Digest) -> Option<Manifest> {
+        let manifest = runtime::files::read(&self.manifest_path(digest), MANIFEST_MAX).ok()?;
+        serde_json::from_slice(&manifest).ok().filter(|manifest: &Manifest| manifest.digest == *digest)
+    }
+
     fn sealed(&self, digest: &Digest, machine: &Machine) -> Option<(Component, Manifest)> {
         let path = self.artefact_path(digest, machine, "cwasm");
         let code = runtime::files::read(&path, ARTEFACT_MAX).ok()?;
@@ -162,9 +168,7 @@ impl Artefacts {
         if !bool::from(self.seal(digest, &code).ct_eq(&seal)) {
             return None;
         }
-        let manifest = runtime::files::read(&self.manifest_path(digest), MANIFEST_MAX).ok()?;
-        let manifest: Manifest =
-            serde_json::from_slice(&manifest).ok().filter(|m: &Manifest| m.digest == *digest)?;
+        let manifest = self.manifest(digest)?;
         drop(code);
         let component = map(machine, &path)?;
         component.initialize_copy_on_write_image().ok()?;

@@ -52,7 +52,7 @@ pub struct Listed {
     pub installed: Installed,
     /// What it says of itself, where it runs.
     pub description: Option<Description>,
-    /// What it is, where it runs.
+    /// What it is, whether it runs or not.
     pub manifest: Option<Manifest>,
     /// Why it does not run.
     pub missing: Option<String>,
@@ -252,7 +252,10 @@ impl Engine {
             let failures = numbers.map(crate::plugin::Numbers::failures).unwrap_or_default();
             let listed = Listed {
                 description: plugin.map(|plugin| plugin.description.clone()),
-                manifest: plugin.map(|plugin| plugin.manifest.clone()),
+                manifest: match plugin {
+                    Some(plugin) => Some(plugin.manifest.clone()),
+                    None => self.0.artefacts.manifest(&installed.active),
+                },
                 missing: match plugin {
                     Some(_) => None,
                     None => Some(active.missing.get(&name).cloned().unwrap_or_else(|| {

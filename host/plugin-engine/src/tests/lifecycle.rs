@@ -24,6 +24,9 @@ async fn versions_are_installed_swapped_and_taken_back() {
     assert_eq!(house.said("policy", "x@example.org").await, "trap");
     engine.enable(&plugin, false).await.unwrap();
     assert_eq!(house.said("policy", "x@example.org").await, "missing");
+    let listed = engine.list().remove(&plugin).unwrap();
+    assert!(listed.missing.is_some() && listed.description.is_none());
+    assert_eq!(listed.manifest, Some(first.manifest.clone()), "what it is can be told all the same");
     engine.enable(&plugin, true).await.unwrap();
     assert_eq!(house.said("policy", "x@example.org").await, "trap");
     engine.remove(&plugin).await.unwrap();
