@@ -69,7 +69,11 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 
             Err(why) => Err(why),
         },
         command => match question(command) {
-            Ok((request, json)) => perform(&place, &request, json),
+            Ok((request, json)) => {
+                let done = perform(&place, &request, json);
+                plugin::clean_up(&request);
+                done
+            }
             Err(why) => Err(why),
         },
     };

@@ -8,7 +8,7 @@ use plugin_engine::{HereCompiler, Outcome, Target};
 
 use super::plugin_author::AuthorCommand;
 use super::plugin_operator::{self, OperatorCommand};
-use crate::control::PluginRequest;
+use crate::control::{PluginRequest, Request};
 use crate::serve::bounds;
 
 /// Commands about plugins.
@@ -35,6 +35,16 @@ pub(super) fn question(command: PluginCommand) -> Result<(PluginRequest, bool), 
     match command {
         PluginCommand::CompilePlugin { .. } | PluginCommand::Author(_) => unreachable!("these ask nothing"),
         PluginCommand::Operator(command) => plugin_operator::question(command),
+    }
+}
+
+/// Removes what was fetched for a request: the server has its own copy, or has refused it.
+pub(super) fn clean_up(request: &Request) {
+    if let Request::Plugin(PluginRequest::Install { file, source, .. }) = request
+        && source.starts_with(plugin_operator::OCI)
+    {
+        // What stays behind is in the system's folder for such things.
+        let _ = std::fs::remove_file(file);
     }
 }
 

@@ -10,6 +10,9 @@ use super::arguments::Format;
 use crate::config;
 use crate::control::PluginRequest;
 
+/// What a reference to a registry begins with.
+pub(super) const OCI: &str = "oci:";
+
 /// Commands on installed plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum OperatorCommand {
@@ -156,7 +159,7 @@ fn absolute(path: &Path) -> Result<PathBuf, String> {
 
 /// The component's file. Fetching is not activating: a registry is asked by this command, never by the server.
 fn fetched(component: &str) -> Result<PathBuf, String> {
-    let Some(reference) = component.strip_prefix("oci:") else { return absolute(Path::new(component)) };
+    let Some(reference) = component.strip_prefix(OCI) else { return absolute(Path::new(component)) };
     let reference = reference.trim_start_matches("//");
     let file = std::env::temp_dir().join(format!("wasmta-fetched-{}.wasm", std::process::id()));
     let status = Process::new("wkg").args(["oci", "pull", reference, "--output"]).arg(&file).status();
