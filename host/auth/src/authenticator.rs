@@ -1,7 +1,7 @@
 //! Who is it, and may they: passwords checked against the directory, at a bounded cost.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use crate::hash::{
 use crate::secret::Secret;
 use crate::throttle::{AccountKey, Throttle, ThrottleOptions};
 use crate::upgrade::{UPGRADES_MAX, Upgrade};
+use crate::verifier::{AskVerifier, Verifier};
+use crate::waiting::Waiting;
 
 /// Whether passwords may cross an unencrypted connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -150,6 +152,8 @@ struct Inner {
     decoy_key: [u8; 32],
     /// A value that no password fits, as dear as a real one.
     decoy: OnceLock<Vec<PasswordHash>>,
+    /// Who can be asked besides the stored values.
+    verifier: OnceLock<(Arc<dyn Verifier>, AskVerifier)>,
 }
 
 impl std::fmt::Debug for Authenticator {
@@ -178,9 +182,18 @@ impl Authenticator {
             process_key,
             decoy_key,
             decoy: OnceLock::new(),
+            verifier: OnceLock::new(),
             offers: RwLock::new((options.unencrypted, options.channel_binding)),
             options,
         }))
+    }
+
+    /// With a source that verifies passwords itself. To be said once, before the first log-in.
+    #[must_use]
+    pub fn with_verifier(self, verifier: Arc<dyn Verifier>, ask: AskVerifier) -> Self {
+        // A directory has one source for as long as it is open.
+        let _ = self.0.verifier.set((verifier, ask));
+        self
     }
 
     /// The mechanisms to offer on a connection, strongest first.
@@ -210,6 +223,10 @@ impl Authenticator {
 
     pub(crate) fn directory(&self) -> &Directory {
         &self.0.directory
+    }
+
+    pub(crate) fn verifier(&self) -> Option<&(Arc<dyn Verifier>, AskVerifier)> {
+        self.0.verifier.get()
     }
 
     /// Leave to make a value new; `None` while others are made.
@@ -346,6 +363,12 @@ impl Authenticator {
         if user.is_some() && self.0.verified.contains(&key, self.0.clock.now()) {
             return Ok(true);
         }
+        if let Some(fits) = self.verified_by_source(user, &secret, values, admit).await? {
+            if fits {
+                self.0.verified.add(key, self.0.clock.now());
+            }
+            return Ok(fits);
+        }
         let clear = self.0.options.clear;
         let fits = if !values.is_empty() && considered(values).all(|value| cost(value) == Cost::Cheap) {
             verify_any(&secret, values, clear)
@@ -463,25 +486,6 @@ impl Authenticator {
             }
             _ => Err(shut("The account has no address".to_owned())),
         }
-    }
-}
-
-/// One of those who wait for their turn to be hashed.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize, max: usize) -> Result<Self, AuthError> {
-        if count.fetch_add(1, Ordering::AcqRel) >= max {
-            count.fetch_sub(1, Ordering::AcqRel);
-            return Err(AuthError::Unavailable(format!("{max} log-ins are waiting to be verified")));
-        }
-        Ok(Self(count))
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -17,6 +17,8 @@ pub mod scram;
 mod secret;
 mod throttle;
 mod upgrade;
+mod verifier;
+mod waiting;
 
 pub use access::Service;
 pub use authenticator::{AuthOptions, Authenticator, ChannelBinding, Context, Identity, Scram, Unencrypted};
@@ -26,3 +28,4 @@ pub use hash::{ClearPasswords, HashError, HashOptions, Hasher, SCRAM_ITERATIONS_
 pub use secret::{PASSWORD_MAX, Secret};
 pub use throttle::ThrottleOptions;
 pub use upgrade::Upgrade;
+pub use verifier::{AskVerifier, BoxFuture, Verifier};

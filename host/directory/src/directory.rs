@@ -1,8 +1,8 @@
 //! The handle of the embedded directory: look-ups, scans, and the change log.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use mail_types::{Address, Domain, Lookup};
 use runtime::Clock;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::change::{CHANGES_LISTED_MAX, Changes};
 use crate::dn::Dn;
 use crate::domain_entry::DomainEntry;
+use crate::edit::WriteThrough;
 use crate::entry::Entry;
 use crate::error::DirectoryError;
 use crate::kind::Typed;
@@ -71,6 +72,8 @@ pub(crate) struct Inner {
     /// A load is under way, or broke off: answers would be wrong.
     pub(crate) loading: AtomicBool,
     pub(crate) newest: watch::Sender<u64>,
+    /// Where edits are written, if not here.
+    pub(crate) source: OnceLock<Arc<dyn WriteThrough>>,
 }
 
 impl std::fmt::Debug for Directory {
@@ -85,7 +88,7 @@ impl Directory {
         let head = View { snapshot: storage.read()?, schema: &options.schema }.head()?;
         let (newest, _) = watch::channel(head.csn);
         let loading = AtomicBool::new(head.loading != 0);
-        Ok(Self(Arc::new(Inner { storage, clock, options, loading, newest })))
+        Ok(Self(Arc::new(Inner { storage, clock, options, loading, newest, source: OnceLock::new() })))
     }
 
     /// The names in use.

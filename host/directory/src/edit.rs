@@ -47,7 +47,33 @@ impl Edit {
     }
 }
 
+/// An edit, as a source that holds the tree takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RemoteEdit {
+    /// A new entry.
+    Add(Entry),
+    /// New values of some attributes; none removes one.
+    Modify(Dn, Vec<(String, Vec<Vec<u8>>)>),
+    /// An entry that goes.
+    Remove(Dn),
+}
+
+/// What a port gives that may take its time.
+pub(crate) type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The source of the tree, where it is not the tree itself: edits are written there, and come back from there.
+pub(crate) trait WriteThrough: Send + Sync {
+    /// Makes the edits there and takes over what came of them; the number of the newest change.
+    fn write(&self, edits: Vec<RemoteEdit>) -> BoxFuture<'_, Result<u64, EditError>>;
+}
+
 impl Directory {
+    /// Edits go through this from now on.
+    pub(crate) fn write_through(&self, source: std::sync::Arc<dyn WriteThrough>) {
+        // A directory has one source for as long as it is open.
+        let _ = self.0.source.set(source);
+    }
+
     /// Makes edits in order, all or none, in one durable batch. Returns the number of the newest
     /// change. An empty list changes nothing.
     pub async fn edit(&self, edits: &[Edit]) -> Result<u64, EditError> {
@@ -61,7 +87,7 @@ impl Directory {
         plan: impl Fn(&View<'_>) -> Result<(Vec<Edit>, T), EditError>,
     ) -> Result<(u64, T), EditError> {
         for _ in 0..EDIT_TRIES_MAX {
-            let (batch, csn, value) = {
+            let (batch, csn, value, remote) = {
                 let view = self.raw_view()?;
                 let head = view.head()?;
                 if head.loading != 0 {
@@ -71,9 +97,14 @@ impl Directory {
                 if edits.is_empty() {
                     return Ok((head.csn, value));
                 }
+                // Composed in either case: what breaks a rule of ours is not written to a source.
                 let (batch, csn) = self.compose(&view, head, &edits)?;
-                (batch, csn, value)
+                let remote = self.0.source.get().map(|_| remote_edits(&view, &edits)).transpose()?;
+                (batch, csn, value, remote)
             };
+            if let (Some(source), Some(remote)) = (self.0.source.get(), remote) {
+                return Ok((source.write(remote).await?, value));
+            }
             match self.commit(batch).await {
                 Ok(()) => {
                     self.publish(csn);
@@ -87,39 +118,75 @@ impl Directory {
     }
 
     fn compose(&self, view: &View<'_>, head: Head, edits: &[Edit]) -> Result<(Batch, u64), EditError> {
+        let mut composing = Composing::new(view, head);
+        for edit in edits {
+            composing.take(edit, self.0.clock.now())?;
+        }
+        Ok(composing.finish())
+    }
+}
+
+/// The edits as a source takes them: of a modification only what it changes.
+fn remote_edits(view: &View<'_>, edits: &[Edit]) -> Result<Vec<RemoteEdit>, DirectoryError> {
+    let mut remote = Vec::with_capacity(edits.len());
+    for edit in edits {
+        remote.push(match edit {
+            Edit::Add(entry) => RemoteEdit::Add(entry.clone()),
+            Edit::Remove(dn) => RemoteEdit::Remove(dn.clone()),
+            Edit::Modify(entry) => {
+                let old = view.entry(&entry.dn)?;
+                let old = old.as_ref().map(Entry::attributes).unwrap_or_default();
+                let differs = |attribute: &&crate::entry::Attribute| {
+                    old.iter().all(|old| {
+                        !old.name.eq_ignore_ascii_case(&attribute.name) || old.values != attribute.values
+                    })
+                };
+                let changed = entry.attributes().iter().filter(differs);
+                let changed = changed.map(|attribute| (attribute.name.clone(), attribute.values.clone()));
+                let lost = old.iter().filter(|old| entry.values(&old.name).is_empty());
+                let lost = lost.map(|old| (old.name.clone(), Vec::new()));
+                RemoteEdit::Modify(entry.dn.clone(), changed.chain(lost).collect())
+            }
+        });
+    }
+    Ok(remote)
+}
+
+/// A batch being composed: the snapshot, and what earlier edits of the same batch change in it.
+pub(crate) struct Composing<'v, 's> {
+    pub(crate) view: &'v View<'s>,
+    pub(crate) head: Head,
+    pub(crate) batch: Batch,
+    /// Entries touched so far; `None` is removed.
+    overlay: HashMap<Dn, Option<(u64, Entry)>>,
+    claims: Claims,
+}
+
+impl<'v, 's> Composing<'v, 's> {
+    /// A batch that holds only if the directory is still as the view has it.
+    pub(crate) fn new(view: &'v View<'s>, head: Head) -> Self {
         let mut batch = Batch::new();
         match head {
             // Nothing was ever written: the head does not exist.
             head if head == Head::default() => batch.assert_absent(STATE, HEAD),
             head => batch.assert_equals(STATE, HEAD, &head.encode()),
         }
-        let mut composing =
-            Composing { view, head, batch, overlay: HashMap::new(), claims: Claims::default() };
-        for edit in edits {
-            composing.take(edit, self.0.clock.now())?;
-        }
-        let Composing { mut batch, mut head, .. } = composing;
+        Self { view, head, batch, overlay: HashMap::new(), claims: Claims::default() }
+    }
+
+    /// The batch, and the number of the newest change.
+    pub(crate) fn finish(self) -> (Batch, u64) {
+        let Self { mut batch, mut head, .. } = self;
         while head.csn - head.floor > CHANGES_KEPT_MAX {
             head.floor += 1;
             batch.delete(CHANGES, &head.floor.to_be_bytes());
         }
         batch.put(STATE, HEAD, head.encode());
-        Ok((batch, head.csn))
+        (batch, head.csn)
     }
-}
 
-/// A batch being composed: the snapshot, and what earlier edits of the same batch change in it.
-struct Composing<'v, 's> {
-    view: &'v View<'s>,
-    head: Head,
-    batch: Batch,
-    /// Entries touched so far; `None` is removed.
-    overlay: HashMap<Dn, Option<(u64, Entry)>>,
-    claims: Claims,
-}
-
-impl Composing<'_, '_> {
-    fn take(&mut self, edit: &Edit, at: mail_types::Timestamp) -> Result<(), EditError> {
+    /// Takes an edit in; one that is refused leaves nothing behind.
+    pub(crate) fn take(&mut self, edit: &Edit, at: mail_types::Timestamp) -> Result<(), EditError> {
         let (kind, operation) = match edit {
             Edit::Add(entry) => (self.add(entry)?, Operation::Put),
             Edit::Modify(entry) => (self.modify(entry)?, Operation::Put),
@@ -131,7 +198,7 @@ impl Composing<'_, '_> {
         Ok(())
     }
 
-    fn current(&self, dn: &Dn) -> Result<Option<(u64, Entry)>, EditError> {
+    pub(crate) fn current(&self, dn: &Dn) -> Result<Option<(u64, Entry)>, EditError> {
         if let Some(overlaid) = self.overlay.get(dn) {
             return Ok(overlaid.clone());
         }
@@ -150,8 +217,8 @@ impl Composing<'_, '_> {
             return Err(EditError::NoParent(entry.dn.clone(), above));
         }
         let id = self.head.next_id;
-        self.head.next_id += 1;
         let kind = self.enter(id, entry)?;
+        self.head.next_id += 1;
         put_entry(&mut self.batch, id, entry, kind, self.view.schema);
         Ok(kind)
     }
@@ -161,9 +228,15 @@ impl Composing<'_, '_> {
             return Err(EditError::NoEntry(entry.dn.clone()));
         };
         let old_kind = self.view.kind(&old);
+        let released = self.claims.release(id);
+        let kind = match self.enter(id, entry) {
+            Ok(kind) => kind,
+            Err(refused) => {
+                self.claims.restore(id, released);
+                return Err(refused);
+            }
+        };
         self.head.count(old_kind, -1);
-        self.claims.release(id);
-        let kind = self.enter(id, entry)?;
         replace_entry(&mut self.batch, id, (&old, old_kind), (entry, kind), self.view.schema);
         Ok(kind)
     }
@@ -202,6 +275,14 @@ impl Composing<'_, '_> {
     }
 }
 
+impl Composing<'_, '_> {
+    /// Whether an entry could take its names if another one, which has them now, were gone.
+    pub(crate) fn could_replace(&self, old: u64, entry: &Entry) -> Result<(), EditError> {
+        let kind = check_entry(entry, self.view)?;
+        self.claims.check(self.view, old, entry, kind)
+    }
+}
+
 /// What is wrong with an entry by itself.
 pub(crate) fn check_entry(entry: &Entry, view: &View<'_>) -> Result<Kind, EditError> {
     if entry.dn.key().len() > NAME_KEY_MAX {
@@ -223,11 +304,28 @@ pub(crate) struct Claims {
     released: HashSet<u64>,
 }
 
+/// What an entry had claimed before it was released.
+struct Released {
+    addresses: Vec<(String, (u64, Dn))>,
+    domains: Vec<(Domain, (u64, DomainEntry))>,
+    was_released: bool,
+}
+
 impl Claims {
-    fn release(&mut self, id: u64) {
-        self.released.insert(id);
-        self.addresses.retain(|_, (by, _)| *by != id);
-        self.domains.retain(|_, (by, _)| *by != id);
+    fn release(&mut self, id: u64) -> Released {
+        Released {
+            addresses: self.addresses.extract_if(|_, (by, _)| *by == id).collect(),
+            domains: self.domains.extract_if(|_, (by, _)| *by == id).collect(),
+            was_released: !self.released.insert(id),
+        }
+    }
+
+    fn restore(&mut self, id: u64, released: Released) {
+        self.addresses.extend(released.addresses);
+        self.domains.extend(released.domains);
+        if !released.was_released {
+            self.released.remove(&id);
+        }
     }
 
     /// Takes the addresses and domain names of an entry, or says who has one of them.
@@ -238,14 +336,33 @@ impl Claims {
         entry: &Entry,
         kind: Kind,
     ) -> Result<(), EditError> {
+        self.check(view, id, entry, kind)?;
         match kind {
-            Kind::User | Kind::Group => self.claim_addresses(view, id, entry),
-            Kind::Domain => self.claim_domains(view, id, entry),
+            Kind::User | Kind::Group => {
+                let keys = address_keys(entry, view.schema).into_iter();
+                self.addresses.extend(keys.map(|(address, _)| (address, (id, entry.dn.clone()))));
+            }
+            Kind::Domain => {
+                if let Some(mine) = DomainEntry::read(entry, view.schema) {
+                    let keys = domain_keys(entry, view.schema).into_iter();
+                    self.domains.extend(keys.map(|(domain, _)| (domain, (id, mine.clone()))));
+                }
+            }
+            Kind::Other => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the addresses and domain names of an entry are free, or its own already.
+    fn check(&self, view: &View<'_>, id: u64, entry: &Entry, kind: Kind) -> Result<(), EditError> {
+        match kind {
+            Kind::User | Kind::Group => self.check_addresses(view, id, entry),
+            Kind::Domain => self.check_domains(view, id, entry),
             Kind::Other => Ok(()),
         }
     }
 
-    fn claim_addresses(&mut self, view: &View<'_>, id: u64, entry: &Entry) -> Result<(), EditError> {
+    fn check_addresses(&self, view: &View<'_>, id: u64, entry: &Entry) -> Result<(), EditError> {
         for (address, _) in address_keys(entry, view.schema) {
             let used = |by: Dn| EditError::AddressUsed { address: address.clone(), by };
             if let Some((by, dn)) = self.addresses.get(&address)
@@ -261,13 +378,12 @@ impl Claims {
                     return Err(used(other.dn));
                 }
             }
-            self.addresses.insert(address, (id, entry.dn.clone()));
         }
         Ok(())
     }
 
     /// Two entries may describe one domain if they agree on where its users are.
-    fn claim_domains(&mut self, view: &View<'_>, id: u64, entry: &Entry) -> Result<(), EditError> {
+    fn check_domains(&self, view: &View<'_>, id: u64, entry: &Entry) -> Result<(), EditError> {
         let Some(mine) = DomainEntry::read(entry, view.schema) else { return Ok(()) };
         for (domain, _) in domain_keys(entry, view.schema) {
             let used = |by: Dn| EditError::DomainUsed { domain: domain.clone(), by };
@@ -288,7 +404,6 @@ impl Claims {
                     return Err(used(other.dn));
                 }
             }
-            self.domains.insert(domain, (id, mine.clone()));
         }
         Ok(())
     }

@@ -106,6 +106,14 @@ pub enum EditError {
     /// A password without a hash scheme: clear text is never stored.
     #[error("{0} carries a password in clear text, which is never stored: hash it first")]
     ClearPassword(Dn),
+    /// The tree mirrors a source that we may not write to.
+    #[error(
+        "the directory is an LDAP server's, and the configuration lets us only read it: make the change there, or set directory.ldap.writable"
+    )]
+    ReadOnly,
+    /// The source refused the edit, or does not answer.
+    #[error("the LDAP server did not make the change: {0}")]
+    Source(String),
 }
 
 impl From<StorageError> for EditError {

@@ -26,6 +26,7 @@ use crate::domain_entry::DomainNode;
 use crate::entry::Entry;
 use crate::error::DirectoryError;
 use crate::kind::Kind;
+use crate::mirror::records::{MIRROR, MIRROR_IDS, REFUSED, SEEN, SYNC};
 use crate::schema::{Field, Schema};
 
 pub(crate) const ENTRIES: Space = Space::new("directory_entries");
@@ -38,7 +39,10 @@ pub(crate) const CHANGES: Space = Space::new("directory_changes");
 pub(crate) const STATE: Space = Space::new("directory_state");
 
 /// The spaces that the directory needs in its storage.
-pub const SPACES: &[Space] = &[ENTRIES, NAMES, ADDRESSES, LOGINS, DOMAINS, MEMBERS, CHANGES, STATE];
+pub const SPACES: &[Space] = &[
+    ENTRIES, NAMES, ADDRESSES, LOGINS, DOMAINS, MEMBERS, CHANGES, STATE, MIRROR, MIRROR_IDS, SEEN, REFUSED,
+    SYNC,
+];
 
 /// Key of the [`Head`].
 pub(crate) const HEAD: &[u8] = b"head";

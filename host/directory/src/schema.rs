@@ -222,6 +222,12 @@ impl Schema {
         &self.classes[class as usize][0]
     }
 
+    /// The local names of an object class; the first is the one that is written.
+    #[must_use]
+    pub fn class_names(&self, class: Class) -> &[String] {
+        &self.classes[class as usize]
+    }
+
     /// The values of an attribute under any of its local names.
     pub fn texts<'a>(&'a self, entry: &'a Entry, field: Field) -> impl Iterator<Item = &'a str> {
         self.names(field).iter().flat_map(|name| entry.texts(name))

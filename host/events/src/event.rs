@@ -1,11 +1,11 @@
 //! The closed list.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use mail_types::{AccountName, Address, QueueId, Refusal, Reply, ReversePath, Route};
 
 use crate::format::Field;
+use crate::words::{Outcome, Stage};
 
 /// How much an operator should care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,60 +18,6 @@ pub enum Level {
     Warning,
     /// Something to mend.
     Error,
-}
-
-/// In which step of a session something was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Before or at the greeting.
-    Connect,
-    /// EHLO, HELO, LHLO.
-    Hello,
-    /// AUTH, LOGIN.
-    Authentication,
-    /// MAIL.
-    Mail,
-    /// RCPT.
-    Recipient,
-    /// DATA, BDAT: the content.
-    Content,
-    /// Anything else.
-    Command,
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connect => "connect",
-            Self::Hello => "hello",
-            Self::Authentication => "authentication",
-            Self::Mail => "mail",
-            Self::Recipient => "recipient",
-            Self::Content => "content",
-            Self::Command => "command",
-        })
-    }
-}
-
-/// What an attempt came to, for one recipient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Handed over.
-    Delivered,
-    /// To be tried again.
-    Deferred,
-    /// Given up.
-    Failed,
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Delivered => "delivered",
-            Self::Deferred => "deferred",
-            Self::Failed => "failed",
-        })
-    }
 }
 
 /// Everything that is worth a line in the log.
@@ -154,6 +100,16 @@ pub enum Event<'a> {
     DirectoryChanged { change: &'a str, entry: &'a str },
     /// A value of a directory entry that mail cannot use; the rest of the entry is used.
     DirectoryDefect { place: &'a str, entry: &'a str, cause: &'a str },
+    /// An LDAP server is not reached any more.
+    DirectoryServerDown { server: &'a str, cause: &'a str },
+    /// An LDAP server is reached again.
+    DirectoryServerUp { server: &'a str },
+    /// The directory is as its source has it.
+    SyncFinished { kind: &'a str, seen: u64, changed: u64, removed: u64, refused: u64, milliseconds: u64 },
+    /// A sync changed nothing more: the source failed, or its answer is not believed.
+    SyncFailed { kind: &'a str, cause: &'a str },
+    /// An entry of the source breaks a rule: its last good version stays.
+    SyncEntryRefused { entry: &'a str, attribute: &'a str, cause: &'a str },
     /// Routing and alias tables follow the directory again.
     TablesBuilt { kind: &'a str, entries: u64, rows: u64, csn: u64, milliseconds: u64 },
     /// Tables could not be built; the old ones stay.
@@ -187,7 +143,7 @@ pub enum Event<'a> {
 }
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 32;
+pub(crate) const KINDS: usize = 37;
 
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
@@ -225,6 +181,11 @@ impl<'a> Event<'a> {
             Self::DirectoryDefect { .. } => (29, "directory_defect", Level::Warning),
             Self::SenderRewritten { .. } => (30, "sender_rewritten", Level::Info),
             Self::TablesEntryFailed { .. } => (31, "tables_entry_failed", Level::Warning),
+            Self::DirectoryServerDown { .. } => (32, "directory_server_down", Level::Warning),
+            Self::DirectoryServerUp { .. } => (33, "directory_server_up", Level::Info),
+            Self::SyncFinished { .. } => (34, "sync_finished", Level::Info),
+            Self::SyncFailed { .. } => (35, "sync_failed", Level::Error),
+            Self::SyncEntryRefused { .. } => (36, "sync_entry_refused", Level::Warning),
         }
     }
 
@@ -363,6 +324,28 @@ impl<'a> Event<'a> {
                 sink("entry", Text(entry));
                 sink("cause", Text(cause));
             }
+            Self::DirectoryServerDown { server, cause } => {
+                sink("server", Text(server));
+                sink("cause", Text(cause));
+            }
+            Self::DirectoryServerUp { server } => sink("server", Text(server)),
+            Self::SyncFinished { kind, seen, changed, removed, refused, milliseconds } => {
+                sink("kind", Text(kind));
+                sink("seen", Number(*seen));
+                sink("changed", Number(*changed));
+                sink("removed", Number(*removed));
+                sink("refused", Number(*refused));
+                sink("milliseconds", Number(*milliseconds));
+            }
+            Self::SyncFailed { kind, cause } => {
+                sink("kind", Text(kind));
+                sink("cause", Text(cause));
+            }
+            Self::SyncEntryRefused { entry, attribute, cause } => {
+                sink("entry", Text(entry));
+                sink("attribute", Text(attribute));
+                sink("cause", Text(cause));
+            }
             Self::TablesBuilt { kind, entries, rows, csn, milliseconds } => {
                 sink("kind", Text(kind));
                 sink("entries", Number(*entries));
@@ -461,4 +444,9 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "directory_defect",
     "sender_rewritten",
     "tables_entry_failed",
+    "directory_server_down",
+    "directory_server_up",
+    "sync_finished",
+    "sync_failed",
+    "sync_entry_refused",
 ];

@@ -12,8 +12,10 @@ mod counters;
 mod event;
 mod format;
 mod log;
+mod words;
 
 pub use counters::Counters;
-pub use event::{Event, Level, Outcome, Stage};
+pub use event::{Event, Level};
 pub use format::Style;
 pub use log::{Events, LOG_LINES_MAX, LogOptions};
+pub use words::{Outcome, Stage};

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 use hooks::{CallContext, Failed, FailureKind, OnFailure, PluginName, Plugins, Ready, Role};
 use hooks::{RewriteRequest, RewriteVerdict, Told};
-use mail_types::{AccountName, Domain, Refusal};
+use mail_types::{AccountName, Address, Domain, Refusal};
 use runtime::Random;
 
 use crate::resolve::domains::View;
@@ -21,6 +21,7 @@ use crate::resolve::{Halt, NESTING_MAX, Request, refusals};
 use crate::rewrite::plugin::{Heard, Link, Said};
 use crate::rewrite::rules::Rules;
 use crate::routing::{Policy, Routing};
+use crate::source::ASKED_OF_SOURCE_MAX;
 
 /// Most times that plugins are asked for one decision. Each level of groups and forwards may need its own.
 pub const ROUNDS_MAX: usize = NESTING_MAX + 16;
@@ -66,6 +67,8 @@ pub(crate) struct Gathered {
     answers: HashMap<Question, Said>,
     /// Numbers that rules drew (`$W`), in order: a question must not be another one in the next round.
     unique: RefCell<Vec<u64>>,
+    /// Addresses that the last round looked for and the tables do not have.
+    missed: RefCell<Vec<Address>>,
 }
 
 /// What one round of a decision may ask plugins.
@@ -83,6 +86,14 @@ impl<'a> Consult<'a> {
     pub(crate) fn new(plugins: &'a dyn Plugins, about: About<'a>, gathered: &'a Gathered) -> Self {
         let (open, context) = (RefCell::new(Vec::new()), RefCell::new(None));
         Self { plugins, about, gathered, open, context, drawn: Cell::new(0) }
+    }
+
+    /// Notes an address that the tables do not have.
+    pub(crate) fn miss(&self, address: &Address) {
+        let mut missed = self.gathered.missed.borrow_mut();
+        if missed.len() < ASKED_OF_SOURCE_MAX && !missed.contains(address) {
+            missed.push(address.clone());
+        }
     }
 
     pub(crate) fn any_bound(&self, role: Role) -> bool {
@@ -207,15 +218,16 @@ enum Round<T> {
 }
 
 impl Routing {
-    /// Makes a decision, in as many rounds as it takes. `run` never waits, and can be run again.
-    pub(crate) async fn consult<T, F>(&self, about: About<'_>, run: F) -> Result<T, Refusal>
+    /// Makes a decision, in as many rounds as it takes. `run` never waits, and can be run again. Gives with it the addresses
+    /// that it missed in the tables.
+    pub(crate) async fn consult<T, F>(&self, about: About<'_>, run: F) -> (Result<T, Refusal>, Vec<Address>)
     where
         F: Fn(&Rules, &View<'_>) -> Result<T, Halt> + Sync,
     {
         let policy = self.policy();
         let gathered = Gathered::default();
         match self.round(&policy, about, &gathered, &run) {
-            Round::Done(answer) => answer,
+            Round::Done(answer) => (answer, gathered.missed.into_inner()),
             Round::Open(open) => {
                 // On the heap: what most decisions do not need must not make them larger.
                 Box::pin(self.rounds(Guard::into_inner(policy), about, gathered, open, &run)).await
@@ -230,18 +242,19 @@ impl Routing {
         mut gathered: Gathered,
         mut open: Vec<Question>,
         run: &F,
-    ) -> Result<T, Refusal>
+    ) -> (Result<T, Refusal>, Vec<Address>)
     where
         F: Fn(&Rules, &View<'_>) -> Result<T, Halt> + Sync,
     {
         for _ in 0..ROUNDS_MAX {
             gathered.ask(self.plugins(), about, open).await;
+            gathered.missed.get_mut().clear();
             match self.round(&policy, about, &gathered, run) {
-                Round::Done(answer) => return answer,
+                Round::Done(answer) => return (answer, gathered.missed.into_inner()),
                 Round::Open(further) => open = further,
             }
         }
-        Err(refusals::asked_too_often(ROUNDS_MAX))
+        (Err(refusals::asked_too_often(ROUNDS_MAX)), Vec::new())
     }
 
     fn round<T>(

@@ -14,6 +14,7 @@ mod reverse_path;
 pub mod rewrite;
 mod routing;
 mod sender;
+mod source;
 pub mod tables;
 
 pub use consult::{BATCH_MAX, ROUNDS_MAX};
@@ -24,4 +25,5 @@ pub use rewrite::rules::{RuleErrors, RuleOptions, Rules};
 pub use rewrite::tags::ChannelTags;
 pub use routing::Routing;
 pub use sender::{HeaderPlace, Verified};
+pub use source::{ASKED_OF_SOURCE_MAX, BoxFuture, SOURCE_ROUNDS_MAX, Source};
 pub use tables::{Builders, SPACES, TableError, Tables};

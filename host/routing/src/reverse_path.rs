@@ -49,7 +49,7 @@ impl Routing {
                 Err(_) => Ok(Ok(None)),
             }
         });
-        answer.await.unwrap_or(Ok(None))
+        answer.await.0.unwrap_or(Ok(None))
     }
 }
 

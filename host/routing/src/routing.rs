@@ -18,6 +18,7 @@ use crate::resolve::walk::{Walked, walk};
 use crate::resolve::way::Guide;
 use crate::resolve::{Halt, Options, Request, Resolution, ResolvedRecipient};
 use crate::rewrite::rules::Rules;
+use crate::source::{Asked, SOURCE_ROUNDS_MAX, Source, for_now};
 use crate::tables::{Builders, Tables};
 
 /// Rules and options, swapped as one.
@@ -39,6 +40,7 @@ pub struct Routing {
     policy: Arc<ArcSwap<Policy>>,
     random: Random,
     plugins: Arc<dyn Plugins>,
+    source: Option<Arc<dyn Source>>,
 }
 
 impl Routing {
@@ -46,13 +48,19 @@ impl Routing {
     #[must_use]
     pub fn new(tables: Tables, rules: Rules, options: Options, random: Random) -> Self {
         let policy = Arc::new(ArcSwap::from_pointee(Policy { rules, options }));
-        Self { tables, policy, random, plugins: Arc::new(NoPlugins) }
+        Self { tables, policy, random, plugins: Arc::new(NoPlugins), source: None }
     }
 
     /// With these plugins to ask.
     #[must_use]
     pub fn with_plugins(self, plugins: Arc<dyn Plugins>) -> Self {
         Self { plugins, ..self }
+    }
+
+    /// With this source to ask about what the tables do not have (R20).
+    #[must_use]
+    pub fn with_source(self, source: Arc<dyn Source>) -> Self {
+        Self { source: Some(source), ..self }
     }
 
     /// Puts new rules and options in force; resolutions under way keep theirs.
@@ -86,10 +94,32 @@ impl Routing {
     }
 
     async fn walk<R: Recorder>(&self, request: &Request<'_>, keep_traces: bool) -> Walked {
-        let walked = self.consult(request.into(), |rules, view| {
-            walk::<R>(&Guide { rules, view, request }, keep_traces).ok_or(Halt::Open)
-        });
-        walked.await.unwrap_or_else(|refusal| Walked { answer: Err(refusal), traces: Vec::new() })
+        let mut rounds = 0;
+        loop {
+            let walked = self.consult(request.into(), |rules, view| {
+                walk::<R>(&Guide { rules, view, request }, keep_traces).ok_or(Halt::Open)
+            });
+            let (walked, missed) = walked.await;
+            let walked = walked.unwrap_or_else(|refusal| Walked { answer: Err(refusal), traces: Vec::new() });
+            if missed.is_empty() || self.source.is_none() || rounds == SOURCE_ROUNDS_MAX {
+                return walked;
+            }
+            rounds += 1;
+            match Box::pin(self.ask_source(&missed)).await {
+                Asked::More => {}
+                Asked::Nothing => return walked,
+                Asked::Unavailable(why) => {
+                    return Walked {
+                        answer: walked.answer.map_err(|refusal| for_now(refusal, &why)),
+                        ..walked
+                    };
+                }
+            }
+        }
+    }
+
+    pub(crate) fn source(&self) -> Option<&dyn Source> {
+        self.source.as_deref()
     }
 
     pub(crate) fn policy(&self) -> Guard<Arc<Policy>> {
@@ -135,7 +165,20 @@ impl Routing {
                 _ => Ok(Ok(Vec::new())),
             }
         });
-        match answer.await.and_then(|answer| answer) {
+        let (answer, missed) = answer.await;
+        let mut answer = answer.and_then(|answer| answer);
+        // What is queued was ours when it came: it goes back only if the source says so too.
+        if answer.is_err() {
+            let why = match Box::pin(self.ask_source(&missed)).await {
+                Asked::Nothing => None,
+                Asked::More => Some("it has more than was known: the next try will see".to_owned()),
+                Asked::Unavailable(why) => Some(why),
+            };
+            if let Some(why) = why {
+                answer = answer.map_err(|refusal| for_now(refusal, &why));
+            }
+        }
+        match answer {
             Ok(recipients) => Lookup::Found(Self::next_route(recipients, address, current)),
             Err(refusal) if refusal.reply.persistence() == Persistence::Permanent => Lookup::NotFound,
             Err(refusal) => Lookup::Unavailable(refusal.cause),

@@ -110,7 +110,7 @@ impl Routing {
             }
             if open { Err(Halt::Open) } else { Ok(changed) }
         });
-        changed.await.unwrap_or_else(|_| vec![None; addresses.len()])
+        changed.await.0.unwrap_or_else(|_| vec![None; addresses.len()])
     }
 
     /// What VRFY may say.
@@ -182,7 +182,7 @@ impl Routing {
                 }
             }
         });
-        answer.await
+        answer.await.0
     }
 }
 

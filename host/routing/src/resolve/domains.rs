@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use directory::{Dn, Status};
 use hooks::{PluginName, RewriteRequest, Role};
-use mail_types::{Domain, Lookup};
+use mail_types::{Address, Domain, Lookup};
 use runtime::Random;
 
 use super::Options;
@@ -68,6 +68,11 @@ impl<'a> View<'a> {
         let answer = self.look_up(name)?.map(Rc::new);
         *self.last.borrow_mut() = Some((name.to_owned(), answer.clone()));
         Ok(answer)
+    }
+
+    /// Notes an address that the tables do not have.
+    pub(crate) fn miss(&self, address: &Address) {
+        self.consult.miss(address);
     }
 
     fn look_up(&self, name: &str) -> Result<Option<KnownDomain>, TableError> {

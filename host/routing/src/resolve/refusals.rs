@@ -52,6 +52,13 @@ pub(crate) fn asked_too_often(rounds: usize) -> Refusal {
     permanent(550, 4, 6, "This address is rewritten too many times", cause)
 }
 
+/// The tables do not have the address, and the source that might does not answer (R20): not known is not unknown.
+#[must_use]
+pub(crate) fn source_unavailable(refusal: &Refusal, why: &str) -> Refusal {
+    let cause = format!("{}, and the directory's source cannot be asked: {why}", refusal.cause);
+    transient(451, 4, 3, "The directory does not answer, try again later", cause)
+}
+
 /// The domain is ours, the address is not.
 #[must_use]
 pub(crate) fn unknown_user(address: &Address) -> Refusal {

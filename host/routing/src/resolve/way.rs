@@ -127,6 +127,9 @@ impl<'a> Guide<'a> {
                 return Ok(Next::route(address, ChannelName::HOLD, NextHop::Nobody));
             }
         }
+        if known.is_none() && address.domain.as_ip().is_none() {
+            self.view.miss(&address);
+        }
         if depth == 0 && known.is_none() && !self.may_relay(&address) {
             return Err(refusals::relay_denied(&address));
         }
@@ -208,6 +211,7 @@ impl<'a> Guide<'a> {
             if postmaster && options.is_own(address.domain.as_str()) {
                 return self.postmaster(address, recorder);
             }
+            self.view.miss(address);
             return Err(refusals::unknown_domain(address));
         };
         recorder.detail(|| {
@@ -226,6 +230,7 @@ impl<'a> Guide<'a> {
         if postmaster {
             return self.postmaster(address, recorder);
         }
+        self.view.miss(address);
         self.unknown(address, known, recorder)
     }
 

@@ -1,5 +1,6 @@
 //! What we ask of the certificate of a server that we connect to.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -67,9 +68,24 @@ impl TlsClient {
         Ok(Self::with_sessions(config))
     }
 
+    /// As [`Self::trusting`], the authorities of a PEM file. Blocks (reads the file).
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no authority.
+    pub fn trusting_file(path: &Path) -> Result<Self, TlsError> {
+        let authorities = super::server::read_certificates(path)?;
+        Self::trusting(authorities)
+    }
+
     fn with_sessions(mut config: ClientConfig) -> Self {
         config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
         Self(Arc::new(config))
+    }
+
+    /// The same, for a library that makes its own connections.
+    #[must_use]
+    pub fn library_config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0)
     }
 
     pub(crate) fn config(&self) -> Arc<ClientConfig> {

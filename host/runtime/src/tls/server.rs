@@ -55,13 +55,8 @@ impl TlsServer {
 }
 
 fn load(certificate: &Path, key: &Path) -> Result<Loaded, TlsError> {
-    let chain = CertificateDer::pem_slice_iter(&read(certificate)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| content(certificate, format!("not PEM: {error}")))?;
-    let Some(leaf) = chain.first() else {
-        return Err(content(certificate, "holds no certificate (no BEGIN CERTIFICATE)"));
-    };
-    let end_point = server_end_point(leaf);
+    let chain = read_certificates(certificate)?;
+    let end_point = chain.first().and_then(|leaf| server_end_point(leaf));
     let secret = PrivateKeyDer::from_pem_slice(&read(key)?)
         .map_err(|error| content(key, format!("holds no private key: {error}")))?;
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -72,6 +67,17 @@ fn load(certificate: &Path, key: &Path) -> Result<Loaded, TlsError> {
     config.ticketer = rustls::crypto::ring::Ticketer::new()?;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     Ok(Loaded { config: Arc::new(config), end_point })
+}
+
+/// The certificates of a PEM file: at least one.
+pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| content(path, format!("not PEM: {error}")))?;
+    if chain.is_empty() {
+        return Err(content(path, "holds no certificate (no BEGIN CERTIFICATE)"));
+    }
+    Ok(chain)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

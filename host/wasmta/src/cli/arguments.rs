@@ -100,6 +100,9 @@ Examples:
   wasmta plugin install moved/target/moved.wasm          into the server"
     )]
     Plugin(super::plugin::PluginCommand),
+    /// The directory and the LDAP servers it mirrors: make them alike, or see how they stand.
+    #[command(subcommand)]
+    Sync(super::sync::SyncCommand),
     /// Check the store: every mailbox, message and content against each other.
     Check(Format),
 }

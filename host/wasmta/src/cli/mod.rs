@@ -5,6 +5,7 @@ mod password;
 mod plugin;
 mod plugin_author;
 mod plugin_operator;
+mod sync;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -112,6 +113,10 @@ fn question(command: Command) -> Result<(Request, bool), String> {
         }
         Command::Reload => (Request::Reload, false),
         Command::Status(format) => (Request::Status, format.json),
+        Command::Sync(command) => {
+            let (request, json) = sync::question(command);
+            (Request::Sync(request), json)
+        }
         Command::Check(format) => (Request::Check, format.json),
         Command::Domain(command) => domain_question(command),
         Command::User(command) => user_question(command)?,

@@ -5,6 +5,7 @@
 //! relative to the configuration file.
 
 mod delivery;
+mod directory;
 mod listeners;
 mod places;
 mod plugins;
@@ -22,11 +23,12 @@ use toml::de::DeTable;
 
 pub(crate) use delivery::HostPort;
 pub use delivery::{Channel, ChannelKind, Dns, HostEntry, OutgoingTls, Queue, Routing};
+pub use directory::{Authenticate, Directory, Ldap};
 pub use listeners::{Listener, Protocol, TlsMode};
 pub use places::Places;
 pub use plugins::Plugin;
 pub use problem::{Problem, Problems};
-pub use server::{Auth, Directory, Log, LogFormat, LogLevel, Server, Storage};
+pub use server::{Auth, Log, LogFormat, LogLevel, Server, Storage};
 pub use service::{BareNewlines, Imap, Limits, Lmtp, Pop3, Smtp, Submission, Tls, Verify};
 pub use units::{Network, duration_text, size_text};
 

@@ -1,12 +1,11 @@
-//! The sections of the server as a whole: `[server]`, `[storage]`, `[log]`, `[auth]`, `[directory]`.
+//! The sections of the server as a whole: `[server]`, `[storage]`, `[log]`, `[auth]`.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mail_types::{Address, Domain};
 
 use super::section::Section;
-use super::{Limits, below, domain, postmaster};
+use super::{Limits, domain, postmaster};
 
 /// `[server]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,23 +185,6 @@ impl Auth {
         }
         s.close();
         auth
-    }
-}
-
-/// `[directory]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directory {
-    /// The LDIF that fills the directory on the first start (RFC 2849).
-    pub ldif: PathBuf,
-}
-
-impl Directory {
-    pub(super) fn read(mut s: Section<'_>, folder: &Path) -> Self {
-        let ldif = s.path("ldif").unwrap_or_else(|| PathBuf::from("directory.ldif"));
-        let directory = Self { ldif: below(folder, ldif) };
-        s.file("ldif", &directory.ldif);
-        s.close();
-        directory
     }
 }
 

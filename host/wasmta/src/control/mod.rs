@@ -133,6 +133,30 @@ pub enum Request {
     Check,
     /// Plugins.
     Plugin(PluginRequest),
+    /// The directory and its source.
+    Sync(SyncRequest),
+}
+
+/// What is asked of the mirror of the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "sync", rename_all = "kebab-case")]
+pub enum SyncRequest {
+    /// Compare everything.
+    Full {
+        /// Only this domain's entries.
+        domain: Option<String>,
+        /// Only say what would change.
+        dry_run: bool,
+        /// Believe the source, whatever it lacks.
+        force: bool,
+    },
+    /// Ask for what was modified since.
+    Incremental {
+        /// Believe the source, whatever it lacks.
+        force: bool,
+    },
+    /// How it stands.
+    Status,
 }
 
 /// Which messages of the queue: all that meet every condition.

@@ -6,6 +6,7 @@ mod directory;
 mod explain;
 mod plugins;
 mod queue;
+mod sync;
 mod waiting;
 
 use std::path::Path;
@@ -59,6 +60,7 @@ pub(crate) async fn perform(
         }
         Request::Trace { id } => queue::trace(parts, &id),
         Request::Check => check::check(parts, progress).await,
+        Request::Sync(request) => sync::perform(parts, request, progress).await,
         Request::Plugin(request) => plugins::perform(parts, request).await,
         Request::Status | Request::Reload => Err("no server runs here".to_owned()),
     }

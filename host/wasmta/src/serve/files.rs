@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use runtime::TlsServer;
+use runtime::{TlsClient, TlsServer};
 
 use super::policy::{self, RulesFault};
 use crate::config::{Config, Places, Problem};
@@ -38,6 +38,18 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
         let mend = "name a certificate with its chain and the key that belongs to it, both in PEM";
         found.push(places.problem("tls.certificate", why.to_string(), mend));
     }
+    if let Some(ldap) = config.directory.ldap.as_ref().map(|ldap| &ldap.mirror.ldap) {
+        if let Some(file) = &ldap.authorities
+            && let Err(why) = TlsClient::trusting_file(file)
+        {
+            let mend = "name a file with the certificates of authorities, in PEM";
+            found.push(places.problem("directory.ldap.ca-file", why.to_string(), mend));
+        }
+        if let Some(Err(why)) = ldap.password_file.as_deref().map(password) {
+            let mend = "name a file whose first line is the password";
+            found.push(places.problem("directory.ldap.password-file", why, mend));
+        }
+    }
     for channel in &config.channels {
         let Some((_, file)) = &channel.login else { continue };
         if let Err(why) = password(file) {
@@ -59,6 +71,10 @@ pub(super) fn password(file: &Path) -> Result<String, String> {
 
 /// What is wrong with the LDIF, and what in it mail cannot use.
 pub(super) fn ldif(config: &Config, places: &Places) -> (Option<Problem>, Vec<String>) {
+    // Where LDAP servers fill the directory, no file does.
+    if config.directory.ldap.is_some() {
+        return (None, Vec::new());
+    }
     let path = &config.directory.ldif;
     let name = path.display().to_string();
     let source = match File::open(path) {
@@ -69,7 +85,7 @@ pub(super) fn ldif(config: &Config, places: &Places) -> (Option<Problem>, Vec<St
             return (Some(places.problem("directory.ldif", format!("{name}: {why}"), mend)), Vec::new());
         }
     };
-    let schema = directory::DirectoryOptions::default().schema;
+    let schema = super::mirror::options(config).map(|options| options.schema).unwrap_or_default();
     let (report, error) = directory::examine_ldif(BufReader::new(source), &schema);
     let problem = error.map(|error| Problem {
         file: name.clone(),

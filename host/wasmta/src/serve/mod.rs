@@ -7,6 +7,7 @@ mod first_start;
 mod key_table;
 mod lock;
 mod logging;
+mod mirror;
 mod parts;
 pub(crate) mod plugins;
 mod policy;

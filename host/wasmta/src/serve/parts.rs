@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use auth::{Authenticator, Hasher};
 use channels::StoreDelivery;
-use directory::{Directory, DirectoryOptions, PasswordHasher};
+use directory::{Directory, Mirror, PasswordHasher};
 use events::{Event, Events};
 use queue::{Agents, Queue};
 use routing::{Builders, Routing, TableError, Tables};
@@ -17,7 +17,7 @@ use store::Store;
 use super::first_start::{decoy_key, fill};
 use super::plugins::{self, Exchanged, Surroundings};
 use super::quotas::DirectoryQuotas;
-use super::{policy, settings, ways};
+use super::{mirror, policy, settings, ways};
 use crate::config::Config;
 
 /// The parts, wired.
@@ -31,6 +31,8 @@ pub struct Parts {
     pub events: Events,
     /// Domains, users and groups.
     pub directory: Directory,
+    /// What keeps it like its source, where that is another one.
+    pub mirror: Option<Mirror>,
     /// Makes hashes of passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Who may log in.
@@ -61,13 +63,12 @@ impl Parts {
     pub async fn open(config: &Config, data: &Path, events: Events) -> Result<Self, String> {
         let (clock, random) = (Clock::system(), Random::system());
         let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(random.clone(), settings::hash(config)));
-        let of_directory = open_storage(config, data, "directory", directory::SPACES, true)?;
-        let directory = Directory::open(of_directory.clone(), clock.clone(), DirectoryOptions::default())
-            .map_err(|e| format!("the directory: {e}"))?;
-        let filled = fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
-        let key = decoy_key(data, &random)?;
-        let authenticator =
-            Authenticator::new(directory.clone(), clock.clone(), random.clone(), settings::auth(config, key));
+        let (of_directory, directory, mirror) = open_directory(config, data, &clock, &events)?;
+        let filled =
+            mirror.is_none() && fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
+        let options = settings::auth(config, decoy_key(data, &random)?);
+        let authenticator = Authenticator::new(directory.clone(), clock.clone(), random.clone(), options);
+        let authenticator = mirror::verified(authenticator, mirror.as_ref(), config);
 
         let (rules, options) = policy::load(config).map_err(|why| why.to_string())?;
         let of_tables = open_storage(config, data, "tables", routing::SPACES, false)?;
@@ -94,6 +95,7 @@ impl Parts {
         };
         let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
         let routing = routing.with_plugins(Arc::new(plugins.clone()));
+        let routing = mirror::sourced(routing, mirror.as_ref(), &plugins, (&events, &clock));
         let world = Arc::clone(&surroundings) as Arc<dyn hooks::World>;
         let profiles = profiles::Profiles::new(routing.clone(), Arc::new(plugins.clone()), world);
 
@@ -116,6 +118,7 @@ impl Parts {
             random,
             events,
             directory,
+            mirror,
             hasher,
             authenticator,
             routing,
@@ -167,6 +170,20 @@ impl Parts {
             storage.close().await;
         }
     }
+}
+
+/// Opens the directory, with the mirror of its source where that is another one.
+fn open_directory(
+    config: &Config,
+    data: &Path,
+    clock: &Clock,
+    events: &Events,
+) -> Result<(Storage, Directory, Option<Mirror>), String> {
+    let storage = open_storage(config, data, "directory", directory::SPACES, true)?;
+    let directory = Directory::open(storage.clone(), clock.clone(), mirror::options(config)?)
+        .map_err(|e| format!("the directory: {e}"))?;
+    let mirror = mirror::of(config, &directory, clock, events)?;
+    Ok((storage, directory, mirror))
 }
 
 /// Brings the tables up to the directory, and says what that took; `false` where a row cannot be read.

@@ -203,7 +203,12 @@ impl Running {
                 }
             }
         });
-        vec![delivering, following, keeping]
+        let mut tasks = vec![delivering, following, keeping];
+        if let Some(mirror) = self.parts.mirror.clone() {
+            let stop = self.shutdown.clone();
+            tasks.push(tokio::spawn(async move { mirror.run(&stop).await }));
+        }
+        tasks
     }
 
     async fn reload(&self) -> Result<Answer, String> {
@@ -313,6 +318,7 @@ fn waiting(old: &Config, new: &Config) -> Vec<String> {
     let changes = [
         (old.storage != new.storage, "[storage]"),
         (old.auth != auth, "[auth] (but for cleartext and channel-binding, which are in force)"),
+        (old.directory != new.directory, "[directory]"),
         (old.tls != new.tls, "[tls] (new files; new content of the same files is in force)"),
         (old.server.threads != new.server.threads, "server.threads"),
         (old.server.open_files != new.server.open_files, "server.open-files"),

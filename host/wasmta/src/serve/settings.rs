@@ -8,7 +8,7 @@ use queue::{ChannelLimits, Retry};
 
 use smtp_wire::LineEndings;
 
-use crate::config::{BareNewlines, Config, Listener, Network, Protocol, TlsMode, Verify};
+use crate::config::{Authenticate, BareNewlines, Config, Listener, Network, Protocol, TlsMode, Verify};
 
 /// Each wait varies by up to this share, so that retries spread.
 const RETRY_JITTER: f64 = 0.2;
@@ -82,13 +82,16 @@ pub(super) fn quota(config: &Config) -> store::Quota {
 /// `[auth]`.
 pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
     let usual = AuthOptions::default();
+    // A bind shows the server the password, which SCRAM never does; and hashes at a source are the source's to change.
+    let by_source = config.directory.ldap.is_some();
+    let by_bind = config.directory.ldap.as_ref().is_some_and(|ldap| ldap.authenticate == Authenticate::Bind);
     let (unencrypted, channel_binding) = auth_offers(config);
     AuthOptions {
         hash: hash(config),
         unencrypted,
         channel_binding,
-        scram: if config.auth.scram { Scram::Offered } else { Scram::Withheld },
-        upgrade: if config.auth.upgrade_hashes { Upgrade::Made } else { Upgrade::Left },
+        scram: if config.auth.scram && !by_bind { Scram::Offered } else { Scram::Withheld },
+        upgrade: if config.auth.upgrade_hashes && !by_source { Upgrade::Made } else { Upgrade::Left },
         throttle: ThrottleOptions {
             account_failures_max: config.auth.account_failures_max,
             network_failures_max: config.auth.network_failures_max,

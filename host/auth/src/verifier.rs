@@ -1,0 +1,52 @@
+//! The port to a source that verifies passwords itself: an LDAP server takes a bind (R8; RFC 4513 §5.1).
+
+use std::pin::Pin;
+
+use directory::{Dn, PasswordHash, UserEntry};
+use mail_types::Lookup;
+
+use crate::authenticator::Authenticator;
+use crate::error::AuthError;
+use crate::secret::Secret;
+
+/// What a port gives that may take its time.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Somebody who knows passwords.
+pub trait Verifier: Send + Sync + 'static {
+    /// `Found`: it is the entry's password. `NotFound`: it is not. `Unavailable`: that cannot be said now.
+    fn fits<'a>(&'a self, entry: &'a Dn, password: &'a str) -> BoxFuture<'a, Lookup<()>>;
+}
+
+/// When it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskVerifier {
+    /// Where the directory shows no value to verify by.
+    WhereNothingIsStored,
+    /// Always; while it does not answer, stored values count.
+    First,
+}
+
+impl Authenticator {
+    /// What the source says of a password; `None` where the stored values decide.
+    pub(crate) async fn verified_by_source(
+        &self,
+        user: Option<&UserEntry>,
+        secret: &Secret,
+        values: &[PasswordHash],
+        admit: &(dyn Fn() -> Result<(), AuthError> + Sync),
+    ) -> Result<Option<bool>, AuthError> {
+        let (Some((verifier, ask)), Some(user)) = (self.verifier(), user) else { return Ok(None) };
+        if *ask == AskVerifier::WhereNothingIsStored && !values.is_empty() {
+            return Ok(None);
+        }
+        // As before the hashing of a value: those who guess wait for their turn.
+        admit()?;
+        match verifier.fits(&user.dn, secret.reveal()).await {
+            Lookup::Found(()) => Ok(Some(true)),
+            Lookup::NotFound => Ok(Some(false)),
+            Lookup::Unavailable(_) if !values.is_empty() => Ok(None),
+            Lookup::Unavailable(why) => Err(AuthError::Unavailable(why)),
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The list of servers (R4): which one is asked, which ones rest, and the connections that are kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use events::{Event, Events};
+use runtime::TlsClient;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
+
+use super::connection::{Connection, Credentials, FoundRaw, Replaced, Search, Slow};
+use super::failure::{INVALID_CREDENTIALS, LdapFailure};
+use super::settings::{LdapOptions, Protection, ServerUrl};
+use crate::dn::Dn;
+use crate::edit::BoxFuture;
+
+/// How long a server rests that was not reached, while others are.
+const REST: Duration = Duration::from_secs(10);
+/// How often a search is asked again, on another connection, when the connection broke under it.
+const TRIES_MAX: usize = 3;
+/// How long a connection is kept that nobody uses.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// inappropriateAuthentication (RFC 4511 Appendix A.2).
+const NO_PASSWORD: u32 = 48;
+/// Longest password file, in octets.
+const PASSWORD_MAX: u64 = 4096;
+
+/// The servers. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Servers(Arc<Inner>);
+
+struct Inner {
+    options: LdapOptions,
+    tls: Option<TlsClient>,
+    credentials: Option<Credentials>,
+    permits: Arc<Semaphore>,
+    state: Mutex<State>,
+    events: Events,
+}
+
+struct State {
+    /// For each server: until when it rests, and whether it was last seen down.
+    health: Vec<Health>,
+    /// Connections that nobody uses, the one used last at the end.
+    idle: Vec<(Connection, Instant)>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Health {
+    rests_until: Option<Instant>,
+    down: bool,
+}
+
+/// How a server does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerHealth {
+    /// The server.
+    pub server: String,
+    /// Whether it was reached when it was last tried.
+    pub up: bool,
+}
+
+/// A connection, for a while.
+pub(crate) struct Lease {
+    connection: Option<Connection>,
+    servers: Servers,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Servers {
+    /// Reads the files that the options name. Connects to nothing.
+    pub(crate) fn new(options: LdapOptions, events: Events) -> Result<Self, LdapFailure> {
+        let setting = |why: String| LdapFailure::Setting(why);
+        let encrypted = options.servers.iter().any(|server| options.protection(server) != Protection::None);
+        let tls = match (&options.authorities, encrypted) {
+            (_, false) => None,
+            (Some(file), true) => {
+                Some(TlsClient::trusting_file(file).map_err(|why| setting(why.to_string()))?)
+            }
+            (None, true) => Some(TlsClient::verified().map_err(|why| setting(why.to_string()))?),
+        };
+        let credentials = match (&options.bind_dn, &options.password_file) {
+            (Some(dn), Some(file)) => {
+                let password = read_password(file).map_err(setting)?;
+                Some(Credentials { dn: dn.clone(), password })
+            }
+            _ => None,
+        };
+        let state = State { health: vec![Health::default(); options.servers.len()], idle: Vec::new() };
+        let permits = Arc::new(Semaphore::new(options.connections_max));
+        Ok(Self(Arc::new(Inner { options, tls, credentials, permits, state: Mutex::new(state), events })))
+    }
+
+    pub(crate) fn options(&self) -> &LdapOptions {
+        &self.0.options
+    }
+
+    /// How each server does.
+    pub(crate) async fn health(&self) -> Vec<ServerHealth> {
+        let state = self.0.state.lock().await;
+        let servers = self.0.options.servers.iter().zip(&state.health);
+        servers
+            .map(|(server, health)| ServerHealth { server: server.to_string(), up: !health.down })
+            .collect()
+    }
+
+    /// Whether every server rests: whoever cannot wait need not ask.
+    pub(crate) async fn all_rest(&self) -> bool {
+        let now = Instant::now();
+        let state = self.0.state.lock().await;
+        state.health.iter().all(|health| health.rests_until.is_some_and(|until| until > now))
+    }
+
+    /// A connection that is bound: one that is idle, or a new one.
+    pub(crate) async fn lease(&self) -> Result<Lease, LdapFailure> {
+        let busy = || LdapFailure::Busy(self.0.options.connections_max);
+        let waiting = Arc::clone(&self.0.permits).acquire_owned();
+        let permit = timeout(self.0.options.operation_timeout, waiting).await;
+        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
+        let connection = match self.idle().await {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        Ok(Lease { connection: Some(connection), servers: self.clone(), _permit: permit })
+    }
+
+    async fn idle(&self) -> Option<Connection> {
+        let mut state = self.0.state.lock().await;
+        let now = Instant::now();
+        state.idle.retain(|(connection, since)| connection.is_open() && now - *since < IDLE_MAX);
+        state.idle.pop().map(|(connection, _)| connection)
+    }
+
+    async fn connect(&self) -> Result<Connection, LdapFailure> {
+        let inner = &self.0;
+        let (tls, credentials) = (inner.tls.as_ref(), inner.credentials.as_ref());
+        self.try_each(|server| Box::pin(Connection::open(server, &inner.options, tls, credentials))).await
+    }
+
+    /// A connection for a search that goes on.
+    pub(crate) async fn slow(&self) -> Result<Slow, LdapFailure> {
+        let inner = &self.0;
+        let (tls, credentials) = (inner.tls.as_ref(), inner.credentials.as_ref());
+        self.try_each(|server| Box::pin(Slow::open(server, &inner.options, tls, credentials))).await
+    }
+
+    /// Tries one server after the other: those that do not rest, in their order, then the others.
+    async fn try_each<'s, T>(
+        &'s self,
+        open: impl Fn(&'s ServerUrl) -> BoxFuture<'s, Result<T, LdapFailure>> + Send + Sync,
+    ) -> Result<T, LdapFailure> {
+        let order = {
+            let state = self.0.state.lock().await;
+            let now = Instant::now();
+            let rests = |at: &usize| state.health[*at].rests_until.is_some_and(|until| until > now);
+            let (resting, ready): (Vec<usize>, Vec<usize>) = (0..state.health.len()).partition(rests);
+            [ready, resting].concat()
+        };
+        let mut last = String::new();
+        for at in order {
+            let server = &self.0.options.servers[at];
+            match open(server).await {
+                Ok(opened) => {
+                    self.note(at, None).await;
+                    return Ok(opened);
+                }
+                Err(failure) => {
+                    self.note(at, Some(&failure)).await;
+                    // A name and password that one server refuses are no better at the next one.
+                    if failure.code() == Some(INVALID_CREDENTIALS)
+                        || matches!(failure, LdapFailure::Setting(_))
+                    {
+                        return Err(failure);
+                    }
+                    last = failure.to_string();
+                }
+            }
+        }
+        Err(LdapFailure::NoServer(last))
+    }
+
+    /// Notes how a server did; a change is an event.
+    async fn note(&self, at: usize, failure: Option<&LdapFailure>) {
+        let was_down = {
+            let mut state = self.0.state.lock().await;
+            let health = &mut state.health[at];
+            let was = health.down;
+            health.down = failure.is_some();
+            health.rests_until = failure.map(|_| Instant::now() + REST);
+            was
+        };
+        let server = self.0.options.servers[at].to_string();
+        match failure {
+            Some(failure) if !was_down => {
+                let cause = failure.to_string();
+                self.0.events.emit(&Event::DirectoryServerDown { server: &server, cause: &cause });
+            }
+            None if was_down => self.0.events.emit(&Event::DirectoryServerUp { server: &server }),
+            _ => {}
+        }
+    }
+
+    /// Searches page by page to the end; on another connection where one broke before anything was found.
+    pub(crate) async fn search(
+        &self,
+        search: &Search,
+        found: &mut (dyn FnMut(FoundRaw) + Send),
+    ) -> Result<(), LdapFailure> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut lease = self.lease().await?;
+            let mut any = false;
+            let mut note = |one| {
+                any = true;
+                found(one);
+            };
+            match lease.pages(search, &mut note).await {
+                Ok(()) => {
+                    lease.give_back().await;
+                    return Ok(());
+                }
+                Err(failure) if failure.is_outage() && !any && tries < TRIES_MAX => {}
+                Err(failure) => {
+                    if !failure.is_outage() {
+                        lease.give_back().await;
+                    }
+                    return Err(failure);
+                }
+            }
+        }
+    }
+
+    /// Whether an entry's password is this one, by binding as it (RFC 4513 §5.1.3); on a connection of its own.
+    pub(crate) async fn password_fits(&self, dn: &Dn, password: &str) -> Result<bool, LdapFailure> {
+        if password.is_empty() {
+            return Ok(false);
+        }
+        let busy = || LdapFailure::Busy(self.0.options.connections_max);
+        let waiting = Arc::clone(&self.0.permits).acquire_owned();
+        let _permit = timeout(self.0.options.operation_timeout, waiting).await.map_err(|_| busy())?;
+        let inner = &self.0;
+        let who = Credentials { dn: dn.to_string(), password: Zeroizing::new(password.to_owned()) };
+        let who = Arc::new(who);
+        let tried = self.try_each(|server| {
+            let who = Arc::clone(&who);
+            Box::pin(async move {
+                match Connection::open(server, &inner.options, inner.tls.as_ref(), Some(&who)).await {
+                    Ok(_) => Ok(true),
+                    // inappropriateAuthentication: the entry has no password.
+                    Err(failure) if matches!(failure.code(), Some(INVALID_CREDENTIALS | NO_PASSWORD)) => {
+                        Ok(false)
+                    }
+                    Err(failure) => Err(failure),
+                }
+            })
+        });
+        tried.await
+    }
+}
+
+impl Lease {
+    fn open(&mut self) -> Result<&mut Connection, LdapFailure> {
+        self.connection
+            .as_mut()
+            .ok_or_else(|| LdapFailure::NoServer("the connection was given back".to_owned()))
+    }
+
+    /// Which server it leads to.
+    pub(crate) fn server(&self) -> &str {
+        self.connection.as_ref().map_or("", Connection::server)
+    }
+
+    /// One page of a search.
+    pub(crate) async fn page(
+        &mut self,
+        search: &Search,
+        cookie: Vec<u8>,
+        found: &mut (dyn FnMut(FoundRaw) + Send),
+    ) -> Result<Vec<u8>, LdapFailure> {
+        let size = self.servers.options().page_size;
+        self.open()?.page(search, size, cookie, found).await
+    }
+
+    async fn pages(
+        &mut self,
+        search: &Search,
+        found: &mut (dyn FnMut(FoundRaw) + Send),
+    ) -> Result<(), LdapFailure> {
+        let mut cookie = Vec::new();
+        loop {
+            cookie = self.page(search, cookie, found).await?;
+            if cookie.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(crate) async fn add(&mut self, dn: &Dn, attributes: Vec<Replaced>) -> Result<(), LdapFailure> {
+        self.open()?.add(dn, attributes).await
+    }
+
+    pub(crate) async fn modify(&mut self, dn: &Dn, changes: Vec<Replaced>) -> Result<(), LdapFailure> {
+        self.open()?.modify(dn, changes).await
+    }
+
+    pub(crate) async fn delete(&mut self, dn: &Dn) -> Result<(), LdapFailure> {
+        self.open()?.delete(dn).await
+    }
+
+    /// Keeps the connection for the next who needs one.
+    pub(crate) async fn give_back(mut self) {
+        if let Some(connection) = self.connection.take().filter(Connection::is_open) {
+            self.servers.0.state.lock().await.idle.push((connection, Instant::now()));
+        }
+    }
+}
+
+fn read_password(file: &std::path::Path) -> Result<Zeroizing<String>, String> {
+    let fault = |why: String| format!("{}: {why}", file.display());
+    let size = std::fs::metadata(file).map_err(|e| fault(e.to_string()))?.len();
+    if size > PASSWORD_MAX {
+        return Err(fault(format!("is no password: more than {PASSWORD_MAX} octets")));
+    }
+    let text = Zeroizing::new(std::fs::read_to_string(file).map_err(|e| fault(e.to_string()))?);
+    let password = text.lines().next().unwrap_or_default();
+    if password.is_empty() {
+        return Err(fault("has no password on its first line".to_owned()));
+    }
+    Ok(Zeroizing::new(password.to_owned()))
+}

@@ -1,0 +1,435 @@
+//! Applying what a source says to the tree. What is the same is left alone; an entry that breaks a rule fails alone.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+
+use mail_types::Timestamp;
+use storage::{Space, StorageError};
+
+use super::found::{Broken, Found, Uuid, same_content};
+use super::records::{
+    FORMAT, MIRROR, MIRROR_IDS, REFUSED, Record, Refused, SEEN, Seen, StoredFound, encode, refused_key,
+};
+use crate::directory::Directory;
+use crate::dn::Dn;
+use crate::edit::{Composing, Edit};
+use crate::error::{DirectoryError, EditError};
+use crate::layout::Head;
+use crate::plan::container;
+use crate::view::View;
+
+/// Most steps that one batch takes.
+pub const BATCH_MAX: usize = 500;
+/// Most refused entries that are kept; further ones are told of, and tried again at the next full sync.
+pub const REFUSED_MAX: usize = 1_000;
+/// How often a batch is composed anew because others were faster.
+const TRIES_MAX: u32 = 16;
+
+/// One thing that the source says.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// There is this entry.
+    Put(Box<Found>),
+    /// There is no entry of this name any more.
+    Gone(Dn),
+    /// There is an entry that cannot be kept.
+    Broken(Broken),
+}
+
+/// What became of some steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// Number of the newest change in the tree.
+    pub(crate) csn: u64,
+    pub(crate) added: u64,
+    pub(crate) modified: u64,
+    pub(crate) moved: u64,
+    pub(crate) removed: u64,
+    pub(crate) same: u64,
+    /// Entries that break a rule: name, attribute, reason.
+    pub(crate) refused: Vec<(String, String, String)>,
+    /// Names whose entries changed.
+    pub(crate) touched: Vec<Dn>,
+}
+
+impl Applied {
+    /// How many entries changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.added + self.modified + self.moved + self.removed
+    }
+
+    pub(crate) fn join(&mut self, other: Self) {
+        self.csn = self.csn.max(other.csn);
+        self.added += other.added;
+        self.modified += other.modified;
+        self.moved += other.moved;
+        self.removed += other.removed;
+        self.same += other.same;
+        self.refused.extend(other.refused);
+        self.touched.extend(other.touched);
+    }
+}
+
+/// Further rows of the same batch: a cookie, a watermark, a mark.
+pub(crate) type Beside = Vec<(Space, Vec<u8>, Vec<u8>)>;
+
+/// Whether a full sync is under way, which has to know what changes beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Staging {
+    UnderWay,
+    Idle,
+}
+
+impl Directory {
+    /// Applies steps in one batch, with rows beside them. Where nothing differs and there are no such rows, nothing is
+    /// written.
+    pub(crate) async fn apply(
+        &self,
+        steps: &[Step],
+        beside: &Beside,
+        staging: Staging,
+    ) -> Result<Applied, EditError> {
+        for _ in 0..TRIES_MAX {
+            let (batch, applied) = {
+                let view = self.raw_view()?;
+                let head = view.head()?;
+                if head.loading != 0 {
+                    return Err(DirectoryError::Loading.into());
+                }
+                let mut applying = Applying::new(&view, head, self.0.clock.now(), staging);
+                applying.all(steps)?;
+                applying.finish(beside)
+            };
+            let Some(batch) = batch else { return Ok(applied) };
+            match self.commit(batch).await {
+                Ok(()) => {
+                    self.publish(applied.csn);
+                    return Ok(applied);
+                }
+                Err(StorageError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(EditError::Busy(TRIES_MAX))
+    }
+}
+
+/// A batch of steps being composed.
+struct Applying<'v, 's> {
+    composing: Composing<'v, 's>,
+    applied: Applied,
+    now: Timestamp,
+    staging: Staging,
+    /// Lasting names that this batch has moved or made.
+    names: HashMap<Uuid, Dn>,
+    /// Glue that this batch has made.
+    glue: HashSet<Dn>,
+    /// Whether anything beside the tree is written.
+    writes: bool,
+    begun_at: u64,
+}
+
+impl<'v, 's> Applying<'v, 's> {
+    fn new(view: &'v View<'s>, head: Head, now: Timestamp, staging: Staging) -> Self {
+        Self {
+            composing: Composing::new(view, head),
+            applied: Applied::default(),
+            now,
+            staging,
+            names: HashMap::new(),
+            glue: HashSet::new(),
+            writes: false,
+            begun_at: head.csn,
+        }
+    }
+
+    /// Takes every step; those that fail are tried again as long as others free what they want.
+    fn all(&mut self, steps: &[Step]) -> Result<(), EditError> {
+        let mut waiting: Vec<(&Found, EditError)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Put(found) => {
+                    if let Err(why) = self.put(found) {
+                        waiting.push((found, passing(why)?));
+                    }
+                }
+                Step::Gone(dn) => self.gone(dn)?,
+                Step::Broken(broken) => {
+                    let why = broken.why.clone();
+                    self.refuse(&broken.name, broken.attribute, why, None, None)?;
+                }
+            }
+        }
+        loop {
+            let before = waiting.len();
+            let mut still = Vec::new();
+            for (found, _) in waiting {
+                if let Err(why) = self.put(found) {
+                    still.push((found, passing(why)?));
+                }
+            }
+            waiting = still;
+            if waiting.is_empty() || waiting.len() == before {
+                break;
+            }
+        }
+        for (found, why) in waiting {
+            let (attribute, holder) = fault(&why);
+            self.refuse(&found.dn().to_string(), attribute, why.to_string(), holder, Some(found))?;
+        }
+        Ok(())
+    }
+
+    /// Puts an entry in its place. One that is refused leaves everything as it was.
+    fn put(&mut self, found: &Found) -> Result<(), EditError> {
+        let dn = found.dn();
+        let view = self.composing.view;
+        let record = view.record(dn)?;
+        // An answer that was given before a newer one came.
+        let is_old = |record: &Record| record.uuid == found.uuid && record.version > found.version;
+        if record.as_ref().is_some_and(is_old) && self.composing.current(dn)?.is_some() {
+            self.applied.same += 1;
+            return Ok(());
+        }
+        let moved_from = self.moved_from(found)?;
+        if let Some(old) = &moved_from
+            && let Some((id, _)) = self.composing.current(old)?
+        {
+            self.composing.could_replace(id, &found.entry)?;
+            self.gone(old)?;
+            // It is told of as moved, not as removed.
+            self.applied.removed -= 1;
+        }
+        match self.composing.current(dn)? {
+            Some((_, current)) if same_content(&current, &found.entry) => self.applied.same += 1,
+            Some(_) => {
+                self.edit(Edit::Modify(found.entry.clone()))?;
+                self.applied.modified += 1;
+            }
+            None => {
+                self.parents(dn)?;
+                self.edit(Edit::Add(found.entry.clone()))?;
+                let count =
+                    if moved_from.is_some() { &mut self.applied.moved } else { &mut self.applied.added };
+                *count += 1;
+            }
+        }
+        let fresh = Record::of(found);
+        if record.as_ref() != Some(&fresh) {
+            // A version alone is no reason to write, unless something is written anyway.
+            let replaced = record.as_ref().and_then(|record| record.uuid);
+            let differs = record.is_none_or(|record| record.uuid != fresh.uuid || record.glue);
+            if differs || self.changes_tree() {
+                if let Some(old) = replaced.filter(|old| Some(*old) != fresh.uuid) {
+                    self.composing.batch.delete(MIRROR_IDS, &old);
+                }
+                self.record(dn, &fresh);
+            }
+        }
+        if let Some(uuid) = found.uuid {
+            self.names.insert(uuid, dn.clone());
+        }
+        self.mark(dn, &Seen::Same);
+        self.accepted(&dn.to_string())
+    }
+
+    fn changes_tree(&self) -> bool {
+        self.composing.head.csn != self.begun_at
+    }
+
+    /// Where the same entry stands under another name.
+    fn moved_from(&self, found: &Found) -> Result<Option<Dn>, EditError> {
+        let Some(uuid) = found.uuid else { return Ok(None) };
+        let known = match self.names.get(&uuid) {
+            Some(dn) => Some(dn.clone()),
+            None => self.composing.view.name_of(&uuid)?,
+        };
+        Ok(known.filter(|known| known != found.dn()))
+    }
+
+    /// Makes every missing entry above a name: a base may begin below the roots, and not every server shows all.
+    fn parents(&mut self, dn: &Dn) -> Result<(), EditError> {
+        let above = std::iter::successors(dn.parent(), Dn::parent).filter(|dn| dn.depth() > 0);
+        let mut missing = Vec::new();
+        for dn in above {
+            if self.composing.current(&dn)?.is_some() {
+                break;
+            }
+            missing.push(dn);
+        }
+        for dn in missing.into_iter().rev() {
+            self.edit(Edit::Add(container(&dn)))?;
+            self.record(&dn, &Record::glue());
+            self.glue.insert(dn);
+        }
+        Ok(())
+    }
+
+    /// Takes an entry out; one that others stand below becomes glue.
+    fn gone(&mut self, dn: &Dn) -> Result<(), EditError> {
+        self.accepted(&dn.to_string())?;
+        self.mark(dn, &Seen::Gone);
+        if self.composing.current(dn)?.is_none() {
+            return Ok(());
+        }
+        match self.edit(Edit::Remove(dn.clone())) {
+            Ok(()) => self.forget(dn)?,
+            Err(EditError::HasChildren(..)) => {
+                let glue = container(dn);
+                let same = self.composing.current(dn)?.is_some_and(|(_, now)| same_content(&now, &glue));
+                if !same {
+                    self.edit(Edit::Modify(glue))?;
+                }
+                self.forget(dn)?;
+                self.record(dn, &Record::glue());
+                self.glue.insert(dn.clone());
+                self.applied.removed += 1;
+                return Ok(());
+            }
+            Err(why) => return Err(why),
+        }
+        self.applied.removed += 1;
+        self.lonely_glue(dn)
+    }
+
+    /// Glue that nothing stands on any more goes too.
+    fn lonely_glue(&mut self, dn: &Dn) -> Result<(), EditError> {
+        let mut above = dn.parent().filter(|dn| dn.depth() > 0);
+        while let Some(dn) = above {
+            let is_glue = self.glue.contains(&dn)
+                || self.composing.view.record(&dn)?.is_some_and(|record| record.glue)
+                    && !self.names.values().any(|name| *name == dn);
+            if !is_glue || self.composing.current(&dn)?.is_none() {
+                return Ok(());
+            }
+            match self.edit(Edit::Remove(dn.clone())) {
+                Ok(()) => self.forget(&dn)?,
+                Err(EditError::HasChildren(..)) => return Ok(()),
+                Err(why) => return Err(why),
+            }
+            self.glue.remove(&dn);
+            above = dn.parent().filter(|dn| dn.depth() > 0);
+        }
+        Ok(())
+    }
+
+    fn edit(&mut self, edit: Edit) -> Result<(), EditError> {
+        self.composing.take(&edit, self.now)?;
+        self.applied.touched.push(edit.dn().clone());
+        Ok(())
+    }
+
+    fn record(&mut self, dn: &Dn, record: &Record) {
+        self.writes = true;
+        self.composing.batch.put(MIRROR, dn.key(), encode(record));
+        if let Some(uuid) = record.uuid {
+            self.composing.batch.put(MIRROR_IDS, &uuid, dn.to_string().into_bytes());
+        }
+    }
+
+    fn forget(&mut self, dn: &Dn) -> Result<(), EditError> {
+        self.writes = true;
+        let view = self.composing.view;
+        if let Some(uuid) = view.record(dn)?.and_then(|record| record.uuid)
+            && self.names.get(&uuid).is_none_or(|name| name == dn)
+            && view.name_of(&uuid)?.is_none_or(|name| name == *dn)
+        {
+            self.composing.batch.delete(MIRROR_IDS, &uuid);
+        }
+        self.composing.batch.delete(MIRROR, dn.key());
+        Ok(())
+    }
+
+    fn mark(&mut self, dn: &Dn, seen: &Seen) {
+        if self.staging == Staging::UnderWay && dn.key().len() <= crate::layout::NAME_KEY_MAX {
+            self.writes = true;
+            self.composing.batch.put(SEEN, dn.key(), encode(seen));
+        }
+    }
+
+    /// Notes an entry that breaks a rule. What the tree has of it stays.
+    fn refuse(
+        &mut self,
+        name: &str,
+        attribute: &str,
+        why: String,
+        holder: Option<Dn>,
+        found: Option<&Found>,
+    ) -> Result<(), EditError> {
+        let view = self.composing.view;
+        let known = view.refused(name)?;
+        if known.as_ref().is_none_or(|known| known.why != why) {
+            self.applied.refused.push((name.to_owned(), attribute.to_owned(), why.clone()));
+        }
+        if let Some(dn) = found.map(Found::dn) {
+            self.mark(&dn.clone(), &Seen::Same);
+        }
+        if known.is_none() && count_refused(view)? >= REFUSED_MAX {
+            return Ok(());
+        }
+        let refused = Refused {
+            format: FORMAT,
+            name: name.to_owned(),
+            attribute: attribute.to_owned(),
+            why,
+            at: known.map_or(self.now.0, |known| known.at),
+            holder: holder.map(|dn| dn.to_string()),
+            found: found.map(StoredFound::of),
+        };
+        self.writes = true;
+        self.composing.batch.put(REFUSED, &refused_key(name), encode(&refused));
+        Ok(())
+    }
+
+    /// An entry is no longer refused.
+    fn accepted(&mut self, name: &str) -> Result<(), EditError> {
+        if self.composing.view.refused(name)?.is_some() {
+            self.writes = true;
+            self.composing.batch.delete(REFUSED, &refused_key(name));
+        }
+        Ok(())
+    }
+
+    /// The batch, where there is something to write.
+    fn finish(self, beside: &Beside) -> (Option<storage::Batch>, Applied) {
+        let changes = self.changes_tree();
+        let Self { composing, mut applied, writes, .. } = self;
+        let (mut batch, csn) = composing.finish();
+        applied.csn = csn;
+        for (space, key, value) in beside {
+            batch.put(*space, key, value.clone());
+        }
+        let any = changes || writes || !beside.is_empty();
+        (any.then_some(batch), applied)
+    }
+}
+
+fn count_refused(view: &View<'_>) -> Result<usize, DirectoryError> {
+    let mut count = 0;
+    view.snapshot.scan(REFUSED, &[], &[0xff; 9], &mut |_, _| {
+        count += 1;
+        if count < REFUSED_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    Ok(count)
+}
+
+/// A rule that an entry breaks; anything else ends the whole.
+fn passing(why: EditError) -> Result<EditError, EditError> {
+    match why {
+        EditError::Directory(_) | EditError::Busy(_) => Err(why),
+        rule => Ok(rule),
+    }
+}
+
+/// In which attribute a broken rule lies, and who stands against it.
+fn fault(why: &EditError) -> (&'static str, Option<Dn>) {
+    match why {
+        EditError::AddressUsed { by, .. } => ("mail", Some(by.clone())),
+        EditError::DomainUsed { by, .. } => ("associatedDomain", Some(by.clone())),
+        EditError::ClearPassword(_) => ("userPassword", None),
+        _ => ("dn", None),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

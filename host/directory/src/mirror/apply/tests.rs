@@ -1,0 +1,137 @@
+use mail_types::{Address, Lookup};
+use runtime::Clock;
+use storage::{Options, Storage};
+
+use super::*;
+use crate::directory::DirectoryOptions;
+use crate::entry::Entry;
+use crate::mirror::records::SYNC;
+
+pub(crate) fn open(dir: &std::path::Path) -> Directory {
+    let options = Options { size_max: 1 << 30, inline_max: 1024, synced: false };
+    let storage = Storage::open(dir, crate::SPACES, &options).unwrap();
+    Directory::open(storage, Clock::simulated(Timestamp(1_000)), DirectoryOptions::default()).unwrap()
+}
+
+fn dn(text: &str) -> Dn {
+    Dn::parse(text).unwrap()
+}
+
+fn user(name: &str, uuid: u8, version: &str, mail: &str) -> Step {
+    let entry = Entry::new(dn(name)).with("mail", mail).with("objectClass", "inetMailUser");
+    let found = Found { entry, uuid: Some([uuid; 16]), modified: None, version: version.to_owned() };
+    Step::Put(Box::new(found))
+}
+
+async fn apply(directory: &Directory, steps: &[Step]) -> Applied {
+    let applied = directory.apply(steps, &Vec::new(), Staging::Idle).await.unwrap();
+    assert_eq!(directory.check(&mut |_| {}).unwrap(), Vec::<String>::new());
+    applied
+}
+
+fn owner(directory: &Directory, address: &str) -> Option<String> {
+    match directory.by_address(&Address::parse(address).unwrap()) {
+        Lookup::Found(entry) => Some(entry.dn.to_string()),
+        Lookup::NotFound => None,
+        Lookup::Unavailable(why) => panic!("{why}"),
+    }
+}
+
+#[tokio::test]
+async fn the_same_again_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let first = apply(&directory, &[user("uid=a,ou=p,o=isp", 1, "1", "a@d.test")]).await;
+    assert_eq!((first.added, first.same), (1, 0));
+    let csn = directory.csn();
+    assert_eq!(csn, 3, "the entry, and glue above it");
+    for version in ["1", "2"] {
+        let again = apply(&directory, &[user("uid=a,ou=p,o=isp", 1, version, "a@d.test")]).await;
+        assert_eq!((again.changes(), again.same), (0, 1));
+    }
+    assert_eq!(directory.csn(), csn);
+    let changed = apply(&directory, &[user("uid=a,ou=p,o=isp", 1, "3", "b@d.test")]).await;
+    assert_eq!(changed.modified, 1);
+    assert_eq!(owner(&directory, "a@d.test"), None);
+}
+
+#[tokio::test]
+async fn an_older_answer_does_not_undo_a_newer_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    apply(&directory, &[user("uid=a,o=isp", 1, "5", "new@d.test")]).await;
+    let old = apply(&directory, &[user("uid=a,o=isp", 1, "4", "old@d.test")]).await;
+    assert_eq!(old.changes(), 0);
+    assert!(owner(&directory, "new@d.test").is_some() && owner(&directory, "old@d.test").is_none());
+}
+
+#[tokio::test]
+async fn a_moved_entry_keeps_its_address() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    apply(&directory, &[user("uid=a,ou=x,o=isp", 1, "1", "a@d.test")]).await;
+    let moved = apply(&directory, &[user("uid=a,ou=y,o=isp", 1, "2", "a@d.test")]).await;
+    assert_eq!((moved.moved, moved.removed, moved.refused.len()), (1, 0, 0));
+    assert_eq!(owner(&directory, "a@d.test").as_deref(), Some("uid=a,ou=y,o=isp"));
+    assert_eq!(directory.entry(&dn("ou=x,o=isp")), Lookup::NotFound, "glue that nothing stands on");
+    // Gone under its old name means nothing any more.
+    apply(&directory, &[Step::Gone(dn("uid=a,ou=x,o=isp"))]).await;
+    assert!(owner(&directory, "a@d.test").is_some());
+}
+
+#[tokio::test]
+async fn an_entry_that_breaks_a_rule_fails_alone_and_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let long = format!("uid={},o=isp", "x".repeat(600));
+    let steps = [
+        user("uid=a,o=isp", 1, "1", "a@d.test"),
+        user("uid=b,o=isp", 2, "1", "a@d.test"),
+        user(&long, 3, "1", "c@d.test"),
+        user("uid=d,o=isp", 4, "1", "d@d.test"),
+    ];
+    let applied = apply(&directory, &steps).await;
+    assert_eq!((applied.added, applied.refused.len()), (2, 2));
+    assert_eq!(applied.refused[0].1, "mail");
+    assert!(applied.refused[0].2.contains("uid=a,o=isp"), "{:?}", applied.refused);
+    // Told of once.
+    assert!(apply(&directory, &steps).await.refused.is_empty());
+    // A good version stays while a bad one is refused.
+    apply(&directory, &[user("uid=d,o=isp", 4, "2", "a@d.test")]).await;
+    assert_eq!(owner(&directory, "d@d.test").as_deref(), Some("uid=d,o=isp"));
+    // In one batch the order does not matter.
+    let applied =
+        apply(&directory, &[user("uid=b,o=isp", 2, "2", "a@d.test"), Step::Gone(dn("uid=a,o=isp"))]).await;
+    assert_eq!((applied.added, applied.removed, applied.refused.len()), (1, 1, 0));
+    assert_eq!(owner(&directory, "a@d.test").as_deref(), Some("uid=b,o=isp"));
+    let view = directory.raw_view().unwrap();
+    assert!(view.refused("uid=b,o=isp").unwrap().is_none() && view.refused("uid=d,o=isp").unwrap().is_some());
+}
+
+#[tokio::test]
+async fn glue_becomes_real_and_real_becomes_glue() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    apply(&directory, &[user("uid=a,ou=p,o=isp", 1, "1", "a@d.test")]).await;
+    let real =
+        Entry::new(dn("ou=p,o=isp")).with("description", "real").with("objectClass", "organizationalUnit");
+    let found = Found { entry: real, uuid: Some([9; 16]), modified: None, version: "1".to_owned() };
+    let applied = apply(&directory, &[Step::Put(Box::new(found))]).await;
+    assert_eq!(applied.modified, 1);
+    apply(&directory, &[Step::Gone(dn("ou=p,o=isp"))]).await;
+    assert!(
+        matches!(directory.entry(&dn("ou=p,o=isp")), Lookup::Found(entry) if entry.text("description").is_none())
+    );
+    apply(&directory, &[Step::Gone(dn("uid=a,ou=p,o=isp"))]).await;
+    assert_eq!(directory.counts().unwrap().entries, 0, "nothing is left standing");
+}
+
+#[tokio::test]
+async fn rows_beside_are_written_with_the_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let beside = vec![(SYNC, b"cookie/x".to_vec(), b"1".to_vec())];
+    directory.apply(&[], &beside, Staging::Idle).await.unwrap();
+    let view = directory.raw_view().unwrap();
+    assert_eq!(view.snapshot.get(SYNC, b"cookie/x").unwrap().as_deref(), Some(b"1".as_slice()));
+}

@@ -1,0 +1,180 @@
+//! An entry as a source has it, in the form in which it is kept.
+
+use crate::dn::Dn;
+use crate::entry::Entry;
+use crate::ldap::answer::RawEntry;
+use crate::schema::{Field, Schema};
+use crate::user_entry::PasswordHash;
+
+/// The lasting name of an entry (RFC 4530).
+pub(crate) type Uuid = [u8; 16];
+
+/// An entry with what its source says about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The entry, attributes and values sorted: a source gives them no order (RFC 4512 §2.2).
+    pub(crate) entry: Entry,
+    /// `entryUUID`, where the source has such names.
+    pub(crate) uuid: Option<Uuid>,
+    /// `modifyTimestamp` (RFC 4512 §3.4.4), by the source's clock.
+    pub(crate) modified: Option<String>,
+    /// `entryCSN`, or what there is in its place: of two versions of an entry the greater one is the newer one.
+    pub(crate) version: String,
+}
+
+/// An entry that cannot be kept at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// Its name, as far as it can be read.
+    pub(crate) name: String,
+    /// Where it is broken.
+    pub(crate) attribute: &'static str,
+    /// What is wrong.
+    pub(crate) why: String,
+}
+
+impl Found {
+    /// Takes an entry as a server sent it. What the server itself keeps about it is set apart; a clear-text password is
+    /// left out, and with it goes what no text is: mail can use neither.
+    pub(crate) fn read(raw: RawEntry, schema: &Schema) -> Result<Self, Broken> {
+        let dn = Dn::parse(&raw.dn).map_err(|why| Broken {
+            name: raw.dn.clone(),
+            attribute: "dn",
+            why: why.to_string(),
+        })?;
+        let (mut uuid, mut modified, mut csn) = (None, None, None);
+        let mut kept: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
+        for (name, values) in raw.attributes {
+            let text = || values.first().and_then(|value| String::from_utf8(value.clone()).ok());
+            match name.to_ascii_lowercase().as_str() {
+                "entryuuid" => uuid = text().as_deref().and_then(read_uuid),
+                "modifytimestamp" => modified = text(),
+                "entrycsn" => csn = text(),
+                "hassubordinates" => {}
+                _ => kept.push((name, values)),
+            }
+        }
+        let mut entry = Entry::new(dn);
+        kept.sort_by_key(|(name, _)| name.to_ascii_lowercase());
+        for (name, mut values) in kept {
+            let is_password =
+                || schema.names(Field::UserPassword).iter().any(|local| local.eq_ignore_ascii_case(&name));
+            values.retain(|value| {
+                std::str::from_utf8(value)
+                    .is_ok_and(|text| !(is_password() && PasswordHash::new(text).is_clear()))
+            });
+            values.sort_unstable();
+            values.dedup();
+            if !values.is_empty() {
+                entry.push(name, values);
+            }
+        }
+        let version = csn.or_else(|| modified.clone()).unwrap_or_default();
+        Ok(Self { entry, uuid, modified, version })
+    }
+
+    /// Its name.
+    pub(crate) fn dn(&self) -> &Dn {
+        &self.entry.dn
+    }
+}
+
+/// Whether two entries say the same. The order of values has no meaning, nor has that of attributes.
+pub(crate) fn same_content(a: &Entry, b: &Entry) -> bool {
+    if a.attributes() == b.attributes() {
+        return true;
+    }
+    let sorted = |entry: &Entry| {
+        let mut attributes: Vec<(String, Vec<Vec<u8>>)> = entry
+            .attributes()
+            .iter()
+            .map(|attribute| {
+                let mut values = attribute.values.clone();
+                values.sort_unstable();
+                (attribute.name.to_ascii_lowercase(), values)
+            })
+            .collect();
+        attributes.sort_unstable();
+        attributes
+    };
+    sorted(a) == sorted(b)
+}
+
+/// `8-4-4-4-12` hexadecimal digits (RFC 4530 §2.1).
+fn read_uuid(text: &str) -> Option<Uuid> {
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    if digits.len() != 32 || !digits.is_ascii() {
+        return None;
+    }
+    let mut uuid = [0; 16];
+    for (at, octet) in uuid.iter_mut().enumerate() {
+        *octet = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(dn: &str, attributes: &[(&str, &[&[u8]])]) -> RawEntry {
+        let attributes = attributes
+            .iter()
+            .map(|(name, values)| ((*name).to_owned(), values.iter().map(|value| value.to_vec()).collect()));
+        RawEntry { dn: dn.to_owned(), attributes: attributes.collect() }
+    }
+
+    #[test]
+    fn what_the_server_keeps_is_set_apart() {
+        let found = Found::read(
+            raw(
+                "uid=a,o=isp",
+                &[
+                    ("mail", &[b"a@d.test"]),
+                    ("entryUUID", &[b"550e8400-e29b-41d4-a716-446655440000"]),
+                    ("modifyTimestamp", &[b"20261127040000Z"]),
+                    ("entryCSN", &[b"20261127040000.000001Z#000000#000#000000"]),
+                ],
+            ),
+            &Schema::product(),
+        )
+        .unwrap();
+        assert_eq!(found.uuid.unwrap()[..2], [0x55, 0x0e]);
+        assert_eq!(found.modified.as_deref(), Some("20261127040000Z"));
+        assert!(found.version.starts_with("20261127040000.000001Z"));
+        assert_eq!(found.entry.attributes().len(), 1);
+    }
+
+    #[test]
+    fn clear_text_passwords_and_what_is_no_text_are_left_out() {
+        let found = Found::read(
+            raw(
+                "uid=a,o=isp",
+                &[
+                    ("userPassword", &[b"secret", b"{SSHA}abc"]),
+                    ("jpegPhoto", &[b"\xff\xd8"]),
+                    ("cn", &[b"b", b"a"]),
+                ],
+            ),
+            &Schema::product(),
+        )
+        .unwrap();
+        assert_eq!(found.entry.values("userPassword"), [b"{SSHA}abc".to_vec()]);
+        assert_eq!(found.entry.values("cn"), [b"a".to_vec(), b"b".to_vec()]);
+        assert!(found.entry.values("jpegPhoto").is_empty());
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_told() {
+        let broken = Found::read(raw("nonsense", &[]), &Schema::product()).unwrap_err();
+        assert_eq!((broken.name.as_str(), broken.attribute), ("nonsense", "dn"));
+    }
+
+    #[test]
+    fn order_is_no_content() {
+        let a = Entry::new(Dn::root()).with("cn", "x").with("mail", "1").with("mail", "2");
+        let b = Entry::new(Dn::root()).with("Mail", "2").with("mail", "1").with("CN", "x");
+        assert!(same_content(&a, &b));
+        assert!(!same_content(&a, &b.with("cn", "y")));
+    }
+}

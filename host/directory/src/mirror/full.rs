@@ -1,0 +1,483 @@
+//! The full sync (R36): everything the source has is compared with everything that is here.
+//!
+//! Pages are read to the end before anything changes; only a complete answer counts (R44). Of what is the same only the
+//! name is noted, so that memory is bounded by a page, and the disk by the names and what differs. Then the difference is
+//! applied: in one batch where it has at most [`BATCH_MAX`] steps; else in batches, additions and modifications first, so
+//! that a reader meets an entry twice rather than not at all.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mail_types::{Domain, Lookup};
+use storage::Batch;
+
+use super::apply::{Applied, BATCH_MAX, REFUSED_MAX, Step};
+use super::found::{Broken, Found, same_content};
+use super::guard::{Trust, guard, guard_empty};
+use super::history::SyncRecord;
+use super::records::{SEEN, SYNC, Seen, StoredFound, base_key, decode, encode};
+use super::source::{Mirror, SyncError, apart};
+use crate::dn::Dn;
+use crate::error::DirectoryError;
+use crate::layout::NAME_KEY_MAX;
+use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, FoundRaw, Search};
+use crate::ldap::filter::Filter;
+use crate::view::View;
+
+/// Most differences that a report lists.
+pub const DIFFERENCES_MAX: usize = 1_000;
+/// Most keys that one batch of a clearing deletes.
+const CLEAR_MAX: usize = 20_000;
+
+/// Told how far a sync is: entries seen, about how many there are, at what.
+pub type Telling = Arc<dyn Fn(u64, u64, &str) + Send + Sync>;
+
+/// What is asked of a full sync.
+#[derive(Debug, Clone, Default)]
+pub struct FullOrder {
+    /// Only this domain's entries.
+    pub domain: Option<Domain>,
+    /// Only say what would change.
+    pub dry_run: bool,
+    /// Believe the source, whatever it lacks.
+    pub force: bool,
+}
+
+/// What happens to an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// `add`, `modify`, `remove`.
+    pub what: &'static str,
+    /// The entry.
+    pub dn: String,
+}
+
+/// What a sync came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncReport {
+    /// As it stands in the history.
+    pub record: SyncRecord,
+    /// The first [`DIFFERENCES_MAX`] differences.
+    pub differences: Vec<Difference>,
+    /// Whether nothing was changed because nothing was to be.
+    pub dry_run: bool,
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Staged {
+    seen: u64,
+    of_base: u64,
+    differing: u64,
+    broken: Vec<Broken>,
+    /// Names of entries that the source has under another name.
+    moved: HashSet<Vec<u8>>,
+    /// Greatest `modifyTimestamp` of the base.
+    watermark: String,
+    watermarks: Vec<(Dn, String)>,
+    server: String,
+}
+
+impl Mirror {
+    /// Compares everything, and makes the tree like the source.
+    pub async fn full(&self, order: FullOrder, telling: Telling) -> Result<SyncReport, SyncError> {
+        let mirror = self.clone();
+        apart(async move { mirror.full_here(&order, &telling).await }).await
+    }
+
+    async fn full_here(&self, order: &FullOrder, telling: &Telling) -> Result<SyncReport, SyncError> {
+        let _one = self.0.syncing.try_lock().map_err(|_| SyncError::UnderWay)?;
+        let began = self.0.clock.now();
+        let mut staged = Staged::default();
+        let outcome = {
+            let _staging = StagingMark::set(self);
+            self.compare_and_apply(order, telling, &mut staged).await
+        };
+        let milliseconds = u64::try_from(self.0.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
+        let (applied, differences, failure) = match outcome {
+            Ok((applied, differences)) => (applied, differences, None),
+            Err(why) => (Applied::default(), Vec::new(), Some(why)),
+        };
+        let record = SyncRecord {
+            kind: "full".to_owned(),
+            began: began.0,
+            milliseconds,
+            domain: order.domain.as_ref().map(ToString::to_string),
+            server: staged.server,
+            seen: staged.seen,
+            added: applied.added,
+            modified: applied.modified,
+            moved: applied.moved,
+            removed: applied.removed,
+            refused: applied.refused.len() as u64,
+            failure: failure.as_ref().map(ToString::to_string),
+        };
+        if !order.dry_run {
+            self.book(record.clone()).await;
+        }
+        match failure {
+            Some(why) => Err(why),
+            None => Ok(SyncReport { record, differences, dry_run: order.dry_run }),
+        }
+    }
+
+    async fn compare_and_apply(
+        &self,
+        order: &FullOrder,
+        telling: &Telling,
+        staged: &mut Staged,
+    ) -> Result<(Applied, Vec<Difference>), SyncError> {
+        let trust = if order.force { Trust::Forced } else { Trust::Guarded };
+        let tops = self.tops(order.domain.as_ref())?;
+        self.clear_seen().await?;
+        for top in &tops {
+            self.stage_all(top, trust, telling, staged).await?;
+        }
+        let (vanished, there) = self.vanished(&tops, order.domain.is_none(), staged)?;
+        guard(&self.0.options, trust, vanished.len() as u64, there)?;
+        if order.dry_run {
+            let differences = self.differences(&vanished)?;
+            let (added, modified) = count(&differences);
+            let removed = vanished.len() as u64;
+            return Ok((Applied { added, modified, removed, ..Applied::default() }, differences));
+        }
+        let differences = self.differences(&vanished)?;
+        let applied = self.apply_staged(vanished, order, telling, staged).await?;
+        self.clear_seen().await?;
+        Ok((applied, differences))
+    }
+
+    /// The subtrees that are asked for.
+    fn tops(&self, domain: Option<&Domain>) -> Result<Vec<Dn>, SyncError> {
+        let bases = &self.0.options.bases;
+        let Some(domain) = domain else { return Ok(bases.clone()) };
+        let mut tops = match self.0.directory.domain(domain) {
+            Lookup::Found(known) => [vec![known.base, known.dn], known.further].concat(),
+            Lookup::NotFound => {
+                let what = format!("the domain {domain} is not here yet: sync without --domain");
+                return Err(SyncError::Unfit(what));
+            }
+            Lookup::Unavailable(why) => return Err(SyncError::Unfit(why)),
+        };
+        tops.sort();
+        tops.dedup_by(|below, above| below.is_within(above));
+        tops.retain(|top| bases.iter().any(|base| top.is_within(base)));
+        Ok(tops)
+    }
+
+    /// Reads all pages of a base.
+    async fn stage_all(
+        &self,
+        top: &Dn,
+        trust: Trust,
+        telling: &Telling,
+        staged: &mut Staged,
+    ) -> Result<(), SyncError> {
+        let search = Search {
+            base: top.clone(),
+            depth: Depth::Subtree,
+            filter: Filter::everything(),
+            attributes: &ALL_ATTRIBUTES,
+            most: 0,
+        };
+        let expected = self.0.directory.counts().map(|counts| counts.entries).unwrap_or(0);
+        (staged.of_base, staged.watermark) = (0, String::new());
+        let mut lease = self.0.servers.lease().await?;
+        lease.server().clone_into(&mut staged.server);
+        let mut cookie = Vec::new();
+        loop {
+            let mut page = Vec::new();
+            cookie = lease.page(&search, cookie, &mut |found| page.push(found)).await?;
+            self.stage(page, staged).await?;
+            telling(staged.seen, expected.max(staged.seen), "entries read");
+            if cookie.is_empty() {
+                break;
+            }
+        }
+        lease.give_back().await;
+        let mut there = 0;
+        self.0.directory.raw_view()?.names_under(top, &mut |_| {
+            there += 1;
+            ControlFlow::Break(())
+        })?;
+        guard_empty(trust, top, staged.of_base, there)?;
+        staged.watermarks.push((top.clone(), std::mem::take(&mut staged.watermark)));
+        Ok(())
+    }
+
+    /// Notes one page: what is the same by its name, what differs as a whole.
+    async fn stage(&self, page: Vec<FoundRaw>, staged: &mut Staged) -> Result<(), SyncError> {
+        let _in_order = self.0.applying.lock().await;
+        let schema = self.0.directory.schema();
+        let batch = {
+            let view = self.0.directory.raw_view()?;
+            let mut batch = Batch::new();
+            for raw in page {
+                staged.seen += 1;
+                staged.of_base += 1;
+                let found = match raw {
+                    Ok(raw) => Found::read(raw, schema),
+                    Err(why) => Err(Broken { name: why.clone(), attribute: "dn", why }),
+                };
+                match found {
+                    Ok(found) if found.dn().key().len() <= NAME_KEY_MAX => {
+                        stage_one(&view, &found, staged, &mut batch)?;
+                    }
+                    Ok(found) => {
+                        let why = crate::error::EditError::NameTooLong(found.dn().clone()).to_string();
+                        staged.broken(Broken { name: found.dn().to_string(), attribute: "dn", why });
+                    }
+                    Err(broken) => staged.broken(broken),
+                }
+            }
+            batch
+        };
+        if !batch.is_empty() {
+            self.0.directory.commit(batch).await.map_err(DirectoryError::from)?;
+        }
+        Ok(())
+    }
+
+    /// What is here and was not seen, the deepest first, and how much there is. Glue is not counted: nobody showed it.
+    fn vanished(&self, tops: &[Dn], all: bool, staged: &Staged) -> Result<(Vec<Dn>, u64), SyncError> {
+        let view = self.0.directory.raw_view()?;
+        let (mut vanished, mut there, mut failure) = (Vec::new(), 0, None);
+        let root = [Dn::root()];
+        for top in if all { &root } else { tops } {
+            view.names_under(top, &mut |key| {
+                match view.is_vanished(key, staged) {
+                    Ok(None) => {}
+                    Ok(Some(None)) => there += 1,
+                    Ok(Some(Some(dn))) => {
+                        there += 1;
+                        vanished.push(dn);
+                    }
+                    Err(error) => {
+                        failure = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        vanished.reverse();
+        Ok((vanished, there))
+    }
+
+    fn differences(&self, vanished: &[Dn]) -> Result<Vec<Difference>, SyncError> {
+        let view = self.0.directory.raw_view()?;
+        let (mut differences, mut failure) = (Vec::new(), None);
+        view.snapshot
+            .scan(SEEN, &[], &[0xff; 9], &mut |_, value| {
+                if let Some(Seen::Differs(stored)) = decode::<Seen>(value) {
+                    let what = stored.found().and_then(|found| {
+                        let there = view.entry(found.dn())?;
+                        let same = there.as_ref().is_some_and(|entry| same_content(entry, &found.entry));
+                        let what = if there.is_some() { "modify" } else { "add" };
+                        Ok((!same).then(|| Difference { what, dn: found.dn().to_string() }))
+                    });
+                    match what {
+                        Ok(difference) => differences.extend(difference),
+                        Err(error) => failure = Some(error),
+                    }
+                }
+                let go_on = failure.is_none() && differences.len() < DIFFERENCES_MAX;
+                if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+            .map_err(DirectoryError::from)?;
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        let room = DIFFERENCES_MAX - differences.len();
+        let removals = vanished.iter().take(room);
+        differences.extend(removals.map(|dn| Difference { what: "remove", dn: dn.to_string() }));
+        Ok(differences)
+    }
+
+    /// Applies the difference.
+    async fn apply_staged(
+        &self,
+        vanished: Vec<Dn>,
+        order: &FullOrder,
+        telling: &Telling,
+        staged: &Staged,
+    ) -> Result<Applied, SyncError> {
+        let mut beside = vec![self.heard(order.domain.is_none())?];
+        if order.domain.is_none() {
+            let rows = staged.watermarks.iter().filter(|(_, watermark)| !watermark.is_empty());
+            beside
+                .extend(rows.map(|(top, mark)| (SYNC, base_key("watermark", top), mark.as_bytes().to_vec())));
+        }
+        let broken: Vec<Step> = staged.broken.iter().cloned().map(Step::Broken).collect();
+        let removals = vanished.into_iter().map(Step::Gone);
+        let steps = staged.differing as usize + broken.len() + removals.len();
+        if steps <= BATCH_MAX {
+            let (mut puts, _) = self.differing(&[])?;
+            puts.extend(broken);
+            puts.extend(removals);
+            return Ok(self.apply(&puts, &beside).await?);
+        }
+        let (mut total, mut from, mut done) = (Applied::default(), Vec::new(), 0);
+        loop {
+            let (puts, next) = self.differing(&from)?;
+            done += puts.len() as u64;
+            total.join(self.apply(&puts, &Vec::new()).await?);
+            telling(done, steps as u64, "entries written");
+            let Some(next) = next else { break };
+            from = next;
+        }
+        let rest: Vec<Step> = broken.into_iter().chain(removals).collect();
+        for chunk in rest.chunks(BATCH_MAX) {
+            done += chunk.len() as u64;
+            total.join(self.apply(chunk, &Vec::new()).await?);
+            telling(done, steps as u64, "entries removed");
+        }
+        // What was refused because somebody else had its address, who is gone now, is in: `apply` tries again.
+        total.join(self.apply(&[], &beside).await?);
+        Ok(total)
+    }
+
+    /// The next staged entries that differ, parents first, and where to go on; `None` at the end.
+    fn differing(&self, from: &[u8]) -> Result<(Vec<Step>, Option<Vec<u8>>), SyncError> {
+        let (mut steps, mut next, mut failure) = (Vec::new(), None, None);
+        let view = self.0.directory.raw_view()?;
+        view.snapshot
+            .scan(SEEN, from, &[0xff; 9], &mut |key, value| {
+                if steps.len() == BATCH_MAX {
+                    next = Some(key.to_vec());
+                    return ControlFlow::Break(());
+                }
+                if let Some(Seen::Differs(stored)) = decode::<Seen>(value) {
+                    match stored.found() {
+                        Ok(found) => steps.push(Step::Put(Box::new(found))),
+                        Err(error) => {
+                            failure = Some(error);
+                            return ControlFlow::Break(());
+                        }
+                    }
+                }
+                ControlFlow::Continue(())
+            })
+            .map_err(DirectoryError::from)?;
+        match failure {
+            Some(error) => Err(error.into()),
+            None => Ok((steps, next)),
+        }
+    }
+
+    async fn clear_seen(&self) -> Result<(), SyncError> {
+        loop {
+            let rows = self.0.directory.rows(SEEN, &[], CLEAR_MAX)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let mut batch = Batch::new();
+            rows.iter().for_each(|(key, _)| batch.delete(SEEN, key));
+            self.0.directory.commit(batch).await.map_err(DirectoryError::from)?;
+        }
+    }
+
+    /// Whether the last full sync is too long ago.
+    pub(crate) fn full_is_due(&self) -> Result<bool, DirectoryError> {
+        let every = self.0.options.full_every;
+        let last = self.0.directory.raw_view()?.sync_state()?.full_at;
+        let now = self.0.clock.now().0;
+        Ok(last == 0 || !every.is_zero() && Duration::from_millis(now.saturating_sub(last)) >= every)
+    }
+}
+
+fn count(differences: &[Difference]) -> (u64, u64) {
+    let of = |what: &str| differences.iter().filter(|difference| difference.what == what).count() as u64;
+    (of("add"), of("modify"))
+}
+
+fn stage_one(
+    view: &View<'_>,
+    found: &Found,
+    staged: &mut Staged,
+    batch: &mut Batch,
+) -> Result<(), SyncError> {
+    let key = found.dn().key();
+    if let Some(modified) = &found.modified
+        && *modified > staged.watermark
+    {
+        staged.watermark.clone_from(modified);
+    }
+    let marked = view.snapshot.get(SEEN, key).map_err(DirectoryError::from)?;
+    if matches!(marked.as_deref().and_then(decode::<Seen>), Some(Seen::Gone)) {
+        return Ok(());
+    }
+    if let Some(uuid) = &found.uuid
+        && let Some(old) = view.name_of(uuid)?.filter(|old| old != found.dn())
+    {
+        staged.moved.insert(old.key().to_vec());
+    }
+    let record = view.record(found.dn())?;
+    let is_known = record.is_some_and(|record| !record.glue && record.uuid == found.uuid);
+    let same = is_known && view.entry(found.dn())?.is_some_and(|entry| same_content(&entry, &found.entry));
+    let seen = if same {
+        Seen::Same
+    } else {
+        staged.differing += 1;
+        Seen::Differs(StoredFound::of(found))
+    };
+    batch.put(SEEN, key, encode(&seen));
+    Ok(())
+}
+
+impl Staged {
+    fn broken(&mut self, broken: Broken) {
+        if self.broken.len() < REFUSED_MAX {
+            self.broken.push(broken);
+        }
+    }
+}
+
+impl View<'_> {
+    /// The keys of the names of a subtree, the top included.
+    pub(crate) fn names_under(
+        &self,
+        top: &Dn,
+        visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), DirectoryError> {
+        let until = [top.key(), &[0xff; 9]].concat();
+        self.snapshot.scan(crate::layout::NAMES, top.key(), &until, &mut |key, _| visit(key))?;
+        Ok(())
+    }
+
+    /// `None`: glue. `Some(None)`: it was seen, or stands elsewhere now. `Some(Some)`: the source lacks it.
+    fn is_vanished(&self, key: &[u8], staged: &Staged) -> Result<Option<Option<Dn>>, DirectoryError> {
+        let seen = self.snapshot.get(SEEN, key)?.is_some();
+        if seen || staged.moved.contains(key) {
+            return Ok(Some(None));
+        }
+        let Some(id) = self.snapshot.get(crate::layout::NAMES, key)? else { return Ok(None) };
+        let Some(entry) = self.entry_by_id(crate::layout::read_u64(&id))? else { return Ok(None) };
+        if self.record(&entry.dn)?.is_some_and(|record| record.glue) {
+            return Ok(None);
+        }
+        Ok(Some(Some(entry.dn)))
+    }
+}
+
+/// Says that a full sync is under way, as long as it lives.
+struct StagingMark<'a>(&'a Mirror);
+
+impl<'a> StagingMark<'a> {
+    fn set(mirror: &'a Mirror) -> Self {
+        mirror.0.staging.store(true, Ordering::Release);
+        Self(mirror)
+    }
+}
+
+impl Drop for StagingMark<'_> {
+    fn drop(&mut self) {
+        self.0.0.staging.store(false, Ordering::Release);
+    }
+}

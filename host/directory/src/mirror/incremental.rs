@@ -1,0 +1,177 @@
+//! The incremental sync (R38): what was modified since the last one, and no more. Table 1 (R39) says what
+//! that sees: new and modified users, new, modified and deleted lists; not deleted users, and not a change of who may
+//! see what, because neither touches the `modifyTimestamp` of an entry that is shown. Lists are few: their names are
+//! asked for each time, and so those that are gone are known.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use super::apply::{Applied, BATCH_MAX, Step};
+use super::found::{Broken, Found};
+use super::full::{Difference, SyncReport};
+use super::generalized::earlier;
+use super::guard::{Trust, guard};
+use super::history::SyncRecord;
+use super::records::{SYNC, base_key};
+use super::source::{Mirror, SyncError, apart};
+use crate::dn::Dn;
+use crate::kind::Kind;
+use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, NO_ATTRIBUTES, Search};
+use crate::ldap::failure::LdapFailure;
+use crate::ldap::filter::Filter;
+use crate::schema::{Class, Field};
+
+/// The attribute that says when an entry was last written (RFC 4512 §3.4.4).
+const MODIFIED: &str = "modifyTimestamp";
+
+impl Mirror {
+    /// Asks for what was modified since the last sync of either kind. Where there was none, that is everything, and a full
+    /// sync has to be made first.
+    pub async fn incremental(&self, force: bool) -> Result<SyncReport, SyncError> {
+        let mirror = self.clone();
+        let trust = if force { Trust::Forced } else { Trust::Guarded };
+        apart(async move { mirror.incremental_here(trust).await }).await
+    }
+
+    async fn incremental_here(&self, trust: Trust) -> Result<SyncReport, SyncError> {
+        let _one = self.0.syncing.try_lock().map_err(|_| SyncError::UnderWay)?;
+        let began = self.0.clock.now();
+        let (mut seen, mut server) = (0, String::new());
+        let outcome = self.ask_all(trust, &mut seen, &mut server).await;
+        let milliseconds = u64::try_from(self.0.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
+        let (applied, failure) = match outcome {
+            Ok(applied) => (applied, None),
+            Err(why) => (Applied::default(), Some(why)),
+        };
+        let record = SyncRecord {
+            kind: "incremental".to_owned(),
+            began: began.0,
+            milliseconds,
+            domain: None,
+            server,
+            seen,
+            added: applied.added,
+            modified: applied.modified,
+            moved: applied.moved,
+            removed: applied.removed,
+            refused: applied.refused.len() as u64,
+            failure: failure.as_ref().map(ToString::to_string),
+        };
+        self.book(record.clone()).await;
+        let touched = applied.touched.iter().take(super::full::DIFFERENCES_MAX);
+        let differences = touched.map(|dn| Difference { what: "change", dn: dn.to_string() }).collect();
+        failure.map_or(Ok(SyncReport { record, differences, dry_run: false }), Err)
+    }
+
+    async fn ask_all(&self, trust: Trust, seen: &mut u64, server: &mut String) -> Result<Applied, SyncError> {
+        let mut total = Applied::default();
+        for base in &self.0.options.bases {
+            total.join(self.ask_modified(base, seen, server).await?);
+            total.join(self.ask_lists(base, trust).await?);
+        }
+        Ok(total)
+    }
+
+    /// What was modified below a base since its watermark.
+    async fn ask_modified(
+        &self,
+        base: &Dn,
+        seen: &mut u64,
+        server: &mut String,
+    ) -> Result<Applied, SyncError> {
+        let key = base_key("watermark", base);
+        let known = self.0.directory.row(SYNC, &key)?;
+        let known = known.map(|octets| String::from_utf8_lossy(&octets).into_owned());
+        let Some(known) = known.filter(|known| !known.is_empty()) else {
+            let what = format!("nothing is known of {base} yet: make a full sync first");
+            return Err(SyncError::Unfit(what));
+        };
+        let since = earlier(&known, self.0.options.overlap);
+        let search = Search {
+            base: base.clone(),
+            depth: Depth::Subtree,
+            filter: Filter::at_least(MODIFIED, since).map_err(crate::error::EditError::from)?,
+            attributes: &ALL_ATTRIBUTES,
+            most: 0,
+        };
+        let (mut total, mut watermark, mut cookie) = (Applied::default(), known, Vec::new());
+        let mut lease = self.0.servers.lease().await?;
+        lease.server().clone_into(server);
+        loop {
+            let mut page = Vec::new();
+            cookie = lease.page(&search, cookie, &mut |found| page.push(found)).await?;
+            *seen += page.len() as u64;
+            let mut steps = Vec::with_capacity(page.len());
+            for raw in page {
+                let found = match raw {
+                    Ok(raw) => Found::read(raw, self.0.directory.schema()),
+                    Err(why) => Err(Broken { name: why.clone(), attribute: "dn", why }),
+                };
+                if let Some(modified) = found.as_ref().ok().and_then(|found| found.modified.as_ref())
+                    && *modified > watermark
+                {
+                    watermark.clone_from(modified);
+                }
+                steps.push(found.map_or_else(Step::Broken, |found| Step::Put(Box::new(found))));
+            }
+            for chunk in steps.chunks(BATCH_MAX) {
+                total.join(self.apply(chunk, &Vec::new()).await?);
+            }
+            if cookie.is_empty() {
+                break;
+            }
+        }
+        lease.give_back().await;
+        // Only once all of it is in.
+        let beside = vec![(SYNC, key, watermark.into_bytes()), self.heard(false)?];
+        total.join(self.apply(&[], &beside).await?);
+        Ok(total)
+    }
+
+    /// Removes the lists that the source no longer has.
+    async fn ask_lists(&self, base: &Dn, trust: Trust) -> Result<Applied, SyncError> {
+        let schema = self.0.directory.schema();
+        let classes = schema.class_names(Class::InetMailGroup).iter();
+        let filters = classes.map(|class| Filter::equals(schema.name(Field::ObjectClass), class));
+        let filters = filters.collect::<Result<Vec<_>, _>>().map_err(crate::error::EditError::from)?;
+        let search = Search {
+            base: base.clone(),
+            depth: Depth::Subtree,
+            filter: Filter::any(filters),
+            attributes: &NO_ATTRIBUTES,
+            most: 0,
+        };
+        let mut names = HashSet::new();
+        let mut unreadable = None;
+        self.0
+            .servers
+            .search(&search, &mut |raw| match raw
+                .and_then(|raw| Dn::parse(&raw.dn).map_err(|why| why.to_string()))
+            {
+                Ok(dn) => drop(names.insert(dn)),
+                Err(why) => unreadable = Some(why),
+            })
+            .await?;
+        if let Some(what) = unreadable {
+            // One name that cannot be read may be that of any list.
+            return Err(LdapFailure::Malformed { server: String::new(), what }.into());
+        }
+        let (mut there, mut gone) = (0, Vec::new());
+        self.0.directory.raw_view()?.scan_under(base, &mut |_, entry| {
+            if Kind::of(&entry, schema) == Kind::Group {
+                there += 1;
+                if !names.contains(&entry.dn) {
+                    gone.push(Step::Gone(entry.dn));
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        guard(&self.0.options, trust, gone.len() as u64, there)?;
+        gone.reverse();
+        let mut total = Applied::default();
+        for chunk in gone.chunks(BATCH_MAX) {
+            total.join(self.apply(chunk, &Vec::new()).await?);
+        }
+        Ok(total)
+    }
+}

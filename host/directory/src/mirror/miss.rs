@@ -1,0 +1,200 @@
+//! A miss is asked about once (R20): an address or a domain that the tree does not have may have come a second ago.
+//!
+//! Bounded on every side: so many questions at a time, each within a time; equal questions share one answer; what the
+//! source does not have is remembered for a while. So a storm of mail to nobody costs the source no more than that.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mail_types::{Address, Domain, LocalPart, Lookup};
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::apply::Step;
+use super::found::Found;
+use super::source::{Mirror, SyncError, apart};
+use crate::dn::Dn;
+use crate::error::EditError;
+use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, Search};
+use crate::ldap::failure::{LdapFailure, NO_SUCH_OBJECT};
+use crate::ldap::filter::Filter;
+use crate::schema::Field;
+
+/// Most absent addresses and domains that are remembered.
+pub const ABSENT_MAX: usize = 10_000;
+/// Most entries that one question takes over.
+const FOUND_MAX: i32 = 16;
+/// Most names of one domain under which an address is asked for.
+const NAMES_MAX: usize = 8;
+
+/// An answer that several may wait for.
+type Shared = Arc<OnceCell<Lookup<u64>>>;
+
+/// What is asked now, and what is known to be absent.
+pub(crate) struct Misses {
+    permits: Semaphore,
+    asked: Mutex<HashMap<String, Shared>>,
+    absent: Mutex<HashMap<String, Instant>>,
+}
+
+impl Misses {
+    pub(crate) fn new(at_a_time: usize) -> Self {
+        Self { permits: Semaphore::new(at_a_time), asked: Mutex::default(), absent: Mutex::default() }
+    }
+
+    fn is_absent(&self, key: &str) -> bool {
+        self.absent.lock().get(key).is_some_and(|until| *until > Instant::now())
+    }
+
+    fn remember(&self, key: &str, until: Instant) {
+        let mut absent = self.absent.lock();
+        if absent.len() >= ABSENT_MAX {
+            let now = Instant::now();
+            absent.retain(|_, until| *until > now);
+        }
+        // Full of what is still fresh: this one is asked again.
+        if absent.len() < ABSENT_MAX {
+            absent.insert(key.to_owned(), until);
+        }
+    }
+}
+
+impl Mirror {
+    /// Asks the source about an address that the tree does not have, and takes over what it finds. `Found`: the number of
+    /// the change from which on the tree has it. `NotFound`: the source has none either. `Unavailable`: it cannot be said.
+    pub async fn look_up(&self, address: &Address) -> Lookup<u64> {
+        let key = address.to_key();
+        if self.0.misses.is_absent(&key) || self.0.misses.is_absent(address.domain.as_str()) {
+            return Lookup::NotFound;
+        }
+        let shared = Arc::clone(self.0.misses.asked.lock().entry(key.clone()).or_default());
+        let answer = shared.get_or_init(|| self.ask_in_time(address)).await.clone();
+        let mut asked = self.0.misses.asked.lock();
+        if asked.get(&key).is_some_and(|other| Arc::ptr_eq(other, &shared)) {
+            asked.remove(&key);
+        }
+        answer
+    }
+
+    async fn ask_in_time(&self, address: &Address) -> Lookup<u64> {
+        if self.0.servers.all_rest().await {
+            return Lookup::Unavailable("no LDAP server answers".to_owned());
+        }
+        let until = Instant::now() + self.0.options.miss_timeout;
+        let late = || Lookup::Unavailable("the LDAP servers do not answer in time".to_owned());
+        let Ok(Ok(_permit)) = timeout_at(until, self.0.misses.permits.acquire()).await else { return late() };
+        let (mirror, wanted) = (self.clone(), address.clone());
+        let asking = apart(async move { mirror.ask(&wanted).await });
+        match timeout_at(until, asking).await {
+            Err(_) => late(),
+            Ok(Ok(Some(csn))) => Lookup::Found(csn),
+            Ok(Ok(None)) => Lookup::NotFound,
+            Ok(Err(why)) => Lookup::Unavailable(why.to_string()),
+        }
+    }
+
+    async fn ask(&self, address: &Address) -> Result<Option<u64>, SyncError> {
+        let forgotten = Instant::now() + self.0.options.miss_remembered;
+        let known = match self.0.directory.domain(&address.domain) {
+            Lookup::Found(known) => Some(known),
+            Lookup::NotFound => None,
+            Lookup::Unavailable(why) => return Err(SyncError::Unfit(why)),
+        };
+        let mut steps = Vec::new();
+        if known.is_none() {
+            steps = self.find_domain(&address.domain).await?;
+            if steps.is_empty() {
+                self.0.misses.remember(address.domain.as_str(), forgotten);
+                return Ok(None);
+            }
+        }
+        let mut names = vec![address.domain.clone()];
+        names.extend(known.into_iter().flat_map(|known| std::iter::once(known.domain).chain(known.aliases)));
+        names.dedup();
+        names.truncate(NAMES_MAX);
+        steps.extend(self.find_address(address, &names).await?);
+        if steps.is_empty() {
+            self.0.misses.remember(&address.to_key(), forgotten);
+            return Ok(None);
+        }
+        let applied = self.apply(&steps, &Vec::new()).await?;
+        if let Some((entry, _, why)) = applied.refused.first()
+            && applied.changes() == 0
+        {
+            return Err(SyncError::Unfit(format!("{entry}: {why}")));
+        }
+        Ok(Some(applied.csn))
+    }
+
+    /// The entries that describe a domain: by its name, and where the DC tree has it (RFC 2247).
+    async fn find_domain(&self, domain: &Domain) -> Result<Vec<Step>, SyncError> {
+        let schema = self.0.directory.schema();
+        let fields = [Field::SunPreferredDomain, Field::AssociatedDomain];
+        let names = fields.iter().flat_map(|field| schema.names(*field));
+        let filters = names.map(|name| Filter::equals(name, domain.as_str()));
+        let filter = Filter::any(filters.collect::<Result<_, _>>().map_err(EditError::from)?);
+        let mut found = Vec::new();
+        for base in &self.0.options.bases {
+            found.extend(self.find(base, Depth::Subtree, filter.clone()).await?);
+        }
+        if let Ok(node) = Dn::from_domain(domain, &self.0.directory.options().dc_suffix) {
+            found.extend(self.find_entry(&node).await?);
+        }
+        let bases: Vec<Dn> = found
+            .iter()
+            .filter_map(|found| schema.text(&found.entry, Field::InetDomainBaseDn))
+            .filter_map(|text| Dn::parse(text).ok())
+            .filter(|base| found.iter().all(|other| other.dn() != base))
+            .collect();
+        for base in bases {
+            found.extend(self.find_entry(&base).await?);
+        }
+        Ok(found.into_iter().map(|found| Step::Put(Box::new(found))).collect())
+    }
+
+    /// The entries that have an address, with its subaddress and without, under any name of its domain.
+    async fn find_address(&self, address: &Address, names: &[Domain]) -> Result<Vec<Step>, SyncError> {
+        let schema = self.0.directory.schema();
+        let separators = self.0.directory.options().login_separators.as_slice();
+        let base = address.local.as_str().split(separators).next().and_then(|base| LocalPart::new(base).ok());
+        let locals = std::iter::once(address.local.clone()).chain(base.filter(|base| *base != address.local));
+        let addresses: Vec<String> = locals
+            .flat_map(|local| {
+                names.iter().map(move |name| Address::new(local.clone(), name.clone()).to_key())
+            })
+            .collect();
+        let fields = [Field::Mail, Field::MailAlternateAddress, Field::MailEquivalentAddress];
+        let attributes = fields.iter().flat_map(|field| schema.names(*field));
+        let filters =
+            attributes.flat_map(|name| addresses.iter().map(|address| Filter::equals(name, address)));
+        let filter = Filter::any(filters.collect::<Result<_, _>>().map_err(EditError::from)?);
+        let mut steps = Vec::new();
+        for base in &self.0.options.bases {
+            let found = self.find(base, Depth::Subtree, filter.clone()).await?;
+            steps.extend(found.into_iter().map(|found| Step::Put(Box::new(found))));
+        }
+        Ok(steps)
+    }
+
+    /// One entry by its name, where it lies below one of the bases.
+    pub(crate) async fn find_entry(&self, dn: &Dn) -> Result<Vec<Found>, SyncError> {
+        if !self.0.options.bases.iter().any(|base| dn.is_within(base)) {
+            return Ok(Vec::new());
+        }
+        self.find(dn, Depth::Base, Filter::everything()).await
+    }
+
+    async fn find(&self, base: &Dn, depth: Depth, filter: Filter) -> Result<Vec<Found>, SyncError> {
+        let search =
+            Search { base: base.clone(), depth, filter, attributes: &ALL_ATTRIBUTES, most: FOUND_MAX };
+        let mut found = Vec::new();
+        let searched = self.0.servers.search(&search, &mut |raw| found.extend(raw.ok())).await;
+        match searched {
+            Err(LdapFailure::Refused { code: NO_SUCH_OBJECT, .. }) => return Ok(Vec::new()),
+            searched => searched?,
+        }
+        let schema = self.0.directory.schema();
+        Ok(found.into_iter().filter_map(|raw| Found::read(raw, schema).ok()).collect())
+    }
+}

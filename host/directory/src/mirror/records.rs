@@ -1,0 +1,175 @@
+//! What the mirror keeps beside the tree, in the same storage, so that both change in one batch. Just the tables:
+//!
+//! | space | key | value |
+//! |---|---|---|
+//! | `directory_mirror` | key of an entry's name | [`Record`] in postcard: where it came from |
+//! | `directory_mirror_ids` | entryUUID, 16 octets | the entry's name, as text |
+//! | `directory_seen` | key of a name | what a full sync that is under way knows of it: [`Seen`] in postcard |
+//! | `directory_refused` | name as text, cut and with its hash where long | [`Refused`] in postcard |
+//! | `directory_sync` | `state` | [`SyncState`] in postcard |
+//! | | `cookie/` and the key of a base | the cookie of its live sync (RFC 4533), octets |
+//! | | `watermark/` and the key of a base | the greatest `modifyTimestamp` seen there (R45), text |
+//! | | `history/` and a number, u64 big-endian | [`super::history::SyncRecord`] in JSON |
+//!
+//! Every record begins with [`FORMAT`]; one of another format counts as absent, and the next full sync writes it anew.
+
+use serde::{Deserialize, Serialize};
+use storage::Space;
+
+use super::found::{Found, Uuid};
+use crate::dn::Dn;
+use crate::error::DirectoryError;
+use crate::layout::{decode_entry, encode_entry};
+use crate::view::View;
+
+pub(crate) const MIRROR: Space = Space::new("directory_mirror");
+pub(crate) const MIRROR_IDS: Space = Space::new("directory_mirror_ids");
+pub(crate) const SEEN: Space = Space::new("directory_seen");
+pub(crate) const REFUSED: Space = Space::new("directory_refused");
+pub(crate) const SYNC: Space = Space::new("directory_sync");
+
+/// The format of these records.
+pub(crate) const FORMAT: u8 = 1;
+/// Key of the [`SyncState`].
+pub(crate) const STATE_KEY: &[u8] = b"state";
+/// Octets of a refused entry's name in its key; longer ones are cut, and end in a hash.
+const NAME_TEXT_MAX: usize = 400;
+
+/// Where a mirrored entry came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    format: u8,
+    /// Its lasting name.
+    pub(crate) uuid: Option<Uuid>,
+    /// Its version at the source.
+    pub(crate) version: String,
+    /// Whether the source never showed it: it stands only because others are below it.
+    pub(crate) glue: bool,
+}
+
+impl Record {
+    pub(crate) fn of(found: &Found) -> Self {
+        Self { format: FORMAT, uuid: found.uuid, version: found.version.clone(), glue: false }
+    }
+
+    pub(crate) fn glue() -> Self {
+        Self { format: FORMAT, uuid: None, version: String::new(), glue: true }
+    }
+}
+
+/// An entry that waits: staged by a full sync, or refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StoredFound {
+    entry: Vec<u8>,
+    uuid: Option<Uuid>,
+    modified: Option<String>,
+    version: String,
+}
+
+impl StoredFound {
+    pub(crate) fn of(found: &Found) -> Self {
+        Self {
+            entry: encode_entry(&found.entry),
+            uuid: found.uuid,
+            modified: found.modified.clone(),
+            version: found.version.clone(),
+        }
+    }
+
+    pub(crate) fn found(self) -> Result<Found, DirectoryError> {
+        Ok(Found {
+            entry: decode_entry(&self.entry)?,
+            uuid: self.uuid,
+            modified: self.modified,
+            version: self.version,
+        })
+    }
+}
+
+/// What a full sync knows of a name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Seen {
+    /// The source has it, and so has the tree.
+    Same,
+    /// The source has it, and the tree has it otherwise or not.
+    Differs(StoredFound),
+    /// It was removed by a newer answer while the full sync was under way.
+    Gone,
+}
+
+/// An entry that breaks a rule.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Refused {
+    pub(crate) format: u8,
+    /// Its name, as far as it can be read.
+    pub(crate) name: String,
+    /// The attribute in which the fault lies.
+    pub(crate) attribute: String,
+    /// The fault.
+    pub(crate) why: String,
+    /// When it was met first, in milliseconds since 1970.
+    pub(crate) at: u64,
+    /// The entry that has what this one wants, where that is the fault.
+    pub(crate) holder: Option<String>,
+    /// The entry itself, to be tried again.
+    pub(crate) found: Option<StoredFound>,
+}
+
+/// What is known of the source as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct SyncState {
+    pub(crate) format: u8,
+    /// When the last full sync ended well, in milliseconds since 1970; 0: never.
+    pub(crate) full_at: u64,
+    /// When anything was last heard of the source that is now in the tree.
+    pub(crate) heard_at: u64,
+}
+
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("strings and numbers always encode")
+}
+
+/// Reads a record; one that cannot be read counts as absent.
+pub(crate) fn decode<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Option<T> {
+    postcard::from_bytes(octets).ok()
+}
+
+/// The key of a refused entry.
+pub(crate) fn refused_key(name: &str) -> Vec<u8> {
+    // As the tree compares names, so that one entry has one record.
+    let normal = Dn::parse(name).map_or_else(|_| name.as_bytes().to_vec(), |dn| dn.key().to_vec());
+    if normal.len() <= NAME_TEXT_MAX {
+        return normal;
+    }
+    // FNV-1a, 64 bits.
+    let step = |hash: u64, octet: &u8| (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3);
+    let hash = normal.iter().fold(0xcbf2_9ce4_8422_2325, step);
+    [&normal[..NAME_TEXT_MAX], &hash.to_be_bytes()].concat()
+}
+
+/// A key of the sync's own space that belongs to a base.
+pub(crate) fn base_key(what: &str, base: &Dn) -> Vec<u8> {
+    [what.as_bytes(), b"/", base.key()].concat()
+}
+
+impl View<'_> {
+    pub(crate) fn record(&self, dn: &Dn) -> Result<Option<Record>, DirectoryError> {
+        let octets = self.snapshot.get(MIRROR, dn.key())?;
+        Ok(octets.and_then(|octets| decode::<Record>(&octets)).filter(|record| record.format == FORMAT))
+    }
+
+    pub(crate) fn name_of(&self, uuid: &Uuid) -> Result<Option<Dn>, DirectoryError> {
+        let octets = self.snapshot.get(MIRROR_IDS, uuid)?;
+        Ok(octets.and_then(|octets| Dn::parse(std::str::from_utf8(&octets).ok()?).ok()))
+    }
+
+    pub(crate) fn refused(&self, name: &str) -> Result<Option<Refused>, DirectoryError> {
+        let octets = self.snapshot.get(REFUSED, &refused_key(name))?;
+        Ok(octets.and_then(|octets| decode::<Refused>(&octets)).filter(|refused| refused.format == FORMAT))
+    }
+
+    pub(crate) fn sync_state(&self) -> Result<SyncState, DirectoryError> {
+        let octets = self.snapshot.get(SYNC, STATE_KEY)?;
+        Ok(octets.and_then(|octets| decode::<SyncState>(&octets)).unwrap_or_default())
+    }
+}

@@ -1,0 +1,188 @@
+//! Keeping the tree like its source while the server runs.
+
+use std::time::Duration;
+
+use events::Event;
+use runtime::Shutdown;
+use storage::Batch;
+use tokio::time::{Instant, sleep};
+
+use super::full::{FullOrder, Telling};
+use super::live::Stopped;
+use super::records::{SYNC, base_key};
+use super::source::{Mirror, SyncError, SyncMode, apart};
+use crate::dn::Dn;
+use crate::error::DirectoryError;
+use crate::ldap::failure::{LdapFailure, NO_SUCH_EXTENSION, REFRESH_REQUIRED};
+
+/// The wait after the first failure; each further one doubles it.
+const WAIT_FIRST: Duration = Duration::from_millis(500);
+/// The longest wait after a failure.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// How often it is looked whether a full sync is due.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Waits that grow.
+struct Patience(Duration);
+
+impl Patience {
+    fn new() -> Self {
+        Self(WAIT_FIRST)
+    }
+
+    /// Waits; whether to go on.
+    async fn wait(&mut self, shutdown: &Shutdown) -> bool {
+        let wait = self.0;
+        self.0 = (self.0 * 2).min(WAIT_MAX);
+        tokio::select! {
+            () = shutdown.wait() => false,
+            () = sleep(wait) => true,
+        }
+    }
+}
+
+impl Mirror {
+    /// Follows the source until the server stops. A source that fails is tried again for ever, at growing intervals: what is
+    /// here stays as it is.
+    pub async fn run(&self, shutdown: &Shutdown) {
+        if self.0.options.mode == SyncMode::Manual {
+            return;
+        }
+        if !self.first_full(shutdown).await {
+            return;
+        }
+        if self.0.options.mode == SyncMode::Incremental {
+            tokio::join!(self.run_full(shutdown), self.run_incremental(shutdown));
+            return;
+        }
+        let bases = self.0.options.bases.clone();
+        let followed = bases.into_iter().map(|base| {
+            let (mirror, shutdown) = (self.clone(), shutdown.clone());
+            tokio::spawn(async move { mirror.run_live(base, &shutdown).await })
+        });
+        let followed: Vec<_> = followed.collect();
+        let live = async {
+            let mut lacks = false;
+            for task in followed {
+                lacks |= task.await.is_ok_and(|outcome| outcome == Followed::Lacks);
+            }
+            if lacks {
+                self.run_incremental(shutdown).await;
+            }
+        };
+        tokio::join!(self.run_full(shutdown), live);
+    }
+
+    /// Makes the first full sync, however often it takes; whether to go on.
+    async fn first_full(&self, shutdown: &Shutdown) -> bool {
+        let mut patience = Patience::new();
+        loop {
+            match self.full_is_due() {
+                Ok(false) => return true,
+                // It is due again after a while, which `run_full` sees to.
+                Ok(true) if self.is_complete().unwrap_or(false) => return true,
+                Ok(true) => {}
+                Err(why) => self.tell("full", &why.to_string()),
+            }
+            if self.full(FullOrder::default(), silence()).await.is_ok() {
+                return true;
+            }
+            if !patience.wait(shutdown).await {
+                return false;
+            }
+        }
+    }
+
+    async fn run_full(&self, shutdown: &Shutdown) {
+        loop {
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = sleep(LOOK_EVERY) => {}
+            }
+            if self.full_is_due().unwrap_or(false) {
+                // How it went is in the history and among the events; it is due again a minute later.
+                let _ = self.full(FullOrder::default(), silence()).await;
+            }
+        }
+    }
+
+    async fn run_incremental(&self, shutdown: &Shutdown) {
+        loop {
+            for base in &self.0.options.bases {
+                self.follows(base, "asking for changes at intervals", false);
+            }
+            let _ = self.incremental(false).await;
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = sleep(self.0.options.incremental_every) => {}
+            }
+        }
+    }
+
+    /// Follows one base, again and again.
+    async fn run_live(&self, base: Dn, shutdown: &Shutdown) -> Followed {
+        let mut patience = Patience::new();
+        loop {
+            let began = Instant::now();
+            let (mirror, top, stop) = (self.clone(), base.clone(), shutdown.clone());
+            let why = match apart(async move { mirror.live(&top, &stop).await }).await {
+                Ok(Stopped) => return Followed::Stopped,
+                Err(why) => why,
+            };
+            self.follows(&base, &why.to_string(), false);
+            match code(&why) {
+                Some(NO_SUCH_EXTENSION) => {
+                    self.tell(
+                        "live",
+                        "the server has no live sync (RFC 4533): changes are asked for at intervals",
+                    );
+                    return Followed::Lacks;
+                }
+                Some(REFRESH_REQUIRED) => {
+                    self.tell("live", "the server has forgotten where we were: everything is refreshed");
+                    if let Err(why) = self.forget_cookie(&base).await {
+                        self.tell("live", &why.to_string());
+                    }
+                }
+                _ => self.tell("live", &why.to_string()),
+            }
+            // One that went on for long is a new one.
+            if began.elapsed() > WAIT_MAX {
+                patience = Patience::new();
+            }
+            if !patience.wait(shutdown).await {
+                return Followed::Stopped;
+            }
+        }
+    }
+
+    async fn forget_cookie(&self, base: &Dn) -> Result<(), DirectoryError> {
+        let mut batch = Batch::new();
+        batch.delete(SYNC, &base_key("cookie", base));
+        Ok(self.0.directory.commit(batch).await?)
+    }
+
+    fn tell(&self, kind: &str, cause: &str) {
+        self.0.events.emit(&Event::SyncFailed { kind, cause });
+    }
+}
+
+/// Why a base is followed no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Followed {
+    /// The server stops.
+    Stopped,
+    /// The LDAP server lacks the control.
+    Lacks,
+}
+
+fn code(why: &SyncError) -> Option<u32> {
+    match why {
+        SyncError::Source(why) => LdapFailure::code(why),
+        _ => None,
+    }
+}
+
+fn silence() -> Telling {
+    std::sync::Arc::new(|_, _, _| {})
+}

@@ -1,0 +1,285 @@
+//! The mirror: one directory, one source, and what keeps the two alike.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use events::{Event, Events};
+use runtime::Clock;
+
+use super::apply::{Applied, Beside, Staging, Step};
+use super::history::SyncRecord;
+use super::live::Follower;
+use super::miss::Misses;
+use super::records::{FORMAT, REFUSED, Refused, STATE_KEY, SYNC, SyncState, decode, encode};
+use crate::directory::Directory;
+use crate::dn::Dn;
+use crate::error::{DirectoryError, EditError};
+use crate::ldap::failure::LdapFailure;
+use crate::ldap::servers::{ServerHealth, Servers};
+use crate::ldap::settings::LdapOptions;
+
+/// How often refused entries are tried again after one batch: each round may free what the next one wants.
+const RETRIES_MAX: usize = 4;
+
+/// By which way the tree follows its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Told of every change as it happens (RFC 4533), with full syncs at long intervals.
+    Live,
+    /// Asks at intervals for what was modified since, with full syncs at long intervals.
+    Incremental,
+    /// By command only.
+    Manual,
+}
+
+/// How a source is mirrored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorOptions {
+    /// The servers.
+    pub ldap: LdapOptions,
+    /// The tops of the subtrees that are mirrored.
+    pub bases: Vec<Dn>,
+    /// By which way it is followed.
+    pub mode: SyncMode,
+    /// How often an incremental sync is made.
+    pub incremental_every: Duration,
+    /// How often a full sync is made; zero: by command only.
+    pub full_every: Duration,
+    /// How far before its watermark an incremental sync asks: for changes within one second, and clocks that differ.
+    pub overlap: Duration,
+    /// So many removals are believed without question.
+    pub removals_free: u64,
+    /// More of them only up to this share of what there is, in percent.
+    pub removals_percent_max: u8,
+    /// How long a miss is asked about at the source.
+    pub miss_timeout: Duration,
+    /// Misses that are asked about at a time.
+    pub misses_max: usize,
+    /// How long it is remembered that the source has no such address.
+    pub miss_remembered: Duration,
+    /// Whether edits are written to the source.
+    pub writable: bool,
+}
+
+/// Why a sync did not come to its end. What was in the tree is there still.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SyncError {
+    /// The source does not answer, or not so that it can be used.
+    #[error(transparent)]
+    Source(#[from] LdapFailure),
+    /// The tree cannot be read or written.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A change could not be made.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The answer is not believed.
+    #[error("{0}; nothing was removed: look at the source, and if it is right, say so with --force")]
+    Guarded(String),
+    /// Another sync is under way.
+    #[error("another sync is under way")]
+    UnderWay,
+    /// What was asked for cannot be done here.
+    #[error("{0}")]
+    Unfit(String),
+    /// The server sent what no LDAP is, and the library gave up.
+    #[error("the conversation with the server broke off: {0}")]
+    Broke(String),
+}
+
+/// A directory that mirrors LDAP servers. Clones are the same mirror.
+#[derive(Clone)]
+pub struct Mirror(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) directory: Directory,
+    pub(crate) servers: Servers,
+    pub(crate) options: MirrorOptions,
+    pub(crate) events: Events,
+    pub(crate) clock: Clock,
+    /// One batch of answers at a time, so that none overtakes another.
+    pub(crate) applying: tokio::sync::Mutex<()>,
+    /// One full or incremental sync at a time.
+    pub(crate) syncing: tokio::sync::Mutex<()>,
+    /// A full sync is under way.
+    pub(crate) staging: AtomicBool,
+    pub(crate) misses: Misses,
+    pub(crate) followers: parking_lot::Mutex<Vec<Follower>>,
+}
+
+/// A refused entry, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedEntry {
+    /// Its name, as far as it can be read.
+    pub name: String,
+    /// In which attribute the fault lies.
+    pub attribute: String,
+    /// The fault.
+    pub why: String,
+    /// Since when, in milliseconds since 1970.
+    pub since: u64,
+}
+
+/// How the mirror does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorStatus {
+    /// The servers.
+    pub servers: Vec<ServerHealth>,
+    /// How each base is followed.
+    pub followers: Vec<Follower>,
+    /// When the last full sync ended well, in milliseconds since 1970.
+    pub full_at: Option<u64>,
+    /// When anything that the source said was last taken in.
+    pub heard_at: Option<u64>,
+    /// Entries that break a rule.
+    pub refused: Vec<RefusedEntry>,
+    /// Past syncs, the newest first.
+    pub history: Vec<SyncRecord>,
+}
+
+impl Mirror {
+    /// Joins a directory with its source. Connects to nothing.
+    pub fn new(
+        directory: Directory,
+        options: MirrorOptions,
+        clock: Clock,
+        events: Events,
+    ) -> Result<Self, LdapFailure> {
+        let servers = Servers::new(options.ldap.clone(), events.clone())?;
+        let misses = Misses::new(options.misses_max);
+        let mirror = Self(Arc::new(Inner {
+            directory,
+            servers,
+            options,
+            events,
+            clock,
+            applying: tokio::sync::Mutex::new(()),
+            syncing: tokio::sync::Mutex::new(()),
+            staging: AtomicBool::new(false),
+            misses,
+            followers: parking_lot::Mutex::new(Vec::new()),
+        }));
+        mirror.0.directory.write_through(Arc::new(super::remote::RemoteTree(mirror.clone())));
+        Ok(mirror)
+    }
+
+    /// Its options.
+    #[must_use]
+    pub fn options(&self) -> &MirrorOptions {
+        &self.0.options
+    }
+
+    /// The directory that it keeps.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    /// Whether a full sync ever ended well: before that, what is absent here may be there.
+    pub fn is_complete(&self) -> Result<bool, DirectoryError> {
+        Ok(self.0.directory.raw_view()?.sync_state()?.full_at > 0)
+    }
+
+    /// How it does.
+    pub async fn status(&self) -> Result<MirrorStatus, DirectoryError> {
+        let state = self.0.directory.raw_view()?.sync_state()?;
+        let known = |at: u64| Some(at).filter(|at| *at > 0);
+        let refused = self.refused()?.into_iter().map(|refused| RefusedEntry {
+            name: refused.name,
+            attribute: refused.attribute,
+            why: refused.why,
+            since: refused.at,
+        });
+        Ok(MirrorStatus {
+            servers: self.0.servers.health().await,
+            followers: self.0.followers.lock().clone(),
+            full_at: known(state.full_at),
+            heard_at: known(state.heard_at),
+            refused: refused.collect(),
+            history: self.0.directory.history()?,
+        })
+    }
+
+    fn refused(&self) -> Result<Vec<Refused>, DirectoryError> {
+        let rows = self.0.directory.rows(REFUSED, &[], super::apply::REFUSED_MAX)?;
+        let read = rows.iter().filter_map(|(_, value)| decode::<Refused>(value));
+        Ok(read.filter(|refused| refused.format == FORMAT).collect())
+    }
+
+    /// Applies what the source said, tries again what that may have freed, and tells of what is refused.
+    pub(crate) async fn apply(&self, steps: &[Step], beside: &Beside) -> Result<Applied, EditError> {
+        let _in_order = self.0.applying.lock().await;
+        let mut total = self.apply_once(steps, beside).await?;
+        let mut touched = total.touched.clone();
+        for _ in 0..RETRIES_MAX {
+            let again = self.freed_by(&touched)?;
+            if again.is_empty() {
+                break;
+            }
+            let applied = self.apply_once(&again, &Vec::new()).await?;
+            touched.clone_from(&applied.touched);
+            total.join(applied);
+        }
+        for (entry, attribute, cause) in &total.refused {
+            self.0.events.emit(&Event::SyncEntryRefused { entry, attribute, cause });
+        }
+        Ok(total)
+    }
+
+    async fn apply_once(&self, steps: &[Step], beside: &Beside) -> Result<Applied, EditError> {
+        let under_way = self.0.staging.load(Ordering::Acquire);
+        let staging = if under_way { Staging::UnderWay } else { Staging::Idle };
+        self.0.directory.apply(steps, beside, staging).await
+    }
+
+    /// The refused entries whose holders have changed.
+    fn freed_by(&self, touched: &[Dn]) -> Result<Vec<Step>, DirectoryError> {
+        if touched.is_empty() {
+            return Ok(Vec::new());
+        }
+        let holds = |refused: &Refused| {
+            let holder = refused.holder.as_deref().and_then(|holder| Dn::parse(holder).ok());
+            holder.is_some_and(|holder| touched.contains(&holder))
+        };
+        let waiting = self.refused()?.into_iter().filter(holds).filter_map(|refused| refused.found);
+        let found = waiting.map(|stored| stored.found().map(|found| Step::Put(Box::new(found))));
+        found.take(super::apply::BATCH_MAX).collect()
+    }
+
+    /// The row that says when the source was last heard, and with `full` when all of it was.
+    pub(crate) fn heard(&self, full: bool) -> Result<(storage::Space, Vec<u8>, Vec<u8>), DirectoryError> {
+        let now = self.0.clock.now().0;
+        let mut state = self.0.directory.raw_view()?.sync_state()?;
+        state = SyncState { format: FORMAT, heard_at: now, full_at: if full { now } else { state.full_at } };
+        Ok((SYNC, STATE_KEY.to_vec(), encode(&state)))
+    }
+
+    /// Books how a sync went.
+    pub(crate) async fn book(&self, record: SyncRecord) {
+        match &record.failure {
+            Some(cause) => self.0.events.emit(&Event::SyncFailed { kind: &record.kind, cause }),
+            None => self.0.events.emit(&Event::SyncFinished {
+                kind: &record.kind,
+                seen: record.seen,
+                changed: record.added + record.modified + record.moved,
+                removed: record.removed,
+                refused: record.refused,
+                milliseconds: record.milliseconds,
+            }),
+        }
+        if let Err(why) = self.0.directory.remember(&record).await {
+            self.0.events.emit(&Event::SyncFailed { kind: &record.kind, cause: &why.to_string() });
+        }
+    }
+}
+
+/// Runs a conversation in a task of its own: the library panics at what is no LDAP, and that must end nothing else.
+pub(crate) async fn apart<T: Send + 'static>(
+    conversation: impl Future<Output = Result<T, SyncError>> + Send + 'static,
+) -> Result<T, SyncError> {
+    match tokio::spawn(conversation).await {
+        Ok(outcome) => outcome,
+        Err(broken) => Err(SyncError::Broke(broken.to_string())),
+    }
+}

@@ -1,0 +1,99 @@
+//! The directory as the mirror of LDAP servers: the ports through which the rest asks it.
+
+use std::sync::Arc;
+
+use directory::{Directory, DirectoryOptions, Dn, Mirror, Schema};
+use events::Events;
+use mail_types::{Address, Lookup};
+use routing::{Builders, Routing, Tables};
+use runtime::Clock;
+
+use crate::config::{Authenticate, Config};
+
+/// How the directory is read and where new entries go, as the configuration says.
+pub(super) fn options(config: &Config) -> Result<DirectoryOptions, String> {
+    let mut schema = Schema::product();
+    for (name, local) in &config.directory.schema {
+        schema.remap(name, local.clone()).map_err(|why| format!("directory.schema: {why}"))?;
+    }
+    Ok(DirectoryOptions {
+        schema,
+        dc_suffix: config.directory.dc_suffix.clone(),
+        organization_suffix: config.directory.organization_suffix.clone(),
+        ..DirectoryOptions::default()
+    })
+}
+
+/// The mirror, where the directory has another source than itself.
+pub(super) fn of(
+    config: &Config,
+    directory: &Directory,
+    clock: &Clock,
+    events: &Events,
+) -> Result<Option<Mirror>, String> {
+    let Some(ldap) = &config.directory.ldap else { return Ok(None) };
+    let mirror = Mirror::new(directory.clone(), ldap.mirror.clone(), clock.clone(), events.clone());
+    mirror.map(Some).map_err(|why| format!("directory.ldap: {why}"))
+}
+
+/// An authenticator that has the source verify passwords where the configuration, or an entry without a hash, says so.
+pub(super) fn verified(
+    authenticator: auth::Authenticator,
+    mirror: Option<&Mirror>,
+    config: &Config,
+) -> auth::Authenticator {
+    let Some(mirror) = mirror else { return authenticator };
+    let ask = match config.directory.ldap.as_ref().map(|ldap| ldap.authenticate) {
+        Some(Authenticate::Bind) => auth::AskVerifier::First,
+        _ => auth::AskVerifier::WhereNothingIsStored,
+    };
+    authenticator.with_verifier(Arc::new(ByBind(mirror.clone())), ask)
+}
+
+/// Routing that asks the source about what the tables do not have.
+pub(super) fn sourced(
+    routing: Routing,
+    mirror: Option<&Mirror>,
+    plugins: &plugin_engine::Engine,
+    (events, clock): (&Events, &Clock),
+) -> Routing {
+    let Some(mirror) = mirror else { return routing };
+    let (tables, plugins) = (routing.tables().clone(), plugins.clone());
+    let (mirror, events, clock) = (mirror.clone(), events.clone(), clock.clone());
+    routing.with_source(Arc::new(LiveLookUp { mirror, tables, plugins, events, clock }))
+}
+
+/// Passwords, by bind.
+struct ByBind(Mirror);
+
+impl auth::Verifier for ByBind {
+    fn fits<'a>(&'a self, entry: &'a Dn, password: &'a str) -> auth::BoxFuture<'a, Lookup<()>> {
+        Box::pin(self.0.password_fits(entry, password))
+    }
+}
+
+/// Misses, by one look-up and with tables that have followed it.
+struct LiveLookUp {
+    mirror: Mirror,
+    tables: Tables,
+    plugins: plugin_engine::Engine,
+    events: Events,
+    clock: Clock,
+}
+
+impl routing::Source for LiveLookUp {
+    fn look_up<'a>(&'a self, address: &'a Address) -> routing::BoxFuture<'a, Lookup<()>> {
+        Box::pin(async move {
+            match self.mirror.look_up(address).await {
+                Lookup::Found(_) => {}
+                Lookup::NotFound => return Lookup::NotFound,
+                Lookup::Unavailable(why) => return Lookup::Unavailable(why),
+            }
+            let builders = Builders { plugins: &self.plugins, events: &self.events, clock: &self.clock };
+            match self.tables.refresh(self.mirror.directory(), &builders).await {
+                Ok(_) => Lookup::Found(()),
+                Err(why) => Lookup::Unavailable(why.to_string()),
+            }
+        })
+    }
+}

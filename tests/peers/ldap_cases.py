@@ -1,0 +1,330 @@
+"""The cases: what a real slapd does, and what mail makes of it."""
+
+from dataclasses import dataclass
+from typing import Callable
+
+import fake_ldap
+import slapd
+import wasmta_server
+from ldap_place import VISIBLE_SECONDS_MAX
+from slapd import domain_entries, group, group_dn, tree, user, user_dn
+
+
+@dataclass
+class Case:
+    name: str
+    run: Callable
+
+
+ALL = []
+
+
+def case(name):
+    def register(run):
+        ALL.append(Case(name, run))
+        return run
+
+    return register
+
+
+@case("a new user gets mail at once, and reads it")
+def fresh_user(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.slapd.add(user("fresh"))
+    # No waiting: what the tables do not know is asked about (R20).
+    assert place.rcpt("fresh@d0.test") == 250
+    place.deliver("fresh@d0.test", "welcome")
+    assert place.read("fresh@d0.test", "welcome") is not None
+    place.slapd.must("ldapadd", stdin="\n".join(domain_entries("new.test")))
+    place.slapd.add(user("first", "new.test"))
+    assert place.rcpt("first@new.test") == 250
+    assert place.rcpt("first@alias-new.test") == 250
+
+
+@case("live: additions, changes, removals and moves are seen within a second")
+def live(place):
+    place.slapd_with()
+    place.wasmta_with('miss-timeout = "100 ms"')
+    place.follows()
+
+    def shown(name):
+        return place.server.command("user", "show", name, check=False)
+
+    def seen(holds, what):
+        took = place.until(holds, what)
+        assert took < VISIBLE_SECONDS_MAX, f"{what}: {took:.2f} s"
+
+    place.slapd.add(user("one"))
+    seen(lambda: "uid=one" in shown("one@d0.test"), "a new user")
+    place.slapd.modify(user_dn("one"), "replace: mail\nmail: other@d0.test")
+    seen(lambda: "uid=one" in shown("other@d0.test"), "a changed address")
+    assert place.rcpt("one@d0.test") == 550 and place.rcpt("other@d0.test") == 250
+    place.slapd.move(user_dn("one"), "uid=one", "ou=People,o=d1.test,o=isp")
+    seen(lambda: "o=d1.test" in shown("other@d0.test"), "a move")
+    place.slapd.delete(user_dn("one", "d1.test"))
+    seen(lambda: "uid=one" not in shown("other@d0.test"), "a removal")
+    assert place.rcpt("other@d0.test") == 550
+
+
+@case("slapd dies: known addresses are taken, unknown ones deferred, also after a restart")
+def outage(place):
+    place.slapd_with()
+    place.wasmta_with()
+    assert place.rcpt("nobody@d0.test") == 550
+    place.slapd.kill()
+    assert place.rcpt("u1@d0.test") == 250
+    assert place.rcpt("never-seen@d0.test") == 451
+    place.deliver("u1@d0.test", "without slapd")
+    assert place.read("u1@d0.test", "without slapd") is not None
+    assert place.server.stop() == 0
+    place.server.start()
+    assert place.rcpt("u1@d0.test") == 250
+    assert place.rcpt("never-seen@d0.test") == 451
+    assert place.counter("directory_server_down") >= 1
+    place.slapd.start()
+    place.follows()
+    place.slapd.add(user("never-seen"))
+    place.until(lambda: place.rcpt("never-seen@d0.test") == 250, "slapd is followed again")
+
+
+@case("what changed while nobody listened is caught up with")
+def resumed(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.follows()
+    place.server.stop()
+    place.slapd.add(user("meanwhile"))
+    place.slapd.delete(user_dn("u9"))
+    place.server.start()
+    place.follows()
+    place.until(lambda: place.rcpt("u9@d0.test") == 550, "the removal")
+    assert place.rcpt("meanwhile@d0.test") == 250
+    history = place.status()["history"]
+    assert [record["kind"] for record in history] == ["full"], history
+
+
+# Table 1 of the patent: what happened at the directory, how to see it here, whether an incremental sync sees it. A full one
+# sees all. Access control: who may see an entry is changed, and no entry is.
+TABLE_1 = [
+    ("new users", True, lambda d: d.add(user("t-new")), lambda p: p.known("t-new@d0.test")),
+    (
+        "modified users", True,
+        lambda d: d.modify(user_dn("u2"), "replace: mail\nmail: t-changed@d0.test"),
+        lambda p: p.known("t-changed@d0.test"),
+    ),
+    ("deleted users", False, lambda d: d.delete(user_dn("u3")), lambda p: not p.known("u3@d0.test")),
+    (
+        "new members of lists", True,
+        lambda d: d.modify(group_dn("all"), f"add: uniqueMember\nuniqueMember: {user_dn('u4')}"),
+        lambda p: "u4@d0.test" in p.explained("all@d0.test"),
+    ),
+    (
+        "members removed from lists", True,
+        lambda d: d.modify(group_dn("all"), f"delete: uniqueMember\nuniqueMember: {user_dn('u1')}"),
+        lambda p: "u1@d0.test" not in p.explained("all@d0.test"),
+    ),
+    (
+        "access-control modifications", False,
+        lambda d: d.rules(
+            1, f'to dn.exact="{user_dn("u5")}" by * none', f'to * by dn.exact="{slapd.ADMIN}" write by * read'
+        ),
+        lambda p: not p.known("u5@d0.test"),
+    ),
+    ("new lists", True, lambda d: d.add(group("t-list", [user_dn("u0")])), lambda p: p.known("t-list@d0.test")),
+    ("deleted lists", True, lambda d: d.delete(group_dn("all")), lambda p: not p.known("all@d0.test")),
+]
+
+
+def cell(place, row, kind):
+    name, seen_by_incremental, change, is_seen = row
+    place.slapd_with()
+    # Nobody asks behind our back: the cell shows what one sync does. Bound as the reader, because an administrator sees all.
+    place.wasmta_with('sync = "manual"', wait=False, who=slapd.READER)
+    place.sync("full")
+    assert not is_seen(place), "it is seen before it happened"
+    change(place.slapd)
+    place.sync(kind)
+    if kind == "full" or seen_by_incremental:
+        assert is_seen(place), f"{name}: not seen by the {kind} sync"
+    else:
+        assert not is_seen(place), f"{name}: seen by the {kind} sync, which Table 1 says it is not"
+
+
+def register_cells():
+    for row in TABLE_1:
+        for kind in ("full", "incremental"):
+            said = "sees" if kind == "full" or row[1] else "does not see"
+            ALL.append(Case(f"Table 1: {kind} {said} {row[0]}", lambda place, row=row, kind=kind: cell(place, row, kind)))
+
+
+register_cells()
+
+
+@case("an answer that lacks too much changes nothing, until somebody says that it is right")
+def guarded(place):
+    place.slapd_with(tree(users=40))
+    place.wasmta_with('sync = "manual"', wait=False)
+    place.sync("full")
+    for number in range(20, 40):
+        place.slapd.delete(user_dn(f"u{number}"))
+        place.slapd.delete(user_dn(f"u{number}", "d1.test"))
+    refused = place.sync("full", check=False)
+    assert refused.returncode == 1 and "--force" in refused.stderr, refused
+    assert place.rcpt("u30@d0.test") == 250
+    assert place.counter("sync_failed") == 1
+    planned = place.sync("full", "--dry-run", "--force")
+    assert planned["removed"] == 40 and len(planned["differences"]) == 40, planned
+    assert place.rcpt("u30@d0.test") == 250
+    assert place.sync("full", "--force")["removed"] == 40
+    place.until(lambda: place.rcpt("u30@d0.test") == 550, "the removals")
+    kinds = [(record["kind"], record["failure"] is None) for record in place.status()["history"]]
+    assert kinds == [("full", True), ("full", False), ("full", True)], kinds
+
+
+@case("an address that two entries want stays where it is, and goes on when it is free")
+def duplicate(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.follows()
+    place.slapd.add(user("twin", mail="u1@d0.test"))
+    place.until(lambda: place.status()["refused"], "the refusal")
+    (refused,) = place.status()["refused"]
+    assert refused["dn"] == user_dn("twin") and refused["attribute"] == "mail", refused
+    assert user_dn("u1") in refused["why"] and place.counter("sync_entry_refused") == 1
+    assert user_dn("u1") in place.explained("u1@d0.test")
+    place.slapd.delete(user_dn("u1"))
+    place.until(lambda: user_dn("twin") in place.explained("u1@d0.test"), "the twin's turn")
+    assert place.status()["refused"] == []
+
+
+@case("a domain without change costs nothing")
+def unchanged(place):
+    place.slapd_with()
+    place.wasmta_with('sync = "manual"', wait=False)
+    place.sync("full")
+    built = place.counter("tables_built")
+    for kind in ("full", "incremental", "full"):
+        report = place.sync(kind)
+        assert report["added"] + report["modified"] + report["removed"] == 0, report
+    # The same content, written anew: the source calls it modified, and it is not.
+    place.slapd.modify(user_dn("u1"), "replace: sn\nsn: u1")
+    assert place.sync("incremental")["modified"] == 0
+    assert place.counter("tables_built") == built, "tables were built for nothing"
+    place.slapd.modify(user_dn("u1"), "replace: mail\nmail: new@d0.test")
+    place.sync("incremental")
+    assert place.counter("tables_built") == built + 1
+    assert "entries=1 " in place.log().rsplit("tables_built", 1)[1], "one entry was to be looked at"
+
+
+@case("a server without live sync is asked at intervals")
+def fallback(place):
+    place.slapd_with(live=False)
+    place.wasmta_with('incremental-every = "1 s"\nmiss-timeout = "100 ms"')
+    place.until(lambda: "intervals" in str(place.status()["followers"]), "the fallback")
+    place.slapd.modify(user_dn("u1"), "replace: mail\nmail: later@d0.test")
+    place.until(lambda: "uid=u1" in place.server.command("user", "show", "later@d0.test", check=False), "the change")
+
+
+@case("a cookie that the server has forgotten leads to a refresh")
+def refresh_required(place):
+    fake = fake_ldap.FakeLdap(forgets=True)
+    try:
+        place.wasmta_with(servers=[fake.url])
+        place.follows()
+        place.server.stop()
+        fake.refusals = 1
+        place.server.start()
+        place.follows()
+        assert fake.refused == 2, f"each base is refused once: {fake.refused}"
+        assert "refreshed" in place.log()
+        assert place.rcpt("anna@fake.test") == 250
+    finally:
+        fake.stop()
+
+
+@case("a server that talks nonsense harms nothing")
+def nonsense(place):
+    fake = fake_ldap.FakeLdap(forgets=False)
+    try:
+        place.wasmta_with(servers=[fake.url])
+        place.follows()
+        fake.nonsense = True
+        failed = place.sync("full", check=False)
+        assert failed.returncode == 1, failed
+        assert place.rcpt("anna@fake.test") == 250
+        assert place.rcpt("nobody@fake.test") == 451
+    finally:
+        fake.stop()
+
+
+@case("the second server takes over")
+def failover(place):
+    place.slapd_with()
+    dead = f"ldap://127.0.0.1:{wasmta_server.free_port()}"
+    place.wasmta_with(servers=[dead, place.slapd.url])
+    place.follows()
+    servers = {server["server"]: server["up"] for server in place.status()["servers"]}
+    assert servers == {dead: False, place.slapd.url: True}, servers
+    place.slapd.add(user("second"))
+    assert place.rcpt("second@d0.test") == 250
+
+
+@case("commands write to the LDAP server, parents first, and the result is there at once")
+def written(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.server.command("domain", "add", "new.branch.test")
+    for dn in ("dc=new,dc=branch,dc=test,o=internet", "dc=branch,dc=test,o=internet", "o=new.branch.test,o=isp"):
+        assert place.slapd.search(dn, "base").returncode == 0, dn
+    place.server.command("user", "add", "eva@new.branch.test", "--password", "first word")
+    assert place.rcpt("eva@new.branch.test") == 250
+    assert place.may_log_in("eva@new.branch.test", "first word")
+    place.server.command("user", "passwd", "eva@new.branch.test", "--password", "second word")
+    assert not place.may_log_in("eva@new.branch.test", "first word")
+    assert place.may_log_in("eva@new.branch.test", "second word")
+    place.server.command("user", "remove", "eva@new.branch.test")
+    assert place.slapd.search(user_dn("eva", "new.branch.test"), "base").returncode == 32
+    assert place.rcpt("eva@new.branch.test") == 550
+    place.server.command("domain", "remove", "new.branch.test")
+    assert place.slapd.search("o=new.branch.test,o=isp", "base").returncode == 32
+
+
+@case("a directory that may only be read refuses edits")
+def read_only(place):
+    place.slapd_with()
+    place.wasmta_with("writable = false")
+    assert "only read" in str(expect_failure(place, "user", "add", "eva@d0.test", "--password", "x"))
+    assert place.slapd.search(user_dn("eva"), "base").returncode == 32
+
+
+def expect_failure(place, *words):
+    try:
+        place.server.command(*words)
+    except wasmta_server.ServerError as error:
+        return error
+    raise AssertionError(f"{words} did not fail")
+
+
+@case("passwords are verified by bind")
+def by_bind(place):
+    place.slapd_with()
+    place.wasmta_with('authenticate = "bind"')
+    place.slapd.must("ldappasswd", "-s", "fresh word", user_dn("u1"))
+    assert place.may_log_in("u1@d0.test", "fresh word")
+    assert not place.may_log_in("u1@d0.test", "wrong")
+    # While slapd is down the hash that was last shown counts.
+    place.follows()
+    place.slapd.kill()
+    assert place.may_log_in("u2@d0.test")
+
+
+@case("a user without a stored hash logs in by bind")
+def clear_text(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.slapd.add(user("plain", userPassword="in the clear"))
+    assert place.rcpt("plain@d0.test") == 250
+    assert place.may_log_in("plain@d0.test", "in the clear")
+    shown = place.server.command("user", "show", "plain@d0.test")
+    assert "clear" not in shown and "userPassword" not in shown, shown

@@ -1,0 +1,151 @@
+"""What an LDAP case has at hand: a slapd of its own, a wasmta that mirrors it, and ways to see what mail makes of it."""
+
+import imaplib
+import json
+import smtplib
+import subprocess
+import time
+
+import slapd
+import wasmta_server
+from place import find, insecure_tls
+
+VISIBLE_SECONDS_MAX = 1.0
+PATIENCE_SECONDS = 15
+PASSWORD = "password"
+
+CONFIGURATION = """
+[server]
+name = "mail.test"
+stop-grace = "1 s"
+[auth]
+cleartext = true
+argon2-memory = "64 KiB"
+argon2-passes = 1
+scram-iterations = 4096
+[dns]
+servers = []
+[directory]
+source = "ldap"
+[directory.ldap]
+servers = [{servers}]
+bases = ["o=isp", "o=internet"]
+bind-dn = "{admin}"
+password-file = "ldap.password"
+connect-timeout = "2 s"
+operation-timeout = "5 s"
+miss-remembered = "1 s"
+{further}
+[routing]
+"""
+
+
+class LdapPlace:
+    """One case's surroundings."""
+
+    def __init__(self, binary, folder):
+        self.folder = folder
+        self.binary = binary
+        self.slapd = None
+        self.server = None
+
+    def slapd_with(self, entries=None, live=True):
+        self.slapd = slapd.Slapd(self.folder / "slapd", wasmta_server.free_port(), live)
+        self.slapd.load(slapd.tree() if entries is None else entries)
+        return self.slapd.start()
+
+    def wasmta_with(self, further="", servers=None, wait=True, who=slapd.ADMIN):
+        urls = servers or [self.slapd.url]
+        self.server = wasmta_server.Wasmta(self.binary, self.folder / "server")
+        (self.server.folder / "ldap.password").write_text(slapd.PASSWORD + "\n")
+        text = CONFIGURATION.format(servers=", ".join(f'"{url}"' for url in urls), admin=who, further=further)
+        self.server.config.write_text(text)
+        self.server.start()
+        if wait:
+            self.until(lambda: self.status()["full_at"] is not None, "the first full sync")
+        return self.server
+
+    def follows(self):
+        """Waits until every base is followed live."""
+        self.until(lambda: self.status()["followers"] and all(f["follows"] for f in self.status()["followers"]), "live")
+
+    def end(self):
+        try:
+            if self.server is not None:
+                self.server.stop()
+        finally:
+            if self.slapd is not None:
+                self.slapd.stop()
+
+    # What one sees of the server.
+
+    def status(self):
+        return json.loads(self.server.command("sync", "status", "--json"))
+
+    def sync(self, *words, check=True):
+        done = subprocess.run(
+            [str(self.binary), *self.server.options(), "sync", *words, "--json"], capture_output=True, text=True, timeout=60,
+        )
+        if check:
+            assert done.returncode == 0, done.stderr
+            return json.loads(done.stdout)
+        return done
+
+    def rcpt(self, address):
+        """The code that a stranger gets for a recipient."""
+        client = smtplib.SMTP("127.0.0.1", self.server.port("smtp"), timeout=20)
+        try:
+            client.helo("remote.test")
+            client.mail("stranger@remote.test")
+            return client.rcpt(address)[0]
+        finally:
+            client.close()
+
+    def deliver(self, address, subject):
+        client = smtplib.SMTP("127.0.0.1", self.server.port("smtp"), timeout=20)
+        try:
+            client.sendmail("stranger@remote.test", [address], f"Subject: {subject}\r\n\r\nhello\r\n")
+        finally:
+            client.close()
+
+    def read(self, login, subject, password=PASSWORD):
+        session = imaplib.IMAP4("127.0.0.1", self.server.port("imap"))
+        try:
+            session.starttls(insecure_tls())
+            session.login(login, password)
+            return find(session, subject, "INBOX")
+        finally:
+            session.shutdown()
+
+    def may_log_in(self, login, password=PASSWORD):
+        session = imaplib.IMAP4("127.0.0.1", self.server.port("imap"))
+        try:
+            session.starttls(insecure_tls())
+            session.login(login, password)
+            return True
+        except imaplib.IMAP4.error:
+            return False
+        finally:
+            session.shutdown()
+
+    def known(self, address):
+        """Whether the tree here has it; asks nobody else."""
+        return "dn: " in self.server.command("user", "show", address, check=False)
+
+    def explained(self, address):
+        return self.server.command("explain", address)
+
+    def counter(self, name):
+        return json.loads(self.server.command("status", "--json"))["counters"].get(name, 0)
+
+    def until(self, holds, what, seconds=PATIENCE_SECONDS):
+        """Waits until something holds; how long that took."""
+        began = time.monotonic()
+        while not holds():
+            if time.monotonic() - began > seconds:
+                raise AssertionError(f"not within {seconds} s: {what}")
+            time.sleep(0.01)
+        return time.monotonic() - began
+
+    def log(self):
+        return self.server.log.read_text(errors="replace")
