@@ -1,0 +1,225 @@
+//! The embedded authoritative server: the zones of our mail domains, from what is published here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hickory_proto::rr::rdata::{NS, SOA};
+use hickory_proto::rr::{LowerName, Name, RData, Record as Wire};
+use hickory_server::Server;
+use hickory_server::net::runtime::Time;
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::store::in_memory::InMemoryZoneHandler;
+use hickory_server::zone_handler::{AxfrPolicy, Catalog, ZoneHandler, ZoneType};
+use mail_types::Domain;
+use parking_lot::Mutex;
+use runtime::Clock;
+
+use crate::publish::{PublishError, Publisher, RecordChange};
+use crate::record::{Record, absolute};
+use crate::resolver::BoxFuture;
+
+/// How long a client of the TCP port may stay silent.
+const TCP_SILENCE_MAX: Duration = Duration::from_secs(10);
+/// Answers that wait for one client of the TCP port.
+const TCP_ANSWERS_MAX: usize = 32;
+/// Times of the zones in seconds (RFC 1035 §3.3.13): refresh, retry, expire, and how long "there is none" holds.
+const TIMES: (i32, i32, i32, u32) = (3600, 600, 86_400, 60);
+/// How long the records of the zones themselves may be remembered, in seconds.
+const TTL: u32 = 300;
+
+/// How it names itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityOptions {
+    /// The name of this server, as zones name it.
+    pub name: Domain,
+    /// Tops of zones; a mail domain below none of them, and below no other one, is the top of its own.
+    pub zones: Vec<Domain>,
+}
+
+/// The server. Clones are the same one.
+#[derive(Clone)]
+pub struct Authority(Arc<Inner>);
+
+struct Inner {
+    options: AuthorityOptions,
+    clock: Clock,
+    state: Mutex<State>,
+    catalog: Swapped,
+}
+
+/// What is published, and the serial number of it.
+#[derive(Default)]
+struct State {
+    domains: BTreeMap<Domain, Vec<Record>>,
+    serial: u32,
+}
+
+/// The zones in force: a question keeps those that it began with.
+#[derive(Clone, Default)]
+struct Swapped(Arc<ArcSwap<Catalog>>);
+
+#[async_trait::async_trait]
+impl RequestHandler for Swapped {
+    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, answer: R) -> ResponseInfo {
+        let catalog = self.0.load_full();
+        catalog.handle_request::<R, T>(request, answer).await
+    }
+}
+
+impl Authority {
+    /// Without any zone yet but those that are named.
+    ///
+    /// # Errors
+    /// A name that is none of the DNS.
+    pub fn new(options: AuthorityOptions, clock: Clock) -> Result<Self, String> {
+        let authority = Self(Arc::new(Inner {
+            options,
+            clock,
+            state: Mutex::default(),
+            catalog: Swapped::default(),
+        }));
+        authority.exchange(&mut authority.0.state.lock())?;
+        Ok(authority)
+    }
+
+    /// Answers at an address, by UDP and TCP, for as long as the future runs. Binds before the first wait.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or listening ended.
+    pub fn serve(&self, address: SocketAddr) -> Result<(SocketAddr, BoxFuture<'static, ()>), String> {
+        let failed = |why: std::io::Error| format!("{address} cannot be listened at: {why}");
+        let tcp = std::net::TcpListener::bind(address).map_err(failed)?;
+        let local = tcp.local_addr().map_err(failed)?;
+        let udp = std::net::UdpSocket::bind(local).map_err(failed)?;
+        tcp.set_nonblocking(true).and_then(|()| udp.set_nonblocking(true)).map_err(failed)?;
+        let tcp = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
+        let udp = tokio::net::UdpSocket::from_std(udp).map_err(failed)?;
+        let mut server = Server::new(self.0.catalog.clone());
+        server.register_socket(udp);
+        server.register_listener(tcp, TCP_SILENCE_MAX, TCP_ANSWERS_MAX);
+        let run = async move {
+            // It ends with the process, or when its sockets do; then mail goes on without it.
+            let _ = server.block_until_done().await;
+        };
+        Ok((local, Box::pin(run)))
+    }
+
+    /// The records of a domain that it answers with.
+    #[must_use]
+    pub fn records(&self, domain: &Domain) -> Vec<Record> {
+        self.0.state.lock().domains.get(domain).cloned().unwrap_or_default()
+    }
+
+    /// Publishes many domains at once: each of them alone would build the zones anew.
+    ///
+    /// # Errors
+    /// What is wrong with a record; nothing was changed.
+    pub fn replace_all(&self, domains: BTreeMap<Domain, Vec<Record>>) -> Result<(), String> {
+        let mut state = self.0.state.lock();
+        let before = std::mem::replace(&mut state.domains, domains);
+        self.exchange(&mut state).inspect_err(|_| state.domains = before)
+    }
+
+    fn put(&self, change: &RecordChange) -> Result<(), String> {
+        let mut state = self.0.state.lock();
+        let before = match change.wanted.is_empty() {
+            true => state.domains.remove(&change.domain),
+            false => state.domains.insert(change.domain.clone(), change.wanted.clone()),
+        };
+        let exchanged = self.exchange(&mut state);
+        if exchanged.is_err() {
+            match before {
+                Some(before) => state.domains.insert(change.domain.clone(), before),
+                None => state.domains.remove(&change.domain),
+            };
+        }
+        exchanged
+    }
+
+    /// Builds the zones and puts them in force, all at once.
+    fn exchange(&self, state: &mut State) -> Result<(), String> {
+        let seconds = u32::try_from(self.0.clock.now().0 / 1000).unwrap_or(u32::MAX);
+        let serial = seconds.max(state.serial.wrapping_add(1));
+        let mut zones: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
+        for zone in &self.0.options.zones {
+            zones.entry(zone.as_str()).or_default();
+        }
+        for (domain, records) in &state.domains {
+            let top = self.top_of(domain, &state.domains);
+            zones.entry(top.as_str()).or_default().extend(records);
+        }
+        let mut catalog = Catalog::new();
+        for (top, records) in zones {
+            let zone: Arc<dyn ZoneHandler> = Arc::new(self.zone(top, &records, serial)?);
+            catalog.upsert(LowerName::from(absolute(top)?), vec![zone]);
+        }
+        self.0.catalog.0.store(Arc::new(catalog));
+        state.serial = serial;
+        Ok(())
+    }
+
+    /// The top of the zone that a domain belongs to.
+    fn top_of<'a>(&'a self, domain: &'a Domain, all: &'a BTreeMap<Domain, Vec<Record>>) -> &'a Domain {
+        let named = self.0.options.zones.iter().filter(|zone| is_within(domain, zone));
+        if let Some(zone) = named.max_by_key(|zone| zone.as_str().len()) {
+            return zone;
+        }
+        let mut rest = domain.as_str();
+        let mut top = domain;
+        while let Some((_, above)) = rest.split_once('.') {
+            if let Some((found, _)) = Domain::parse(above).ok().and_then(|above| all.get_key_value(&above)) {
+                top = found;
+            }
+            rest = above;
+        }
+        top
+    }
+
+    fn zone(&self, top: &str, records: &[&Record], serial: u32) -> Result<InMemoryZoneHandler, String> {
+        let origin = absolute(top)?;
+        let server = absolute(self.0.options.name.as_str())?;
+        let responsible = Name::from_ascii("hostmaster").and_then(|name| name.append_domain(&origin));
+        let responsible = responsible.map_err(|why| why.to_string())?;
+        let mut zone = InMemoryZoneHandler::empty(origin.clone(), ZoneType::Primary, AxfrPolicy::Deny);
+        let (refresh, retry, expire, minimum) = TIMES;
+        let soa = SOA::new(server.clone(), responsible, serial, refresh, retry, expire, minimum);
+        zone.upsert_mut(Wire::from_rdata(origin.clone(), TTL, RData::SOA(soa)), serial);
+        zone.upsert_mut(Wire::from_rdata(origin, TTL, RData::NS(NS(server))), serial);
+        for record in records {
+            zone.upsert_mut(record.to_wire()?, serial);
+        }
+        Ok(zone)
+    }
+}
+
+/// Whether a domain is a zone's top or below it.
+pub(crate) fn is_within(domain: &Domain, zone: &Domain) -> bool {
+    let (domain, zone) = (domain.as_str(), zone.as_str());
+    domain == zone || domain.strip_suffix(zone).is_some_and(|below| below.ends_with('.'))
+}
+
+impl Publisher for Authority {
+    fn publish<'a>(&'a self, change: &'a RecordChange) -> BoxFuture<'a, Result<(), PublishError>> {
+        Box::pin(async move { self.put(change).map_err(PublishError::Refused) })
+    }
+
+    fn is_volatile(&self) -> bool {
+        true
+    }
+
+    fn place(&self) -> String {
+        "the embedded name server".to_owned()
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Authority({})", self.0.options.name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! The port through which the records of mail domains are published.
+
+use mail_types::Domain;
+
+use crate::record::Record;
+use crate::resolver::BoxFuture;
+
+/// What becomes of one domain's records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordChange {
+    /// The domain.
+    pub domain: Domain,
+    /// What we published before; nobody else's records are touched, but for the MX of the domain.
+    pub before: Vec<Record>,
+    /// What there shall be; empty: nothing of ours.
+    pub wanted: Vec<Record>,
+}
+
+/// Why records could not be published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The server does not want it: somebody has to mend something. It is tried again, seldom.
+    #[error("{0}")]
+    Refused(String),
+    /// It cannot be told, or not now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Somewhere records can be published (R15).
+pub trait Publisher: Send + Sync + 'static {
+    /// Makes one change, as a whole or not at all; making it twice does no harm (R21).
+    fn publish<'a>(&'a self, change: &'a RecordChange) -> BoxFuture<'a, Result<(), PublishError>>;
+
+    /// Whether everything is forgotten when the process ends, and has to be published anew.
+    fn is_volatile(&self) -> bool;
+
+    /// Where that is, in words.
+    fn place(&self) -> String;
+}
