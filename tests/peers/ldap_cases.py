@@ -258,6 +258,62 @@ def nonsense(place):
         fake.stop()
 
 
+@case("StartTLS and ldaps, with a certificate that is verified")
+def encrypted(place):
+    place.slapd_with(tls=True)
+    authority = f'ca-file = "{place.slapd.folder}/ca.pem"'
+    encrypted = f"ldaps://localhost:{place.slapd.tls_port}"
+    for further, url in ((f"start-tls = true\n{authority}", place.slapd.url), (authority, encrypted)):
+        place.wasmta_with(further, servers=[url])
+        place.follows()
+        place.server.stop()
+        assert "sync_finished" in place.log()
+        place.clean()
+    # Another authority, or another name: nothing is said to such a server.
+    (place.slapd.folder / "other.pem").write_text(other_authority(place))
+    place.wasmta_with(f'ca-file = "{place.slapd.folder}/other.pem"', servers=[encrypted], wait=False)
+    place.until(lambda: place.counter("directory_server_down") >= 1, "the refusal")
+    assert place.status()["full_at"] is None and "ertificate" in place.log(), place.log()[-1000:]
+
+
+def other_authority(place):
+    import subprocess
+
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", "other.key", "-subj", "/CN=another"]
+    return subprocess.run(
+        ["openssl", *words], cwd=place.slapd.folder, check=True, capture_output=True, text=True
+    ).stdout
+
+
+@case("a subtree that moves is followed as a whole")
+def subtree(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.follows()
+    place.slapd.add("dn: ou=Team,o=d0.test,o=isp\nobjectClass: organizationalUnit\nou: Team\n")
+    place.slapd.add(user("member").replace("ou=People", "ou=Team"))
+    place.until(lambda: place.known("member@d0.test"), "the user")
+    place.slapd.move("ou=Team,o=d0.test,o=isp", "ou=Crew", "o=d0.test,o=isp")
+    place.until(lambda: "ou=Crew" in place.server.command("user", "show", "member@d0.test"), "the subtree")
+    assert place.rcpt("member@d0.test") == 250
+
+
+@case("a source that was set back to a backup is believed")
+def set_back(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.follows()
+    place.slapd.modify(user_dn("u1"), "replace: mail\nmail: changed@d0.test")
+    place.until(lambda: place.known("changed@d0.test"), "the change")
+    place.slapd.stop()
+    place.slapd.empty()
+    place.slapd.load(tree())
+    place.slapd.start()
+    place.follows()
+    place.sync("full", "--force")
+    assert place.known("u1@d0.test") and not place.known("changed@d0.test")
+
+
 @case("the second server takes over")
 def failover(place):
     place.slapd_with()

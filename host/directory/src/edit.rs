@@ -58,6 +58,16 @@ pub(crate) enum RemoteEdit {
     Remove(Dn),
 }
 
+impl RemoteEdit {
+    /// The name that it concerns.
+    pub(crate) fn dn(&self) -> &Dn {
+        match self {
+            Self::Add(entry) => &entry.dn,
+            Self::Modify(dn, _) | Self::Remove(dn) => dn,
+        }
+    }
+}
+
 /// What a port gives that may take its time.
 pub(crate) type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -28,8 +28,11 @@ const TRIES_MAX: u32 = 16;
 /// One thing that the source says.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    /// There is this entry.
+    /// There is this entry: one answer among others, which may have been overtaken by a newer one.
     Put(Box<Found>),
+    /// There is this entry, whatever was known before: a comparison of everything says so. A source that was restored from a
+    /// backup goes back.
+    Settled(Box<Found>),
     /// There is no entry of this name any more.
     Gone(Dn),
     /// There is an entry that cannot be kept.
@@ -50,6 +53,8 @@ pub(crate) struct Applied {
     pub(crate) refused: Vec<(String, String, String)>,
     /// Names whose entries changed.
     pub(crate) touched: Vec<Dn>,
+    /// Entries that were moved away from others below them: a server tells of the top alone.
+    pub(crate) subtrees_moved: u64,
 }
 
 impl Applied {
@@ -67,7 +72,15 @@ impl Applied {
         self.same += other.same;
         self.refused.extend(other.refused);
         self.touched.extend(other.touched);
+        self.subtrees_moved += other.subtrees_moved;
     }
+}
+
+/// Whether an answer may have been overtaken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    MayBeOld,
+    IsNow,
 }
 
 /// Further rows of the same batch: a cookie, a watermark, a mark.
@@ -145,27 +158,31 @@ impl<'v, 's> Applying<'v, 's> {
 
     /// Takes every step; those that fail are tried again as long as others free what they want.
     fn all(&mut self, steps: &[Step]) -> Result<(), EditError> {
-        let mut waiting: Vec<(&Found, EditError)> = Vec::new();
+        let mut waiting: Vec<(&Found, Age, EditError)> = Vec::new();
         for step in steps {
-            match step {
-                Step::Put(found) => {
-                    if let Err(why) = self.put(found) {
-                        waiting.push((found, passing(why)?));
-                    }
+            let (found, age) = match step {
+                Step::Put(found) => (found, Age::MayBeOld),
+                Step::Settled(found) => (found, Age::IsNow),
+                Step::Gone(dn) => {
+                    self.gone(dn)?;
+                    continue;
                 }
-                Step::Gone(dn) => self.gone(dn)?,
                 Step::Broken(broken) => {
                     let why = broken.why.clone();
                     self.refuse(&broken.name, broken.attribute, why, None, None)?;
+                    continue;
                 }
+            };
+            if let Err(why) = self.put(found, age) {
+                waiting.push((found, age, passing(why)?));
             }
         }
         loop {
             let before = waiting.len();
             let mut still = Vec::new();
-            for (found, _) in waiting {
-                if let Err(why) = self.put(found) {
-                    still.push((found, passing(why)?));
+            for (found, age, _) in waiting {
+                if let Err(why) = self.put(found, age) {
+                    still.push((found, age, passing(why)?));
                 }
             }
             waiting = still;
@@ -173,7 +190,7 @@ impl<'v, 's> Applying<'v, 's> {
                 break;
             }
         }
-        for (found, why) in waiting {
+        for (found, _, why) in waiting {
             let (attribute, holder) = fault(&why);
             self.refuse(&found.dn().to_string(), attribute, why.to_string(), holder, Some(found))?;
         }
@@ -181,12 +198,13 @@ impl<'v, 's> Applying<'v, 's> {
     }
 
     /// Puts an entry in its place. One that is refused leaves everything as it was.
-    fn put(&mut self, found: &Found) -> Result<(), EditError> {
+    fn put(&mut self, found: &Found, age: Age) -> Result<(), EditError> {
         let dn = found.dn();
         let view = self.composing.view;
         let record = view.record(dn)?;
-        // An answer that was given before a newer one came.
-        let is_old = |record: &Record| record.uuid == found.uuid && record.version > found.version;
+        let is_old = |record: &Record| {
+            age == Age::MayBeOld && record.uuid == found.uuid && record.version > found.version
+        };
         if record.as_ref().is_some_and(is_old) && self.composing.current(dn)?.is_some() {
             self.applied.same += 1;
             return Ok(());
@@ -197,6 +215,7 @@ impl<'v, 's> Applying<'v, 's> {
         {
             self.composing.could_replace(id, &found.entry)?;
             self.gone(old)?;
+            self.applied.subtrees_moved += u64::from(self.composing.current(old)?.is_some());
             // It is told of as moved, not as removed.
             self.applied.removed -= 1;
         }

@@ -50,7 +50,6 @@ impl Found {
                 "entryuuid" => uuid = text().as_deref().and_then(read_uuid),
                 "modifytimestamp" => modified = text(),
                 "entrycsn" => csn = text(),
-                "hassubordinates" => {}
                 _ => kept.push((name, values)),
             }
         }

@@ -15,10 +15,11 @@ use mail_types::{Domain, Lookup};
 use storage::Batch;
 
 use super::apply::{Applied, BATCH_MAX, REFUSED_MAX, Step};
+use super::difference::Difference;
 use super::found::{Broken, Found, same_content};
 use super::guard::{Trust, guard, guard_empty};
 use super::history::SyncRecord;
-use super::records::{SEEN, SYNC, Seen, StoredFound, base_key, decode, encode};
+use super::records::{REFUSED, SEEN, SYNC, Seen, StoredFound, base_key, decode, encode, refused_key};
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
@@ -27,8 +28,6 @@ use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, FoundRaw, Search};
 use crate::ldap::filter::Filter;
 use crate::view::View;
 
-/// Most differences that a report lists.
-pub const DIFFERENCES_MAX: usize = 1_000;
 /// Most keys that one batch of a clearing deletes.
 const CLEAR_MAX: usize = 20_000;
 
@@ -44,15 +43,6 @@ pub struct FullOrder {
     pub dry_run: bool,
     /// Believe the source, whatever it lacks.
     pub force: bool,
-}
-
-/// What happens to an entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// `add`, `modify`, `remove`.
-    pub what: &'static str,
-    /// The entry.
-    pub dn: String,
 }
 
 /// What a sync came to.
@@ -136,7 +126,7 @@ impl Mirror {
         for top in &tops {
             self.stage_all(top, trust, telling, staged).await?;
         }
-        let (vanished, there) = self.vanished(&tops, order.domain.is_none(), staged)?;
+        let (vanished, there) = self.vanished(&tops, order.domain.is_none(), &staged.moved)?;
         guard(&self.0.options, trust, vanished.len() as u64, there)?;
         if order.dry_run {
             let differences = self.differences(&vanished)?;
@@ -146,6 +136,9 @@ impl Mirror {
         }
         let differences = self.differences(&vanished)?;
         let applied = self.apply_staged(vanished, order, telling, staged).await?;
+        if order.domain.is_none() {
+            self.forget_refused(&staged.broken).await?;
+        }
         self.clear_seen().await?;
         Ok((applied, differences))
     }
@@ -241,65 +234,6 @@ impl Mirror {
         Ok(())
     }
 
-    /// What is here and was not seen, the deepest first, and how much there is. Glue is not counted: nobody showed it.
-    fn vanished(&self, tops: &[Dn], all: bool, staged: &Staged) -> Result<(Vec<Dn>, u64), SyncError> {
-        let view = self.0.directory.raw_view()?;
-        let (mut vanished, mut there, mut failure) = (Vec::new(), 0, None);
-        let root = [Dn::root()];
-        for top in if all { &root } else { tops } {
-            view.names_under(top, &mut |key| {
-                match view.is_vanished(key, staged) {
-                    Ok(None) => {}
-                    Ok(Some(None)) => there += 1,
-                    Ok(Some(Some(dn))) => {
-                        there += 1;
-                        vanished.push(dn);
-                    }
-                    Err(error) => {
-                        failure = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                }
-                ControlFlow::Continue(())
-            })?;
-        }
-        if let Some(error) = failure {
-            return Err(error.into());
-        }
-        vanished.reverse();
-        Ok((vanished, there))
-    }
-
-    fn differences(&self, vanished: &[Dn]) -> Result<Vec<Difference>, SyncError> {
-        let view = self.0.directory.raw_view()?;
-        let (mut differences, mut failure) = (Vec::new(), None);
-        view.snapshot
-            .scan(SEEN, &[], &[0xff; 9], &mut |_, value| {
-                if let Some(Seen::Differs(stored)) = decode::<Seen>(value) {
-                    let what = stored.found().and_then(|found| {
-                        let there = view.entry(found.dn())?;
-                        let same = there.as_ref().is_some_and(|entry| same_content(entry, &found.entry));
-                        let what = if there.is_some() { "modify" } else { "add" };
-                        Ok((!same).then(|| Difference { what, dn: found.dn().to_string() }))
-                    });
-                    match what {
-                        Ok(difference) => differences.extend(difference),
-                        Err(error) => failure = Some(error),
-                    }
-                }
-                let go_on = failure.is_none() && differences.len() < DIFFERENCES_MAX;
-                if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })
-            .map_err(DirectoryError::from)?;
-        if let Some(error) = failure {
-            return Err(error.into());
-        }
-        let room = DIFFERENCES_MAX - differences.len();
-        let removals = vanished.iter().take(room);
-        differences.extend(removals.map(|dn| Difference { what: "remove", dn: dn.to_string() }));
-        Ok(differences)
-    }
-
     /// Applies the difference.
     async fn apply_staged(
         &self,
@@ -343,6 +277,25 @@ impl Mirror {
         Ok(total)
     }
 
+    /// Forgets refused entries that the source no longer shows.
+    async fn forget_refused(&self, broken: &[Broken]) -> Result<(), SyncError> {
+        let mut batch = Batch::new();
+        {
+            let view = self.0.directory.raw_view()?;
+            for (key, _) in self.0.directory.rows(REFUSED, &[], REFUSED_MAX)? {
+                let is_broken = broken.iter().any(|broken| refused_key(&broken.name) == key);
+                let is_seen = view.snapshot.get(SEEN, &key).map_err(DirectoryError::from)?.is_some();
+                if !is_broken && !is_seen {
+                    batch.delete(REFUSED, &key);
+                }
+            }
+        }
+        if !batch.is_empty() {
+            self.0.directory.commit(batch).await.map_err(DirectoryError::from)?;
+        }
+        Ok(())
+    }
+
     /// The next staged entries that differ, parents first, and where to go on; `None` at the end.
     fn differing(&self, from: &[u8]) -> Result<(Vec<Step>, Option<Vec<u8>>), SyncError> {
         let (mut steps, mut next, mut failure) = (Vec::new(), None, None);
@@ -355,7 +308,7 @@ impl Mirror {
                 }
                 if let Some(Seen::Differs(stored)) = decode::<Seen>(value) {
                     match stored.found() {
-                        Ok(found) => steps.push(Step::Put(Box::new(found))),
+                        Ok(found) => steps.push(Step::Settled(Box::new(found))),
                         Err(error) => {
                             failure = Some(error);
                             return ControlFlow::Break(());
@@ -409,8 +362,8 @@ fn stage_one(
     {
         staged.watermark.clone_from(modified);
     }
-    let marked = view.snapshot.get(SEEN, key).map_err(DirectoryError::from)?;
-    if matches!(marked.as_deref().and_then(decode::<Seen>), Some(Seen::Gone)) {
+    // Told of by a live sync since we began: that is newer than this page.
+    if view.snapshot.get(SEEN, key).map_err(DirectoryError::from)?.is_some() {
         return Ok(());
     }
     if let Some(uuid) = &found.uuid
@@ -436,33 +389,6 @@ impl Staged {
         if self.broken.len() < REFUSED_MAX {
             self.broken.push(broken);
         }
-    }
-}
-
-impl View<'_> {
-    /// The keys of the names of a subtree, the top included.
-    pub(crate) fn names_under(
-        &self,
-        top: &Dn,
-        visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), DirectoryError> {
-        let until = [top.key(), &[0xff; 9]].concat();
-        self.snapshot.scan(crate::layout::NAMES, top.key(), &until, &mut |key, _| visit(key))?;
-        Ok(())
-    }
-
-    /// `None`: glue. `Some(None)`: it was seen, or stands elsewhere now. `Some(Some)`: the source lacks it.
-    fn is_vanished(&self, key: &[u8], staged: &Staged) -> Result<Option<Option<Dn>>, DirectoryError> {
-        let seen = self.snapshot.get(SEEN, key)?.is_some();
-        if seen || staged.moved.contains(key) {
-            return Ok(Some(None));
-        }
-        let Some(id) = self.snapshot.get(crate::layout::NAMES, key)? else { return Ok(None) };
-        let Some(entry) = self.entry_by_id(crate::layout::read_u64(&id))? else { return Ok(None) };
-        if self.record(&entry.dn)?.is_some_and(|record| record.glue) {
-            return Ok(None);
-        }
-        Ok(Some(Some(entry.dn)))
     }
 }
 

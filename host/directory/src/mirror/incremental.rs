@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use super::apply::{Applied, BATCH_MAX, Step};
+use super::difference::{DIFFERENCES_MAX, Difference};
 use super::found::{Broken, Found};
-use super::full::{Difference, SyncReport};
+use super::full::SyncReport;
 use super::generalized::earlier;
 use super::guard::{Trust, guard};
 use super::history::SyncRecord;
@@ -58,7 +59,7 @@ impl Mirror {
             failure: failure.as_ref().map(ToString::to_string),
         };
         self.book(record.clone()).await;
-        let touched = applied.touched.iter().take(super::full::DIFFERENCES_MAX);
+        let touched = applied.touched.iter().take(DIFFERENCES_MAX);
         let differences = touched.map(|dn| Difference { what: "change", dn: dn.to_string() }).collect();
         failure.map_or(Ok(SyncReport { record, differences, dry_run: false }), Err)
     }

@@ -7,6 +7,7 @@
 //! writes only what differs.
 
 pub(crate) mod apply;
+pub(crate) mod difference;
 pub(crate) mod found;
 pub(crate) mod full;
 mod generalized;

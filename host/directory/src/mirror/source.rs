@@ -104,6 +104,8 @@ pub(crate) struct Inner {
     pub(crate) syncing: tokio::sync::Mutex<()>,
     /// A full sync is under way.
     pub(crate) staging: AtomicBool,
+    /// Somebody has reason to want a full sync soon.
+    pub(crate) full_wanted: tokio::sync::Notify,
     pub(crate) misses: Misses,
     pub(crate) followers: parking_lot::Mutex<Vec<Follower>>,
 }
@@ -157,6 +159,7 @@ impl Mirror {
             applying: tokio::sync::Mutex::new(()),
             syncing: tokio::sync::Mutex::new(()),
             staging: AtomicBool::new(false),
+            full_wanted: tokio::sync::Notify::new(),
             misses,
             followers: parking_lot::Mutex::new(Vec::new()),
         }));
@@ -220,6 +223,9 @@ impl Mirror {
             let applied = self.apply_once(&again, &Vec::new()).await?;
             touched.clone_from(&applied.touched);
             total.join(applied);
+        }
+        if total.subtrees_moved > 0 && !self.0.staging.load(Ordering::Acquire) {
+            self.0.full_wanted.notify_one();
         }
         for (entry, attribute, cause) in &total.refused {
             self.0.events.emit(&Event::SyncEntryRefused { entry, attribute, cause });
