@@ -88,6 +88,15 @@ def outage(place):
     place.until(lambda: place.rcpt("never-seen@d0.test") == 250, "slapd is followed again")
 
 
+@case("a first start without a server refuses nobody for good")
+def first_start(place):
+    nobody = f"ldap://127.0.0.1:{wasmta_server.free_port()}"
+    place.wasmta_with(servers=[nobody], wait=False)
+    assert place.rcpt("u1@d0.test") == 451
+    # The server tries by itself, too: one of the two is told that the other is under way.
+    place.until(lambda: "no LDAP server answers" in place.sync("full", check=False).stderr, "the reason")
+
+
 @case("what changed while nobody listened is caught up with")
 def resumed(place):
     place.slapd_with()
@@ -180,6 +189,38 @@ def guarded(place):
     place.until(lambda: place.rcpt("u30@d0.test") == 550, "the removals")
     kinds = [(record["kind"], record["failure"] is None) for record in place.status()["history"]]
     assert kinds == [("full", True), ("full", False), ("full", True)], kinds
+
+
+@case("one domain is synced alone, and a dry run changes nothing")
+def alone(place):
+    place.slapd_with()
+    place.wasmta_with('sync = "manual"', wait=False)
+    place.sync("full")
+    for domain in ("d0.test", "d1.test"):
+        place.slapd.add(user("late", domain))
+        place.slapd.delete(user_dn("u9", domain))
+    for kind, removed in (("full", 1), ("incremental", 0)):
+        planned = place.sync(kind, "--domain", "d0.test", "--dry-run")
+        assert (planned["added"], planned["removed"], planned["dry_run"]) == (1, removed, True), planned
+        assert not place.known("late@d0.test")
+    report = place.sync("incremental", "--domain", "d0.test")
+    assert report["added"] == 1 and place.known("late@d0.test") and not place.known("late@d1.test"), report
+    report = place.sync("full", "--domain", "d0.test")
+    assert report["removed"] == 1 and not place.known("u9@d0.test") and place.known("u9@d1.test"), report
+
+
+@case("a referral is refused with its address, or left out")
+def referral(place):
+    elsewhere = "dn: ou=Elsewhere,o=isp\nobjectClass: referral\nobjectClass: extensibleObject\nou: Elsewhere\n"
+    place.slapd_with(tree() + [elsewhere + "ref: ldap://other.example/ou=Elsewhere,o=isp\n"])
+    place.wasmta_with('sync = "manual"', wait=False)
+    failed = place.sync("full", check=False)
+    assert failed.returncode == 1 and "other.example" in failed.stderr, failed
+    place.server.stop()
+    place.clean()
+    place.wasmta_with('sync = "manual"\nreferrals = "ignore"', wait=False)
+    place.sync("full")
+    assert place.known("u1@d0.test")
 
 
 @case("an address that two entries want stays where it is, and goes on when it is free")

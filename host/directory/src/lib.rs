@@ -52,7 +52,7 @@ pub use ldif::{LINE_MAX, LdifError, LdifProblem, LdifReader, LdifRecord, RECORD_
 pub use load::{LOAD_DEFECTS_MAX, LoadDefect, LoadProgress, LoadReport, PasswordHasher, examine_ldif};
 pub use mirror::apply::{BATCH_MAX, REFUSED_MAX};
 pub use mirror::difference::{DIFFERENCES_MAX, Difference};
-pub use mirror::full::{FullOrder, SyncReport, Telling};
+pub use mirror::full::{SyncOrder, SyncReport, Telling};
 pub use mirror::history::{HISTORY_MAX, SyncRecord};
 pub use mirror::live::Follower;
 pub use mirror::miss::ABSENT_MAX;

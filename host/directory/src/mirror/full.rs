@@ -34,9 +34,9 @@ const CLEAR_MAX: usize = 20_000;
 /// Told how far a sync is: entries seen, about how many there are, at what.
 pub type Telling = Arc<dyn Fn(u64, u64, &str) + Send + Sync>;
 
-/// What is asked of a full sync.
+/// What is asked of a sync.
 #[derive(Debug, Clone, Default)]
-pub struct FullOrder {
+pub struct SyncOrder {
     /// Only this domain's entries.
     pub domain: Option<Domain>,
     /// Only say what would change.
@@ -73,12 +73,12 @@ struct Staged {
 
 impl Mirror {
     /// Compares everything, and makes the tree like the source.
-    pub async fn full(&self, order: FullOrder, telling: Telling) -> Result<SyncReport, SyncError> {
+    pub async fn full(&self, order: SyncOrder, telling: Telling) -> Result<SyncReport, SyncError> {
         let mirror = self.clone();
         apart(async move { mirror.full_here(&order, &telling).await }).await
     }
 
-    async fn full_here(&self, order: &FullOrder, telling: &Telling) -> Result<SyncReport, SyncError> {
+    async fn full_here(&self, order: &SyncOrder, telling: &Telling) -> Result<SyncReport, SyncError> {
         let _one = self.0.syncing.try_lock().map_err(|_| SyncError::UnderWay)?;
         let began = self.0.clock.now();
         let mut staged = Staged::default();
@@ -116,11 +116,11 @@ impl Mirror {
 
     async fn compare_and_apply(
         &self,
-        order: &FullOrder,
+        order: &SyncOrder,
         telling: &Telling,
         staged: &mut Staged,
     ) -> Result<(Applied, Vec<Difference>), SyncError> {
-        let trust = if order.force { Trust::Forced } else { Trust::Guarded };
+        let trust = Trust::of(order);
         let tops = self.tops(order.domain.as_ref())?;
         self.clear_seen().await?;
         for top in &tops {
@@ -144,7 +144,7 @@ impl Mirror {
     }
 
     /// The subtrees that are asked for.
-    fn tops(&self, domain: Option<&Domain>) -> Result<Vec<Dn>, SyncError> {
+    pub(super) fn tops(&self, domain: Option<&Domain>) -> Result<Vec<Dn>, SyncError> {
         let bases = &self.0.options.bases;
         let Some(domain) = domain else { return Ok(bases.clone()) };
         let mut tops = match self.0.directory.domain(domain) {
@@ -238,7 +238,7 @@ impl Mirror {
     async fn apply_staged(
         &self,
         vanished: Vec<Dn>,
-        order: &FullOrder,
+        order: &SyncOrder,
         telling: &Telling,
         staged: &Staged,
     ) -> Result<Applied, SyncError> {

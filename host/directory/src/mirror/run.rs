@@ -7,7 +7,7 @@ use runtime::Shutdown;
 use storage::Batch;
 use tokio::time::{Instant, sleep};
 
-use super::full::{FullOrder, Telling};
+use super::full::{SyncOrder, Telling};
 use super::live::Stopped;
 use super::records::{SYNC, base_key};
 use super::source::{Mirror, SyncError, SyncMode, apart};
@@ -86,7 +86,7 @@ impl Mirror {
             }
             let made = tokio::select! {
                 () = shutdown.wait() => return false,
-                made = self.full(FullOrder::default(), silence()) => made,
+                made = self.full(SyncOrder::default(), silence()) => made,
             };
             if made.is_ok() {
                 return true;
@@ -110,7 +110,7 @@ impl Mirror {
             tokio::select! {
                 () = shutdown.wait() => return,
                 // How it went is in the history and among the events; where it failed it is due again a minute later.
-                _ = self.full(FullOrder::default(), silence()) => {}
+                _ = self.full(SyncOrder::default(), silence()) => {}
             }
         }
     }
@@ -122,7 +122,7 @@ impl Mirror {
             }
             let round = async {
                 // How it went is in the history and among the events.
-                let _ = self.incremental(false).await;
+                let _ = self.incremental(SyncOrder::default()).await;
                 sleep(self.0.options.incremental_every).await;
             };
             tokio::select! {
