@@ -1,5 +1,6 @@
 """The cases: what a real slapd does, and what mail makes of it."""
 
+import threading
 from dataclasses import dataclass
 from typing import Callable
 
@@ -297,6 +298,39 @@ def nonsense(place):
         assert place.rcpt("nobody@fake.test") == 451
     finally:
         fake.stop()
+
+
+@case("full syncs and live changes at once end alike")
+def at_once(place):
+    place.slapd_with(tree(users=60))
+    place.wasmta_with('removals-percent-max = 100')
+    place.follows()
+    stop = threading.Event()
+    faults = []
+
+    def syncs():
+        while not stop.is_set():
+            done = place.sync("full", check=False)
+            if done.returncode != 0:
+                faults.append(done.stderr)
+
+    syncing = threading.Thread(target=syncs)
+    syncing.start()
+    try:
+        for number in range(40):
+            place.slapd.add(user(f"new{number}"))
+            place.slapd.modify(user_dn(f"u{number}"), f"replace: sn\nsn: changed {number}")
+            place.slapd.delete(user_dn(f"new{number}") if number % 2 else user_dn(f"u{number}"))
+    finally:
+        stop.set()
+        syncing.join()
+    assert not faults, faults[0]
+    place.until(lambda: place.known("new38@d0.test"), "the last of them")
+    left = place.sync("full", "--dry-run")
+    assert (left["added"], left["modified"], left["removed"]) == (0, 0, 0), left
+    for number in range(40):
+        assert place.known(f"new{number}@d0.test") == (number % 2 == 0), number
+        assert place.known(f"u{number}@d0.test") == (number % 2 == 1), number
 
 
 @case("StartTLS and ldaps, with a certificate that is verified")

@@ -49,7 +49,9 @@ pub(crate) struct Applied {
     pub(crate) moved: u64,
     pub(crate) removed: u64,
     pub(crate) same: u64,
-    /// Entries that break a rule: name, attribute, reason.
+    /// Entries that break a rule, and were not known to.
+    pub(crate) refusals: u64,
+    /// Those of them that have not been told of yet: name, attribute, reason.
     pub(crate) refused: Vec<(String, String, String)>,
     /// Names whose entries changed.
     pub(crate) touched: Vec<Dn>,
@@ -58,11 +60,6 @@ pub(crate) struct Applied {
 }
 
 impl Applied {
-    /// How many entries changed.
-    pub(crate) fn changes(&self) -> u64 {
-        self.added + self.modified + self.moved + self.removed
-    }
-
     pub(crate) fn join(&mut self, other: Self) {
         self.csn = self.csn.max(other.csn);
         self.added += other.added;
@@ -70,6 +67,7 @@ impl Applied {
         self.moved += other.moved;
         self.removed += other.removed;
         self.same += other.same;
+        self.refusals += other.refusals;
         self.refused.extend(other.refused);
         self.touched.extend(other.touched);
         self.subtrees_moved += other.subtrees_moved;
@@ -378,6 +376,7 @@ impl<'v, 's> Applying<'v, 's> {
         let view = self.composing.view;
         let known = view.refused(name)?;
         if known.as_ref().is_none_or(|known| known.why != why) {
+            self.applied.refusals += 1;
             self.applied.refused.push((name.to_owned(), attribute.to_owned(), why.clone()));
         }
         if let Some(dn) = found.map(Found::dn) {

@@ -102,7 +102,7 @@ impl Mirror {
             modified: applied.modified,
             moved: applied.moved,
             removed: applied.removed,
-            refused: applied.refused.len() as u64,
+            refused: applied.refusals,
             failure: failure.as_ref().map(ToString::to_string),
         };
         if !order.dry_run {

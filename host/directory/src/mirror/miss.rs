@@ -128,12 +128,21 @@ impl Mirror {
             return Ok(None);
         }
         let applied = self.apply(&steps, &Vec::new()).await?;
-        if let Some((entry, _, why)) = applied.refused.first()
-            && applied.changes() == 0
-        {
-            return Err(SyncError::Unfit(format!("{entry}: {why}")));
+        self.refused_why(&steps)?.map_or(Ok(Some(applied.csn)), |why| Err(SyncError::Unfit(why)))
+    }
+
+    /// Why an entry that was found is not in the tree: what the source has and we cannot take is not unknown.
+    fn refused_why(&self, steps: &[Step]) -> Result<Option<String>, SyncError> {
+        let view = self.0.directory.raw_view()?;
+        for step in steps {
+            let Step::Put(found) = step else { continue };
+            if let Some(refused) = view.refused(&found.dn().to_string())?
+                && view.id_of(found.dn())?.is_none()
+            {
+                return Ok(Some(format!("{}: {}", refused.name, refused.why)));
+            }
         }
-        Ok(Some(applied.csn))
+        Ok(None)
     }
 
     /// The entries that describe a domain: by its name, and where the DC tree has it (RFC 2247).

@@ -230,6 +230,9 @@ impl Mirror {
         for (entry, attribute, cause) in &total.refused {
             self.0.events.emit(&Event::SyncEntryRefused { entry, attribute, cause });
         }
+        // A sync adds up many of these: what is told and done need not be kept.
+        total.refused = Vec::new();
+        total.touched = Vec::new();
         Ok(total)
     }
 

@@ -32,6 +32,10 @@ async fn apply(directory: &Directory, steps: &[Step]) -> Applied {
     applied
 }
 
+fn changes(applied: &Applied) -> u64 {
+    applied.added + applied.modified + applied.moved + applied.removed
+}
+
 fn owner(directory: &Directory, address: &str) -> Option<String> {
     match directory.by_address(&Address::parse(address).unwrap()) {
         Lookup::Found(entry) => Some(entry.dn.to_string()),
@@ -50,7 +54,7 @@ async fn the_same_again_writes_nothing() {
     assert_eq!(csn, 3, "the entry, and glue above it");
     for version in ["1", "2"] {
         let again = apply(&directory, &[user("uid=a,ou=p,o=isp", 1, version, "a@d.test")]).await;
-        assert_eq!((again.changes(), again.same), (0, 1));
+        assert_eq!((changes(&again), again.same), (0, 1));
     }
     assert_eq!(directory.csn(), csn);
     let changed = apply(&directory, &[user("uid=a,ou=p,o=isp", 1, "3", "b@d.test")]).await;
@@ -64,7 +68,7 @@ async fn an_older_answer_does_not_undo_a_newer_one() {
     let directory = open(dir.path());
     apply(&directory, &[user("uid=a,o=isp", 1, "5", "new@d.test")]).await;
     let old = apply(&directory, &[user("uid=a,o=isp", 1, "4", "old@d.test")]).await;
-    assert_eq!(old.changes(), 0);
+    assert_eq!(changes(&old), 0);
     assert!(owner(&directory, "new@d.test").is_some() && owner(&directory, "old@d.test").is_none());
 }
 
@@ -176,7 +180,7 @@ proptest! {
                 apply(&directory, &held_steps(&held, version)).await;
                 let csn = directory.csn();
                 let again = apply(&directory, &held_steps(&held, version)).await;
-                assert_eq!((again.changes(), directory.csn()), (0, csn), "told again, it changes something");
+                assert_eq!((changes(&again), directory.csn()), (0, csn), "told again, it changes something");
                 for (name, (_, mail)) in &held {
                     if held.values().filter(|(_, other)| other == mail).count() == 1 {
                         let address = format!("a{mail}@d.test");
