@@ -389,6 +389,24 @@ def set_back(place):
     assert place.known("u1@d0.test") and not place.known("changed@d0.test")
 
 
+@case("a source that comes back nearly empty removes nothing")
+def emptied(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.follows()
+    place.slapd.stop()
+    place.slapd.empty()
+    place.slapd.load(tree(domains=0))
+    place.slapd.start()
+    place.until(lambda: "lacks" in str(place.status()["followers"]), "the guard of the live sync")
+    refused = place.sync("full", check=False)
+    assert refused.returncode == 1 and "--force" in refused.stderr, refused
+    for user_number in range(10):
+        assert place.rcpt(f"u{user_number}@d0.test") == 250
+    place.sync("full", "--force")
+    assert place.rcpt("u1@d0.test") == 550
+
+
 @case("the second server takes over")
 def failover(place):
     place.slapd_with()
