@@ -240,6 +240,18 @@ def duplicate(place):
     assert place.status()["refused"] == []
 
 
+@case("two users exchange their addresses")
+def exchanged(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.follows()
+    place.slapd.modify(user_dn("u1"), "replace: mail\nmail: u2@d0.test")
+    place.until(lambda: place.status()["refused"], "the first one has to wait")
+    place.slapd.modify(user_dn("u2"), "replace: mail\nmail: u1@d0.test")
+    place.until(lambda: user_dn("u2") in place.explained("u1@d0.test"), "the exchange")
+    assert user_dn("u1") in place.explained("u2@d0.test") and place.status()["refused"] == []
+
+
 @case("a domain without change costs nothing")
 def unchanged(place):
     place.slapd_with()

@@ -76,7 +76,7 @@ impl Applied {
 
 /// Whether an answer may have been overtaken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Age {
+pub(super) enum Age {
     MayBeOld,
     IsNow,
 }
@@ -126,9 +126,9 @@ impl Directory {
 }
 
 /// A batch of steps being composed.
-struct Applying<'v, 's> {
-    composing: Composing<'v, 's>,
-    applied: Applied,
+pub(super) struct Applying<'v, 's> {
+    pub(super) composing: Composing<'v, 's>,
+    pub(super) applied: Applied,
     now: Timestamp,
     staging: Staging,
     /// Lasting names that this batch has moved or made.
@@ -188,6 +188,7 @@ impl<'v, 's> Applying<'v, 's> {
                 break;
             }
         }
+        self.swap(&mut waiting)?;
         for (found, _, why) in waiting {
             let (attribute, holder) = fault(&why);
             self.refuse(&found.dn().to_string(), attribute, why.to_string(), holder, Some(found))?;
@@ -196,7 +197,7 @@ impl<'v, 's> Applying<'v, 's> {
     }
 
     /// Puts an entry in its place. One that is refused leaves everything as it was.
-    fn put(&mut self, found: &Found, age: Age) -> Result<(), EditError> {
+    pub(super) fn put(&mut self, found: &Found, age: Age) -> Result<(), EditError> {
         let dn = found.dn();
         let view = self.composing.view;
         let record = view.record(dn)?;
@@ -330,7 +331,7 @@ impl<'v, 's> Applying<'v, 's> {
         Ok(())
     }
 
-    fn edit(&mut self, edit: Edit) -> Result<(), EditError> {
+    pub(super) fn edit(&mut self, edit: Edit) -> Result<(), EditError> {
         self.composing.take(&edit, self.now)?;
         self.applied.touched.push(edit.dn().clone());
         Ok(())
@@ -432,7 +433,7 @@ fn count_refused(view: &View<'_>) -> Result<usize, DirectoryError> {
 }
 
 /// A rule that an entry breaks; anything else ends the whole.
-fn passing(why: EditError) -> Result<EditError, EditError> {
+pub(super) fn passing(why: EditError) -> Result<EditError, EditError> {
     match why {
         EditError::Directory(_) | EditError::Busy(_) => Err(why),
         rule => Ok(rule),
@@ -440,7 +441,7 @@ fn passing(why: EditError) -> Result<EditError, EditError> {
 }
 
 /// In which attribute a broken rule lies, and who stands against it.
-fn fault(why: &EditError) -> (&'static str, Option<Dn>) {
+pub(super) fn fault(why: &EditError) -> (&'static str, Option<Dn>) {
     match why {
         EditError::AddressUsed { by, .. } => ("mail", Some(by.clone())),
         EditError::DomainUsed { by, .. } => ("associatedDomain", Some(by.clone())),

@@ -20,3 +20,4 @@ pub(crate) mod records;
 mod remote;
 mod run;
 pub(crate) mod source;
+mod swap;

@@ -1,5 +1,6 @@
 //! The mirror: one directory, one source, and what keeps the two alike.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -215,8 +216,11 @@ impl Mirror {
         let _in_order = self.0.applying.lock().await;
         let mut total = self.apply_once(steps, beside).await?;
         let mut touched = total.touched.clone();
-        for _ in 0..RETRIES_MAX {
-            let again = self.freed_by(&touched)?;
+        for round in 0..RETRIES_MAX {
+            let mut again = self.freed_by(&touched)?;
+            if round == 0 && !total.refused.is_empty() {
+                again.extend(self.opposed()?);
+            }
             if again.is_empty() {
                 break;
             }
@@ -253,6 +257,22 @@ impl Mirror {
         };
         let waiting = self.refused()?.into_iter().filter(holds).filter_map(|refused| refused.found);
         let found = waiting.map(|stored| stored.found().map(|found| Step::Put(Box::new(found))));
+        found.take(super::apply::BATCH_MAX).collect()
+    }
+
+    /// The refused entries that stand in each other's way: together they may pass.
+    fn opposed(&self) -> Result<Vec<Step>, DirectoryError> {
+        let refused = self.refused()?;
+        let holders: HashMap<&str, &str> = refused
+            .iter()
+            .filter_map(|refused| Some((refused.name.as_str(), refused.holder.as_deref()?)))
+            .collect();
+        let is_opposed = |refused: &&Refused| {
+            let holder = refused.holder.as_deref();
+            holder.is_some_and(|holder| holders.get(holder) == Some(&refused.name.as_str()))
+        };
+        let opposed = refused.iter().filter(is_opposed).filter_map(|refused| refused.found.clone());
+        let found = opposed.map(|stored| stored.found().map(|found| Step::Put(Box::new(found))));
         found.take(super::apply::BATCH_MAX).collect()
     }
 

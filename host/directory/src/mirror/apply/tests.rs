@@ -116,6 +116,20 @@ async fn an_entry_that_breaks_a_rule_fails_alone_and_is_tried_again() {
 }
 
 #[tokio::test]
+async fn two_entries_exchange_their_addresses() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let start = [user("uid=a,o=isp", 1, "1", "a@d.test"), user("uid=b,o=isp", 2, "1", "b@d.test")];
+    apply(&directory, &start).await;
+    let third = user("uid=c,o=isp", 3, "1", "a@d.test");
+    let steps = [user("uid=a,o=isp", 1, "2", "b@d.test"), third, user("uid=b,o=isp", 2, "2", "a@d.test")];
+    let applied = apply(&directory, &steps).await;
+    assert_eq!((applied.modified, applied.refused.len()), (2, 1));
+    assert_eq!(owner(&directory, "a@d.test").as_deref(), Some("uid=b,o=isp"));
+    assert_eq!(owner(&directory, "b@d.test").as_deref(), Some("uid=a,o=isp"));
+}
+
+#[tokio::test]
 async fn glue_becomes_real_and_real_becomes_glue() {
     let dir = tempfile::tempdir().unwrap();
     let directory = open(dir.path());
