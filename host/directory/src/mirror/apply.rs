@@ -8,7 +8,7 @@ use storage::{Space, StorageError};
 
 use super::found::{Broken, Found, Uuid, same_content};
 use super::records::{
-    FORMAT, MIRROR, MIRROR_IDS, REFUSED, Record, Refused, SEEN, Seen, StoredFound, encode, refused_key,
+    FORMAT, MIRROR, MIRROR_IDS, REFUSED, Record, Refused, SEEN, Seen, StoredFound, cut, encode, refused_key,
 };
 use crate::directory::Directory;
 use crate::dn::Dn;
@@ -19,7 +19,7 @@ use crate::plan::container;
 use crate::view::View;
 
 /// Most steps that one batch takes.
-pub const BATCH_MAX: usize = 500;
+pub const BATCH_MAX: usize = 2_000;
 /// Most refused entries that are kept; further ones are told of, and tried again at the next full sync.
 pub const REFUSED_MAX: usize = 1_000;
 /// How often a batch is composed anew because others were faster.
@@ -236,7 +236,9 @@ impl<'v, 's> Applying<'v, 's> {
         if record.as_ref() != Some(&fresh) {
             // A version alone is no reason to write, unless something is written anyway.
             let replaced = record.as_ref().and_then(|record| record.uuid);
-            let differs = record.is_none_or(|record| record.uuid != fresh.uuid || record.glue);
+            let differs = record.is_none_or(|record| {
+                record.uuid != fresh.uuid || record.glue || record.content != fresh.content
+            });
             if differs || self.changes_tree() {
                 if let Some(old) = replaced.filter(|old| Some(*old) != fresh.uuid) {
                     self.composing.batch.delete(MIRROR_IDS, &old);
@@ -248,7 +250,7 @@ impl<'v, 's> Applying<'v, 's> {
             self.names.insert(uuid, dn.clone());
         }
         self.mark(dn, &Seen::Same);
-        self.accepted(&dn.to_string())
+        self.accepted(dn)
     }
 
     fn changes_tree(&self) -> bool {
@@ -270,7 +272,7 @@ impl<'v, 's> Applying<'v, 's> {
         let above = std::iter::successors(dn.parent(), Dn::parent).filter(|dn| dn.depth() > 0);
         let mut missing = Vec::new();
         for dn in above {
-            if self.composing.current(&dn)?.is_some() {
+            if self.composing.is_there(&dn)? {
                 break;
             }
             missing.push(dn);
@@ -285,7 +287,7 @@ impl<'v, 's> Applying<'v, 's> {
 
     /// Takes an entry out; one that others stand below becomes glue.
     fn gone(&mut self, dn: &Dn) -> Result<(), EditError> {
-        self.accepted(&dn.to_string())?;
+        self.accepted(dn)?;
         self.mark(dn, &Seen::Gone);
         if self.composing.current(dn)?.is_none() {
             return Ok(());
@@ -401,10 +403,12 @@ impl<'v, 's> Applying<'v, 's> {
     }
 
     /// An entry is no longer refused.
-    fn accepted(&mut self, name: &str) -> Result<(), EditError> {
-        if self.composing.view.refused(name)?.is_some() {
+    fn accepted(&mut self, dn: &Dn) -> Result<(), EditError> {
+        let key = cut(dn.key());
+        let known = self.composing.view.snapshot.get(REFUSED, &key).map_err(DirectoryError::from)?;
+        if known.is_some() {
             self.writes = true;
-            self.composing.batch.delete(REFUSED, &refused_key(name));
+            self.composing.batch.delete(REFUSED, &key);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use storage::Batch;
 
 use super::apply::{Applied, BATCH_MAX, REFUSED_MAX, Step};
 use super::difference::Difference;
-use super::found::{Broken, Found, same_content};
+use super::found::{Broken, Found, digest};
 use super::guard::{Trust, guard, guard_empty};
 use super::history::SyncRecord;
 use super::records::{REFUSED, SEEN, SYNC, Seen, StoredFound, base_key, decode, encode, refused_key};
@@ -180,16 +180,21 @@ impl Mirror {
         (staged.of_base, staged.watermark) = (0, String::new());
         let mut lease = self.0.servers.lease().await?;
         lease.server().clone_into(&mut staged.server);
-        let mut cookie = Vec::new();
+        let (mut cookie, mut previous) = (Vec::new(), Vec::new());
         loop {
             let mut page = Vec::new();
-            cookie = lease.page(&search, cookie, &mut |found| page.push(found)).await?;
-            self.stage(page, staged).await?;
+            let mut take = |found| page.push(found);
+            // While one page is noted, the next one is on its way.
+            let (read, noted) =
+                tokio::join!(lease.page(&search, cookie, &mut take), self.stage(previous, staged));
+            noted?;
+            (cookie, previous) = (read?, page);
             telling(staged.seen, expected.max(staged.seen), "entries read");
             if cookie.is_empty() {
                 break;
             }
         }
+        self.stage(previous, staged).await?;
         lease.give_back().await;
         let mut there = 0;
         self.0.directory.raw_view()?.names_under(top, &mut |_| {
@@ -366,14 +371,15 @@ fn stage_one(
     if view.snapshot.get(SEEN, key).map_err(DirectoryError::from)?.is_some() {
         return Ok(());
     }
-    if let Some(uuid) = &found.uuid
+    let record = view.record(found.dn())?;
+    let is_known = record.as_ref().is_some_and(|record| !record.glue && record.uuid == found.uuid);
+    if !is_known
+        && let Some(uuid) = &found.uuid
         && let Some(old) = view.name_of(uuid)?.filter(|old| old != found.dn())
     {
         staged.moved.insert(old.key().to_vec());
     }
-    let record = view.record(found.dn())?;
-    let is_known = record.is_some_and(|record| !record.glue && record.uuid == found.uuid);
-    let same = is_known && view.entry(found.dn())?.is_some_and(|entry| same_content(&entry, &found.entry));
+    let same = is_known && record.is_some_and(|record| record.content == digest(&found.entry));
     let seen = if same {
         Seen::Same
     } else {

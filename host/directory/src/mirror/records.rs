@@ -16,7 +16,7 @@
 use serde::{Deserialize, Serialize};
 use storage::Space;
 
-use super::found::{Found, Uuid};
+use super::found::{Found, Uuid, digest};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
 use crate::layout::{decode_entry, encode_entry};
@@ -43,17 +43,25 @@ pub(crate) struct Record {
     pub(crate) uuid: Option<Uuid>,
     /// Its version at the source.
     pub(crate) version: String,
+    /// What it says, digested: the tree need not be read to see that nothing differs.
+    pub(crate) content: u64,
     /// Whether the source never showed it: it stands only because others are below it.
     pub(crate) glue: bool,
 }
 
 impl Record {
     pub(crate) fn of(found: &Found) -> Self {
-        Self { format: FORMAT, uuid: found.uuid, version: found.version.clone(), glue: false }
+        Self {
+            format: FORMAT,
+            uuid: found.uuid,
+            version: found.version.clone(),
+            content: digest(&found.entry),
+            glue: false,
+        }
     }
 
     pub(crate) fn glue() -> Self {
-        Self { format: FORMAT, uuid: None, version: String::new(), glue: true }
+        Self { format: FORMAT, uuid: None, version: String::new(), content: 0, glue: true }
     }
 }
 
@@ -134,12 +142,18 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Option<T> {
     postcard::from_bytes(octets).ok()
 }
 
-/// The key of a refused entry.
+/// The key of a refused entry, as the tree compares names, so that one entry has one record.
 pub(crate) fn refused_key(name: &str) -> Vec<u8> {
-    // As the tree compares names, so that one entry has one record.
-    let normal = Dn::parse(name).map_or_else(|_| name.as_bytes().to_vec(), |dn| dn.key().to_vec());
+    match Dn::parse(name) {
+        Ok(dn) => cut(dn.key()),
+        Err(_) => cut(name.as_bytes()),
+    }
+}
+
+/// A key that is short enough to be one.
+pub(crate) fn cut(normal: &[u8]) -> Vec<u8> {
     if normal.len() <= NAME_TEXT_MAX {
-        return normal;
+        return normal.to_vec();
     }
     // FNV-1a, 64 bits.
     let step = |hash: u64, octet: &u8| (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3);
