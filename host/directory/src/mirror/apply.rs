@@ -8,7 +8,8 @@ use storage::{Space, StorageError};
 
 use super::found::{Broken, Found, Uuid, same_content};
 use super::records::{
-    FORMAT, MIRROR, MIRROR_IDS, REFUSED, Record, Refused, SEEN, Seen, StoredFound, cut, encode, refused_key,
+    FORMAT, LISTS, MIRROR, MIRROR_IDS, REFUSED, Record, Refused, SEEN, Seen, StoredFound, cut, encode,
+    refused_key,
 };
 use crate::directory::Directory;
 use crate::dn::Dn;
@@ -232,7 +233,7 @@ impl<'v, 's> Applying<'v, 's> {
                 *count += 1;
             }
         }
-        let fresh = Record::of(found);
+        let fresh = Record::of(found, view.schema);
         if record.as_ref() != Some(&fresh) {
             // A version alone is no reason to write, unless something is written anyway.
             let replaced = record.as_ref().and_then(|record| record.uuid);
@@ -342,6 +343,11 @@ impl<'v, 's> Applying<'v, 's> {
     fn record(&mut self, dn: &Dn, record: &Record) {
         self.writes = true;
         self.composing.batch.put(MIRROR, dn.key(), encode(record));
+        if record.list {
+            self.composing.batch.put(LISTS, dn.key(), []);
+        } else {
+            self.composing.batch.delete(LISTS, dn.key());
+        }
         if let Some(uuid) = record.uuid {
             self.composing.batch.put(MIRROR_IDS, &uuid, dn.to_string().into_bytes());
         }
@@ -357,6 +363,7 @@ impl<'v, 's> Applying<'v, 's> {
             self.composing.batch.delete(MIRROR_IDS, &uuid);
         }
         self.composing.batch.delete(MIRROR, dn.key());
+        self.composing.batch.delete(LISTS, dn.key());
         Ok(())
     }
 

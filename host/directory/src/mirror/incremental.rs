@@ -13,10 +13,10 @@ use super::full::{SyncOrder, SyncReport};
 use super::generalized::earlier;
 use super::guard::{Trust, guard};
 use super::history::SyncRecord;
-use super::records::{SYNC, base_key};
+use super::records::{LISTS, SYNC, base_key};
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
-use crate::kind::Kind;
+use crate::error::DirectoryError;
 use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, NO_ATTRIBUTES, Search};
 use crate::ldap::failure::LdapFailure;
 use crate::ldap::filter::Filter;
@@ -185,7 +185,7 @@ impl Mirror {
             .search(&search, &mut |raw| match raw
                 .and_then(|raw| Dn::parse(&raw.dn).map_err(|why| why.to_string()))
             {
-                Ok(dn) => drop(names.insert(dn)),
+                Ok(dn) => drop(names.insert(dn.key().to_vec())),
                 Err(why) => unreadable = Some(why),
             })
             .await?;
@@ -194,15 +194,21 @@ impl Mirror {
             return Err(LdapFailure::Malformed { server: String::new(), what }.into());
         }
         let (mut there, mut gone) = (0, Vec::new());
-        self.0.directory.raw_view()?.scan_under(top, &mut |_, entry| {
-            if Kind::of(&entry, schema) == Kind::Group {
+        {
+            let view = self.0.directory.raw_view()?;
+            let (until, mut keys) = ([top.key(), &[0xff; 9]].concat(), Vec::new());
+            let scanned = view.snapshot.scan(LISTS, top.key(), &until, &mut |key, _| {
                 there += 1;
-                if !names.contains(&entry.dn) {
-                    gone.push(Step::Gone(entry.dn));
+                if !names.contains(key) {
+                    keys.push(key.to_vec());
                 }
+                ControlFlow::Continue(())
+            });
+            scanned.map_err(DirectoryError::from)?;
+            for key in keys {
+                gone.extend(view.entry_of_key(&key)?.map(|entry| Step::Gone(entry.dn)));
             }
-            ControlFlow::Continue(())
-        })?;
+        }
         guard(&self.0.options, Trust::of(asking.order), gone.len() as u64, there)?;
         gone.reverse();
         self.settle(&gone, asking).await

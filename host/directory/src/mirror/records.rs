@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `directory_mirror` | key of an entry's name | [`Record`] in postcard: where it came from |
 //! | `directory_mirror_ids` | entryUUID, 16 octets | the entry's name, as text |
+//! | `directory_lists` | key of a list's name | empty |
 //! | `directory_seen` | key of a name | what a full sync that is under way knows of it: [`Seen`] in postcard |
 //! | `directory_refused` | name as text, cut and with its hash where long | [`Refused`] in postcard |
 //! | `directory_sync` | `state` | [`SyncState`] in postcard |
@@ -20,10 +21,12 @@ use super::found::{Found, Uuid, digest};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
 use crate::layout::{decode_entry, encode_entry};
+use crate::schema::{Class, Schema};
 use crate::view::View;
 
 pub(crate) const MIRROR: Space = Space::new("directory_mirror");
 pub(crate) const MIRROR_IDS: Space = Space::new("directory_mirror_ids");
+pub(crate) const LISTS: Space = Space::new("directory_lists");
 pub(crate) const SEEN: Space = Space::new("directory_seen");
 pub(crate) const REFUSED: Space = Space::new("directory_refused");
 pub(crate) const SYNC: Space = Space::new("directory_sync");
@@ -45,23 +48,26 @@ pub(crate) struct Record {
     pub(crate) version: String,
     /// What it says, digested: the tree need not be read to see that nothing differs.
     pub(crate) content: u64,
+    /// Whether it is a list: those that the source no longer has are asked for at each incremental sync.
+    pub(crate) list: bool,
     /// Whether the source never showed it: it stands only because others are below it.
     pub(crate) glue: bool,
 }
 
 impl Record {
-    pub(crate) fn of(found: &Found) -> Self {
+    pub(crate) fn of(found: &Found, schema: &Schema) -> Self {
         Self {
             format: FORMAT,
             uuid: found.uuid,
             version: found.version.clone(),
             content: digest(&found.entry),
+            list: schema.is(&found.entry, Class::InetMailGroup),
             glue: false,
         }
     }
 
     pub(crate) fn glue() -> Self {
-        Self { format: FORMAT, uuid: None, version: String::new(), content: 0, glue: true }
+        Self { format: FORMAT, uuid: None, version: String::new(), content: 0, list: false, glue: true }
     }
 }
 
