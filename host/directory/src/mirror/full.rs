@@ -50,7 +50,7 @@ pub struct SyncOrder {
 pub struct SyncReport {
     /// As it stands in the history.
     pub record: SyncRecord,
-    /// The first [`DIFFERENCES_MAX`] differences.
+    /// The first [`crate::DIFFERENCES_MAX`] differences.
     pub differences: Vec<Difference>,
     /// Whether nothing was changed because nothing was to be.
     pub dry_run: bool,
