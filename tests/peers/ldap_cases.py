@@ -1,5 +1,6 @@
 """The cases: what a real slapd does, and what mail makes of it."""
 
+import threading
 from dataclasses import dataclass
 from typing import Callable
 
@@ -86,6 +87,15 @@ def outage(place):
     place.follows()
     place.slapd.add(user("never-seen"))
     place.until(lambda: place.rcpt("never-seen@d0.test") == 250, "slapd is followed again")
+
+
+@case("a first start without a server refuses nobody for good")
+def first_start(place):
+    nobody = f"ldap://127.0.0.1:{wasmta_server.free_port()}"
+    place.wasmta_with(servers=[nobody], wait=False)
+    assert place.rcpt("u1@d0.test") == 451
+    # The server tries by itself, too: one of the two is told that the other is under way.
+    place.until(lambda: "no LDAP server answers" in place.sync("full", check=False).stderr, "the reason")
 
 
 @case("what changed while nobody listened is caught up with")
@@ -182,6 +192,38 @@ def guarded(place):
     assert kinds == [("full", True), ("full", False), ("full", True)], kinds
 
 
+@case("one domain is synced alone, and a dry run changes nothing")
+def alone(place):
+    place.slapd_with()
+    place.wasmta_with('sync = "manual"', wait=False)
+    place.sync("full")
+    for domain in ("d0.test", "d1.test"):
+        place.slapd.add(user("late", domain))
+        place.slapd.delete(user_dn("u9", domain))
+    for kind, removed in (("full", 1), ("incremental", 0)):
+        planned = place.sync(kind, "--domain", "d0.test", "--dry-run")
+        assert (planned["added"], planned["removed"], planned["dry_run"]) == (1, removed, True), planned
+        assert not place.known("late@d0.test")
+    report = place.sync("incremental", "--domain", "d0.test")
+    assert report["added"] == 1 and place.known("late@d0.test") and not place.known("late@d1.test"), report
+    report = place.sync("full", "--domain", "d0.test")
+    assert report["removed"] == 1 and not place.known("u9@d0.test") and place.known("u9@d1.test"), report
+
+
+@case("a referral is refused with its address, or left out")
+def referral(place):
+    elsewhere = "dn: ou=Elsewhere,o=isp\nobjectClass: referral\nobjectClass: extensibleObject\nou: Elsewhere\n"
+    place.slapd_with(tree() + [elsewhere + "ref: ldap://other.example/ou=Elsewhere,o=isp\n"])
+    place.wasmta_with('sync = "manual"', wait=False)
+    failed = place.sync("full", check=False)
+    assert failed.returncode == 1 and "other.example" in failed.stderr, failed
+    place.server.stop()
+    place.clean()
+    place.wasmta_with('sync = "manual"\nreferrals = "ignore"', wait=False)
+    place.sync("full")
+    assert place.known("u1@d0.test")
+
+
 @case("an address that two entries want stays where it is, and goes on when it is free")
 def duplicate(place):
     place.slapd_with()
@@ -196,6 +238,18 @@ def duplicate(place):
     place.slapd.delete(user_dn("u1"))
     place.until(lambda: user_dn("twin") in place.explained("u1@d0.test"), "the twin's turn")
     assert place.status()["refused"] == []
+
+
+@case("two users exchange their addresses")
+def exchanged(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.follows()
+    place.slapd.modify(user_dn("u1"), "replace: mail\nmail: u2@d0.test")
+    place.until(lambda: place.status()["refused"], "the first one has to wait")
+    place.slapd.modify(user_dn("u2"), "replace: mail\nmail: u1@d0.test")
+    place.until(lambda: user_dn("u2") in place.explained("u1@d0.test"), "the exchange")
+    assert user_dn("u1") in place.explained("u2@d0.test") and place.status()["refused"] == []
 
 
 @case("a domain without change costs nothing")
@@ -256,6 +310,113 @@ def nonsense(place):
         assert place.rcpt("nobody@fake.test") == 451
     finally:
         fake.stop()
+
+
+@case("full syncs and live changes at once end alike")
+def at_once(place):
+    place.slapd_with(tree(users=60))
+    place.wasmta_with('removals-percent-max = 100')
+    place.follows()
+    stop = threading.Event()
+    faults = []
+
+    def syncs():
+        while not stop.is_set():
+            done = place.sync("full", check=False)
+            if done.returncode != 0:
+                faults.append(done.stderr)
+
+    syncing = threading.Thread(target=syncs)
+    syncing.start()
+    try:
+        for number in range(40):
+            place.slapd.add(user(f"new{number}"))
+            place.slapd.modify(user_dn(f"u{number}"), f"replace: sn\nsn: changed {number}")
+            place.slapd.delete(user_dn(f"new{number}") if number % 2 else user_dn(f"u{number}"))
+    finally:
+        stop.set()
+        syncing.join()
+    assert not faults, faults[0]
+    place.until(lambda: place.known("new38@d0.test"), "the last of them")
+    left = place.sync("full", "--dry-run")
+    assert (left["added"], left["modified"], left["removed"]) == (0, 0, 0), left
+    for number in range(40):
+        assert place.known(f"new{number}@d0.test") == (number % 2 == 0), number
+        assert place.known(f"u{number}@d0.test") == (number % 2 == 1), number
+
+
+@case("StartTLS and ldaps, with a certificate that is verified")
+def encrypted(place):
+    place.slapd_with(tls=True)
+    authority = f'ca-file = "{place.slapd.folder}/ca.pem"'
+    encrypted = f"ldaps://localhost:{place.slapd.tls_port}"
+    for further, url in ((f"start-tls = true\n{authority}", place.slapd.url), (authority, encrypted)):
+        place.wasmta_with(further, servers=[url])
+        place.follows()
+        place.server.stop()
+        assert "sync_finished" in place.log()
+        place.clean()
+    # Another authority, or another name: nothing is said to such a server.
+    (place.slapd.folder / "other.pem").write_text(other_authority(place))
+    place.wasmta_with(f'ca-file = "{place.slapd.folder}/other.pem"', servers=[encrypted], wait=False)
+    place.until(lambda: place.counter("directory_server_down") >= 1, "the refusal")
+    assert place.status()["full_at"] is None and "ertificate" in place.log(), place.log()[-1000:]
+
+
+def other_authority(place):
+    import subprocess
+
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", "other.key", "-subj", "/CN=another"]
+    return subprocess.run(
+        ["openssl", *words], cwd=place.slapd.folder, check=True, capture_output=True, text=True
+    ).stdout
+
+
+@case("a subtree that moves is followed as a whole")
+def subtree(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.follows()
+    place.slapd.add("dn: ou=Team,o=d0.test,o=isp\nobjectClass: organizationalUnit\nou: Team\n")
+    place.slapd.add(user("member").replace("ou=People", "ou=Team"))
+    place.until(lambda: place.known("member@d0.test"), "the user")
+    place.slapd.move("ou=Team,o=d0.test,o=isp", "ou=Crew", "o=d0.test,o=isp")
+    place.until(lambda: "ou=Crew" in place.server.command("user", "show", "member@d0.test"), "the subtree")
+    assert place.rcpt("member@d0.test") == 250
+
+
+@case("a source that was set back to a backup is believed")
+def set_back(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.follows()
+    place.slapd.modify(user_dn("u1"), "replace: mail\nmail: changed@d0.test")
+    place.until(lambda: place.known("changed@d0.test"), "the change")
+    place.slapd.stop()
+    place.slapd.empty()
+    place.slapd.load(tree())
+    place.slapd.start()
+    place.follows()
+    place.sync("full", "--force")
+    assert place.known("u1@d0.test") and not place.known("changed@d0.test")
+
+
+@case("a source that comes back nearly empty removes nothing")
+def emptied(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.follows()
+    place.slapd.stop()
+    place.slapd.empty()
+    place.slapd.load(tree(domains=0))
+    place.slapd.start()
+    place.until(lambda: "lacks" in str(place.status()["followers"]), "the guard of the live sync")
+    refused = place.sync("full", check=False)
+    assert refused.returncode == 1 and "--force" in refused.stderr, refused
+    for user_number in range(10):
+        assert place.rcpt(f"u{user_number}@d0.test") == 250
+    place.sync("full", "--force")
+    assert place.rcpt("u1@d0.test") == 550
 
 
 @case("the second server takes over")

@@ -2,6 +2,7 @@
 
 import imaplib
 import json
+import shutil
 import smtplib
 import subprocess
 import time
@@ -49,8 +50,9 @@ class LdapPlace:
         self.slapd = None
         self.server = None
 
-    def slapd_with(self, entries=None, live=True):
-        self.slapd = slapd.Slapd(self.folder / "slapd", wasmta_server.free_port(), live)
+    def slapd_with(self, entries=None, live=True, tls=False):
+        tls_port = wasmta_server.free_port() if tls else None
+        self.slapd = slapd.Slapd(self.folder / "slapd", wasmta_server.free_port(), live, tls_port)
         self.slapd.load(slapd.tree() if entries is None else entries)
         return self.slapd.start()
 
@@ -64,6 +66,11 @@ class LdapPlace:
         if wait:
             self.until(lambda: self.status()["full_at"] is not None, "the first full sync")
         return self.server
+
+    def clean(self):
+        """Forgets what the server that was stopped has kept."""
+        shutil.rmtree(self.server.data)
+        self.server.log.unlink()
 
     def follows(self):
         """Waits until every base is followed live."""

@@ -29,8 +29,8 @@ access to * by * read
 class Slapd:
     """One server; `live` says whether it offers RFC 4533."""
 
-    def __init__(self, folder, port, live=True):
-        self.folder, self.port, self.live = Path(folder), port, live
+    def __init__(self, folder, port, live=True, tls_port=None):
+        self.folder, self.port, self.live, self.tls_port = Path(folder), port, live, tls_port
         self.process = None
         self.url = f"ldap://127.0.0.1:{port}"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -48,11 +48,26 @@ class Slapd:
         modules = "modulepath /usr/lib/ldap\nmoduleload back_mdb\n" + ("moduleload syncprov\n" if self.live else "")
         schemas = [SCHEMAS / f"{name}.schema" for name in ("core", "cosine", "inetorgperson")] + [HERE / "mail.schema"]
         includes = "".join(f"include {schema}\n" for schema in schemas)
-        head = f"{includes}pidfile {self.folder}/slapd.pid\n{modules}sizelimit unlimited\n"
+        tls = "" if self.tls_port is None else self.certificates()
+        head = f"{includes}{tls}pidfile {self.folder}/slapd.pid\n{modules}sizelimit unlimited\n"
         # The one administrator writes to both trees.
         grant = f'access to * by dn.exact="{ADMIN}" write by * read\n'
         text = head + "database config\nrootdn cn=config\nrootpw secret\n" + databases.replace("access to * by * read\n", grant)
         (self.folder / "slapd.conf").write_text(text)
+
+    def certificates(self):
+        """An authority, and a certificate of it for this machine; the lines that name them."""
+        def openssl(*words):
+            subprocess.run(["openssl", *words], cwd=self.folder, check=True, capture_output=True)
+
+        new = ["-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority")
+        openssl("req", *new, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
+        (self.folder / "names").write_text("subjectAltName = DNS:localhost, IP:127.0.0.1\n")
+        openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2", "-extfile", "names",
+                "-out", "server.pem")
+        named = {"CACertificateFile": "ca.pem", "CertificateFile": "server.pem", "CertificateKeyFile": "server.key"}
+        return "".join(f"TLS{name} {self.folder}/{file}\n" for name, file in named.items())
 
     def load(self, entries):
         """Fills both trees from a list of LDIF entries; slapd must not run."""
@@ -66,9 +81,16 @@ class Slapd:
                 check=True, capture_output=True, text=True,
             )
 
+    def empty(self):
+        """Removes what both trees hold; slapd must not run."""
+        for folder in ("o-isp", "o-internet"):
+            for file in (self.folder / folder).iterdir():
+                file.unlink()
+
     def start(self):
+        urls = self.url if self.tls_port is None else f"{self.url} ldaps://127.0.0.1:{self.tls_port}"
         self.process = subprocess.Popen(
-            ["slapd", "-d", "0", "-f", str(self.folder / "slapd.conf"), "-h", self.url],
+            ["slapd", "-d", "0", "-f", str(self.folder / "slapd.conf"), "-h", urls],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
         until = time.monotonic() + START_SECONDS_MAX

@@ -292,7 +292,7 @@ impl Authenticator {
         let account = self.account_key(login);
         let outcome = async {
             self.admit(&account, context)?;
-            let user = self.user(login)?;
+            let user = self.user_or_asked(login).await?;
             // Nothing that no password can be fits.
             let Some(secret) = secret else { return Err(AuthError::Credentials) };
             // Those who waited for a hashing slot are looked at again: a burst of guesses gets no

@@ -200,7 +200,7 @@ impl Exchange {
             tokio::time::sleep_until(authenticator.refusal_at()).await;
             return Step::Failed(error);
         }
-        let user = match authenticator.user(&first.login) {
+        let user = match authenticator.user_or_asked(&first.login).await {
             Ok(user) => user,
             Err(error) => return Step::Failed(error),
         };

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use directory::{Dn, PasswordHash, UserEntry};
-use mail_types::Lookup;
+use mail_types::{Address, Lookup};
 
 use crate::authenticator::Authenticator;
 use crate::error::AuthError;
@@ -16,6 +16,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Verifier: Send + Sync + 'static {
     /// `Found`: it is the entry's password. `NotFound`: it is not. `Unavailable`: that cannot be said now.
     fn fits<'a>(&'a self, entry: &'a Dn, password: &'a str) -> BoxFuture<'a, Lookup<()>>;
+
+    /// Asks about an address that the directory does not have. `Found`: it may have it now.
+    fn look_up<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Lookup<()>>;
 }
 
 /// When it is asked.
@@ -28,6 +31,20 @@ pub enum AskVerifier {
 }
 
 impl Authenticator {
+    /// The user of a login; where the directory has none, its source may have one since a moment ago.
+    pub(crate) async fn user_or_asked(&self, login: &str) -> Result<Option<UserEntry>, AuthError> {
+        let known = self.user(login)?;
+        let (Some((verifier, _)), None, Ok(address)) = (self.verifier(), &known, Address::parse(login))
+        else {
+            return Ok(known);
+        };
+        match verifier.look_up(&address).await {
+            Lookup::Found(()) => self.user(login),
+            Lookup::NotFound => Ok(None),
+            Lookup::Unavailable(why) => Err(AuthError::Unavailable(why)),
+        }
+    }
+
     /// What the source says of a password; `None` where the stored values decide.
     pub(crate) async fn verified_by_source(
         &self,

@@ -58,6 +58,16 @@ pub(crate) enum RemoteEdit {
     Remove(Dn),
 }
 
+impl RemoteEdit {
+    /// The name that it concerns.
+    pub(crate) fn dn(&self) -> &Dn {
+        match self {
+            Self::Add(entry) => &entry.dn,
+            Self::Modify(dn, _) | Self::Remove(dn) => dn,
+        }
+    }
+}
+
 /// What a port gives that may take its time.
 pub(crate) type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -206,13 +216,21 @@ impl<'v, 's> Composing<'v, 's> {
         Ok(self.view.entry_by_id(id)?.map(|entry| (id, entry)))
     }
 
+    /// Whether there is an entry of that name; does not read it.
+    pub(crate) fn is_there(&self, dn: &Dn) -> Result<bool, EditError> {
+        match self.overlay.get(dn) {
+            Some(overlaid) => Ok(overlaid.is_some()),
+            None => Ok(self.view.id_of(dn)?.is_some()),
+        }
+    }
+
     fn add(&mut self, entry: &Entry) -> Result<Kind, EditError> {
-        if self.current(&entry.dn)?.is_some() {
+        if self.is_there(&entry.dn)? {
             return Err(EditError::EntryExists(entry.dn.clone()));
         }
         if let Some(above) = entry.dn.parent()
             && above.depth() > 0
-            && self.current(&above)?.is_none()
+            && !self.is_there(&above)?
         {
             return Err(EditError::NoParent(entry.dn.clone(), above));
         }

@@ -26,7 +26,7 @@ use crate::domain_entry::DomainNode;
 use crate::entry::Entry;
 use crate::error::DirectoryError;
 use crate::kind::Kind;
-use crate::mirror::records::{MIRROR, MIRROR_IDS, REFUSED, SEEN, SYNC};
+use crate::mirror::records::{LISTS, MIRROR, MIRROR_IDS, REFUSED, SEEN, SYNC};
 use crate::schema::{Field, Schema};
 
 pub(crate) const ENTRIES: Space = Space::new("directory_entries");
@@ -40,8 +40,8 @@ pub(crate) const STATE: Space = Space::new("directory_state");
 
 /// The spaces that the directory needs in its storage.
 pub const SPACES: &[Space] = &[
-    ENTRIES, NAMES, ADDRESSES, LOGINS, DOMAINS, MEMBERS, CHANGES, STATE, MIRROR, MIRROR_IDS, SEEN, REFUSED,
-    SYNC,
+    ENTRIES, NAMES, ADDRESSES, LOGINS, DOMAINS, MEMBERS, CHANGES, STATE, MIRROR, MIRROR_IDS, LISTS, SEEN,
+    REFUSED, SYNC,
 ];
 
 /// Key of the [`Head`].
@@ -76,7 +76,7 @@ impl Role {
 }
 
 /// An entry as it is stored.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct StoredEntry {
     dn: String,
     attributes: Vec<(String, Vec<Vec<u8>>)>,
@@ -158,9 +158,16 @@ pub(crate) fn read_u64(octets: &[u8]) -> u64 {
     octets.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
+/// A [`StoredEntry`] to be written: the same octets, without a copy of every value.
+#[derive(Serialize)]
+struct EntryToStore<'a> {
+    dn: String,
+    attributes: Vec<(&'a str, &'a [Vec<u8>])>,
+}
+
 pub(crate) fn encode_entry(entry: &Entry) -> Vec<u8> {
-    let attributes = entry.attributes().iter().map(|a| (a.name.clone(), a.values.clone())).collect();
-    let stored = StoredEntry { dn: entry.dn.to_string(), attributes };
+    let attributes = entry.attributes().iter().map(|a| (a.name.as_str(), a.values.as_slice())).collect();
+    let stored = EntryToStore { dn: entry.dn.to_string(), attributes };
     postcard::to_stdvec(&stored).expect("strings and octets always encode")
 }
 

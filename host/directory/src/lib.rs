@@ -51,7 +51,8 @@ pub use ldap::settings::{BASES_MAX, LdapOptions, Protection, Referrals, SERVERS_
 pub use ldif::{LINE_MAX, LdifError, LdifProblem, LdifReader, LdifRecord, RECORD_MAX, write_ldif};
 pub use load::{LOAD_DEFECTS_MAX, LoadDefect, LoadProgress, LoadReport, PasswordHasher, examine_ldif};
 pub use mirror::apply::{BATCH_MAX, REFUSED_MAX};
-pub use mirror::full::{DIFFERENCES_MAX, Difference, FullOrder, SyncReport, Telling};
+pub use mirror::difference::{DIFFERENCES_MAX, Difference};
+pub use mirror::full::{SyncOrder, SyncReport, Telling};
 pub use mirror::history::{HISTORY_MAX, SyncRecord};
 pub use mirror::live::Follower;
 pub use mirror::miss::ABSENT_MAX;

@@ -46,6 +46,14 @@ impl View<'_> {
         }
     }
 
+    /// The entry of the key of a name.
+    pub(crate) fn entry_of_key(&self, key: &[u8]) -> Answer<Option<Entry>> {
+        match self.snapshot.get(NAMES, key)? {
+            Some(id) => self.entry_by_id(read_u64(&id)),
+            None => Ok(None),
+        }
+    }
+
     /// The entries that an index text leads to, by id, the strongest role first.
     pub(crate) fn indexed(&self, space: Space, text: &str) -> Answer<Vec<(Role, u64)>> {
         let mut rows = Vec::new();

@@ -62,3 +62,6 @@ pub(crate) fn for_now(refusal: Refusal, why: &str) -> Refusal {
     }
     refusal
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,6 +99,8 @@ pub(crate) const NO_SUCH_OBJECT: u32 = 32;
 pub(crate) const INVALID_CREDENTIALS: u32 = 49;
 /// unavailableCriticalExtension: the server lacks a control.
 pub(crate) const NO_SUCH_EXTENSION: u32 = 12;
+/// unwillingToPerform: for reasons of the server's own.
+pub(crate) const UNWILLING: u32 = 53;
 /// e-syncRefreshRequired (RFC 4533 §2.6): the cookie is of no more use.
 pub(crate) const REFRESH_REQUIRED: u32 = 4096;
 
@@ -127,7 +129,7 @@ fn name(code: u32) -> &'static str {
         50 => "insufficientAccessRights",
         51 => "busy",
         52 => "unavailable",
-        53 => "unwillingToPerform",
+        UNWILLING => "unwillingToPerform",
         64 => "namingViolation",
         65 => "objectClassViolation",
         66 => "notAllowedOnNonLeaf",

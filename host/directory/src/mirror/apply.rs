@@ -8,7 +8,8 @@ use storage::{Space, StorageError};
 
 use super::found::{Broken, Found, Uuid, same_content};
 use super::records::{
-    FORMAT, MIRROR, MIRROR_IDS, REFUSED, Record, Refused, SEEN, Seen, StoredFound, encode, refused_key,
+    FORMAT, LISTS, MIRROR, MIRROR_IDS, REFUSED, Record, Refused, SEEN, Seen, StoredFound, cut, encode,
+    refused_key,
 };
 use crate::directory::Directory;
 use crate::dn::Dn;
@@ -19,7 +20,7 @@ use crate::plan::container;
 use crate::view::View;
 
 /// Most steps that one batch takes.
-pub const BATCH_MAX: usize = 500;
+pub const BATCH_MAX: usize = 2_000;
 /// Most refused entries that are kept; further ones are told of, and tried again at the next full sync.
 pub const REFUSED_MAX: usize = 1_000;
 /// How often a batch is composed anew because others were faster.
@@ -28,8 +29,11 @@ const TRIES_MAX: u32 = 16;
 /// One thing that the source says.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    /// There is this entry.
+    /// There is this entry: one answer among others, which may have been overtaken by a newer one.
     Put(Box<Found>),
+    /// There is this entry, whatever was known before: a comparison of everything says so. A source that was restored from a
+    /// backup goes back.
+    Settled(Box<Found>),
     /// There is no entry of this name any more.
     Gone(Dn),
     /// There is an entry that cannot be kept.
@@ -46,18 +50,17 @@ pub(crate) struct Applied {
     pub(crate) moved: u64,
     pub(crate) removed: u64,
     pub(crate) same: u64,
-    /// Entries that break a rule: name, attribute, reason.
+    /// Entries that break a rule, and were not known to.
+    pub(crate) refusals: u64,
+    /// Those of them that have not been told of yet: name, attribute, reason.
     pub(crate) refused: Vec<(String, String, String)>,
     /// Names whose entries changed.
     pub(crate) touched: Vec<Dn>,
+    /// Entries that were moved away from others below them: a server tells of the top alone.
+    pub(crate) subtrees_moved: u64,
 }
 
 impl Applied {
-    /// How many entries changed.
-    pub(crate) fn changes(&self) -> u64 {
-        self.added + self.modified + self.moved + self.removed
-    }
-
     pub(crate) fn join(&mut self, other: Self) {
         self.csn = self.csn.max(other.csn);
         self.added += other.added;
@@ -65,9 +68,18 @@ impl Applied {
         self.moved += other.moved;
         self.removed += other.removed;
         self.same += other.same;
+        self.refusals += other.refusals;
         self.refused.extend(other.refused);
         self.touched.extend(other.touched);
+        self.subtrees_moved += other.subtrees_moved;
     }
+}
+
+/// Whether an answer may have been overtaken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    MayBeOld,
+    IsNow,
 }
 
 /// Further rows of the same batch: a cookie, a watermark, a mark.
@@ -115,9 +127,9 @@ impl Directory {
 }
 
 /// A batch of steps being composed.
-struct Applying<'v, 's> {
-    composing: Composing<'v, 's>,
-    applied: Applied,
+pub(super) struct Applying<'v, 's> {
+    pub(super) composing: Composing<'v, 's>,
+    pub(super) applied: Applied,
     now: Timestamp,
     staging: Staging,
     /// Lasting names that this batch has moved or made.
@@ -145,27 +157,31 @@ impl<'v, 's> Applying<'v, 's> {
 
     /// Takes every step; those that fail are tried again as long as others free what they want.
     fn all(&mut self, steps: &[Step]) -> Result<(), EditError> {
-        let mut waiting: Vec<(&Found, EditError)> = Vec::new();
+        let mut waiting: Vec<(&Found, Age, EditError)> = Vec::new();
         for step in steps {
-            match step {
-                Step::Put(found) => {
-                    if let Err(why) = self.put(found) {
-                        waiting.push((found, passing(why)?));
-                    }
+            let (found, age) = match step {
+                Step::Put(found) => (found, Age::MayBeOld),
+                Step::Settled(found) => (found, Age::IsNow),
+                Step::Gone(dn) => {
+                    self.gone(dn)?;
+                    continue;
                 }
-                Step::Gone(dn) => self.gone(dn)?,
                 Step::Broken(broken) => {
                     let why = broken.why.clone();
                     self.refuse(&broken.name, broken.attribute, why, None, None)?;
+                    continue;
                 }
+            };
+            if let Err(why) = self.put(found, age) {
+                waiting.push((found, age, passing(why)?));
             }
         }
         loop {
             let before = waiting.len();
             let mut still = Vec::new();
-            for (found, _) in waiting {
-                if let Err(why) = self.put(found) {
-                    still.push((found, passing(why)?));
+            for (found, age, _) in waiting {
+                if let Err(why) = self.put(found, age) {
+                    still.push((found, age, passing(why)?));
                 }
             }
             waiting = still;
@@ -173,7 +189,8 @@ impl<'v, 's> Applying<'v, 's> {
                 break;
             }
         }
-        for (found, why) in waiting {
+        self.swap(&mut waiting)?;
+        for (found, _, why) in waiting {
             let (attribute, holder) = fault(&why);
             self.refuse(&found.dn().to_string(), attribute, why.to_string(), holder, Some(found))?;
         }
@@ -181,12 +198,13 @@ impl<'v, 's> Applying<'v, 's> {
     }
 
     /// Puts an entry in its place. One that is refused leaves everything as it was.
-    fn put(&mut self, found: &Found) -> Result<(), EditError> {
+    pub(super) fn put(&mut self, found: &Found, age: Age) -> Result<(), EditError> {
         let dn = found.dn();
         let view = self.composing.view;
         let record = view.record(dn)?;
-        // An answer that was given before a newer one came.
-        let is_old = |record: &Record| record.uuid == found.uuid && record.version > found.version;
+        let is_old = |record: &Record| {
+            age == Age::MayBeOld && record.uuid == found.uuid && record.version > found.version
+        };
         if record.as_ref().is_some_and(is_old) && self.composing.current(dn)?.is_some() {
             self.applied.same += 1;
             return Ok(());
@@ -197,6 +215,7 @@ impl<'v, 's> Applying<'v, 's> {
         {
             self.composing.could_replace(id, &found.entry)?;
             self.gone(old)?;
+            self.applied.subtrees_moved += u64::from(self.composing.current(old)?.is_some());
             // It is told of as moved, not as removed.
             self.applied.removed -= 1;
         }
@@ -214,11 +233,13 @@ impl<'v, 's> Applying<'v, 's> {
                 *count += 1;
             }
         }
-        let fresh = Record::of(found);
+        let fresh = Record::of(found, view.schema);
         if record.as_ref() != Some(&fresh) {
             // A version alone is no reason to write, unless something is written anyway.
             let replaced = record.as_ref().and_then(|record| record.uuid);
-            let differs = record.is_none_or(|record| record.uuid != fresh.uuid || record.glue);
+            let differs = record.is_none_or(|record| {
+                record.uuid != fresh.uuid || record.glue || record.content != fresh.content
+            });
             if differs || self.changes_tree() {
                 if let Some(old) = replaced.filter(|old| Some(*old) != fresh.uuid) {
                     self.composing.batch.delete(MIRROR_IDS, &old);
@@ -230,7 +251,7 @@ impl<'v, 's> Applying<'v, 's> {
             self.names.insert(uuid, dn.clone());
         }
         self.mark(dn, &Seen::Same);
-        self.accepted(&dn.to_string())
+        self.accepted(dn)
     }
 
     fn changes_tree(&self) -> bool {
@@ -252,7 +273,7 @@ impl<'v, 's> Applying<'v, 's> {
         let above = std::iter::successors(dn.parent(), Dn::parent).filter(|dn| dn.depth() > 0);
         let mut missing = Vec::new();
         for dn in above {
-            if self.composing.current(&dn)?.is_some() {
+            if self.composing.is_there(&dn)? {
                 break;
             }
             missing.push(dn);
@@ -267,7 +288,7 @@ impl<'v, 's> Applying<'v, 's> {
 
     /// Takes an entry out; one that others stand below becomes glue.
     fn gone(&mut self, dn: &Dn) -> Result<(), EditError> {
-        self.accepted(&dn.to_string())?;
+        self.accepted(dn)?;
         self.mark(dn, &Seen::Gone);
         if self.composing.current(dn)?.is_none() {
             return Ok(());
@@ -313,7 +334,7 @@ impl<'v, 's> Applying<'v, 's> {
         Ok(())
     }
 
-    fn edit(&mut self, edit: Edit) -> Result<(), EditError> {
+    pub(super) fn edit(&mut self, edit: Edit) -> Result<(), EditError> {
         self.composing.take(&edit, self.now)?;
         self.applied.touched.push(edit.dn().clone());
         Ok(())
@@ -322,6 +343,11 @@ impl<'v, 's> Applying<'v, 's> {
     fn record(&mut self, dn: &Dn, record: &Record) {
         self.writes = true;
         self.composing.batch.put(MIRROR, dn.key(), encode(record));
+        if record.list {
+            self.composing.batch.put(LISTS, dn.key(), []);
+        } else {
+            self.composing.batch.delete(LISTS, dn.key());
+        }
         if let Some(uuid) = record.uuid {
             self.composing.batch.put(MIRROR_IDS, &uuid, dn.to_string().into_bytes());
         }
@@ -337,6 +363,7 @@ impl<'v, 's> Applying<'v, 's> {
             self.composing.batch.delete(MIRROR_IDS, &uuid);
         }
         self.composing.batch.delete(MIRROR, dn.key());
+        self.composing.batch.delete(LISTS, dn.key());
         Ok(())
     }
 
@@ -359,6 +386,7 @@ impl<'v, 's> Applying<'v, 's> {
         let view = self.composing.view;
         let known = view.refused(name)?;
         if known.as_ref().is_none_or(|known| known.why != why) {
+            self.applied.refusals += 1;
             self.applied.refused.push((name.to_owned(), attribute.to_owned(), why.clone()));
         }
         if let Some(dn) = found.map(Found::dn) {
@@ -382,10 +410,12 @@ impl<'v, 's> Applying<'v, 's> {
     }
 
     /// An entry is no longer refused.
-    fn accepted(&mut self, name: &str) -> Result<(), EditError> {
-        if self.composing.view.refused(name)?.is_some() {
+    fn accepted(&mut self, dn: &Dn) -> Result<(), EditError> {
+        let key = cut(dn.key());
+        let known = self.composing.view.snapshot.get(REFUSED, &key).map_err(DirectoryError::from)?;
+        if known.is_some() {
             self.writes = true;
-            self.composing.batch.delete(REFUSED, &refused_key(name));
+            self.composing.batch.delete(REFUSED, &key);
         }
         Ok(())
     }
@@ -414,7 +444,7 @@ fn count_refused(view: &View<'_>) -> Result<usize, DirectoryError> {
 }
 
 /// A rule that an entry breaks; anything else ends the whole.
-fn passing(why: EditError) -> Result<EditError, EditError> {
+pub(super) fn passing(why: EditError) -> Result<EditError, EditError> {
     match why {
         EditError::Directory(_) | EditError::Busy(_) => Err(why),
         rule => Ok(rule),
@@ -422,7 +452,7 @@ fn passing(why: EditError) -> Result<EditError, EditError> {
 }
 
 /// In which attribute a broken rule lies, and who stands against it.
-fn fault(why: &EditError) -> (&'static str, Option<Dn>) {
+pub(super) fn fault(why: &EditError) -> (&'static str, Option<Dn>) {
     match why {
         EditError::AddressUsed { by, .. } => ("mail", Some(by.clone())),
         EditError::DomainUsed { by, .. } => ("associatedDomain", Some(by.clone())),

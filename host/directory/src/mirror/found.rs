@@ -50,18 +50,17 @@ impl Found {
                 "entryuuid" => uuid = text().as_deref().and_then(read_uuid),
                 "modifytimestamp" => modified = text(),
                 "entrycsn" => csn = text(),
-                "hassubordinates" => {}
                 _ => kept.push((name, values)),
             }
         }
         let mut entry = Entry::new(dn);
-        kept.sort_by_key(|(name, _)| name.to_ascii_lowercase());
+        kept.sort_by_cached_key(|(name, _)| name.to_ascii_lowercase());
         for (name, mut values) in kept {
             let is_password =
-                || schema.names(Field::UserPassword).iter().any(|local| local.eq_ignore_ascii_case(&name));
+                schema.names(Field::UserPassword).iter().any(|local| local.eq_ignore_ascii_case(&name));
             values.retain(|value| {
                 std::str::from_utf8(value)
-                    .is_ok_and(|text| !(is_password() && PasswordHash::new(text).is_clear()))
+                    .is_ok_and(|text| !is_password || !PasswordHash::new(text).is_clear())
             });
             values.sort_unstable();
             values.dedup();
@@ -77,6 +76,20 @@ impl Found {
     pub(crate) fn dn(&self) -> &Dn {
         &self.entry.dn
     }
+}
+
+/// A digest of what an entry says (FNV-1a, 64 bits), of one that was read by [`Found::read`].
+pub(crate) fn digest(entry: &Entry) -> u64 {
+    let step = |hash: u64, octets: &[u8]| {
+        let with = |hash: u64, octet: &u8| (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3);
+        // The length too: two values are not one.
+        octets.iter().fold(octets.len().to_be_bytes().iter().fold(hash, with), with)
+    };
+    entry.attributes().iter().fold(0xcbf2_9ce4_8422_2325, |hash, attribute| {
+        let hash = step(hash, attribute.name.to_ascii_lowercase().as_bytes());
+        let hash = step(hash, &attribute.values.len().to_be_bytes());
+        attribute.values.iter().fold(hash, |hash, value| step(hash, value))
+    })
 }
 
 /// Whether two entries say the same. The order of values has no meaning, nor has that of attributes.

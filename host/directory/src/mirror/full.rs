@@ -15,10 +15,11 @@ use mail_types::{Domain, Lookup};
 use storage::Batch;
 
 use super::apply::{Applied, BATCH_MAX, REFUSED_MAX, Step};
-use super::found::{Broken, Found, same_content};
+use super::difference::Difference;
+use super::found::{Broken, Found, digest};
 use super::guard::{Trust, guard, guard_empty};
 use super::history::SyncRecord;
-use super::records::{SEEN, SYNC, Seen, StoredFound, base_key, decode, encode};
+use super::records::{REFUSED, SEEN, SYNC, Seen, StoredFound, base_key, decode, encode, refused_key};
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
@@ -27,17 +28,15 @@ use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, FoundRaw, Search};
 use crate::ldap::filter::Filter;
 use crate::view::View;
 
-/// Most differences that a report lists.
-pub const DIFFERENCES_MAX: usize = 1_000;
 /// Most keys that one batch of a clearing deletes.
 const CLEAR_MAX: usize = 20_000;
 
 /// Told how far a sync is: entries seen, about how many there are, at what.
 pub type Telling = Arc<dyn Fn(u64, u64, &str) + Send + Sync>;
 
-/// What is asked of a full sync.
+/// What is asked of a sync.
 #[derive(Debug, Clone, Default)]
-pub struct FullOrder {
+pub struct SyncOrder {
     /// Only this domain's entries.
     pub domain: Option<Domain>,
     /// Only say what would change.
@@ -46,21 +45,12 @@ pub struct FullOrder {
     pub force: bool,
 }
 
-/// What happens to an entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// `add`, `modify`, `remove`.
-    pub what: &'static str,
-    /// The entry.
-    pub dn: String,
-}
-
 /// What a sync came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncReport {
     /// As it stands in the history.
     pub record: SyncRecord,
-    /// The first [`DIFFERENCES_MAX`] differences.
+    /// The first [`crate::DIFFERENCES_MAX`] differences.
     pub differences: Vec<Difference>,
     /// Whether nothing was changed because nothing was to be.
     pub dry_run: bool,
@@ -83,12 +73,12 @@ struct Staged {
 
 impl Mirror {
     /// Compares everything, and makes the tree like the source.
-    pub async fn full(&self, order: FullOrder, telling: Telling) -> Result<SyncReport, SyncError> {
+    pub async fn full(&self, order: SyncOrder, telling: Telling) -> Result<SyncReport, SyncError> {
         let mirror = self.clone();
         apart(async move { mirror.full_here(&order, &telling).await }).await
     }
 
-    async fn full_here(&self, order: &FullOrder, telling: &Telling) -> Result<SyncReport, SyncError> {
+    async fn full_here(&self, order: &SyncOrder, telling: &Telling) -> Result<SyncReport, SyncError> {
         let _one = self.0.syncing.try_lock().map_err(|_| SyncError::UnderWay)?;
         let began = self.0.clock.now();
         let mut staged = Staged::default();
@@ -112,7 +102,7 @@ impl Mirror {
             modified: applied.modified,
             moved: applied.moved,
             removed: applied.removed,
-            refused: applied.refused.len() as u64,
+            refused: applied.refusals,
             failure: failure.as_ref().map(ToString::to_string),
         };
         if !order.dry_run {
@@ -126,17 +116,17 @@ impl Mirror {
 
     async fn compare_and_apply(
         &self,
-        order: &FullOrder,
+        order: &SyncOrder,
         telling: &Telling,
         staged: &mut Staged,
     ) -> Result<(Applied, Vec<Difference>), SyncError> {
-        let trust = if order.force { Trust::Forced } else { Trust::Guarded };
+        let trust = Trust::of(order);
         let tops = self.tops(order.domain.as_ref())?;
         self.clear_seen().await?;
         for top in &tops {
             self.stage_all(top, trust, telling, staged).await?;
         }
-        let (vanished, there) = self.vanished(&tops, order.domain.is_none(), staged)?;
+        let (vanished, there) = self.vanished(&tops, order.domain.is_none(), &staged.moved)?;
         guard(&self.0.options, trust, vanished.len() as u64, there)?;
         if order.dry_run {
             let differences = self.differences(&vanished)?;
@@ -146,12 +136,15 @@ impl Mirror {
         }
         let differences = self.differences(&vanished)?;
         let applied = self.apply_staged(vanished, order, telling, staged).await?;
+        if order.domain.is_none() {
+            self.forget_refused(&staged.broken).await?;
+        }
         self.clear_seen().await?;
         Ok((applied, differences))
     }
 
     /// The subtrees that are asked for.
-    fn tops(&self, domain: Option<&Domain>) -> Result<Vec<Dn>, SyncError> {
+    pub(super) fn tops(&self, domain: Option<&Domain>) -> Result<Vec<Dn>, SyncError> {
         let bases = &self.0.options.bases;
         let Some(domain) = domain else { return Ok(bases.clone()) };
         let mut tops = match self.0.directory.domain(domain) {
@@ -187,16 +180,21 @@ impl Mirror {
         (staged.of_base, staged.watermark) = (0, String::new());
         let mut lease = self.0.servers.lease().await?;
         lease.server().clone_into(&mut staged.server);
-        let mut cookie = Vec::new();
+        let (mut cookie, mut previous) = (Vec::new(), Vec::new());
         loop {
             let mut page = Vec::new();
-            cookie = lease.page(&search, cookie, &mut |found| page.push(found)).await?;
-            self.stage(page, staged).await?;
+            let mut take = |found| page.push(found);
+            // While one page is noted, the next one is on its way.
+            let (read, noted) =
+                tokio::join!(lease.page(&search, cookie, &mut take), self.stage(previous, staged));
+            noted?;
+            (cookie, previous) = (read?, page);
             telling(staged.seen, expected.max(staged.seen), "entries read");
             if cookie.is_empty() {
                 break;
             }
         }
+        self.stage(previous, staged).await?;
         lease.give_back().await;
         let mut there = 0;
         self.0.directory.raw_view()?.names_under(top, &mut |_| {
@@ -241,70 +239,11 @@ impl Mirror {
         Ok(())
     }
 
-    /// What is here and was not seen, the deepest first, and how much there is. Glue is not counted: nobody showed it.
-    fn vanished(&self, tops: &[Dn], all: bool, staged: &Staged) -> Result<(Vec<Dn>, u64), SyncError> {
-        let view = self.0.directory.raw_view()?;
-        let (mut vanished, mut there, mut failure) = (Vec::new(), 0, None);
-        let root = [Dn::root()];
-        for top in if all { &root } else { tops } {
-            view.names_under(top, &mut |key| {
-                match view.is_vanished(key, staged) {
-                    Ok(None) => {}
-                    Ok(Some(None)) => there += 1,
-                    Ok(Some(Some(dn))) => {
-                        there += 1;
-                        vanished.push(dn);
-                    }
-                    Err(error) => {
-                        failure = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                }
-                ControlFlow::Continue(())
-            })?;
-        }
-        if let Some(error) = failure {
-            return Err(error.into());
-        }
-        vanished.reverse();
-        Ok((vanished, there))
-    }
-
-    fn differences(&self, vanished: &[Dn]) -> Result<Vec<Difference>, SyncError> {
-        let view = self.0.directory.raw_view()?;
-        let (mut differences, mut failure) = (Vec::new(), None);
-        view.snapshot
-            .scan(SEEN, &[], &[0xff; 9], &mut |_, value| {
-                if let Some(Seen::Differs(stored)) = decode::<Seen>(value) {
-                    let what = stored.found().and_then(|found| {
-                        let there = view.entry(found.dn())?;
-                        let same = there.as_ref().is_some_and(|entry| same_content(entry, &found.entry));
-                        let what = if there.is_some() { "modify" } else { "add" };
-                        Ok((!same).then(|| Difference { what, dn: found.dn().to_string() }))
-                    });
-                    match what {
-                        Ok(difference) => differences.extend(difference),
-                        Err(error) => failure = Some(error),
-                    }
-                }
-                let go_on = failure.is_none() && differences.len() < DIFFERENCES_MAX;
-                if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })
-            .map_err(DirectoryError::from)?;
-        if let Some(error) = failure {
-            return Err(error.into());
-        }
-        let room = DIFFERENCES_MAX - differences.len();
-        let removals = vanished.iter().take(room);
-        differences.extend(removals.map(|dn| Difference { what: "remove", dn: dn.to_string() }));
-        Ok(differences)
-    }
-
     /// Applies the difference.
     async fn apply_staged(
         &self,
         vanished: Vec<Dn>,
-        order: &FullOrder,
+        order: &SyncOrder,
         telling: &Telling,
         staged: &Staged,
     ) -> Result<Applied, SyncError> {
@@ -343,6 +282,25 @@ impl Mirror {
         Ok(total)
     }
 
+    /// Forgets refused entries that the source no longer shows.
+    async fn forget_refused(&self, broken: &[Broken]) -> Result<(), SyncError> {
+        let mut batch = Batch::new();
+        {
+            let view = self.0.directory.raw_view()?;
+            for (key, _) in self.0.directory.rows(REFUSED, &[], REFUSED_MAX)? {
+                let is_broken = broken.iter().any(|broken| refused_key(&broken.name) == key);
+                let is_seen = view.snapshot.get(SEEN, &key).map_err(DirectoryError::from)?.is_some();
+                if !is_broken && !is_seen {
+                    batch.delete(REFUSED, &key);
+                }
+            }
+        }
+        if !batch.is_empty() {
+            self.0.directory.commit(batch).await.map_err(DirectoryError::from)?;
+        }
+        Ok(())
+    }
+
     /// The next staged entries that differ, parents first, and where to go on; `None` at the end.
     fn differing(&self, from: &[u8]) -> Result<(Vec<Step>, Option<Vec<u8>>), SyncError> {
         let (mut steps, mut next, mut failure) = (Vec::new(), None, None);
@@ -355,7 +313,7 @@ impl Mirror {
                 }
                 if let Some(Seen::Differs(stored)) = decode::<Seen>(value) {
                     match stored.found() {
-                        Ok(found) => steps.push(Step::Put(Box::new(found))),
+                        Ok(found) => steps.push(Step::Settled(Box::new(found))),
                         Err(error) => {
                             failure = Some(error);
                             return ControlFlow::Break(());
@@ -409,18 +367,19 @@ fn stage_one(
     {
         staged.watermark.clone_from(modified);
     }
-    let marked = view.snapshot.get(SEEN, key).map_err(DirectoryError::from)?;
-    if matches!(marked.as_deref().and_then(decode::<Seen>), Some(Seen::Gone)) {
+    // Told of by a live sync since we began: that is newer than this page.
+    if view.snapshot.get(SEEN, key).map_err(DirectoryError::from)?.is_some() {
         return Ok(());
     }
-    if let Some(uuid) = &found.uuid
+    let record = view.record(found.dn())?;
+    let is_known = record.as_ref().is_some_and(|record| !record.glue && record.uuid == found.uuid);
+    if !is_known
+        && let Some(uuid) = &found.uuid
         && let Some(old) = view.name_of(uuid)?.filter(|old| old != found.dn())
     {
         staged.moved.insert(old.key().to_vec());
     }
-    let record = view.record(found.dn())?;
-    let is_known = record.is_some_and(|record| !record.glue && record.uuid == found.uuid);
-    let same = is_known && view.entry(found.dn())?.is_some_and(|entry| same_content(&entry, &found.entry));
+    let same = is_known && record.is_some_and(|record| record.content == digest(&found.entry));
     let seen = if same {
         Seen::Same
     } else {
@@ -436,33 +395,6 @@ impl Staged {
         if self.broken.len() < REFUSED_MAX {
             self.broken.push(broken);
         }
-    }
-}
-
-impl View<'_> {
-    /// The keys of the names of a subtree, the top included.
-    pub(crate) fn names_under(
-        &self,
-        top: &Dn,
-        visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), DirectoryError> {
-        let until = [top.key(), &[0xff; 9]].concat();
-        self.snapshot.scan(crate::layout::NAMES, top.key(), &until, &mut |key, _| visit(key))?;
-        Ok(())
-    }
-
-    /// `None`: glue. `Some(None)`: it was seen, or stands elsewhere now. `Some(Some)`: the source lacks it.
-    fn is_vanished(&self, key: &[u8], staged: &Staged) -> Result<Option<Option<Dn>>, DirectoryError> {
-        let seen = self.snapshot.get(SEEN, key)?.is_some();
-        if seen || staged.moved.contains(key) {
-            return Ok(Some(None));
-        }
-        let Some(id) = self.snapshot.get(crate::layout::NAMES, key)? else { return Ok(None) };
-        let Some(entry) = self.entry_by_id(crate::layout::read_u64(&id))? else { return Ok(None) };
-        if self.record(&entry.dn)?.is_some_and(|record| record.glue) {
-            return Ok(None);
-        }
-        Ok(Some(Some(entry.dn)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether removals are believed: a source that shows little may be ill (R44). Absent is not empty.
 
+use super::full::SyncOrder;
 use super::source::{MirrorOptions, SyncError};
 
 /// Whether the caller vouches for the source.
@@ -9,6 +10,13 @@ pub(crate) enum Trust {
     Guarded,
     /// The operator said so.
     Forced,
+}
+
+impl Trust {
+    /// As the order says.
+    pub(crate) fn of(order: &SyncOrder) -> Self {
+        if order.force { Self::Forced } else { Self::Guarded }
+    }
 }
 
 /// Refuses removals that are too many of what there is.
@@ -41,4 +49,65 @@ pub(crate) fn guard_empty(
         return Ok(());
     }
     Err(SyncError::Guarded(format!("the source shows nothing below {base}, where there are {there} entries")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::dn::Dn;
+    use crate::ldap::settings::{LdapOptions, Referrals};
+    use crate::mirror::source::SyncMode;
+
+    fn options() -> MirrorOptions {
+        let second = Duration::from_secs(1);
+        MirrorOptions {
+            ldap: LdapOptions {
+                servers: Vec::new(),
+                start_tls: false,
+                authorities: None,
+                bind_dn: None,
+                password_file: None,
+                connect_timeout: second,
+                operation_timeout: second,
+                connections_max: 1,
+                page_size: 1,
+                referrals: Referrals::Refuse,
+            },
+            bases: Vec::new(),
+            mode: SyncMode::Manual,
+            incremental_every: second,
+            full_every: second,
+            overlap: second,
+            removals_free: 10,
+            removals_percent_max: 20,
+            miss_timeout: second,
+            misses_max: 1,
+            miss_remembered: second,
+            writable: false,
+        }
+    }
+
+    #[test]
+    fn few_removals_are_believed_and_many_only_by_word() {
+        for (removals, there, believed) in [
+            (0, 0, true),
+            (10, 10, true),
+            (11, 12, false),
+            (20, 100, true),
+            (21, 100, false),
+            (200, 1000, true),
+        ] {
+            let guarded = guard(&options(), Trust::Guarded, removals, there);
+            assert_eq!(guarded.is_ok(), believed, "{removals} of {there}");
+            assert!(guard(&options(), Trust::Forced, removals, there).is_ok());
+        }
+        let base = Dn::root();
+        assert!(guard_empty(Trust::Guarded, &base, 0, 1).is_err());
+        assert!(
+            guard_empty(Trust::Guarded, &base, 0, 0).is_ok()
+                && guard_empty(Trust::Forced, &base, 0, 1).is_ok()
+        );
+    }
 }

@@ -7,15 +7,16 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use super::apply::{Applied, BATCH_MAX, Step};
-use super::found::{Broken, Found};
-use super::full::{Difference, SyncReport};
+use super::difference::{DIFFERENCES_MAX, Difference};
+use super::found::{Broken, Found, same_content};
+use super::full::{SyncOrder, SyncReport};
 use super::generalized::earlier;
 use super::guard::{Trust, guard};
 use super::history::SyncRecord;
-use super::records::{SYNC, base_key};
+use super::records::{LISTS, SYNC, base_key};
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
-use crate::kind::Kind;
+use crate::error::DirectoryError;
 use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, NO_ATTRIBUTES, Search};
 use crate::ldap::failure::LdapFailure;
 use crate::ldap::filter::Filter;
@@ -24,20 +25,28 @@ use crate::schema::{Class, Field};
 /// The attribute that says when an entry was last written (RFC 4512 §3.4.4).
 const MODIFIED: &str = "modifyTimestamp";
 
+/// What is asked, and what came of it so far.
+struct Asking<'o> {
+    order: &'o SyncOrder,
+    seen: u64,
+    server: String,
+    differences: Vec<Difference>,
+}
+
 impl Mirror {
     /// Asks for what was modified since the last sync of either kind. Where there was none, that is everything, and a full
     /// sync has to be made first.
-    pub async fn incremental(&self, force: bool) -> Result<SyncReport, SyncError> {
+    pub async fn incremental(&self, order: SyncOrder) -> Result<SyncReport, SyncError> {
         let mirror = self.clone();
-        let trust = if force { Trust::Forced } else { Trust::Guarded };
-        apart(async move { mirror.incremental_here(trust).await }).await
+        apart(async move { mirror.incremental_here(&order).await }).await
     }
 
-    async fn incremental_here(&self, trust: Trust) -> Result<SyncReport, SyncError> {
+    async fn incremental_here(&self, order: &SyncOrder) -> Result<SyncReport, SyncError> {
         let _one = self.0.syncing.try_lock().map_err(|_| SyncError::UnderWay)?;
         let began = self.0.clock.now();
-        let (mut seen, mut server) = (0, String::new());
-        let outcome = self.ask_all(trust, &mut seen, &mut server).await;
+        let mut asking = Asking { order, seen: 0, server: String::new(), differences: Vec::new() };
+        let outcome = self.ask_all(&mut asking).await;
+        let Asking { seen, server, differences, .. } = asking;
         let milliseconds = u64::try_from(self.0.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
         let (applied, failure) = match outcome {
             Ok(applied) => (applied, None),
@@ -47,38 +56,65 @@ impl Mirror {
             kind: "incremental".to_owned(),
             began: began.0,
             milliseconds,
-            domain: None,
+            domain: order.domain.as_ref().map(ToString::to_string),
             server,
             seen,
             added: applied.added,
             modified: applied.modified,
             moved: applied.moved,
             removed: applied.removed,
-            refused: applied.refused.len() as u64,
+            refused: applied.refusals,
             failure: failure.as_ref().map(ToString::to_string),
         };
-        self.book(record.clone()).await;
-        let touched = applied.touched.iter().take(super::full::DIFFERENCES_MAX);
-        let differences = touched.map(|dn| Difference { what: "change", dn: dn.to_string() }).collect();
-        failure.map_or(Ok(SyncReport { record, differences, dry_run: false }), Err)
+        if !order.dry_run {
+            self.book(record.clone()).await;
+        }
+        failure.map_or(Ok(SyncReport { record, differences, dry_run: order.dry_run }), Err)
     }
 
-    async fn ask_all(&self, trust: Trust, seen: &mut u64, server: &mut String) -> Result<Applied, SyncError> {
+    async fn ask_all(&self, asking: &mut Asking<'_>) -> Result<Applied, SyncError> {
         let mut total = Applied::default();
-        for base in &self.0.options.bases {
-            total.join(self.ask_modified(base, seen, server).await?);
-            total.join(self.ask_lists(base, trust).await?);
+        for top in self.tops(asking.order.domain.as_ref())? {
+            let base = self.0.options.bases.iter().find(|base| top.is_within(base)).cloned();
+            total.join(self.ask_modified(&top, &base.unwrap_or_else(|| top.clone()), asking).await?);
+            total.join(self.ask_lists(&top, asking).await?);
         }
         Ok(total)
     }
 
-    /// What was modified below a base since its watermark.
-    async fn ask_modified(
-        &self,
-        base: &Dn,
-        seen: &mut u64,
-        server: &mut String,
-    ) -> Result<Applied, SyncError> {
+    /// Applies what was found, or only notes what would change.
+    async fn settle(&self, steps: &[Step], asking: &mut Asking<'_>) -> Result<Applied, SyncError> {
+        let mut total = Applied::default();
+        {
+            let view = self.0.directory.raw_view()?;
+            for step in steps {
+                let (what, dn, count) = match step {
+                    Step::Put(found) | Step::Settled(found) => match view.entry(found.dn())? {
+                        Some(entry) if same_content(&entry, &found.entry) => continue,
+                        Some(_) => ("modify", found.dn(), &mut total.modified),
+                        None => ("add", found.dn(), &mut total.added),
+                    },
+                    Step::Gone(dn) => ("remove", dn, &mut total.removed),
+                    Step::Broken(_) => continue,
+                };
+                *count += 1;
+                if asking.differences.len() < DIFFERENCES_MAX {
+                    asking.differences.push(Difference { what, dn: dn.to_string() });
+                }
+            }
+        }
+        if asking.order.dry_run {
+            return Ok(total);
+        }
+        let mut total = Applied::default();
+        for chunk in steps.chunks(BATCH_MAX) {
+            total.join(self.apply(chunk, &Vec::new()).await?);
+        }
+        Ok(total)
+    }
+
+    /// What was modified below a top since the watermark of its base.
+    async fn ask_modified(&self, top: &Dn, base: &Dn, asking: &mut Asking<'_>) -> Result<Applied, SyncError> {
         let key = base_key("watermark", base);
         let known = self.0.directory.row(SYNC, &key)?;
         let known = known.map(|octets| String::from_utf8_lossy(&octets).into_owned());
@@ -88,7 +124,7 @@ impl Mirror {
         };
         let since = earlier(&known, self.0.options.overlap);
         let search = Search {
-            base: base.clone(),
+            base: top.clone(),
             depth: Depth::Subtree,
             filter: Filter::at_least(MODIFIED, since).map_err(crate::error::EditError::from)?,
             attributes: &ALL_ATTRIBUTES,
@@ -96,11 +132,11 @@ impl Mirror {
         };
         let (mut total, mut watermark, mut cookie) = (Applied::default(), known, Vec::new());
         let mut lease = self.0.servers.lease().await?;
-        lease.server().clone_into(server);
+        lease.server().clone_into(&mut asking.server);
         loop {
             let mut page = Vec::new();
             cookie = lease.page(&search, cookie, &mut |found| page.push(found)).await?;
-            *seen += page.len() as u64;
+            asking.seen += page.len() as u64;
             let mut steps = Vec::with_capacity(page.len());
             for raw in page {
                 let found = match raw {
@@ -114,14 +150,15 @@ impl Mirror {
                 }
                 steps.push(found.map_or_else(Step::Broken, |found| Step::Put(Box::new(found))));
             }
-            for chunk in steps.chunks(BATCH_MAX) {
-                total.join(self.apply(chunk, &Vec::new()).await?);
-            }
+            total.join(self.settle(&steps, asking).await?);
             if cookie.is_empty() {
                 break;
             }
         }
         lease.give_back().await;
+        if asking.order.dry_run || top != base {
+            return Ok(total);
+        }
         // Only once all of it is in.
         let beside = vec![(SYNC, key, watermark.into_bytes()), self.heard(false)?];
         total.join(self.apply(&[], &beside).await?);
@@ -129,13 +166,13 @@ impl Mirror {
     }
 
     /// Removes the lists that the source no longer has.
-    async fn ask_lists(&self, base: &Dn, trust: Trust) -> Result<Applied, SyncError> {
+    async fn ask_lists(&self, top: &Dn, asking: &mut Asking<'_>) -> Result<Applied, SyncError> {
         let schema = self.0.directory.schema();
         let classes = schema.class_names(Class::InetMailGroup).iter();
         let filters = classes.map(|class| Filter::equals(schema.name(Field::ObjectClass), class));
         let filters = filters.collect::<Result<Vec<_>, _>>().map_err(crate::error::EditError::from)?;
         let search = Search {
-            base: base.clone(),
+            base: top.clone(),
             depth: Depth::Subtree,
             filter: Filter::any(filters),
             attributes: &NO_ATTRIBUTES,
@@ -148,7 +185,7 @@ impl Mirror {
             .search(&search, &mut |raw| match raw
                 .and_then(|raw| Dn::parse(&raw.dn).map_err(|why| why.to_string()))
             {
-                Ok(dn) => drop(names.insert(dn)),
+                Ok(dn) => drop(names.insert(dn.key().to_vec())),
                 Err(why) => unreadable = Some(why),
             })
             .await?;
@@ -157,21 +194,23 @@ impl Mirror {
             return Err(LdapFailure::Malformed { server: String::new(), what }.into());
         }
         let (mut there, mut gone) = (0, Vec::new());
-        self.0.directory.raw_view()?.scan_under(base, &mut |_, entry| {
-            if Kind::of(&entry, schema) == Kind::Group {
+        {
+            let view = self.0.directory.raw_view()?;
+            let (until, mut keys) = ([top.key(), &[0xff; 9]].concat(), Vec::new());
+            let scanned = view.snapshot.scan(LISTS, top.key(), &until, &mut |key, _| {
                 there += 1;
-                if !names.contains(&entry.dn) {
-                    gone.push(Step::Gone(entry.dn));
+                if !names.contains(key) {
+                    keys.push(key.to_vec());
                 }
+                ControlFlow::Continue(())
+            });
+            scanned.map_err(DirectoryError::from)?;
+            for key in keys {
+                gone.extend(view.entry_of_key(&key)?.map(|entry| Step::Gone(entry.dn)));
             }
-            ControlFlow::Continue(())
-        })?;
-        guard(&self.0.options, trust, gone.len() as u64, there)?;
-        gone.reverse();
-        let mut total = Applied::default();
-        for chunk in gone.chunks(BATCH_MAX) {
-            total.join(self.apply(chunk, &Vec::new()).await?);
         }
-        Ok(total)
+        guard(&self.0.options, Trust::of(asking.order), gone.len() as u64, there)?;
+        gone.reverse();
+        self.settle(&gone, asking).await
     }
 }

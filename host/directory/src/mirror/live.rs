@@ -65,6 +65,8 @@ struct Live<'m> {
     flush_at: Option<Instant>,
     /// The refresh is not over: what is there, by lasting name.
     refreshing: bool,
+    /// The refresh is of everything: it says what is, whatever was known.
+    from_nothing: bool,
     present: HashSet<Uuid>,
 }
 
@@ -84,6 +86,7 @@ impl Mirror {
             cookie: None,
             flush_at: None,
             refreshing: true,
+            from_nothing: cookie.is_none(),
             present: HashSet::new(),
         };
         self.follows(base, "refreshing", false);
@@ -217,8 +220,10 @@ impl Live<'_> {
                     Ok(raw) => Found::read(raw, self.mirror.0.directory.schema()),
                     Err(why) => Err(Broken { name: why.clone(), attribute: "dn", why }),
                 };
+                let settled = self.refreshing && self.from_nothing;
+                let put = if settled { Step::Settled } else { Step::Put };
                 self.push(match found {
-                    Ok(found) => Step::Put(Box::new(Found { uuid: Some(state.uuid), ..found })),
+                    Ok(found) => put(Box::new(Found { uuid: Some(state.uuid), ..found })),
                     Err(broken) => Step::Broken(broken),
                 });
             }
@@ -297,7 +302,7 @@ impl Live<'_> {
     fn gone(&mut self, uuid: &Uuid, named: Option<Dn>) -> Result<(), SyncError> {
         // It may be among what is gathered: a later step of the same batch finds it by its name.
         let gathered = self.steps.iter().rev().find_map(|step| match step {
-            Step::Put(found) if found.uuid == Some(*uuid) => Some(found.dn().clone()),
+            Step::Put(found) | Step::Settled(found) if found.uuid == Some(*uuid) => Some(found.dn().clone()),
             _ => None,
         });
         let known = match gathered {

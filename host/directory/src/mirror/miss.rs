@@ -33,14 +33,18 @@ type Shared = Arc<OnceCell<Lookup<u64>>>;
 
 /// What is asked now, and what is known to be absent.
 pub(crate) struct Misses {
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     asked: Mutex<HashMap<String, Shared>>,
     absent: Mutex<HashMap<String, Instant>>,
 }
 
 impl Misses {
     pub(crate) fn new(at_a_time: usize) -> Self {
-        Self { permits: Semaphore::new(at_a_time), asked: Mutex::default(), absent: Mutex::default() }
+        Self {
+            permits: Arc::new(Semaphore::new(at_a_time)),
+            asked: Mutex::default(),
+            absent: Mutex::default(),
+        }
     }
 
     fn is_absent(&self, key: &str) -> bool {
@@ -83,9 +87,14 @@ impl Mirror {
         }
         let until = Instant::now() + self.0.options.miss_timeout;
         let late = || Lookup::Unavailable("the LDAP servers do not answer in time".to_owned());
-        let Ok(Ok(_permit)) = timeout_at(until, self.0.misses.permits.acquire()).await else { return late() };
+        let permit = timeout_at(until, Arc::clone(&self.0.misses.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return late() };
         let (mirror, wanted) = (self.clone(), address.clone());
-        let asking = apart(async move { mirror.ask(&wanted).await });
+        let asking = apart(async move {
+            // As long as the question lasts, also when nobody waits for it any more.
+            let _permit = permit;
+            mirror.ask(&wanted).await
+        });
         match timeout_at(until, asking).await {
             Err(_) => late(),
             Ok(Ok(Some(csn))) => Lookup::Found(csn),
@@ -119,12 +128,21 @@ impl Mirror {
             return Ok(None);
         }
         let applied = self.apply(&steps, &Vec::new()).await?;
-        if let Some((entry, _, why)) = applied.refused.first()
-            && applied.changes() == 0
-        {
-            return Err(SyncError::Unfit(format!("{entry}: {why}")));
+        self.refused_why(&steps)?.map_or(Ok(Some(applied.csn)), |why| Err(SyncError::Unfit(why)))
+    }
+
+    /// Why an entry that was found is not in the tree: what the source has and we cannot take is not unknown.
+    fn refused_why(&self, steps: &[Step]) -> Result<Option<String>, SyncError> {
+        let view = self.0.directory.raw_view()?;
+        for step in steps {
+            let Step::Put(found) = step else { continue };
+            if let Some(refused) = view.refused(&found.dn().to_string())?
+                && view.id_of(found.dn())?.is_none()
+            {
+                return Ok(Some(format!("{}: {}", refused.name, refused.why)));
+            }
         }
-        Ok(Some(applied.csn))
+        Ok(None)
     }
 
     /// The entries that describe a domain: by its name, and where the DC tree has it (RFC 2247).

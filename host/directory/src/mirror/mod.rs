@@ -7,6 +7,7 @@
 //! writes only what differs.
 
 pub(crate) mod apply;
+pub(crate) mod difference;
 pub(crate) mod found;
 pub(crate) mod full;
 mod generalized;
@@ -19,3 +20,4 @@ pub(crate) mod records;
 mod remote;
 mod run;
 pub(crate) mod source;
+mod swap;

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `directory_mirror` | key of an entry's name | [`Record`] in postcard: where it came from |
 //! | `directory_mirror_ids` | entryUUID, 16 octets | the entry's name, as text |
+//! | `directory_lists` | key of a list's name | empty |
 //! | `directory_seen` | key of a name | what a full sync that is under way knows of it: [`Seen`] in postcard |
 //! | `directory_refused` | name as text, cut and with its hash where long | [`Refused`] in postcard |
 //! | `directory_sync` | `state` | [`SyncState`] in postcard |
@@ -16,14 +17,16 @@
 use serde::{Deserialize, Serialize};
 use storage::Space;
 
-use super::found::{Found, Uuid};
+use super::found::{Found, Uuid, digest};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
 use crate::layout::{decode_entry, encode_entry};
+use crate::schema::{Class, Schema};
 use crate::view::View;
 
 pub(crate) const MIRROR: Space = Space::new("directory_mirror");
 pub(crate) const MIRROR_IDS: Space = Space::new("directory_mirror_ids");
+pub(crate) const LISTS: Space = Space::new("directory_lists");
 pub(crate) const SEEN: Space = Space::new("directory_seen");
 pub(crate) const REFUSED: Space = Space::new("directory_refused");
 pub(crate) const SYNC: Space = Space::new("directory_sync");
@@ -43,17 +46,28 @@ pub(crate) struct Record {
     pub(crate) uuid: Option<Uuid>,
     /// Its version at the source.
     pub(crate) version: String,
+    /// What it says, digested: the tree need not be read to see that nothing differs.
+    pub(crate) content: u64,
+    /// Whether it is a list: those that the source no longer has are asked for at each incremental sync.
+    pub(crate) list: bool,
     /// Whether the source never showed it: it stands only because others are below it.
     pub(crate) glue: bool,
 }
 
 impl Record {
-    pub(crate) fn of(found: &Found) -> Self {
-        Self { format: FORMAT, uuid: found.uuid, version: found.version.clone(), glue: false }
+    pub(crate) fn of(found: &Found, schema: &Schema) -> Self {
+        Self {
+            format: FORMAT,
+            uuid: found.uuid,
+            version: found.version.clone(),
+            content: digest(&found.entry),
+            list: schema.is(&found.entry, Class::InetMailGroup),
+            glue: false,
+        }
     }
 
     pub(crate) fn glue() -> Self {
-        Self { format: FORMAT, uuid: None, version: String::new(), glue: true }
+        Self { format: FORMAT, uuid: None, version: String::new(), content: 0, list: false, glue: true }
     }
 }
 
@@ -134,12 +148,18 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Option<T> {
     postcard::from_bytes(octets).ok()
 }
 
-/// The key of a refused entry.
+/// The key of a refused entry, as the tree compares names, so that one entry has one record.
 pub(crate) fn refused_key(name: &str) -> Vec<u8> {
-    // As the tree compares names, so that one entry has one record.
-    let normal = Dn::parse(name).map_or_else(|_| name.as_bytes().to_vec(), |dn| dn.key().to_vec());
+    match Dn::parse(name) {
+        Ok(dn) => cut(dn.key()),
+        Err(_) => cut(name.as_bytes()),
+    }
+}
+
+/// A key that is short enough to be one.
+pub(crate) fn cut(normal: &[u8]) -> Vec<u8> {
     if normal.len() <= NAME_TEXT_MAX {
-        return normal;
+        return normal.to_vec();
     }
     // FNV-1a, 64 bits.
     let step = |hash: u64, octet: &u8| (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3);

@@ -29,6 +29,10 @@ impl Mirror {
     /// Makes edits at the source in their order, then takes over what it made of them; also of those that were made before
     /// one failed.
     async fn write(&self, edits: &[RemoteEdit]) -> Result<u64, SyncError> {
+        let outside = |edit: &&RemoteEdit| !self.0.options.bases.iter().any(|base| edit.dn().is_within(base));
+        if let Some(edit) = edits.iter().find(outside) {
+            return Err(SyncError::Unfit(format!("{} lies outside of directory.ldap.bases", edit.dn())));
+        }
         let mut lease = self.0.servers.lease().await?;
         let (mut done, mut failure) = (Vec::new(), None);
         for edit in edits {

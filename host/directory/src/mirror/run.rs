@@ -7,13 +7,13 @@ use runtime::Shutdown;
 use storage::Batch;
 use tokio::time::{Instant, sleep};
 
-use super::full::{FullOrder, Telling};
+use super::full::{SyncOrder, Telling};
 use super::live::Stopped;
 use super::records::{SYNC, base_key};
 use super::source::{Mirror, SyncError, SyncMode, apart};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
-use crate::ldap::failure::{LdapFailure, NO_SUCH_EXTENSION, REFRESH_REQUIRED};
+use crate::ldap::failure::{LdapFailure, NO_SUCH_EXTENSION, REFRESH_REQUIRED, UNWILLING};
 
 /// The wait after the first failure; each further one doubles it.
 const WAIT_FIRST: Duration = Duration::from_millis(500);
@@ -84,7 +84,11 @@ impl Mirror {
                 Ok(true) => {}
                 Err(why) => self.tell("full", &why.to_string()),
             }
-            if self.full(FullOrder::default(), silence()).await.is_ok() {
+            let made = tokio::select! {
+                () = shutdown.wait() => return false,
+                made = self.full(SyncOrder::default(), silence()) => made,
+            };
+            if made.is_ok() {
                 return true;
             }
             if !patience.wait(shutdown).await {
@@ -95,13 +99,18 @@ impl Mirror {
 
     async fn run_full(&self, shutdown: &Shutdown) {
         loop {
+            let wanted = tokio::select! {
+                () = shutdown.wait() => return,
+                () = self.0.full_wanted.notified() => true,
+                () = sleep(LOOK_EVERY) => false,
+            };
+            if !wanted && !self.full_is_due().unwrap_or(false) {
+                continue;
+            }
             tokio::select! {
                 () = shutdown.wait() => return,
-                () = sleep(LOOK_EVERY) => {}
-            }
-            if self.full_is_due().unwrap_or(false) {
-                // How it went is in the history and among the events; it is due again a minute later.
-                let _ = self.full(FullOrder::default(), silence()).await;
+                // How it went is in the history and among the events; where it failed it is due again a minute later.
+                _ = self.full(SyncOrder::default(), silence()) => {}
             }
         }
     }
@@ -111,10 +120,14 @@ impl Mirror {
             for base in &self.0.options.bases {
                 self.follows(base, "asking for changes at intervals", false);
             }
-            let _ = self.incremental(false).await;
+            let round = async {
+                // How it went is in the history and among the events.
+                let _ = self.incremental(SyncOrder::default()).await;
+                sleep(self.0.options.incremental_every).await;
+            };
             tokio::select! {
                 () = shutdown.wait() => return,
-                () = sleep(self.0.options.incremental_every) => {}
+                () = round => {}
             }
         }
     }
@@ -125,9 +138,12 @@ impl Mirror {
         loop {
             let began = Instant::now();
             let (mirror, top, stop) = (self.clone(), base.clone(), shutdown.clone());
-            let why = match apart(async move { mirror.live(&top, &stop).await }).await {
-                Ok(Stopped) => return Followed::Stopped,
-                Err(why) => why,
+            let why = tokio::select! {
+                () = shutdown.wait() => return Followed::Stopped,
+                ended = apart(async move { mirror.live(&top, &stop).await }) => match ended {
+                    Ok(Stopped) => return Followed::Stopped,
+                    Err(why) => why,
+                },
             };
             self.follows(&base, &why.to_string(), false);
             match code(&why) {
@@ -138,8 +154,11 @@ impl Mirror {
                     );
                     return Followed::Lacks;
                 }
-                Some(REFRESH_REQUIRED) => {
-                    self.tell("live", "the server has forgotten where we were: everything is refreshed");
+                // slapd says the other one where it was set back to a time before our cookie.
+                Some(REFRESH_REQUIRED | UNWILLING) => {
+                    let cause =
+                        format!("{why}: the server does not know where we were, everything is refreshed");
+                    self.tell("live", &cause);
                     if let Err(why) = self.forget_cookie(&base).await {
                         self.tell("live", &why.to_string());
                     }

@@ -1,5 +1,6 @@
 //! The mirror: one directory, one source, and what keeps the two alike.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -104,6 +105,8 @@ pub(crate) struct Inner {
     pub(crate) syncing: tokio::sync::Mutex<()>,
     /// A full sync is under way.
     pub(crate) staging: AtomicBool,
+    /// Somebody has reason to want a full sync soon.
+    pub(crate) full_wanted: tokio::sync::Notify,
     pub(crate) misses: Misses,
     pub(crate) followers: parking_lot::Mutex<Vec<Follower>>,
 }
@@ -157,6 +160,7 @@ impl Mirror {
             applying: tokio::sync::Mutex::new(()),
             syncing: tokio::sync::Mutex::new(()),
             staging: AtomicBool::new(false),
+            full_wanted: tokio::sync::Notify::new(),
             misses,
             followers: parking_lot::Mutex::new(Vec::new()),
         }));
@@ -212,8 +216,11 @@ impl Mirror {
         let _in_order = self.0.applying.lock().await;
         let mut total = self.apply_once(steps, beside).await?;
         let mut touched = total.touched.clone();
-        for _ in 0..RETRIES_MAX {
-            let again = self.freed_by(&touched)?;
+        for round in 0..RETRIES_MAX {
+            let mut again = self.freed_by(&touched)?;
+            if round == 0 && !total.refused.is_empty() {
+                again.extend(self.opposed()?);
+            }
             if again.is_empty() {
                 break;
             }
@@ -221,9 +228,15 @@ impl Mirror {
             touched.clone_from(&applied.touched);
             total.join(applied);
         }
+        if total.subtrees_moved > 0 && !self.0.staging.load(Ordering::Acquire) {
+            self.0.full_wanted.notify_one();
+        }
         for (entry, attribute, cause) in &total.refused {
             self.0.events.emit(&Event::SyncEntryRefused { entry, attribute, cause });
         }
+        // A sync adds up many of these: what is told and done need not be kept.
+        total.refused = Vec::new();
+        total.touched = Vec::new();
         Ok(total)
     }
 
@@ -244,6 +257,22 @@ impl Mirror {
         };
         let waiting = self.refused()?.into_iter().filter(holds).filter_map(|refused| refused.found);
         let found = waiting.map(|stored| stored.found().map(|found| Step::Put(Box::new(found))));
+        found.take(super::apply::BATCH_MAX).collect()
+    }
+
+    /// The refused entries that stand in each other's way: together they may pass.
+    fn opposed(&self) -> Result<Vec<Step>, DirectoryError> {
+        let refused = self.refused()?;
+        let holders: HashMap<&str, &str> = refused
+            .iter()
+            .filter_map(|refused| Some((refused.name.as_str(), refused.holder.as_deref()?)))
+            .collect();
+        let is_opposed = |refused: &&Refused| {
+            let holder = refused.holder.as_deref();
+            holder.is_some_and(|holder| holders.get(holder) == Some(&refused.name.as_str()))
+        };
+        let opposed = refused.iter().filter(is_opposed).filter_map(|refused| refused.found.clone());
+        let found = opposed.map(|stored| stored.found().map(|found| Step::Put(Box::new(found))));
         found.take(super::apply::BATCH_MAX).collect()
     }
 

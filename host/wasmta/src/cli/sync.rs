@@ -1,9 +1,9 @@
 //! `wasmta sync`: the grammar, and what it asks.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::arguments::Format;
-use crate::control::SyncRequest;
+use crate::control::{SyncRequest, SyncScope};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SyncCommand {
@@ -15,38 +15,43 @@ pub(crate) enum SyncCommand {
 Examples:
   wasmta sync full --dry-run               what would change?
   wasmta sync full --domain example.org    one domain alone")]
-    Full {
-        /// Only the entries of this domain.
-        #[arg(long, value_name = "DOMAIN")]
-        domain: Option<String>,
-        /// Change nothing, and list what would change.
-        #[arg(long)]
-        dry_run: bool,
-        /// Believe the source, whatever it lacks.
-        #[arg(long)]
-        force: bool,
-        #[command(flatten)]
-        format: Format,
-    },
+    Full(Scope),
     /// Take over what was modified since the last sync. Deleted users are seen by a full sync alone.
-    Incremental {
-        /// Believe the source, whatever lists it lacks.
-        #[arg(long)]
-        force: bool,
-        #[command(flatten)]
-        format: Format,
-    },
+    Incremental(Scope),
     /// How servers and syncs do, which entries are refused, and the history of syncs.
     Status(Format),
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Scope {
+    /// Only the entries of this domain.
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// Change nothing, and list what would change.
+    #[arg(long)]
+    dry_run: bool,
+    /// Believe the source, whatever it lacks.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
 /// What a command asks, and whether in JSON.
 pub(super) fn question(command: SyncCommand) -> (SyncRequest, bool) {
+    let scope = |scope: Scope| {
+        let Scope { domain, dry_run, force, format } = scope;
+        (SyncScope { domain, dry_run, force }, format.json)
+    };
     match command {
-        SyncCommand::Full { domain, dry_run, force, format } => {
-            (SyncRequest::Full { domain, dry_run, force }, format.json)
+        SyncCommand::Full(given) => {
+            let (scope, json) = scope(given);
+            (SyncRequest::Full(scope), json)
         }
-        SyncCommand::Incremental { force, format } => (SyncRequest::Incremental { force }, format.json),
+        SyncCommand::Incremental(given) => {
+            let (scope, json) = scope(given);
+            (SyncRequest::Incremental(scope), json)
+        }
         SyncCommand::Status(format) => (SyncRequest::Status, format.json),
     }
 }

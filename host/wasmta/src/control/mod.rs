@@ -142,21 +142,22 @@ pub enum Request {
 #[serde(tag = "sync", rename_all = "kebab-case")]
 pub enum SyncRequest {
     /// Compare everything.
-    Full {
-        /// Only this domain's entries.
-        domain: Option<String>,
-        /// Only say what would change.
-        dry_run: bool,
-        /// Believe the source, whatever it lacks.
-        force: bool,
-    },
+    Full(SyncScope),
     /// Ask for what was modified since.
-    Incremental {
-        /// Believe the source, whatever it lacks.
-        force: bool,
-    },
+    Incremental(SyncScope),
     /// How it stands.
     Status,
+}
+
+/// How far a sync goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncScope {
+    /// Only this domain's entries.
+    pub domain: Option<String>,
+    /// Only say what would change.
+    pub dry_run: bool,
+    /// Believe the source, whatever it lacks.
+    pub force: bool,
 }
 
 /// Which messages of the queue: all that meet every condition.

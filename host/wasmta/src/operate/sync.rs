@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use directory::{FullOrder, Mirror, MirrorStatus, SyncRecord, SyncReport, Telling};
+use directory::{Mirror, MirrorStatus, SyncOrder, SyncRecord, SyncReport, Telling};
 use mail_types::{Domain, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::age_text;
-use crate::control::{Answer, Line, SyncRequest};
+use crate::control::{Answer, Line, SyncRequest, SyncScope};
 use crate::serve::Parts;
 
 /// Differences that the text lists; JSON has all that are kept.
@@ -31,19 +31,23 @@ pub(super) async fn perform(
     };
     match request {
         SyncRequest::Status => status(parts, mirror).await,
-        SyncRequest::Full { domain, dry_run, force } => {
-            let domain = domain.map(|name| Domain::parse(&name).map_err(|e| e.to_string())).transpose()?;
-            let order = FullOrder { domain, dry_run, force };
-            let report = mirror.full(order, telling(progress)).await.map_err(|why| why.to_string())?;
+        SyncRequest::Full(scope) => {
+            let report =
+                mirror.full(order(scope)?, telling(progress)).await.map_err(|why| why.to_string())?;
             parts.follow_directory().await?;
             Ok(answer(&report))
         }
-        SyncRequest::Incremental { force } => {
-            let report = mirror.incremental(force).await.map_err(|why| why.to_string())?;
+        SyncRequest::Incremental(scope) => {
+            let report = mirror.incremental(order(scope)?).await.map_err(|why| why.to_string())?;
             parts.follow_directory().await?;
             Ok(answer(&report))
         }
     }
+}
+
+fn order(scope: SyncScope) -> Result<SyncOrder, String> {
+    let domain = scope.domain.map(|name| Domain::parse(&name).map_err(|e| e.to_string())).transpose()?;
+    Ok(SyncOrder { domain, dry_run: scope.dry_run, force: scope.force })
 }
 
 /// Notes on the way; those that nobody takes are dropped.

@@ -70,6 +70,10 @@ impl auth::Verifier for ByBind {
     fn fits<'a>(&'a self, entry: &'a Dn, password: &'a str) -> auth::BoxFuture<'a, Lookup<()>> {
         Box::pin(self.0.password_fits(entry, password))
     }
+
+    fn look_up<'a>(&'a self, address: &'a Address) -> auth::BoxFuture<'a, Lookup<()>> {
+        Box::pin(async move { self.0.look_up(address).await.map(drop) })
+    }
 }
 
 /// Misses, by one look-up and with tables that have followed it.

@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
+
 use mail_types::{Address, Lookup};
+use proptest::prelude::*;
 use runtime::Clock;
 use storage::{Options, Storage};
 
@@ -29,6 +32,10 @@ async fn apply(directory: &Directory, steps: &[Step]) -> Applied {
     applied
 }
 
+fn changes(applied: &Applied) -> u64 {
+    applied.added + applied.modified + applied.moved + applied.removed
+}
+
 fn owner(directory: &Directory, address: &str) -> Option<String> {
     match directory.by_address(&Address::parse(address).unwrap()) {
         Lookup::Found(entry) => Some(entry.dn.to_string()),
@@ -47,7 +54,7 @@ async fn the_same_again_writes_nothing() {
     assert_eq!(csn, 3, "the entry, and glue above it");
     for version in ["1", "2"] {
         let again = apply(&directory, &[user("uid=a,ou=p,o=isp", 1, version, "a@d.test")]).await;
-        assert_eq!((again.changes(), again.same), (0, 1));
+        assert_eq!((changes(&again), again.same), (0, 1));
     }
     assert_eq!(directory.csn(), csn);
     let changed = apply(&directory, &[user("uid=a,ou=p,o=isp", 1, "3", "b@d.test")]).await;
@@ -61,7 +68,7 @@ async fn an_older_answer_does_not_undo_a_newer_one() {
     let directory = open(dir.path());
     apply(&directory, &[user("uid=a,o=isp", 1, "5", "new@d.test")]).await;
     let old = apply(&directory, &[user("uid=a,o=isp", 1, "4", "old@d.test")]).await;
-    assert_eq!(old.changes(), 0);
+    assert_eq!(changes(&old), 0);
     assert!(owner(&directory, "new@d.test").is_some() && owner(&directory, "old@d.test").is_none());
 }
 
@@ -109,6 +116,20 @@ async fn an_entry_that_breaks_a_rule_fails_alone_and_is_tried_again() {
 }
 
 #[tokio::test]
+async fn two_entries_exchange_their_addresses() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let start = [user("uid=a,o=isp", 1, "1", "a@d.test"), user("uid=b,o=isp", 2, "1", "b@d.test")];
+    apply(&directory, &start).await;
+    let third = user("uid=c,o=isp", 3, "1", "a@d.test");
+    let steps = [user("uid=a,o=isp", 1, "2", "b@d.test"), third, user("uid=b,o=isp", 2, "2", "a@d.test")];
+    let applied = apply(&directory, &steps).await;
+    assert_eq!((applied.modified, applied.refused.len()), (2, 1));
+    assert_eq!(owner(&directory, "a@d.test").as_deref(), Some("uid=b,o=isp"));
+    assert_eq!(owner(&directory, "b@d.test").as_deref(), Some("uid=a,o=isp"));
+}
+
+#[tokio::test]
 async fn glue_becomes_real_and_real_becomes_glue() {
     let dir = tempfile::tempdir().unwrap();
     let directory = open(dir.path());
@@ -134,4 +155,57 @@ async fn rows_beside_are_written_with_the_steps() {
     directory.apply(&[], &beside, Staging::Idle).await.unwrap();
     let view = directory.raw_view().unwrap();
     assert_eq!(view.snapshot.get(SYNC, b"cookie/x").unwrap().as_deref(), Some(b"1".as_slice()));
+}
+
+/// What a source might hold: entries by name, each with a lasting name of its own and an address of few.
+type Held = BTreeMap<u8, (u8, u8)>;
+
+fn held_steps(held: &Held, version: usize) -> Vec<Step> {
+    let step = |(name, (uuid, mail)): (&u8, &(u8, u8))| {
+        let name = format!("uid=n{name},ou=p{},o=isp", name % 3);
+        user(&name, *uuid, &format!("{version:05}"), &format!("a{mail}@d.test"))
+    };
+    held.iter().map(step).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever a source turns into, in whatever order it is told of it: the tree keeps its rules; told again, nothing
+    /// changes; and every entry whose address nobody else wants is there.
+    #[test]
+    fn the_tree_follows_any_source(states in proptest::collection::vec(
+        proptest::collection::btree_map(0_u8..8, (1_u8..12, 0_u8..8), 0..8), 1..6
+    )) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let directory = open(dir.path());
+            let mut before = Held::new();
+            for (version, mut held) in states.into_iter().enumerate() {
+                // A lasting name belongs to one entry.
+                let mut seen = std::collections::HashSet::new();
+                held.retain(|_, (uuid, _)| seen.insert(*uuid));
+                let mut steps = held_steps(&held, version);
+                let gone = before.keys().filter(|name| !held.contains_key(name));
+                steps.extend(gone.map(|name| Step::Gone(dn(&format!("uid=n{name},ou=p{},o=isp", name % 3)))));
+                apply(&directory, &steps).await;
+                // What was freed by the first round is taken in the second.
+                apply(&directory, &held_steps(&held, version)).await;
+                let csn = directory.csn();
+                let again = apply(&directory, &held_steps(&held, version)).await;
+                assert_eq!((changes(&again), directory.csn()), (0, csn), "told again, it changes something");
+                for (name, (_, mail)) in &held {
+                    if held.values().filter(|(_, other)| other == mail).count() == 1 {
+                        let address = format!("a{mail}@d.test");
+                        let owner = owner(&directory, &address);
+                        let own = format!("uid=n{name},ou=p{},o=isp", name % 3);
+                        // Somebody who is refused may keep it, with a last good version.
+                        assert!(owner.is_some(), "{address} of {own} leads nowhere");
+                    }
+                }
+                before = held;
+            }
+        });
+    }
 }

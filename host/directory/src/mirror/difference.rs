@@ -1,0 +1,120 @@
+//! What a full sync would change, once everything was seen.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use super::found::same_content;
+use super::records::{SEEN, Seen, decode};
+use super::source::{Mirror, SyncError};
+use crate::dn::Dn;
+use crate::error::DirectoryError;
+use crate::layout::NAMES;
+use crate::view::View;
+
+/// Most differences that a report lists.
+pub const DIFFERENCES_MAX: usize = 1_000;
+/// What happens to an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// `add`, `modify`, `remove`.
+    pub what: &'static str,
+    /// The entry.
+    pub dn: String,
+}
+
+impl Mirror {
+    /// What is here and was not seen, the deepest first, and how much there is. Glue is not counted: nobody showed it.
+    pub(super) fn vanished(
+        &self,
+        tops: &[Dn],
+        all: bool,
+        moved: &HashSet<Vec<u8>>,
+    ) -> Result<(Vec<Dn>, u64), SyncError> {
+        let view = self.0.directory.raw_view()?;
+        let (mut vanished, mut there, mut failure) = (Vec::new(), 0, None);
+        let root = [Dn::root()];
+        for top in if all { &root } else { tops } {
+            view.names_under(top, &mut |key| {
+                match view.is_vanished(key, moved) {
+                    Ok(None) => {}
+                    Ok(Some(None)) => there += 1,
+                    Ok(Some(Some(dn))) => {
+                        there += 1;
+                        vanished.push(dn);
+                    }
+                    Err(error) => {
+                        failure = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        vanished.reverse();
+        Ok((vanished, there))
+    }
+
+    pub(super) fn differences(&self, vanished: &[Dn]) -> Result<Vec<Difference>, SyncError> {
+        let view = self.0.directory.raw_view()?;
+        let (mut differences, mut failure) = (Vec::new(), None);
+        view.snapshot
+            .scan(SEEN, &[], &[0xff; 9], &mut |_, value| {
+                if let Some(Seen::Differs(stored)) = decode::<Seen>(value) {
+                    let what = stored.found().and_then(|found| {
+                        let there = view.entry(found.dn())?;
+                        let same = there.as_ref().is_some_and(|entry| same_content(entry, &found.entry));
+                        let what = if there.is_some() { "modify" } else { "add" };
+                        Ok((!same).then(|| Difference { what, dn: found.dn().to_string() }))
+                    });
+                    match what {
+                        Ok(difference) => differences.extend(difference),
+                        Err(error) => failure = Some(error),
+                    }
+                }
+                let go_on = failure.is_none() && differences.len() < DIFFERENCES_MAX;
+                if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+            .map_err(DirectoryError::from)?;
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        let room = DIFFERENCES_MAX - differences.len();
+        let removals = vanished.iter().take(room);
+        differences.extend(removals.map(|dn| Difference { what: "remove", dn: dn.to_string() }));
+        Ok(differences)
+    }
+}
+
+impl View<'_> {
+    /// The keys of the names of a subtree, the top included.
+    pub(crate) fn names_under(
+        &self,
+        top: &Dn,
+        visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), DirectoryError> {
+        let until = [top.key(), &[0xff; 9]].concat();
+        self.snapshot.scan(NAMES, top.key(), &until, &mut |key, _| visit(key))?;
+        Ok(())
+    }
+
+    /// `None`: glue. `Some(None)`: it was seen, or stands elsewhere now. `Some(Some)`: the source lacks it.
+    fn is_vanished(
+        &self,
+        key: &[u8],
+        moved: &HashSet<Vec<u8>>,
+    ) -> Result<Option<Option<Dn>>, DirectoryError> {
+        let seen = self.snapshot.get(SEEN, key)?.is_some();
+        if seen || moved.contains(key) {
+            return Ok(Some(None));
+        }
+        let Some(id) = self.snapshot.get(NAMES, key)? else { return Ok(None) };
+        let Some(entry) = self.entry_by_id(crate::layout::read_u64(&id))? else { return Ok(None) };
+        if self.record(&entry.dn)?.is_some_and(|record| record.glue) {
+            return Ok(None);
+        }
+        Ok(Some(Some(entry.dn)))
+    }
+}

@@ -1,0 +1,116 @@
+//! What a miss comes to: the source has it, has it not, or does not answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use directory::{Dn, Entry, Schema, Typed};
+use hooks::NoPlugins;
+use mail_types::{Domain, ForwardPath, ReversePath};
+use runtime::Random;
+use storage::Storage;
+
+use super::*;
+use crate::resolve::{Options, Request, Resolution};
+use crate::rewrite::rules::{RuleOptions, Rules};
+use crate::rewrite::tags::ChannelTags;
+use crate::tables::{SPACES, Tables};
+
+const RULES: &str = "here.example $U%$D@local\nforwarded.example $U%$D@local\n. $U%$H@smtp\n";
+
+/// A source that answers every question alike, and adds what it has to the tables before it says so.
+struct Fake {
+    tables: Tables,
+    answer: Lookup<Vec<Entry>>,
+    asked: AtomicUsize,
+}
+
+impl Source for Fake {
+    fn look_up<'a>(&'a self, _: &'a Address) -> BoxFuture<'a, Lookup<()>> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let answer = self.answer.clone();
+            if let Lookup::Found(entries) = &answer {
+                build(&self.tables, entries).await;
+            }
+            answer.map(drop)
+        })
+    }
+}
+
+fn entry(dn: &str, class: &str, values: &[(&str, &str)]) -> Entry {
+    let entry = Entry::new(Dn::parse(dn).unwrap()).with("objectClass", class);
+    values.iter().fold(entry, |entry, (name, value)| entry.with(name, *value))
+}
+
+fn domain() -> Entry {
+    entry("o=here.example,o=isp", "mailDomain", &[("o", "here.example")])
+}
+
+async fn build(tables: &Tables, entries: &[Entry]) {
+    let schema = Schema::product();
+    let mut rebuild = tables.rebuild_with(&NoPlugins).await.unwrap();
+    for entry in entries {
+        rebuild.add(&Typed::read(entry.clone(), &schema), &schema).await.unwrap();
+    }
+    rebuild.finish(1).await.unwrap();
+}
+
+async fn routing(dir: &tempfile::TempDir, answer: Lookup<Vec<Entry>>) -> (Routing, Arc<Fake>) {
+    let options = storage::Options { size_max: 1 << 28, synced: false, ..storage::Options::default() };
+    let tables = Tables::new(Storage::open(dir.path(), SPACES, &options).unwrap());
+    build(&tables, &[domain()]).await;
+    let rules = Rules::parse(RULES, "t.rules", &RuleOptions::new(&ChannelTags::builtin())).unwrap();
+    let name = |name| Domain::parse(name).unwrap();
+    let options = Options::new(&name("mail.example"), name("here.example"));
+    let fake = Arc::new(Fake { tables: tables.clone(), answer, asked: AtomicUsize::new(0) });
+    let routing = Routing::new(tables, rules, options, Random::seeded(1));
+    (routing.with_source(Arc::clone(&fake) as Arc<dyn Source>), fake)
+}
+
+async fn code(routing: &Routing, recipient: &str, relay: bool) -> u16 {
+    let path = ForwardPath::from(Address::parse(recipient).unwrap());
+    let reverse_path = &ReversePath::Null;
+    let request =
+        Request { recipient: &path, reverse_path, source: "smtp", authenticated: None, relay, id: "m1" };
+    match routing.resolve(&request).await {
+        Resolution::Accepted(_) => 250,
+        Resolution::Refused(refusal) => refusal.reply.code,
+    }
+}
+
+#[tokio::test]
+async fn what_the_source_has_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let user = entry("uid=new,o=here.example,o=isp", "inetMailUser", &[("mail", "new@here.example")]);
+    let (routing, fake) = routing(&dir, Lookup::Found(vec![domain(), user])).await;
+    assert_eq!(code(&routing, "new@here.example", false).await, 250);
+    assert_eq!(fake.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(code(&routing, "new@here.example", false).await, 250);
+    assert_eq!(fake.asked.load(Ordering::SeqCst), 1, "what is known is not asked about");
+}
+
+#[tokio::test]
+async fn what_it_has_not_is_refused_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let (routing, fake) = routing(&dir, Lookup::NotFound).await;
+    assert_eq!(code(&routing, "nobody@here.example", false).await, 550);
+    assert_eq!(code(&routing, "x@elsewhere.example", false).await, 550, "relaying");
+    assert_eq!(fake.asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_source_that_does_not_answer_refuses_nothing_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let (routing, _) = routing(&dir, Lookup::Unavailable("down".to_owned())).await;
+    assert_eq!(code(&routing, "nobody@here.example", false).await, 451);
+    assert_eq!(code(&routing, "x@elsewhere.example", false).await, 451);
+    assert_eq!(code(&routing, "x@elsewhere.example", true).await, 250, "mail that leaves needs no directory");
+}
+
+#[tokio::test]
+async fn a_source_that_always_has_more_is_asked_so_often_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (routing, fake) = routing(&dir, Lookup::Found(vec![domain()])).await;
+    assert_eq!(code(&routing, "nobody@here.example", false).await, 550);
+    assert_eq!(fake.asked.load(Ordering::SeqCst), SOURCE_ROUNDS_MAX);
+}
