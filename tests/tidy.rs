@@ -30,11 +30,13 @@ const FORBIDDEN: [(&str, &[&str]); 7] = [
 ];
 
 /// Dependencies that only one crate may name; TOML, the one that reads the configuration and the one that reads cases.
-const ONLY: [(&str, &str); 12] = [
+const ONLY: [(&str, &str); 14] = [
     ("wasmtime", "plugin-engine"),
     ("heed", "storage"),
     ("mail-parser", "message"),
     ("hickory-resolver", "dns"),
+    ("hickory-proto", "dns"),
+    ("hickory-server", "dns"),
     ("ldap3", "directory"),
     ("clap", "wasmta"),
     ("toml", "wasmta"),

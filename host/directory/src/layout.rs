@@ -9,6 +9,7 @@
 //! | `directory_domains` | domain, NUL, entry id | [`Role`], one octet |
 //! | `directory_members` | key of a member's name, entry id of the group | empty |
 //! | `directory_changes` | CSN, u64 big-endian | [`StoredChange`] in postcard |
+//! | `directory_published` | domain | records published of it, in postcard |
 //! | `directory_state` | `head` | [`Head`]: eight u64 big-endian |
 //!
 //! An index row never outlives its entry, because both change in one batch. The domain types
@@ -37,11 +38,12 @@ pub(crate) const DOMAINS: Space = Space::new("directory_domains");
 pub(crate) const MEMBERS: Space = Space::new("directory_members");
 pub(crate) const CHANGES: Space = Space::new("directory_changes");
 pub(crate) const STATE: Space = Space::new("directory_state");
+pub(crate) const PUBLISHED: Space = Space::new("directory_published");
 
 /// The spaces that the directory needs in its storage.
 pub const SPACES: &[Space] = &[
     ENTRIES, NAMES, ADDRESSES, LOGINS, DOMAINS, MEMBERS, CHANGES, STATE, MIRROR, MIRROR_IDS, LISTS, SEEN,
-    REFUSED, SYNC,
+    REFUSED, SYNC, PUBLISHED,
 ];
 
 /// Key of the [`Head`].

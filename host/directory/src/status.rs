@@ -64,6 +64,12 @@ impl Status {
         }
     }
 
+    /// Whether the outside shall not know it.
+    #[must_use]
+    pub fn is_gone(self) -> bool {
+        matches!(self, Self::Deleted | Self::Removed)
+    }
+
     /// Whether its owner may log in.
     #[must_use]
     pub fn allows_login(self) -> bool {

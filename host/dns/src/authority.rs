@@ -63,7 +63,11 @@ struct Swapped(Arc<ArcSwap<Catalog>>);
 
 #[async_trait::async_trait]
 impl RequestHandler for Swapped {
-    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, answer: R) -> ResponseInfo {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        answer: R,
+    ) -> ResponseInfo {
         let catalog = self.0.load_full();
         catalog.handle_request::<R, T>(request, answer).await
     }
@@ -75,12 +79,8 @@ impl Authority {
     /// # Errors
     /// A name that is none of the DNS.
     pub fn new(options: AuthorityOptions, clock: Clock) -> Result<Self, String> {
-        let authority = Self(Arc::new(Inner {
-            options,
-            clock,
-            state: Mutex::default(),
-            catalog: Swapped::default(),
-        }));
+        let authority =
+            Self(Arc::new(Inner { options, clock, state: Mutex::default(), catalog: Swapped::default() }));
         authority.exchange(&mut authority.0.state.lock())?;
         Ok(authority)
     }
@@ -113,30 +113,17 @@ impl Authority {
         self.0.state.lock().domains.get(domain).cloned().unwrap_or_default()
     }
 
-    /// Publishes many domains at once: each of them alone would build the zones anew.
-    ///
-    /// # Errors
-    /// What is wrong with a record; nothing was changed.
-    pub fn replace_all(&self, domains: BTreeMap<Domain, Vec<Record>>) -> Result<(), String> {
+    /// Makes changes and builds the zones anew, once for all of them.
+    fn put(&self, changes: &[RecordChange]) -> Result<(), String> {
         let mut state = self.0.state.lock();
-        let before = std::mem::replace(&mut state.domains, domains);
-        self.exchange(&mut state).inspect_err(|_| state.domains = before)
-    }
-
-    fn put(&self, change: &RecordChange) -> Result<(), String> {
-        let mut state = self.0.state.lock();
-        let before = match change.wanted.is_empty() {
-            true => state.domains.remove(&change.domain),
-            false => state.domains.insert(change.domain.clone(), change.wanted.clone()),
-        };
-        let exchanged = self.exchange(&mut state);
-        if exchanged.is_err() {
-            match before {
-                Some(before) => state.domains.insert(change.domain.clone(), before),
-                None => state.domains.remove(&change.domain),
+        let before = state.domains.clone();
+        for change in changes {
+            match change.wanted.is_empty() {
+                true => state.domains.remove(&change.domain),
+                false => state.domains.insert(change.domain.clone(), change.wanted.clone()),
             };
         }
-        exchanged
+        self.exchange(&mut state).inspect_err(|_| state.domains = before)
     }
 
     /// Builds the zones and puts them in force, all at once.
@@ -203,7 +190,21 @@ pub(crate) fn is_within(domain: &Domain, zone: &Domain) -> bool {
 
 impl Publisher for Authority {
     fn publish<'a>(&'a self, change: &'a RecordChange) -> BoxFuture<'a, Result<(), PublishError>> {
-        Box::pin(async move { self.put(change).map_err(PublishError::Refused) })
+        Box::pin(async move { self.put(std::slice::from_ref(change)).map_err(PublishError::Refused) })
+    }
+
+    fn publish_all<'a>(
+        &'a self,
+        changes: &'a [RecordChange],
+    ) -> BoxFuture<'a, Vec<Result<(), PublishError>>> {
+        Box::pin(async move {
+            if self.put(changes).is_ok() {
+                return vec![Ok(()); changes.len()];
+            }
+            // One of them is wrong: the others shall not wait for it.
+            let alone = |change| self.put(std::slice::from_ref(change)).map_err(PublishError::Refused);
+            changes.iter().map(alone).collect()
+        })
     }
 
     fn is_volatile(&self) -> bool {

@@ -32,6 +32,20 @@ pub trait Publisher: Send + Sync + 'static {
     /// Makes one change, as a whole or not at all; making it twice does no harm (R21).
     fn publish<'a>(&'a self, change: &'a RecordChange) -> BoxFuture<'a, Result<(), PublishError>>;
 
+    /// Makes many; one answer each, in order.
+    fn publish_all<'a>(
+        &'a self,
+        changes: &'a [RecordChange],
+    ) -> BoxFuture<'a, Vec<Result<(), PublishError>>> {
+        Box::pin(async move {
+            let mut made = Vec::with_capacity(changes.len());
+            for change in changes {
+                made.push(self.publish(change).await);
+            }
+            made
+        })
+    }
+
     /// Whether everything is forgotten when the process ends, and has to be published anew.
     fn is_volatile(&self) -> bool;
 

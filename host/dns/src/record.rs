@@ -36,7 +36,7 @@ pub enum Data {
     Address(IpAddr),
     /// A text (RFC 1035 §3.3.14): SPF, DKIM, DMARC, MTA-STS.
     Text(String),
-    /// Where a service is (RFC 2782, RFC 6186).
+    /// Where a service is (RFC 6186).
     Service {
         /// The port.
         port: u16,

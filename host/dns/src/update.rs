@@ -64,11 +64,15 @@ impl TsigKey {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let words: Vec<&str> =
-            text.split(|c: char| c.is_whitespace() || "{};\"".contains(c)).filter(|w| !w.is_empty()).collect();
+        let words: Vec<&str> = text
+            .split(|c: char| c.is_whitespace() || "{};\"".contains(c))
+            .filter(|w| !w.is_empty())
+            .collect();
         let after = |word: &str| words.iter().position(|w| *w == word).and_then(|at| words.get(at + 1));
         let missing = |what: &str| {
-            format!("{what} is missing; a key reads: key \"NAME\" {{ algorithm hmac-sha256; secret \"BASE64\"; }};")
+            format!(
+                "{what} is missing; a key reads: key \"NAME\" {{ algorithm hmac-sha256; secret \"BASE64\"; }};"
+            )
         };
         let name = absolute(after("key").ok_or_else(|| missing("key"))?)?;
         let algorithm = match *after("algorithm").ok_or_else(|| missing("algorithm"))? {
@@ -200,7 +204,10 @@ fn verdict(code: ResponseCode, zone: &Domain, options: &UpdateOptions) -> Result
             "{server} does not accept the key for {zone} ({code}): compare dns.publish.key-file with its own, and the \
              clocks"
         )),
-        ResponseCode::Refused => refused(format!("{server} allows no updates of {zone} by this key (its update-policy)")),
+        ResponseCode::Refused => refused(format!(
+            "{server} refuses the update of {zone}: its update-policy does not allow it to this key, or a mail host in its \
+             zone has no address; its log says which"
+        )),
         ResponseCode::NotZone | ResponseCode::NXDomain => {
             refused(format!("{server} has no zone {zone} ({code}): mend dns.publish.zones"))
         }

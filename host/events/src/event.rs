@@ -110,6 +110,10 @@ pub enum Event<'a> {
     SyncFailed { kind: &'a str, cause: &'a str },
     /// An entry of the source breaks a rule: its last good version stays.
     SyncEntryRefused { entry: &'a str, attribute: &'a str, cause: &'a str },
+    /// The records of a mail domain are published as its entry says.
+    DnsPublished { domain: &'a str, place: &'a str, records: u64 },
+    /// They could not be published; it is tried again.
+    DnsFailed { domain: &'a str, place: &'a str, cause: &'a str },
     /// Routing and alias tables follow the directory again.
     TablesBuilt { kind: &'a str, entries: u64, rows: u64, csn: u64, milliseconds: u64 },
     /// Tables could not be built; the old ones stay.
@@ -143,7 +147,7 @@ pub enum Event<'a> {
 }
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 37;
+pub(crate) const KINDS: usize = 39;
 
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
@@ -186,6 +190,8 @@ impl<'a> Event<'a> {
             Self::SyncFinished { .. } => (34, "sync_finished", Level::Info),
             Self::SyncFailed { .. } => (35, "sync_failed", Level::Error),
             Self::SyncEntryRefused { .. } => (36, "sync_entry_refused", Level::Warning),
+            Self::DnsPublished { .. } => (37, "dns_published", Level::Info),
+            Self::DnsFailed { .. } => (38, "dns_failed", Level::Warning),
         }
     }
 
@@ -346,6 +352,16 @@ impl<'a> Event<'a> {
                 sink("attribute", Text(attribute));
                 sink("cause", Text(cause));
             }
+            Self::DnsPublished { domain, place, records } => {
+                sink("domain", Text(domain));
+                sink("place", Text(place));
+                sink("records", Number(*records));
+            }
+            Self::DnsFailed { domain, place, cause } => {
+                sink("domain", Text(domain));
+                sink("place", Text(place));
+                sink("cause", Text(cause));
+            }
             Self::TablesBuilt { kind, entries, rows, csn, milliseconds } => {
                 sink("kind", Text(kind));
                 sink("entries", Number(*entries));
@@ -449,4 +465,6 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "sync_finished",
     "sync_failed",
     "sync_entry_refused",
+    "dns_published",
+    "dns_failed",
 ];

@@ -35,7 +35,7 @@ impl PasswordHasher for Stars {
     }
 }
 
-fn open(dir: &std::path::Path) -> Directory {
+pub(crate) fn open(dir: &std::path::Path) -> Directory {
     let options = Options { size_max: 1 << 30, inline_max: 1024, synced: false };
     let storage = Storage::open(dir, crate::SPACES, &options).unwrap();
     Directory::open(storage, Clock::simulated(Timestamp(1_000)), DirectoryOptions::default()).unwrap()
@@ -69,7 +69,7 @@ fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
 }
 
-fn domain(text: &str) -> Domain {
+pub(crate) fn domain(text: &str) -> Domain {
     Domain::parse(text).unwrap()
 }
 

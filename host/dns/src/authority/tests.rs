@@ -23,7 +23,8 @@ fn served(zones: &[&str]) -> (Authority, Dns) {
     let authority = Authority::new(options, Clock::system()).unwrap();
     let (address, run) = authority.serve(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     tokio::spawn(run);
-    let options = Options { servers: Servers::These(vec![address]), hosts: Hosts::new(), ..Options::default() };
+    let options =
+        Options { servers: Servers::These(vec![address]), hosts: Hosts::new(), ..Options::default() };
     (authority, Dns::new(options, Random::system()).unwrap())
 }
 

@@ -131,6 +131,13 @@ pub(crate) enum DomainCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// Compare a domain's entry, the routing tables and the DNS, and say what to mend.
+    Check {
+        /// Its name.
+        domain: String,
+        #[command(flatten)]
+        format: Format,
+    },
     /// List all domains.
     List(Format),
     /// Remove a domain. Users and groups keep it from being removed, unless they are to go too.

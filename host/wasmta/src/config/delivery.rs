@@ -1,6 +1,6 @@
 //! The sections of what happens after acceptance: `[routing]`, `[queue]`, `[channels]`, `[hosts]`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -451,26 +451,6 @@ pub struct HostEntry {
     pub name: String,
     /// Its hosts, best first, each `host[:port]` or `address[:port]`.
     pub hosts: Vec<String>,
-}
-
-/// `[dns]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dns {
-    /// Whom to ask; `None`: those that the system asks; none named: nobody.
-    pub servers: Option<Vec<SocketAddr>>,
-    /// Our own addresses, as others see them.
-    pub own_addresses: Vec<IpAddr>,
-}
-
-impl Dns {
-    pub(super) fn read(mut s: Section<'_>) -> Self {
-        let dns = Self {
-            servers: s.parsed_list("servers", "write addresses with ports, as \"192.0.2.53:53\""),
-            own_addresses: s.parsed_list("own-addresses", "write IP addresses").unwrap_or_default(),
-        };
-        s.close();
-        dns
-    }
 }
 
 /// Most names of the static host table.

@@ -6,6 +6,7 @@
 
 mod delivery;
 mod directory;
+mod dns;
 mod listeners;
 mod places;
 mod plugins;
@@ -22,8 +23,9 @@ use plugin_engine::Trust;
 use toml::de::DeTable;
 
 pub(crate) use delivery::HostPort;
-pub use delivery::{Channel, ChannelKind, Dns, HostEntry, OutgoingTls, Queue, Routing};
+pub use delivery::{Channel, ChannelKind, HostEntry, OutgoingTls, Queue, Routing};
 pub use directory::{Authenticate, Directory, Ldap};
+pub use dns::{Dns, Publish, PublishTo};
 pub use listeners::{Listener, Protocol, TlsMode};
 pub use places::Places;
 pub use plugins::Plugin;
@@ -167,7 +169,7 @@ impl Config {
             queue: Queue::read(root.section("queue")),
             channels: delivery::read_channels(root.section("channels"), folder),
             hosts: delivery::read_hosts(root.section("hosts")),
-            dns: Dns::read(root.section("dns")),
+            dns: Dns::read(root.section("dns"), &server, folder),
             storage: Storage::read(root.section("storage"), &limits),
             log: Log::read(root.section("log")),
             trust,
@@ -191,6 +193,13 @@ impl Config {
                 format!("--port-offset {offset} takes the listener {} beyond port 65535", listener.name)
             })?;
             listener.address.set_port(shifted);
+        }
+        if let Some(Publish { to: PublishTo::Embedded(address), .. }) = &mut self.dns.publish
+            && address.port() != 0
+        {
+            let shifted = address.port().checked_add(offset);
+            let beyond = || format!("--port-offset {offset} takes dns.publish.listen beyond port 65535");
+            address.set_port(shifted.ok_or_else(beyond)?);
         }
         Ok(())
     }

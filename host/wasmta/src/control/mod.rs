@@ -50,6 +50,11 @@ pub enum Request {
         /// Its name.
         domain: String,
     },
+    /// Compare a domain's entry, its records and the tables.
+    DomainCheck {
+        /// Its name.
+        domain: String,
+    },
     /// List domains.
     DomainList,
     /// Remove a domain.

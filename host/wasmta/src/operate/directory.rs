@@ -11,7 +11,7 @@ use mail_types::{AccountName, Address, Domain, Lookup};
 use routing::tables::WaitingOf;
 use serde_json::{Value, json};
 
-use super::waiting;
+use super::{published, waiting};
 use crate::control::Answer;
 use crate::serve::Parts;
 
@@ -31,6 +31,9 @@ pub(super) async fn add_domain(parts: &Parts, name: &str, administrator: &Addres
     );
     for name in &names {
         let _ = write!(text, "\n  {name}");
+    }
+    for line in published::after_edit(parts, &new.domain).await {
+        let _ = write!(text, "\n{line}");
     }
     Ok(Answer::new(json!({ "domain": new.domain, "added": names }), text))
 }
@@ -106,6 +109,9 @@ pub(super) async fn remove_domain(
             text.push_str(&format!("\n  and {} more", left.len() - ACCOUNTS_SHOWN));
         }
         text.push_str("\n`wasmta user remove ADDRESS --mail` removes those of one");
+    }
+    for line in published::after_edit(parts, &domain).await {
+        let _ = write!(text, "\n{line}");
     }
     Ok(Answer::done(text))
 }

@@ -5,6 +5,7 @@ mod check;
 mod directory;
 mod explain;
 mod plugins;
+mod published;
 mod queue;
 mod sync;
 mod waiting;
@@ -38,6 +39,7 @@ pub(crate) async fn perform(
                 .await
         }
         Request::DomainShow { domain } => directory::show_domain(parts, &domain),
+        Request::DomainCheck { domain } => published::check_domain(parts, &domain).await,
         Request::DomainList => directory::list_domains(&parts.directory),
         Request::DomainRemove { domain, with_users, mail } => {
             directory::remove_domain(parts, &domain, with_users, mail).await

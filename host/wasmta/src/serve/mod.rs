@@ -11,6 +11,7 @@ mod mirror;
 mod parts;
 pub(crate) mod plugins;
 mod policy;
+mod publication;
 mod quotas;
 mod row_cache;
 mod server;

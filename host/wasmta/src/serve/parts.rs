@@ -16,6 +16,7 @@ use store::Store;
 
 use super::first_start::{decoy_key, fill};
 use super::plugins::{self, Exchanged, Surroundings};
+use super::publication::{self, Publishing};
 use super::quotas::DirectoryQuotas;
 use super::{mirror, policy, settings, ways};
 use crate::config::Config;
@@ -33,6 +34,8 @@ pub struct Parts {
     pub directory: Directory,
     /// What keeps it like its source, where that is another one.
     pub mirror: Option<Mirror>,
+    /// What publishes the records of domains, where that is wanted.
+    pub(crate) publishing: Option<Publishing>,
     /// Makes hashes of passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Who may log in.
@@ -66,6 +69,7 @@ impl Parts {
         let (of_directory, directory, mirror) = open_directory(config, data, &clock, &events)?;
         let filled =
             mirror.is_none() && fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
+        let publishing = publication::of(config, &directory, (&clock, &random, &events))?;
         let options = settings::auth(config, decoy_key(data, &random)?);
         let authenticator = Authenticator::new(directory.clone(), clock.clone(), random.clone(), options);
         let authenticator = mirror::verified(authenticator, mirror.as_ref(), config);
@@ -112,13 +116,13 @@ impl Parts {
         let told = (clock.clone(), random.clone(), events.clone());
         let queue = Queue::open(mail.clone(), agents, settings::queue(config), told.0, told.1, told.2);
         let queue = queue.map_err(|e| format!("the queue: {e}"))?;
-        let storages = [mail.clone(), of_directory, of_tables, of_plugins];
         Ok(Self {
             clock,
             random,
             events,
             directory,
             mirror,
+            publishing,
             hasher,
             authenticator,
             routing,
@@ -127,9 +131,9 @@ impl Parts {
             plugins,
             profiles,
             surroundings,
+            storages: [mail.clone(), of_directory, of_tables, of_plugins],
             mail,
             first_start: filled,
-            storages,
         })
     }
 
@@ -137,6 +141,11 @@ impl Parts {
     pub async fn follow_directory(&self) -> Result<(), String> {
         let done = self.routing.tables().refresh(&self.directory, &self.builders()).await;
         done.map(drop).map_err(|e| format!("the tables: {e}"))
+    }
+
+    /// What the resolver of the configuration in force says.
+    pub(crate) fn dns(&self) -> dns::Dns {
+        self.surroundings.dns_in_force()
     }
 
     /// Waits until the tables are those of the plugins in force: after a change of plugins by command.

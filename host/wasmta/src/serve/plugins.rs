@@ -60,6 +60,10 @@ impl Surroundings {
         self.tables_taken.fetch_add(1, Ordering::Release);
     }
 
+    pub(super) fn dns_in_force(&self) -> Dns {
+        self.exchanged.load().dns.clone()
+    }
+
     pub(super) fn exchange(&self, exchanged: Exchanged) {
         self.exchanged.store(Arc::new(exchanged));
     }

@@ -208,6 +208,9 @@ impl Running {
             let stop = self.shutdown.clone();
             tasks.push(tokio::spawn(async move { mirror.run(&stop).await }));
         }
+        if let Some(publishing) = &self.parts.publishing {
+            tasks.extend(publishing.begin(&self.parts.events, &self.shutdown));
+        }
         tasks
     }
 
@@ -320,6 +323,7 @@ fn waiting(old: &Config, new: &Config) -> Vec<String> {
         (old.auth != auth, "[auth] (but for cleartext and channel-binding, which are in force)"),
         (old.directory != new.directory, "[directory]"),
         (old.tls != new.tls, "[tls] (new files; new content of the same files is in force)"),
+        (old.dns.publish != new.dns.publish, "[dns.publish]"),
         (old.server.threads != new.server.threads, "server.threads"),
         (old.server.open_files != new.server.open_files, "server.open-files"),
     ];

@@ -1,0 +1,104 @@
+use dns::BoxFuture;
+use mail_types::Address;
+
+use super::*;
+use crate::directory::tests::{domain, open};
+use crate::domains::{DomainUsers, NewDomain};
+
+/// Keeps what it is told, and can be away.
+#[derive(Default)]
+struct Told {
+    away: Mutex<bool>,
+    changes: Mutex<Vec<RecordChange>>,
+}
+
+impl Publisher for Told {
+    fn publish<'a>(&'a self, change: &'a RecordChange) -> BoxFuture<'a, Result<(), PublishError>> {
+        Box::pin(async move {
+            if *self.away.lock() {
+                return Err(PublishError::Unavailable("nobody is there".to_owned()));
+            }
+            self.changes.lock().push(change.clone());
+            Ok(())
+        })
+    }
+
+    fn is_volatile(&self) -> bool {
+        false
+    }
+
+    fn place(&self) -> String {
+        "the test".to_owned()
+    }
+}
+
+fn options() -> PublicationOptions {
+    PublicationOptions {
+        mail_hosts: vec![domain("mx.one.example"), domain("backup.example.org")],
+        addresses: vec!["192.0.2.1".parse().unwrap()],
+        texts: vec![ExtraText { label: "_dmarc".into(), text: "v=DMARC1; p=none; rua=mailto:d@$D".into() }],
+        services: vec![("_imaps._tcp".into(), 993)],
+        ttl: 300,
+    }
+}
+
+fn publication(directory: &Directory, told: &Arc<Told>) -> Publication {
+    let events = Events::counting(runtime::Clock::system());
+    Publication::new(directory.clone(), Arc::clone(told) as Arc<dyn Publisher>, options(), events).unwrap()
+}
+
+async fn add(directory: &Directory, name: &str) {
+    let administrator = Some(Address::parse("admin@elsewhere.example").unwrap());
+    let new = NewDomain { domain: domain(name), administrator, attributes: Vec::new() };
+    directory.add_domain(&new).await.unwrap();
+}
+
+fn lines(records: &[Record]) -> Vec<String> {
+    records.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn records_come_with_an_entry_and_go_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, told) = (open(folder.path()), Arc::<Told>::default());
+    let publication = publication(&directory, &told);
+    add(&directory, "one.example").await;
+    assert!(publication.settle().await);
+    let expected = [
+        "one.example. 300 MX 10 mx.one.example.",
+        "one.example. 300 MX 20 backup.example.org.",
+        "_dmarc.one.example. 300 TXT \"v=DMARC1; p=none; rua=mailto:d@one.example\"",
+        "_imaps._tcp.one.example. 300 SRV 0 1 993 mx.one.example.",
+        "mx.one.example. 300 A 192.0.2.1",
+    ];
+    assert_eq!(lines(&publication.of(&domain("one.example")).records), expected);
+    // Nothing changed: nothing is published again.
+    assert!(publication.settle().await);
+    assert_eq!(told.changes.lock().len(), 1);
+    directory.remove_domain(&domain("one.example"), DomainUsers::Refuse).await.unwrap();
+    assert!(publication.settle().await);
+    let last = told.changes.lock().last().cloned().unwrap();
+    assert_eq!((lines(&last.before).len(), last.wanted), (5, Vec::new()));
+}
+
+#[tokio::test]
+async fn what_failed_is_done_later_and_what_was_done_is_remembered_over_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, told) = (open(folder.path()), Arc::<Told>::default());
+    *told.away.lock() = true;
+    let before = publication(&directory, &told);
+    add(&directory, "one.example").await;
+    assert!(!before.settle().await);
+    let failure = before.of(&domain("one.example")).failure.unwrap();
+    assert_eq!(failure, "nobody is there");
+    *told.away.lock() = false;
+    assert!(before.settle().await);
+    assert_eq!(before.of(&domain("one.example")).failure, None);
+    drop(before);
+    let after = publication(&directory, &told);
+    assert!(after.settle().await);
+    assert_eq!(told.changes.lock().len(), 1, "it was published before");
+    add(&directory, "two.example").await;
+    assert!(after.settle().await);
+    assert_eq!(told.changes.lock()[1].domain, domain("two.example"));
+}

@@ -1,0 +1,157 @@
+//! The records of mail domains: after a command, and compared.
+
+use directory::Publication;
+use dns::{Data, Record};
+use mail_types::{Domain, Lookup};
+use serde_json::{Value, json};
+
+use crate::control::Answer;
+use crate::serve::Parts;
+
+/// Publishes what an edit has changed, and says how that went, in lines.
+pub(super) async fn after_edit(parts: &Parts, domain: &Domain) -> Vec<String> {
+    let Some(publishing) = &parts.publishing else { return Vec::new() };
+    let publication = &publishing.publication;
+    if !publication.lasts() {
+        return vec![format!("its records are published by {} when the server runs", publication.place())];
+    }
+    publication.settle().await;
+    let now = publication.of(domain);
+    let mut lines = match (&now.failure, now.records.is_empty()) {
+        (Some(why), _) => vec![format!("its records are not published yet: {why}; it is tried again")],
+        (None, true) => vec![format!("{} has no records of it", publication.place())],
+        (None, false) => vec![format!("published by {}:", publication.place())],
+    };
+    if now.failure.is_none() {
+        lines.extend(now.records.iter().map(|record| format!("  {record}")));
+    }
+    lines
+}
+
+/// One thing that was compared.
+struct Finding {
+    what: &'static str,
+    says: String,
+    /// What to do, where something is wrong.
+    mend: Option<String>,
+}
+
+impl Finding {
+    fn good(what: &'static str, says: impl Into<String>) -> Self {
+        Self { what, says: says.into(), mend: None }
+    }
+
+    fn wrong(what: &'static str, says: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { what, says: says.into(), mend: Some(mend.into()) }
+    }
+}
+
+/// Compares a domain's entry, the tables, what is published and what others see (R13-R17).
+pub(super) async fn check_domain(parts: &Parts, name: &str) -> Result<Answer, String> {
+    let domain = Domain::parse(name).map_err(|why| why.to_string())?;
+    let mut findings = vec![entry(parts, &domain)];
+    // Where there is no entry, nothing can follow it.
+    if !matches!(parts.directory.domain(&domain), Lookup::NotFound) {
+        findings.push(table(parts, &domain));
+        let wanted = match &parts.publishing {
+            None => {
+                findings.push(Finding::good("published", "nothing: [dns.publish] is not configured"));
+                Vec::new()
+            }
+            Some(publishing) => {
+                let publication = &publishing.publication;
+                let wanted = publication.wanted(&domain).map_err(|why| why.to_string())?;
+                findings.push(published(publication, &domain, &wanted));
+                wanted
+            }
+        };
+        findings.push(seen(parts, &domain, &wanted).await);
+    }
+    let wrong = findings.iter().filter(|one| one.mend.is_some()).count();
+    let mut text: Vec<String> = Vec::new();
+    for one in &findings {
+        let sign = if one.mend.is_some() { "WRONG" } else { "ok" };
+        text.push(format!("{:<10} {sign:<6} {}", one.what, one.says));
+        text.extend(one.mend.iter().map(|mend| format!("{:<17} mend: {mend}", "")));
+    }
+    text.push(match wrong {
+        0 => format!("{domain} is in order"),
+        1 => format!("{domain}: 1 thing is wrong"),
+        more => format!("{domain}: {more} things are wrong"),
+    });
+    let json: Vec<Value> = findings
+        .iter()
+        .map(|one| json!({ "what": one.what, "says": one.says, "ok": one.mend.is_none(), "mend": one.mend }))
+        .collect();
+    Ok(Answer::new(json!({ "domain": domain, "ok": wrong == 0, "findings": json }), text.join("\n")))
+}
+
+fn entry(parts: &Parts, domain: &Domain) -> Finding {
+    match parts.directory.domain(domain) {
+        Lookup::Found(entry) if entry.effective_status().is_gone() => {
+            let says = format!("{}, which is {}", entry.dn, entry.effective_status());
+            Finding::wrong("entry", says, "set its status to active, or `wasmta domain remove`")
+        }
+        Lookup::Found(entry) => Finding::good("entry", format!("{}, {}", entry.dn, entry.effective_status())),
+        Lookup::NotFound => Finding::wrong("entry", "there is none", format!("`wasmta domain add {domain}`")),
+        Lookup::Unavailable(why) => Finding::wrong("entry", why, "wait until the directory answers"),
+    }
+}
+
+fn table(parts: &Parts, domain: &Domain) -> Finding {
+    match parts.routing.tables().domain_attributes(domain) {
+        Lookup::Found(_) => Finding::good("tables", "there is a row"),
+        Lookup::NotFound => Finding::wrong("tables", "there is no row", "look for tables_failed in the log"),
+        Lookup::Unavailable(why) => Finding::wrong("tables", why, "look for tables_failed in the log"),
+    }
+}
+
+fn published(publication: &Publication, domain: &Domain, wanted: &[Record]) -> Finding {
+    let now = publication.of(domain);
+    let place = publication.place();
+    match now.failure {
+        Some(why) => Finding::wrong("published", why, format!("{place} is asked again every 30 s")),
+        None if !publication.lasts() => {
+            Finding::good("published", format!("by {place}, when the server runs"))
+        }
+        None if now.records == wanted => {
+            Finding::good("published", format!("{} records by {place}", wanted.len()))
+        }
+        None => {
+            let says = format!("{} of {} records by {place}", now.records.len(), wanted.len());
+            Finding::wrong("published", says, "wait a moment: the directory has just changed")
+        }
+    }
+}
+
+/// What the resolver says, which is what others see.
+async fn seen(parts: &Parts, domain: &Domain, wanted: &[Record]) -> Finding {
+    let of_mx = |record: &Record| match &record.data {
+        Data::Mx { .. } => Some(record.data.to_string()),
+        _ => None,
+    };
+    let mut wanted: Vec<String> =
+        wanted.iter().filter(|one| one.name == domain.as_str()).filter_map(of_mx).collect();
+    wanted.sort();
+    match parts.dns().query(domain.as_str(), "MX").await {
+        Lookup::Found(mut found) => {
+            found.sort();
+            let says = format!("MX {}", found.join(", "));
+            if wanted.is_empty() || found == wanted {
+                return Finding::good("seen", says);
+            }
+            let mend = format!(
+                "others should see MX {}: delegate the zone to where it is published",
+                wanted.join(", ")
+            );
+            Finding::wrong("seen", says, mend)
+        }
+        Lookup::NotFound => {
+            let mend = "delegate the zone to where it is published, or publish an MX there";
+            Finding::wrong("seen", "others see no MX", mend)
+        }
+        Lookup::Unavailable(why) => {
+            Finding::wrong("seen", why, "wait until the name servers answer (dns.servers)")
+        }
+    }
+}
