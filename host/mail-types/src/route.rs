@@ -67,6 +67,14 @@ pub enum NextHop {
         /// Where in it.
         filing: Box<Filing>,
     },
+    /// Something that the operator has registered under a name, chosen by an account: a program, a file. (Records hold
+    /// the number of a way: new ones stand last.)
+    Named {
+        /// On whose behalf.
+        account: AccountName,
+        /// Which.
+        name: String,
+    },
 }
 
 /// Where in an account a copy goes, and how it looks there.
@@ -94,6 +102,7 @@ impl fmt::Display for NextHop {
             Self::Mailbox { account, filing } => {
                 write!(f, "{account}/{}", if filing.mailbox.is_empty() { "INBOX" } else { &filing.mailbox })
             }
+            Self::Named { account, name } => write!(f, "{account}/{name}"),
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn name_of(next_hop: &NextHop) -> Option<&Domain> {
     match next_hop {
         NextHop::Domain(domain) => Some(domain),
         NextHop::Host { host, .. } => Some(host),
-        NextHop::Account(_) | NextHop::Mailbox { .. } | NextHop::Nobody => None,
+        NextHop::Account(_) | NextHop::Mailbox { .. } | NextHop::Named { .. } | NextHop::Nobody => None,
     }
 }
 
@@ -59,7 +59,7 @@ pub(crate) async fn targets(
         }
         NextHop::Domain(domain) => (domain, None),
         NextHop::Host { host, port } => (host, *port),
-        NextHop::Account(_) | NextHop::Mailbox { .. } | NextHop::Nobody => {
+        NextHop::Account(_) | NextHop::Mailbox { .. } | NextHop::Named { .. } | NextHop::Nobody => {
             let text = "The route does not lead to another host";
             return Err(deferred((3, 5), text, "route without a host", Reach::Destination));
         }
