@@ -20,6 +20,8 @@ use crate::wire::PATIENCE;
 const BASE: &str = r#"
 [dns]
 servers = []
+[dns.publish]
+listen = "127.0.0.1:0"
 [auth]
 cleartext = true
 argon2-memory = "64 KiB"

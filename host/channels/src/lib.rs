@@ -1,17 +1,20 @@
-//! The ways out: smtp, lmtp, local delivery, reprocess, bitbucket.
+//! The ways out: smtp, lmtp, local delivery, lists, reprocess, bitbucket.
 //!
 //! *What:* the agents behind the queue's ports. [`RemoteChannel`] hands over to other hosts by SMTP or
 //! LMTP. *Why:* an agent knows how to hand over and what the peer's words mean for each recipient; when
 //! to try, and how often, is the queue's business.
-//! *Layer 5:* must not know listeners, sessions of ours, or the directory.
+//! *Layer 5:* must not know listeners or sessions of ours; of the directory, only
+//! [`Lists`] knows, whose members may be found by a search.
 
 mod bitbucket;
+mod list;
 mod local;
 mod outcome;
 mod remote;
 mod reprocess;
 
 pub use bitbucket::Bitbucket;
+pub use list::Lists;
 pub use local::StoreDelivery;
 pub use remote::{Credentials, Dialect, RemoteChannel, RemoteOptions, RemoteTls, Timeouts, TlsPolicy};
 pub use reprocess::Reprocess;

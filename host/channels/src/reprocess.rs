@@ -56,10 +56,15 @@ impl Reprocess {
         (self.resolve)(request).await
     }
 
-    async fn replace(&self, attempt: &Attempt, recipient: &Recipient) -> Outcome {
+    /// Where a recipient leads, to the ends of all ways; no plugin of theirs was asked yet.
+    pub(crate) async fn ends(
+        &self,
+        attempt: &Attempt,
+        recipient: &Recipient,
+    ) -> Result<Vec<Accepted>, Outcome> {
         let first = match self.resolve(attempt, recipient).await {
             Resolution::Accepted(first) => first,
-            Resolution::Refused(refusal) => return refused(refusal),
+            Resolution::Refused(refusal) => return Err(refused(refusal)),
         };
         let mut way = Way { seen: HashSet::from([recipient.address.to_key()]), ..Way::default() };
         first.into_iter().for_each(|one| way.sort(one.into_accepted(recipient)));
@@ -79,9 +84,17 @@ impl Reprocess {
         }
         if way.ends.is_empty() {
             let text = "The address leads back to itself";
-            return failed(554, (4, 6), text, "reprocessing in a circle");
+            return Err(failed(554, (4, 6), text, "reprocessing in a circle"));
         }
-        let Some(profiles) = &self.profiles else { return Outcome::Replaced(way.ends) };
+        Ok(way.ends)
+    }
+
+    async fn replace(&self, attempt: &Attempt, recipient: &Recipient) -> Outcome {
+        let ends = match self.ends(attempt, recipient).await {
+            Ok(ends) => ends,
+            Err(outcome) => return outcome,
+        };
+        let Some(profiles) = &self.profiles else { return Outcome::Replaced(ends) };
         let about = profiles::About {
             id: &attempt.id.to_string(),
             channel: ChannelName::REPROCESS,
@@ -89,7 +102,7 @@ impl Reprocess {
             reverse_path: &attempt.reverse_path,
             replies: profiles::Replies::One,
         };
-        match profiles.dispose(about, way.ends, || Ok(attempt.content.clone())).await {
+        match profiles.dispose(about, ends, || Ok(attempt.content.clone())).await {
             Ok(ends) => Outcome::Replaced(ends),
             Err(refusal) => refused(refusal),
         }

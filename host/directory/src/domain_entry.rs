@@ -67,6 +67,8 @@ pub struct DomainEntry {
     pub conversion_tags: Vec<String>,
     /// `wasmtaPlugin`: the tenant's own chain of plugins, in order.
     pub plugins: Vec<Binding>,
+    /// `mailDomainAutoReplyTimeOut`: hours between automatic replies of one user to one sender.
+    pub auto_reply_timeout_hours: Option<u32>,
     /// Values that could not be used.
     pub defects: Vec<Defect>,
 }
@@ -161,6 +163,7 @@ impl DomainEntry {
             sieve: read.strings(Field::MailDomainSieveRuleSource),
             conversion_tags: read.strings(Field::MailDomainConversionTag),
             plugins: read.parsed(Field::WasmtaPlugin, str::parse),
+            auto_reply_timeout_hours: read.number(Field::MailDomainAutoReplyTimeOut),
             defects: read.defects,
         })
     }

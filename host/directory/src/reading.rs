@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use mail_types::{Address, Domain};
+use mail_types::{Address, Domain, Timestamp};
 
 use crate::dn::Dn;
 use crate::entry::Entry;
+use crate::mirror::generalized;
 use crate::schema::{Field, Schema};
-use crate::status::{Quota, Status};
+use crate::status::{Quota, Status, Tagged};
 
 /// Most defects kept of one entry.
 pub const DEFECTS_MAX: usize = 32;
@@ -107,6 +108,20 @@ impl<'a> Reading<'a> {
             self.defect(field, text, "no status: taken as inactive");
         }
         Status::parse(text)
+    }
+
+    /// The values of an attribute in all its languages (RFC 3866).
+    pub(crate) fn tagged(&self, field: Field) -> Vec<Tagged> {
+        self.schema.tagged(self.entry, field).filter(|tagged| !tagged.text.is_empty()).collect()
+    }
+
+    /// A moment (RFC 4517 §3.3.13, in UTC).
+    pub(crate) fn moment(&mut self, field: Field) -> Option<Timestamp> {
+        let parse = |text: &str| {
+            let seconds = generalized::read(text).ok_or("expected a time in UTC, as 20261224120000Z")?;
+            Ok::<_, &str>(Timestamp(seconds.saturating_mul(1000)))
+        };
+        self.parsed(field, parse).into_iter().next()
     }
 
     pub(crate) fn quota(&mut self, field: Field) -> Quota {

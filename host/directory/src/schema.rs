@@ -5,6 +5,7 @@
 //! ours: the product has nothing that it could be called after.
 
 use crate::entry::Entry;
+use crate::status::Tagged;
 
 /// Why a name cannot be remapped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -231,6 +232,28 @@ impl Schema {
     /// The values of an attribute under any of its local names.
     pub fn texts<'a>(&'a self, entry: &'a Entry, field: Field) -> impl Iterator<Item = &'a str> {
         self.names(field).iter().flat_map(|name| entry.texts(name))
+    }
+
+    /// The values of an attribute without a language and with one (RFC 3866), in the order of the entry.
+    pub fn tagged<'a>(&'a self, entry: &'a Entry, field: Field) -> impl Iterator<Item = Tagged> + 'a {
+        let names = self.names(field);
+        let language = move |name: &str| {
+            let (name, options) = name.split_once(';').unwrap_or((name, ""));
+            let known = names.iter().any(|known| known.eq_ignore_ascii_case(name));
+            let options = options.to_ascii_lowercase();
+            match options.strip_prefix("lang-") {
+                Some(language) => known.then(|| language.to_owned()),
+                None => (known && options.is_empty()).then(String::new),
+            }
+        };
+        entry
+            .attributes()
+            .iter()
+            .filter_map(move |attribute| Some((language(&attribute.name)?, attribute)))
+            .flat_map(|(language, attribute)| {
+                let texts = attribute.values.iter().filter_map(|value| std::str::from_utf8(value).ok());
+                texts.map(move |text| Tagged { language: language.clone(), text: text.trim().to_owned() })
+            })
     }
 
     /// The first value of an attribute.

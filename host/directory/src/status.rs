@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use mail_types::Timestamp;
+
 /// Status of a domain, user or group (requirements §2.1, §2.2). Sorted from open to shut:
 /// of two statuses that apply at once, the greater one rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -186,23 +188,63 @@ impl Quota {
     }
 }
 
-/// The automatic reply of a user (`mailAutoReply…`), as texts; routing and channel read them.
+/// What an automatic reply is for (`mailAutoReplyMode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AutoReplyMode {
+    /// The text, to those who write to the user, once in a while: an absence.
+    #[default]
+    Vacation,
+    /// The text, to everybody who writes: a service.
+    Reply,
+    /// As `reply`, with what was written.
+    Echo,
+}
+
+impl AutoReplyMode {
+    /// Reads a value; `None` for what is no mode.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        const ALL: [AutoReplyMode; 3] = [AutoReplyMode::Vacation, AutoReplyMode::Reply, AutoReplyMode::Echo];
+        ALL.into_iter().find(|mode| mode.as_str().eq_ignore_ascii_case(text.trim()))
+    }
+
+    /// The word in the directory.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vacation => "vacation",
+            Self::Reply => "reply",
+            Self::Echo => "echo",
+        }
+    }
+}
+
+/// A value in a language: `attribute;lang-de` (RFC 3866), or without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tagged {
+    /// The language in lower case; empty where none is said.
+    pub language: String,
+    /// The value.
+    pub text: String,
+}
+
+/// The automatic reply of a user (`mailAutoReply…`, R64).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AutoReply {
-    /// `vacation`, `reply` or `echo`; empty means `vacation`.
-    pub mode: String,
+    /// What it is for.
+    pub mode: AutoReplyMode,
     /// The text, `$` for a line's end.
-    pub text: Option<String>,
+    pub texts: Vec<Tagged>,
     /// The text for senders in the same domain.
-    pub text_internal: Option<String>,
+    pub texts_internal: Vec<Tagged>,
     /// The subject.
-    pub subject: Option<String>,
+    pub subjects: Vec<Tagged>,
     /// Hours between two replies to one sender.
     pub timeout_hours: Option<u32>,
-    /// Start of the absence, as the directory has it (RFC 4517 §3.3.13, Generalized Time).
-    pub start: Option<String>,
-    /// End of the absence, likewise.
-    pub end: Option<String>,
+    /// Start of the absence.
+    pub start: Option<Timestamp>,
+    /// End of the absence.
+    pub end: Option<Timestamp>,
 }
 
 #[cfg(test)]

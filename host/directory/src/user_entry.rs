@@ -9,7 +9,7 @@ use crate::dn::Dn;
 use crate::entry::Entry;
 use crate::reading::{Defect, Reading};
 use crate::schema::{Class, Field, Schema};
-use crate::status::{AutoReply, DeliveryOption, Quota, Status};
+use crate::status::{AutoReply, AutoReplyMode, DeliveryOption, Quota, Status};
 
 /// A stored password value, `{SCHEME}…`. Never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -214,13 +214,14 @@ fn alternate(text: &str) -> Result<Option<Address>, mail_types::AddressError> {
 }
 
 fn auto_reply(read: &mut Reading<'_>) -> AutoReply {
+    let mode = |text: &str| AutoReplyMode::parse(text).ok_or("expected vacation, reply or echo");
     AutoReply {
-        mode: read.string(Field::MailAutoReplyMode).unwrap_or_default().to_ascii_lowercase(),
-        text: read.string(Field::MailAutoReplyText),
-        text_internal: read.string(Field::MailAutoReplyTextInternal),
-        subject: read.string(Field::MailAutoReplySubject),
+        mode: read.parsed(Field::MailAutoReplyMode, mode).into_iter().next().unwrap_or_default(),
+        texts: read.tagged(Field::MailAutoReplyText),
+        texts_internal: read.tagged(Field::MailAutoReplyTextInternal),
+        subjects: read.tagged(Field::MailAutoReplySubject),
         timeout_hours: read.number(Field::MailAutoReplyTimeOut),
-        start: read.string(Field::VacationStartDate),
-        end: read.string(Field::VacationEndDate),
+        start: read.moment(Field::VacationStartDate),
+        end: read.moment(Field::VacationEndDate),
     }
 }

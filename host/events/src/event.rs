@@ -86,6 +86,8 @@ pub enum Event<'a> {
     },
     /// A report was made.
     DsnQueued { id: QueueId, about: QueueId, action: &'a str, to: &'a ReversePath },
+    /// A message of our own was queued for a recipient: an automatic reply, a posting to a list.
+    Sent { id: QueueId, about: QueueId, source: &'a str, to: &'a Address },
     /// A recipient was given up without a report, because the reverse path is null or forbids it.
     DsnSuppressed { about: QueueId, action: &'a str },
     /// Nothing is left to do for a message.
@@ -147,7 +149,7 @@ pub enum Event<'a> {
 }
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 39;
+pub(crate) const KINDS: usize = 40;
 
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
@@ -167,6 +169,7 @@ impl<'a> Event<'a> {
             Self::AcceptFailed { .. } => (11, "accept_failed", Level::Error),
             Self::Attempted { .. } => (12, "attempted", Level::Info),
             Self::DsnQueued { .. } => (13, "dsn_queued", Level::Info),
+            Self::Sent { .. } => (39, "sent", Level::Info),
             Self::DsnSuppressed { .. } => (14, "dsn_suppressed", Level::Info),
             Self::Completed { .. } => (15, "completed", Level::Info),
             Self::QueueChanged { .. } => (16, "queue_changed", Level::Info),
@@ -303,6 +306,11 @@ impl<'a> Event<'a> {
             Self::DsnQueued { id, about, action, to } => {
                 show!(id, about);
                 sink("action", Text(action));
+                show!(to);
+            }
+            Self::Sent { id, about, source, to } => {
+                show!(id, about);
+                sink("source", Text(source));
                 show!(to);
             }
             Self::DsnSuppressed { about, action } => {
@@ -467,4 +475,5 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "sync_entry_refused",
     "dns_published",
     "dns_failed",
+    "sent",
 ];

@@ -24,6 +24,14 @@ impl ChannelName {
     pub const REPROCESS: &'static str = "reprocess";
     /// Discarded, by a named rule.
     pub const BITBUCKET: &'static str = "bitbucket";
+    /// Answered on behalf of the recipient (R64).
+    pub const AUTOREPLY: &'static str = "autoreply";
+    /// Sent to the members of a list.
+    pub const LIST: &'static str = "list";
+    /// Handed to a program that the operator has registered (R65).
+    pub const PROGRAM: &'static str = "program";
+    /// Appended to a file (R67).
+    pub const FILE: &'static str = "file";
 
     /// Takes a name; names are compared in lower case.
     #[must_use]
@@ -75,6 +83,24 @@ pub enum NextHop {
         /// Which.
         name: String,
     },
+    /// The sender, who gets these words on behalf of an account.
+    Answer {
+        /// On whose behalf.
+        account: AccountName,
+        /// What is answered.
+        words: Box<Words>,
+    },
+}
+
+/// An automatic reply, as a policy words it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Words {
+    /// The subject, on one line; empty: that of the message, marked as answered.
+    pub subject: String,
+    /// The text, lines ended by LF.
+    pub text: String,
+    /// Hours between answers to one sender; 0: as usual.
+    pub once_in_hours: u32,
 }
 
 /// Where in an account a copy goes, and how it looks there.
@@ -103,6 +129,7 @@ impl fmt::Display for NextHop {
                 write!(f, "{account}/{}", if filing.mailbox.is_empty() { "INBOX" } else { &filing.mailbox })
             }
             Self::Named { account, name } => write!(f, "{account}/{name}"),
+            Self::Answer { account, .. } => write!(f, "{account}"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The answers of several plugins for one recipient, joined as the contract says (`wit/policy.wit`, `disposition`).
 
 use hooks::Action;
-use mail_types::{Filing, Refusal};
+use mail_types::{ChannelName, Filing, Refusal, Words};
 
 /// What becomes of mail for one recipient.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -12,14 +12,23 @@ pub(crate) struct Joined {
     pub(crate) forwards: Vec<mail_types::Address>,
     /// Header fields of the copies.
     pub(crate) fields: Vec<(String, String)>,
-    /// What has a channel of its own name: `autoreply`, `program`, `file`, `shared`; with what it is told.
-    pub(crate) others: Vec<(&'static str, String)>,
+    /// What has a channel of its own.
+    pub(crate) others: Vec<Other>,
     /// What ends everything else.
     pub(crate) end: Option<End>,
     /// Whether a plugin has chosen the mailboxes: later ones do not.
     filed: bool,
     /// Whether an action said where the message goes.
     disposed: bool,
+}
+
+/// What has a channel of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Other {
+    /// An automatic reply.
+    Answer(Words),
+    /// The channel, and what it is told by name.
+    Named(&'static str, String),
 }
 
 /// What ends everything else.
@@ -55,10 +64,12 @@ impl Joined {
                     }
                 }
                 Action::AddHeader { name, value } => self.fields.push((name, value)),
-                Action::AutoReply { subject, .. } => self.others.push(("autoreply", subject)),
-                Action::Program(name) => self.others.push(("program", name)),
-                Action::File(name) => self.others.push(("file", name)),
-                Action::Shared(name) => self.others.push(("shared", name)),
+                Action::AutoReply { subject, text, once_in_hours } => {
+                    self.others.push(Other::Answer(Words { subject, text, once_in_hours }));
+                }
+                Action::Program(name) => self.others.push(Other::Named(ChannelName::PROGRAM, name)),
+                Action::File(name) => self.others.push(Other::Named(ChannelName::FILE, name)),
+                Action::Shared(name) => self.others.push(Other::Named("shared", name)),
                 Action::Hold(reason) => self.end = Some(End::Hold(reason)),
                 Action::Discard(reason) => self.end = Some(End::Discard(reason)),
                 Action::Reject(reply) => {

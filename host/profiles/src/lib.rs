@@ -6,12 +6,14 @@
 //! decided. A profile for each user (R61), open to further options (R70). *Layer 5:* above routing, below the edges.
 //! *Must not know* SMTP, or how a plugin runs.
 
+mod autoreply;
 mod joined;
 mod letter;
 mod profiles;
 mod reversed;
 mod sender;
 
+pub use autoreply::AutoReplying;
 pub use letter::Letter;
 pub use profiles::{About, Profiles, Replies};
 pub use reversed::{Leaving, Reversing};

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use hooks::{CallContext, Content, DispositionRequest, Failed, OnFailure, PluginName, Plugins, Role, World};
 use mail_types::{
-    AccountName, ChannelName, Domain, EnhancedStatus, Filing, ForwardPath, Lookup, NextHop, Persistence,
-    Refusal, Reply, ReversePath, Route,
+    AccountName, ChannelName, Domain, EnhancedStatus, Filing, ForwardPath, Lookup, NextHop, Notify,
+    Persistence, Refusal, Reply, ReversePath, Route,
 };
 use queue::{Accepted, Step, StepKind};
 use routing::{Request, Resolution, Routing};
 use storage::{LoadedContent, StorageError};
 
-use crate::joined::{End, Joined};
+use crate::joined::{End, Joined, Other};
 use crate::letter::Letter;
 
 /// Most plugins that one recipient's mail goes through.
@@ -234,8 +234,8 @@ impl Profiles {
                 for filing in case.joined.filings() {
                     out.push(case.goes(filed(&account, filing)));
                 }
-                for (channel, what) in std::mem::take(&mut case.joined.others) {
-                    self.by_channel(&mut case, &account, channel, &what, out);
+                for other in std::mem::take(&mut case.joined.others) {
+                    self.by_channel(&mut case, &account, other, out);
                 }
                 for address in std::mem::take(&mut case.joined.forwards) {
                     self.forward(about, &case, address, out).await;
@@ -255,26 +255,33 @@ impl Profiles {
             out.push(case.goes(filed(&account, Filing::default())));
         }
         let added = &mut out[before..];
-        if added.len() > 1 && added.iter().any(|one| one.route.local_account() != Some(&account)) {
-            added.iter_mut().for_each(Accepted::is_one_of_several);
+        let is_copy = |one: &&mut Accepted| one.route.channel.as_str() != ChannelName::AUTOREPLY;
+        let copies = added.iter_mut().filter(is_copy).count();
+        if copies > 1 && added.iter().any(|one| one.route.local_account() != Some(&account)) {
+            added.iter_mut().filter(is_copy).for_each(Accepted::is_one_of_several);
         }
         Ok(())
     }
 
-    /// What needs a channel of its own name: there where the operator has configured one.
-    fn by_channel(
-        &self,
-        case: &mut Case,
-        account: &AccountName,
-        channel: &'static str,
-        what: &str,
-        out: &mut Vec<Accepted>,
-    ) {
-        if self.world.has_channel(&ChannelName::new(channel)) {
-            out.push(case.goes(Route::new(channel, NextHop::Account(account.clone()))));
-        } else {
-            case.note(format!("no channel carries out {channel} {what:?}: left out"));
+    /// What needs a channel of its own: there where the operator has one.
+    fn by_channel(&self, case: &mut Case, account: &AccountName, other: Other, out: &mut Vec<Accepted>) {
+        let account = account.clone();
+        let (channel, next_hop) = match other {
+            Other::Answer(words) => {
+                (ChannelName::AUTOREPLY, NextHop::Answer { account, words: Box::new(words) })
+            }
+            Other::Named(channel, name) => (channel, NextHop::Named { account, name }),
+        };
+        let route = Route::new(channel, next_hop);
+        if !self.world.has_channel(&route.channel) {
+            case.note(format!("no channel carries out {route}: left out"));
+            return;
         }
+        let mut accepted = case.goes(route);
+        if channel == ChannelName::AUTOREPLY {
+            accepted.recipient.notify = Notify::Never;
+        }
+        out.push(accepted);
     }
 
     /// Sends a copy on. An address that cannot be resolved now or ever gets its outcome by `reprocess`, with a report

@@ -14,10 +14,12 @@
 //! `work` (read, route again, try), `settle` (one batch for what became of it), `report` (who is
 //! told), `late` (what waits behind a destination that rests). `operate` and `listing` are the operator's.
 
+mod copies;
 mod late;
 mod listing;
 mod operate;
 mod options;
+mod outgoing;
 mod ports;
 mod queue;
 mod records;
@@ -29,9 +31,11 @@ mod submit;
 mod trail;
 mod work;
 
+pub use copies::LIST_SOURCE;
 pub use listing::{Filter, Listing, QueuedMessage, QueuedRecipient, RouteSummary, content_references};
 pub use operate::{Change, OperateError};
 pub use options::{ChannelLimits, Options, Retry};
+pub use outgoing::{Once, Outgoing, OutgoingContent};
 pub use ports::{
     Attempt, BoxFuture, Channel, CopyOf, LocalCopy, LocalDelivery, Outcome, Publish, Reach, Router,
 };

@@ -9,6 +9,7 @@ use mail_types::{
 };
 use storage::{Batch, Committed, ContentId, Drawn, LoadedContent, StorageError};
 
+use crate::outgoing::Outgoing;
 use crate::submission::Accepted;
 
 /// A future on the heap, so that ports can be trait objects.
@@ -100,6 +101,8 @@ pub enum Outcome {
     },
     /// Resolved anew: these recipients take its place.
     Replaced(Vec<Accepted>),
+    /// Done, and a message of ours is sent for it: an automatic reply, a posting to a list's members.
+    Sent(Box<Outgoing>),
     /// Discarded, by a rule that says so.
     Discarded {
         /// Which rule.

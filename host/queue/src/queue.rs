@@ -229,6 +229,10 @@ impl Inner {
             let cause = error.to_string();
             self.events.emit(&Event::InternalError { place: "pruning of trails", cause: &cause });
         }
+        if let Err(error) = self.forget_answers().await {
+            let cause = error.to_string();
+            self.events.emit(&Event::InternalError { place: "forgetting of answers", cause: &cause });
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 //! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`], [`Later`] if any |
 //! | `queue_trail` | queue id (8) | version 1, [`crate::TrailHead`] |
 //! | | queue id (8), number of the line (8) | version 1, [`crate::TrailLine`] |
+//! | `queue_answered` | digest of account and address (32) | until when neither gets another automatic reply (8) |
+//! | `queue_copies` | queue id of a posting (8), digest of a copy (16) | empty: that copy is there, or on its way |
 //! | `queue_counters` | `trails` | trail heads (counter) |
 //! | | `lines` | trail lines ever written (counter) |
 //!
@@ -31,8 +33,13 @@ pub(crate) const TRAIL: Space = Space::new("queue_trail");
 /// Counters of the queue.
 pub(crate) const COUNTERS: Space = Space::new("queue_counters");
 
+/// To whom an automatic reply was sent.
+pub(crate) const ANSWERED: Space = Space::new("queue_answered");
+/// Whose copies of a posting to a list are there.
+pub(crate) const COPIES: Space = Space::new("queue_copies");
+
 /// The spaces of the queue, to be named when storage is opened.
-pub const SPACES: &[Space] = &[MESSAGES, RECIPIENTS, TRAIL, COUNTERS];
+pub const SPACES: &[Space] = &[MESSAGES, RECIPIENTS, TRAIL, COUNTERS, ANSWERED, COPIES];
 
 /// The version octet of every value.
 pub(crate) const VERSION: u8 = 1;

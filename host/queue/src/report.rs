@@ -12,11 +12,11 @@ use mail_types::{
 use message::{Action, Dsn, DsnRecipient};
 use storage::{Batch, Content, LoadedContent, StorageError};
 
+use crate::outgoing::{Own, OwnContent};
 use crate::queue::Inner;
-use crate::records::{Later, Message, Record, Spoken, StoredState};
-use crate::submission::{Accepted, Source, Submission};
-use crate::submit::{Effects, put_message, put_recipient};
-use crate::trail;
+use crate::records::{Message, Spoken};
+use crate::submission::{Accepted, Source};
+use crate::submit::Effects;
 
 /// The source that reports come from.
 pub(crate) const SOURCE: &str = "dsn";
@@ -157,53 +157,22 @@ impl Inner {
 
     /// Adds a report to the batch as a message of its own. Its way is found when it becomes
     /// active: nothing here knows routing.
-    pub(crate) fn queue_report(
-        &self,
-        batch: &mut Batch,
-        effects: &mut Effects,
-        report: Report,
-        now: Timestamp,
-    ) {
+    pub(crate) fn queue_report(batch: &mut Batch, effects: &mut Effects, report: Report, now: Timestamp) {
         let Some(to) = report.to.address() else { return };
         let recipient = Recipient { notify: Notify::Never, ..Recipient::new(to.clone()) };
         let route = Route::new(mail_types::ChannelName::REPROCESS, NextHop::Nobody);
-        let source = Source { channel: SOURCE.to_owned(), ..Source::default() };
-        let accepted = Accepted::new(recipient.clone(), route.clone());
-        let content = Content::Inline(report.octets.clone());
-        let size = content.len();
-        let submission = Submission {
-            id: report.id,
-            reverse_path: ReversePath::Null,
-            transport: report.transport.clone(),
-            recipients: vec![accepted],
-            prefix: Vec::new(),
-            content,
-            source: source.clone(),
-            message_id: None,
-        };
-        trail::add_head(batch, &submission, Some(report.about), now);
-        let drawn = batch.store_content(submission.content, 1);
         let message = Message {
             arrived: now,
             reverse_path: ReversePath::Null,
-            transport: submission.transport,
-            source,
+            transport: report.transport.clone(),
+            source: Source { channel: SOURCE.to_owned(), ..Source::default() },
             message_id: None,
             prefix: Vec::new(),
         };
-        put_message(batch, report.id, &message, &[], size, drawn);
-        let record = Record {
-            recipient,
-            route,
-            state: StoredState::Waiting(now),
-            attempts: 0,
-            replaced: 0,
-            delay_reported: false,
-            last: None,
-            later: Later::default(),
-        };
-        put_recipient(batch, effects, report.id, 0, record);
-        effects.messages += 1;
+        let recipients = [Accepted::new(recipient, route)];
+        let own = Own { id: report.id, about: report.about, message, recipients: &recipients };
+        let content = OwnContent::New(Content::Inline(report.octets.clone()));
+        Self::queue_own(batch, effects, own, content, now);
         effects.reports.push(report);
     }
 }

@@ -26,15 +26,15 @@ use crate::work::Settled;
 const REPLACED_MAX: u8 = 20;
 
 /// What a batch is gathering.
-struct Settlement<'a> {
-    message: &'a StoredMessage,
+pub(crate) struct Settlement<'a> {
+    pub(crate) message: &'a StoredMessage,
     /// The copies that are there or come: nobody gets a second one.
     copies: HashSet<(String, Route)>,
     /// Accounts that get theirs now.
     stored: Vec<AccountName>,
-    now: Timestamp,
-    batch: Batch,
-    effects: Effects,
+    pub(crate) now: Timestamp,
+    pub(crate) batch: Batch,
+    pub(crate) effects: Effects,
     fates: Vec<Fate>,
     lines: Vec<TrailLine>,
     next_index: u32,
@@ -98,6 +98,7 @@ impl Inner {
         if remaining == 0 {
             batch.delete(MESSAGES, &message.id.to_key());
             batch.release_content(message.content, 1);
+            self.forget_copies(&mut batch, message)?;
             effects.messages -= 1;
         } else if !stored.is_empty() && delivered.len() < DELIVERED_MAX {
             let accounts = delivered.into_iter().chain(stored).take(DELIVERED_MAX).collect();
@@ -177,6 +178,16 @@ impl Inner {
                 to.line(&one.record, "failed", format!("{reply} ({cause})"));
             }
             Outcome::Replaced(accepted) => self.replace(to, one, accepted)?,
+            Outcome::Sent(outgoing) => {
+                let sent = self.send(to, outgoing)?;
+                // A list has got it, and answers for its members itself (RFC 3461 §5.2.7.1).
+                if one.record.recipient.notify.on_success() {
+                    to.fates.push(Fate::without_remote(&one.record.recipient, Action::Delivered, to.now));
+                }
+                let what = if sent { "sent" } else { "sent of late" };
+                to.remove(&key);
+                to.line(&one.record, outgoing.source, what.to_owned());
+            }
             Outcome::Discarded { rule } => {
                 to.remove(&key);
                 to.line(&one.record, "discarded", rule.clone());
@@ -229,7 +240,9 @@ impl Inner {
 
     fn replace(&self, to: &mut Settlement<'_>, one: &Settled, by: &[Accepted]) -> Result<(), StorageError> {
         let key = recipient_key(to.message.id, one.index);
-        let replaced = one.record.replaced.saturating_add(1);
+        // The expansion of a list goes on in steps: that is no going around.
+        let is_step = one.record.route.channel.as_str() == ChannelName::LIST;
+        let replaced = one.record.replaced.saturating_add(u8::from(!is_step));
         if replaced > REPLACED_MAX {
             let reply = Reply::new(554, EnhancedStatus::permanent(4, 6), "Routing loop detected");
             to.fail(&key, &one.record, &reply, None);
@@ -238,6 +251,7 @@ impl Inner {
         }
         to.remove(&key);
         let options = self.options();
+        let remembered = self.remembered(to.message)?;
         to.fates.extend(crate::report::expansions(by, to.now));
         for accepted in by {
             let accepted = &Accepted { route: options.as_gone(accepted.route.clone()), ..accepted.clone() };
@@ -253,7 +267,11 @@ impl Inner {
                 }
                 continue;
             }
-            if !to.copies.insert(accepted.route.copy_key(&accepted.recipient.address)) {
+            let known = match &remembered {
+                Some(remembered) => remembered.has(&mut to.batch, accepted)?,
+                None => false,
+            };
+            if known || !to.copies.insert(accepted.route.copy_key(&accepted.recipient.address)) {
                 to.has_its_copy(accepted);
             } else if self.is_stored(accepted)? {
                 self.append_local(to, accepted)?;
@@ -319,7 +337,7 @@ impl Inner {
             content: &content,
         };
         if let Some(report) = self.compose_report(&about, &to.fates, to.now)? {
-            self.queue_report(&mut to.batch, &mut to.effects, report, to.now);
+            Self::queue_report(&mut to.batch, &mut to.effects, report, to.now);
         }
         Ok(())
     }
@@ -343,6 +361,11 @@ impl Inner {
             Outcome::Discarded { rule } => {
                 let recipient = &one.record.recipient.address;
                 self.events.emit(&Event::Discarded { id: message.id, recipient, rule });
+                return;
+            }
+            Outcome::Sent(outgoing) => {
+                let change = format!("{} was carried out: {}", one.record.route, outgoing.source);
+                self.events.emit(&Event::QueueChanged { id: message.id, change: &change, by: "routing" });
                 return;
             }
             Outcome::Replaced(by) => {

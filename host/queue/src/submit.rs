@@ -9,6 +9,7 @@ use mail_types::{AccountName, ChannelName, NextHop, QueueId, Route, Timestamp};
 use message::Action;
 use storage::{Batch, Drawn, Patch, PatchInto};
 
+use crate::outgoing::Sent;
 use crate::ports::{CopyOf, LocalCopy, Publish};
 use crate::queue::{Inner, Queue};
 use crate::records::{
@@ -28,6 +29,8 @@ pub(crate) struct Effects {
     pub(crate) messages: isize,
     /// Reports that were queued: id, about, action, to.
     pub(crate) reports: Vec<Report>,
+    /// Messages of ours that were queued.
+    pub(crate) sent: Vec<Sent>,
 }
 
 impl Queue {
@@ -121,7 +124,7 @@ impl Inner {
             }
         }
         for report in reports {
-            self.queue_report(&mut batch, &mut effects, report, now);
+            Self::queue_report(&mut batch, &mut effects, report, now);
         }
         Ok((batch, effects, told))
     }
@@ -189,6 +192,9 @@ impl Inner {
         }
         for report in &effects.reports {
             report.emit(&self.events);
+        }
+        for sent in &effects.sent {
+            sent.emit(&self.events);
         }
     }
 }

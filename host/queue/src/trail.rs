@@ -81,7 +81,6 @@ pub struct Trail {
 pub(crate) const TRAIL_RECIPIENTS_MAX: usize = 1000;
 
 pub(crate) fn add_head(batch: &mut Batch, submission: &Submission, about: Option<QueueId>, now: Timestamp) {
-    let told = submission.recipients.iter().take(TRAIL_RECIPIENTS_MAX);
     let head = TrailHead {
         at: now,
         source: submission.source.clone(),
@@ -89,10 +88,19 @@ pub(crate) fn add_head(batch: &mut Batch, submission: &Submission, about: Option
         message_id: submission.message_id.clone(),
         size: submission.content.len(),
         about,
-        recipients: told.map(trail_recipient).collect(),
+        recipients: told(&submission.recipients),
     };
-    batch.put(TRAIL, &submission.id.to_key(), to_value(&head));
+    put_head(batch, submission.id, &head);
+}
+
+pub(crate) fn put_head(batch: &mut Batch, id: QueueId, head: &TrailHead) {
+    batch.put(TRAIL, &id.to_key(), to_value(head));
     batch.add(COUNTERS, TRAILS, &[(0, 1)]);
+}
+
+/// The recipients whose steps are told.
+pub(crate) fn told(recipients: &[Accepted]) -> Vec<TrailRecipient> {
+    recipients.iter().take(TRAIL_RECIPIENTS_MAX).map(trail_recipient).collect()
 }
 
 fn trail_recipient(accepted: &Accepted) -> TrailRecipient {

@@ -8,6 +8,7 @@
 mod chain;
 mod consult;
 mod explain;
+mod lists;
 pub mod recorder;
 mod resolve;
 mod reverse_path;
@@ -19,6 +20,7 @@ pub mod tables;
 
 pub use consult::{BATCH_MAX, ROUNDS_MAX};
 pub use explain::{ExplainedAddress, ExplainedOutcome, ExplainedRecipient, Explanation};
+pub use lists::{List, Members};
 pub use resolve::{NESTING_MAX, Options, RECIPIENTS_MAX, Request, Resolution, ResolvedRecipient};
 pub use reverse_path::NewSender;
 pub use rewrite::rules::{RuleErrors, RuleOptions, Rules};
@@ -26,4 +28,5 @@ pub use rewrite::tags::ChannelTags;
 pub use routing::Routing;
 pub use sender::{HeaderPlace, Verified};
 pub use source::{ASKED_OF_SOURCE_MAX, BoxFuture, SOURCE_ROUNDS_MAX, Source};
+pub use tables::row::ListSettings;
 pub use tables::{Builders, SPACES, TableError, Tables};

@@ -216,8 +216,15 @@ impl queue::Router for Routing {
         current: &'a Route,
     ) -> queue::BoxFuture<'a, Lookup<Route>> {
         Box::pin(async move {
-            // Held and discarded mail stays so until an operator says otherwise; reprocessing resolves by itself.
-            let stays = [ChannelName::HOLD, ChannelName::BITBUCKET, ChannelName::REPROCESS];
+            // Held and discarded mail stays so until an operator says otherwise; reprocessing, lists and automatic
+            // replies look at the directory by themselves.
+            let stays = [
+                ChannelName::HOLD,
+                ChannelName::BITBUCKET,
+                ChannelName::REPROCESS,
+                ChannelName::LIST,
+                ChannelName::AUTOREPLY,
+            ];
             if stays.contains(&current.channel.as_str()) {
                 return Lookup::Found(current.clone());
             }

@@ -39,7 +39,11 @@ pub(crate) fn name_of(next_hop: &NextHop) -> Option<&Domain> {
     match next_hop {
         NextHop::Domain(domain) => Some(domain),
         NextHop::Host { host, .. } => Some(host),
-        NextHop::Account(_) | NextHop::Mailbox { .. } | NextHop::Named { .. } | NextHop::Nobody => None,
+        NextHop::Account(_)
+        | NextHop::Mailbox { .. }
+        | NextHop::Named { .. }
+        | NextHop::Answer { .. }
+        | NextHop::Nobody => None,
     }
 }
 
@@ -59,7 +63,11 @@ pub(crate) async fn targets(
         }
         NextHop::Domain(domain) => (domain, None),
         NextHop::Host { host, port } => (host, *port),
-        NextHop::Account(_) | NextHop::Mailbox { .. } | NextHop::Named { .. } | NextHop::Nobody => {
+        NextHop::Account(_)
+        | NextHop::Mailbox { .. }
+        | NextHop::Named { .. }
+        | NextHop::Answer { .. }
+        | NextHop::Nobody => {
             let text = "The route does not lead to another host";
             return Err(deferred((3, 5), text, "route without a host", Reach::Destination));
         }

@@ -10,7 +10,7 @@ pub(crate) mod apply;
 pub(crate) mod difference;
 pub(crate) mod found;
 pub(crate) mod full;
-mod generalized;
+pub(crate) mod generalized;
 mod guard;
 pub(crate) mod history;
 mod incremental;

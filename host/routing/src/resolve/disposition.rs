@@ -144,16 +144,63 @@ impl Options<'_> {
             }
             (DeliveryOption::Members, RowKind::Group) => self.members(recorder),
             (DeliveryOption::MembersOffline, RowKind::Group) => {
-                if self.guide.request.source == ChannelName::REPROCESS {
+                if self.guide.request.source == ChannelName::REPROCESS || self.is_list() {
                     return self.members(recorder);
                 }
                 self.next.push(Next::route(self.address.clone(), ChannelName::REPROCESS, NextHop::Nobody));
+                Ok(())
+            }
+            (DeliveryOption::Program, _) => {
+                self.named(option, &self.detail.programs, "mailProgramDeliveryInfo", recorder);
+                Ok(())
+            }
+            (DeliveryOption::File, _) => {
+                self.named(option, &self.detail.files, "mailDeliveryFileURL", recorder);
                 Ok(())
             }
             (option, _) => {
                 self.by_channel(option, recorder);
                 Ok(())
             }
+        }
+    }
+
+    /// Whether the group is more than its members are: then its channel sends the message on. Members without number, too,
+    /// are reached that way, batch by batch.
+    fn is_list(&self) -> bool {
+        let count = self.detail.members.len() + self.detail.member_addresses.len();
+        self.detail.list.is_some()
+            || !self.detail.searches.is_empty()
+            || count > self.guide.view.options.recipients_max
+    }
+
+    /// The channel of an option, where there is one, and the account on whose behalf.
+    fn channel_of(&self, option: &DeliveryOption) -> Option<(ChannelName, AccountName)> {
+        match self.guide.rules.tags().target(option.as_str()) {
+            Some(Target::Channel(channel)) => Some((channel.clone(), account(self.found)?)),
+            _ => None,
+        }
+    }
+
+    /// Options that mean something registered: one copy for each name.
+    fn named<R: Recorder>(
+        &mut self,
+        option: &DeliveryOption,
+        names: &[String],
+        attribute: &str,
+        recorder: &mut R,
+    ) {
+        match self.channel_of(option) {
+            Some(_) if names.is_empty() => {
+                self.unserved.push(format!("{} without {attribute}", option.as_str()))
+            }
+            Some((channel, account)) => {
+                for name in names {
+                    let next_hop = NextHop::Named { account: account.clone(), name: name.clone() };
+                    self.next.push(Next::route(self.address.clone(), channel.as_str(), next_hop));
+                }
+            }
+            None => self.by_channel(option, recorder),
         }
     }
 
@@ -167,8 +214,7 @@ impl Options<'_> {
 
     /// Options that need a channel of their own name, such as `program`.
     fn by_channel<R: Recorder>(&mut self, option: &DeliveryOption, recorder: &mut R) {
-        let target = self.guide.rules.tags().target(option.as_str());
-        if let (Some(Target::Channel(channel)), Some(account)) = (target, account(self.found)) {
+        if let Some((channel, account)) = self.channel_of(option) {
             let next_hop = NextHop::Account(account);
             self.next.push(Next::route(self.address.clone(), channel.as_str(), next_hop));
             return;
@@ -204,15 +250,14 @@ impl Options<'_> {
         let dn = &*self.found.row.dn;
         let count = self.detail.members.len() + self.detail.member_addresses.len();
         recorder.note(|| Step::new(StepKind::Group, format!("{count} members")).at(dn));
-        let max = self.guide.view.options.recipients_max;
-        if count > max {
-            return Err(refusals::too_many(self.found.address, max));
-        }
-        if self.detail.has_searches {
-            if count == 0 {
-                return Err(refusals::search_group(self.found.address, dn));
-            }
-            recorder.note(|| Step::new(StepKind::Group, "members by LDAP search are not served").at(dn));
+        if self.is_list() {
+            let Some(account) = self.found.primary().and_then(|primary| AccountName::new(&primary.to_key()))
+            else {
+                return Err(refusals::empty_group(self.found.address, dn));
+            };
+            let next_hop = NextHop::Account(account);
+            self.next.push(Next::route(self.address.clone(), ChannelName::LIST, next_hop));
+            return Ok(());
         }
         for name in &self.detail.members {
             match member(self.guide.view, name)? {

@@ -109,7 +109,10 @@ impl ResolvedRecipient {
         let recipient = mail_types::Recipient { address: self.address, ..of.clone() };
         let steps = self.steps.into_iter().map(Into::into).collect();
         let mut accepted = queue::Accepted { steps, ..queue::Accepted::new(recipient, self.route) };
-        if self.is_of_several {
+        if accepted.route.channel.as_str() == mail_types::ChannelName::AUTOREPLY {
+            // Nobody is told of an automatic reply but by itself (RFC 3834 §3.3).
+            accepted.recipient.notify = mail_types::Notify::Never;
+        } else if self.is_of_several {
             accepted.is_one_of_several();
         }
         accepted

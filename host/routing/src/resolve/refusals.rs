@@ -154,13 +154,6 @@ pub(crate) fn empty_group(address: &Address, dn: &str) -> Refusal {
     permanent(550, 2, 4, "This list has no members", format!("{address}: nobody to send to ({dn})"))
 }
 
-/// A group whose members are found by search, which the embedded directory does not do.
-#[must_use]
-pub(crate) fn search_group(address: &Address, dn: &str) -> Refusal {
-    let cause = format!("{address}: its members are found by an LDAP search, which is not served ({dn})");
-    permanent(550, 3, 3, "The members of this list cannot be found", cause)
-}
-
 /// The sender may not post to the group.
 #[must_use]
 pub(crate) fn may_not_post(address: &Address, text: Option<&str>, why: &str, dn: &str) -> Refusal {

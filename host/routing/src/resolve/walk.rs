@@ -4,10 +4,10 @@
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
-use mail_types::{Address, ChannelName, ForwardPath, NextHop, Persistence, Refusal, Route};
+use mail_types::{AccountName, Address, ChannelName, ForwardPath, NextHop, Persistence, Refusal, Route};
 
 use super::disposition::dispose;
-use super::way::{Guide, Led, Next, Way};
+use super::way::{Found, Guide, Led, Next, Way};
 use super::{Halt, NESTING_MAX, ResolvedRecipient, Trace, refusals};
 use crate::recorder::{Recorder, Step, StepKind};
 use crate::rewrite::tags::Target;
@@ -43,6 +43,10 @@ struct Walk<'a> {
     at_group: bool,
     /// The entry of the first address, where it is a group.
     group: Option<String>,
+    /// That group as a list: where it has more members than one recipient may expand to.
+    as_list: Option<ResolvedRecipient>,
+    /// Whether it has.
+    too_many: bool,
     out: Vec<ResolvedRecipient>,
     delivered: HashSet<String>,
     later: Vec<ResolvedRecipient>,
@@ -79,6 +83,8 @@ pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Option<
         entry: None,
         at_group: false,
         group: None,
+        as_list: None,
+        too_many: false,
         out: Vec::new(),
         delivered: HashSet::new(),
         later: Vec::new(),
@@ -89,6 +95,9 @@ pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Option<
     walk.waiting.push_back(Item { address: address.clone(), depth: 0, from: None, is_of_several: false });
     match walk.run::<R>(&address) {
         Ok(recipients) => Some(Walked { answer: Ok(recipients), traces: walk.traces }),
+        Err(Halt::Refused(_)) if walk.too_many && walk.as_list.is_some() => {
+            Some(Walked { answer: Ok(walk.as_list.into_iter().collect()), traces: walk.traces })
+        }
         Err(Halt::Refused(refusal)) => Some(Walked { answer: Err(refusal), traces: walk.traces }),
         Err(Halt::Open) => None,
     }
@@ -141,6 +150,7 @@ impl Walk<'_> {
                 self.at_group = found.row.kind == RowKind::Group;
                 if item.depth == 0 && self.at_group {
                     self.group = Some(found.row.dn.to_string());
+                    self.as_list = as_list(&found, guide.view.options.separator);
                 }
                 let answer = dispose(guide, &found, recorder);
                 let permanent = answer
@@ -173,7 +183,8 @@ impl Walk<'_> {
         if self.keep_traces {
             self.traces.push(Trace { depth: item.depth, steps: steps.clone() });
         }
-        let is_of_several = item.is_of_several || next.len() > 1;
+        // An automatic reply is no copy: it does not make an address stand for several.
+        let is_of_several = item.is_of_several || next.iter().filter(|one| !is_answer(one)).count() > 1;
         let last = next.iter().rposition(|one| matches!(one, Next::Route { .. }));
         let mut steps = steps;
         for (nth, one) in next.into_iter().enumerate() {
@@ -210,6 +221,7 @@ impl Walk<'_> {
         let max = self.guide.view.options.recipients_max;
         self.queued += 1;
         if self.queued > max {
+            self.too_many = true;
             return Err(refusals::too_many(&address, max));
         }
         if from.depth >= NESTING_MAX {
@@ -255,6 +267,24 @@ impl Walk<'_> {
             (None, _) => Err(self.refused.pop().unwrap_or_else(|| refusals::circle(first))),
         }
     }
+}
+
+/// A group that its channel expands, batch by batch (R71, R72).
+fn as_list(found: &Found<'_>, separator: char) -> Option<ResolvedRecipient> {
+    let account = AccountName::new(&found.primary()?.to_key())?;
+    let step = Step::new(StepKind::Group, "more members than one recipient expands to: sent as a list");
+    Some(ResolvedRecipient {
+        address: found.final_address(separator),
+        detail: None,
+        route: Route::new(ChannelName::LIST, NextHop::Account(account)),
+        steps: vec![step.at(&*found.row.dn)],
+        is_of_several: false,
+    })
+}
+
+/// Whether it is an automatic reply.
+fn is_answer(next: &Next) -> bool {
+    matches!(next, Next::Route { route, .. } if route.channel.as_str() == ChannelName::AUTOREPLY)
 }
 
 fn delivery_key(recipient: &ResolvedRecipient) -> String {

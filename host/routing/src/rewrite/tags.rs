@@ -31,7 +31,7 @@ impl ChannelTags {
         for name in ["local", "l", "localhost", "store", "ims-ms"] {
             tags.insert(name, &Target::Local);
         }
-        for name in ["smtp", "lmtp", "hold", "reprocess", "bitbucket"] {
+        for name in ["smtp", "lmtp", "hold", "reprocess", "bitbucket", "autoreply"] {
             tags.insert(name, &Target::Channel(ChannelName::new(name)));
         }
         for name in ["tcp_local", "tcp_intranet"] {

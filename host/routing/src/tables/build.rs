@@ -10,7 +10,7 @@ use directory::{
 use mail_types::{Address, Domain};
 
 use super::builder::base_name;
-use super::row::{AliasRow, Detail, DomainRow, Policy, Relation, RowKind, status_octet};
+use super::row::{AliasRow, Detail, DomainRow, ListSettings, Policy, Relation, RowKind, status_octet};
 
 /// The rows of one entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -110,6 +110,8 @@ fn user_rows(entry: &UserEntry) -> Vec<(String, AliasRow<'static>)> {
         routing_address: entry.routing_address.as_ref().map(Address::to_string),
         options: words(&entry.delivery_options, &DeliveryOption::Mailbox),
         forwarding: texts(&entry.forwarding),
+        programs: entry.programs.clone(),
+        files: entry.files.clone(),
         plugins: entry.plugins.clone(),
         ..Detail::default()
     };
@@ -137,7 +139,10 @@ fn group_rows(entry: &GroupEntry) -> Vec<(String, AliasRow<'static>)> {
         forwarding: texts(&entry.forwarding),
         members: entry.members.iter().map(ToString::to_string).collect(),
         member_addresses: texts(&entry.member_addresses),
-        has_searches: !entry.member_urls.is_empty(),
+        searches: entry.member_urls.clone(),
+        programs: entry.programs.clone(),
+        files: entry.files.clone(),
+        list: list_settings(entry),
         policy: policy(&entry.policy),
         plugins: Vec::new(),
     };
@@ -150,6 +155,20 @@ fn group_rows(entry: &GroupEntry) -> Vec<(String, AliasRow<'static>)> {
         (key, AliasRow { relation, kind: RowKind::Group, status: entry.status, dn, detail })
     };
     keys.into_iter().map(row).collect()
+}
+
+fn list_settings(entry: &GroupEntry) -> Option<Box<ListSettings>> {
+    let settings = ListSettings {
+        name: None,
+        errors_to: entry.errors_to.as_ref().map(Address::to_string),
+        header_add: entry.header_add.clone(),
+        header_remove: entry.header_remove.clone(),
+        prefix_text: entry.prefix_text.clone(),
+        suffix_text: entry.suffix_text.clone(),
+        size_max: entry.policy.size_max,
+    };
+    let changes = settings != ListSettings::default();
+    changes.then(|| Box::new(ListSettings { name: entry.name.clone(), ..settings }))
 }
 
 fn policy(entry: &PostingPolicy) -> Option<Box<Policy>> {

@@ -89,12 +89,37 @@ pub struct Detail {
     pub members: Vec<String>,
     /// A group's members by address.
     pub member_addresses: Vec<String>,
-    /// Whether a group has members by search.
-    pub has_searches: bool,
+    /// A group's members by search: LDAP URLs.
+    pub searches: Vec<String>,
+    /// `mailProgramDeliveryInfo`: names of registered programs.
+    pub programs: Vec<String>,
+    /// `mailDeliveryFileURL`: files.
+    pub files: Vec<String>,
+    /// What a group changes of the messages that it sends on.
+    pub list: Option<Box<ListSettings>>,
     /// Who may post to a group.
     pub policy: Option<Box<Policy>>,
     /// `wasmtaPlugin` of a user.
     pub plugins: Vec<Binding>,
+}
+
+/// What a group changes of the messages that it sends on (requirements §2.3): what makes a group a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ListSettings {
+    /// `cn`: its name, for people.
+    pub name: Option<String>,
+    /// `mgrpErrorsTo`: where reports go.
+    pub errors_to: Option<String>,
+    /// `mgrpAddHeader`: whole fields.
+    pub header_add: Vec<String>,
+    /// `mgrpRemoveHeader`: names of fields.
+    pub header_remove: Vec<String>,
+    /// `mgrpMsgPrefixText`.
+    pub prefix_text: Option<String>,
+    /// `mgrpMsgSuffixText`.
+    pub suffix_text: Option<String>,
+    /// `mgrpMsgMaxSize`, octets.
+    pub size_max: Option<u64>,
 }
 
 /// Who may post to a group, and what becomes of refused postings (requirements §2.3).

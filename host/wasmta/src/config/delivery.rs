@@ -161,15 +161,21 @@ pub enum ChannelKind {
     Reprocess,
     /// Discards.
     Bitbucket,
+    /// Answers on behalf of users.
+    AutoReply,
+    /// Sends to the members of lists.
+    List,
 }
 
-const KINDS: [(&str, ChannelKind); 6] = [
+const KINDS: [(&str, ChannelKind); 8] = [
     ("store", ChannelKind::Store),
     ("smtp", ChannelKind::Smtp),
     ("lmtp", ChannelKind::Lmtp),
     ("hold", ChannelKind::Hold),
     ("reprocess", ChannelKind::Reprocess),
     ("bitbucket", ChannelKind::Bitbucket),
+    ("autoreply", ChannelKind::AutoReply),
+    ("list", ChannelKind::List),
 ];
 
 impl ChannelKind {
@@ -179,9 +185,9 @@ impl ChannelKind {
         KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
     }
 
-    /// Whether the queue itself serves it, by its one name.
-    fn is_the_queues_own(self) -> bool {
-        matches!(self, Self::Store | Self::Hold | Self::Reprocess)
+    /// Whether it is there once, by its one name.
+    fn is_there_once(self) -> bool {
+        matches!(self, Self::Store | Self::Hold | Self::Reprocess | Self::AutoReply | Self::List)
     }
 
     /// Whether it connects to other hosts.
@@ -252,7 +258,7 @@ impl Channel {
 /// Most channels of one server.
 const CHANNELS_MAX: usize = 256;
 
-/// Reads the section. The six usual channels are always there; the file changes them or adds some.
+/// Reads the section. The usual channels are always there; the file changes them or adds some.
 pub(super) fn read_channels(section: Section<'_>, folder: &Path) -> Vec<Channel> {
     let mut named = section.named_sections();
     if named.len() > CHANNELS_MAX {
@@ -344,7 +350,7 @@ fn read_kind(name: &str, s: &mut Section<'_>, given: Option<ChannelKind>) -> Cha
         s.fault("kind", "a channel with a name of your own needs this key", "add kind = \"smtp\" or another");
     }
     let kind = s.choice("kind", given.unwrap_or(ChannelKind::Smtp), &KINDS);
-    if given.is_none() && kind.is_the_queues_own() {
+    if given.is_none() && kind.is_there_once() {
         s.fault(
             "kind",
             format!("there is one channel of kind {:?}, and it has that name", kind.word()),

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use channels::{
-    Bitbucket, Credentials, Dialect, RemoteChannel, RemoteOptions, RemoteTls, Reprocess, TlsPolicy,
+    Bitbucket, Credentials, Dialect, Lists, RemoteChannel, RemoteOptions, RemoteTls, Reprocess, TlsPolicy,
 };
+use directory::Directory;
 use dns::{Dns, Resolver, Servers};
 use mail_types::{ChannelName, Domain, NextHop};
-use profiles::{Profiles, Reversing};
+use profiles::{AutoReplying, Profiles, Reversing};
 use queue::{Attempt, BoxFuture, Channel, Channels, Outcome};
 use routing::Routing;
 use runtime::{Clock, Random, TlsClient};
@@ -36,6 +37,7 @@ impl Channel for SmartHost {
 /// Builds the agents of a configuration, without touching those in force.
 pub(super) fn prepare(
     config: &Config,
+    directory: &Directory,
     routing: &Routing,
     profiles: &Profiles,
     clock: &Clock,
@@ -51,6 +53,11 @@ pub(super) fn prepare(
             ChannelKind::Smtp | ChannelKind::Lmtp => {
                 Arc::new(Reversing::new(remote(config, channel, &tls, &resolver, clock)?, profiles.clone()))
             }
+            ChannelKind::AutoReply => {
+                let (clock, random) = (clock.clone(), random.clone());
+                Arc::new(AutoReplying::new(routing.clone(), directory.clone(), clock, random))
+            }
+            ChannelKind::List => Arc::new(Lists::new(routing.clone(), directory.clone(), profiles.clone())),
             ChannelKind::Reprocess => Arc::new(Reprocess::new(routing.clone(), profiles.clone())),
             // The queue's own.
             ChannelKind::Store | ChannelKind::Hold => continue,
