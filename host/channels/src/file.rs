@@ -28,8 +28,10 @@ use crate::outcome::{deferred, failed};
 /// Where files may be, and how large.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileOptions {
-    /// Folders below which users may choose files. None: they may choose registered names alone.
+    /// Folders below which files are; nothing is written elsewhere.
     pub roots: Vec<PathBuf>,
+    /// Whether any file below the roots may be named by its path, another account's too; else registered names alone.
+    pub free_paths: bool,
     /// Registered files by their names, each below one of the roots.
     pub files: BTreeMap<String, FilePath>,
     /// Largest mailbox file, and largest message of a Maildir, in octets.

@@ -88,11 +88,15 @@ impl Place {
         if name.len() > PATH_MAX {
             return Err(Lost::unfit("it is too long"));
         }
-        if let Some(path) = path_of_url(name)? {
+        let path = match path_of_url(name)? {
+            None if name.starts_with('/') => Some(name.to_owned()),
+            path => path,
+        };
+        if let Some(path) = path {
+            if !options.free_paths {
+                return Err(Lost::unfit("only registered names may be chosen"));
+            }
             return below(&path, &options.roots);
-        }
-        if name.starts_with('/') {
-            return below(name, &options.roots);
         }
         let registered = options.files.get(&name.to_ascii_lowercase()).ok_or(Lost::Unregistered)?;
         below(&registered.of(&named.account)?, &options.roots)
@@ -158,6 +162,10 @@ fn below(path: &str, roots: &[PathBuf]) -> Result<Place, Lost> {
         }
     }
     let Some(name) = names.pop() else { return Err(Lost::unfit("it is a root itself")) };
+    // Who appended to another file's lock would keep it locked.
+    if name.ends_with(".lock") {
+        return Err(Lost::unfit("its name is that of a lock"));
+    }
     if names.len() > DEPTH_MAX {
         return Err(Lost::unfit("it is too deep"));
     }
@@ -170,8 +178,13 @@ mod tests {
     use std::time::Duration;
 
     fn find(name: &str, account: &str) -> Result<Place, Lost> {
+        find_with(true, name, account)
+    }
+
+    fn find_with(free_paths: bool, name: &str, account: &str) -> Result<Place, Lost> {
         let options = FileOptions {
             roots: vec!["/var/spool/archive".into(), "/srv/mail".into()],
+            free_paths,
             files: [("archive", "/srv/mail/{account}.mbox"), ("all", "/srv/mail/all/")]
                 .map(|(name, path)| (name.to_owned(), path.parse().unwrap()))
                 .into(),
@@ -209,6 +222,7 @@ mod tests {
             "/srv/mail",
             "/srv/mail/",
             "/srv/mailbox/x",
+            "/srv/mail/anna.mbox.lock",
             "/srv/mail/../../etc/passwd",
             "file:///srv/mail/%2e%2e/%2e%2e/etc/passwd",
             "file:///srv/mail/..%2f..%2fetc/passwd",
@@ -218,6 +232,8 @@ mod tests {
         ] {
             assert!(matches!(find(name, "anna"), Err(Lost::Unfit(_))), "{name}: {:?}", find(name, "anna"));
         }
+        assert!(matches!(find_with(false, "/srv/mail/x", "anna"), Err(Lost::Unfit(_))));
+        assert!(find_with(false, "archive", "anna").is_ok());
         assert!(matches!(find("archive", "../anna"), Err(Lost::Unfit(_))));
         assert!(matches!(find("archive", "..."), Err(Lost::Unfit(_))));
         assert_eq!(find("archives", "anna"), Err(Lost::Unregistered));

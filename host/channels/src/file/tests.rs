@@ -27,6 +27,7 @@ fn over(root: &Path, size_max: u64, lock_wait: Duration) -> FileChannel {
     let archive: FilePath = format!("{}/{{account}}.mbox", root.display()).parse().unwrap();
     let options = FileOptions {
         roots: vec![root.to_path_buf()],
+        free_paths: true,
         files: [("archive".to_owned(), archive)].into(),
         size_max,
         lock_wait,

@@ -18,8 +18,10 @@ const ROOTS_MAX: usize = 64;
 /// `[files]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// Folders below which users may name files; nothing is written elsewhere.
+    /// Folders below which files are; nothing is written elsewhere.
     pub roots: Vec<PathBuf>,
+    /// Whether users may name any file below the roots by its path.
+    pub free_paths: bool,
     /// Registered files, by their names in lower case.
     pub registered: BTreeMap<String, FilePath>,
     /// Largest mailbox file, and largest message in a Maildir, in octets.
@@ -33,6 +35,7 @@ impl Files {
         let roots: Vec<PathBuf> =
             s.parsed_list("roots", "write absolute paths of folders").unwrap_or_default();
         check_roots(&s, &roots);
+        let free_paths = s.flag("free-paths", true);
         let size_max = s.size("size-max", 1 << 30, 1 << 10..=1 << 44);
         let lock_wait = s.duration("lock-wait", secs(30), secs(0)..=secs(600));
         let named = s.named_sections();
@@ -53,7 +56,7 @@ impl Files {
                 s.fault(&name, "is registered twice", "names are compared without regard to case");
             }
         }
-        Self { roots, registered, size_max, lock_wait }
+        Self { roots, free_paths, registered, size_max, lock_wait }
     }
 }
 

@@ -87,6 +87,7 @@ pub(crate) fn programs(config: &Config, events: &Events) -> ProgramChannel {
 fn files_of(config: &Config) -> FileOptions {
     FileOptions {
         roots: config.files.roots.clone(),
+        free_paths: config.files.free_paths,
         files: config.files.registered.clone(),
         size_max: config.files.size_max,
         lock_wait: config.files.lock_wait,
