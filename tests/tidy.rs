@@ -30,7 +30,7 @@ const FORBIDDEN: [(&str, &[&str]); 7] = [
 ];
 
 /// Dependencies that only one crate may name; TOML, the one that reads the configuration and the one that reads cases.
-const ONLY: [(&str, &str); 14] = [
+const ONLY: [(&str, &str); 15] = [
     ("wasmtime", "plugin-engine"),
     ("heed", "storage"),
     ("mail-parser", "message"),
@@ -44,6 +44,7 @@ const ONLY: [(&str, &str); 14] = [
     ("tokio-rustls", "runtime"),
     ("rcgen", "runtime"),
     ("socket2", "runtime"),
+    ("rustix", "runtime"),
     ("tracing-subscriber", "events"),
 ];
 

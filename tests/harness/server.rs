@@ -63,6 +63,10 @@ impl TestServer {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let own = archive.get("server.toml").unwrap_or_default().to_owned();
         let own = names.iter().fold(own, |text, (name, value)| text.replace(name, value));
+        // Only root can, and then must, give programs a user of their own.
+        let user = if runtime::is_root() { "user = \"nobody\"" } else { "" };
+        let own = own.replace("<<program user>>", user);
+        let own = own.replace("<<folder>>", &folder.path().display().to_string());
         let toml = lay_over(BASE, &own).map_err(|why| format!("server.toml: {why}"))?;
         for file in ["directory.ldif", "rewrite.rules"] {
             let shipped = || std::fs::read_to_string(tests_folder().join("../config").join(file));

@@ -146,10 +146,12 @@ pub enum Event<'a> {
     PluginChanged { plugin: &'a str, tenant: Option<&'a str>, change: &'a str },
     /// The rules gave a transaction another reverse path than its client.
     SenderRewritten { service: &'a str, peer: IpAddr, from: &'a Address, to: &'a Address },
+    /// A program or file that an account names is not registered, or nothing that we run or write to.
+    TargetRefused { id: QueueId, account: &'a str, channel: &'a str, target: &'a str, cause: &'a str },
 }
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 40;
+pub(crate) const KINDS: usize = 41;
 
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
@@ -195,6 +197,7 @@ impl<'a> Event<'a> {
             Self::SyncEntryRefused { .. } => (36, "sync_entry_refused", Level::Warning),
             Self::DnsPublished { .. } => (37, "dns_published", Level::Info),
             Self::DnsFailed { .. } => (38, "dns_failed", Level::Warning),
+            Self::TargetRefused { .. } => (40, "target_refused", Level::Warning),
         }
     }
 
@@ -370,6 +373,13 @@ impl<'a> Event<'a> {
                 sink("place", Text(place));
                 sink("cause", Text(cause));
             }
+            Self::TargetRefused { id, account, channel, target, cause } => {
+                show!(id);
+                sink("account", Text(account));
+                sink("channel", Text(channel));
+                sink("target", Text(target));
+                sink("cause", Text(cause));
+            }
             Self::TablesBuilt { kind, entries, rows, csn, milliseconds } => {
                 sink("kind", Text(kind));
                 sink("entries", Number(*entries));
@@ -476,4 +486,5 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "dns_published",
     "dns_failed",
     "sent",
+    "target_refused",
 ];

@@ -18,6 +18,10 @@ impl ChannelName {
     pub const SMTP: &'static str = "smtp";
     /// Other stores, by LMTP.
     pub const LMTP: &'static str = "lmtp";
+    /// Programs that the operator has registered (R65).
+    pub const PROGRAM: &'static str = "program";
+    /// Files below roots that the operator lists (R67).
+    pub const FILE: &'static str = "file";
     /// Parked until the operator releases.
     pub const HOLD: &'static str = "hold";
     /// Resolved again from the start.
@@ -28,10 +32,6 @@ impl ChannelName {
     pub const AUTOREPLY: &'static str = "autoreply";
     /// Sent to the members of a list.
     pub const LIST: &'static str = "list";
-    /// Handed to a program that the operator has registered (R65).
-    pub const PROGRAM: &'static str = "program";
-    /// Appended to a file (R67).
-    pub const FILE: &'static str = "file";
 
     /// Takes a name; names are compared in lower case.
     #[must_use]

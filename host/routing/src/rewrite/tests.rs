@@ -215,7 +215,7 @@ fn every_error_of_a_file_is_told_with_line_and_mend() {
     let all = errors.to_string();
     assert!(all.contains("$[…] stands beside other text"), "{all}");
     assert!(
-        all.contains("no channel has the tag \"nobody\"; name one of: autoreply, bitbucket, hold"),
+        all.contains("no channel has the tag \"nobody\"; name one of: autoreply, bitbucket, file, hold"),
         "{all}"
     );
 }

@@ -100,6 +100,9 @@ Examples:
   wasmta plugin install moved/target/moved.wasm          into the server"
     )]
     Plugin(super::plugin::PluginCommand),
+    /// Programs that users may have their mail delivered to.
+    #[command(subcommand)]
+    Program(super::program::ProgramCommand),
     /// The directory and the LDAP servers it mirrors: make them alike, or see how they stand.
     #[command(subcommand)]
     Sync(super::sync::SyncCommand),

@@ -5,6 +5,7 @@ mod password;
 mod plugin;
 mod plugin_author;
 mod plugin_operator;
+mod program;
 mod sync;
 
 use std::io::{self, IsTerminal, Write};
@@ -60,6 +61,7 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&place).map(whole),
         Command::CheckConfig => check_config(&place).map(whole),
+        Command::Program(command) => program::perform(command, &place, errors),
         Command::Plugin(PluginCommand::CompilePlugin { target, component, artefact }) => {
             return plugin::compile(&target, &component, &artefact, out);
         }
@@ -106,7 +108,7 @@ fn check_config(place: &serve::Place) -> Result<String, String> {
 /// What a command asks, and whether in JSON.
 fn question(command: Command) -> Result<(Request, bool), String> {
     Ok(match command {
-        Command::Serve | Command::CheckConfig => unreachable!("these ask nothing"),
+        Command::Serve | Command::CheckConfig | Command::Program(_) => unreachable!("these ask nothing"),
         Command::Plugin(command) => {
             let (request, json) = plugin::question(command)?;
             (Request::Plugin(request), json)

@@ -155,6 +155,10 @@ pub enum ChannelKind {
     Smtp,
     /// Hands over by LMTP.
     Lmtp,
+    /// Runs registered programs.
+    Program,
+    /// Appends to files.
+    File,
     /// Parks until released.
     Hold,
     /// Resolves anew.
@@ -167,10 +171,12 @@ pub enum ChannelKind {
     List,
 }
 
-const KINDS: [(&str, ChannelKind); 8] = [
+const KINDS: [(&str, ChannelKind); 10] = [
     ("store", ChannelKind::Store),
     ("smtp", ChannelKind::Smtp),
     ("lmtp", ChannelKind::Lmtp),
+    ("program", ChannelKind::Program),
+    ("file", ChannelKind::File),
     ("hold", ChannelKind::Hold),
     ("reprocess", ChannelKind::Reprocess),
     ("bitbucket", ChannelKind::Bitbucket),
@@ -281,13 +287,19 @@ pub(super) fn read_channels(section: Section<'_>, folder: &Path) -> Vec<Channel>
 }
 
 fn usual(name: &str, kind: ChannelKind) -> Channel {
+    // A program is a process, and a file waits for its lock: fewer at a time, and not all of them for one account.
+    let (concurrency, per_destination, recipients) = match kind {
+        ChannelKind::Program => (10, 2, 1),
+        ChannelKind::File => (10, 1, 100),
+        _ => (100, 20, 100),
+    };
     Channel {
         name: name.to_owned(),
         kind,
-        concurrency: 100,
-        per_destination: 20,
+        concurrency,
+        per_destination,
         rate: 0,
-        recipients: 100,
+        recipients,
         smart_host: None,
         login: None,
         port: if kind == ChannelKind::Lmtp { 24 } else { 25 },
@@ -354,7 +366,10 @@ fn read_kind(name: &str, s: &mut Section<'_>, given: Option<ChannelKind>) -> Cha
         s.fault(
             "kind",
             format!("there is one channel of kind {:?}, and it has that name", kind.word()),
-            format!("write \"smtp\", \"lmtp\" or \"bitbucket\", or name {:?} in rules", kind.word()),
+            format!(
+                "write \"smtp\", \"lmtp\", \"program\", \"file\" or \"bitbucket\", or name {:?} in rules",
+                kind.word()
+            ),
         );
     }
     if given.is_some_and(|given| given != kind) {

@@ -7,10 +7,12 @@
 mod delivery;
 mod directory;
 mod dns;
+mod files;
 mod listeners;
 mod places;
 mod plugins;
 mod problem;
+mod programs;
 mod section;
 mod server;
 mod service;
@@ -26,10 +28,12 @@ pub(crate) use delivery::HostPort;
 pub use delivery::{Channel, ChannelKind, HostEntry, OutgoingTls, Queue, Routing};
 pub use directory::{Authenticate, Directory, Ldap};
 pub use dns::{Dns, Publish, PublishTo};
+pub use files::Files;
 pub use listeners::{Listener, Protocol, TlsMode};
 pub use places::Places;
 pub use plugins::Plugin;
 pub use problem::{Problem, Problems};
+pub use programs::Programs;
 pub use server::{Auth, Log, LogFormat, LogLevel, Server, Storage};
 pub use service::{BareNewlines, Imap, Limits, Lmtp, Pop3, Smtp, Submission, Tls, Verify};
 pub use units::{Network, duration_text, size_text};
@@ -68,6 +72,10 @@ pub struct Config {
     pub queue: Queue,
     /// The ways out.
     pub channels: Vec<Channel>,
+    /// Programs that mail may be delivered to.
+    pub programs: Programs,
+    /// Files that mail may be delivered to.
+    pub files: Files,
     /// Hosts whose addresses the DNS is not asked for.
     pub hosts: Vec<HostEntry>,
     /// How names are resolved.
@@ -168,6 +176,8 @@ impl Config {
             routing: Routing::read(root.section("routing"), folder, &server),
             queue: Queue::read(root.section("queue")),
             channels: delivery::read_channels(root.section("channels"), folder),
+            programs: programs::read(&root.section("programs"), folder),
+            files: Files::read(root.section("files")),
             hosts: delivery::read_hosts(root.section("hosts")),
             dns: Dns::read(root.section("dns"), &server, folder),
             storage: Storage::read(root.section("storage"), &limits),

@@ -273,6 +273,9 @@ fn parse_route(text: &str, channels: &[Channel]) -> Result<Route, String> {
         (ChannelKind::Store, _) => {
             return Err("the store has an account for each recipient: \"reprocess\" finds it".to_owned());
         }
+        (ChannelKind::Program | ChannelKind::File, _) => {
+            return Err(format!("{name:?} has a target for each recipient: \"reprocess\" finds it"));
+        }
         (kind, None) if kind.goes_out() && channel.smart_host.is_none() => {
             return Err(format!("{name:?} needs a host, as \"{name}:relay.example.org\""));
         }
@@ -339,6 +342,7 @@ mod tests {
         for (text, why) in [
             ("smpt:relay.example.net", "there is no channel \"smpt\": write one of store, smtp, "),
             ("smtp", "\"smtp\" needs a host"),
+            ("program:filter", "\"program\" has a target for each recipient"),
             ("store", "the store has an account for each recipient"),
             ("hold:relay.example.net", "a channel of kind \"hold\" connects to nobody"),
         ] {

@@ -57,6 +57,17 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
             found.push(places.problem(&key, why, "name a file whose first line is the password"));
         }
     }
+    found.extend(config.programs.iter().filter_map(|(name, program)| {
+        let (what, mend) = match (runtime::is_root(), program.confinement.user) {
+            (true, None) => ("the server runs as root, and no program of others may", "add user = \"…\""),
+            (false, Some(_)) => (
+                "only a server that runs as root can give a program another user",
+                "take user, group and processes out: it then runs as the server's own user",
+            ),
+            _ => return None,
+        };
+        Some(places.problem(&format!("programs.{name}.user"), what, mend))
+    }));
     found
 }
 

@@ -33,6 +33,7 @@ pub use lock::DataLock;
 pub(crate) use logging::{counting, to_standard_error};
 pub use parts::Parts;
 pub use server::Server;
+pub(crate) use ways::{NOT_LAUNCHED, programs};
 
 /// Which server is meant: where its configuration and its data are.
 #[derive(Debug, Clone)]

@@ -111,7 +111,7 @@ impl Parts {
         let agents = Agents {
             router: Arc::new(routing.clone()),
             local: Arc::new(StoreDelivery::new(store.clone())),
-            channels: ways::prepare(config, &directory, &routing, &profiles, &clock, &random)?,
+            channels: ways::prepare(config, &directory, &routing, &profiles, &clock, &random, &events)?,
         };
         let told = (clock.clone(), random.clone(), events.clone());
         let queue = Queue::open(mail.clone(), agents, settings::queue(config), told.0, told.1, told.2);

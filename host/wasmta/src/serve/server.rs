@@ -241,8 +241,8 @@ impl Running {
     fn take_up(&self) -> Result<TakenUp, String> {
         let new = self.place.load_whole()?;
         let (rules, options) = policy::load(&new).map_err(|why| why.to_string())?;
-        let Parts { directory, routing, profiles, clock, random, .. } = &self.parts;
-        let agents = ways::prepare(&new, directory, routing, profiles, clock, random)?;
+        let Parts { directory, routing, profiles, clock, random, events, .. } = &self.parts;
+        let agents = ways::prepare(&new, directory, routing, profiles, clock, random, events)?;
         let (of_plugins, record) = plugins::load(&new)?;
         let exchanged = plugins::Exchanged::new(&new, random)?;
         let planned = self.services.plan(&new)?;

@@ -3,18 +3,27 @@
 use std::sync::Arc;
 
 use channels::{
-    Bitbucket, Credentials, Dialect, Lists, RemoteChannel, RemoteOptions, RemoteTls, Reprocess, TlsPolicy,
+    Bitbucket, Credentials, Dialect, FileChannel, FileOptions, Lists, ProgramChannel, RemoteChannel,
+    RemoteOptions, RemoteTls, Reprocess, TlsPolicy,
 };
 use directory::Directory;
 use dns::{Dns, Resolver, Servers};
+use events::Events;
 use mail_types::{ChannelName, Domain, NextHop};
 use profiles::{AutoReplying, Profiles, Reversing};
 use queue::{Attempt, BoxFuture, Channel, Channels, Outcome};
 use routing::Routing;
-use runtime::{Clock, Random, TlsClient};
+use runtime::{Clock, Launcher, Random, TlsClient};
 
 use super::files;
 use crate::config::{self, ChannelKind, Config, OutgoingTls};
+
+/// The hidden command that becomes a program: the server starts itself with it.
+const LAUNCH_COMMAND: [&str; 3] = ["program", "launch", "--"];
+/// This program itself, also when its file was exchanged by a newer one.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+/// How the hidden command ends where it does not become the program: EX_OSERR, a passing failure.
+pub(crate) const NOT_LAUNCHED: u8 = 71;
 
 /// Everything to one host, whatever the route says (R96).
 struct SmartHost {
@@ -42,6 +51,7 @@ pub(super) fn prepare(
     profiles: &Profiles,
     clock: &Clock,
     random: &Random,
+    events: &Events,
 ) -> Result<Channels, String> {
     let resolver: Arc<dyn Resolver> = Arc::new(resolver(config, random)?);
     let tls =
@@ -58,6 +68,8 @@ pub(super) fn prepare(
                 Arc::new(AutoReplying::new(routing.clone(), directory.clone(), clock, random))
             }
             ChannelKind::List => Arc::new(Lists::new(routing.clone(), directory.clone(), profiles.clone())),
+            ChannelKind::Program => Arc::new(programs(config, events)),
+            ChannelKind::File => Arc::new(FileChannel::new(files_of(config), events.clone())),
             ChannelKind::Reprocess => Arc::new(Reprocess::new(routing.clone(), profiles.clone())),
             // The queue's own.
             ChannelKind::Store | ChannelKind::Hold => continue,
@@ -65,6 +77,29 @@ pub(super) fn prepare(
         agents.insert(ChannelName::new(&channel.name), agent);
     }
     Ok(agents)
+}
+
+/// The registered programs, as deliveries and the trial by command run them.
+pub(crate) fn programs(config: &Config, events: &Events) -> ProgramChannel {
+    let launcher =
+        Launcher { program: OWN_PROGRAM.into(), arguments: LAUNCH_COMMAND.map(str::to_owned).to_vec() };
+    ProgramChannel::new(
+        config.programs.clone(),
+        launcher,
+        config.routing.subaddress_separator,
+        events.clone(),
+    )
+}
+
+fn files_of(config: &Config) -> FileOptions {
+    FileOptions {
+        roots: config.files.roots.clone(),
+        free_paths: config.files.free_paths,
+        files: config.files.registered.clone(),
+        size_max: config.files.size_max,
+        lock_wait: config.files.lock_wait,
+        host: config.server.name.to_string(),
+    }
 }
 
 fn remote(
