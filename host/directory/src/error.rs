@@ -103,6 +103,9 @@ pub enum EditError {
     /// Nobody has that login or address.
     #[error("there is no user {0}")]
     NoUser(String),
+    /// A profile that would not work.
+    #[error("the profile would not work: {0}")]
+    Profile(String),
     /// A password without a hash scheme: clear text is never stored.
     #[error("{0} carries a password in clear text, which is never stored: hash it first")]
     ClearPassword(Dn),

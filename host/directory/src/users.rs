@@ -81,7 +81,7 @@ impl Directory {
         self.edit_with(plan).await.map(|(_, dn)| dn)
     }
 
-    fn find_user(&self, view: &View<'_>, text: &str) -> Result<(Entry, UserEntry), EditError> {
+    pub(crate) fn find_user(&self, view: &View<'_>, text: &str) -> Result<(Entry, UserEntry), EditError> {
         let mut id = self.login_id(view, text)?;
         if id.is_none()
             && let Ok(address) = Address::parse(text)

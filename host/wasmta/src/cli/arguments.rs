@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::profile::ProfileCommand;
 use crate::{config, operate};
 
 const EXAMPLES: &str = "\
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// Users of the directory.
     #[command(subcommand)]
     User(UserCommand),
+    /// What becomes of a user's mail: mailbox, forwards, automatic reply.
+    #[command(subcommand)]
+    Profile(ProfileCommand),
     /// Messages that wait: look at them, and act on them.
     #[command(subcommand)]
     Queue(QueueCommand),

@@ -5,6 +5,7 @@ mod password;
 mod plugin;
 mod plugin_author;
 mod plugin_operator;
+mod profile;
 mod program;
 mod sync;
 
@@ -122,6 +123,7 @@ fn question(command: Command) -> Result<(Request, bool), String> {
         Command::Check(format) => (Request::Check, format.json),
         Command::Domain(command) => domain_question(command),
         Command::User(command) => user_question(command)?,
+        Command::Profile(command) => profile::question(command)?,
         Command::Queue(command) => queue_question(command)?,
         Command::Explain { address, from, source, account, client, format } => {
             (Request::Explain { address, from, source, account, client }, format.json)

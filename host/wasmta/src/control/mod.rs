@@ -30,6 +30,17 @@ pub fn socket_path(data: &Path) -> PathBuf {
     data.join("control.sock")
 }
 
+/// New values of one attribute of a profile; none takes it out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileValue {
+    /// The attribute, by the product's name.
+    pub attribute: String,
+    /// The language of a text; empty for none.
+    pub language: String,
+    /// The values.
+    pub values: Vec<String>,
+}
+
 /// What an operator asks for. Not printable as a whole: it may carry a password.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
@@ -87,6 +98,18 @@ pub enum Request {
         address: String,
         /// Password in clear.
         password: String,
+    },
+    /// Show a user's profile.
+    ProfileShow {
+        /// Address or login.
+        user: String,
+    },
+    /// Change a user's profile.
+    ProfileSet {
+        /// Address or login.
+        user: String,
+        /// What changes.
+        values: Vec<ProfileValue>,
     },
     /// Remove a user.
     UserRemove {

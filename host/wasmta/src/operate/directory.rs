@@ -262,7 +262,7 @@ fn entry_json(entry: &Entry) -> Value {
     json!({ "dn": entry.dn.to_string(), "attributes": attributes.collect::<serde_json::Map<_, _>>() })
 }
 
-fn found<T>(answer: Lookup<T>, absent: impl Fn() -> String) -> Result<T, String> {
+pub(super) fn found<T>(answer: Lookup<T>, absent: impl Fn() -> String) -> Result<T, String> {
     match answer {
         Lookup::Found(value) => Ok(value),
         Lookup::NotFound => Err(absent()),

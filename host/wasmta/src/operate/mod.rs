@@ -5,6 +5,7 @@ mod check;
 mod directory;
 mod explain;
 mod plugins;
+mod profile;
 mod published;
 mod queue;
 mod sync;
@@ -51,6 +52,8 @@ pub(crate) async fn perform(
         Request::UserPasswd { address, password } => {
             directory::set_password(parts, &address, &password).await
         }
+        Request::ProfileShow { user } => profile::show(parts, &user),
+        Request::ProfileSet { user, values } => profile::set(parts, config, &user, values).await,
         Request::UserRemove { address, mail } => directory::remove_user(parts, &address, mail).await,
         Request::QueueList { which } => queue::list(parts, &which),
         Request::QueueShow { id } => queue::show(parts, &id),
