@@ -191,10 +191,13 @@ mod tests {
         // The kernel holds some MiB, and asks for more only when a good part of them is gone.
         const OCTETS: usize = 64 << 20;
         let (mut io, mut client) = pair(Duration::from_secs(300)).await;
+        // While a thread blocks, paused time moves only when it is told to: a socket that takes its time does not count.
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let holding = tokio::task::spawn_blocking(move || held.recv());
         let reading = tokio::spawn(async move {
             let (mut piece, mut total) = (vec![0; 8 << 20], 0);
             while total < OCTETS {
-                tokio::time::sleep(Duration::from_secs(200)).await;
+                tokio::time::advance(Duration::from_secs(200)).await;
                 let mut filled = 0;
                 while filled < piece.len() && total < OCTETS {
                     let count = client.read(&mut piece[filled..]).await.unwrap();
@@ -208,6 +211,8 @@ mod tests {
         io.out().extend_from_slice(&vec![b'y'; OCTETS / 2]);
         io.flush().await.unwrap();
         reading.await.unwrap();
+        drop(release);
+        assert!(holding.await.unwrap().is_err());
     }
 
     #[tokio::test(start_paused = true)]
