@@ -200,6 +200,7 @@ mod tests {
             route: Route::new(ChannelName::REPROCESS, NextHop::Nobody),
             prefix: Bytes::new(),
             content: LoadedContent::Memory(Bytes::new()),
+            source: String::new(),
             arrived: Timestamp(0),
         };
         let channel = Reprocess::with(|request| Box::pin(std::future::ready(table(request))));

@@ -12,17 +12,46 @@ use crate::profiles::Profiles;
 pub struct Reversing {
     channel: Box<dyn Channel>,
     profiles: Profiles,
+    verp: bool,
 }
 
 impl Reversing {
     /// In front of a channel.
     #[must_use]
     pub fn new(channel: Box<dyn Channel>, profiles: Profiles) -> Self {
-        Self { channel, profiles }
+        Self { channel, profiles, verp: false }
+    }
+
+    /// Lets each recipient of a list's message have a reverse path of its own, which says in a subaddress of the list's owner
+    /// who it is: `owner+anna=example.org@lists.example`. So a report is of a known member, whatever its text.
+    #[must_use]
+    pub fn with_verp(self, verp: bool) -> Self {
+        Self { verp, ..self }
+    }
+
+    /// One attempt for each recipient, as only the envelope tells them apart.
+    async fn attempt_each(&self, attempt: &Attempt, owner: &Address) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(attempt.recipients.len());
+        for recipient in &attempt.recipients {
+            let path = self.profiles.routing.variable_path(owner, &recipient.address);
+            let reverse_path = ReversePath::Address(path.unwrap_or_else(|| owner.clone()));
+            let recipients = vec![recipient.clone()];
+            let one = Attempt { recipients, reverse_path, ..attempt.clone() };
+            let outcome = self.channel.attempt(&one).await.into_iter().next();
+            outcomes.push(outcome.unwrap_or_else(|| deferred("no outcome".to_owned())));
+        }
+        outcomes
     }
 
     async fn attempt_all(&self, attempt: &Attempt) -> Vec<Outcome> {
         let Some(sender) = attempt.reverse_path.address() else { return self.channel.attempt(attempt).await };
+        // Only where reports come to us, and find their way to the owner.
+        if self.verp
+            && attempt.source == queue::LIST_SOURCE
+            && self.profiles.hosted(&sender.domain).is_ok_and(|domain| domain.is_some())
+        {
+            return self.attempt_each(attempt, sender).await;
+        }
         let mut outcomes: Vec<Option<Outcome>> = vec![None; attempt.recipients.len()];
         for (tenant, group) in self.groups(sender, &attempt.recipients) {
             let recipients: Vec<Recipient> = group.iter().map(|at| attempt.recipients[*at].clone()).collect();

@@ -55,6 +55,8 @@ pub struct Attempt {
     pub content: LoadedContent,
     /// When the message was accepted.
     pub arrived: Timestamp,
+    /// The channel by which it came.
+    pub source: String,
 }
 
 /// How far a failure reaches.

@@ -225,6 +225,7 @@ impl Inner {
                 prefix: message.message.prefix.clone().into(),
                 content: content.ok_or_else(missing)?,
                 arrived: message.message.arrived,
+                source: message.message.source.channel.clone(),
             })
         };
         Ok(Some(Leased { message, attempt, tried, settled }))

@@ -1,6 +1,6 @@
 //! Groups that are more than their members: what their channel has to know to send a message on (R71).
 
-use mail_types::{AccountName, Address, Lookup, Refusal};
+use mail_types::{AccountName, Address, LocalPart, Lookup, Refusal};
 
 use crate::resolve::disposition::member;
 use crate::resolve::domains::View;
@@ -9,6 +9,9 @@ use crate::resolve::way::address_of_key;
 use crate::routing::Routing;
 use crate::tables::Claim;
 use crate::tables::row::{Detail, ListSettings, RowKind};
+
+/// Longest local part, in octets (RFC 5321 §4.5.3.1.1).
+const LOCAL_PART_MAX: usize = 64;
 
 /// A group, as its channel sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,16 @@ pub struct Members {
 }
 
 impl Routing {
+    /// An address of a list's owner that names a member in its subaddress; `None` where it would be no address, or too long.
+    #[must_use]
+    pub fn variable_path(&self, owner: &Address, member: &Address) -> Option<Address> {
+        let separator = self.policy().options().separator;
+        let member = format!("{}={}", member.local.as_str(), member.domain);
+        let local = LocalPart::new(format!("{}{separator}{member}", owner.local.as_str())).ok()?;
+        // RFC 5321 §4.5.3.1.1; what is longer reaches the owner all the same, without a name.
+        (local.as_str().len() <= LOCAL_PART_MAX).then(|| Address::new(local, owner.domain.clone()))
+    }
+
     /// A group by its key: its primary address in lower case.
     pub fn list(&self, key: &AccountName) -> Lookup<List> {
         let list = |dn: &str, address: Address, detail: &Detail| List {

@@ -46,6 +46,7 @@ fn attempt(id: u64, name: &str, content: &str) -> Attempt {
         route: Route::new(ChannelName::FILE, NextHop::Named { account, name: name.to_owned() }),
         prefix: format!("Received: id {id}\r\n").into(),
         content: LoadedContent::Memory(content.to_owned().into()),
+        source: String::new(),
         arrived: Timestamp(1_700_000_000_000),
     }
 }

@@ -42,6 +42,7 @@ fn attempt(recipients: &[&str]) -> Attempt {
         route: Route::new("smtp", NextHop::Domain(Domain::parse("there.test").unwrap())),
         prefix: Bytes::from_static(b"Received: here\r\n"),
         content: LoadedContent::Memory(Bytes::from_static(CONTENT.as_bytes())),
+        source: String::new(),
         arrived: Timestamp(0),
     }
 }

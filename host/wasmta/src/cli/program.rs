@@ -154,6 +154,7 @@ fn attempt(
         route: Route::new(ChannelName::PROGRAM, NextHop::Named { account, name: name.to_owned() }),
         prefix: bytes::Bytes::new(),
         content: LoadedContent::Memory(message.into()),
+        source: String::new(),
         arrived: now,
     })
 }

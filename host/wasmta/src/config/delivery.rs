@@ -31,6 +31,8 @@ pub struct Routing {
     pub ignore_source_routes: bool,
     /// Recipients that one address may expand to.
     pub expansion_max: usize,
+    /// Whether each recipient of a list's message has a reverse path of its own.
+    pub verp: bool,
 }
 
 impl Routing {
@@ -54,6 +56,7 @@ impl Routing {
             subaddress_separator: separator(&mut s),
             relay_domains: s.parsed_list("relay-domains", "write domains").unwrap_or_default(),
             ignore_source_routes: s.flag("ignore-source-routes", false),
+            verp: s.flag("verp", false),
             expansion_max: s.count("expansion-max", 10_000, 1..=100_000),
         };
         s.close();

@@ -61,7 +61,8 @@ pub(super) fn prepare(
         let agent: Arc<dyn Channel> = match channel.kind {
             ChannelKind::Bitbucket => Arc::new(Bitbucket),
             ChannelKind::Smtp | ChannelKind::Lmtp => {
-                Arc::new(Reversing::new(remote(config, channel, &tls, &resolver, clock)?, profiles.clone()))
+                let remote = remote(config, channel, &tls, &resolver, clock)?;
+                Arc::new(Reversing::new(remote, profiles.clone()).with_verp(config.routing.verp))
             }
             ChannelKind::AutoReply => {
                 let (clock, random) = (clock.clone(), random.clone());
