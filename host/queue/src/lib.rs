@@ -34,7 +34,7 @@ mod work;
 pub use copies::LIST_SOURCE;
 pub use listing::{Filter, Listing, QueuedMessage, QueuedRecipient, RouteSummary, content_references};
 pub use operate::{Change, OperateError};
-pub use options::{ChannelLimits, Options, Retry};
+pub use options::{ChannelLimits, Options, OverQuota, Retry};
 pub use outgoing::{Once, Outgoing, OutgoingContent};
 pub use ports::{
     Attempt, BoxFuture, Channel, CopyOf, LocalCopy, LocalDelivery, Outcome, Publish, Reach, Router,

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use mail_types::{EnhancedStatus, Reply};
+
 use mail_types::{NextHop, Route};
 
 /// Limits of one channel.
@@ -93,6 +95,30 @@ pub struct Options {
     pub trails_max: u64,
     /// How long attempts may go on after a stop was asked for.
     pub drain: Duration,
+    /// What becomes of mail for a mailbox that is full.
+    pub over_quota: OverQuota,
+}
+
+/// What becomes of mail for a mailbox that is full (requirements §2.9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverQuota {
+    /// Its senders are asked to come again, and copies that are here wait: so long, then they go back.
+    Defer(Duration),
+    /// It is refused, and copies that are here go back at once.
+    Refuse,
+}
+
+impl OverQuota {
+    /// What the sender is told, of a copy that is here for so long.
+    #[must_use]
+    pub fn reply(self, waited: Duration) -> Reply {
+        match self {
+            Self::Defer(grace) if waited < grace => {
+                Reply::new(452, EnhancedStatus::transient(2, 2), "This mailbox is full, try again later")
+            }
+            _ => Reply::new(552, EnhancedStatus::permanent(2, 2), "This mailbox is full"),
+        }
+    }
 }
 
 impl Default for Options {
@@ -109,6 +135,7 @@ impl Default for Options {
             returned_max: 64 * 1024,
             trails_max: 200_000,
             drain: Duration::from_secs(10),
+            over_quota: OverQuota::Defer(Duration::MAX),
         }
     }
 }

@@ -102,6 +102,12 @@ impl Queue {
         self.inner.agents.local.has_room(account)
     }
 
+    /// What the sender is told of a mailbox that is full.
+    #[must_use]
+    pub fn full_reply(&self) -> mail_types::Reply {
+        self.inner.options().over_quota.reply(Duration::ZERO)
+    }
+
     /// A fresh id: higher than all before, over restarts too.
     #[must_use]
     pub fn next_id(&self) -> QueueId {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use mail_types::{EnhancedStatus, Lookup, Reply, Route, Timestamp};
+use mail_types::{EnhancedStatus, Lookup, Persistence, Reply, Route, Timestamp};
 use storage::{LoadedContent, StorageError};
 
 use crate::ports::{Attempt, Outcome, Reach};
@@ -203,7 +203,7 @@ impl Inner {
         let Some(Due { message, content, recipients }) = self.read_due(job)? else { return Ok(None) };
         let (mut tried, mut settled) = (Vec::new(), Vec::new());
         for (index, record) in recipients {
-            match self.route_again(&record).await {
+            match self.route_again(&record, message.message.arrived).await {
                 None => tried.push((index, record)),
                 Some(outcome) => {
                     // A full mailbox was tried like any other way out: it has its next attempt.
@@ -276,7 +276,7 @@ impl Inner {
     }
 
     /// `None` where the route stays as it is.
-    async fn route_again(&self, record: &Record) -> Option<Outcome> {
+    async fn route_again(&self, record: &Record, arrived: Timestamp) -> Option<Outcome> {
         if record.later.rerouted {
             return None;
         }
@@ -302,8 +302,11 @@ impl Inner {
         if let Some(account) = record.route.local_account()
             && self.agents.local.has_room(account).is_ok_and(|room| !room)
         {
-            let reply = Reply::new(452, EnhancedStatus::transient(2, 2), "The mailbox is full");
+            let reply = self.options().over_quota.reply(self.clock.now().since(arrived));
             let cause = format!("{account} is over its quota");
+            if reply.persistence() == Persistence::Permanent {
+                return Some(Outcome::Failed { reply, remote: None, cause });
+            }
             return Some(Outcome::Deferred { reply, remote: None, cause, reach: Reach::Recipient });
         }
         // A local copy that could not be appended before: the queue appends it itself.

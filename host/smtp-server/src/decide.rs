@@ -68,8 +68,7 @@ fn has_room(session: &Session, recipient: &ResolvedRecipient) -> Result<(), Refu
     let Some(account) = recipient.route.local_account() else { return Ok(()) };
     match session.server.queue.has_room(account) {
         Ok(false) => {
-            let refusal = reply(452, 2, 2, "This mailbox is full, try again later");
-            Err(Refusal::new(refusal, format!("{account} is over its quota")))
+            Err(Refusal::new(session.server.queue.full_reply(), format!("{account} is over its quota")))
         }
         // Where storage rests, the end of the content says so.
         Ok(true) | Err(_) => Ok(()),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mail_types::{Domain, NextHop};
+use queue::OverQuota;
 
 use super::section::Section;
 use super::server::secs;
@@ -102,6 +103,16 @@ pub struct Queue {
     pub returned_max: usize,
     /// Messages whose decision trails are kept.
     pub trails_max: u64,
+    /// What becomes of mail for a mailbox that is full.
+    pub over_quota: OverQuota,
+}
+
+/// Words for what becomes of mail for a full mailbox; the time of `defer` is a key of its own.
+const OVER_QUOTA: [(&str, bool); 2] = [("defer", true), ("refuse", false)];
+
+fn over_quota(s: &mut Section<'_>) -> OverQuota {
+    let grace = s.duration("over-quota-grace", secs(5 * 86_400), secs(0)..=secs(100 * 86_400));
+    if s.choice("over-quota", true, &OVER_QUOTA) { OverQuota::Defer(grace) } else { OverQuota::Refuse }
 }
 
 impl Queue {
@@ -125,6 +136,7 @@ impl Queue {
             messages_max: s.count("messages-max", 1_000_000, 1..=1_000_000_000),
             returned_max: usize::try_from(s.size("returned-max", 64 << 10, 0..=64 << 20)).unwrap_or(1 << 16),
             trails_max: s.number("trails-max", 200_000, 0..=1_000_000_000),
+            over_quota: over_quota(&mut s),
         };
         if queue.retry_first > queue.retry_longest {
             s.fault(

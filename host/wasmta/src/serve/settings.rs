@@ -48,6 +48,7 @@ pub(super) fn queue(config: &Config) -> queue::Options {
             .map(|channel| (ChannelName::new(&channel.name).to_string(), limits(channel)))
             .collect(),
         returned_max: config.queue.returned_max,
+        over_quota: config.queue.over_quota,
         trails_max: config.queue.trails_max,
         drain: config.server.stop_grace,
     }
