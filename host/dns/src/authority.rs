@@ -88,7 +88,7 @@ impl Authority {
     /// Answers at an address, by UDP and TCP, for as long as the future runs. Binds before the first wait.
     ///
     /// # Errors
-    /// The address cannot be bound, or listening ended.
+    /// The address cannot be bound.
     pub fn serve(&self, address: SocketAddr) -> Result<(SocketAddr, BoxFuture<'static, ()>), String> {
         let failed = |why: std::io::Error| format!("{address} cannot be listened at: {why}");
         let tcp = std::net::TcpListener::bind(address).map_err(failed)?;
@@ -107,23 +107,28 @@ impl Authority {
         Ok((local, Box::pin(run)))
     }
 
-    /// The records of a domain that it answers with.
-    #[must_use]
-    pub fn records(&self, domain: &Domain) -> Vec<Record> {
-        self.0.state.lock().domains.get(domain).cloned().unwrap_or_default()
-    }
-
     /// Makes changes and builds the zones anew, once for all of them.
     fn put(&self, changes: &[RecordChange]) -> Result<(), String> {
         let mut state = self.0.state.lock();
-        let before = state.domains.clone();
+        let mut before = Vec::with_capacity(changes.len());
         for change in changes {
-            match change.wanted.is_empty() {
+            let was = match change.wanted.is_empty() {
                 true => state.domains.remove(&change.domain),
                 false => state.domains.insert(change.domain.clone(), change.wanted.clone()),
             };
+            before.push((&change.domain, was));
         }
-        self.exchange(&mut state).inspect_err(|_| state.domains = before)
+        let exchanged = self.exchange(&mut state);
+        if exchanged.is_err() {
+            // The last change first: of two of one domain the earlier one knows what was there.
+            for (domain, was) in before.into_iter().rev() {
+                match was {
+                    Some(records) => state.domains.insert(domain.clone(), records),
+                    None => state.domains.remove(domain),
+                };
+            }
+        }
+        exchanged
     }
 
     /// Builds the zones and puts them in force, all at once.
