@@ -19,7 +19,7 @@ fn change(name: &str, wanted: Vec<Record>) -> RecordChange {
 /// A server, and who asks it.
 fn served(zones: &[&str]) -> (Authority, Dns) {
     let zones = zones.iter().map(|zone| domain(zone)).collect();
-    let options = AuthorityOptions { name: domain("ns.example.org"), zones };
+    let options = AuthorityOptions { name: domain("ns.example.org"), zones, notices: None };
     let authority = Authority::new(options, Clock::system()).unwrap();
     let (address, run) = authority.serve(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     tokio::spawn(run);
