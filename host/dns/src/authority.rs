@@ -180,7 +180,8 @@ impl Authority {
 }
 
 /// Whether a domain is a zone's top or below it.
-pub(crate) fn is_within(domain: &Domain, zone: &Domain) -> bool {
+#[must_use]
+pub fn is_within(domain: &Domain, zone: &Domain) -> bool {
     let (domain, zone) = (domain.as_str(), zone.as_str());
     domain == zone || domain.strip_suffix(zone).is_some_and(|below| below.ends_with('.'))
 }

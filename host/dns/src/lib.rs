@@ -27,7 +27,7 @@ mod tsig;
 mod update;
 mod watch;
 
-pub use authority::{Authority, AuthorityOptions};
+pub use authority::{Authority, AuthorityOptions, is_within};
 pub use client::{DnsError, Servers};
 pub use hosts::{HostError, Hosts};
 pub use listening::Listening;

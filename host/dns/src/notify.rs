@@ -30,6 +30,9 @@ pub struct NoticedZone {
     pub changed: Arc<Notify>,
 }
 
+/// Who hears of notices that are not believed.
+type Refused = dyn Fn(&Domain, &str) + Send + Sync;
+
 /// Hears notices. Clones are the same.
 #[derive(Clone)]
 pub struct Notices(Arc<Inner>);
@@ -37,7 +40,7 @@ pub struct Notices(Arc<Inner>);
 struct Inner {
     zones: Vec<NoticedZone>,
     clock: Clock,
-    refused: Box<dyn Fn(&Domain, &str) + Send + Sync>,
+    refused: Box<Refused>,
 }
 
 /// What is made of a notice.

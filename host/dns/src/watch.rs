@@ -148,10 +148,10 @@ impl TableSource for Watch {
         match &self.options.servers {
             Servers::These(servers) => {
                 let names: Vec<String> = servers.iter().map(ToString::to_string).collect();
-                format!("{} domains, asked of {}", self.options.domains.len(), names.join(", "))
+                format!("asked of {}", names.join(", "))
             }
-            Servers::System => format!("{} domains", self.options.domains.len()),
-            Servers::Nobody => format!("{} domains, and nobody to ask", self.options.domains.len()),
+            Servers::System => "asked of the system's name servers".to_owned(),
+            Servers::Nobody => "asked of nobody".to_owned(),
         }
     }
 

@@ -116,6 +116,10 @@ pub enum Event<'a> {
     DnsPublished { domain: &'a str, place: &'a str, records: u64 },
     /// They could not be published; it is tried again.
     DnsFailed { domain: &'a str, place: &'a str, cause: &'a str },
+    /// A DNS table was read, and domains changed; or it is read again after a failure. A list has no serial.
+    DnsTableRead { table: &'a str, place: &'a str, serial: u64, domains: u64, changed: u64 },
+    /// A DNS table was not read, or not all of it, or a notice was not believed: what is known stays.
+    DnsTableFailed { table: &'a str, place: &'a str, cause: &'a str },
     /// Routing and alias tables follow the directory again.
     TablesBuilt { kind: &'a str, entries: u64, rows: u64, csn: u64, milliseconds: u64 },
     /// Tables could not be built; the old ones stay.
@@ -151,7 +155,7 @@ pub enum Event<'a> {
 }
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 41;
+pub(crate) const KINDS: usize = 43;
 
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
@@ -198,6 +202,8 @@ impl<'a> Event<'a> {
             Self::DnsPublished { .. } => (37, "dns_published", Level::Info),
             Self::DnsFailed { .. } => (38, "dns_failed", Level::Warning),
             Self::TargetRefused { .. } => (40, "target_refused", Level::Warning),
+            Self::DnsTableRead { .. } => (41, "dns_table_read", Level::Info),
+            Self::DnsTableFailed { .. } => (42, "dns_table_failed", Level::Warning),
         }
     }
 
@@ -380,6 +386,18 @@ impl<'a> Event<'a> {
                 sink("target", Text(target));
                 sink("cause", Text(cause));
             }
+            Self::DnsTableRead { table, place, serial, domains, changed } => {
+                sink("table", Text(table));
+                sink("place", Text(place));
+                sink("serial", Number(*serial));
+                sink("domains", Number(*domains));
+                sink("changed", Number(*changed));
+            }
+            Self::DnsTableFailed { table, place, cause } => {
+                sink("table", Text(table));
+                sink("place", Text(place));
+                sink("cause", Text(cause));
+            }
             Self::TablesBuilt { kind, entries, rows, csn, milliseconds } => {
                 sink("kind", Text(kind));
                 sink("entries", Number(*entries));
@@ -487,4 +505,6 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "dns_failed",
     "sent",
     "target_refused",
+    "dns_table_read",
+    "dns_table_failed",
 ];
