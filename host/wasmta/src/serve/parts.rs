@@ -14,7 +14,9 @@ use runtime::{Clock, Random};
 use storage::{Space, Storage};
 use store::Store;
 
+use super::domain_tables::{self, FollowedTables};
 use super::first_start::{decoy_key, fill};
+use super::mirror::{Sources, sourced};
 use super::plugins::{self, Exchanged, Surroundings};
 use super::publication::{self, Publishing};
 use super::quotas::DirectoryQuotas;
@@ -36,6 +38,8 @@ pub struct Parts {
     pub mirror: Option<Mirror>,
     /// What publishes the records of domains, where that is wanted.
     pub(crate) publishing: Option<Publishing>,
+    /// Domains by DNS tables.
+    pub(crate) followed: FollowedTables,
     /// Makes hashes of passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Who may log in.
@@ -69,7 +73,8 @@ impl Parts {
         let (of_directory, directory, mirror) = open_directory(config, data, &clock, &events)?;
         let filled =
             mirror.is_none() && fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
-        let publishing = publication::of(config, &directory, (&clock, &random, &events))?;
+        let followed = domain_tables::of(config, &directory, (&clock, &random, &events)).await?;
+        let publishing = publication::of(config, &directory, followed.notices(), (&clock, &random, &events))?;
         let options = settings::auth(config, decoy_key(data, &random)?);
         let authenticator = Authenticator::new(directory.clone(), clock.clone(), random.clone(), options);
         let authenticator = mirror::verified(authenticator, mirror.as_ref(), config);
@@ -99,7 +104,8 @@ impl Parts {
         };
         let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
         let routing = routing.with_plugins(Arc::new(plugins.clone()));
-        let routing = mirror::sourced(routing, mirror.as_ref(), &plugins, (&events, &clock));
+        let sources = Sources { mirror: mirror.as_ref(), tables: &followed.tables };
+        let routing = sourced(routing, sources, &plugins, (&events, &clock));
         let world = Arc::clone(&surroundings) as Arc<dyn hooks::World>;
         let profiles = profiles::Profiles::new(routing.clone(), Arc::new(plugins.clone()), world);
 
@@ -123,6 +129,7 @@ impl Parts {
             directory,
             mirror,
             publishing,
+            followed,
             hasher,
             authenticator,
             routing,
