@@ -73,8 +73,7 @@ impl Parts {
         let (of_directory, directory, mirror) = open_directory(config, data, &clock, &events)?;
         let filled =
             mirror.is_none() && fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
-        let followed = domain_tables::of(config, &directory, (&clock, &random, &events)).await?;
-        let publishing = publication::of(config, &directory, followed.notices(), (&clock, &random, &events))?;
+        let (followed, publishing) = in_the_dns(config, &directory, (&clock, &random, &events)).await?;
         let options = settings::auth(config, decoy_key(data, &random)?);
         let authenticator = Authenticator::new(directory.clone(), clock.clone(), random.clone(), options);
         let authenticator = mirror::verified(authenticator, mirror.as_ref(), config);
@@ -111,9 +110,7 @@ impl Parts {
 
         let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
         let mail = open_storage(config, data, "store", &spaces, true)?;
-        let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), settings::quota(config)));
-        let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), quotas).await;
-        let store = store.map_err(|e| format!("the store: {e}"))?;
+        let store = open_store(config, &mail, &directory, (&clock, &events)).await?;
         let agents = Agents {
             router: Arc::new(routing.clone()),
             local: Arc::new(StoreDelivery::new(store.clone())),
@@ -200,6 +197,29 @@ fn open_directory(
         .map_err(|e| format!("the directory: {e}"))?;
     let mirror = mirror::of(config, &directory, clock, events)?;
     Ok((storage, directory, mirror))
+}
+
+/// What the DNS says of domains, and what is said there of ours.
+async fn in_the_dns(
+    config: &Config,
+    directory: &Directory,
+    told: (&Clock, &Random, &Events),
+) -> Result<(FollowedTables, Option<Publishing>), String> {
+    let followed = domain_tables::of(config, directory, told).await?;
+    let publishing = publication::of(config, directory, followed.notices(), told)?;
+    Ok((followed, publishing))
+}
+
+/// Opens the mailboxes.
+async fn open_store(
+    config: &Config,
+    mail: &Storage,
+    directory: &Directory,
+    (clock, events): (&Clock, &Events),
+) -> Result<Store, String> {
+    let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), settings::quota(config)));
+    let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), quotas).await;
+    store.map_err(|e| format!("the store: {e}"))
 }
 
 /// Brings the tables up to the directory, and says what that took; `false` where a row cannot be read.
