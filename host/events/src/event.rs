@@ -154,9 +154,6 @@ pub enum Event<'a> {
     TargetRefused { id: QueueId, account: &'a str, channel: &'a str, target: &'a str, cause: &'a str },
 }
 
-/// How many kinds of events there are.
-pub(crate) const KINDS: usize = 43;
-
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
     pub(crate) fn kind(&self) -> (usize, &'static str, Level) {
@@ -461,50 +458,3 @@ fn of_plugin(
         sink("tenant", Field::Text(tenant));
     }
 }
-
-/// The names of all kinds, by their number.
-pub(crate) const NAMES: [&str; KINDS] = [
-    "listening",
-    "stopping",
-    "configuration_loaded",
-    "configuration_refused",
-    "connection_opened",
-    "connection_refused",
-    "connection_closed",
-    "authentication_succeeded",
-    "authentication_failed",
-    "refused",
-    "accepted",
-    "accept_failed",
-    "attempted",
-    "dsn_queued",
-    "dsn_suppressed",
-    "completed",
-    "queue_changed",
-    "discarded",
-    "account_created",
-    "directory_changed",
-    "tables_built",
-    "tables_failed",
-    "storage_unavailable",
-    "storage_recovered",
-    "destination_resting",
-    "internal_error",
-    "plugin_failed",
-    "plugin_logged",
-    "plugin_changed",
-    "directory_defect",
-    "sender_rewritten",
-    "tables_entry_failed",
-    "directory_server_down",
-    "directory_server_up",
-    "sync_finished",
-    "sync_failed",
-    "sync_entry_refused",
-    "dns_published",
-    "dns_failed",
-    "sent",
-    "target_refused",
-    "dns_table_read",
-    "dns_table_failed",
-];
