@@ -133,8 +133,11 @@ impl Directory {
         self.look(|view| view.entry(dn))
     }
 
-    /// The entry of a name, under its typed view.
+    /// The entry of a name, under its typed view; or what the DNS alone knows under it.
     pub fn typed(&self, dn: &Dn) -> Lookup<Typed> {
+        if let Some(found) = self.typed_of_dns(dn) {
+            return found;
+        }
         self.entry(dn).map(|entry| Typed::read(entry, self.schema()))
     }
 

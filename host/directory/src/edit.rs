@@ -9,6 +9,7 @@ use crate::change::{CHANGES_KEPT_MAX, Change, Operation};
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::domain_entry::DomainEntry;
+use crate::domain_tables::records::is_reserved;
 use crate::entry::Entry;
 use crate::error::{DirectoryError, EditError};
 use crate::kind::Kind;
@@ -305,6 +306,9 @@ impl Composing<'_, '_> {
 pub(crate) fn check_entry(entry: &Entry, view: &View<'_>) -> Result<Kind, EditError> {
     if entry.dn.key().len() > NAME_KEY_MAX {
         return Err(EditError::NameTooLong(entry.dn.clone()));
+    }
+    if is_reserved(&entry.dn) {
+        return Err(EditError::Reserved(entry.dn.clone()));
     }
     let clear = |text: &str| PasswordHash::new(text).is_clear();
     if view.schema.texts(entry, Field::UserPassword).any(clear) {

@@ -35,6 +35,9 @@ pub enum EditError {
     /// The name is longer than the store can index.
     #[error("the name {0} is too long to be stored: at most {max} octets in normal form", max = crate::layout::NAME_KEY_MAX)]
     NameTooLong(Dn),
+    /// The name is kept free for what the DNS alone knows.
+    #[error("the name {0} is kept free for domains by DNS tables: choose another top")]
+    Reserved(Dn),
     /// An entry of that name exists.
     #[error("the entry {0} exists already")]
     EntryExists(Dn),

@@ -1,6 +1,7 @@
 //! What an entry is: domain, user, group, or scaffolding.
 
 use crate::domain_entry::{DomainEntry, DomainNode};
+use crate::domain_tables::DnsDomain;
 use crate::entry::Entry;
 use crate::group_entry::GroupEntry;
 use crate::schema::{Class, Schema};
@@ -46,6 +47,8 @@ pub enum Typed {
     Group(Box<GroupEntry>),
     /// Anything else, pure domain aliases among them.
     Other(Entry),
+    /// No entry: a domain that the DNS alone leads here.
+    FromDns(Box<DnsDomain>),
 }
 
 impl Typed {

@@ -10,6 +10,7 @@
 //! | `directory_members` | key of a member's name, entry id of the group | empty |
 //! | `directory_changes` | CSN, u64 big-endian | [`StoredChange`] in postcard |
 //! | `directory_published` | domain | records published of it, in postcard |
+//! | `directory_dns_…` | | domains by the DNS: see `domain_tables/records.rs` |
 //! | `directory_state` | `head` | [`Head`]: eight u64 big-endian |
 //!
 //! An index row never outlives its entry, because both change in one batch. The domain types
@@ -24,6 +25,7 @@ use storage::{Batch, Space};
 use crate::change::{Change, Operation};
 use crate::dn::Dn;
 use crate::domain_entry::DomainNode;
+use crate::domain_tables::records::{DNS_DOMAINS, DNS_RECORDS, DNS_TABLES};
 use crate::entry::Entry;
 use crate::error::DirectoryError;
 use crate::kind::Kind;
@@ -42,8 +44,24 @@ pub(crate) const PUBLISHED: Space = Space::new("directory_published");
 
 /// The spaces that the directory needs in its storage.
 pub const SPACES: &[Space] = &[
-    ENTRIES, NAMES, ADDRESSES, LOGINS, DOMAINS, MEMBERS, CHANGES, STATE, MIRROR, MIRROR_IDS, LISTS, SEEN,
-    REFUSED, SYNC, PUBLISHED,
+    ENTRIES,
+    NAMES,
+    ADDRESSES,
+    LOGINS,
+    DOMAINS,
+    MEMBERS,
+    CHANGES,
+    STATE,
+    MIRROR,
+    MIRROR_IDS,
+    LISTS,
+    SEEN,
+    REFUSED,
+    SYNC,
+    PUBLISHED,
+    DNS_TABLES,
+    DNS_RECORDS,
+    DNS_DOMAINS,
 ];
 
 /// Key of the [`Head`].

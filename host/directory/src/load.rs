@@ -7,11 +7,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use storage::Batch;
+use storage::{Batch, Space};
 
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::domain_entry::DomainEntry;
+use crate::domain_tables::records::DNS_SPACES;
 use crate::edit::{Claims, check_entry};
 use crate::entry::Entry;
 use crate::error::{DirectoryError, EditError, LoadError};
@@ -181,7 +182,9 @@ impl Directory {
         let mut batch = Batch::new();
         batch.put(STATE, HEAD, Head { loading: 1, ..old }.encode());
         self.commit(batch).await?;
-        for space in SPACES.iter().filter(|space| **space != STATE) {
+        // What the DNS said is no entry.
+        let kept = |space: &Space| *space == STATE || DNS_SPACES.contains(space);
+        for space in SPACES.iter().filter(|space| !kept(space)) {
             loop {
                 let mut keys: Vec<Vec<u8>> = Vec::new();
                 self.raw_view()?.snapshot.scan(*space, &[], &[0xff; 512], &mut |key, _| {

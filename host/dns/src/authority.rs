@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hickory_proto::op::OpCode;
 use hickory_proto::rr::rdata::{NS, SOA};
 use hickory_proto::rr::{LowerName, Name, RData, Record as Wire};
-use hickory_server::Server;
 use hickory_server::net::runtime::Time;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::store::in_memory::InMemoryZoneHandler;
@@ -17,26 +16,26 @@ use mail_types::Domain;
 use parking_lot::Mutex;
 use runtime::Clock;
 
+use crate::listening::{Listening, listen};
+use crate::notify::Notices;
 use crate::publish::{PublishError, Publisher, RecordChange};
 use crate::record::{Record, absolute};
 use crate::resolver::BoxFuture;
 
-/// How long a client of the TCP port may stay silent.
-const TCP_SILENCE_MAX: Duration = Duration::from_secs(10);
-/// Answers that wait for one client of the TCP port.
-const TCP_ANSWERS_MAX: usize = 32;
 /// Times of the zones in seconds (RFC 1035 §3.3.13): refresh, retry, expire, and how long "there is none" holds.
 const TIMES: (i32, i32, i32, u32) = (3600, 600, 86_400, 60);
 /// How long the records of the zones themselves may be remembered, in seconds.
 const TTL: u32 = 300;
 
 /// How it names itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct AuthorityOptions {
     /// The name of this server, as zones name it.
     pub name: Domain,
     /// Tops of zones; a mail domain below none of them, and below no other one, is the top of its own.
     pub zones: Vec<Domain>,
+    /// Who hears of changes of zones elsewhere, at the same address.
+    pub notices: Option<Notices>,
 }
 
 /// The server. Clones are the same one.
@@ -59,7 +58,11 @@ struct State {
 
 /// The zones in force: a question keeps those that it began with.
 #[derive(Clone, Default)]
-struct Swapped(Arc<ArcSwap<Catalog>>);
+struct Swapped {
+    catalog: Arc<ArcSwap<Catalog>>,
+    /// Who hears of zones elsewhere, where somebody does.
+    notices: Option<Notices>,
+}
 
 #[async_trait::async_trait]
 impl RequestHandler for Swapped {
@@ -68,7 +71,10 @@ impl RequestHandler for Swapped {
         request: &Request,
         answer: R,
     ) -> ResponseInfo {
-        let catalog = self.0.load_full();
+        if let Some(notices) = self.notices.as_ref().filter(|_| request.metadata.op_code == OpCode::Notify) {
+            return notices.hear(request, answer).await;
+        }
+        let catalog = self.catalog.load_full();
         catalog.handle_request::<R, T>(request, answer).await
     }
 }
@@ -79,8 +85,8 @@ impl Authority {
     /// # Errors
     /// A name that is none of the DNS.
     pub fn new(options: AuthorityOptions, clock: Clock) -> Result<Self, String> {
-        let authority =
-            Self(Arc::new(Inner { options, clock, state: Mutex::default(), catalog: Swapped::default() }));
+        let catalog = Swapped { notices: options.notices.clone(), ..Swapped::default() };
+        let authority = Self(Arc::new(Inner { options, clock, state: Mutex::default(), catalog }));
         authority.exchange(&mut authority.0.state.lock())?;
         Ok(authority)
     }
@@ -88,42 +94,33 @@ impl Authority {
     /// Answers at an address, by UDP and TCP, for as long as the future runs. Binds before the first wait.
     ///
     /// # Errors
-    /// The address cannot be bound, or listening ended.
-    pub fn serve(&self, address: SocketAddr) -> Result<(SocketAddr, BoxFuture<'static, ()>), String> {
-        let failed = |why: std::io::Error| format!("{address} cannot be listened at: {why}");
-        let tcp = std::net::TcpListener::bind(address).map_err(failed)?;
-        let local = tcp.local_addr().map_err(failed)?;
-        let udp = std::net::UdpSocket::bind(local).map_err(failed)?;
-        tcp.set_nonblocking(true).and_then(|()| udp.set_nonblocking(true)).map_err(failed)?;
-        let tcp = tokio::net::TcpListener::from_std(tcp).map_err(failed)?;
-        let udp = tokio::net::UdpSocket::from_std(udp).map_err(failed)?;
-        let mut server = Server::new(self.0.catalog.clone());
-        server.register_socket(udp);
-        server.register_listener(tcp, TCP_SILENCE_MAX, TCP_ANSWERS_MAX);
-        let run = async move {
-            // It ends with the process, or when its sockets do; then mail goes on without it.
-            let _ = server.block_until_done().await;
-        };
-        Ok((local, Box::pin(run)))
-    }
-
-    /// The records of a domain that it answers with.
-    #[must_use]
-    pub fn records(&self, domain: &Domain) -> Vec<Record> {
-        self.0.state.lock().domains.get(domain).cloned().unwrap_or_default()
+    /// The address cannot be bound.
+    pub fn serve(&self, address: SocketAddr) -> Result<Listening, String> {
+        listen(address, self.0.catalog.clone())
     }
 
     /// Makes changes and builds the zones anew, once for all of them.
     fn put(&self, changes: &[RecordChange]) -> Result<(), String> {
         let mut state = self.0.state.lock();
-        let before = state.domains.clone();
+        let mut before = Vec::with_capacity(changes.len());
         for change in changes {
-            match change.wanted.is_empty() {
+            let was = match change.wanted.is_empty() {
                 true => state.domains.remove(&change.domain),
                 false => state.domains.insert(change.domain.clone(), change.wanted.clone()),
             };
+            before.push((&change.domain, was));
         }
-        self.exchange(&mut state).inspect_err(|_| state.domains = before)
+        let exchanged = self.exchange(&mut state);
+        if exchanged.is_err() {
+            // The last change first: of two of one domain the earlier one knows what was there.
+            for (domain, was) in before.into_iter().rev() {
+                match was {
+                    Some(records) => state.domains.insert(domain.clone(), records),
+                    None => state.domains.remove(domain),
+                };
+            }
+        }
+        exchanged
     }
 
     /// Builds the zones and puts them in force, all at once.
@@ -143,7 +140,7 @@ impl Authority {
             let zone: Arc<dyn ZoneHandler> = Arc::new(self.zone(top, &records, serial)?);
             catalog.upsert(LowerName::from(absolute(top)?), vec![zone]);
         }
-        self.0.catalog.0.store(Arc::new(catalog));
+        self.0.catalog.catalog.store(Arc::new(catalog));
         state.serial = serial;
         Ok(())
     }
@@ -183,7 +180,8 @@ impl Authority {
 }
 
 /// Whether a domain is a zone's top or below it.
-pub(crate) fn is_within(domain: &Domain, zone: &Domain) -> bool {
+#[must_use]
+pub fn is_within(domain: &Domain, zone: &Domain) -> bool {
     let (domain, zone) = (domain.as_str(), zone.as_str());
     domain == zone || domain.strip_suffix(zone).is_some_and(|below| below.ends_with('.'))
 }

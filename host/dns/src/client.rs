@@ -1,5 +1,6 @@
 //! Questions to name servers, and what their answers mean.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use mail_types::Domain;
 
 use crate::mx::Mx;
+use crate::record::absolute;
+use crate::table_source::MxRecord;
+use crate::transfer::plain;
 
 /// How long a server may take for one answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,8 +64,28 @@ pub(crate) enum Answer<T> {
 #[derive(Debug, Clone)]
 pub(crate) struct Client(Option<TokioResolver>);
 
+/// The MX records of a domain, as somebody sees them who asks again when their time is up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Watched {
+    /// At least one, and how long they hold.
+    Records(BTreeSet<MxRecord>, Duration),
+    /// With authority: there are none. How long that holds.
+    Nothing(Duration),
+    /// Nobody answered the question.
+    Unavailable(String),
+}
+
 impl Client {
     pub(crate) fn new(servers: &Servers) -> Result<Self, DnsError> {
+        Self::remembering(servers, CACHE_MAX)
+    }
+
+    /// One that asks anew each time.
+    pub(crate) fn without_memory(servers: &Servers) -> Result<Self, DnsError> {
+        Self::remembering(servers, 0)
+    }
+
+    fn remembering(servers: &Servers, answers_max: u64) -> Result<Self, DnsError> {
         let system = |error: NetError| DnsError::System(error.to_string());
         let mut builder = match servers {
             Servers::Nobody => return Ok(Self(None)),
@@ -75,7 +99,7 @@ impl Client {
         let options = builder.options_mut();
         options.timeout = TIMEOUT;
         options.attempts = ATTEMPTS;
-        options.cache_size = CACHE_MAX;
+        options.cache_size = answers_max;
         options.positive_max_ttl = Some(TTL_MAX);
         options.negative_max_ttl = Some(NEGATIVE_TTL_MAX);
         options.edns0 = true;
@@ -94,6 +118,30 @@ impl Client {
             _ => None,
         })
         .await
+    }
+
+    /// All MX records of a domain, as they were written, with their time to live.
+    pub(crate) async fn watched(&self, domain: &Domain) -> Watched {
+        let Some(resolver) = &self.0 else {
+            return Watched::Unavailable("no name server is configured".to_owned());
+        };
+        let Ok(name) = absolute(domain.as_str()) else { return Watched::Nothing(TTL_MAX) };
+        let seconds = |ttl: u32| Duration::from_secs(u64::from(ttl));
+        match resolver.lookup(name, RecordType::MX).await {
+            Ok(found) => {
+                let mut ttl = TTL_MAX;
+                let mut records = BTreeSet::new();
+                for record in found.answers() {
+                    ttl = ttl.min(seconds(record.ttl));
+                    if let RData::MX(mx) = &record.data {
+                        records.insert(MxRecord { preference: mx.preference, host: plain(&mx.exchange) });
+                    }
+                }
+                // An answer with a CNAME alone: where it leads there are none.
+                if records.is_empty() { Watched::Nothing(ttl) } else { Watched::Records(records, ttl) }
+            }
+            Err(error) => nothing(&error, domain),
+        }
     }
 
     pub(crate) async fn v4(&self, host: &Domain) -> Answer<IpAddr> {
@@ -142,6 +190,19 @@ fn server(address: &SocketAddr) -> NameServerConfig {
         *port = address.port();
     }
     config
+}
+
+/// What the absence of MX records means. A name server proves its "no" by the SOA of the zone (RFC 2308 §2); where it
+/// does not, it may know nothing at all.
+fn nothing(error: &NetError, domain: &Domain) -> Watched {
+    if let NetError::Dns(AnswerError::NoRecordsFound(none)) = error
+        && matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError)
+        && none.soa.is_some()
+    {
+        let ttl = none.negative_ttl.map_or(NEGATIVE_TTL_MAX, |ttl| Duration::from_secs(u64::from(ttl)));
+        return Watched::Nothing(ttl.min(NEGATIVE_TTL_MAX));
+    }
+    Watched::Unavailable(format!("MX of {domain}: {error}"))
 }
 
 /// What the absence of records means. Only an answer that says so makes a name inexistent.

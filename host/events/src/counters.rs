@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::event::{Event, KINDS, NAMES};
+use crate::event::Event;
+use crate::kinds::{KINDS, NAMES};
 
 /// One number for each kind of event.
 #[derive(Debug)]

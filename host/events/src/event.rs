@@ -116,6 +116,10 @@ pub enum Event<'a> {
     DnsPublished { domain: &'a str, place: &'a str, records: u64 },
     /// They could not be published; it is tried again.
     DnsFailed { domain: &'a str, place: &'a str, cause: &'a str },
+    /// A DNS table was read, and domains changed; or it is read again after a failure. A list has no serial.
+    DnsTableRead { table: &'a str, place: &'a str, serial: u64, domains: u64, changed: u64 },
+    /// A DNS table was not read, or not all of it, or a notice was not believed: what is known stays.
+    DnsTableFailed { table: &'a str, place: &'a str, cause: &'a str },
     /// Routing and alias tables follow the directory again.
     TablesBuilt { kind: &'a str, entries: u64, rows: u64, csn: u64, milliseconds: u64 },
     /// Tables could not be built; the old ones stay.
@@ -149,9 +153,6 @@ pub enum Event<'a> {
     /// A program or file that an account names is not registered, or nothing that we run or write to.
     TargetRefused { id: QueueId, account: &'a str, channel: &'a str, target: &'a str, cause: &'a str },
 }
-
-/// How many kinds of events there are.
-pub(crate) const KINDS: usize = 41;
 
 impl<'a> Event<'a> {
     /// Number, name and level of the kind.
@@ -198,6 +199,8 @@ impl<'a> Event<'a> {
             Self::DnsPublished { .. } => (37, "dns_published", Level::Info),
             Self::DnsFailed { .. } => (38, "dns_failed", Level::Warning),
             Self::TargetRefused { .. } => (40, "target_refused", Level::Warning),
+            Self::DnsTableRead { .. } => (41, "dns_table_read", Level::Info),
+            Self::DnsTableFailed { .. } => (42, "dns_table_failed", Level::Warning),
         }
     }
 
@@ -380,6 +383,18 @@ impl<'a> Event<'a> {
                 sink("target", Text(target));
                 sink("cause", Text(cause));
             }
+            Self::DnsTableRead { table, place, serial, domains, changed } => {
+                sink("table", Text(table));
+                sink("place", Text(place));
+                sink("serial", Number(*serial));
+                sink("domains", Number(*domains));
+                sink("changed", Number(*changed));
+            }
+            Self::DnsTableFailed { table, place, cause } => {
+                sink("table", Text(table));
+                sink("place", Text(place));
+                sink("cause", Text(cause));
+            }
             Self::TablesBuilt { kind, entries, rows, csn, milliseconds } => {
                 sink("kind", Text(kind));
                 sink("entries", Number(*entries));
@@ -443,48 +458,3 @@ fn of_plugin(
         sink("tenant", Field::Text(tenant));
     }
 }
-
-/// The names of all kinds, by their number.
-pub(crate) const NAMES: [&str; KINDS] = [
-    "listening",
-    "stopping",
-    "configuration_loaded",
-    "configuration_refused",
-    "connection_opened",
-    "connection_refused",
-    "connection_closed",
-    "authentication_succeeded",
-    "authentication_failed",
-    "refused",
-    "accepted",
-    "accept_failed",
-    "attempted",
-    "dsn_queued",
-    "dsn_suppressed",
-    "completed",
-    "queue_changed",
-    "discarded",
-    "account_created",
-    "directory_changed",
-    "tables_built",
-    "tables_failed",
-    "storage_unavailable",
-    "storage_recovered",
-    "destination_resting",
-    "internal_error",
-    "plugin_failed",
-    "plugin_logged",
-    "plugin_changed",
-    "directory_defect",
-    "sender_rewritten",
-    "tables_entry_failed",
-    "directory_server_down",
-    "directory_server_up",
-    "sync_finished",
-    "sync_failed",
-    "sync_entry_refused",
-    "dns_published",
-    "dns_failed",
-    "sent",
-    "target_refused",
-];

@@ -11,6 +11,7 @@
 mod counters;
 mod event;
 mod format;
+mod kinds;
 mod log;
 mod words;
 

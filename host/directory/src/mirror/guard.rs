@@ -26,16 +26,19 @@ pub(crate) fn guard(
     removals: u64,
     there: u64,
 ) -> Result<(), SyncError> {
-    let share = u64::from(options.removals_percent_max);
-    let too_many =
-        removals > options.removals_free && removals.saturating_mul(100) > there.saturating_mul(share);
-    if trust == Trust::Forced || !too_many {
+    let share = options.removals_percent_max;
+    if trust == Trust::Forced || !too_many(removals, there, options.removals_free, share) {
         return Ok(());
     }
     Err(SyncError::Guarded(format!(
         "the source lacks {removals} of {there} entries, more than {share} % and more than {}",
         options.removals_free
     )))
+}
+
+/// Whether removals are too many of what there is: more than so many, and more than so many of a hundred.
+pub(crate) fn too_many(removals: u64, there: u64, free: u64, percent_max: u8) -> bool {
+    removals > free && removals.saturating_mul(100) > there.saturating_mul(u64::from(percent_max))
 }
 
 /// Refuses an answer without entries, where there are some.

@@ -11,7 +11,7 @@ pub(crate) mod difference;
 pub(crate) mod found;
 pub(crate) mod full;
 pub(crate) mod generalized;
-mod guard;
+pub(crate) mod guard;
 pub(crate) mod history;
 mod incremental;
 pub(crate) mod live;

@@ -102,3 +102,16 @@ async fn what_failed_is_done_later_and_what_was_done_is_remembered_over_restarts
     assert!(after.settle().await);
     assert_eq!(told.changes.lock()[1].domain, domain("two.example"));
 }
+
+#[tokio::test]
+async fn a_domain_that_goes_before_it_was_published_leaves_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, told) = (open(folder.path()), Arc::<Told>::default());
+    *told.away.lock() = true;
+    let publication = publication(&directory, &told);
+    add(&directory, "one.example").await;
+    assert!(!publication.settle().await);
+    directory.remove_domain(&domain("one.example"), DomainUsers::Refuse).await.unwrap();
+    assert!(publication.settle().await);
+    assert_eq!(publication.of(&domain("one.example")), Published::default());
+}

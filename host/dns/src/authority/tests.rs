@@ -19,7 +19,7 @@ fn change(name: &str, wanted: Vec<Record>) -> RecordChange {
 /// A server, and who asks it.
 fn served(zones: &[&str]) -> (Authority, Dns) {
     let zones = zones.iter().map(|zone| domain(zone)).collect();
-    let options = AuthorityOptions { name: domain("ns.example.org"), zones };
+    let options = AuthorityOptions { name: domain("ns.example.org"), zones, notices: None };
     let authority = Authority::new(options, Clock::system()).unwrap();
     let (address, run) = authority.serve(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     tokio::spawn(run);
@@ -45,9 +45,8 @@ async fn what_is_withdrawn_is_answered_no_more() {
     let (authority, dns) = served(&["example"]);
     let name = "one.example";
     authority.publish(&change(name, mx(name, "mx.example.org"))).await.unwrap();
-    assert_eq!(authority.records(&domain(name)).len(), 1);
+    assert_eq!(authority.0.state.lock().domains.len(), 1);
     authority.publish(&change(name, Vec::new())).await.unwrap();
-    assert_eq!(authority.records(&domain(name)), Vec::new());
     assert_eq!(dns.query(name, "MX").await, Lookup::NotFound);
 }
 
@@ -61,4 +60,17 @@ async fn a_serial_number_never_falls_and_rises_with_every_change() {
         assert!(serial > last, "{serial} after {last}");
         last = serial;
     }
+}
+
+#[tokio::test]
+async fn one_wrong_change_undoes_no_other() {
+    let (authority, dns) = served(&["example"]);
+    let (good, wrong) = ("one.example", "two.example");
+    authority.publish(&change(good, mx(good, "mx.example.org"))).await.unwrap();
+    let odd = Record { name: "a..b".into(), data: Data::Text("x".into()), ttl: 60 };
+    let changes = [change(good, mx(good, "new.example.org")), change(wrong, vec![odd])];
+    let made = authority.publish_all(&changes).await;
+    assert_eq!(made.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(dns.query(good, "MX").await, Lookup::Found(vec!["10 new.example.org.".to_owned()]));
+    assert_eq!(authority.0.state.lock().domains.len(), 1);
 }

@@ -29,7 +29,7 @@ pub(crate) struct KnownDomain {
     pub(crate) further: Vec<String>,
     /// The canonical name, where it was asked for by another one.
     pub(crate) canonical: Option<String>,
-    /// Whether this host handles it: no `mailRoutingHosts`, or ours among them.
+    /// Whether this host handles it: no `mailRoutingHosts`, or ours among them; no better host by the DNS.
     pub(crate) local: bool,
 }
 
@@ -92,7 +92,8 @@ impl<'a> View<'a> {
         further.extend(row.shares.clone());
         further.retain(|other| other != name);
         further.dedup();
-        let local = row.routing_hosts.is_empty() || row.routing_hosts.iter().any(|h| self.options.is_own(h));
+        let here = row.routing_hosts.is_empty() || row.routing_hosts.iter().any(|h| self.options.is_own(h));
+        let local = here && !row.dns.as_ref().is_some_and(|dns| dns.relay);
         Ok(Some(KnownDomain { row, further, canonical, local }))
     }
 

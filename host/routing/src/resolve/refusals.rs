@@ -74,6 +74,15 @@ pub(crate) fn not_yet_built(address: &Address) -> Refusal {
     transient(451, 4, 3, "The directory is not complete yet, try again later", cause)
 }
 
+/// The DNS leads the domain here, and the directory does not know it yet: mail to a domain that was just added never
+/// bounces because something lags (R20).
+#[must_use]
+pub(crate) fn known_to_dns_alone(address: &Address, origin: &str) -> Refusal {
+    let cause =
+        format!("{address}: its domain is here by the DNS alone, and no entry has the address ({origin})");
+    transient(450, 1, 1, "This address is not known here yet, try again later", cause)
+}
+
 /// A rule calls the domain local, but the directory does not have it.
 #[must_use]
 pub(crate) fn unknown_domain(address: &Address) -> Refusal {

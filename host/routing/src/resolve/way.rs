@@ -133,12 +133,19 @@ impl<'a> Guide<'a> {
         if depth == 0 && known.is_none() && !self.may_relay(&address) {
             return Err(refusals::relay_denied(&address));
         }
+        if let Some(known) = known.as_ref().filter(|known| !known.local && known.row.dns.is_some()) {
+            // We are one of its hosts: the next hop is the domain, and of its MX only those better than ours are tried.
+            recorder.note(|| {
+                let text = format!("{} has better mail hosts: it is handed on to them", address.domain);
+                Step::new(StepKind::Domain, text).at(known.row.origin())
+            });
+        }
         // ROUTE_TO_ROUTING_HOST of the product: the directory names the host, so the DNS is not asked.
         let routing_host = known.filter(|known| !known.local).and_then(|known| {
             let host = known.row.routing_hosts.first()?;
             recorder.note(|| {
                 Step::new(StepKind::Domain, format!("{} is handled by {host}", address.domain))
-                    .at(&*known.row.dn)
+                    .at(known.row.origin())
             });
             host_of(host)
         });
@@ -179,12 +186,12 @@ impl<'a> Guide<'a> {
         recorder: &mut R,
     ) -> Result<(), Refusal> {
         let status = known.status();
-        let refused = refusals::status(status, true, address, &known.row.dn);
+        let refused = refusals::status(status, true, address, known.row.origin());
         let step = || Step::new(StepKind::Status, format!("domain {} is {status}", address.domain));
         if status == Status::Active {
-            recorder.detail(|| step().at(&*known.row.dn));
+            recorder.detail(|| step().at(known.row.origin()));
         } else {
-            recorder.note(|| step().at(&*known.row.dn));
+            recorder.note(|| step().at(known.row.origin()));
         }
         refused.map_or(Ok(()), Err)
     }
@@ -217,7 +224,7 @@ impl<'a> Guide<'a> {
         recorder.detail(|| {
             let local =
                 if known.local { "handled here" } else { "handled elsewhere, the rules keep it here" };
-            Step::new(StepKind::Domain, format!("{} is {local}", address.domain)).at(&*known.row.dn)
+            Step::new(StepKind::Domain, format!("{} is {local}", address.domain)).at(known.row.origin())
         });
         recorder.details(|| self.made_by(&known.row.dn));
         if let Err(refusal) = self.check_domain(known, address, recorder) {
@@ -302,7 +309,7 @@ impl<'a> Guide<'a> {
         {
             recorder.note(|| {
                 Step::new(StepKind::Alias, format!("catch-all of {}: {target}", address.domain))
-                    .at(&*known.row.dn)
+                    .at(known.row.origin())
             });
             return Ok(Way::Done(vec![Next::Address(target)]));
         }
@@ -312,13 +319,16 @@ impl<'a> Guide<'a> {
         {
             recorder.note(|| {
                 let text = format!("not in the directory: smart host {host} of {}", address.domain);
-                Step::new(StepKind::Domain, text).at(&*known.row.dn)
+                Step::new(StepKind::Domain, text).at(known.row.origin())
             });
             return Ok(Way::Done(vec![Next::route(address.clone(), ChannelName::SMTP, next_hop)]));
         }
         let canonical = known.canonical.as_deref().unwrap_or(address.domain.as_str());
         if self.view.reader.is_waiting(canonical).map_err(|error| refusals::unavailable(&error))? {
             return Err(refusals::not_yet_built(address));
+        }
+        if let Some(dns) = known.row.dns.as_ref().filter(|dns| !dns.refuse_unknown) {
+            return Err(refusals::known_to_dns_alone(address, &dns.origin));
         }
         Err(refusals::unknown_user(address))
     }

@@ -5,12 +5,15 @@
 use std::borrow::Cow;
 
 use directory::{
-    Class, DeliveryOption, Dn, DomainEntry, Entry, Field, GroupEntry, PostingPolicy, Schema, Typed, UserEntry,
+    Class, DeliveryOption, Dn, DnsDomain, DomainEntry, Entry, Field, GroupEntry, PostingPolicy, Schema,
+    Typed, UserEntry,
 };
 use mail_types::{Address, Domain};
 
 use super::builder::base_name;
-use super::row::{AliasRow, Detail, DomainRow, ListSettings, Policy, Relation, RowKind, status_octet};
+use super::row::{
+    AliasRow, Detail, DomainRow, FromDns, ListSettings, Policy, Relation, RowKind, status_octet,
+};
 
 /// The rows of one entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,7 +34,16 @@ pub fn rows_of(entry: &Typed, schema: &Schema) -> Rows {
         Typed::Other(entry) => {
             Rows { domains: alias_row(entry, schema).into_iter().collect(), aliases: Vec::new() }
         }
+        Typed::FromDns(domain) => Rows { domains: vec![dns_row(domain)], aliases: Vec::new() },
     }
+}
+
+/// A domain that the DNS leads here, without an entry (R25).
+fn dns_row(domain: &DnsDomain) -> (String, DomainRow) {
+    let DnsDomain { dn, domain, relay, refuse_unknown, origin } = domain;
+    let dns = FromDns { relay: *relay, refuse_unknown: *refuse_unknown, origin: origin.clone() };
+    let row = DomainRow { dn: dn.to_string(), dns: Some(Box::new(dns)), ..DomainRow::default() };
+    (domain.to_string(), row)
 }
 
 /// A pure domain alias (`aliasedObjectName`): another name of the domain at that entry, without a routing of its own.
@@ -59,6 +71,7 @@ fn domain_rows(entry: &DomainEntry) -> Vec<(String, DomainRow)> {
         preferred_mail_host: entry.preferred_mail_host.as_ref().map(|host| host.to_ascii_lowercase()),
         uplevel: entry.uplevel & 1 != 0,
         plugins: entry.plugins.clone(),
+        dns: None,
     };
     let alias = DomainRow { canonical: Some(entry.domain.to_string()), ..row.clone() };
     let aliases = entry.aliases.iter().map(|name| (name.to_string(), alias.clone()));

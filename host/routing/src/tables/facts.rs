@@ -24,6 +24,7 @@ impl Tables {
                 ("status".to_owned(), row.status().to_string()),
             ];
             let single = [
+                ("dns", row.dns.map(|dns| dns.origin)),
                 ("canonical", row.canonical),
                 ("smart-host", row.smart_host),
                 ("catch-all", row.catch_all),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use directory::{Changes, Directory, Dn, Entry, Kind, Schema, Typed};
+use directory::{Changes, Directory, Dn, DnsDomain, Entry, Kind, Schema, Typed};
 use events::Event;
 use hooks::Role;
 use mail_types::{Lookup, Timestamp};
@@ -133,6 +133,9 @@ impl Tables {
             let read = reading.await.map_err(|error| TableError::Directory(error.to_string()))?;
             // A scan that failed half-way must not pass for a small directory: absent is not empty.
             read.map_err(|error| TableError::Directory(error.to_string()))?;
+        }
+        for domain in dns_domains(directory)? {
+            rebuild.add(&Typed::FromDns(Box::new(domain)), directory.schema()).await?;
         }
         let (entries, rows) = rebuild.finish(csn).await?;
         self.marked.notify_one();
@@ -301,6 +304,17 @@ impl Tables {
             }
         }
     }
+}
+
+/// The domains that the DNS leads here; [`directory::TABLES_MAX`] tables bound them.
+fn dns_domains(directory: &Directory) -> Result<Vec<DnsDomain>, TableError> {
+    let mut domains = Vec::new();
+    let scanned = directory.scan_dns_domains(&mut |domain| {
+        domains.push(domain);
+        ControlFlow::Continue(())
+    });
+    scanned.map_err(|error| TableError::Directory(error.to_string()))?;
+    Ok(domains)
 }
 
 /// Puts changed entries into an overlay: domains first, because they say who builds the rows of the others.

@@ -76,26 +76,25 @@ impl Reader {
         DomainRow::read_joined(&value).ok_or(TableError::Row("routing")).map(Some)
     }
 
-    /// The domain that a name belongs to: its own row, or that of a parent which takes subdomains.
+    /// The domain that a name belongs to: its own row, or that of a parent which takes subdomains. What the DNS alone says
+    /// of the name comes last.
     pub fn domain(&self, name: &str) -> Result<Option<DomainRow>, TableError> {
-        if let Some(row) = self.domain_row(name)? {
-            return Ok(Some(row));
-        }
-        if !self.state.uplevel {
-            return Ok(None);
+        let own = self.domain_row(name)?;
+        if !self.state.uplevel || own.as_ref().is_some_and(|row| row.dns.is_none()) {
+            return Ok(own);
         }
         let mut rest = name;
         while let Some((_, parent)) = rest.split_once('.') {
-            if let Some(mut row) = self.domain_row(parent)? {
+            if let Some(mut row) = self.domain_row(parent)?.filter(|row| row.dns.is_none()) {
                 if !row.uplevel {
-                    return Ok(None);
+                    return Ok(own);
                 }
                 row.canonical.get_or_insert_with(|| parent.to_owned());
                 return Ok(Some(row));
             }
             rest = parent;
         }
-        Ok(None)
+        Ok(own)
     }
 
     /// Whether some entry of a domain, by its canonical name, waits for a plugin to build its rows.

@@ -362,6 +362,7 @@ impl<'p> Rebuild<'p> {
             Typed::User(user) => &user.dn,
             Typed::Group(group) => &group.dn,
             Typed::Other(entry) => &entry.dn,
+            Typed::FromDns(domain) => &domain.dn,
         };
         let rows = rows_of(entry, schema);
         let is_settled = !rows.domains.is_empty();

@@ -244,6 +244,19 @@ pub struct DomainRow {
     pub uplevel: bool,
     /// `wasmtaPlugin`: the tenant's own chain.
     pub plugins: Vec<Binding>,
+    /// What the DNS says, where the row comes from there and from no entry.
+    pub dns: Option<Box<FromDns>>,
+}
+
+/// What is out of the ordinary in a row that comes from the DNS (R25).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FromDns {
+    /// Whether others are better hosts of the domain: its mail goes on to them (RFC 5321 §5.1).
+    pub relay: bool,
+    /// Whether an address that the directory does not know is refused for good, not for now.
+    pub refuse_unknown: bool,
+    /// The records, and where and when they were found, in words.
+    pub origin: String,
 }
 
 impl DomainRow {
@@ -251,6 +264,12 @@ impl DomainRow {
     #[must_use]
     pub fn status(&self) -> Status {
         status_of(self.status).unwrap_or(Status::Inactive)
+    }
+
+    /// Where it comes from: the entry, or the records of the DNS.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        self.dns.as_ref().map_or(&self.dn, |dns| &dns.origin)
     }
 
     /// Takes from another description of the same domain what this one lacks; the more restrictive status rules.
@@ -282,12 +301,16 @@ impl DomainRow {
         value.extend_from_slice(&octets);
     }
 
-    /// What the rows of a value say together; `None` where it is no sequence of rows, or an empty one.
+    /// What the rows of a value say together: entries win over the DNS. `None` where it is no sequence of rows, or an empty one.
     pub(crate) fn read_joined(value: &[u8]) -> Option<Self> {
         if let Some(row) = only(value) {
             return postcard::from_bytes(row).ok();
         }
-        let mut rows = Self::read_all(value)?.into_iter();
+        let mut rows = Self::read_all(value)?;
+        if rows.iter().any(|row| row.dns.is_none()) {
+            rows.retain(|row| row.dns.is_none());
+        }
+        let mut rows = rows.into_iter();
         let mut first = rows.next()?;
         rows.for_each(|row| first.join(row));
         Some(first)

@@ -208,4 +208,5 @@ async fn two_entries_with_one_primary_address_are_at_odds() {
 }
 
 mod following;
+mod from_dns;
 mod plugins;

@@ -18,8 +18,24 @@ Examples:
     Full(Scope),
     /// Take over what was modified since the last sync. Deleted users are seen by a full sync alone.
     Incremental(Scope),
-    /// How servers and syncs do, which entries are refused, and the history of syncs.
+    /// How servers and syncs do, which entries are refused, the history of syncs, and how DNS tables stand.
     Status(Format),
+    /// Read DNS tables now, whatever their versions: one, or all.
+    ///
+    /// Where more domains would go than the configuration believes, nothing changes; --force says that it is right.
+    Dns(DnsScope),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DnsScope {
+    /// The table, as [dns.tables] names it.
+    #[arg(value_name = "TABLE")]
+    table: Option<String>,
+    /// Believe the answer, whatever it lacks.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -53,5 +69,8 @@ pub(super) fn question(command: SyncCommand) -> (SyncRequest, bool) {
             (SyncRequest::Incremental(scope), json)
         }
         SyncCommand::Status(format) => (SyncRequest::Status, format.json),
+        SyncCommand::Dns(DnsScope { table, force, format }) => {
+            (SyncRequest::Dns { table, force }, format.json)
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! `[dns]` and `[dns.publish]`: whom to ask, and where records of mail domains are published.
+//! `[dns]` and `[dns.publish]`: whom to ask, and where records of mail domains are published. The tables of `[dns.tables]`
+//! stand in a file of their own.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use mail_types::Domain;
 use super::below;
 use super::section::Section;
 use super::server::{Server, secs};
+use super::tables::{self, DnsTable};
 
 /// Most hosts, zones, texts or services that are named.
 const NAMED_MAX: usize = 64;
@@ -22,6 +24,10 @@ pub struct Dns {
     pub own_addresses: Vec<IpAddr>,
     /// Where records of mail domains are published.
     pub publish: Option<Publish>,
+    /// Where notices of changed zones are heard, besides the embedded name server.
+    pub notify_listen: Option<SocketAddr>,
+    /// Domains by DNS tables, in the order in which they decide.
+    pub tables: Vec<DnsTable>,
 }
 
 /// `[dns.publish]`.
@@ -49,10 +55,14 @@ impl Dns {
         let own_addresses: Vec<IpAddr> =
             s.parsed_list("own-addresses", "write IP addresses").unwrap_or_default();
         let publish = Publish::read(s.section("publish"), server, &own_addresses, folder);
+        let notify_listen = s.parsed("notify-listen", "write an address with its port, as \"192.0.2.1:53\"");
+        let tables = tables::read(&s.section("tables"), folder);
         let dns = Self {
             servers: s.parsed_list("servers", "write addresses with ports, as \"192.0.2.53:53\""),
             own_addresses,
             publish,
+            notify_listen,
+            tables,
         };
         s.close();
         dns

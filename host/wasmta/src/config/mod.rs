@@ -16,6 +16,7 @@ mod programs;
 mod section;
 mod server;
 mod service;
+mod tables;
 mod units;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub use problem::{Problem, Problems};
 pub use programs::Programs;
 pub use server::{Auth, Log, LogFormat, LogLevel, Server, Storage};
 pub use service::{BareNewlines, Imap, Limits, Lmtp, Pop3, Smtp, Submission, Tls, Verify};
+pub use tables::{DnsTable, DnsTableSource};
 pub use units::{Network, duration_text, size_text};
 
 use section::{File, Section};
@@ -204,11 +206,16 @@ impl Config {
             })?;
             listener.address.set_port(shifted);
         }
-        if let Some(Publish { to: PublishTo::Embedded(address), .. }) = &mut self.dns.publish
-            && address.port() != 0
-        {
+        let published = match &mut self.dns.publish {
+            Some(Publish { to: PublishTo::Embedded(address), .. }) => Some(address),
+            _ => None,
+        };
+        let named =
+            [("dns.publish.listen", published), ("dns.notify-listen", self.dns.notify_listen.as_mut())];
+        for (name, address) in named {
+            let Some(address) = address.filter(|address| address.port() != 0) else { continue };
             let shifted = address.port().checked_add(offset);
-            let beyond = || format!("--port-offset {offset} takes dns.publish.listen beyond port 65535");
+            let beyond = || format!("--port-offset {offset} takes {name} beyond port 65535");
             address.set_port(shifted.ok_or_else(beyond)?);
         }
         Ok(())

@@ -110,6 +110,12 @@ impl<'a> Section<'a> {
         self.at.is_some()
     }
 
+    /// Where it stands in the file, to be compared with others.
+    #[must_use]
+    pub(super) fn place(&self) -> Option<usize> {
+        self.at
+    }
+
     /// Notes a fault of a key: at its line, or at the section's where the key is absent.
     pub(super) fn fault(&self, key: &str, what: impl Into<String>, mend: impl Into<String>) {
         let at = self.find(key).map(|(at, _)| at).or(self.at);

@@ -175,6 +175,13 @@ pub enum SyncRequest {
     Incremental(SyncScope),
     /// How it stands.
     Status,
+    /// Read DNS tables now, whatever their versions.
+    Dns {
+        /// Which; all, where absent.
+        table: Option<String>,
+        /// However many domains would go.
+        force: bool,
+    },
 }
 
 /// How far a sync goes.

@@ -3,6 +3,7 @@
 
 mod check;
 mod directory;
+mod dns_tables;
 mod explain;
 mod plugins;
 mod profile;

@@ -9,7 +9,7 @@ use mail_types::{Domain, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::age_text;
+use super::{age_text, dns_tables};
 use crate::control::{Answer, Line, SyncRequest, SyncScope};
 use crate::serve::Parts;
 
@@ -24,13 +24,22 @@ pub(super) async fn perform(
     request: SyncRequest,
     progress: mpsc::Sender<Line>,
 ) -> Result<Answer, String> {
+    let tables = &parts.followed.tables;
+    if let SyncRequest::Dns { table, force } = &request {
+        return dns_tables::read(parts, table.as_deref(), *force).await;
+    }
     let Some(mirror) = &parts.mirror else {
+        if request == SyncRequest::Status && !tables.is_empty() {
+            let (json, text) = dns_tables::status(parts);
+            return Ok(Answer::new(json!({ "dns_tables": json }), text));
+        }
         return Err(
             "the directory is its own source: there is nothing to sync with (directory.source)".to_owned()
         );
     };
     match request {
         SyncRequest::Status => status(parts, mirror).await,
+        SyncRequest::Dns { table, force } => dns_tables::read(parts, table.as_deref(), force).await,
         SyncRequest::Full(scope) => {
             let report =
                 mirror.full(order(scope)?, telling(progress)).await.map_err(|why| why.to_string())?;
@@ -113,7 +122,13 @@ async fn status(parts: &Parts, mirror: &Mirror) -> Result<Answer, String> {
     for record in status.history.iter().take(HISTORY_SHOWN) {
         let _ = write!(text, "\n{}", history_line(record, &ago(record.began)));
     }
-    Ok(Answer::new(status_json(&status), text))
+    let mut json = status_json(&status);
+    if !parts.followed.tables.is_empty() {
+        let (tables, lines) = dns_tables::status(parts);
+        json["dns_tables"] = tables;
+        let _ = write!(text, "\n{lines}");
+    }
+    Ok(Answer::new(json, text))
 }
 
 fn history_line(record: &SyncRecord, ago: &str) -> String {

@@ -1,8 +1,8 @@
-//! The directory as the mirror of LDAP servers: the ports through which the rest asks it.
+//! The sources behind the directory, LDAP servers above all: the ports through which the rest asks them.
 
 use std::sync::Arc;
 
-use directory::{Directory, DirectoryOptions, Dn, Mirror, Schema};
+use directory::{Directory, DirectoryOptions, Dn, DomainTables, Mirror, Schema};
 use events::Events;
 use mail_types::{Address, Lookup};
 use routing::{Builders, Routing, Tables};
@@ -50,17 +50,60 @@ pub(super) fn verified(
     authenticator.with_verifier(Arc::new(ByBind(mirror.clone())), ask)
 }
 
-/// Routing that asks the source about what the tables do not have.
+/// Where the rows of the tables come from, besides the directory's own entries.
+#[derive(Clone, Copy)]
+pub(super) struct Sources<'a> {
+    /// LDAP servers.
+    pub(super) mirror: Option<&'a Mirror>,
+    /// DNS tables.
+    pub(super) tables: &'a DomainTables,
+}
+
+/// Routing that asks the sources about what the tables do not have.
 pub(super) fn sourced(
     routing: Routing,
-    mirror: Option<&Mirror>,
+    sources: Sources<'_>,
     plugins: &plugin_engine::Engine,
     (events, clock): (&Events, &Clock),
 ) -> Routing {
-    let Some(mirror) = mirror else { return routing };
-    let (tables, plugins) = (routing.tables().clone(), plugins.clone());
-    let (mirror, events, clock) = (mirror.clone(), events.clone(), clock.clone());
-    routing.with_source(Arc::new(LiveLookUp { mirror, tables, plugins, events, clock }))
+    if sources.mirror.is_none() && sources.tables.is_empty() {
+        return routing;
+    }
+    let mirror = sources.mirror.map(|mirror| LiveLookUp {
+        mirror: mirror.clone(),
+        tables: routing.tables().clone(),
+        plugins: plugins.clone(),
+        events: events.clone(),
+        clock: clock.clone(),
+    });
+    let rows = routing.tables().clone();
+    routing.with_source(Arc::new(All { mirror, rows, tables: sources.tables.clone() }))
+}
+
+/// All sources, the directory's first.
+struct All {
+    mirror: Option<LiveLookUp>,
+    rows: Tables,
+    tables: DomainTables,
+}
+
+impl routing::Source for All {
+    fn look_up<'a>(&'a self, address: &'a Address) -> routing::BoxFuture<'a, Lookup<()>> {
+        Box::pin(async move {
+            if let Some(mirror) = &self.mirror {
+                match mirror.look_up(address).await {
+                    Lookup::NotFound => {}
+                    answer => return answer,
+                }
+            }
+            match self.rows.canonical_domain(&address.domain) {
+                Lookup::NotFound => self.tables.knows_of(&address.domain),
+                // The domain is known: its users are the directory's.
+                Lookup::Found(_) => Lookup::NotFound,
+                Lookup::Unavailable(why) => Lookup::Unavailable(why),
+            }
+        })
+    }
 }
 
 /// Passwords, by bind.

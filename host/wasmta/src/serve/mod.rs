@@ -1,6 +1,7 @@
 //! Serving: from a configuration to a running server, and down again.
 
 pub(crate) mod bounds;
+mod domain_tables;
 mod files;
 mod files_limit;
 mod first_start;

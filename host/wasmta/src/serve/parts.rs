@@ -14,7 +14,9 @@ use runtime::{Clock, Random};
 use storage::{Space, Storage};
 use store::Store;
 
+use super::domain_tables::{self, FollowedTables};
 use super::first_start::{decoy_key, fill};
+use super::mirror::{Sources, sourced};
 use super::plugins::{self, Exchanged, Surroundings};
 use super::publication::{self, Publishing};
 use super::quotas::DirectoryQuotas;
@@ -36,6 +38,8 @@ pub struct Parts {
     pub mirror: Option<Mirror>,
     /// What publishes the records of domains, where that is wanted.
     pub(crate) publishing: Option<Publishing>,
+    /// Domains by DNS tables.
+    pub(crate) followed: FollowedTables,
     /// Makes hashes of passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Who may log in.
@@ -69,7 +73,7 @@ impl Parts {
         let (of_directory, directory, mirror) = open_directory(config, data, &clock, &events)?;
         let filled =
             mirror.is_none() && fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
-        let publishing = publication::of(config, &directory, (&clock, &random, &events))?;
+        let (followed, publishing) = in_the_dns(config, &directory, (&clock, &random, &events)).await?;
         let options = settings::auth(config, decoy_key(data, &random)?);
         let authenticator = Authenticator::new(directory.clone(), clock.clone(), random.clone(), options);
         let authenticator = mirror::verified(authenticator, mirror.as_ref(), config);
@@ -99,15 +103,14 @@ impl Parts {
         };
         let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
         let routing = routing.with_plugins(Arc::new(plugins.clone()));
-        let routing = mirror::sourced(routing, mirror.as_ref(), &plugins, (&events, &clock));
+        let sources = Sources { mirror: mirror.as_ref(), tables: &followed.tables };
+        let routing = sourced(routing, sources, &plugins, (&events, &clock));
         let world = Arc::clone(&surroundings) as Arc<dyn hooks::World>;
         let profiles = profiles::Profiles::new(routing.clone(), Arc::new(plugins.clone()), world);
 
         let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
         let mail = open_storage(config, data, "store", &spaces, true)?;
-        let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), settings::quota(config)));
-        let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), quotas).await;
-        let store = store.map_err(|e| format!("the store: {e}"))?;
+        let store = open_store(config, &mail, &directory, (&clock, &events)).await?;
         let agents = Agents {
             router: Arc::new(routing.clone()),
             local: Arc::new(StoreDelivery::new(store.clone())),
@@ -123,6 +126,7 @@ impl Parts {
             directory,
             mirror,
             publishing,
+            followed,
             hasher,
             authenticator,
             routing,
@@ -193,6 +197,29 @@ fn open_directory(
         .map_err(|e| format!("the directory: {e}"))?;
     let mirror = mirror::of(config, &directory, clock, events)?;
     Ok((storage, directory, mirror))
+}
+
+/// What the DNS says of domains, and what is said there of ours.
+async fn in_the_dns(
+    config: &Config,
+    directory: &Directory,
+    told: (&Clock, &Random, &Events),
+) -> Result<(FollowedTables, Option<Publishing>), String> {
+    let followed = domain_tables::of(config, directory, told).await?;
+    let publishing = publication::of(config, directory, followed.notices(), told)?;
+    Ok((followed, publishing))
+}
+
+/// Opens the mailboxes.
+async fn open_store(
+    config: &Config,
+    mail: &Storage,
+    directory: &Directory,
+    (clock, events): (&Clock, &Events),
+) -> Result<Store, String> {
+    let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), settings::quota(config)));
+    let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), quotas).await;
+    store.map_err(|e| format!("the store: {e}"))
 }
 
 /// Brings the tables up to the directory, and says what that took; `false` where a row cannot be read.

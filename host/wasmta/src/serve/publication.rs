@@ -22,12 +22,14 @@ pub(crate) struct Publishing {
 pub(super) fn of(
     config: &Config,
     directory: &Directory,
+    notices: Option<dns::Notices>,
     (clock, random, events): (&Clock, &Random, &Events),
 ) -> Result<Option<Publishing>, String> {
     let Some(Publish { to, zones, records }) = &config.dns.publish else { return Ok(None) };
     let (publisher, authority): (Arc<dyn Publisher>, _) = match to {
         PublishTo::Embedded(address) => {
-            let options = AuthorityOptions { name: config.server.name.clone(), zones: zones.clone() };
+            let (name, zones) = (config.server.name.clone(), zones.clone());
+            let options = AuthorityOptions { name, zones, notices };
             let authority =
                 Authority::new(options, clock.clone()).map_err(|why| format!("dns.publish: {why}"))?;
             (Arc::new(authority.clone()), Some((authority, *address)))

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::services::{Servers, Services};
-use super::{DataLock, Parts, Place, logging, plugins, policy, settings, ways};
+use super::{DataLock, Parts, Place, domain_tables, logging, plugins, policy, settings, ways};
 use crate::config::{self, Config};
 use crate::control::{self, Answer, Line, Performer, Request};
 use crate::operate;
@@ -208,6 +208,7 @@ impl Running {
             let stop = self.shutdown.clone();
             tasks.push(tokio::spawn(async move { mirror.run(&stop).await }));
         }
+        tasks.extend(self.parts.followed.begin(&self.parts.events, &self.shutdown));
         if let Some(publishing) = &self.parts.publishing {
             tasks.extend(publishing.begin(&self.parts.events, &self.shutdown));
         }
@@ -324,6 +325,14 @@ fn waiting(old: &Config, new: &Config) -> Vec<String> {
         (old.directory != new.directory, "[directory]"),
         (old.tls != new.tls, "[tls] (new files; new content of the same files is in force)"),
         (old.dns.publish != new.dns.publish, "[dns.publish]"),
+        (
+            old.dns.tables != new.dns.tables || old.dns.notify_listen != new.dns.notify_listen,
+            "[dns.tables] and dns.notify-listen",
+        ),
+        (
+            !new.dns.tables.is_empty() && domain_tables::own_names(old) != domain_tables::own_names(new),
+            "our own names, as [dns.tables] compares them,",
+        ),
         (old.server.threads != new.server.threads, "server.threads"),
         (old.server.open_files != new.server.open_files, "server.open-files"),
     ];

@@ -1,5 +1,6 @@
 //! The ways out (R59), as the configuration has them; exchanged as a whole when it is taken up anew.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use channels::{
@@ -7,12 +8,12 @@ use channels::{
     RemoteOptions, RemoteTls, Reprocess, TlsPolicy,
 };
 use directory::Directory;
-use dns::{Dns, Resolver, Servers};
+use dns::{Dns, MailHosts, Resolver, Servers};
 use events::Events;
-use mail_types::{ChannelName, Domain, NextHop};
+use mail_types::{ChannelName, Domain, Lookup, NextHop};
 use profiles::{AutoReplying, Profiles, Reversing};
 use queue::{Attempt, BoxFuture, Channel, Channels, Outcome};
-use routing::Routing;
+use routing::{Routing, Tables};
 use runtime::{Clock, Launcher, Random, TlsClient};
 
 use super::files;
@@ -53,7 +54,8 @@ pub(super) fn prepare(
     random: &Random,
     events: &Events,
 ) -> Result<Channels, String> {
-    let resolver: Arc<dyn Resolver> = Arc::new(resolver(config, random)?);
+    let resolver: Arc<dyn Resolver> =
+        Arc::new(Tabled { dns: resolver(config, random)?, tables: routing.tables().clone() });
     let tls =
         RemoteTls { opportunistic: TlsClient::opportunistic().ok(), verified: TlsClient::verified().ok() };
     let mut agents = Channels::new();
@@ -145,6 +147,15 @@ fn policy(tls: OutgoingTls) -> TlsPolicy {
     }
 }
 
+/// Whom to ask.
+pub(super) fn servers(config: &Config) -> Servers {
+    match &config.dns.servers {
+        None => Servers::System,
+        Some(addresses) if addresses.is_empty() => Servers::Nobody,
+        Some(addresses) => Servers::These(addresses.clone()),
+    }
+}
+
 pub(super) fn resolver(config: &Config, random: &Random) -> Result<Dns, String> {
     let mut hosts = dns::Hosts::new();
     for entry in &config.hosts {
@@ -152,15 +163,45 @@ pub(super) fn resolver(config: &Config, random: &Random) -> Result<Dns, String> 
     }
     let own_names: Vec<Domain> =
         std::iter::once(&config.server.name).chain(&config.routing.own_names).cloned().collect();
-    let servers = match &config.dns.servers {
-        None => Servers::System,
-        Some(addresses) if addresses.is_empty() => Servers::Nobody,
-        Some(addresses) => Servers::These(addresses.clone()),
-    };
+    let servers = servers(config);
     let own_addresses = config.dns.own_addresses.clone();
     let options = dns::Options { servers, hosts, own_names, own_addresses };
     // Without any name servers the host table still answers, and all else is unavailable: deferred.
     Dns::new(options.clone(), random.clone())
         .or_else(|_| Dns::new(dns::Options { servers: Servers::Nobody, ..options }, random.clone()))
         .map_err(|e| format!("dns: {e}"))
+}
+
+/// The resolver, for mail of domains that DNS tables lead here.
+struct Tabled {
+    dns: Dns,
+    tables: Tables,
+}
+
+impl Resolver for Tabled {
+    fn mail_hosts<'a>(&'a self, domain: &'a Domain) -> dns::BoxFuture<'a, Lookup<MailHosts>> {
+        Box::pin(async move {
+            let found = self.dns.mail_hosts(domain).await;
+            // We were a backup when the mail came, and are the best host now: the tables are about to say so, and mail does
+            // not bounce because they lag (R20).
+            if found == Lookup::Found(MailHosts::OnlyOurselves) && self.is_from_dns(domain) {
+                return Lookup::Unavailable(format!("{domain} has this host first now, and its table lags"));
+            }
+            found
+        })
+    }
+
+    fn addresses<'a>(&'a self, host: &'a Domain) -> dns::BoxFuture<'a, Lookup<Vec<IpAddr>>> {
+        self.dns.addresses(host)
+    }
+}
+
+impl Tabled {
+    fn is_from_dns(&self, domain: &Domain) -> bool {
+        match self.tables.domain_attributes(domain) {
+            Lookup::Found(pairs) => pairs.iter().any(|(name, _)| name == "dns"),
+            Lookup::NotFound => false,
+            Lookup::Unavailable(_) => true,
+        }
+    }
 }

@@ -1,0 +1,216 @@
+"""Cases of `tests/peers/dns`: routing tables from a real BIND's zones, and from domains that are watched (R11, R25)."""
+
+import smtplib
+import subprocess
+
+NAMED = """
+include "{folder}/transfer.key";
+options {{ directory "{folder}"; pid-file "{folder}/named.pid"; session-keyfile "{folder}/session.key";
+ listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no; dnssec-validation no; notify explicit;
+ also-notify {{ 127.0.0.1 port {notify} key transfer-key; }}; notify-delay 0; allow-transfer {{ key transfer-key; }};
+ managed-keys-directory "{folder}"; }};
+controls {{ }};
+zone "customers.test" {{ type primary; file "{folder}/customers.test.db"; allow-update {{ key transfer-key; }}; }};
+"""
+ZONE = """$TTL 60
+@ IN SOA ns.customers.test. hostmaster.customers.test. 1 3600 600 86400 60
+@ IN NS ns.customers.test.
+ns IN A 127.0.0.1
+mail IN A 127.0.0.1
+local IN MX 10 mail.dyn.test.
+backup IN MX 10 mail
+backup IN MX 20 mail.dyn.test.
+elsewhere IN MX 10 mail
+*.wild IN MX 10 mail.dyn.test.
+"""
+CONFIGURATION = """
+[server]
+name = "mail.dyn.test"
+stop-grace = "1 s"
+[auth]
+cleartext = true
+argon2-memory = "64 KiB"
+argon2-passes = 1
+scram-iterations = 4096
+[dns]
+servers = ["127.0.0.1:{port}"]
+notify-listen = "127.0.0.1:{notify}"
+[dns.publish]
+to = "nowhere"
+{tables}
+[directory]
+ldif = "users.ldif"
+"""
+USERS = """dn: o=internet
+objectClass: organization
+o: internet
+
+dn: o=isp
+objectClass: organization
+o: isp
+
+dn: uid=anna,o=isp
+objectClass: inetMailUser
+uid: anna
+mail: anna@local.customers.test
+userPassword: password
+"""
+TABLE = """
+[dns.tables.customers]
+zone = "customers.test"
+primary = "127.0.0.1:{port}"
+key-file = "{key}"
+removals-free = 2
+again-min = "1 s"
+"""
+
+
+def serve(place, key="transfer.key", tables=None):
+    """A server that follows the zone by that key, or these tables."""
+    path = place.named.folder / key
+    tables = tables or TABLE.format(port=place.named.port, key=path)
+    # The port that named notifies is the true one: what is shifted when the server starts is taken off here.
+    server = place.new_server()
+    text = CONFIGURATION.format(port=place.named.port, notify=place.named.notify - server.offset, tables=tables)
+    server.config.write_text(text)
+    (server.config.parent / "users.ldif").write_text(USERS)
+    server.start()
+
+
+def status(place):
+    return place.command("sync", "status")
+
+
+def is_read(place, serial=1):
+    return f"serial {serial}:" in status(place)
+
+
+def explained(place, address):
+    return place.command("explain", address)
+
+
+def update(place, *lines):
+    """One dynamic update, signed; named notifies by itself."""
+    script = "\n".join([f"server 127.0.0.1 {place.named.port}", *lines, "send", ""])
+    key = str(place.named.folder / "transfer.key")
+    done = subprocess.run(["nsupdate", "-k", key], input=script, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
+def take_mail(place, recipient):
+    with smtplib.SMTP("127.0.0.1", place.server.port("smtp"), timeout=30) as session:
+        session.ehlo("client.test")
+        session.mail("someone@remote.test")
+        return session.rcpt(recipient)[0]
+
+
+def deliver(place, recipient):
+    with smtplib.SMTP("127.0.0.1", place.server.port("smtp"), timeout=30) as session:
+        session.sendmail("someone@remote.test", [recipient], "Subject: by the DNS\r\n\r\nGood day.\r\n")
+
+
+def a_zone_makes_domains_local_and_handed_on(place, until):
+    serve(place)
+    until(lambda: is_read(place), "the zone is read")
+    said = status(place)
+    assert "3 domains with MX, 2 lead here, 1 of them are handed on, 1 names left out" in said, said
+    local = explained(place, "anna@local.customers.test")
+    origin = f"[dns: local.customers.test. MX 10 mail.dyn.test. (zone customers.test from 127.0.0.1:{place.named.port}, serial 1)]"
+    assert origin in local and "channel store" in local, local
+    backup = explained(place, "anybody@backup.customers.test")
+    assert "better mail hosts" in backup and "channel smtp  next hop backup.customers.test" in backup, backup
+    assert "550" in explained(place, "anybody@elsewhere.customers.test")
+    deliver(place, "anna@local.customers.test")
+    assert take_mail(place, "nobody@local.customers.test") == 450, "not known is not unknown"
+
+
+def a_changed_zone_is_followed_at_once(place, until):
+    serve(place)
+    until(lambda: is_read(place), "the zone is read")
+    update(place, "zone customers.test", "update add new.customers.test 60 MX 5 mail.dyn.test.")
+    until(lambda: "[dns: new.customers.test." in explained(place, "x@new.customers.test"), "a NOTIFY brings the row")
+    assert "serial 2)" in explained(place, "x@new.customers.test")
+    assert "serial 1)" in explained(place, "anna@local.customers.test"), "others stay as they were"
+    update(
+        place,
+        "zone customers.test",
+        "update delete new.customers.test MX",
+        "update delete backup.customers.test MX",
+        "update add backup.customers.test 60 MX 5 mail.dyn.test.",
+    )
+    until(lambda: "Relaying denied" in explained(place, "x@new.customers.test"), "the row goes with its record")
+    assert "handled here" in explained(place, "x@backup.customers.test"), "we are the best host now"
+    log = (place.named.folder / "named.out").read_text(errors="replace")
+    assert "IXFR" in log and "TSIG transfer-key" in log, log[-3000:]
+
+
+def a_dead_name_server_costs_no_mail(place, until):
+    serve(place)
+    until(lambda: is_read(place), "the zone is read")
+    place.named.stop()
+    said = place.command("sync", "dns", "customers", check=False)
+    assert "nothing is changed" in said, said
+    deliver(place, "anna@local.customers.test")
+    place.server.stop()
+    place.server.start()
+    deliver(place, "anna@local.customers.test")
+    until(lambda: "failing" in status(place), "that is told")
+    assert "serial 1:" in status(place), "over a restart"
+    place.named.start()
+    until(lambda: " good " in status(place), "and it is read again by itself")
+
+
+def a_wrong_key_changes_nothing(place, until):
+    serve(place)
+    until(lambda: is_read(place), "the zone is read")
+    place.server.stop()
+    text = place.server.config.read_text().replace("transfer.key", "bad.key")
+    place.server.config.write_text(text)
+    place.server.start()
+    until(lambda: "failing" in status(place), "the refusal is told")
+    assert "compare key-file" in status(place) or "allow-transfer" in status(place), status(place)
+    assert "channel store" in explained(place, "anna@local.customers.test"), "rows stay"
+    assert "dns_table_failed" in place.server.log.read_text(errors="replace")
+
+
+def what_was_never_read_is_not_unknown(place, until):
+    serve(place, key="bad.key")
+    until(lambda: "never-read" in status(place) and "failed" in status(place), "it was asked")
+    assert take_mail(place, "anna@local.customers.test") == 451
+    assert take_mail(place, "anna@other.test") == 550
+
+
+def too_much_that_goes_needs_a_word(place, until):
+    serve(place)
+    until(lambda: is_read(place), "the zone is read")
+    names = [f"d{n}.customers.test" for n in range(8)]
+    update(place, "zone customers.test", *[f"update add {name} 60 MX 5 mail.dyn.test." for name in names])
+    until(lambda: is_read(place, 2), "more domains")
+    update(place, "zone customers.test", *[f"update delete {name} MX" for name in names])
+    until(lambda: "8 of 10 domains would go" in status(place), "it is not believed")
+    assert "[dns: d1." in explained(place, "x@d1.customers.test")
+    said = place.command("sync", "dns", "customers", "--force")
+    assert "8 domains changed, 8 of them here" in said, said
+    assert "550" in explained(place, "x@d1.customers.test")
+
+
+def domains_of_a_list_are_watched(place, until):
+    names = ["local.customers.test", "backup.customers.test", "none.customers.test", "refused.test"]
+    listed = ", ".join(f'"{name}"' for name in names)
+    serve(place, tables=f'[dns.tables.partners]\ndomains = [{listed}]\nagain-min = "1 s"\nagain-max = "2 s"\n')
+    until(lambda: "2 lead here, 1 of them are handed on" in status(place), "their MX are asked for")
+    assert "refused.test" in status(place), "what cannot be found out is told"
+    assert "[dns: local.customers.test. MX 10 mail.dyn.test. (asked of" in explained(place, "x@local.customers.test")
+    update(place, "zone customers.test", "update delete local.customers.test MX")
+    until(lambda: "550" in explained(place, "x@local.customers.test"), "the row goes when the time of its record is up")
+
+
+CASES = [
+    a_zone_makes_domains_local_and_handed_on,
+    a_changed_zone_is_followed_at_once,
+    a_dead_name_server_costs_no_mail,
+    a_wrong_key_changes_nothing,
+    what_was_never_read_is_not_unknown,
+    too_much_that_goes_needs_a_word,
+    domains_of_a_list_are_watched,
+]
