@@ -194,6 +194,22 @@ def too_much_that_goes_needs_a_word(place, until):
     assert "550" in explained(place, "x@d1.customers.test")
 
 
+def mail_for_an_unknown_domain_adds_it(place, until):
+    serve(place, tables="[dns.tables]\n")
+    config = place.server.config
+    assert take_mail(place, "postmaster@local.customers.test") == 550, "it is off by default"
+    place.server.stop()
+    config.write_text(config.read_text() + "new-domains-by-mail = true\nnew-domains-per-hour = 1\n")
+    place.server.start()
+    assert take_mail(place, "postmaster@local.customers.test") == 250
+    assert "dc=local" in place.command("domain", "show", "local.customers.test")
+    # Others are better hosts; nobody has it; one an hour is enough.
+    for domain, code in [("backup.customers.test", 550), ("none.customers.test", 550)]:
+        assert take_mail(place, f"postmaster@{domain}") == code, domain
+    update(place, "zone customers.test", "update add second.customers.test 60 MX 10 mail.dyn.test.")
+    assert take_mail(place, "postmaster@second.customers.test") // 100 == 4
+
+
 def domains_of_a_list_are_watched(place, until):
     names = ["local.customers.test", "backup.customers.test", "none.customers.test", "refused.test"]
     listed = ", ".join(f'"{name}"' for name in names)
@@ -213,4 +229,5 @@ CASES = [
     what_was_never_read_is_not_unknown,
     too_much_that_goes_needs_a_word,
     domains_of_a_list_are_watched,
+    mail_for_an_unknown_domain_adds_it,
 ]

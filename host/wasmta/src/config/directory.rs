@@ -24,6 +24,10 @@ pub struct Directory {
     pub organization_suffix: Dn,
     /// Other names of attributes and object classes: the product's name, then those in use.
     pub schema: Vec<(String, Vec<String>)>,
+    /// Whether mail for a domain that the DNS leads here, and nobody knows, makes it ours.
+    pub new_domains_by_mail: bool,
+    /// How many such domains an hour may bring.
+    pub new_domains_per_hour: usize,
 }
 
 /// By what a password is verified.
@@ -67,7 +71,15 @@ impl Directory {
             s.fault("ldap", "is never asked", "set source = \"ldap\", or take the section out");
         }
         let ldap = ldap.is_given().then(|| Ldap::read(ldap, folder)).filter(|_| is_ldap);
-        let directory = Self { ldif: below(folder, ldif), ldap, dc_suffix, organization_suffix, schema };
+        let directory = Self {
+            ldif: below(folder, ldif),
+            ldap,
+            dc_suffix,
+            organization_suffix,
+            schema,
+            new_domains_by_mail: s.flag("new-domains-by-mail", false),
+            new_domains_per_hour: s.count("new-domains-per-hour", 10, 1..=10_000),
+        };
         if !is_ldap {
             s.file("ldif", &directory.ldif);
         }

@@ -8,6 +8,7 @@ use mail_types::{Address, Lookup};
 use routing::{Builders, Routing, Tables};
 use runtime::Clock;
 
+use super::provisioning::Provisioning;
 use crate::config::{Authenticate, Config};
 
 /// How the directory is read and where new entries go, as the configuration says.
@@ -51,12 +52,13 @@ pub(super) fn verified(
 }
 
 /// Where the rows of the tables come from, besides the directory's own entries.
-#[derive(Clone, Copy)]
 pub(super) struct Sources<'a> {
     /// LDAP servers.
     pub(super) mirror: Option<&'a Mirror>,
     /// DNS tables.
     pub(super) tables: &'a DomainTables,
+    /// What makes domains ours, where that is wanted.
+    pub(super) provisioning: Option<Provisioning>,
 }
 
 /// Routing that asks the sources about what the tables do not have.
@@ -66,7 +68,7 @@ pub(super) fn sourced(
     plugins: &plugin_engine::Engine,
     (events, clock): (&Events, &Clock),
 ) -> Routing {
-    if sources.mirror.is_none() && sources.tables.is_empty() {
+    if sources.mirror.is_none() && sources.tables.is_empty() && sources.provisioning.is_none() {
         return routing;
     }
     let mirror = sources.mirror.map(|mirror| LiveLookUp {
@@ -77,7 +79,8 @@ pub(super) fn sourced(
         clock: clock.clone(),
     });
     let rows = routing.tables().clone();
-    routing.with_source(Arc::new(All { mirror, rows, tables: sources.tables.clone() }))
+    let Sources { tables, provisioning, .. } = sources;
+    routing.with_source(Arc::new(All { mirror, rows, tables: tables.clone(), provisioning }))
 }
 
 /// All sources, the directory's first.
@@ -85,6 +88,7 @@ struct All {
     mirror: Option<LiveLookUp>,
     rows: Tables,
     tables: DomainTables,
+    provisioning: Option<Provisioning>,
 }
 
 impl routing::Source for All {
@@ -97,7 +101,10 @@ impl routing::Source for All {
                 }
             }
             match self.rows.canonical_domain(&address.domain) {
-                Lookup::NotFound => self.tables.knows_of(&address.domain),
+                Lookup::NotFound => match (self.tables.knows_of(&address.domain), &self.provisioning) {
+                    (Lookup::NotFound, Some(provisioning)) => provisioning.look_up(&address.domain).await,
+                    (answer, _) => answer,
+                },
                 // The domain is known: its users are the directory's.
                 Lookup::Found(_) => Lookup::NotFound,
                 Lookup::Unavailable(why) => Lookup::Unavailable(why),

@@ -12,6 +12,7 @@ mod mirror;
 mod parts;
 pub(crate) mod plugins;
 mod policy;
+mod provisioning;
 mod publication;
 mod quotas;
 mod row_cache;

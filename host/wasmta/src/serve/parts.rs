@@ -18,6 +18,7 @@ use super::domain_tables::{self, FollowedTables};
 use super::first_start::{decoy_key, fill};
 use super::mirror::{Sources, sourced};
 use super::plugins::{self, Exchanged, Surroundings};
+use super::provisioning::{Provisioning, Tools};
 use super::publication::{self, Publishing};
 use super::quotas::DirectoryQuotas;
 use super::{mirror, policy, settings, ways};
@@ -103,7 +104,16 @@ impl Parts {
         };
         let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
         let routing = routing.with_plugins(Arc::new(plugins.clone()));
-        let sources = Sources { mirror: mirror.as_ref(), tables: &followed.tables };
+        let tools = || Tools {
+            directory: directory.clone(),
+            surroundings: Arc::clone(&surroundings),
+            tables: routing.tables().clone(),
+            plugins: plugins.clone(),
+            events: events.clone(),
+            clock: clock.clone(),
+        };
+        let provisioning = Provisioning::of(config, tools);
+        let sources = Sources { mirror: mirror.as_ref(), tables: &followed.tables, provisioning };
         let routing = sourced(routing, sources, &plugins, (&events, &clock));
         let world = Arc::clone(&surroundings) as Arc<dyn hooks::World>;
         let profiles = profiles::Profiles::new(routing.clone(), Arc::new(plugins.clone()), world);

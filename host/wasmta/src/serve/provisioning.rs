@@ -1,0 +1,203 @@
+//! Domains that the DNS leads here before anybody has told us: where the operator wants it, mail for one makes it ours
+//! (R18), found by its MX record (R19).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use directory::{Directory, NewDomain};
+use events::{Event, Events};
+use mail_types::{Address, Domain, Lookup, Timestamp};
+use parking_lot::Mutex;
+use routing::{Builders, Tables};
+use runtime::Clock;
+
+use super::plugins::Surroundings;
+use crate::config::Config;
+
+/// For how long a domain that the DNS does not lead here is not asked about again.
+const REMEMBERED: Duration = Duration::from_secs(600);
+/// Most such domains that are remembered; when there are more, all are asked about anew.
+const REMEMBERED_MAX: usize = 10_000;
+/// Questions to the DNS in a minute: anybody may name any domain.
+const QUESTIONS_MAX: usize = 120;
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What it works with.
+pub(super) struct Tools {
+    pub(super) directory: Directory,
+    pub(super) surroundings: Arc<Surroundings>,
+    pub(super) tables: Tables,
+    pub(super) plugins: plugin_engine::Engine,
+    pub(super) events: Events,
+    pub(super) clock: Clock,
+}
+
+/// Makes domains ours.
+pub(super) struct Provisioning {
+    tools: Tools,
+    /// The names by which an MX record means us.
+    own_names: Vec<String>,
+    /// Who reads the postmaster's mail of a new domain.
+    administrator: Address,
+    /// Domains in an hour.
+    per_hour: usize,
+    memory: Mutex<Memory>,
+    /// One at a time: two messages for one domain make it once. Held over the edit on purpose.
+    making: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// Domains that are not led here, and until when that is believed.
+    elsewhere: HashMap<Domain, Timestamp>,
+    /// When domains were made, the last hour.
+    made: VecDeque<Timestamp>,
+    /// When the DNS was asked, the last minute.
+    asked: VecDeque<Timestamp>,
+}
+
+impl Provisioning {
+    /// As the configuration says; none where it says nothing of it.
+    pub(super) fn of(config: &Config, tools: impl FnOnce() -> Tools) -> Option<Self> {
+        let per_hour = config.directory.new_domains_per_hour;
+        let own = std::iter::once(&config.server.name).chain(&config.routing.own_names);
+        let own_names = own.map(ToString::to_string).collect();
+        let wanted = config.directory.new_domains_by_mail;
+        wanted.then(|| Self::new(tools(), own_names, config.server.postmaster.clone(), per_hour))
+    }
+
+    fn new(tools: Tools, own_names: Vec<String>, administrator: Address, per_hour: usize) -> Self {
+        let own_names = own_names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
+        let (memory, making) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { tools, own_names, administrator, per_hour, memory, making }
+    }
+
+    /// Asks the DNS about a domain that nobody here knows. `Found`: it is ours now, and the tables know it.
+    pub(super) async fn look_up(&self, domain: &Domain) -> Lookup<()> {
+        if domain.as_ip().is_some() || self.is_elsewhere(domain) {
+            return Lookup::NotFound;
+        }
+        let _one = self.making.lock().await;
+        match self.tools.directory.domain(domain) {
+            Lookup::NotFound => {}
+            Lookup::Found(_) => return self.follow().await,
+            Lookup::Unavailable(why) => return Lookup::Unavailable(why),
+        }
+        if let Err(why) = self.may_ask() {
+            return Lookup::Unavailable(why);
+        }
+        let dns = self.tools.surroundings.dns_in_force();
+        let records = match dns.query(domain.as_str(), "MX").await {
+            Lookup::Found(records) => records,
+            Lookup::NotFound => Vec::new(),
+            Lookup::Unavailable(why) => return Lookup::Unavailable(why),
+        };
+        if !leads_here(&records, &self.own_names) {
+            self.remember(domain);
+            return Lookup::NotFound;
+        }
+        self.make(domain).await
+    }
+
+    async fn make(&self, domain: &Domain) -> Lookup<()> {
+        let Tools { directory, events, clock, .. } = &self.tools;
+        let now = clock.now();
+        {
+            let mut memory = self.memory.lock();
+            forget(&mut memory.made, now, HOUR);
+            if memory.made.len() >= self.per_hour {
+                let most = self.per_hour;
+                return Lookup::Unavailable(format!(
+                    "{domain} is led here by its MX, and {most} domains were added this hour (directory.new-domains-per-hour)"
+                ));
+            }
+            memory.made.push_back(now);
+        }
+        let administrator = Some(self.administrator.clone());
+        let new = NewDomain { domain: domain.clone(), administrator, attributes: Vec::new() };
+        if let Err(why) = directory.add_domain(&new).await {
+            events.emit(&Event::InternalError {
+                place: "adding a domain by mail",
+                cause: &format!("{domain}: {why}"),
+            });
+            return Lookup::Unavailable(why.to_string());
+        }
+        let change = "domain added: mail came for it, and its MX names us";
+        events.emit(&Event::DirectoryChanged { change, entry: domain.as_str() });
+        self.follow().await
+    }
+
+    async fn follow(&self) -> Lookup<()> {
+        let Tools { directory, tables, plugins, events, clock, .. } = &self.tools;
+        let builders = Builders { plugins, events, clock };
+        match tables.refresh(directory, &builders).await {
+            Ok(_) => Lookup::Found(()),
+            Err(why) => Lookup::Unavailable(why.to_string()),
+        }
+    }
+
+    fn is_elsewhere(&self, domain: &Domain) -> bool {
+        let now = self.tools.clock.now();
+        self.memory.lock().elsewhere.get(domain).is_some_and(|until| now < *until)
+    }
+
+    fn remember(&self, domain: &Domain) {
+        let mut memory = self.memory.lock();
+        if memory.elsewhere.len() >= REMEMBERED_MAX {
+            memory.elsewhere.clear();
+        }
+        memory.elsewhere.insert(domain.clone(), self.tools.clock.now().plus(REMEMBERED));
+    }
+
+    fn may_ask(&self) -> Result<(), String> {
+        let now = self.tools.clock.now();
+        let mut memory = self.memory.lock();
+        forget(&mut memory.asked, now, MINUTE);
+        if memory.asked.len() >= QUESTIONS_MAX {
+            return Err(format!("the DNS was asked about {QUESTIONS_MAX} unknown domains within a minute"));
+        }
+        memory.asked.push_back(now);
+        Ok(())
+    }
+}
+
+fn forget(times: &mut VecDeque<Timestamp>, now: Timestamp, after: Duration) {
+    while times.front().is_some_and(|at| now.since(*at) >= after) {
+        times.pop_front();
+    }
+}
+
+/// Whether MX records, as text (`10 mail.example.org.`), have one of our names at the best preference.
+fn leads_here(records: &[String], own_names: &[String]) -> bool {
+    let read = |record: &String| {
+        let (preference, host) = record.split_once(' ')?;
+        Some((preference.parse::<u16>().ok()?, host.trim().trim_end_matches('.').to_ascii_lowercase()))
+    };
+    let records: Vec<(u16, String)> = records.iter().filter_map(read).collect();
+    let Some(best) = records.iter().map(|(preference, _)| *preference).min() else { return false };
+    records.iter().any(|(preference, host)| *preference == best && own_names.contains(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_best_hosts_say_whose_a_domain_is() {
+        let own = ["mail.us.test".to_owned()];
+        for (records, expected) in [
+            (&[][..], false),
+            (&["10 mail.us.test."], true),
+            (&["10 MAIL.us.test"], true),
+            (&["10 other.test.", "20 mail.us.test."], false),
+            (&["10 other.test.", "10 mail.us.test."], true),
+            (&["0 ."], false),
+            (&["nonsense"], false),
+        ] {
+            let records: Vec<String> = records.iter().map(|record| (*record).to_owned()).collect();
+            assert_eq!(leads_here(&records, &own), expected, "{records:?}");
+        }
+    }
+}
