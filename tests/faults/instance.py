@@ -8,6 +8,7 @@ HERE = Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(HERE), str(HERE.parent / "harness")]
 
+import crowd  # noqa: E402
 import wasmta_server  # noqa: E402
 
 CONFIG = """
@@ -15,6 +16,7 @@ CONFIG = """
 relay-from = ["127.0.0.0/8"]
 [auth]
 cleartext = true
+{auth}
 [log]
 level = "warn"
 [queue]
@@ -30,14 +32,15 @@ connect-timeout = "5 s"
 CHECK_SECONDS_MAX = 300
 
 
-def instance(binary, folder, sink_port, more=""):
-    """A server that may relay to the sink, with accounts and rules as they ship."""
+def instance(binary, folder, sink_port, more="", ldif=""):
+    """A server that may relay to the sink, with accounts and rules as they ship; `more` of configuration and accounts."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("directory.ldif", "rewrite.rules"):
-        (folder / name).write_text((wasmta_server.TOP / "config" / name).read_text())
+        shipped = (wasmta_server.TOP / "config" / name).read_text()
+        (folder / name).write_text(shipped + (ldif if name == "directory.ldif" else ""))
     config = folder / "wasmta.toml"
-    config.write_text(CONFIG.format(sink=sink_port, more=more))
+    config.write_text(CONFIG.format(sink=sink_port, more=more, auth=crowd.CONFIG))
     return wasmta_server.Wasmta(binary, folder, config)
 
 

@@ -23,17 +23,21 @@ SOCKET_SECONDS_MAX = 20
 SESSIONS = 8
 
 
-class Entry:
-    """One message: to whom, and what the server said."""
+# Several mailboxes that one address leads to.
+LEADS_TO = {GROUP: MEMBERS}
 
-    def __init__(self, number, recipients):
-        self.number, self.recipients, self.acknowledged = number, recipients, False
+
+class Entry:
+    """One message: by whom and to whom, and what the server said."""
+
+    def __init__(self, number, recipients, sender):
+        self.number, self.recipients, self.sender, self.acknowledged = number, recipients, sender, False
 
     def local(self):
-        """The mailboxes in which it must be once."""
+        """The mailboxes in which it must be once, at once."""
         boxes = set()
         for recipient in self.recipients:
-            boxes.update(MEMBERS if recipient == GROUP else [recipient] if recipient in LOCAL else [])
+            boxes.update(LEADS_TO.get(recipient, [recipient] if recipient in LOCAL else []))
         return boxes
 
     def remote(self):
@@ -46,9 +50,9 @@ class Ledger:
     def __init__(self):
         self.entries, self.lock = {}, threading.Lock()
 
-    def open(self, recipients):
+    def open(self, recipients, sender=SENDER):
         with self.lock:
-            entry = Entry(len(self.entries) + 1, recipients)
+            entry = Entry(len(self.entries) + 1, recipients, sender)
             self.entries[entry.number] = entry
             return entry
 
@@ -84,9 +88,9 @@ class Client:
         self.socket.sendall(command.encode() + b"\r\n")
         return self.expect(*codes)
 
-    def send(self, entry, octets, sender=SENDER):
+    def send(self, entry, octets):
         """Sends one message; marks the entry when the server has acknowledged it."""
-        self.say(f"MAIL FROM:<{sender}>", 250)
+        self.say(f"MAIL FROM:<{entry.sender}>", 250)
         for recipient in entry.recipients:
             self.say(f"RCPT TO:<{recipient}>", 250)
         self.say("DATA", 354)
@@ -100,15 +104,17 @@ class Client:
 
 
 def message(entry, size):
-    head = f"From: {SENDER}\r\nTo: all@example.org\r\nSubject: ledger {entry.number}\r\n{FIELD}: {entry.number}\r\n\r\n"
+    to = ", ".join(entry.recipients)
+    head = f"From: {entry.sender}\r\nTo: {to}\r\nSubject: ledger {entry.number}\r\n{FIELD}: {entry.number}\r\n\r\n"
     return head.encode() + (b"z" * 70 + b"\r\n") * (size // 72 + 1)
 
 
 class Load:
-    """Sessions that send mixed mail."""
+    """Sessions that send mixed mail: `mix` says to whom, and by whom."""
 
-    def __init__(self, port, ledger, seed, large=False):
+    def __init__(self, port, ledger, seed, large=False, mix=None):
         self.port, self.ledger, self.stopping, self.large = port, ledger, threading.Event(), large
+        self.mix = mix or (lambda chance: (recipients(chance), SENDER))
         self.refused, self.faults = 0, []
         self.threads = [
             threading.Thread(target=self.work, args=(random.Random(f"{seed}/{n}"),), daemon=True) for n in range(SESSIONS)
@@ -131,7 +137,7 @@ class Load:
                 client = Client(self.port)
                 try:
                     for _ in range(chance.randint(1, 8)):
-                        entry = self.ledger.open(recipients(chance))
+                        entry = self.ledger.open(*self.mix(chance))
                         size = chance.choice([100, 4000, 4000, 30000] + ([300000] if self.large else []))
                         client.send(entry, message(entry, size))
                 finally:
