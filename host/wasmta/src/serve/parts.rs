@@ -18,7 +18,7 @@ use super::domain_tables::{self, FollowedTables};
 use super::first_start::{decoy_key, fill};
 use super::mirror::{Sources, sourced};
 use super::plugins::{self, Exchanged, Surroundings};
-use super::provisioning::{Provisioning, Tools};
+use super::provisioning::{Follower, Provisioning};
 use super::publication::{self, Publishing};
 use super::quotas::DirectoryQuotas;
 use super::{mirror, policy, settings, ways};
@@ -86,12 +86,7 @@ impl Parts {
         let surroundings =
             Arc::new(Surroundings::new(directory.clone(), tables.clone(), Exchanged::new(config, &random)?));
         let told = (clock.clone(), random.clone(), events.clone());
-        let plugins = plugins::open(data, Arc::clone(&surroundings), of_plugins.clone(), told)?;
-        let (of_each, record) = plugins::load(config)?;
-        plugins.set_trust(config.trust.clone());
-        for note in plugins.configure(of_each, record).await {
-            events.emit(&events::Event::ConfigurationRefused { file: "plugins", cause: &note });
-        }
+        let plugins = open_plugins(config, data, &surroundings, of_plugins.clone(), told).await?;
         // After the plugins: some rows are theirs to build.
         let builders = Builders { plugins: &plugins, events: &events, clock: &clock };
         let of_tables = if brought_up(&tables, &directory, &builders).await? {
@@ -104,15 +99,9 @@ impl Parts {
         };
         let routing = Routing::new(Tables::new(of_tables.clone()), rules, options, random.clone());
         let routing = routing.with_plugins(Arc::new(plugins.clone()));
-        let tools = || Tools {
-            directory: directory.clone(),
-            surroundings: Arc::clone(&surroundings),
-            tables: routing.tables().clone(),
-            plugins: plugins.clone(),
-            events: events.clone(),
-            clock: clock.clone(),
-        };
-        let provisioning = Provisioning::of(config, tools);
+        let follower =
+            Follower { tables: routing.tables(), plugins: &plugins, events: &events, clock: &clock };
+        let provisioning = Provisioning::of(config, &directory, &surroundings, follower);
         let sources = Sources { mirror: mirror.as_ref(), tables: &followed.tables, provisioning };
         let routing = sourced(routing, sources, &plugins, (&events, &clock));
         let world = Arc::clone(&surroundings) as Arc<dyn hooks::World>;
@@ -126,8 +115,8 @@ impl Parts {
             local: Arc::new(StoreDelivery::new(store.clone())),
             channels: ways::prepare(config, &directory, &routing, &profiles, &clock, &random, &events)?,
         };
-        let told = (clock.clone(), random.clone(), events.clone());
-        let queue = Queue::open(mail.clone(), agents, settings::queue(config), told.0, told.1, told.2);
+        let (time, chance, told) = (clock.clone(), random.clone(), events.clone());
+        let queue = Queue::open(mail.clone(), agents, settings::queue(config), time, chance, told);
         let queue = queue.map_err(|e| format!("the queue: {e}"))?;
         Ok(Self {
             clock,
@@ -218,6 +207,24 @@ async fn in_the_dns(
     let followed = domain_tables::of(config, directory, told).await?;
     let publishing = publication::of(config, directory, followed.notices(), told)?;
     Ok((followed, publishing))
+}
+
+/// Opens the policy plugins, with their settings in force. What is wrong with one is told, and costs that one alone.
+async fn open_plugins(
+    config: &Config,
+    data: &Path,
+    surroundings: &Arc<Surroundings>,
+    storage: Storage,
+    told: (Clock, Random, Events),
+) -> Result<plugin_engine::Engine, String> {
+    let events = told.2.clone();
+    let plugins = plugins::open(data, Arc::clone(surroundings), storage, told)?;
+    let (of_each, record) = plugins::load(config)?;
+    plugins.set_trust(config.trust.clone());
+    for note in plugins.configure(of_each, record).await {
+        events.emit(&Event::ConfigurationRefused { file: "plugins", cause: &note });
+    }
+    Ok(plugins)
 }
 
 /// Opens the mailboxes.

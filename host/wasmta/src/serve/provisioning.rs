@@ -24,14 +24,23 @@ const QUESTIONS_MAX: usize = 120;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// What makes tables follow the directory.
+#[derive(Clone, Copy)]
+pub(super) struct Follower<'a> {
+    pub(super) tables: &'a Tables,
+    pub(super) plugins: &'a plugin_engine::Engine,
+    pub(super) events: &'a Events,
+    pub(super) clock: &'a Clock,
+}
+
 /// What it works with.
-pub(super) struct Tools {
-    pub(super) directory: Directory,
-    pub(super) surroundings: Arc<Surroundings>,
-    pub(super) tables: Tables,
-    pub(super) plugins: plugin_engine::Engine,
-    pub(super) events: Events,
-    pub(super) clock: Clock,
+struct Tools {
+    directory: Directory,
+    surroundings: Arc<Surroundings>,
+    tables: Tables,
+    plugins: plugin_engine::Engine,
+    events: Events,
+    clock: Clock,
 }
 
 /// Makes domains ours.
@@ -60,12 +69,27 @@ struct Memory {
 
 impl Provisioning {
     /// As the configuration says; none where it says nothing of it.
-    pub(super) fn of(config: &Config, tools: impl FnOnce() -> Tools) -> Option<Self> {
+    pub(super) fn of(
+        config: &Config,
+        directory: &Directory,
+        surroundings: &Arc<Surroundings>,
+        follower: Follower<'_>,
+    ) -> Option<Self> {
+        if !config.directory.new_domains_by_mail {
+            return None;
+        }
         let per_hour = config.directory.new_domains_per_hour;
         let own = std::iter::once(&config.server.name).chain(&config.routing.own_names);
         let own_names = own.map(ToString::to_string).collect();
-        let wanted = config.directory.new_domains_by_mail;
-        wanted.then(|| Self::new(tools(), own_names, config.server.postmaster.clone(), per_hour))
+        let tools = Tools {
+            directory: directory.clone(),
+            surroundings: Arc::clone(surroundings),
+            tables: follower.tables.clone(),
+            plugins: follower.plugins.clone(),
+            events: follower.events.clone(),
+            clock: follower.clock.clone(),
+        };
+        Some(Self::new(tools, own_names, config.server.postmaster.clone(), per_hour))
     }
 
     fn new(tools: Tools, own_names: Vec<String>, administrator: Address, per_hour: usize) -> Self {
