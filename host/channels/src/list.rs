@@ -21,7 +21,7 @@ use crate::outcome::{deferred, failed};
 use crate::reprocess::Reprocess;
 
 /// Members of one batch.
-const BATCH: usize = 5_000;
+const BATCH: usize = 10_000;
 /// Entries that one search may find.
 const FOUND_MAX: usize = 1_000_000;
 

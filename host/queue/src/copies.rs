@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use mail_types::{QueueId, Route};
+use mail_types::{ChannelName, QueueId, Route};
 use sha2::{Digest, Sha256};
 use storage::{Batch, Snapshot, StorageError};
 
@@ -46,6 +46,21 @@ impl Inner {
 }
 
 impl Remembered {
+    /// Whether these are all copies that there will ever be of the posting: then nobody can be reached again, and nothing
+    /// has to be remembered.
+    pub(crate) fn are_all(&self, accepted: &[Accepted]) -> Result<bool, StorageError> {
+        let later = [ChannelName::LIST, ChannelName::REPROCESS];
+        if accepted.iter().any(|one| later.contains(&one.route.channel.as_str())) {
+            return Ok(false);
+        }
+        let mut is_first = true;
+        self.view.scan(COPIES, &self.id.to_key(), &records::after(self.id), &mut |_, _| {
+            is_first = false;
+            ControlFlow::Break(())
+        })?;
+        Ok(is_first)
+    }
+
     /// Whether this copy is there or on its way; if not, it is remembered from now on.
     pub(crate) fn has(&self, batch: &mut Batch, accepted: &Accepted) -> Result<bool, StorageError> {
         let (who, route) = accepted.route.copy_key(&accepted.recipient.address);

@@ -251,7 +251,10 @@ impl Inner {
         }
         to.remove(&key);
         let options = self.options();
-        let remembered = self.remembered(to.message)?;
+        let remembered = match self.remembered(to.message)? {
+            Some(remembered) if remembered.are_all(by)? => None,
+            remembered => remembered,
+        };
         to.fates.extend(crate::report::expansions(by, to.now));
         for accepted in by {
             let accepted = &Accepted { route: options.as_gone(accepted.route.clone()), ..accepted.clone() };
