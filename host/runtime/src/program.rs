@@ -97,7 +97,7 @@ pub trait Pieces: Send {
     fn next(&mut self) -> impl Future<Output = io::Result<Option<Bytes>>> + Send;
 }
 
-/// Runs a program. Whatever it does, this returns within its time, [`TERMINATION_WAIT`] and [`KILL_WAIT`]; dropped
+/// Runs a program. Whatever it does, this returns within its time and the seven seconds that ending it may take; dropped
 /// before, it takes the program with it. When the program ends, its process group is killed: what it left behind gets no
 /// more time than itself. (What makes itself a session of its own escapes that; only its limits bound it.)
 ///
