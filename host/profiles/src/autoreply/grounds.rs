@@ -39,7 +39,6 @@ fn is_software(sender: &Address) -> bool {
     let name = local.split('+').next().unwrap_or(&local);
     BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
         || ENDS.iter().any(|end| name.ends_with(end))
-        || name == "mailer_daemon"
 }
 
 fn is_own(address: &Address, responder: &Responder) -> bool {
@@ -105,5 +104,45 @@ fn without_detail(address: &Address, responder: &Responder) -> Address {
     match mail_types::LocalPart::new(base.unwrap_or(text)) {
         Ok(local) => Address::new(local, address.domain.clone()),
         Err(_) => address.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn software_is_known_by_its_local_part() {
+        for (sender, expected) in [
+            ("owner-news@far.test", true),
+            ("news-owner@far.test", true),
+            ("news-request@far.test", true),
+            ("news-bounces+anna=us.test@far.test", true),
+            ("MAILER-DAEMON@far.test", true),
+            ("No-Reply@far.test", true),
+            ("anna@far.test", false),
+            ("request@far.test", false),
+            ("owner@far.test", false),
+        ] {
+            assert_eq!(is_software(&Address::parse(sender).unwrap()), expected, "{sender}");
+        }
+    }
+
+    #[test]
+    fn the_header_says_who_wants_no_answer() {
+        for (header, expected) in [
+            ("Auto-Submitted: auto-generated; x=y\r\n\r\n", true),
+            ("Auto-Submitted: No (a person)\r\n\r\n", false),
+            ("Precedence: Bulk\r\n\r\n", true),
+            ("Precedence: first-class\r\n\r\n", false),
+            ("LIST-ID: <news.far.test>\r\n\r\n", true),
+            ("List-Unsubscribe: <mailto:a@b>\r\n\r\n", true),
+            ("X-Auto-Response-Suppress: DR, OOF\r\n\r\n", true),
+            ("X-Auto-Response-Suppress: RN\r\n\r\n", false),
+            ("Content-Type: multipart/report; report-type=delivery-status\r\n\r\n", true),
+            ("Subject: Auto-Submitted: yes\r\n\r\nPrecedence: bulk\r\n", false),
+        ] {
+            assert_eq!(by_header(header.as_bytes()).is_some(), expected, "{header}");
+        }
     }
 }
