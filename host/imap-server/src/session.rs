@@ -9,6 +9,7 @@ use runtime::{Shutdown, Stream};
 
 use crate::answer::Answer;
 use crate::commands::{self, Context, Login};
+use crate::dialect::{asks_for_modseq, has_sequence_numbers};
 use crate::io::{End, Io, Patience};
 use crate::options::{Options, TlsMode};
 use crate::selected::{Access, Expunges, Selected};
@@ -129,7 +130,7 @@ impl Session {
             Received::Command(tagged) => return self.command(*tagged).await,
             Received::Append(tag, append) => {
                 // What state refuses it is looked at there: the message may come unasked.
-                let answer = Box::pin(self.append(*append)).await?;
+                let answer = Box::pin(self.append(&tag, *append)).await?;
                 self.finish(tag, answer, Expunges::Told).await?;
             }
             Received::Bad { tag, error } => self.bad(tag, &error.to_string())?,
@@ -168,7 +169,12 @@ impl Session {
                 self.io.status(Some(tag), Condition::Ok, None, "LOGOUT done");
                 return Err(End::Logout);
             }
-            command => Box::pin(self.execute(command)).await?,
+            command => {
+                if asks_for_modseq(&command) {
+                    self.enable_modseq();
+                }
+                Box::pin(self.execute(&tag, command)).await?
+            }
         };
         self.finish(tag, answer, expunges).await?;
         if self.login_failures >= self.options.login_failures_max {
@@ -177,10 +183,27 @@ impl Session {
         Ok(None)
     }
 
+    /// From now on the client is told mod-sequences; that of the selected mailbox first (RFC 7162 §3.1).
+    pub(crate) fn enable_modseq(&mut self) {
+        if !self.io.dialect.modseq {
+            self.io.dialect.modseq = true;
+            if let State::Selected(_, selected) = &self.state {
+                let code = Code::HighestModSeq(selected.settled().0);
+                self.io.status(None, Condition::Ok, Some(code), "mod-sequences are told from now on");
+            }
+        }
+    }
+
     /// Tells what has changed meanwhile, then answers.
-    async fn finish(&mut self, tag: Tag, answer: Answer, expunges: Expunges) -> Result<(), End> {
+    async fn finish(&mut self, tag: Tag, mut answer: Answer, expunges: Expunges) -> Result<(), End> {
         if let State::Selected(_, selected) = &mut self.state {
             Box::pin(selected.tell(&self.shared.parts.store, &mut self.io, expunges)).await?;
+            // RFC 7162 §3.2.7; and §6: while expunges are kept back, what is told is not all.
+            let tells = answer.removed || selected.view.has_gone();
+            if self.io.dialect.vanished && tells && answer.condition == Condition::Ok && answer.code.is_none()
+            {
+                answer.code = Some(Code::HighestModSeq(selected.settled().0));
+            }
         }
         if answer.condition == Condition::Bad {
             self.io.status(Some(tag), Condition::Bad, answer.code, &answer.text);
@@ -235,7 +258,8 @@ impl Session {
     }
 
     /// Runs one command that waits for nothing from the client.
-    async fn execute(&mut self, command: Command) -> Result<Answer, End> {
+    async fn execute(&mut self, tag: &Tag, command: Command) -> Result<Answer, End> {
+        let limits = &self.options.limits(true);
         match command {
             Command::Capability => {
                 let names = self.capabilities();
@@ -246,19 +270,25 @@ impl Session {
             Command::Id(_) => Ok(commands::id(&mut self.io)),
             Command::Login { user, password } => self.login(&user, password.as_bytes()).await,
             Command::Authenticate { mechanism, initial } => self.authenticate(&mechanism, initial).await,
-            Command::Select(mailbox) => Ok(self.select(&mailbox, Access::ReadWrite).await),
-            Command::Examine(mailbox) => Ok(self.select(&mailbox, Access::ReadOnly).await),
+            Command::Select { mailbox, parameters } => {
+                self.select(&mailbox, Access::ReadWrite, &parameters).await
+            }
+            Command::Examine { mailbox, parameters } => {
+                self.select(&mailbox, Access::ReadOnly, &parameters).await
+            }
+            Command::Enable(names) => Ok(self.enable(&names)),
             Command::Close => self.close().await,
             Command::Unselect => Ok(self.unselect().await),
             command => match &mut self.state {
                 State::NotAuthenticated => Ok(Answer::bad("log in first")),
                 State::Authenticated(login) => {
                     let shared = &*self.shared;
-                    commands::mailbox(&mut Context { io: &mut self.io, shared, login }, command).await
+                    commands::mailbox(&mut Context { io: &mut self.io, shared, login, tag, limits }, command)
+                        .await
                 }
                 State::Selected(login, selected) => {
                     let shared = &*self.shared;
-                    let mut context = Context { io: &mut self.io, shared, login };
+                    let mut context = Context { io: &mut self.io, shared, login, tag, limits };
                     commands::message(&mut context, selected, command).await
                 }
             },
@@ -270,7 +300,10 @@ fn is_by_sequence_number(command: &Command) -> bool {
     match command {
         Command::Fetch { by, .. } => *by == By::SequenceNumber,
         Command::Store(store) => store.by == By::SequenceNumber,
-        Command::Search(search) => search.by == By::SequenceNumber,
+        // RFC 7162 §3.2.10.2: a search by UID may name messages by number, too.
+        Command::Search(search) => search.by == By::SequenceNumber || has_sequence_numbers(&search.keys),
+        Command::Sort(sort) => sort.by == By::SequenceNumber || has_sequence_numbers(&sort.keys),
+        Command::Thread(thread) => thread.by == By::SequenceNumber || has_sequence_numbers(&thread.keys),
         _ => false,
     }
 }

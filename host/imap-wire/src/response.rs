@@ -3,8 +3,10 @@
 use crate::code::Code;
 use crate::command::Tag;
 use crate::date::DateTime;
+use crate::esearch::Esearch;
 use crate::flag::Flag;
-use crate::status::StatusItem;
+use crate::sequence::SequenceSet;
+use crate::status::{StatusItem, StatusValue};
 use crate::text::{write_list, write_literal_head, write_mailbox, write_nstring, write_quoted, write_string};
 
 /// How a command or the session fares (RFC 3501 §7.1).
@@ -72,12 +74,40 @@ pub enum Response {
     Lsub(Listed),
     MailboxStatus {
         mailbox: String,
-        items: Vec<(StatusItem, u64)>,
+        items: Vec<(StatusItem, StatusValue)>,
     },
     Search(Vec<u32>),
+    /// RFC 4731 §3.1.
+    Esearch(Esearch),
+    /// Expunged messages by UID; `earlier`: before the mailbox was selected, or asked for (RFC 7162 §3.2.10).
+    Vanished {
+        earlier: bool,
+        uids: SequenceSet,
+    },
     /// Personal, other users', shared.
     Namespace([Vec<NamespaceEntry>; 3]),
     Id(Option<Vec<(String, Option<String>)>>),
+    /// RFC 9208 §4.2.1.
+    Quota {
+        root: String,
+        resources: Vec<QuotaResource>,
+    },
+    /// RFC 9208 §4.2.2.
+    QuotaRoot {
+        mailbox: String,
+        roots: Vec<String>,
+    },
+}
+
+/// What a quota root limits (RFC 9208 §3.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaResource {
+    /// The resource's name.
+    pub name: &'static str,
+    /// How much of it is used.
+    pub usage: u64,
+    /// How much of it may be.
+    pub limit: u64,
 }
 
 impl Response {
@@ -120,6 +150,11 @@ impl Response {
                 });
             }
             Self::Search(numbers) => write_words(out, "SEARCH", numbers),
+            Self::Esearch(esearch) => esearch.write(out),
+            Self::Vanished { earlier, uids } => {
+                let earlier = if *earlier { "(EARLIER) " } else { "" };
+                out.extend_from_slice(format!("VANISHED {earlier}{uids}").as_bytes());
+            }
             Self::Namespace(namespaces) => {
                 out.extend_from_slice(b"NAMESPACE");
                 for namespace in namespaces {
@@ -128,6 +163,22 @@ impl Response {
                 }
             }
             Self::Id(parameters) => write_id(out, parameters.as_deref()),
+            Self::Quota { root, resources } => {
+                out.extend_from_slice(b"QUOTA ");
+                write_string(out, root.as_bytes());
+                out.push(b' ');
+                write_list(out, resources, |out, QuotaResource { name, usage, limit }| {
+                    out.extend_from_slice(format!("{name} {usage} {limit}").as_bytes());
+                });
+            }
+            Self::QuotaRoot { mailbox, roots } => {
+                out.extend_from_slice(b"QUOTAROOT ");
+                write_mailbox(out, mailbox);
+                for root in roots {
+                    out.push(b' ');
+                    write_string(out, root.as_bytes());
+                }
+            }
         }
     }
 }
@@ -261,6 +312,18 @@ impl FetchResponse {
         date.write(out);
     }
 
+    /// `SAVEDATE "…"`
+    pub fn save_date(&mut self, out: &mut Vec<u8>, date: DateTime) {
+        self.name(out, "SAVEDATE");
+        date.write(out);
+    }
+
+    /// `MODSEQ (n)`
+    pub fn modseq(&mut self, out: &mut Vec<u8>, modseq: u64) {
+        self.name(out, "MODSEQ");
+        out.extend_from_slice(format!("({modseq})").as_bytes());
+    }
+
     /// `RFC822.SIZE n`
     pub fn size(&mut self, out: &mut Vec<u8>, octets: u64) {
         self.name(out, "RFC822.SIZE");
@@ -270,6 +333,13 @@ impl FetchResponse {
     /// `name {n}` CRLF: the caller sends exactly `octets` octets next.
     pub fn literal(&mut self, out: &mut Vec<u8>, name: &str, octets: u64) {
         self.name(out, name);
+        write_literal_head(out, octets);
+    }
+
+    /// `name ~{n}` CRLF: the same for octets with NUL (RFC 3516 §7).
+    pub fn literal8(&mut self, out: &mut Vec<u8>, name: &str, octets: u64) {
+        self.name(out, name);
+        out.push(b'~');
         write_literal_head(out, octets);
     }
 
@@ -320,9 +390,13 @@ mod tests {
             (
                 Response::MailboxStatus {
                     mailbox: "blurdybloop".to_owned(),
-                    items: vec![(StatusItem::Messages, 231), (StatusItem::UidNext, 44292)],
+                    items: vec![
+                        (StatusItem::Messages, StatusValue::Number(231)),
+                        (StatusItem::UidNext, StatusValue::Number(44292)),
+                        (StatusItem::MailboxId, StatusValue::Id("F1".to_owned())),
+                    ],
                 },
-                "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292)\r\n",
+                "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292 MAILBOXID (F1))\r\n",
             ),
             (
                 Response::Namespace([entry(""), entry("~"), vec![]]),

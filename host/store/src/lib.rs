@@ -140,6 +140,12 @@ impl Store {
         Ok(store)
     }
 
+    /// The time by the clock that dates messages.
+    #[must_use]
+    pub fn now(&self) -> mail_types::Timestamp {
+        self.inner.clock.now()
+    }
+
     /// The storage below, for batches that hold more than the store's own changes.
     #[must_use]
     pub fn storage(&self) -> &Storage {
