@@ -157,7 +157,7 @@ const CAPABILITIES: &[(&str, &[(&str, &str)])] = &[
             ("UTF8=ACCEPT", "RFC 6855"),
             ("CONDSTORE", "RFC 7162"),
             ("QUOTA", "RFC 9208"),
-            ("APPENDLIMIT", "RFC 7889"),
+            ("APPENDLIMIT=52428800", "RFC 7889"),
             ("BINARY", "RFC 3516"),
             ("ESEARCH", "RFC 4731"),
             ("ESORT", "RFC 5267"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use imap_wire::{By, Code, Command, Condition, LiteralMode, Received, Tag, Tagged};
 use runtime::{Shutdown, Stream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::Answer;
 use crate::commands::{self, Context, Login};
@@ -44,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) login_failures: u32,
     pub(crate) shutdown: Shutdown,
     bad_commands: u32,
+    /// Counts against the compressed sessions.
+    compression: Option<OwnedSemaphorePermit>,
     commands_before_login: u32,
 }
 
@@ -69,6 +72,7 @@ impl Session {
             login_failures: 0,
             shutdown,
             bad_commands: 0,
+            compression: None,
             commands_before_login: 0,
         }
     }
@@ -158,6 +162,7 @@ impl Session {
             Expunges::Told
         };
         let answer = match command {
+            Command::Compress => return self.compress(tag).await.map(|()| None),
             Command::StartTls => match self.may_start_tls() {
                 Ok(()) => return Ok(Some(tag)),
                 Err(answer) => answer,
@@ -235,6 +240,24 @@ impl Session {
             LiteralMode::Synchronizing => self.count_bad(),
             LiteralMode::NonSynchronizing => Err(End::Bye(text.into())),
         }
+    }
+
+    /// RFC 4978 §3: compressed right behind the tagged OK.
+    async fn compress(&mut self, tag: Tag) -> Result<(), End> {
+        if self.io.stream.is_deflated() {
+            let code = Some(Code::CompressionActive);
+            self.io.status(Some(tag), Condition::No, code, "DEFLATE is active already");
+            return Ok(());
+        }
+        let Some(room) = self.shared.compression() else {
+            self.io.status(Some(tag), Condition::No, Some(Code::Limit), "too many compressed sessions");
+            return Ok(());
+        };
+        self.io.status(Some(tag), Condition::Ok, None, "DEFLATE from here on");
+        self.io.flush().await?;
+        self.io.stream.start_deflate();
+        self.compression = Some(room);
+        Ok(())
     }
 
     fn may_start_tls(&self) -> Result<(), Answer> {
