@@ -1,6 +1,6 @@
 //! What the client has said that it understands.
 
-use imap_wire::{Command, FetchItem, ListReturn, SearchKey, StatusItem};
+use imap_wire::{Command, FetchItem, ListReturn, NameEncoding, SearchKey, StatusItem};
 
 /// How a session speaks; what was enabled stays so until the connection ends (RFC 5161 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -9,6 +9,17 @@ pub(crate) struct Dialect {
     pub(crate) modseq: bool,
     /// Expunges are told by UID (RFC 7162 §3.2.3).
     pub(crate) vanished: bool,
+    /// IMAP4rev2 (RFC 9051 appendix E): searches are answered by ESEARCH, nothing is recent, names are UTF-8.
+    pub(crate) rev2: bool,
+    /// Names and appended messages are UTF-8 (RFC 6855 §3).
+    pub(crate) utf8: bool,
+}
+
+impl Dialect {
+    /// How mailbox names are written.
+    pub(crate) fn names(self) -> NameEncoding {
+        if self.rev2 || self.utf8 { NameEncoding::Utf8 } else { NameEncoding::Utf7 }
+    }
 }
 
 /// Whether a command makes the session one that is told mod-sequences: the "CONDSTORE enabling

@@ -57,7 +57,8 @@ impl Io {
 
     /// Gathers a response.
     pub(crate) fn say(&mut self, response: &Response) {
-        response.write(self.stream.sending());
+        let names = self.dialect.names();
+        response.write(self.stream.sending(), names);
     }
 
     /// Gathers a status response; untagged without a tag.

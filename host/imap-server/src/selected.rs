@@ -173,7 +173,9 @@ impl Selected {
         let after = (self.view.len(), self.view.recent());
         if after.0 != before.0 {
             io.say(&Response::Exists(after.0));
-            io.say(&Response::Recent(after.1));
+            if !io.dialect.rev2 {
+                io.say(&Response::Recent(after.1));
+            }
         }
         Ok(new_flags)
     }

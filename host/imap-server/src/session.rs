@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use imap_wire::{By, Code, Command, Condition, LiteralMode, Received, Tag, Tagged};
+use imap_wire::{By, Code, Command, Condition, Limits, LiteralMode, NameEncoding, Received, Tag, Tagged};
 use runtime::{Shutdown, Stream};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -123,7 +123,7 @@ impl Session {
                 return Err(End::Bye("too many commands before login".into()));
             }
         }
-        let limits = self.options.limits(authenticated);
+        let limits = self.limits(authenticated);
         let inactivity = if authenticated {
             self.options.inactivity_max
         } else {
@@ -242,6 +242,12 @@ impl Session {
         }
     }
 
+    /// The maxima of one command, and how its names are written.
+    pub(crate) fn limits(&self, authenticated: bool) -> Limits {
+        let utf8_names = self.io.dialect.names() == NameEncoding::Utf8;
+        Limits { utf8_names, ..self.options.limits(authenticated) }
+    }
+
     /// RFC 4978 §3: compressed right behind the tagged OK.
     async fn compress(&mut self, tag: Tag) -> Result<(), End> {
         if self.io.stream.is_deflated() {
@@ -282,7 +288,7 @@ impl Session {
 
     /// Runs one command that waits for nothing from the client.
     async fn execute(&mut self, tag: &Tag, command: Command) -> Result<Answer, End> {
-        let limits = &self.options.limits(true);
+        let limits = &self.limits(true);
         match command {
             Command::Capability => {
                 let names = self.capabilities();

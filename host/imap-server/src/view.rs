@@ -62,6 +62,11 @@ impl View {
         new
     }
 
+    /// From now on nothing is `\Recent` here: IMAP4rev2 knows no such thing (RFC 9051 appendix E).
+    pub(crate) fn forget_recent(&mut self) {
+        self.first_recent = u32::MAX;
+    }
+
     /// Whether a message is `\Recent` here.
     pub(crate) fn is_recent(&self, uid: u32) -> bool {
         uid >= self.first_recent

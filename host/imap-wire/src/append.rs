@@ -32,6 +32,8 @@ pub struct AppendMessage {
     pub mode: LiteralMode,
     /// `~{…}`: it may have NUL in it (RFC 3516 §4.4).
     pub binary: bool,
+    /// `UTF8 (~{…}`: a parenthesis closes behind the literal (RFC 6855 §4).
+    pub utf8: bool,
 }
 
 impl Append {
@@ -48,7 +50,7 @@ impl Append {
 /// ```text
 /// append  = "APPEND" SP mailbox 1*append-message ; RFC 3502
 /// replace = "REPLACE" SP seq-number SP mailbox append-message ; RFC 8508 §5, and with "UID" SP before it
-/// append-message = [SP flag-list] [SP date-time] SP (literal / literal8)
+/// append-message = [SP flag-list] [SP date-time] SP (literal / literal8 / "UTF8" SP "(" literal8 ")") ; RFC 6855 §4
 /// ```
 #[must_use]
 pub fn parse_append(
@@ -57,8 +59,7 @@ pub fn parse_append(
     mode: LiteralMode,
     limits: &Limits,
 ) -> Option<Result<(Tag, Append), (Tag, ParseError)>> {
-    let binary = text.ends_with(b" ~");
-    let text = text.strip_suffix(b"~").filter(|_| binary).unwrap_or(text);
+    let (text, kind) = literal_kind(text);
     let mut cursor = Cursor::new(text, limits);
     let tag = cursor.tag().ok().and_then(Tag::new)?;
     if !cursor.take(b' ') {
@@ -78,7 +79,7 @@ pub fn parse_append(
     }
     let read = |cursor: &mut Cursor<'_>| {
         let mailbox = mailbox(cursor)?;
-        let message = message(cursor, octets, mode, binary)?;
+        let message = message(cursor, octets, mode, kind)?;
         Ok(Append { replaces, mailbox, message })
     };
     Some(match read(&mut cursor) {
@@ -97,10 +98,31 @@ pub fn parse_next_message(line: &[u8], limits: &Limits) -> Result<Option<AppendM
     }
     let missing = ParseError::Expected { expected: "a message as literal, or the end", at: 0 };
     let (at, announced) = literal_at_end(line).ok_or(missing)?;
-    let text = &line[..at];
-    let binary = text.ends_with(b" ~");
-    let text = text.strip_suffix(b"~").filter(|_| binary).unwrap_or(text);
-    message(&mut Cursor::new(text, limits), announced.octets, announced.mode, binary).map(Some)
+    let (text, kind) = literal_kind(&line[..at]);
+    message(&mut Cursor::new(text, limits), announced.octets, announced.mode, kind).map(Some)
+}
+
+/// What stands right before a message's literal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LiteralKind {
+    Plain,
+    /// `~`
+    Binary,
+    /// `UTF8 (~`
+    Utf8,
+}
+
+fn literal_kind(text: &[u8]) -> (&[u8], LiteralKind) {
+    const UTF8: &[u8] = b"UTF8 (~";
+    if let Some(at) = text.len().checked_sub(UTF8.len())
+        && text[at..].eq_ignore_ascii_case(UTF8)
+    {
+        return (&text[..at], LiteralKind::Utf8);
+    }
+    match text.strip_suffix(b"~") {
+        Some(before) if before.ends_with(b" ") => (before, LiteralKind::Binary),
+        _ => (text, LiteralKind::Plain),
+    }
 }
 
 /// The text before a message's literal.
@@ -108,7 +130,7 @@ fn message(
     cursor: &mut Cursor<'_>,
     octets: u64,
     mode: LiteralMode,
-    binary: bool,
+    kind: LiteralKind,
 ) -> Result<AppendMessage, ParseError> {
     cursor.space()?;
     let mut flags = Vec::new();
@@ -122,7 +144,8 @@ fn message(
         cursor.space()?;
     }
     if cursor.is_at_end() {
-        Ok(AppendMessage { flags, internal_date, octets, mode, binary })
+        let (binary, utf8) = (kind == LiteralKind::Binary, kind == LiteralKind::Utf8);
+        Ok(AppendMessage { flags, internal_date, octets, mode, binary, utf8 })
     } else {
         cursor.expected("a message as literal")
     }

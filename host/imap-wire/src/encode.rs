@@ -42,7 +42,11 @@ pub fn encode_append(tag: &Tag, append: &Append) -> Vec<u8> {
         out.push(b' ');
         date.write(&mut out);
     }
-    let tilde = if message.binary { "~" } else { "" };
+    let tilde = match (message.binary, message.utf8) {
+        (true, _) => "~",
+        (_, true) => "UTF8 (~",
+        _ => "",
+    };
     let plus = if message.mode == LiteralMode::NonSynchronizing { "+" } else { "" };
     word(&mut out, &format!(" {tilde}{{{}{plus}}}\r\n", message.octets));
     out

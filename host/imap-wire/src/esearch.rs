@@ -68,7 +68,7 @@ mod tests {
     fn as_the_standards_print_it() {
         let text = |esearch: Esearch| {
             let mut out = Vec::new();
-            Response::Esearch(esearch).write(&mut out);
+            Response::Esearch(esearch).write(&mut out, crate::NameEncoding::Utf7);
             String::from_utf8(out).unwrap()
         };
         let tagged = |tag: &str| Esearch { tag: tag.to_owned(), ..Esearch::default() };

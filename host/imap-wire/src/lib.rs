@@ -71,4 +71,4 @@ pub use sequence::{Bound, SequenceRange, SequenceSet};
 pub use sort::{Sort, SortCriterion, SortKey, Thread, ThreadAlgorithm};
 pub use status::{StatusItem, StatusValue};
 pub use store::{Store, StoreAction};
-pub use text::{write_astring, write_literal_head, write_mailbox, write_nstring, write_string};
+pub use text::{NameEncoding, write_astring, write_literal_head, write_mailbox, write_nstring, write_string};

@@ -7,7 +7,9 @@ use crate::esearch::Esearch;
 use crate::flag::Flag;
 use crate::sequence::SequenceSet;
 use crate::status::{StatusItem, StatusValue};
-use crate::text::{write_list, write_literal_head, write_mailbox, write_nstring, write_quoted, write_string};
+use crate::text::{
+    NameEncoding, write_list, write_literal_head, write_mailbox, write_nstring, write_quoted, write_string,
+};
 
 /// How a command or the session fares (RFC 3501 §7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +114,7 @@ pub struct QuotaResource {
 
 impl Response {
     /// Appends the response with its CRLF.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut Vec<u8>, names: NameEncoding) {
         match self {
             Self::Status(status) => status.write(out),
             Self::Continuation(text) => {
@@ -121,13 +123,13 @@ impl Response {
             }
             untagged => {
                 out.extend_from_slice(b"* ");
-                untagged.write_untagged(out);
+                untagged.write_untagged(out, names);
             }
         }
         out.extend_from_slice(b"\r\n");
     }
 
-    fn write_untagged(&self, out: &mut Vec<u8>) {
+    fn write_untagged(&self, out: &mut Vec<u8>, names: NameEncoding) {
         match self {
             Self::Status(_) | Self::Continuation(_) => {}
             Self::Capability(names) => write_words(out, "CAPABILITY", names),
@@ -139,11 +141,11 @@ impl Response {
             Self::Exists(number) => out.extend_from_slice(format!("{number} EXISTS").as_bytes()),
             Self::Recent(number) => out.extend_from_slice(format!("{number} RECENT").as_bytes()),
             Self::Expunge(number) => out.extend_from_slice(format!("{number} EXPUNGE").as_bytes()),
-            Self::List(listed) => listed.write("LIST ", out),
-            Self::Lsub(listed) => listed.write("LSUB ", out),
+            Self::List(listed) => listed.write("LIST ", out, names),
+            Self::Lsub(listed) => listed.write("LSUB ", out, names),
             Self::MailboxStatus { mailbox, items } => {
                 out.extend_from_slice(b"STATUS ");
-                write_mailbox(out, mailbox);
+                write_mailbox(out, mailbox, names);
                 out.push(b' ');
                 write_list(out, items, |out, (item, value)| {
                     out.extend_from_slice(format!("{} {value}", item.name()).as_bytes());
@@ -173,7 +175,7 @@ impl Response {
             }
             Self::QuotaRoot { mailbox, roots } => {
                 out.extend_from_slice(b"QUOTAROOT ");
-                write_mailbox(out, mailbox);
+                write_mailbox(out, mailbox, names);
                 for root in roots {
                     out.push(b' ');
                     write_string(out, root.as_bytes());
@@ -255,13 +257,13 @@ impl Status {
 
 impl Listed {
     /// `mailbox-list = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox`
-    fn write(&self, word: &str, out: &mut Vec<u8>) {
+    fn write(&self, word: &str, out: &mut Vec<u8>, names: NameEncoding) {
         out.extend_from_slice(word.as_bytes());
         write_list(out, &self.attributes, |out, attribute| out.extend_from_slice(attribute.as_bytes()));
         out.push(b' ');
         write_quoted(out, self.delimiter.to_string().as_bytes());
         out.push(b' ');
-        write_mailbox(out, &self.name);
+        write_mailbox(out, &self.name, names);
     }
 }
 
@@ -356,7 +358,7 @@ mod tests {
 
     fn text(response: &Response) -> String {
         let mut out = Vec::new();
-        response.write(&mut out);
+        response.write(&mut out, NameEncoding::Utf7);
         String::from_utf8(out).unwrap()
     }
 
@@ -425,6 +427,17 @@ mod tests {
             ),
         ] {
             assert_eq!(text(&response), expected);
+        }
+    }
+
+    #[test]
+    fn names_are_in_utf_8_for_those_who_ask() {
+        let listed =
+            |name: &str| Response::Lsub(Listed { attributes: vec![], delimiter: '/', name: name.to_owned() });
+        for (name, expected) in [("Entwürfe", "\"Entwürfe\""), ("a&b", "a&b"), ("a b", "\"a b\"")] {
+            let mut out = Vec::new();
+            listed(name).write(&mut out, NameEncoding::Utf8);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("* LSUB () \"/\" {expected}\r\n"));
         }
     }
 

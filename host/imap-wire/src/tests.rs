@@ -171,6 +171,8 @@ fn other_messages_may_follow_an_append() {
     assert_eq!((message.flags, message.octets, message.binary), (vec![Flag::Seen], 295, false));
     let message = next(" ~{3+}").unwrap().unwrap();
     assert_eq!((message.mode, message.binary), (LiteralMode::NonSynchronizing, true));
+    let message = next(" () UTF8 (~{3+}").unwrap().unwrap();
+    assert_eq!((message.utf8, message.binary), (true, false));
     assert_eq!(next(""), Ok(None));
     for line in ["x", "{3}", " {3", " (\\Seen){3}", " x {3}"] {
         assert!(next(line).is_err(), "{line}");
@@ -403,7 +405,7 @@ proptest! {
         let mode = if wait { LiteralMode::Synchronizing } else { LiteralMode::NonSynchronizing };
         let internal_date = seconds.map(DateTime::from_unix_seconds);
         let replaces = wait.then_some((By::Uid, 7));
-        let message = AppendMessage { flags, internal_date, octets, mode, binary: octets % 2 == 0 };
+        let message = AppendMessage { flags, internal_date, octets, mode, binary: octets % 3 == 0, utf8: octets % 3 == 1 };
         let append = Append { replaces, mailbox, message };
         let tag = Tag::new("A1").unwrap();
         let encoded = encode_append(&tag, &append);

@@ -1,7 +1,8 @@
 //! APPEND (RFC 3501 §6.3.11, RFC 3502) and REPLACE (RFC 8508): messages go from the wire to storage in pieces.
 
 use imap_wire::{
-    Append, AppendMessage, By, Code, Condition, LiteralMode, Response, SequenceSet, Tag, parse_next_message,
+    Append, AppendMessage, By, Code, Condition, LiteralMode, NameEncoding, Response, SequenceSet, Tag,
+    parse_next_message,
 };
 use mail_types::Timestamp;
 use storage::{Content, StorageError};
@@ -45,8 +46,10 @@ impl Session {
                 Err(answer) => return self.refuse_append(&next, answer).await,
             };
             let content = self.receive(&next).await?;
-            let line = self.io.line(LINE_OCTETS_MAX, self.options.command_pause_max).await?;
-            let following = match parse_next_message(&line, &self.options.limits(true)) {
+            let Some(line) = self.rest_of_line(&next).await? else {
+                return Ok(Answer::bad("expected ) after the message"));
+            };
+            let following = match parse_next_message(&line, &self.limits(true)) {
                 Ok(Some(_)) if replaced.is_some() => {
                     return Err(End::Bye("REPLACE takes one message".into()));
                 }
@@ -57,7 +60,7 @@ impl Session {
             };
             let content = match content {
                 // RFC 3516 §4.4: what cannot be given back as it came is not taken.
-                Ok((_, true)) if next.binary => {
+                Ok((_, true)) if next.binary || next.utf8 => {
                     let answer = Answer::no("NUL octets are not kept").code(Code::UnknownCte);
                     return self.refuse_following(following, answer).await;
                 }
@@ -115,7 +118,7 @@ impl Session {
     }
 
     fn append_target(&mut self, tag: &Tag, append: &Append) -> Result<MailboxId, Answer> {
-        let limits = &self.options.limits(true);
+        let limits = &self.limits(true);
         let (State::Authenticated(login) | State::Selected(login, _)) = &self.state else {
             return Err(Answer::bad("log in first"));
         };
@@ -126,11 +129,15 @@ impl Session {
     /// All that can be known of a message before it comes.
     fn new_message(&self, appending: &Appending, message: &AppendMessage) -> Result<NewMessage, Answer> {
         let (flags, keywords) = split_flags(&message.flags).map_err(Answer::bad)?;
+        if message.utf8 && self.io.dialect.names() != NameEncoding::Utf8 {
+            // RFC 6855 §4.
+            return Err(Answer::bad("ENABLE UTF8=ACCEPT comes first"));
+        }
         if message.octets == 0 {
             // RFC 3502: so a client takes an APPEND back.
             return Err(Answer::no("an empty message is not kept"));
         }
-        let limits = self.options.limits(true);
+        let limits = self.limits(true);
         let unasked = message.mode == LiteralMode::NonSynchronizing;
         if message.octets > limits.append_octets
             || (unasked && message.octets > limits.non_synchronizing_octets)
@@ -152,6 +159,15 @@ impl Session {
         Ok(NewMessage { content: Content::from(Vec::new()), flags, keywords, internal_date })
     }
 
+    /// What stands behind a message on its line; `None` where a parenthesis is missing that should close there.
+    async fn rest_of_line(&mut self, message: &AppendMessage) -> Result<Option<Vec<u8>>, End> {
+        let line = self.io.line(LINE_OCTETS_MAX, self.options.command_pause_max).await?;
+        if !message.utf8 {
+            return Ok(Some(line));
+        }
+        Ok(line.strip_prefix(b")").map(<[u8]>::to_vec))
+    }
+
     /// Refuses what follows a message that was not kept.
     async fn refuse_following(&mut self, next: Option<AppendMessage>, answer: Answer) -> Result<Answer, End> {
         match next {
@@ -163,15 +179,15 @@ impl Session {
     /// Answers, and swallows messages that come unasked.
     async fn refuse_append(&mut self, message: &AppendMessage, answer: Answer) -> Result<Answer, End> {
         let mut message = Some(message.clone());
-        while let Some(AppendMessage { octets, mode: LiteralMode::NonSynchronizing, .. }) = message {
-            let mut left = octets;
+        while let Some(refused) = message.take_if(|next| next.mode == LiteralMode::NonSynchronizing) {
+            let mut left = refused.octets;
             while left > 0 {
                 let count = self.piece(left).await?;
                 self.io.stream.consume(count);
                 left -= count as u64;
             }
-            let line = self.io.line(LINE_OCTETS_MAX, self.options.command_pause_max).await?;
-            message = match parse_next_message(&line, &self.options.limits(true)) {
+            let Some(line) = self.rest_of_line(&refused).await? else { return Ok(answer) };
+            message = match parse_next_message(&line, &self.limits(true)) {
                 Ok(following) => following,
                 Err(error) if line.ends_with(b"+}") => return Err(End::Bye(error.to_string().into())),
                 Err(_) => None,
@@ -197,7 +213,7 @@ impl Session {
         let (mut left, mut has_nul) = (append.octets, false);
         while left > 0 {
             let count = self.piece(left).await?;
-            has_nul |= append.binary && self.io.stream.buffered()[..count].contains(&0);
+            has_nul |= (append.binary || append.utf8) && self.io.stream.buffered()[..count].contains(&0);
             if let Ok(open) = &mut writer
                 && let Err(error) = open.write(&self.io.stream.buffered()[..count]).await
             {

@@ -4,7 +4,7 @@ use imap_wire::{Code, Condition, MailboxName, Response, SelectParameters};
 use store::{MailboxId, StoreError, View};
 
 use super::resync::resynchronize;
-use super::{refusal, store_name};
+use super::{list, refusal, store_name};
 use crate::answer::Answer;
 use crate::io::End;
 use crate::object_ids::mailbox_id;
@@ -32,8 +32,14 @@ impl Session {
             Err(error) => Err(error),
         };
         let selected = match opened {
-            Ok((view, selected)) => {
+            Ok((view, mut selected)) => {
+                if self.io.dialect.rev2 {
+                    selected.view.forget_recent();
+                }
                 self.tell_selected(&view, &selected);
+                if self.io.dialect.rev2 {
+                    list::tell_selected(&mut self.io, name);
+                }
                 if let Some(known) = &parameters.qresync {
                     let known = (known, view.uid_validity.0);
                     let store = self.shared.parts.store.clone();
@@ -59,10 +65,14 @@ impl Session {
         let io = &mut self.io;
         io.say(&Response::Flags(all_flags(&view.keywords)));
         io.say(&Response::Exists(selected.view.len()));
-        io.say(&Response::Recent(selected.view.recent()));
+        if !io.dialect.rev2 {
+            io.say(&Response::Recent(selected.view.recent()));
+        }
+        let rev2 = io.dialect.rev2;
         let mut ok = |code, text| io.status(None, Condition::Ok, Some(code), text);
         let unseen = view.messages.iter().position(|message| !message.flags.contains(store::Flags::SEEN));
-        if let Some(sequence) = unseen.and_then(|place| u32::try_from(place + 1).ok()) {
+        // IMAP4rev2 has no UNSEEN there (RFC 9051 appendix E).
+        if let Some(sequence) = unseen.filter(|_| !rev2).and_then(|place| u32::try_from(place + 1).ok()) {
             ok(Code::Unseen(sequence), "first unseen");
         }
         let writable = selected.access == Access::ReadWrite;

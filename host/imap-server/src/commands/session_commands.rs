@@ -36,6 +36,7 @@ const AFTER_LOGIN: &[&str] = &[
     "SORT=DISPLAY",
     "THREAD=ORDEREDSUBJECT",
     "THREAD=REFERENCES",
+    "UTF8=ACCEPT",
     "WITHIN",
     "NAMESPACE",
     "UIDPLUS",
@@ -51,7 +52,8 @@ const AFTER_LOGIN: &[&str] = &[
 impl Session {
     /// `capability-data = "CAPABILITY" *(SP capability) SP "IMAP4rev1" *(SP capability)`
     pub(crate) fn capabilities(&self) -> Vec<String> {
-        let mut names = vec!["IMAP4rev1".to_owned()];
+        // RFC 9051 §7.2.2: both, until the client says which.
+        let mut names = vec!["IMAP4rev1".to_owned(), "IMAP4rev2".to_owned()];
         names.push(if self.options.literal_minus { "LITERAL-" } else { "LITERAL+" }.to_owned());
         names.extend(ALWAYS.iter().map(|name| (*name).to_owned()));
         if !matches!(self.state, State::NotAuthenticated) {
@@ -84,6 +86,17 @@ impl Session {
         }
         if vanished {
             enabled.push("QRESYNC".to_owned());
+        }
+        if asked("IMAP4REV2") {
+            enabled.push("IMAP4rev2".to_owned());
+            self.io.dialect.rev2 = true;
+            if let State::Selected(_, selected) = &mut self.state {
+                selected.view.forget_recent();
+            }
+        }
+        if asked("UTF8=ACCEPT") {
+            enabled.push("UTF8=ACCEPT".to_owned());
+            self.io.dialect.utf8 = true;
         }
         self.io.say(&Response::Enabled(enabled));
         if asked("CONDSTORE") || vanished {

@@ -24,6 +24,10 @@ pub(super) async fn search(
     selected: &mut Selected,
     search: Search,
 ) -> Result<Answer, End> {
+    if search.charset.is_some() && context.io.dialect.utf8 {
+        // RFC 6855 §3: strings are UTF-8 then.
+        return Ok(Answer::bad("no CHARSET after ENABLE UTF8=ACCEPT"));
+    }
     // Clients send UTF-8 without saying so: it contains US-ASCII.
     let charset = search.charset.as_deref().unwrap_or("UTF-8");
     let found = match find(context, selected, charset, &search.keys).await {
@@ -31,7 +35,9 @@ pub(super) async fn search(
         Err(answer) => return Ok(not_found(selected, search.returns, answer)),
     };
     let told = answer::Told { by: search.by, with_modseq: has_modseq(&search.keys), in_order: false };
-    match search.returns {
+    // RFC 9051 §6.4.4: there is no other answer in IMAP4rev2.
+    let all = SearchReturns { all: true, ..SearchReturns::default() };
+    match search.returns.or(context.io.dialect.rev2.then_some(all)) {
         None => answer::plain(context, "SEARCH", &found, told).await?,
         Some(returns) => answer::extended(context, selected, &found, (returns, told)),
     }
