@@ -89,6 +89,15 @@ pub(super) enum Extract {
     Absent,
 }
 
+impl Extract {
+    fn octets_held(&self) -> usize {
+        match self {
+            Self::Text(octets) | Self::Literal(octets) | Self::Binary(octets) => octets.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// What the items come to, in their order.
 #[derive(Default)]
 pub(super) struct Extracts {
@@ -101,6 +110,11 @@ impl Extracts {
     /// Where the record is enough.
     pub(super) fn none(items: &[FetchItem]) -> Self {
         Self { items: items.iter().map(|_| Extract::Record).collect(), octets: None }
+    }
+
+    /// Octets that it holds in memory.
+    pub(super) fn octets_held(&self) -> usize {
+        self.items.iter().map(Extract::octets_held).sum()
     }
 
     /// Where a header of ordinary length is enough; `None` where it is longer.
@@ -194,10 +208,7 @@ impl Source<'_> {
         let (mut extracts, mut octets) = (Vec::with_capacity(items.len()), 0);
         for item in items {
             let extract = self.item(item);
-            octets += match &extract {
-                Extract::Text(octets) | Extract::Literal(octets) | Extract::Binary(octets) => octets.len(),
-                _ => 0,
-            };
+            octets += extract.octets_held();
             if octets > EXTRACTS_OCTETS_MAX {
                 let what = "octets of headers and structures of one message";
                 return Err(StoreError::TooMany { what, max: EXTRACTS_OCTETS_MAX });

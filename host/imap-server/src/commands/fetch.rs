@@ -1,5 +1,6 @@
 //! FETCH (RFC 3501 §6.4.5, RFC 7162 §3.1.4, RFC 8474, RFC 8514, RFC 9394).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use imap_wire::{By, Code, DateTime, FetchItem, FetchModifiers, FetchResponse, SequenceSet};
@@ -19,6 +20,10 @@ use crate::view::Member;
 const SEEN_MESSAGES_MAX: usize = 100;
 /// Messages whose records are read from one snapshot.
 const READ_MESSAGES_MAX: usize = 500;
+
+/// Messages whose headers are read from one snapshot, and how much of them is kept.
+const HEADERS_AHEAD_MAX: usize = 50;
+const HEADERS_AHEAD_OCTETS_MAX: usize = 128 * 1024;
 
 /// What holds for all messages of one FETCH.
 struct Plan {
@@ -110,13 +115,21 @@ async fn fetch_chunk(
         Err(error) => return Ok(Err(error)),
     };
     lacks.messages |= infos.len() < members.len();
-    for (member, mut info) in infos {
+    let mut ahead = VecDeque::new();
+    for (place, (member, mut info)) in infos.iter().copied().enumerate() {
+        if plan.need == Need::Header && ahead.is_empty() {
+            ahead = match headers_ahead(context, selected, plan, &infos[place..]) {
+                Ok(ahead) => ahead,
+                Err(error) => return Ok(Err(error)),
+            };
+        }
+        let known = ahead.pop_front().flatten();
         // What the client is told must be what the store has after our change.
         let changed = seen.binary_search_by_key(&info.uid, |message| message.uid).ok();
         if let Some(message) = changed.map(|at| &seen[at]) {
             (info.flags, info.keywords, info.modseq) = (message.flags, message.keywords, message.modseq);
         }
-        match fetch_one(context, selected, plan, (member, info), changed.is_some()).await? {
+        match fetch_one(context, selected, plan, (member, info, known), changed.is_some()).await? {
             // Now the client knows what our change came to, not before.
             Ok(Fetched::Told) => selected.knows(changed.map(|at| &seen[at])),
             Ok(Fetched::UnknownEncoding) => lacks.decoding = true,
@@ -180,6 +193,31 @@ async fn set_seen(
     Ok(stored.messages)
 }
 
+/// What the items come to, for the first of some messages of which headers are enough: from one snapshot, and no more
+/// than is sent soon. `None` for a message that has to be looked at by itself.
+fn headers_ahead(
+    context: &Context<'_>,
+    selected: &Selected,
+    plan: &Plan,
+    infos: &[(Member, MessageInfo)],
+) -> Result<VecDeque<Option<Extracts>>, StoreError> {
+    let reader = context.shared.parts.store.reader(selected.mailbox)?;
+    let (mut ahead, mut octets) = (VecDeque::new(), 0);
+    for (_, info) in infos.iter().take(HEADERS_AHEAD_MAX) {
+        let extracts = match Extracts::of_header(&reader, info, &plan.items) {
+            Ok(extracts) => extracts,
+            Err(StoreError::NotFound(_)) => None,
+            Err(error) => return Err(error),
+        };
+        octets += extracts.as_ref().map_or(0, Extracts::octets_held);
+        ahead.push_back(extracts);
+        if octets > HEADERS_AHEAD_OCTETS_MAX {
+            break;
+        }
+    }
+    Ok(ahead)
+}
+
 /// Whether a message was told.
 enum Fetched {
     Told,
@@ -191,12 +229,15 @@ async fn fetch_one(
     context: &mut Context<'_>,
     selected: &Selected,
     plan: &Plan,
-    (member, info): (Member, MessageInfo),
+    (member, info, known): (Member, MessageInfo, Option<Extracts>),
     tell_flags: bool,
 ) -> Result<Result<Fetched, StoreError>, End> {
-    let extracts = match extracts(context, selected, plan, &info).await {
-        Ok(extracts) => extracts,
-        Err(error) => return Ok(Err(error)),
+    let extracts = match known {
+        Some(known) => known,
+        None => match extracts(context, selected, plan, &info).await {
+            Ok(extracts) => extracts,
+            Err(error) => return Ok(Err(error)),
+        },
     };
     if extracts.items.contains(&Extract::UnknownEncoding) {
         return Ok(Ok(Fetched::UnknownEncoding));

@@ -70,9 +70,10 @@ impl Session {
         }
         let rev2 = io.dialect.rev2;
         let mut ok = |code, text| io.status(None, Condition::Ok, Some(code), text);
-        let unseen = view.messages.iter().position(|message| !message.flags.contains(store::Flags::SEEN));
         // IMAP4rev2 has no UNSEEN there (RFC 9051 appendix E).
-        if let Some(sequence) = unseen.filter(|_| !rev2).and_then(|place| u32::try_from(place + 1).ok()) {
+        if let Some(sequence) =
+            view.first_unseen.filter(|_| !rev2).and_then(|place| u32::try_from(place + 1).ok())
+        {
             ok(Code::Unseen(sequence), "first unseen");
         }
         let writable = selected.access == Access::ReadWrite;
