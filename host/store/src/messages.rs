@@ -150,6 +150,11 @@ impl Reader {
         Ok(Some(head))
     }
 
+    /// The fields on top of a message's content; `None` where the message went.
+    pub fn prefix(&self, uid: Uid) -> Result<Option<Vec<u8>>, StoreError> {
+        read_message(&self.snapshot, self.mailbox, uid, |record| record.prefix.to_vec())
+    }
+
     /// The names of the mailbox's keywords.
     pub fn keywords(&self) -> Result<KeywordTable, StoreError> {
         KeywordTable::read(&self.snapshot, self.mailbox)
