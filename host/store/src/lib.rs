@@ -87,7 +87,7 @@ pub use listings::LISTED_MESSAGES_MAX;
 pub use locks::PopLock;
 pub use logs::{EXPUNGED_MAX, FLAGGED_MAX};
 pub use mailboxes::{MAILBOXES_MAX, MailboxInfo, SpecialUse, Status};
-pub use messages::{MessageInfo, Octets, Reader};
+pub use messages::{Head, MessageInfo, Octets, Reader};
 pub use names::{INBOX, MAILBOX_DEPTH_MAX, MAILBOX_NAME_MAX, MailboxName};
 pub use quota::{Quota, Quotas};
 pub use view::{Listed, View};

@@ -11,7 +11,7 @@ use message::{
     message_section, part_section, partial, preview,
 };
 use storage::StorageError;
-use store::{DerivedReader, MailboxId, MessageInfo, Octets, Reader, Store, StoreError, Uid};
+use store::{DerivedReader, Head, MailboxId, MessageInfo, Octets, Reader, Store, StoreError, Uid};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::derived::{self, Kind};
@@ -145,11 +145,10 @@ impl Extracts {
             return Ok(Some(Self { items: source.extract(items)?, octets: None }));
         }
 
-        let Some((head, true)) = head(reader, info.uid)? else {
+        let Some(Head { octets: header, is_whole: true }) = header(reader, info.uid)? else {
             return if reader.info(info.uid)?.is_some() { Ok(None) } else { Err(gone()) };
         };
-        let header = &head[..header_len(&head)];
-        let source = Source { header, len: info.size, structure: None, known: &known };
+        let source = Source { header: &header, len: info.size, structure: None, known: &known };
         let items = source.extract(items)?;
         let is_sent_in_pieces = items.iter().any(|extract| matches!(extract, Extract::Range(_)));
         let octets = if is_sent_in_pieces { reader.octets(info.uid)? } else { None };
@@ -161,14 +160,13 @@ fn gone() -> StoreError {
     StoreError::NotFound("message")
 }
 
-/// The beginning of a message, and whether its header ends there; `None` where the message went.
-pub(super) fn head(reader: &Reader, uid: Uid) -> Result<Option<(Vec<u8>, bool)>, StoreError> {
+/// The header of a message, and whether it ends there; `None` where the message went.
+pub(super) fn header(reader: &Reader, uid: Uid) -> Result<Option<Head>, StoreError> {
     let mut max = HEADER_OCTETS_FIRST;
     loop {
-        let Some(head) = reader.head(uid, max)? else { return Ok(None) };
-        let ends = head.len() < max || header_len(&head) < head.len();
-        if ends || max >= HEADER_OCTETS_MAX {
-            return Ok(Some((head, ends)));
+        let Some(head) = reader.head(uid, max, header_len)? else { return Ok(None) };
+        if head.is_whole || max >= HEADER_OCTETS_MAX {
+            return Ok(Some(head));
         }
         max = max.saturating_mul(4).min(HEADER_OCTETS_MAX);
     }

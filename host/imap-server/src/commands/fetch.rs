@@ -1,5 +1,6 @@
 //! FETCH (RFC 3501 §6.4.5, RFC 7162 §3.1.4, RFC 8474, RFC 8514, RFC 9394).
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ const HEADERS_AHEAD_OCTETS_MAX: usize = 128 * 1024;
 /// What holds for all messages of one FETCH.
 struct Plan {
     items: Arc<[FetchItem]>,
+    /// The items' names in responses.
+    names: Vec<Cow<'static, str>>,
     by: By,
     need: Need,
     /// Headers, and what was made before, may be enough.
@@ -70,6 +73,7 @@ pub(super) async fn fetch(
     }
     let plan = Plan {
         items: items.as_slice().into(),
+        names: items.iter().map(section::name).collect(),
         by,
         need: items.iter().map(Need::of).max().unwrap_or(Need::Record),
         reads_ahead: reads_ahead(&items),
@@ -263,13 +267,13 @@ async fn fetch_one(
     if (plan.by == By::Uid || with_modseq) && !plan.items.contains(&FetchItem::Uid) {
         response.uid(context.io.out(), member.uid);
     }
-    for (item, extract) in plan.items.iter().zip(&extracts.items) {
+    for ((item, name), extract) in plan.items.iter().zip(&plan.names).zip(&extracts.items) {
         flags_told |= *item == FetchItem::Flags;
         if *extract == Extract::Record {
             write_of_record(context, selected, &mut response, item, (member, &info));
         } else {
             let octets = extracts.octets.as_ref();
-            section::write(context.io, &mut response, item, extract, octets).await?;
+            section::write(context.io, &mut response, name, extract, octets).await?;
         }
     }
     if tell_flags && !flags_told {

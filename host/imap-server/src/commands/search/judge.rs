@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use imap_wire::{By, SearchKey, SequenceSet};
 use message::{
-    Fields, Needle, Signature, Structure, body_contains, field_contains, header_contains, header_len,
-    parse_date, text_contains,
+    Fields, Needle, Signature, Structure, body_contains, field_contains, header_contains, parse_date,
+    text_contains,
 };
 use store::{MessageInfo, Reader, StoreError, Uid};
 
 use super::condition::{Cost, Test};
 use crate::commands::Context;
-use crate::commands::extract::{WholeMessage, head};
+use crate::commands::extract::{WholeMessage, header};
 use crate::commands::fetch::infos;
 use crate::derived::{self, Kind};
 use crate::object_ids::email_id;
@@ -22,6 +22,8 @@ use crate::view::Member;
 /// Messages judged before others get their turn: by their records alone, and by their headers.
 const RECORDS_A_TURN: usize = 2_000;
 const HEADERS_A_TURN: usize = 50;
+/// Octets of messages that are read whole before others get their turn.
+const OCTETS_A_TURN: u64 = 256 * 1024;
 /// Messages whose signatures are looked at before those that need it are read.
 const SIGNATURES_A_TURN: usize = 200;
 
@@ -77,13 +79,17 @@ async fn judge_whole(
     members: &[Member],
 ) -> Result<Vec<Found>, StoreError> {
     let (test, parts) = (Arc::new(test), &context.shared.parts);
-    let mut found = Vec::new();
+    let (mut found, mut read) = (Vec::new(), 0);
     for members in members.chunks(SIGNATURES_A_TURN) {
         for signed in by_signature(context, selected, &test, members)? {
             let passes = match signed.passes {
                 Some(passes) => passes,
                 None => {
-                    tokio::task::yield_now().await;
+                    read += signed.info.size;
+                    if read > OCTETS_A_TURN {
+                        read = 0;
+                        tokio::task::yield_now().await;
+                    }
                     judge_one(context, selected, &test, &signed).await?
                 }
             };
@@ -170,9 +176,8 @@ pub(super) async fn read_headers(
         let reader = context.shared.parts.store.reader(selected.mailbox)?;
         for found in found {
             let Some(info) = reader.info(Uid(found.member.uid))? else { continue };
-            let head = if needs_header { head(&reader, info.uid)? } else { None };
-            let head = head.map(|(head, _)| head).unwrap_or_default();
-            take(found, &info, &head[..header_len(&head)]);
+            let header = if needs_header { header(&reader, info.uid)? } else { None };
+            take(found, &info, &header.map(|head| head.octets).unwrap_or_default());
         }
         drop(reader);
         tokio::task::yield_now().await;
@@ -298,11 +303,10 @@ impl<'a> Message<'a> {
 
     fn header(&mut self) -> Result<&[u8], StoreError> {
         if self.header.is_none() {
-            let head = head(self.reader, self.info.uid)?;
-            self.header = Some(head.map(|(head, _)| head).unwrap_or_default());
+            let header = header(self.reader, self.info.uid)?;
+            self.header = Some(header.map(|head| head.octets).unwrap_or_default());
         }
-        let head = self.header.as_deref().unwrap_or_default();
-        Ok(&head[..header_len(head)])
+        Ok(self.header.as_deref().unwrap_or_default())
     }
 
     fn whole(&mut self) -> Result<Bytes, StoreError> {
