@@ -11,6 +11,7 @@ mod accounts;
 mod concurrency;
 mod model;
 mod quota;
+mod sharing;
 
 /// A store in a folder of its own, which [`Fixture::close`] checks.
 pub(crate) struct Fixture {

@@ -10,6 +10,8 @@ use crate::keywords::{KeywordTable, Keywords};
 use crate::mailboxes::{read_mailbox, read_recent};
 use crate::messages::scan_messages;
 use crate::record::MessageRecord;
+use crate::rights::Rights;
+use crate::seen::Seen;
 
 /// One message of a view, in 24 octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,12 @@ pub struct Listed {
 impl Listed {
     pub(crate) fn of(uid: Uid, record: &MessageRecord<'_>) -> Self {
         Self { modseq: record.modseq, keywords: record.keywords, uid, flags: record.flags }
+    }
+
+    /// As a reader sees it who has seen messages apart from others.
+    pub(crate) fn seen_by(mut self, seen: &Seen) -> Self {
+        seen.apply(self.uid, &mut self.flags, &mut self.modseq);
+        self
     }
 
     pub(crate) fn parse(key: &[u8], value: &[u8]) -> Result<Self, StoreError> {
@@ -58,7 +66,12 @@ impl Store {
     /// Opens a mailbox for a session. Watch it before, so that no change falls between.
     pub fn view(&self, mailbox: MailboxId) -> Result<View, StoreError> {
         let snapshot = self.inner.storage.read()?;
-        view_of(&snapshot, mailbox)
+        let mut view = view_of(&snapshot, mailbox)?;
+        self.allow(&snapshot, mailbox, Rights::READ)?;
+        if let Some(seen) = self.seen_in(&snapshot, mailbox)? {
+            view.messages.iter_mut().for_each(|listed| *listed = listed.seen_by(&seen));
+        }
+        Ok(view)
     }
 }
 

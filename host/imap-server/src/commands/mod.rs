@@ -97,6 +97,7 @@ pub(crate) fn refusal(error: &StoreError) -> Answer {
         StoreError::NotSelectable | StoreError::NotAllowed(_) | StoreError::Name(_) => {
             answer.code(Code::Cannot)
         }
+        StoreError::NotPermitted(_) => answer.code(Code::NoPerm),
         StoreError::OverQuota => answer.code(Code::OverQuota),
         StoreError::TooMany { .. } => answer.code(Code::Limit),
         StoreError::Storage(StorageError::TooLarge(_)) => answer.code(Code::TooBig),
