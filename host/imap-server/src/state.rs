@@ -14,7 +14,7 @@ const ANY: &[&str] = &["CAPABILITY", "NOOP", "LOGOUT", "ID"];
 /// Legal before login only (RFC 3501 §6.2).
 const NOT_AUTHENTICATED: &[&str] = &["STARTTLS", "AUTHENTICATE", "LOGIN"];
 
-/// Legal after login, with or without a selected mailbox (RFC 3501 §6.3, RFC 2177, RFC 2342, RFC 5161).
+/// Legal after login, with or without a selected mailbox (RFC 3501 §6.3, RFC 2177, RFC 2342, RFC 4314, RFC 5161).
 const AUTHENTICATED: &[&str] = &[
     "ENABLE",
     "SELECT",
@@ -27,6 +27,11 @@ const AUTHENTICATED: &[&str] = &[
     "LIST",
     "LSUB",
     "NAMESPACE",
+    "SETACL",
+    "DELETEACL",
+    "GETACL",
+    "LISTRIGHTS",
+    "MYRIGHTS",
     "STATUS",
     "APPEND",
     "IDLE",

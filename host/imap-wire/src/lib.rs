@@ -10,8 +10,8 @@
 //! octets are cut into pieces.
 //!
 //! Grammar: RFC 3501 §9, RFC 2177 (IDLE), RFC 2342 (NAMESPACE), RFC 2971 (ID), RFC 3691 (UNSELECT),
-//! RFC 4315 (UIDPLUS), RFC 4959 (SASL-IR), RFC 5161 (ENABLE), RFC 5258 (LIST), RFC 6154 (SPECIAL-USE),
-//! RFC 6851 (MOVE), RFC 7888 (LITERAL+ and LITERAL-).
+//! RFC 4314 (ACL), RFC 4315 (UIDPLUS), RFC 4959 (SASL-IR), RFC 5161 (ENABLE), RFC 5258 (LIST), RFC 6154 (SPECIAL-USE),
+//! RFC 6851 (MOVE), RFC 7888 (LITERAL+ and LITERAL-), RFC 8440 (LIST-MYRIGHTS).
 
 mod limits;
 
@@ -20,6 +20,7 @@ mod reader;
 mod command;
 mod cursor;
 
+mod acl;
 mod append;
 mod date;
 mod fetch;
@@ -38,6 +39,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use acl::{AclCommand, AclResponse};
 pub use append::{Append, parse_append};
 pub use code::Code;
 pub use command::{By, Command, IdParameter, Secret, Store, StoreAction, Tag, Tagged, Unparsed, parse};

@@ -22,7 +22,7 @@ use crate::{Store, accounts};
 /// Most entries of one list.
 pub const ACL_ENTRIES_MAX: usize = 1_000;
 /// The identifier of everybody who has logged in (RFC 4314 §2).
-const ANYONE: &str = "anyone";
+pub const ANYONE: &str = "anyone";
 /// The version of every list that is written.
 const VERSION: u8 = 1;
 

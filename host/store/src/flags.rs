@@ -55,7 +55,8 @@ impl<'a> Permitted<'a> {
         let may_some = touched.within(rights.flags()) != Flags::NONE;
         let may_write = rights.contains(Rights::WRITE);
         let is_nothing = touched == Flags::NONE && change.keywords.is_empty();
-        if !may_some && !is_nothing && !(may_write && !change.keywords.is_empty()) {
+        let may_label = may_write && !change.keywords.is_empty();
+        if !(may_some || may_label || is_nothing) {
             let needed = match touched {
                 Flags::SEEN => Rights::SEEN,
                 Flags::DELETED => Rights::DELETE_MESSAGES,

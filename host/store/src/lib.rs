@@ -80,7 +80,7 @@ use runtime::Clock;
 use storage::Storage;
 
 pub use accounts::{ACCOUNTS_CACHED_MAX, Usage};
-pub use acl::{ACL_ENTRIES_MAX, Acl, AclChange, Identifier};
+pub use acl::{ACL_ENTRIES_MAX, ANYONE, Acl, AclChange, Identifier};
 pub use append::{AppendRequest, AppendedContent, NewMessage};
 pub use changes::{Changes, Delta};
 pub use check::{CheckProgress, Violation};

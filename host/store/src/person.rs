@@ -16,6 +16,7 @@ use crate::error::StoreError;
 use crate::ids::{AccountId, MailboxId};
 use crate::mailboxes::{MailboxInfo, find_mailbox, info, read_mailbox};
 use crate::names::MailboxName;
+use crate::namespace::SHARED_ACCOUNT;
 use crate::rights::Rights;
 use crate::{Store, keys};
 
@@ -63,6 +64,12 @@ impl Store {
         let Some(guest) = self.guest_of(mailbox.account) else { return Ok(Rights::ALL) };
         let rights = Acl::read(snapshot, mailbox)?.rights_of(&guest.name);
         if rights.has_any(Rights::KNOWING) { Ok(rights) } else { Err(StoreError::NotFound("mailbox")) }
+    }
+
+    /// Whose a mailbox is; `None` where it belongs to nobody in particular.
+    pub fn owner(&self, mailbox: MailboxId) -> Result<Option<AccountName>, StoreError> {
+        let name = read_account(&self.inner.storage.read()?, mailbox.account)?.name;
+        Ok(AccountName::new(&name).filter(|name| name.as_str() != SHARED_ACCOUNT))
     }
 
     /// Whether something may be done, before anything is prepared for it.

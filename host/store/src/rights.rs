@@ -101,13 +101,13 @@ impl Rights {
 
     /// These and others.
     #[must_use]
-    pub fn with(self, others: Self) -> Self {
+    pub const fn with(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
     /// These, but not the others.
     #[must_use]
-    pub fn without(self, others: Self) -> Self {
+    pub const fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 

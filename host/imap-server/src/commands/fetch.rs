@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use imap_wire::{By, Code, DateTime, FetchItem, FetchResponse, SequenceSet};
-use store::{FlagChange, FlagMode, Flags, Listed, MessageInfo, Reader, StoreError, Uid};
+use store::{FlagChange, FlagMode, Flags, Listed, MessageInfo, Reader, Rights, StoreError, Uid};
 
 use super::extract::{Extract, Extracts, Need, WholeMessage};
 use super::section;
@@ -38,7 +38,9 @@ pub(crate) async fn fetch(
         items: items.into(),
         by,
         need: items.iter().map(Need::of).max().unwrap_or(Need::Record),
-        sets_seen: selected.access == Access::ReadWrite && items.iter().any(FetchItem::sets_seen),
+        sets_seen: selected.access == Access::ReadWrite
+            && selected.rights.contains(Rights::SEEN)
+            && items.iter().any(FetchItem::sets_seen),
     };
     let chunk = if plan.sets_seen { SEEN_MESSAGES_MAX } else { READ_MESSAGES_MAX };
     let mut missing = false;
