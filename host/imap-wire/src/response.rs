@@ -373,14 +373,7 @@ mod tests {
     #[test]
     fn responses_as_the_standards_print_them() {
         let listed = |attributes, name: &str| Listed { attributes, delimiter: '/', name: name.to_owned() };
-        let set = |numbers: &[u32]| SequenceSet::from_rising(numbers.iter().copied()).unwrap();
         let entry = |prefix: &str| vec![NamespaceEntry { prefix: prefix.to_owned(), delimiter: '/' }];
-        let copy = Code::CopyUid {
-            uid_validity: 38505,
-            source: set(&[304, 319, 320]),
-            target: set(&[3956, 3957, 3958]),
-        };
-        let permanent = Code::PermanentFlags { flags: vec![Flag::Deleted, Flag::Seen], new_keywords: true };
         for (response, expected) in [
             (Response::Exists(172), "* 172 EXISTS\r\n"),
             (Response::Recent(1), "* 1 RECENT\r\n"),
@@ -415,6 +408,21 @@ mod tests {
                 ])),
                 "* ID (\"name\" \"Cyrus\" \"os\" NIL)\r\n",
             ),
+        ] {
+            assert_eq!(text(&response), expected);
+        }
+    }
+
+    #[test]
+    fn conditions_with_their_codes() {
+        let set = |numbers: &[u32]| SequenceSet::from_rising(numbers.iter().copied()).unwrap();
+        let copy = Code::CopyUid {
+            uid_validity: 38505,
+            source: set(&[304, 319, 320]),
+            target: set(&[3956, 3957, 3958]),
+        };
+        let permanent = Code::PermanentFlags { flags: vec![Flag::Deleted, Flag::Seen], new_keywords: true };
+        for (response, expected) in [
             (Response::Continuation("idling".to_owned()), "+ idling\r\n"),
             (
                 Response::Acl(AclResponse::Acl {
