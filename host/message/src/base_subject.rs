@@ -57,11 +57,12 @@ impl BaseSubject {
                 text = rest;
                 continue;
             }
-            // Step (4): a blob goes only where something is left.
-            match after_blob(text) {
-                Some(rest) if !rest.is_empty() => text = rest,
-                _ => return text,
+            // Step (4): a blob goes only where something is left. Behind none of them stands a mark of a reply, or it
+            // would have been found just now: they go together, however many there are.
+            while let Some(rest) = after_blob(text).filter(|rest| !rest.is_empty()) {
+                text = rest;
             }
+            return text;
         }
     }
 }
@@ -129,6 +130,8 @@ mod tests {
             ("Reply", "Reply", false),
             ("=?utf-8?q?Re=3A_Gr=C3=BC=C3=9Fe?=", "Grüße", true),
             ("[a[b] Hello", "[a[b] Hello", false),
+            ("[a] [b]", "[b]", false),
+            ("[a] [b] Re: [c] [d]", "[d]", true),
         ] {
             let expected = BaseSubject { text: base.to_owned(), is_reply };
             assert_eq!(BaseSubject::of(subject.as_bytes()), expected, "{subject}");
