@@ -128,7 +128,10 @@ fn write_single(out: &mut Vec<u8>, part: Part<'_>, content_type: &ContentType, f
     write_string(out, &part.encoding());
     out.extend_from_slice(format!(" {}", part.body().len()).as_bytes());
     match part.child(0) {
-        Some(inner) if part.kind() == PartKind::Message => {
+        // `media-message` of IMAP4rev1 is RFC822 alone (RFC 3501 §9): message/global is told as any other part.
+        Some(inner)
+            if part.kind() == PartKind::Message && content_type.sub.eq_ignore_ascii_case(b"rfc822") =>
+        {
             out.push(b' ');
             write_envelope(out, &inner.envelope());
             out.push(b' ');

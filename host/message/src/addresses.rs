@@ -203,7 +203,8 @@ fn addr_spec(value: &[u8], range: Range<usize>) -> MailboxItem {
         let end = token_end(value, at).min(range.end);
         let token = &value[at..end];
         match token[0] {
-            b'(' | b' ' | b'\t' | b'\r' | b'\n' => {}
+            // A bracket that closes nothing belongs to no address.
+            b'(' | b' ' | b'\t' | b'\r' | b'\n' | b'>' => {}
             octet => {
                 if item.spec.is_empty() {
                     item.spec.start = at;
@@ -346,6 +347,7 @@ mod tests {
             ("user@example.org (The User)", vec!["The User|user|example.org"]),
             ("\"a@b\"@example.org, x@[192.0.2.1]", vec!["-|a@b|example.org", "-|x|[192.0.2.1]"]),
             ("no at sign", vec!["-|noatsign|-"]),
+            ("a@example.org>", vec!["-|a|example.org"]),
             ("", vec![]),
             ("<>", vec!["-||-"]),
             ("<", vec!["-||-"]),

@@ -45,8 +45,9 @@ impl ContentType {
     pub fn parse(value: &[u8]) -> Option<Self> {
         let (word, parameters) = word_and_parameters(value);
         let slash = word.iter().position(|byte| *byte == b'/')?;
-        let (main, sub) = (word[..slash].to_vec(), word[slash + 1..].to_vec());
-        (!main.is_empty() && !sub.is_empty()).then_some(Self { main, sub, parameters })
+        let (main, sub) = (word[..slash].trim_ascii(), token(word[slash + 1..].trim_ascii()));
+        let is_readable = !main.is_empty() && token(main) == main && !sub.is_empty();
+        is_readable.then(|| Self { main: main.to_vec(), sub: sub.to_vec(), parameters })
     }
 
     /// The value of a parameter, without regard to the case of its name.
@@ -104,7 +105,90 @@ pub(crate) fn word_and_parameters(value: &[u8]) -> (Vec<u8>, Parameters) {
             parameters.push((name, text));
         }
     }
-    (word, parameters)
+    (word, joined(&parameters))
+}
+
+/// The token at the beginning of a text: up to the first octet that none can have (RFC 2045 §5.1).
+pub(crate) fn token(text: &[u8]) -> &[u8] {
+    let ends = |octet: &u8| octet.is_ascii_control() || b" ()<>@,;:\\\"/[]?=".contains(octet);
+    &text[..text.iter().position(ends).unwrap_or(text.len())]
+}
+
+/// A part of a value that is divided over several parameters: `name*0`, `name*1*`.
+struct Piece<'a> {
+    name: &'a [u8],
+    number: usize,
+    is_extended: bool,
+}
+
+impl<'a> Piece<'a> {
+    fn of(parameter: &'a [u8]) -> Option<Self> {
+        let plain = parameter.strip_suffix(b"*");
+        let numbered = plain.unwrap_or(parameter);
+        let star = numbered.iter().rposition(|octet| *octet == b'*').filter(|star| *star > 0)?;
+        let digits = std::str::from_utf8(&numbered[star + 1..]).ok()?;
+        // Neither a sign nor a leading zero (RFC 2231 §3).
+        let number = digits.parse::<usize>().ok().filter(|number| number.to_string() == digits)?;
+        Some(Self { name: &numbered[..star], number, is_extended: plain.is_some() })
+    }
+}
+
+/// Puts the pieces of values together, as servers should (RFC 2231 §3, §4.1, §6). What lies behind a gap stays as it is.
+fn joined(parameters: &[(Vec<u8>, Vec<u8>)]) -> Parameters {
+    let mut joined = Vec::with_capacity(parameters.len());
+    for (parameter, value) in parameters {
+        let piece = Piece::of(parameter);
+        match piece.map(|piece| (pieces(parameters, piece.name), piece)) {
+            Some((all, piece)) if piece.number == 0 => joined.push(whole(piece.name, &all)),
+            Some((all, piece)) if piece.number < all.len() => {}
+            _ => joined.push((parameter.clone(), value.clone())),
+        }
+    }
+    joined
+}
+
+/// The pieces of a name from 0 on, up to the first that is missing: whether each is extended, and its value.
+fn pieces<'a>(parameters: &'a [(Vec<u8>, Vec<u8>)], name: &[u8]) -> Vec<(bool, &'a [u8])> {
+    let numbered = |number: usize| {
+        parameters.iter().find_map(|(parameter, value)| {
+            let piece = Piece::of(parameter)?;
+            (piece.number == number && piece.name.eq_ignore_ascii_case(name))
+                .then_some((piece.is_extended, value.as_slice()))
+        })
+    };
+    (0..parameters.len()).map_while(numbered).collect()
+}
+
+/// One parameter of pieces; an extended one, with percent signs, where one of them is.
+fn whole(name: &[u8], pieces: &[(bool, &[u8])]) -> (Vec<u8>, Vec<u8>) {
+    let (mut name, mut value) = (name.to_vec(), Vec::new());
+    let is_extended = pieces.iter().any(|(is_extended, _)| *is_extended);
+    if is_extended {
+        name.push(b'*');
+        if !pieces[0].0 {
+            // No character set and no language, but their places (RFC 2231 §4).
+            value.extend_from_slice(b"''");
+        }
+    }
+    for (is_encoded, text) in pieces {
+        if *is_encoded || !is_extended {
+            value.extend_from_slice(text);
+        } else {
+            push_encoded(&mut value, text);
+        }
+    }
+    (name, value)
+}
+
+/// `attribute-char`s as they are, all else as `%XX` (RFC 2231 §7).
+fn push_encoded(value: &mut Vec<u8>, text: &[u8]) {
+    for octet in text {
+        if octet.is_ascii_alphanumeric() || b"!#$&+-.^_`{|}~".contains(octet) {
+            value.push(*octet);
+        } else {
+            value.extend_from_slice(format!("%{octet:02X}").as_bytes());
+        }
+    }
 }
 
 struct Cursor<'a> {
@@ -113,19 +197,32 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    /// Tokens and quoted strings up to a stop, without comments and white space outside of quotes.
+    /// Tokens and quoted strings up to a stop. Outside of quotes, comments and white space are one space between words:
+    /// file names often lack the quotes that they need.
     fn text_until(&mut self, stops: &[u8]) -> Vec<u8> {
         let mut text = Vec::new();
+        let mut blank = false;
         while let Some(&octet) = self.octets.get(self.at) {
             match octet {
-                b'"' => self.quoted(&mut text),
-                b'(' => self.comment(),
                 octet if stops.contains(&octet) => break,
-                octet => {
-                    if !octet.is_ascii_whitespace() {
-                        text.push(octet);
-                    }
+                b'(' => {
+                    self.comment();
+                    blank = !text.is_empty();
+                }
+                octet if octet.is_ascii_whitespace() => {
                     self.at += 1;
+                    blank = !text.is_empty();
+                }
+                octet => {
+                    if std::mem::take(&mut blank) {
+                        text.push(b' ');
+                    }
+                    if octet == b'"' {
+                        self.quoted(&mut text);
+                    } else {
+                        text.push(octet);
+                        self.at += 1;
+                    }
                 }
             }
         }
@@ -182,6 +279,40 @@ mod tests {
         assert_eq!(read.parameters.len(), 3);
         for value in ["", "text", "/plain", "text/", ";", "text;/plain"] {
             assert_eq!(ContentType::parse(value.as_bytes()), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_ends_the_type() {
+        for value in
+            ["text/plain, charset=utf-8", "text / plain", "text/plain text/html", "text/plain (x); a=b"]
+        {
+            let read = ContentType::parse(value.as_bytes()).unwrap();
+            assert_eq!((read.main.as_slice(), read.sub.as_slice()), (&b"text"[..], &b"plain"[..]), "{value}");
+        }
+        assert_eq!(ContentType::parse(b"plain text/html"), None);
+    }
+
+    #[test]
+    fn values_without_quotes_keep_their_spaces_and_divided_ones_become_one() {
+        let read = |value: &str| {
+            let (_, parameters) = word_and_parameters(format!("attachment; {value}").as_bytes());
+            let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+            parameters
+                .into_iter()
+                .map(|(n, v)| format!("{}={}", text(n), text(v)))
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        for (value, expected) in [
+            ("name= a  b c.txt ; x=y", "name=a b c.txt; x=y"),
+            ("name*0=\"first \"; name*1=second", "name=first second"),
+            ("name*1=b; x=y; NAME*0=a; name*3=d", "x=y; NAME=ab; name*3=d"),
+            ("n*0*=utf-8''gr%C3%B6; n*1*=%C3%9Fe; n*2=\"% .txt\"", "n*=utf-8''gr%C3%B6%C3%9Fe%25%20.txt"),
+            ("n*0=a; n*1*=%20b", "n*=''a%20b"),
+            ("n*=utf-8''a; *0=b; n*01=c; n*+1=d", "n*=utf-8''a; *0=b; n*01=c; n*+1=d"),
+        ] {
+            assert_eq!(read(value), expected, "{value}");
         }
     }
 

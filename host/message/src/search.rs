@@ -42,10 +42,11 @@ pub fn header_contains(header: &[u8], name: &str, needle: &Needle) -> bool {
 /// body, the message's own header does not.
 #[must_use]
 pub fn body_contains(structure: &Structure<'_>, needle: &Needle) -> bool {
-    structure.parts().enumerate().any(|(at, part)| {
-        let is_embedded = at > 0;
-        (is_embedded && any_field_contains(part.header(), needle)) || part_contains(&part, needle)
-    })
+    needle.lower.is_empty()
+        || structure.parts().enumerate().any(|(at, part)| {
+            let is_embedded = at > 0;
+            (is_embedded && any_field_contains(part.header(), needle)) || part_contains(&part, needle)
+        })
 }
 
 /// `TEXT text`: whether header or body contains it.
@@ -64,7 +65,9 @@ fn any_field_contains(header: &[u8], needle: &Needle) -> bool {
 
 fn part_contains(part: &Part<'_>, needle: &Needle) -> bool {
     let content_type = part.content_type();
-    if part.kind() != PartKind::Leaf || !content_type.is_text() {
+    // A report's status, or a message that is one of several pieces, is text that people look for.
+    let is_readable = content_type.is_text() || content_type.main.eq_ignore_ascii_case(b"message");
+    if part.kind() != PartKind::Leaf || !is_readable {
         return false;
     }
     let encoding = TransferEncoding::parse(&part.encoding()).unwrap_or(TransferEncoding::Identity);
@@ -81,14 +84,17 @@ mod tests {
         Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
         Stra=DFe und so w=\r\neiter\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\
         Content-Type: application/octet-stream\r\n\r\naGVsbG8=\r\n--b\r\n\
-        Content-Type: message/rfc822\r\n\r\nSubject: inner thing\r\n\r\nhidden text\r\n--b--\r\n";
+        Content-Type: message/rfc822\r\n\r\nSubject: inner thing\r\n\r\nhidden text\r\n--b\r\n\
+        Content-Type: message/delivery-status\r\n\r\nFinal-Recipient: rfc822; gone@x\r\n--b--\r\n";
 
     #[test]
     fn text_is_found_as_people_see_it() {
         let structure = Structure::parse(MESSAGE);
         let body = |text: &str| body_contains(&structure, &Needle::new(text));
         assert!(body("STRASSE") || body("straße"));
-        assert!(body("so weiter") && body("Inner Thing") && body("hidden"));
+        assert!(body("so weiter") && body("Inner Thing") && body("hidden") && body("gone@x") && body(""));
+        let image = Structure::parse(b"Content-Type: image/png\r\n\r\nx");
+        assert!(body_contains(&image, &Needle::new("")) && !body_contains(&image, &Needle::new("x")));
         assert!(!body("hello") && !body("preamble") && !body("Grüße"));
         assert!(
             text_contains(&structure, &Needle::new("subject: GRÜSSE"))

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use crate::content_type::{ContentType, Parameters};
+use crate::content_type::{ContentType, Parameters, token, word_and_parameters};
 use crate::envelope::Envelope;
 use crate::header::{Field, Fields, unfold};
 
@@ -162,8 +162,9 @@ impl<'s> Part<'s> {
     #[must_use]
     pub fn disposition(&self) -> Option<(Vec<u8>, Parameters)> {
         let value = self.field("Content-Disposition")?;
-        let (word, parameters) = crate::content_type::word_and_parameters(&value);
-        (!word.is_empty()).then_some((word, parameters))
+        let (word, parameters) = word_and_parameters(&value);
+        let word = token(&word);
+        (!word.is_empty()).then(|| (word.to_vec(), parameters))
     }
 
     /// The tags of Content-Language (RFC 3282).
@@ -171,7 +172,7 @@ impl<'s> Part<'s> {
     pub fn languages(&self) -> Vec<Vec<u8>> {
         const LANGUAGES_MAX: usize = 100;
         let value = self.field("Content-Language").unwrap_or_default();
-        let tags = value.split(|byte| *byte == b',').map(|tag| tag.trim_ascii().to_vec());
+        let tags = value.split(|byte| *byte == b',').map(|tag| word_and_parameters(tag).0);
         tags.filter(|tag| !tag.is_empty()).take(LANGUAGES_MAX).collect()
     }
 
@@ -183,7 +184,7 @@ impl<'s> Part<'s> {
 }
 
 fn first_word(value: &[u8]) -> Vec<u8> {
-    crate::content_type::word_and_parameters(value).0
+    token(&word_and_parameters(value).0).to_vec()
 }
 
 fn content_type(header: &[u8], in_digest: bool, kind: PartKind) -> ContentType {
