@@ -80,6 +80,7 @@ class Told:
         self.pair = pair
         octets = pair.octets
         self.is_bare = b"\0" in octets or re.search(rb"(?<!\r)\n|\r(?!\n)", octets) is not None
+        self.is_global = re.search(rb"^Content-Type: message/global", octets, re.M) is not None
         messages = 1 + len(re.findall(rb"message/rfc822", octets)) + (b"multipart/digest" in octets)
         self.all_mime = len(re.findall(rb"^MIME-Version[ \t]*:", octets, re.M | re.I)) >= messages
         self.leaves = {item: list(self.parted(item)) for item in ("BODYSTRUCTURE", "ENVELOPE")}
@@ -146,6 +147,8 @@ class Told:
             return self.section(whole, self.pair.ours[whole], self.pair.theirs[whole])
         if any(path[: len(at)] == at for at in self.apart):
             return "what follows from other parts"
+        if self.is_global and path:
+            return "a message of the type message/global"
         if text.startswith("HEADER.FIELDS") and ours == theirs + b"\r\n" * (1 if theirs.endswith(b"\n") or not theirs else 2):
             return "the empty line of a header without one"
         if text.startswith("HEADER.FIELDS") and path and not self.header(found[1]).endswith(b"\r\n\r\n"):
