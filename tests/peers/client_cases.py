@@ -63,7 +63,7 @@ def mbsync_folders(place):
         place.run("mbsync", "-c", str(config), "-V", "all")
 
     sync()
-    near = {folder: maildir(path) for folder, path in zip(FOLDERS, (local / "Archive/2026", local / "Größe", local / "With space"))}
+    near = {folder: maildir(path) for folder, path in zip(FOLDERS, (local / "Archive/2026", local / FOLDERS[1], local / "With space"))}
     assert [len(near[folder]) for folder in FOLDERS] == [MANY, 3, 3], {folder: len(found) for folder, found in near.items()}
     seen = sum("S" in message.get_flags() for _, message, _ in near[FOLDERS[0]].values())
     assert seen == MANY / 3, f"{seen} are seen"
