@@ -64,6 +64,11 @@ impl Wire {
         let client = TlsClient::opportunistic().map_err(Error::other)?;
         Ok(Self::new(in_time(self.stream.connect_tls(&client, "localhost")).await?))
     }
+
+    /// Both directions are compressed from here on (RFC 4978).
+    pub fn start_deflate(&mut self) {
+        self.stream.start_deflate();
+    }
 }
 
 async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

@@ -166,7 +166,7 @@ impl House {
         let Some(account) = self.account(address) else { return Ok(()) };
         let inbox = MailboxId::inbox(account);
         let view = self.store.view(inbox).map_err(|e| e.to_string())?;
-        for listed in &view.messages {
+        for listed in view.messages.iter() {
             let octets = self
                 .store
                 .read(inbox, listed.uid)

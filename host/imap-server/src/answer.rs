@@ -11,11 +11,13 @@ pub(crate) struct Answer {
     pub(crate) condition: Condition,
     pub(crate) code: Option<Code>,
     pub(crate) text: Cow<'static, str>,
+    /// The command removed messages: who resynchronizes is told how far that brought them.
+    pub(crate) removed: bool,
 }
 
 impl Answer {
     fn new(condition: Condition, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { condition, code: None, text: text.into() }
+        Self { condition, code: None, text: text.into(), removed: false }
     }
 
     pub(crate) fn ok(text: impl Into<Cow<'static, str>>) -> Self {
@@ -28,6 +30,11 @@ impl Answer {
 
     pub(crate) fn bad(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Condition::Bad, text)
+    }
+
+    pub(crate) fn removed(mut self, removed: bool) -> Self {
+        self.removed = removed;
+        self
     }
 
     pub(crate) fn code(mut self, code: Code) -> Self {

@@ -7,6 +7,8 @@ use imap_wire::{Code, CommandReader, Condition, Limits, Line, Received, Response
 use runtime::{Shutdown, Stream};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::dialect::Dialect;
+
 /// Octets gathered before they are sent: what a client that reads slowly costs us.
 pub(crate) const OUTPUT_OCTETS_MAX: usize = 64 * 1024;
 
@@ -43,18 +45,20 @@ pub(crate) struct Patience {
 #[derive(Debug)]
 pub(crate) struct Io {
     pub(crate) stream: Stream,
+    pub(crate) dialect: Dialect,
     reader: CommandReader,
     write_pause: Duration,
 }
 
 impl Io {
     pub(crate) fn new(stream: Stream, write_pause: Duration) -> Self {
-        Self { stream, reader: CommandReader::new(), write_pause }
+        Self { stream, dialect: Dialect::default(), reader: CommandReader::new(), write_pause }
     }
 
     /// Gathers a response.
     pub(crate) fn say(&mut self, response: &Response) {
-        response.write(self.stream.sending());
+        let names = self.dialect.names();
+        response.write(self.stream.sending(), names);
     }
 
     /// Gathers a status response; untagged without a tag.

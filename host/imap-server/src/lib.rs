@@ -17,7 +17,9 @@ mod state;
 
 mod answer;
 mod commands;
+mod dialect;
 mod io;
+mod object_ids;
 
 mod pattern;
 mod selected;

@@ -1,6 +1,6 @@
 //! The selected mailbox of a session: what it has been told, and how it is told what changes.
 
-use imap_wire::{Condition, FetchResponse, Flag, Response};
+use imap_wire::{Condition, FetchResponse, Flag, Response, SequenceSet};
 use store::{Delta, Flags, KeywordTable, Keywords, Listed, MailboxId, ModSeq, Store, StoreError, Uid, Watch};
 
 use crate::io::{End, Io};
@@ -30,6 +30,8 @@ pub(crate) struct Selected {
     pub(crate) keywords: KeywordTable,
     /// All changes up to here are in the view.
     modseq: ModSeq,
+    /// All changes up to here have been told, expunges too: from here a client may come back.
+    settled: ModSeq,
     /// UIDs from here on have not been claimed as `\Recent` from the store.
     unclaimed: u32,
     watch: Watch,
@@ -53,6 +55,7 @@ impl Selected {
             view: told,
             keywords: view.keywords.clone(),
             modseq: view.highest_modseq,
+            settled: view.highest_modseq,
             unclaimed: view.uid_next.0,
             watch,
             is_stale: false,
@@ -76,6 +79,11 @@ impl Selected {
     /// The change up to which the client knows all flags.
     pub(crate) fn modseq(&self) -> ModSeq {
         self.modseq
+    }
+
+    /// The change up to which the client knows all, expunges too (RFC 7162 §6).
+    pub(crate) fn settled(&self) -> ModSeq {
+        self.settled
     }
 
     /// RFC 3501 §7.2.6: tells the list of flags where it has changed.
@@ -106,13 +114,29 @@ impl Selected {
         }
         self.told = Vec::new();
         if expunges == Expunges::Told && self.view.has_gone() {
-            for sequence in self.view.take_gone() {
-                io.say(&Response::Expunge(sequence));
-                io.flush_if_full().await?;
-            }
+            self.tell_gone(io).await?;
         }
         for listed in new_flags {
             self.write_flags(io, &listed);
+            io.flush_if_full().await?;
+        }
+        if !self.view.has_gone() {
+            self.settled = self.modseq;
+        }
+        Ok(())
+    }
+
+    /// EXPUNGE, or VANISHED to those who asked for it (RFC 7162 §3.2.10).
+    async fn tell_gone(&mut self, io: &mut Io) -> Result<(), End> {
+        let gone = self.view.take_gone();
+        if io.dialect.vanished {
+            if let Some(uids) = SequenceSet::from_rising(gone.iter().rev().map(|member| member.uid)) {
+                io.say(&Response::Vanished { earlier: false, uids });
+            }
+            return Ok(());
+        }
+        for member in gone {
+            io.say(&Response::Expunge(member.sequence));
             io.flush_if_full().await?;
         }
         Ok(())
@@ -149,7 +173,9 @@ impl Selected {
         let after = (self.view.len(), self.view.recent());
         if after.0 != before.0 {
             io.say(&Response::Exists(after.0));
-            io.say(&Response::Recent(after.1));
+            if !io.dialect.rev2 {
+                io.say(&Response::Recent(after.1));
+            }
         }
         Ok(new_flags)
     }
@@ -166,13 +192,18 @@ impl Selected {
         Ok(())
     }
 
-    fn write_flags(&self, io: &mut Io, listed: &Listed) {
+    /// A message's flags, with its UID; and its mod-sequence, to those who asked for it (RFC 7162 §3.2.4).
+    pub(crate) fn write_flags(&self, io: &mut Io, listed: &Listed) {
         let Some(sequence) = self.view.sequence_of(listed.uid.0) else { return };
         let flags = self.flags(listed.uid.0, listed.flags, listed.keywords);
+        let with_modseq = io.dialect.modseq;
         let out = io.out();
         let mut fetch = FetchResponse::begin(out, sequence);
         fetch.uid(out, listed.uid.0);
         fetch.flags(out, &flags);
+        if with_modseq {
+            fetch.modseq(out, listed.modseq.0);
+        }
         fetch.end(out);
     }
 

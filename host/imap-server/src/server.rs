@@ -20,6 +20,9 @@ use crate::session::Session;
 /// all sessions. One message takes what it needs, but never more than all of it.
 const WHOLE_MESSAGES_KIB_MAX: u32 = 512 * 1024;
 
+/// Most sessions that are compressed at a time: each takes some 300 KiB (RFC 4978).
+const COMPRESSED_SESSIONS_MAX: usize = 1_000;
+
 /// What sessions work with.
 #[derive(Clone)]
 pub struct Parts {
@@ -41,6 +44,8 @@ pub(crate) struct Shared {
     /// See [`WHOLE_MESSAGES_KIB_MAX`].
     whole_messages: Arc<Semaphore>,
     whole_messages_kib: u32,
+    /// See [`COMPRESSED_SESSIONS_MAX`].
+    compressed: Arc<Semaphore>,
     sessions: Mutex<HashMap<AccountName, usize>>,
 }
 
@@ -61,6 +66,11 @@ impl Shared {
         }
         *count += 1;
         Some(AccountSession { shared: Arc::clone(self), account: account.clone() })
+    }
+
+    /// Leave to compress a session; `None` where it is one too many.
+    pub(crate) fn compression(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.compressed).try_acquire_owned().ok()
     }
 
     /// Waits for room to hold so many octets at once.
@@ -95,8 +105,10 @@ impl Server {
 
     pub(crate) fn with_room(parts: Parts, whole_messages_kib: u32) -> Self {
         let whole_messages = Arc::new(Semaphore::new(whole_messages_kib as usize));
+        let compressed = Arc::new(Semaphore::new(COMPRESSED_SESSIONS_MAX));
         let sessions = Mutex::default();
-        Self { shared: Arc::new(Shared { parts, whole_messages, whole_messages_kib, sessions }) }
+        let shared = Shared { parts, whole_messages, whole_messages_kib, compressed, sessions };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Serves a listener until the order to stop. New sessions take the newest options.

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use imap_wire::{By, Code, Command, Condition, LiteralMode, Received, Tag, Tagged};
+use imap_wire::{By, Code, Command, Condition, Limits, LiteralMode, NameEncoding, Received, Tag, Tagged};
 use runtime::{Shutdown, Stream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::Answer;
 use crate::commands::{self, Context, Login};
+use crate::dialect::{asks_for_modseq, has_sequence_numbers};
 use crate::io::{End, Io, Patience};
 use crate::options::{Options, TlsMode};
 use crate::selected::{Access, Expunges, Selected};
@@ -43,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) login_failures: u32,
     pub(crate) shutdown: Shutdown,
     bad_commands: u32,
+    /// Counts against the compressed sessions.
+    compression: Option<OwnedSemaphorePermit>,
     commands_before_login: u32,
 }
 
@@ -68,6 +72,7 @@ impl Session {
             login_failures: 0,
             shutdown,
             bad_commands: 0,
+            compression: None,
             commands_before_login: 0,
         }
     }
@@ -118,7 +123,7 @@ impl Session {
                 return Err(End::Bye("too many commands before login".into()));
             }
         }
-        let limits = self.options.limits(authenticated);
+        let limits = self.limits(authenticated);
         let inactivity = if authenticated {
             self.options.inactivity_max
         } else {
@@ -129,7 +134,7 @@ impl Session {
             Received::Command(tagged) => return self.command(*tagged).await,
             Received::Append(tag, append) => {
                 // What state refuses it is looked at there: the message may come unasked.
-                let answer = Box::pin(self.append(*append)).await?;
+                let answer = Box::pin(self.append(&tag, *append)).await?;
                 self.finish(tag, answer, Expunges::Told).await?;
             }
             Received::Bad { tag, error } => self.bad(tag, &error.to_string())?,
@@ -157,6 +162,7 @@ impl Session {
             Expunges::Told
         };
         let answer = match command {
+            Command::Compress => return self.compress(tag).await.map(|()| None),
             Command::StartTls => match self.may_start_tls() {
                 Ok(()) => return Ok(Some(tag)),
                 Err(answer) => answer,
@@ -168,7 +174,12 @@ impl Session {
                 self.io.status(Some(tag), Condition::Ok, None, "LOGOUT done");
                 return Err(End::Logout);
             }
-            command => Box::pin(self.execute(command)).await?,
+            command => {
+                if asks_for_modseq(&command) {
+                    self.enable_modseq();
+                }
+                Box::pin(self.execute(&tag, command)).await?
+            }
         };
         self.finish(tag, answer, expunges).await?;
         if self.login_failures >= self.options.login_failures_max {
@@ -177,10 +188,27 @@ impl Session {
         Ok(None)
     }
 
+    /// From now on the client is told mod-sequences; that of the selected mailbox first (RFC 7162 §3.1).
+    pub(crate) fn enable_modseq(&mut self) {
+        if !self.io.dialect.modseq {
+            self.io.dialect.modseq = true;
+            if let State::Selected(_, selected) = &self.state {
+                let code = Code::HighestModSeq(selected.settled().0);
+                self.io.status(None, Condition::Ok, Some(code), "mod-sequences are told from now on");
+            }
+        }
+    }
+
     /// Tells what has changed meanwhile, then answers.
-    async fn finish(&mut self, tag: Tag, answer: Answer, expunges: Expunges) -> Result<(), End> {
+    async fn finish(&mut self, tag: Tag, mut answer: Answer, expunges: Expunges) -> Result<(), End> {
         if let State::Selected(_, selected) = &mut self.state {
             Box::pin(selected.tell(&self.shared.parts.store, &mut self.io, expunges)).await?;
+            // RFC 7162 §3.2.7; and §6: while expunges are kept back, what is told is not all.
+            let tells = answer.removed || selected.view.has_gone();
+            if self.io.dialect.vanished && tells && answer.condition == Condition::Ok && answer.code.is_none()
+            {
+                answer.code = Some(Code::HighestModSeq(selected.settled().0));
+            }
         }
         if answer.condition == Condition::Bad {
             self.io.status(Some(tag), Condition::Bad, answer.code, &answer.text);
@@ -214,6 +242,30 @@ impl Session {
         }
     }
 
+    /// The maxima of one command, and how its names are written.
+    pub(crate) fn limits(&self, authenticated: bool) -> Limits {
+        let utf8_names = self.io.dialect.names() == NameEncoding::Utf8;
+        Limits { utf8_names, ..self.options.limits(authenticated) }
+    }
+
+    /// RFC 4978 §3: compressed right behind the tagged OK.
+    async fn compress(&mut self, tag: Tag) -> Result<(), End> {
+        if self.io.stream.is_deflated() {
+            let code = Some(Code::CompressionActive);
+            self.io.status(Some(tag), Condition::No, code, "DEFLATE is active already");
+            return Ok(());
+        }
+        let Some(room) = self.shared.compression() else {
+            self.io.status(Some(tag), Condition::No, Some(Code::Limit), "too many compressed sessions");
+            return Ok(());
+        };
+        self.io.status(Some(tag), Condition::Ok, None, "DEFLATE from here on");
+        self.io.flush().await?;
+        self.io.stream.start_deflate();
+        self.compression = Some(room);
+        Ok(())
+    }
+
     fn may_start_tls(&self) -> Result<(), Answer> {
         if self.io.stream.tls().is_some() {
             return Err(Answer::bad("TLS is running already"));
@@ -235,7 +287,8 @@ impl Session {
     }
 
     /// Runs one command that waits for nothing from the client.
-    async fn execute(&mut self, command: Command) -> Result<Answer, End> {
+    async fn execute(&mut self, tag: &Tag, command: Command) -> Result<Answer, End> {
+        let limits = &self.limits(true);
         match command {
             Command::Capability => {
                 let names = self.capabilities();
@@ -246,19 +299,25 @@ impl Session {
             Command::Id(_) => Ok(commands::id(&mut self.io)),
             Command::Login { user, password } => self.login(&user, password.as_bytes()).await,
             Command::Authenticate { mechanism, initial } => self.authenticate(&mechanism, initial).await,
-            Command::Select(mailbox) => Ok(self.select(&mailbox, Access::ReadWrite).await),
-            Command::Examine(mailbox) => Ok(self.select(&mailbox, Access::ReadOnly).await),
+            Command::Select { mailbox, parameters } => {
+                self.select(&mailbox, Access::ReadWrite, &parameters).await
+            }
+            Command::Examine { mailbox, parameters } => {
+                self.select(&mailbox, Access::ReadOnly, &parameters).await
+            }
+            Command::Enable(names) => Ok(self.enable(&names)),
             Command::Close => self.close().await,
             Command::Unselect => Ok(self.unselect().await),
             command => match &mut self.state {
                 State::NotAuthenticated => Ok(Answer::bad("log in first")),
                 State::Authenticated(login) => {
                     let shared = &*self.shared;
-                    commands::mailbox(&mut Context { io: &mut self.io, shared, login }, command).await
+                    commands::mailbox(&mut Context { io: &mut self.io, shared, login, tag, limits }, command)
+                        .await
                 }
                 State::Selected(login, selected) => {
                     let shared = &*self.shared;
-                    let mut context = Context { io: &mut self.io, shared, login };
+                    let mut context = Context { io: &mut self.io, shared, login, tag, limits };
                     commands::message(&mut context, selected, command).await
                 }
             },
@@ -270,7 +329,10 @@ fn is_by_sequence_number(command: &Command) -> bool {
     match command {
         Command::Fetch { by, .. } => *by == By::SequenceNumber,
         Command::Store(store) => store.by == By::SequenceNumber,
-        Command::Search(search) => search.by == By::SequenceNumber,
+        // RFC 7162 §3.2.10.2: a search by UID may name messages by number, too.
+        Command::Search(search) => search.by == By::SequenceNumber || has_sequence_numbers(&search.keys),
+        Command::Sort(sort) => sort.by == By::SequenceNumber || has_sequence_numbers(&sort.keys),
+        Command::Thread(thread) => thread.by == By::SequenceNumber || has_sequence_numbers(&thread.keys),
         _ => false,
     }
 }

@@ -14,7 +14,8 @@ const ANY: &[&str] = &["CAPABILITY", "NOOP", "LOGOUT", "ID"];
 /// Legal before login only (RFC 3501 §6.2).
 const NOT_AUTHENTICATED: &[&str] = &["STARTTLS", "AUTHENTICATE", "LOGIN"];
 
-/// Legal after login, with or without a selected mailbox (RFC 3501 §6.3, RFC 2177, RFC 2342, RFC 5161).
+/// Legal after login, with or without a selected mailbox (RFC 3501 §6.3, RFC 2177, RFC 2342, RFC 4978, RFC 5161,
+/// RFC 9208).
 const AUTHENTICATED: &[&str] = &[
     "ENABLE",
     "SELECT",
@@ -30,11 +31,26 @@ const AUTHENTICATED: &[&str] = &[
     "STATUS",
     "APPEND",
     "IDLE",
+    "COMPRESS",
+    "GETQUOTA",
+    "GETQUOTAROOT",
 ];
 
-/// Legal with a selected mailbox only (RFC 3501 §6.4, RFC 3691, RFC 4315, RFC 6851).
-const SELECTED: &[&str] =
-    &["CHECK", "CLOSE", "UNSELECT", "EXPUNGE", "UID EXPUNGE", "SEARCH", "FETCH", "STORE", "COPY", "MOVE"];
+/// Legal with a selected mailbox only (RFC 3501 §6.4, RFC 3691, RFC 4315, RFC 5256, RFC 6851).
+const SELECTED: &[&str] = &[
+    "CHECK",
+    "CLOSE",
+    "UNSELECT",
+    "EXPUNGE",
+    "UID EXPUNGE",
+    "SEARCH",
+    "SORT",
+    "THREAD",
+    "FETCH",
+    "STORE",
+    "COPY",
+    "MOVE",
+];
 
 /// Whether a command may be given now; else why not.
 pub(crate) fn admit(state: StateName, verb: &str) -> Result<(), &'static str> {
@@ -53,9 +69,9 @@ pub(crate) fn admit(state: StateName, verb: &str) -> Result<(), &'static str> {
 }
 
 /// While answering these, no EXPUNGE may be sent: the client's sequence numbers have to hold
-/// (RFC 3501 §7.4.1). Their UID forms have no such bound.
+/// (RFC 3501 §7.4.1, RFC 5256 §3). Their UID forms have no such bound.
 pub(crate) fn forbids_expunge(verb: &str, by_sequence_number: bool) -> bool {
-    by_sequence_number && matches!(verb, "FETCH" | "STORE" | "SEARCH")
+    by_sequence_number && matches!(verb, "FETCH" | "STORE" | "SEARCH" | "SORT" | "THREAD")
 }
 
 #[cfg(test)]

@@ -24,12 +24,14 @@ pub(crate) struct View {
     first_recent: u32,
     /// Expunged by others, not told yet: they keep their sequence numbers until then.
     gone: Vec<u32>,
+    /// `$`: what the last search saved, as rising UIDs (RFC 5182 §2.1).
+    saved: Vec<u32>,
 }
 
 impl View {
     /// From rising UIDs, and the first that is `\Recent`.
     pub(crate) fn new(uids: Vec<u32>, first_recent: u32) -> Self {
-        Self { uids, first_recent, gone: Vec::new() }
+        Self { uids, first_recent, gone: Vec::new(), saved: Vec::new() }
     }
 
     /// Number of messages, as the client has been told.
@@ -60,6 +62,11 @@ impl View {
         new
     }
 
+    /// From now on nothing is `\Recent` here: IMAP4rev2 knows no such thing (RFC 9051 appendix E).
+    pub(crate) fn forget_recent(&mut self) {
+        self.first_recent = u32::MAX;
+    }
+
     /// Whether a message is `\Recent` here.
     pub(crate) fn is_recent(&self, uid: u32) -> bool {
         uid >= self.first_recent
@@ -81,19 +88,55 @@ impl View {
         !self.gone.is_empty()
     }
 
-    /// Takes out what has gone, and gives the sequence numbers to tell, in an order in which each is
+    /// Takes out what has gone, and gives it to be told, in an order in which each sequence number is
     /// right when it is told: from the last to the first, none moves another.
-    pub(crate) fn take_gone(&mut self) -> Vec<u32> {
+    pub(crate) fn take_gone(&mut self) -> Vec<Member> {
         let mut gone = std::mem::take(&mut self.gone);
         gone.sort_unstable();
         gone.dedup();
-        let told = gone.iter().rev().filter_map(|uid| self.sequence_of(*uid)).collect();
+        let member = |uid: &u32| self.sequence_of(*uid).map(|sequence| Member { sequence, uid: *uid });
+        let told = gone.iter().rev().filter_map(member).collect();
         self.uids.retain(|uid| gone.binary_search(uid).is_err());
+        self.saved.retain(|uid| gone.binary_search(uid).is_err());
         told
+    }
+
+    /// Keeps what a search found as `$`.
+    pub(crate) fn save(&mut self, mut uids: Vec<u32>) {
+        uids.sort_unstable();
+        self.saved = uids;
+    }
+
+    /// The messages of `$`.
+    fn saved_members(&self) -> Vec<Member> {
+        let member = |uid: &u32| self.sequence_of(*uid).map(|sequence| Member { sequence, uid: *uid });
+        self.saved.iter().filter_map(member).collect()
+    }
+
+    /// What lies in these ranges of UIDs and is no message here.
+    pub(crate) fn absent(&self, ranges: &[(u32, u32)]) -> Vec<(u32, u32)> {
+        let mut absent = Vec::new();
+        for &(from, to) in ranges {
+            let mut next = from;
+            let first = self.uids.partition_point(|uid| *uid < from);
+            for &uid in self.uids[first..].iter().take_while(|uid| **uid <= to) {
+                if next < uid {
+                    absent.push((next, uid - 1));
+                }
+                next = uid.saturating_add(1);
+            }
+            if next <= to {
+                absent.push((next, to));
+            }
+        }
+        absent
     }
 
     /// The messages that a set names, in rising order.
     pub(crate) fn resolve(&self, by: By, set: &SequenceSet) -> Result<Vec<Member>, NoSuchMessage> {
+        if set.is_saved() {
+            return Ok(self.saved_members());
+        }
         let count = self.len();
         let beyond = set.largest_number().is_some_and(|number| number > count);
         if by == By::SequenceNumber && (beyond || (count == 0 && set.has_largest())) {
@@ -155,9 +198,32 @@ mod tests {
         let mut view = View::new(vec![3, 5, 9, 12], 13);
         view.note_gone([9, 3, 9]);
         assert_eq!((view.len(), view.sequence_of(12)), (4, Some(4)));
-        assert_eq!(view.take_gone(), [3, 1]);
+        let gone = view.take_gone();
+        assert_eq!(gone.iter().map(|gone| (gone.sequence, gone.uid)).collect::<Vec<_>>(), [(3, 9), (1, 3)]);
         assert_eq!((view.len(), view.sequence_of(12), view.sequence_of(3)), (2, Some(2), None));
         assert!(view.add(13) && !view.add(13) && !view.has_gone());
+    }
+
+    #[test]
+    fn what_was_saved_follows_the_expunges() {
+        let mut view = View::new(vec![3, 5, 9, 12], 13);
+        let saved = |view: &View| -> Vec<u32> {
+            let members = view.resolve(By::SequenceNumber, &SequenceSet::saved()).unwrap();
+            members.into_iter().map(|member| member.uid).collect()
+        };
+        assert!(saved(&view).is_empty());
+        view.save(vec![12, 5, 9]);
+        assert_eq!(saved(&view), [5, 9, 12]);
+        view.note_gone([9]);
+        view.take_gone();
+        assert_eq!(saved(&view), [5, 12]);
+    }
+
+    #[test]
+    fn what_is_absent_is_told_as_ranges() {
+        let view = View::new(vec![3, 5, 9, 12], 13);
+        assert_eq!(view.absent(&[(1, 5), (9, 9), (11, 20)]), [(1, 2), (4, 4), (11, 11), (13, 20)]);
+        assert_eq!(view.absent(&[(3, 3), (4_294_967_290, u32::MAX)]), [(4_294_967_290, u32::MAX)]);
     }
 
     #[test]

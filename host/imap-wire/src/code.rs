@@ -22,10 +22,10 @@ pub enum Code {
     UidNext(u32),
     UidValidity(u32),
     Unseen(u32),
-    /// RFC 4315 §3.
+    /// RFC 4315 §3; several UIDs after an APPEND of several messages (RFC 3502).
     AppendUid {
         uid_validity: u32,
-        uid: u32,
+        uids: SequenceSet,
     },
     /// RFC 4315 §3.
     CopyUid {
@@ -37,6 +37,16 @@ pub enum Code {
     Closed,
     /// RFC 7888 §5 (from RFC 4469).
     TooBig,
+    /// RFC 7162 §3.1.2.1.
+    HighestModSeq(u64),
+    /// RFC 7162 §3.1.3: messages that changed meanwhile.
+    Modified(SequenceSet),
+    /// RFC 8474 §4.1.
+    MailboxId(String),
+    /// RFC 3516 §4.3.
+    UnknownCte,
+    /// RFC 4978 §3.
+    CompressionActive,
     /// RFC 5530.
     Unavailable,
     AuthenticationFailed,
@@ -86,7 +96,10 @@ impl Code {
             Self::UidNext(uid) => format!("UIDNEXT {uid}"),
             Self::UidValidity(validity) => format!("UIDVALIDITY {validity}"),
             Self::Unseen(number) => format!("UNSEEN {number}"),
-            Self::AppendUid { uid_validity, uid } => format!("APPENDUID {uid_validity} {uid}"),
+            Self::AppendUid { uid_validity, uids } => format!("APPENDUID {uid_validity} {uids}"),
+            Self::HighestModSeq(modseq) => format!("HIGHESTMODSEQ {modseq}"),
+            Self::Modified(set) => format!("MODIFIED {set}"),
+            Self::MailboxId(id) => format!("MAILBOXID ({id})"),
             Self::CopyUid { uid_validity, source, target } => {
                 format!("COPYUID {uid_validity} {source} {target}")
             }
@@ -102,6 +115,8 @@ impl Code {
             Self::TryCreate => "TRYCREATE",
             Self::Closed => "CLOSED",
             Self::TooBig => "TOOBIG",
+            Self::UnknownCte => "UNKNOWN-CTE",
+            Self::CompressionActive => "COMPRESSIONACTIVE",
             Self::Unavailable => "UNAVAILABLE",
             Self::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Self::AuthorizationFailed => "AUTHORIZATIONFAILED",

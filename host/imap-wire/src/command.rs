@@ -4,13 +4,16 @@ use std::fmt;
 
 use crate::cursor::{Cursor, ParseError, is_tag_char};
 use crate::fetch::{FetchItem, fetch_items};
-use crate::flag::{Flag, flag};
 use crate::limits::Limits;
 use crate::list::{ListCommand, list, list_mailbox};
 use crate::mailbox::{MailboxName, mailbox};
+use crate::modifiers::{FetchModifiers, fetch_modifiers};
 use crate::search::{Search, search};
+use crate::select::{SelectParameters, select_parameters};
 use crate::sequence::{SequenceSet, sequence_set};
+use crate::sort::{Sort, Thread, sort, thread};
 use crate::status::{StatusItem, status_items};
+use crate::store::{Store, store};
 
 /// The client's name for one command (RFC 3501 §2.2.1).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -69,32 +72,6 @@ pub enum By {
     Uid,
 }
 
-/// What STORE does with its flags (RFC 3501 §6.4.6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreAction {
-    /// `FLAGS`
-    Replace,
-    /// `+FLAGS`
-    Add,
-    /// `-FLAGS`
-    Remove,
-}
-
-/// The arguments of STORE.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
-    /// How `set` names messages.
-    pub by: By,
-    /// Which messages.
-    pub set: SequenceSet,
-    /// What to do.
-    pub action: StoreAction,
-    /// `.SILENT`: the new flags are not asked for.
-    pub silent: bool,
-    /// The flags.
-    pub flags: Vec<Flag>,
-}
-
 /// A field of ID and its value.
 pub type IdParameter = (Vec<u8>, Option<Vec<u8>>);
 
@@ -131,8 +108,14 @@ pub enum Command {
 
     /// RFC 5161.
     Enable(Vec<String>),
-    Select(MailboxName),
-    Examine(MailboxName),
+    Select {
+        mailbox: MailboxName,
+        parameters: SelectParameters,
+    },
+    Examine {
+        mailbox: MailboxName,
+        parameters: SelectParameters,
+    },
     Create(MailboxName),
     Delete(MailboxName),
     Rename {
@@ -154,6 +137,12 @@ pub enum Command {
     Namespace,
     /// RFC 2177.
     Idle,
+    /// RFC 4978; `DEFLATE` is the only mechanism.
+    Compress,
+    /// RFC 9208 §4.1.1: the quota root.
+    GetQuota(Vec<u8>),
+    /// RFC 9208 §4.1.2.
+    GetQuotaRoot(MailboxName),
 
     Check,
     Close,
@@ -163,10 +152,15 @@ pub enum Command {
     /// RFC 4315 §2.1.
     UidExpunge(SequenceSet),
     Search(Search),
+    /// RFC 5256.
+    Sort(Sort),
+    /// RFC 5256.
+    Thread(Thread),
     Fetch {
         by: By,
         set: SequenceSet,
         items: Vec<FetchItem>,
+        modifiers: FetchModifiers,
     },
     Store(Store),
     Copy {
@@ -195,8 +189,8 @@ impl Command {
             Self::Authenticate { .. } => "AUTHENTICATE",
             Self::Login { .. } => "LOGIN",
             Self::Enable(_) => "ENABLE",
-            Self::Select(_) => "SELECT",
-            Self::Examine(_) => "EXAMINE",
+            Self::Select { .. } => "SELECT",
+            Self::Examine { .. } => "EXAMINE",
             Self::Create(_) => "CREATE",
             Self::Delete(_) => "DELETE",
             Self::Rename { .. } => "RENAME",
@@ -207,12 +201,17 @@ impl Command {
             Self::Status { .. } => "STATUS",
             Self::Namespace => "NAMESPACE",
             Self::Idle => "IDLE",
+            Self::Compress => "COMPRESS",
+            Self::GetQuota(_) => "GETQUOTA",
+            Self::GetQuotaRoot(_) => "GETQUOTAROOT",
             Self::Check => "CHECK",
             Self::Close => "CLOSE",
             Self::Unselect => "UNSELECT",
             Self::Expunge => "EXPUNGE",
             Self::UidExpunge(_) => "UID EXPUNGE",
             Self::Search(_) => "SEARCH",
+            Self::Sort(_) => "SORT",
+            Self::Thread(_) => "THREAD",
             Self::Fetch { .. } => "FETCH",
             Self::Store(_) => "STORE",
             Self::Copy { .. } => "COPY",
@@ -275,9 +274,9 @@ fn command(cursor: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "CLOSE" => Command::Close,
         "UNSELECT" => Command::Unselect,
         "EXPUNGE" => Command::Expunge,
-        "ID" | "AUTHENTICATE" | "LOGIN" | "ENABLE" => session_command(cursor, &name)?,
+        "ID" | "AUTHENTICATE" | "LOGIN" | "ENABLE" | "COMPRESS" => session_command(cursor, &name)?,
         "UID" => uid_command(cursor)?,
-        "SEARCH" | "FETCH" | "STORE" | "COPY" | "MOVE" => message_command(cursor, &name, By::SequenceNumber)?,
+        name if MESSAGE_COMMANDS.contains(&name) => message_command(cursor, name, By::SequenceNumber)?,
         _ => mailbox_command(cursor, &name)?,
     };
     cursor.end()?;
@@ -295,6 +294,14 @@ fn session_command(cursor: &mut Cursor<'_>, name: &str) -> Result<Command, Parse
             let user = cursor.astring("a user name")?;
             cursor.space()?;
             Ok(Command::Login { user, password: Secret(cursor.astring("a password")?) })
+        }
+        "COMPRESS" => {
+            let wrong = cursor.expected("DEFLATE");
+            if cursor.atom("a mechanism")?.eq_ignore_ascii_case("DEFLATE") {
+                Ok(Command::Compress)
+            } else {
+                wrong
+            }
         }
         _ => enable(cursor),
     }
@@ -355,57 +362,31 @@ fn uid_command(cursor: &mut Cursor<'_>) -> Result<Command, ParseError> {
     message_command(cursor, &name, By::Uid)
 }
 
+const MESSAGE_COMMANDS: [&str; 7] = ["SEARCH", "SORT", "THREAD", "FETCH", "STORE", "COPY", "MOVE"];
+
 /// Commands about messages.
 fn message_command(cursor: &mut Cursor<'_>, name: &str, by: By) -> Result<Command, ParseError> {
-    if !matches!(name, "SEARCH" | "FETCH" | "STORE" | "COPY" | "MOVE") {
+    if !MESSAGE_COMMANDS.contains(&name) {
         return Err(ParseError::UnknownCommand);
     }
     cursor.space()?;
-    if name == "SEARCH" {
-        return search(cursor, by).map(Command::Search);
+    match name {
+        "SEARCH" => return search(cursor, by).map(Command::Search),
+        "SORT" => return sort(cursor, by).map(Command::Sort),
+        "THREAD" => return thread(cursor, by).map(Command::Thread),
+        _ => {}
     }
     let set = sequence_set(cursor)?;
     cursor.space()?;
     Ok(match name {
-        "FETCH" => Command::Fetch { by, set, items: fetch_items(cursor)? },
+        "FETCH" => {
+            let items = fetch_items(cursor)?;
+            Command::Fetch { by, set, items, modifiers: fetch_modifiers(cursor, by)? }
+        }
         "STORE" => Command::Store(store(cursor, by, set)?),
         "COPY" => Command::Copy { by, set, mailbox: mailbox(cursor)? },
         _ => Command::Move { by, set, mailbox: mailbox(cursor)? },
     })
-}
-
-/// ```text
-/// store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
-/// ```
-fn store(cursor: &mut Cursor<'_>, by: By, set: SequenceSet) -> Result<Store, ParseError> {
-    let action = match cursor.peek() {
-        Some(b'+') => StoreAction::Add,
-        Some(b'-') => StoreAction::Remove,
-        _ => StoreAction::Replace,
-    };
-    if action != StoreAction::Replace {
-        let _ = cursor.take(b'+') || cursor.take(b'-');
-    }
-    if !cursor.take_word("FLAGS") {
-        return cursor.expected("FLAGS, +FLAGS or -FLAGS");
-    }
-    let silent = cursor.take_word(".SILENT");
-    cursor.space()?;
-    let mut flags = Vec::new();
-    if cursor.peek() == Some(b'(') {
-        flags = cursor.list(0, "a flag list", flag)?;
-    } else {
-        loop {
-            if flags.len() == cursor.limits.list_items {
-                return Err(ParseError::TooMany("flags"));
-            }
-            flags.push(flag(cursor)?);
-            if !cursor.take(b' ') {
-                break;
-            }
-        }
-    }
-    Ok(Store { by, set, action, silent, flags })
 }
 
 /// Commands about mailboxes.
@@ -423,6 +404,8 @@ fn mailbox_command(cursor: &mut Cursor<'_>, name: &str) -> Result<Command, Parse
             | "LSUB"
             | "STATUS"
             | "APPEND"
+            | "GETQUOTA"
+            | "GETQUOTAROOT"
     ) {
         return Err(ParseError::UnknownCommand);
     }
@@ -430,10 +413,14 @@ fn mailbox_command(cursor: &mut Cursor<'_>, name: &str) -> Result<Command, Parse
     if name == "LIST" {
         return list(cursor).map(Command::List);
     }
+    if name == "GETQUOTA" {
+        return cursor.astring("a quota root").map(Command::GetQuota);
+    }
     let mailbox_name = mailbox(cursor)?;
     Ok(match name {
-        "SELECT" => Command::Select(mailbox_name),
-        "EXAMINE" => Command::Examine(mailbox_name),
+        "SELECT" => Command::Select { mailbox: mailbox_name, parameters: select_parameters(cursor)? },
+        "EXAMINE" => Command::Examine { mailbox: mailbox_name, parameters: select_parameters(cursor)? },
+        "GETQUOTAROOT" => Command::GetQuotaRoot(mailbox_name),
         "CREATE" => Command::Create(mailbox_name),
         "DELETE" => Command::Delete(mailbox_name),
         "SUBSCRIBE" => Command::Subscribe(mailbox_name),

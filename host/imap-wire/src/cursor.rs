@@ -171,6 +171,17 @@ impl<'a> Cursor<'a> {
             .ok_or(ParseError::Expected { expected: "a 63-bit number", at: start })
     }
 
+    /// `mod-sequence-value`, and `mod-sequence-valzer`: 63 bits (RFC 7162 §7).
+    pub(crate) fn modseq(&mut self) -> Result<u64, ParseError> {
+        self.number64()
+    }
+
+    /// `charset = atom / quoted`
+    pub(crate) fn charset(&mut self) -> Result<String, ParseError> {
+        let wrong = self.expected("a charset");
+        String::from_utf8(self.astring("a charset")?).or(wrong)
+    }
+
     /// `nz-number = digit-nz *DIGIT`
     pub(crate) fn nz_number(&mut self) -> Result<u32, ParseError> {
         let start = self.at;

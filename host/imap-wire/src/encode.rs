@@ -1,7 +1,7 @@
 //! Commands as a client writes them: the inverse of the parser.
 
 use crate::append::Append;
-use crate::command::{By, Command, Store, StoreAction, Tag};
+use crate::command::{By, Command, Tag};
 use crate::cursor::is_list_char;
 use crate::fetch::FetchItem;
 use crate::flag::Flag;
@@ -10,7 +10,9 @@ use crate::mailbox::{MailboxName, encode_utf7};
 use crate::reader::LiteralMode;
 use crate::search::{Search, SearchKey};
 use crate::sequence::SequenceSet;
+use crate::sort::Sort;
 use crate::status::StatusItem;
+use crate::store::{Store, StoreAction};
 use crate::text::{is_quotable, write_astring, write_list, write_quoted};
 
 /// A command with its CRLF. Strings that need a literal are written non-synchronizing (RFC 7888).
@@ -25,18 +27,28 @@ pub fn encode_command(tag: &Tag, command: &Command) -> Vec<u8> {
 /// An APPEND up to and including the line that announces its message.
 #[must_use]
 pub fn encode_append(tag: &Tag, append: &Append) -> Vec<u8> {
-    let mut out = format!("{tag} APPEND ").into_bytes();
+    let verb = match append.replaces {
+        Some((by, number)) => format!("{}REPLACE {number}", prefix(by)),
+        None => "APPEND".to_owned(),
+    };
+    let mut out = format!("{tag} {verb} ").into_bytes();
     mailbox(&mut out, &append.mailbox);
-    if !append.flags.is_empty() {
+    let message = &append.message;
+    if !message.flags.is_empty() {
         out.push(b' ');
-        flags(&mut out, &append.flags);
+        flags(&mut out, &message.flags);
     }
-    if let Some(date) = append.internal_date {
+    if let Some(date) = message.internal_date {
         out.push(b' ');
         date.write(&mut out);
     }
-    let plus = if append.mode == LiteralMode::NonSynchronizing { "+" } else { "" };
-    word(&mut out, &format!(" {{{}{plus}}}\r\n", append.octets));
+    let tilde = match (message.binary, message.utf8) {
+        (true, _) => "~",
+        (_, true) => "UTF8 (~",
+        _ => "",
+    };
+    let plus = if message.mode == LiteralMode::NonSynchronizing { "+" } else { "" };
+    word(&mut out, &format!(" {tilde}{{{}{plus}}}\r\n", message.octets));
     out
 }
 
@@ -84,6 +96,7 @@ fn write_command(out: &mut Vec<u8>, command: &Command) {
         Command::StartTls => word(out, "STARTTLS"),
         Command::Namespace => word(out, "NAMESPACE"),
         Command::Idle => word(out, "IDLE"),
+        Command::Compress => word(out, "COMPRESS DEFLATE"),
         Command::Check => word(out, "CHECK"),
         Command::Close => word(out, "CLOSE"),
         Command::Unselect => word(out, "UNSELECT"),
@@ -93,6 +106,8 @@ fn write_command(out: &mut Vec<u8>, command: &Command) {
         }
         Command::UidExpunge(_)
         | Command::Search(_)
+        | Command::Sort(_)
+        | Command::Thread(_)
         | Command::Fetch { .. }
         | Command::Store(_)
         | Command::Copy { .. }
@@ -135,8 +150,9 @@ fn session_command(out: &mut Vec<u8>, command: &Command) {
 
 fn mailbox_command(out: &mut Vec<u8>, command: &Command) {
     let (verb, name) = match command {
-        Command::Select(name) => ("SELECT", name),
-        Command::Examine(name) => ("EXAMINE", name),
+        Command::Select { mailbox, .. } => ("SELECT", mailbox),
+        Command::Examine { mailbox, .. } => ("EXAMINE", mailbox),
+        Command::GetQuotaRoot(name) => ("GETQUOTAROOT", name),
         Command::Create(name) => ("CREATE", name),
         Command::Delete(name) => ("DELETE", name),
         Command::Subscribe(name) => ("SUBSCRIBE", name),
@@ -145,12 +161,17 @@ fn mailbox_command(out: &mut Vec<u8>, command: &Command) {
         Command::Lsub { reference, .. } => ("LSUB", reference),
         Command::Status { mailbox, .. } => ("STATUS", mailbox),
         Command::List(command) => return list(out, command),
+        Command::GetQuota(root) => {
+            word(out, "GETQUOTA ");
+            return astring(out, root);
+        }
         _ => return,
     };
     word(out, verb);
     out.push(b' ');
     mailbox(out, name);
     match command {
+        Command::Select { parameters, .. } | Command::Examine { parameters, .. } => parameters.write(out),
         Command::Rename { to, .. } => {
             out.push(b' ');
             mailbox(out, to);
@@ -207,9 +228,16 @@ fn message_command(out: &mut Vec<u8>, command: &Command) {
     match command {
         Command::UidExpunge(set) => word(out, &format!("UID EXPUNGE {set}")),
         Command::Search(search) => write_search(out, search),
-        Command::Fetch { by, set, items } => {
+        Command::Sort(sort) => write_sort(out, sort),
+        Command::Thread(thread) => {
+            word(out, &format!("{}THREAD {} ", prefix(thread.by), thread.algorithm.name()));
+            astring(out, thread.charset.as_bytes());
+            write_keys(out, &thread.keys);
+        }
+        Command::Fetch { by, set, items, modifiers } => {
             verb(out, *by, "FETCH", set);
             write_list(out, items, |out, item: &FetchItem| item.write(out));
+            modifiers.write(out);
         }
         Command::Store(store) => write_store(out, store),
         Command::Copy { by, set, mailbox: name } => {
@@ -234,6 +262,9 @@ fn verb(out: &mut Vec<u8>, by: By, verb: &str, set: &SequenceSet) {
 
 fn write_store(out: &mut Vec<u8>, store: &Store) {
     verb(out, store.by, "STORE", &store.set);
+    if let Some(modseq) = store.unchanged_since {
+        word(out, &format!("(UNCHANGEDSINCE {modseq}) "));
+    }
     word(
         out,
         match store.action {
@@ -248,14 +279,34 @@ fn write_store(out: &mut Vec<u8>, store: &Store) {
 
 fn write_search(out: &mut Vec<u8>, search: &Search) {
     word(out, &format!("{}SEARCH", prefix(search.by)));
+    if let Some(returns) = &search.returns {
+        out.push(b' ');
+        returns.write(out);
+        out.pop();
+    }
     if let Some(charset) = &search.charset {
         word(out, " CHARSET ");
         astring(out, charset.as_bytes());
     }
-    for key in &search.keys {
+    write_keys(out, &search.keys);
+}
+
+fn write_keys(out: &mut Vec<u8>, keys: &[SearchKey]) {
+    for key in keys {
         out.push(b' ');
         write_key(out, key);
     }
+}
+
+fn write_sort(out: &mut Vec<u8>, sort: &Sort) {
+    word(out, &format!("{}SORT ", prefix(sort.by)));
+    if let Some(returns) = &sort.returns {
+        returns.write(out);
+    }
+    write_list(out, &sort.criteria, |out, criterion| word(out, &criterion.text()));
+    out.push(b' ');
+    astring(out, sort.charset.as_bytes());
+    write_keys(out, &sort.keys);
 }
 
 fn write_key(out: &mut Vec<u8>, key: &SearchKey) {
@@ -292,6 +343,12 @@ fn write_key(out: &mut Vec<u8>, key: &SearchKey) {
             out.push(b' ');
             return write_key(out, second);
         }
+        SearchKey::Older(seconds) => return word(out, &format!("OLDER {seconds}")),
+        SearchKey::Younger(seconds) => return word(out, &format!("YOUNGER {seconds}")),
+        SearchKey::ModSeq(modseq) => return word(out, &format!("MODSEQ {modseq}")),
+        SearchKey::SaveDateSupported => return word(out, "SAVEDATESUPPORTED"),
+        SearchKey::EmailId(id) => return word(out, &format!("EMAILID {id}")),
+        SearchKey::ThreadId(id) => return word(out, &format!("THREADID {id}")),
         SearchKey::And(keys) => return write_list(out, keys, write_key),
         SearchKey::Before(date) => ("BEFORE ", date),
         SearchKey::On(date) => ("ON ", date),
@@ -299,6 +356,9 @@ fn write_key(out: &mut Vec<u8>, key: &SearchKey) {
         SearchKey::SentBefore(date) => ("SENTBEFORE ", date),
         SearchKey::SentOn(date) => ("SENTON ", date),
         SearchKey::SentSince(date) => ("SENTSINCE ", date),
+        SearchKey::SavedBefore(date) => ("SAVEDBEFORE ", date),
+        SearchKey::SavedOn(date) => ("SAVEDON ", date),
+        SearchKey::SavedSince(date) => ("SAVEDSINCE ", date),
     };
     word(out, name);
     date.write(out);

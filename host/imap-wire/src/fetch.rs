@@ -27,8 +27,25 @@ pub enum FetchItem {
     BodyStructure,
     /// `UID`
     Uid,
+    /// `MODSEQ` (RFC 7162 §3.1.4.2)
+    ModSeq,
+    /// `EMAILID` (RFC 8474 §5.3)
+    EmailId,
+    /// `THREADID`
+    ThreadId,
+    /// `SAVEDATE` (RFC 8514 §4.2)
+    SaveDate,
+    /// `PREVIEW`, and `PREVIEW (LAZY)`: only where it costs little (RFC 8970 §4.1).
+    Preview {
+        /// `LAZY`
+        lazy: bool,
+    },
     /// `BODY[…]<…>` and `BODY.PEEK[…]<…>`
     Section(SectionFetch),
+    /// `BINARY[…]<…>` and `BINARY.PEEK[…]<…>`: of a section without text, decoded (RFC 3516 §4.2).
+    Binary(SectionFetch),
+    /// `BINARY.SIZE[…]`
+    BinarySize(Section),
 }
 
 /// `BODY[section]<partial>`
@@ -75,7 +92,7 @@ pub enum SectionText {
     Mime,
 }
 
-const SIMPLE: [(&str, FetchItem); 10] = [
+const SIMPLE: [(&str, FetchItem); 15] = [
     ("ENVELOPE", FetchItem::Envelope),
     ("FLAGS", FetchItem::Flags),
     ("INTERNALDATE", FetchItem::InternalDate),
@@ -86,6 +103,11 @@ const SIMPLE: [(&str, FetchItem); 10] = [
     ("BODY", FetchItem::Body),
     ("BODYSTRUCTURE", FetchItem::BodyStructure),
     ("UID", FetchItem::Uid),
+    ("MODSEQ", FetchItem::ModSeq),
+    ("EMAILID", FetchItem::EmailId),
+    ("THREADID", FetchItem::ThreadId),
+    ("SAVEDATE", FetchItem::SaveDate),
+    ("PREVIEW", FetchItem::Preview { lazy: false }),
 ];
 
 impl FetchItem {
@@ -94,22 +116,31 @@ impl FetchItem {
     pub fn sets_seen(&self) -> bool {
         match self {
             Self::Rfc822 | Self::Rfc822Text => true,
-            Self::Section(section) => !section.peek,
+            Self::Section(section) | Self::Binary(section) => !section.peek,
             _ => false,
         }
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        if let Self::Section(fetch) = self {
-            out.extend_from_slice(if fetch.peek { b"BODY.PEEK" } else { b"BODY" });
-            out.extend_from_slice(fetch.section.to_string().as_bytes());
-            if let Some(partial) = fetch.partial {
-                out.extend_from_slice(format!("<{}.{}>", partial.offset, partial.length).as_bytes());
+        let text = match self {
+            Self::Section(fetch) => fetch.text("BODY"),
+            Self::Binary(fetch) => fetch.text("BINARY"),
+            Self::BinarySize(section) => format!("BINARY.SIZE{section}"),
+            Self::Preview { lazy: true } => "PREVIEW (LAZY)".to_owned(),
+            simple => {
+                let name = SIMPLE.iter().find(|(_, item)| item == simple).map_or("", |(name, _)| name);
+                name.to_owned()
             }
-            return;
-        }
-        let name = SIMPLE.iter().find(|(_, item)| item == self).map_or("", |(name, _)| name);
-        out.extend_from_slice(name.as_bytes());
+        };
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+impl SectionFetch {
+    fn text(&self, word: &str) -> String {
+        let peek = if self.peek { ".PEEK" } else { "" };
+        let partial = self.partial.map(|partial| format!("<{}.{}>", partial.offset, partial.length));
+        format!("{word}{peek}{}{}", self.section, partial.unwrap_or_default())
     }
 }
 
@@ -178,12 +209,24 @@ fn fetch_item(cursor: &mut Cursor<'_>) -> Result<FetchItem, ParseError> {
     let wrong = cursor.expected("a fetch item");
     let word = cursor.word("a fetch item")?;
     if cursor.peek() == Some(b'[') {
-        let peek = word.eq_ignore_ascii_case("BODY.PEEK");
-        if !peek && !word.eq_ignore_ascii_case("BODY") {
-            return wrong;
-        }
+        let word = word.to_ascii_uppercase();
         let section = section(cursor)?;
-        return Ok(FetchItem::Section(SectionFetch { section, peek, partial: partial(cursor)? }));
+        let peek = word.ends_with(".PEEK");
+        // section-binary = "[" [section-part] "]" ; RFC 3516 §7
+        let is_binary = section.text.is_none();
+        return Ok(match word.as_str() {
+            "BODY" | "BODY.PEEK" => {
+                FetchItem::Section(SectionFetch { section, peek, partial: partial(cursor)? })
+            }
+            "BINARY" | "BINARY.PEEK" if is_binary => {
+                FetchItem::Binary(SectionFetch { section, peek, partial: partial(cursor)? })
+            }
+            "BINARY.SIZE" if is_binary => FetchItem::BinarySize(section),
+            _ => return wrong,
+        });
+    }
+    if word.eq_ignore_ascii_case("PREVIEW") && cursor.take_word(" (LAZY)") {
+        return Ok(FetchItem::Preview { lazy: true });
     }
     match SIMPLE.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) {
         Some((_, item)) => Ok(item.clone()),

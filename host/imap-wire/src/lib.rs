@@ -9,9 +9,11 @@
 //! panics, never allocates more than [`Limits`] allow, and gives the same answer however the
 //! octets are cut into pieces.
 //!
-//! Grammar: RFC 3501 §9, RFC 2177 (IDLE), RFC 2342 (NAMESPACE), RFC 2971 (ID), RFC 3691 (UNSELECT),
-//! RFC 4315 (UIDPLUS), RFC 4959 (SASL-IR), RFC 5161 (ENABLE), RFC 5258 (LIST), RFC 6154 (SPECIAL-USE),
-//! RFC 6851 (MOVE), RFC 7888 (LITERAL+ and LITERAL-).
+//! Grammar: RFC 3501 §9, RFC 2177 (IDLE), RFC 2342 (NAMESPACE), RFC 2971 (ID), RFC 3516 (BINARY), RFC 3691
+//! (UNSELECT), RFC 4315 (UIDPLUS), RFC 4731 (ESEARCH), RFC 4959 (SASL-IR), RFC 4978 (COMPRESS), RFC 5032 (WITHIN),
+//! RFC 5161 (ENABLE), RFC 5182 (SEARCHRES), RFC 5256 (SORT, THREAD), RFC 5258 (LIST), RFC 6154 (SPECIAL-USE),
+//! RFC 6851 (MOVE), RFC 7162 (CONDSTORE, QRESYNC), RFC 7888 (LITERAL+ and LITERAL-), RFC 8474 (OBJECTID),
+//! RFC 8514 (SAVEDATE), RFC 8970 (PREVIEW), RFC 9208 (QUOTA), RFC 9394 (PARTIAL).
 
 mod limits;
 
@@ -26,32 +28,47 @@ mod fetch;
 mod flag;
 mod list;
 mod mailbox;
+mod modifiers;
+mod objectid;
+mod partial;
+mod returns;
 mod search;
+mod select;
 mod sequence;
+mod sort;
 mod status;
+mod store;
 
 mod code;
 mod encode;
+mod esearch;
 mod response;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
-pub use append::{Append, parse_append};
+pub use append::{Append, AppendMessage, parse_append, parse_next_message};
 pub use code::Code;
-pub use command::{By, Command, IdParameter, Secret, Store, StoreAction, Tag, Tagged, Unparsed, parse};
+pub use command::{By, Command, IdParameter, Secret, Tag, Tagged, Unparsed, parse};
 pub use cursor::ParseError;
 pub use date::{Date, DateTime};
 pub use encode::{encode_append, encode_command};
+pub use esearch::Esearch;
 pub use fetch::{FetchItem, Partial, Section, SectionFetch, SectionText};
 pub use flag::Flag;
 pub use limits::Limits;
 pub use list::{ListCommand, ListReturn, ListSelection};
 pub use mailbox::{MailboxError, MailboxName, decode_utf7, encode_utf7};
+pub use modifiers::FetchModifiers;
+pub use partial::PartialRange;
 pub use reader::{CommandReader, Line, LiteralMode, Received, next_line};
-pub use response::{Condition, FetchResponse, Listed, NamespaceEntry, Response, Status};
+pub use response::{Condition, FetchResponse, Listed, NamespaceEntry, QuotaResource, Response, Status};
+pub use returns::SearchReturns;
 pub use search::{Search, SearchKey};
+pub use select::{Qresync, SelectParameters};
 pub use sequence::{Bound, SequenceRange, SequenceSet};
-pub use status::StatusItem;
-pub use text::{write_astring, write_literal_head, write_mailbox, write_nstring, write_string};
+pub use sort::{Sort, SortCriterion, SortKey, Thread, ThreadAlgorithm};
+pub use status::{StatusItem, StatusValue};
+pub use store::{Store, StoreAction};
+pub use text::{NameEncoding, write_astring, write_literal_head, write_mailbox, write_nstring, write_string};

@@ -20,6 +20,8 @@ pub struct Limits {
     pub search_keys: usize,
     /// Members of any other list: fetch items, flags, header field names, status items, patterns.
     pub list_items: usize,
+    /// Mailbox names come in UTF-8, `&` standing for itself: the client has enabled it (RFC 6855 §3, RFC 9051 §5.1).
+    pub utf8_names: bool,
 }
 
 impl Limits {
@@ -39,6 +41,7 @@ impl Default for Limits {
             set_items: 10_000,
             search_keys: 1_000,
             list_items: 500,
+            utf8_names: false,
         }
     }
 }

@@ -104,5 +104,5 @@ pub(crate) fn list_mailbox(cursor: &mut Cursor<'_>) -> Result<String, ParseError
         Some(octet) if is_list_char(octet) => cursor.take_while(is_list_char).to_vec(),
         _ => return cursor.expected("a pattern"),
     };
-    decode_name(&octets)
+    decode_name(&octets, cursor.limits)
 }

@@ -7,6 +7,7 @@ use base64::alphabet::IMAP_MUTF7;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 
 use crate::cursor::{Cursor, ParseError};
+use crate::limits::Limits;
 
 /// Longest mailbox name, in octets of UTF-8.
 const NAME_OCTETS_MAX: usize = 1000;
@@ -62,17 +63,20 @@ pub(crate) fn mailbox(cursor: &mut Cursor<'_>) -> Result<MailboxName, ParseError
     if octets.len() > NAME_OCTETS_MAX {
         return Err(ParseError::MailboxName);
     }
-    decode_name(&octets).map(|name| MailboxName::new(&name))
+    decode_name(&octets, cursor.limits).map(|name| MailboxName::new(&name))
 }
 
 /// A name or pattern from the wire. UTF-8 beyond ASCII is taken as it stands: RFC 3501 §5.1 forbids
 /// clients to send it, RFC 6855 and RFC 9051 let them, and it cannot be mistaken.
-pub(crate) fn decode_name(octets: &[u8]) -> Result<String, ParseError> {
+pub(crate) fn decode_name(octets: &[u8], limits: &Limits) -> Result<String, ParseError> {
     let text = std::str::from_utf8(octets).map_err(|_| ParseError::MailboxName)?;
     if text.chars().any(char::is_control) {
         return Err(ParseError::MailboxName);
     }
-    if text.is_ascii() { decode_utf7(text).map_err(|_| ParseError::MailboxName) } else { Ok(text.to_owned()) }
+    if limits.utf8_names || !text.is_ascii() {
+        return Ok(text.to_owned());
+    }
+    decode_utf7(text).map_err(|_| ParseError::MailboxName)
 }
 
 /// Base64 with `,` for `/` and no padding.

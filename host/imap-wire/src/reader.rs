@@ -324,7 +324,8 @@ mod tests {
         let (used, received) = reader.feed(b"A3 append saved-messages (\\Seen) {310}\r\nDate:", &limits);
         assert_eq!(used, 40);
         let Received::Append(_, append) = received else { panic!("{received:?}") };
-        assert_eq!((append.octets, append.mode), (310, LiteralMode::Synchronizing));
+        let message = &append.message;
+        assert_eq!((message.octets, message.mode), (310, LiteralMode::Synchronizing));
         // The mailbox itself may be a literal.
         let all = feed_all(&mut reader, b"A4 APPEND {5+}\r\ninbox {3}\r\n", &limits);
         assert!(

@@ -3,9 +3,13 @@
 use crate::code::Code;
 use crate::command::Tag;
 use crate::date::DateTime;
+use crate::esearch::Esearch;
 use crate::flag::Flag;
-use crate::status::StatusItem;
-use crate::text::{write_list, write_literal_head, write_mailbox, write_nstring, write_quoted, write_string};
+use crate::sequence::SequenceSet;
+use crate::status::{StatusItem, StatusValue};
+use crate::text::{
+    NameEncoding, write_list, write_literal_head, write_mailbox, write_nstring, write_quoted, write_string,
+};
 
 /// How a command or the session fares (RFC 3501 §7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,17 +76,45 @@ pub enum Response {
     Lsub(Listed),
     MailboxStatus {
         mailbox: String,
-        items: Vec<(StatusItem, u64)>,
+        items: Vec<(StatusItem, StatusValue)>,
     },
     Search(Vec<u32>),
+    /// RFC 4731 §3.1.
+    Esearch(Esearch),
+    /// Expunged messages by UID; `earlier`: before the mailbox was selected, or asked for (RFC 7162 §3.2.10).
+    Vanished {
+        earlier: bool,
+        uids: SequenceSet,
+    },
     /// Personal, other users', shared.
     Namespace([Vec<NamespaceEntry>; 3]),
     Id(Option<Vec<(String, Option<String>)>>),
+    /// RFC 9208 §4.2.1.
+    Quota {
+        root: String,
+        resources: Vec<QuotaResource>,
+    },
+    /// RFC 9208 §4.2.2.
+    QuotaRoot {
+        mailbox: String,
+        roots: Vec<String>,
+    },
+}
+
+/// What a quota root limits (RFC 9208 §3.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaResource {
+    /// The resource's name.
+    pub name: &'static str,
+    /// How much of it is used.
+    pub usage: u64,
+    /// How much of it may be.
+    pub limit: u64,
 }
 
 impl Response {
     /// Appends the response with its CRLF.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    pub fn write(&self, out: &mut Vec<u8>, names: NameEncoding) {
         match self {
             Self::Status(status) => status.write(out),
             Self::Continuation(text) => {
@@ -91,13 +123,13 @@ impl Response {
             }
             untagged => {
                 out.extend_from_slice(b"* ");
-                untagged.write_untagged(out);
+                untagged.write_untagged(out, names);
             }
         }
         out.extend_from_slice(b"\r\n");
     }
 
-    fn write_untagged(&self, out: &mut Vec<u8>) {
+    fn write_untagged(&self, out: &mut Vec<u8>, names: NameEncoding) {
         match self {
             Self::Status(_) | Self::Continuation(_) => {}
             Self::Capability(names) => write_words(out, "CAPABILITY", names),
@@ -109,17 +141,22 @@ impl Response {
             Self::Exists(number) => out.extend_from_slice(format!("{number} EXISTS").as_bytes()),
             Self::Recent(number) => out.extend_from_slice(format!("{number} RECENT").as_bytes()),
             Self::Expunge(number) => out.extend_from_slice(format!("{number} EXPUNGE").as_bytes()),
-            Self::List(listed) => listed.write("LIST ", out),
-            Self::Lsub(listed) => listed.write("LSUB ", out),
+            Self::List(listed) => listed.write("LIST ", out, names),
+            Self::Lsub(listed) => listed.write("LSUB ", out, names),
             Self::MailboxStatus { mailbox, items } => {
                 out.extend_from_slice(b"STATUS ");
-                write_mailbox(out, mailbox);
+                write_mailbox(out, mailbox, names);
                 out.push(b' ');
                 write_list(out, items, |out, (item, value)| {
                     out.extend_from_slice(format!("{} {value}", item.name()).as_bytes());
                 });
             }
             Self::Search(numbers) => write_words(out, "SEARCH", numbers),
+            Self::Esearch(esearch) => esearch.write(out),
+            Self::Vanished { earlier, uids } => {
+                let earlier = if *earlier { "(EARLIER) " } else { "" };
+                out.extend_from_slice(format!("VANISHED {earlier}{uids}").as_bytes());
+            }
             Self::Namespace(namespaces) => {
                 out.extend_from_slice(b"NAMESPACE");
                 for namespace in namespaces {
@@ -128,6 +165,22 @@ impl Response {
                 }
             }
             Self::Id(parameters) => write_id(out, parameters.as_deref()),
+            Self::Quota { root, resources } => {
+                out.extend_from_slice(b"QUOTA ");
+                write_string(out, root.as_bytes());
+                out.push(b' ');
+                write_list(out, resources, |out, QuotaResource { name, usage, limit }| {
+                    out.extend_from_slice(format!("{name} {usage} {limit}").as_bytes());
+                });
+            }
+            Self::QuotaRoot { mailbox, roots } => {
+                out.extend_from_slice(b"QUOTAROOT ");
+                write_mailbox(out, mailbox, names);
+                for root in roots {
+                    out.push(b' ');
+                    write_string(out, root.as_bytes());
+                }
+            }
         }
     }
 }
@@ -204,13 +257,13 @@ impl Status {
 
 impl Listed {
     /// `mailbox-list = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox`
-    fn write(&self, word: &str, out: &mut Vec<u8>) {
+    fn write(&self, word: &str, out: &mut Vec<u8>, names: NameEncoding) {
         out.extend_from_slice(word.as_bytes());
         write_list(out, &self.attributes, |out, attribute| out.extend_from_slice(attribute.as_bytes()));
         out.push(b' ');
         write_quoted(out, self.delimiter.to_string().as_bytes());
         out.push(b' ');
-        write_mailbox(out, &self.name);
+        write_mailbox(out, &self.name, names);
     }
 }
 
@@ -261,6 +314,18 @@ impl FetchResponse {
         date.write(out);
     }
 
+    /// `SAVEDATE "…"`
+    pub fn save_date(&mut self, out: &mut Vec<u8>, date: DateTime) {
+        self.name(out, "SAVEDATE");
+        date.write(out);
+    }
+
+    /// `MODSEQ (n)`
+    pub fn modseq(&mut self, out: &mut Vec<u8>, modseq: u64) {
+        self.name(out, "MODSEQ");
+        out.extend_from_slice(format!("({modseq})").as_bytes());
+    }
+
     /// `RFC822.SIZE n`
     pub fn size(&mut self, out: &mut Vec<u8>, octets: u64) {
         self.name(out, "RFC822.SIZE");
@@ -270,6 +335,13 @@ impl FetchResponse {
     /// `name {n}` CRLF: the caller sends exactly `octets` octets next.
     pub fn literal(&mut self, out: &mut Vec<u8>, name: &str, octets: u64) {
         self.name(out, name);
+        write_literal_head(out, octets);
+    }
+
+    /// `name ~{n}` CRLF: the same for octets with NUL (RFC 3516 §7).
+    pub fn literal8(&mut self, out: &mut Vec<u8>, name: &str, octets: u64) {
+        self.name(out, name);
+        out.push(b'~');
         write_literal_head(out, octets);
     }
 
@@ -286,7 +358,7 @@ mod tests {
 
     fn text(response: &Response) -> String {
         let mut out = Vec::new();
-        response.write(&mut out);
+        response.write(&mut out, NameEncoding::Utf7);
         String::from_utf8(out).unwrap()
     }
 
@@ -320,9 +392,13 @@ mod tests {
             (
                 Response::MailboxStatus {
                     mailbox: "blurdybloop".to_owned(),
-                    items: vec![(StatusItem::Messages, 231), (StatusItem::UidNext, 44292)],
+                    items: vec![
+                        (StatusItem::Messages, StatusValue::Number(231)),
+                        (StatusItem::UidNext, StatusValue::Number(44292)),
+                        (StatusItem::MailboxId, StatusValue::Id("F1".to_owned())),
+                    ],
                 },
-                "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292)\r\n",
+                "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292 MAILBOXID (F1))\r\n",
             ),
             (
                 Response::Namespace([entry(""), entry("~"), vec![]]),
@@ -351,6 +427,17 @@ mod tests {
             ),
         ] {
             assert_eq!(text(&response), expected);
+        }
+    }
+
+    #[test]
+    fn names_are_in_utf_8_for_those_who_ask() {
+        let listed =
+            |name: &str| Response::Lsub(Listed { attributes: vec![], delimiter: '/', name: name.to_owned() });
+        for (name, expected) in [("Entwürfe", "\"Entwürfe\""), ("a&b", "a&b"), ("a b", "\"a b\"")] {
+            let mut out = Vec::new();
+            listed(name).write(&mut out, NameEncoding::Utf8);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("* LSUB () \"/\" {expected}\r\n"));
         }
     }
 

@@ -5,6 +5,8 @@ use crate::cursor::{Cursor, ParseError};
 use crate::date::{Date, date};
 use crate::fetch::header_name;
 use crate::flag::{Flag, flag_keyword};
+use crate::objectid::object_id;
+use crate::returns::{SearchReturns, search_returns};
 use crate::sequence::{SequenceSet, sequence_set};
 
 /// The arguments of SEARCH (RFC 3501 §6.4.4).
@@ -12,6 +14,8 @@ use crate::sequence::{SequenceSet, sequence_set};
 pub struct Search {
     /// What the answer lists.
     pub by: By,
+    /// Result options (RFC 4731); `None` for the plain form.
+    pub returns: Option<SearchReturns>,
     /// The charset of the strings; `None` is US-ASCII.
     pub charset: Option<String>,
     /// A message is found if all of them match; never empty.
@@ -52,6 +56,24 @@ pub enum SearchKey {
     Larger(u64),
     /// `SMALLER …`
     Smaller(u64),
+    /// `OLDER …`, in seconds before now (RFC 5032).
+    Older(u32),
+    /// `YOUNGER …`
+    Younger(u32),
+    /// `MODSEQ …`: changed then or later (RFC 7162 §3.1.5).
+    ModSeq(u64),
+    /// `SAVEDBEFORE …`, of the date of saving (RFC 8514 §4.2).
+    SavedBefore(Date),
+    /// `SAVEDON …`
+    SavedOn(Date),
+    /// `SAVEDSINCE …`
+    SavedSince(Date),
+    /// `SAVEDATESUPPORTED`
+    SaveDateSupported,
+    /// `EMAILID …` (RFC 8474 §4.4)
+    EmailId(String),
+    /// `THREADID …`
+    ThreadId(String),
     /// `UID …`
     Uid(SequenceSet),
     /// A set of sequence numbers.
@@ -65,21 +87,29 @@ pub enum SearchKey {
 }
 
 /// ```text
-/// search          = "SEARCH" [SP "CHARSET" SP astring] 1*(SP search-key)
+/// search         = "SEARCH" [search-return-opts] SP search-program ; RFC 4466 §2.6.1
+/// search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
 /// ```
 pub(crate) fn search(cursor: &mut Cursor<'_>, by: By) -> Result<Search, ParseError> {
-    let mut charset = None;
-    if cursor.take_word("CHARSET ") {
-        let wrong = cursor.expected("a charset");
-        let Ok(name) = String::from_utf8(cursor.astring("a charset")?) else { return wrong };
-        charset = Some(name);
+    let (mut returns, mut charset) = (None, None);
+    if cursor.take_word("RETURN ") {
+        returns = Some(search_returns(cursor)?);
         cursor.space()?;
     }
+    if cursor.take_word("CHARSET ") {
+        charset = Some(cursor.charset()?);
+        cursor.space()?;
+    }
+    Ok(Search { by, returns, charset, keys: search_keys(cursor)? })
+}
+
+/// `search-key *(SP search-key)`
+pub(crate) fn search_keys(cursor: &mut Cursor<'_>) -> Result<Vec<SearchKey>, ParseError> {
     let mut keys = vec![search_key(cursor, 0)?];
     while cursor.take(b' ') {
         keys.push(search_key(cursor, 0)?);
     }
-    Ok(Search { by, charset, keys })
+    Ok(keys)
 }
 
 /// One `search-key` of RFC 3501 §9.
@@ -93,7 +123,7 @@ fn search_key(cursor: &mut Cursor<'_>, depth: usize) -> Result<SearchKey, ParseE
         Some(b'(') => {
             return cursor.list(1, "search keys", |cursor| search_key(cursor, depth + 1)).map(SearchKey::And);
         }
-        Some(b'0'..=b'9' | b'*') => return sequence_set(cursor).map(SearchKey::Sequence),
+        Some(b'0'..=b'9' | b'*' | b'$') => return sequence_set(cursor).map(SearchKey::Sequence),
         _ => {}
     }
     let wrong = cursor.expected("a search key");
@@ -130,6 +160,7 @@ fn flag_key(word: &str) -> Option<SearchKey> {
     };
     match word {
         "ALL" => Some(SearchKey::All),
+        "SAVEDATESUPPORTED" => Some(SearchKey::SaveDateSupported),
         "NEW" => Some(SearchKey::New),
         "RECENT" => Some(SearchKey::Has(Flag::Recent)),
         "OLD" => Some(SearchKey::Lacks(Flag::Recent)),
@@ -144,8 +175,10 @@ fn flag_key(word: &str) -> Option<SearchKey> {
 fn argument_key(cursor: &mut Cursor<'_>, word: &str) -> Option<Result<SearchKey, ParseError>> {
     let read: fn(&mut Cursor<'_>, &str) -> Result<SearchKey, ParseError> = match word {
         "BCC" | "CC" | "FROM" | "SUBJECT" | "TO" | "HEADER" | "BODY" | "TEXT" => text_key,
-        "BEFORE" | "ON" | "SINCE" | "SENTBEFORE" | "SENTON" | "SENTSINCE" => date_key,
+        "BEFORE" | "ON" | "SINCE" | "SENTBEFORE" | "SENTON" | "SENTSINCE" | "SAVEDBEFORE" | "SAVEDON"
+        | "SAVEDSINCE" => date_key,
         "KEYWORD" | "UNKEYWORD" | "LARGER" | "SMALLER" | "UID" => other_key,
+        "OLDER" | "YOUNGER" | "MODSEQ" | "EMAILID" | "THREADID" => extension_key,
         _ => return None,
     };
     Some(cursor.space().and_then(|()| read(cursor, word)))
@@ -175,6 +208,9 @@ fn date_key(cursor: &mut Cursor<'_>, word: &str) -> Result<SearchKey, ParseError
         "SINCE" => SearchKey::Since(date),
         "SENTBEFORE" => SearchKey::SentBefore(date),
         "SENTON" => SearchKey::SentOn(date),
+        "SAVEDBEFORE" => SearchKey::SavedBefore(date),
+        "SAVEDON" => SearchKey::SavedOn(date),
+        "SAVEDSINCE" => SearchKey::SavedSince(date),
         _ => SearchKey::SentSince(date),
     })
 }
@@ -187,4 +223,37 @@ fn other_key(cursor: &mut Cursor<'_>, word: &str) -> Result<SearchKey, ParseErro
         "SMALLER" => SearchKey::Smaller(cursor.number64()?),
         _ => SearchKey::Uid(sequence_set(cursor)?),
     })
+}
+
+fn extension_key(cursor: &mut Cursor<'_>, word: &str) -> Result<SearchKey, ParseError> {
+    Ok(match word {
+        "OLDER" => SearchKey::Older(cursor.nz_number()?),
+        "YOUNGER" => SearchKey::Younger(cursor.nz_number()?),
+        "EMAILID" => SearchKey::EmailId(object_id(cursor)?),
+        "THREADID" => SearchKey::ThreadId(object_id(cursor)?),
+        _ => modseq_key(cursor)?,
+    })
+}
+
+/// ```text
+/// search-modsequence = "MODSEQ" [search-modseq-ext] SP mod-sequence-valzer
+/// search-modseq-ext  = SP entry-name SP entry-type-req
+/// entry-type-req     = "priv" / "shared" / "all"
+/// ```
+/// Mod-sequences are by message here: the entry is read and passed over (RFC 7162 §3.1.5).
+fn modseq_key(cursor: &mut Cursor<'_>) -> Result<SearchKey, ParseError> {
+    if cursor.peek() == Some(b'"') {
+        let wrong = cursor.expected("an entry's name, /flags/…");
+        if !cursor.string("an entry's name")?.starts_with(b"/flags/") {
+            return wrong;
+        }
+        cursor.space()?;
+        let wrong = cursor.expected("priv, shared or all");
+        if !["PRIV", "SHARED", "ALL"].contains(&cursor.word("an entry's type")?.to_ascii_uppercase().as_str())
+        {
+            return wrong;
+        }
+        cursor.space()?;
+    }
+    Ok(SearchKey::ModSeq(cursor.modseq()?))
 }

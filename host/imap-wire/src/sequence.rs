@@ -31,7 +31,16 @@ pub struct SequenceRange {
     pub to: Bound,
 }
 
-/// A sequence set: never empty. Whether it holds sequence numbers or UIDs, the command says.
+impl SequenceRange {
+    /// From one number to another.
+    #[must_use]
+    pub fn of_numbers(from: u32, to: u32) -> Self {
+        Self { from: Bound::Number(from), to: Bound::Number(to) }
+    }
+}
+
+/// A sequence set. Whether it holds sequence numbers or UIDs, the command says. One without ranges is `$`: what the
+/// last search saved (RFC 5182 §2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequenceSet(Vec<SequenceRange>);
 
@@ -41,6 +50,18 @@ impl SequenceSet {
     pub fn new(ranges: Vec<SequenceRange>) -> Option<Self> {
         let zero = |range: &SequenceRange| [range.from, range.to].contains(&Bound::Number(0));
         (!ranges.is_empty() && !ranges.iter().any(zero)).then_some(Self(ranges))
+    }
+
+    /// `$`: what the last search saved (RFC 5182 §2.1).
+    #[must_use]
+    pub fn saved() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Whether it is `$`; its messages are the session's to know.
+    #[must_use]
+    pub fn is_saved(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The set of the numbers given, which must rise strictly; neighbours are joined.
@@ -110,6 +131,9 @@ impl fmt::Display for Bound {
 
 impl fmt::Display for SequenceSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_saved() {
+            return f.write_str("$");
+        }
         for (index, range) in self.0.iter().enumerate() {
             if index > 0 {
                 f.write_str(",")?;
@@ -127,8 +151,12 @@ impl fmt::Display for SequenceSet {
 /// sequence-set    = (seq-number / seq-range) *("," sequence-set)
 /// seq-range       = seq-number ":" seq-number
 /// seq-number      = nz-number / "*"
+/// sequence-set    =/ "$" ; RFC 5182 §3
 /// ```
 pub(crate) fn sequence_set(cursor: &mut Cursor<'_>) -> Result<SequenceSet, ParseError> {
+    if cursor.take(b'$') {
+        return Ok(SequenceSet::saved());
+    }
     let mut ranges = Vec::new();
     loop {
         if ranges.len() == cursor.limits.set_items {
@@ -141,6 +169,13 @@ pub(crate) fn sequence_set(cursor: &mut Cursor<'_>) -> Result<SequenceSet, Parse
             return Ok(SequenceSet(ranges));
         }
     }
+}
+
+/// A set of numbers alone: neither `*` nor `$`.
+pub(crate) fn numbers(cursor: &mut Cursor<'_>) -> Result<SequenceSet, ParseError> {
+    let wrong = cursor.expected("a set of numbers, without * and $");
+    let set = sequence_set(cursor)?;
+    if set.is_saved() || set.has_largest() { wrong } else { Ok(set) }
 }
 
 fn bound(cursor: &mut Cursor<'_>) -> Result<Bound, ParseError> {

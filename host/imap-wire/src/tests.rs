@@ -30,6 +30,9 @@ fn commands_of_the_standards_read_and_write_back() {
         "a023 ID (\"name\" \"sodr\" \"version\" \"19.34\" \"vendor\" NIL)",
         "t1 ENABLE CONDSTORE X-GOOD-IDEA",
         "A142 SELECT INBOX",
+        "A142 SELECT INBOX (CONDSTORE)",
+        "A04 SELECT INBOX (QRESYNC (67890007 90060115194045000 1:29997 (5000,7500,9990:9999 15000,22500,29970:29979)))",
+        "a EXAMINE x (CONDSTORE QRESYNC (1 2))",
         "A932 EXAMINE blurdybloop",
         "A003 CREATE owatagusiam/",
         "A684 RENAME foo zowie",
@@ -47,6 +50,18 @@ fn commands_of_the_standards_read_and_write_back() {
         "A FETCH * (BODY.PEEK[4.2.2.1.MIME]<0.2048> BODY[] BODYSTRUCTURE RFC822.SIZE BODY[1] BODY[TEXT])",
         "A003 STORE 2:4 +FLAGS.SILENT (\\Deleted $Forwarded)",
         "A003 COPY 2:4 MEETING",
+        "d105 STORE 7,5,9 (UNCHANGEDSINCE 320162338) +FLAGS.SILENT (\\Deleted)",
+        "s100 UID FETCH 1:* (FLAGS) (CHANGEDSINCE 12345 VANISHED)",
+        "10 UID FETCH 25900:26600 (UID MODSEQ) (PARTIAL -1:-3)",
+        "a FETCH $ (EMAILID THREADID SAVEDATE PREVIEW PREVIEW (LAZY) BINARY.PEEK[1.2]<0.9> BINARY[] BINARY.SIZE[1])",
+        "A282 SEARCH RETURN (MIN COUNT) FLAGGED SINCE 1-Feb-1994 NOT HEADER FROM Smith",
+        "A283 UID SEARCH RETURN (SAVE PARTIAL 1:500) OLDER 10 YOUNGER 600 MODSEQ 5 EMAILID M1 SAVEDON 1-Feb-1994",
+        "A283 SORT (SUBJECT REVERSE DATE DISPLAYFROM) UTF-8 $",
+        "a UID SORT RETURN (ALL) (ARRIVAL) UTF-8 ALL",
+        "A285 UID THREAD REFERENCES UTF-8 SINCE 5-Mar-2000",
+        "a COMPRESS DEFLATE",
+        "G0001 GETQUOTA !partition/sda4",
+        "G0002 GETQUOTAROOT INBOX",
         "a UID MOVE 42:69 foo",
     ] {
         assert_eq!(canonical(line), line);
@@ -64,6 +79,8 @@ fn other_spellings_mean_the_same() {
         ("a select inbox", "a SELECT INBOX"),
         ("a SEARCH BCC x", "a SEARCH HEADER BCC x"),
         ("a SEARCH ON \"1-Feb-1994\"", "a SEARCH ON 1-Feb-1994"),
+        ("a SEARCH MODSEQ \"/flags/\\\\draft\" all 620162338", "a SEARCH MODSEQ 620162338"),
+        ("a SEARCH RETURN () ALL", "a SEARCH RETURN (ALL) ALL"),
         ("a list \"\" \"*\" return ()", "a LIST \"\" * RETURN ()"),
     ] {
         assert_eq!(canonical(line), same);
@@ -110,6 +127,21 @@ fn what_is_no_command_is_refused() {
         "a UID EXPUNGE",
         "a STATUS x ()",
         "a APPEND INBOX",
+        "a SELECT x ()",
+        "a SELECT x (QRESYNC (1 2 1:*))",
+        "a SELECT x (QRESYNC (1 2 $))",
+        "a FETCH 1 FLAGS (VANISHED)",
+        "a FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)",
+        "a UID FETCH 1 FLAGS (VANISHED)",
+        "a FETCH 1 FLAGS (PARTIAL 1:2)",
+        "a FETCH 1 BINARY[HEADER]",
+        "a FETCH 1 BINARY.SIZE[1]<0.1>",
+        "a SEARCH RETURN (ALL PARTIAL 1:2) ALL",
+        "a SEARCH RETURN (PARTIAL 1:-2) ALL",
+        "a SORT () UTF-8 ALL",
+        "a SORT (REVERSE) UTF-8 ALL",
+        "a THREAD X UTF-8 ALL",
+        "a COMPRESS GZIP",
         "a CREATE x\r\ny",
     ] {
         assert!(read(line).is_err(), "{line:?} read as {:?}", read(line));
@@ -130,6 +162,21 @@ fn nesting_and_lists_are_bounded() {
     assert_eq!(read(&items), Err(ParseError::TooMany("list members")));
     let parts = format!("a FETCH 1 BODY[1{}]", ".1".repeat(200));
     assert_eq!(read(&parts), Err(ParseError::TooDeep));
+}
+
+#[test]
+fn other_messages_may_follow_an_append() {
+    let next = |line: &str| parse_next_message(line.as_bytes(), &limits());
+    let message = next(" (\\Seen) \" 7-Feb-1994 22:43:04 -0800\" {295}").unwrap().unwrap();
+    assert_eq!((message.flags, message.octets, message.binary), (vec![Flag::Seen], 295, false));
+    let message = next(" ~{3+}").unwrap().unwrap();
+    assert_eq!((message.mode, message.binary), (LiteralMode::NonSynchronizing, true));
+    let message = next(" () UTF8 (~{3+}").unwrap().unwrap();
+    assert_eq!((message.utf8, message.binary), (true, false));
+    assert_eq!(next(""), Ok(None));
+    for line in ["x", "{3}", " {3", " (\\Seen){3}", " x {3}"] {
+        assert!(next(line).is_err(), "{line}");
+    }
 }
 
 #[test]
@@ -201,6 +248,16 @@ fn section() -> impl Strategy<Value = Section> {
     ]
 }
 
+fn numbers() -> impl Strategy<Value = SequenceSet> {
+    prop::collection::btree_set(1_u32..99, 1..5).prop_map(|set| SequenceSet::from_rising(set).unwrap())
+}
+
+fn qresync() -> impl Strategy<Value = Qresync> {
+    (1_u32.., 0_u64..999, prop::option::of(numbers()), prop::option::of((numbers(), numbers()))).prop_map(
+        |(uid_validity, modseq, known_uids, matches)| Qresync { uid_validity, modseq, known_uids, matches },
+    )
+}
+
 fn item() -> impl Strategy<Value = FetchItem> {
     let partial = (any::<u32>(), 1_u32..).prop_map(|(offset, length)| Partial { offset, length });
     prop_oneof![
@@ -208,6 +265,8 @@ fn item() -> impl Strategy<Value = FetchItem> {
         Just(FetchItem::Rfc822Header),
         Just(FetchItem::BodyStructure),
         Just(FetchItem::Uid),
+        Just(FetchItem::ModSeq),
+        Just(FetchItem::Preview { lazy: true }),
         (section(), any::<bool>(), prop::option::of(partial))
             .prop_map(|(section, peek, partial)| FetchItem::Section(SectionFetch { section, peek, partial })),
     ]
@@ -228,6 +287,9 @@ fn key() -> impl Strategy<Value = SearchKey> {
         octets().prop_map(SearchKey::Body),
         date().prop_map(SearchKey::SentSince),
         (0..u64::MAX / 2).prop_map(SearchKey::Larger),
+        (1_u32..).prop_map(SearchKey::Older),
+        (0_u64..99).prop_map(SearchKey::ModSeq),
+        Just(SearchKey::Sequence(SequenceSet::saved())),
         set().prop_map(SearchKey::Uid),
         set().prop_map(SearchKey::Sequence),
     ];
@@ -261,8 +323,15 @@ fn list() -> impl Strategy<Value = ListCommand> {
 fn command() -> impl Strategy<Value = Command> {
     let action =
         || prop_oneof![Just(StoreAction::Add), Just(StoreAction::Remove), Just(StoreAction::Replace)];
-    let store = (by(), set(), action(), any::<bool>(), flags())
-        .prop_map(|(by, set, action, silent, flags)| Store { by, set, action, silent, flags });
+    let store =
+        (by(), set(), action(), any::<bool>(), flags()).prop_map(|(by, set, action, silent, flags)| Store {
+            by,
+            set,
+            action,
+            unchanged_since: silent.then_some(7),
+            silent,
+            flags,
+        });
     let id = prop::collection::vec((octets(), prop::option::of(octets())), 0..3);
     prop_oneof![
         Just(Command::Noop),
@@ -270,18 +339,34 @@ fn command() -> impl Strategy<Value = Command> {
         prop::option::of(id).prop_map(Command::Id),
         (octets(), octets())
             .prop_map(|(user, password)| Command::Login { user, password: Secret::new(password) }),
-        name().prop_map(Command::Select),
+        (name(), prop::option::of(qresync())).prop_map(|(mailbox, qresync)| Command::Select {
+            mailbox,
+            parameters: SelectParameters { condstore: qresync.is_some(), qresync },
+        }),
         (name(), name()).prop_map(|(from, to)| Command::Rename { from, to }),
         list().prop_map(Command::List),
         (name(), prop::collection::vec(Just(StatusItem::Unseen), 1..3))
             .prop_map(|(mailbox, items)| Command::Status { mailbox, items }),
-        (by(), prop::option::of(atom()), prop::collection::vec(key(), 1..3))
-            .prop_map(|(by, charset, keys)| Command::Search(Search { by, charset, keys })),
-        (by(), set(), prop::collection::vec(item(), 1..4)).prop_map(|(by, set, items)| Command::Fetch {
-            by,
-            set,
-            items
-        }),
+        (by(), prop::option::of(atom()), prop::collection::vec(key(), 1..3)).prop_map(
+            |(by, charset, keys)| Command::Search(Search {
+                by,
+                returns: charset.is_some().then(|| SearchReturns { min: true, ..SearchReturns::default() }),
+                charset,
+                keys,
+            })
+        ),
+        (set(), prop::collection::vec(item(), 1..4), prop::option::of(0_u64..99)).prop_map(
+            |(set, items, changed_since)| Command::Fetch {
+                by: By::Uid,
+                set,
+                items,
+                modifiers: FetchModifiers {
+                    vanished: changed_since.is_some(),
+                    changed_since,
+                    partial: Some(PartialRange { from_end: changed_since.is_none(), first: 1, last: 9 }),
+                },
+            }
+        ),
         store.prop_map(Command::Store),
         (by(), set(), name()).prop_map(|(by, set, mailbox)| Command::Move { by, set, mailbox }),
         set().prop_map(Command::UidExpunge),
@@ -318,7 +403,10 @@ proptest! {
     #[test]
     fn appends_read_back(mailbox in name(), flags in flags(), seconds in prop::option::of(-9_999_999_i64..99_999_999_999), octets in 0_u64..1000, wait: bool) {
         let mode = if wait { LiteralMode::Synchronizing } else { LiteralMode::NonSynchronizing };
-        let append = Append { mailbox, flags, internal_date: seconds.map(DateTime::from_unix_seconds), octets, mode };
+        let internal_date = seconds.map(DateTime::from_unix_seconds);
+        let replaces = wait.then_some((By::Uid, 7));
+        let message = AppendMessage { flags, internal_date, octets, mode, binary: octets % 3 == 0, utf8: octets % 3 == 1 };
+        let append = Append { replaces, mailbox, message };
         let tag = Tag::new("A1").unwrap();
         let encoded = encode_append(&tag, &append);
         prop_assert_eq!(received(&encoded, &[3]), vec![Received::Append(tag, Box::new(append))], "{}", String::from_utf8_lossy(&encoded));

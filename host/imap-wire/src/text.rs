@@ -56,9 +56,24 @@ pub fn write_astring(out: &mut Vec<u8>, octets: &[u8]) {
     if atom { out.extend_from_slice(octets) } else { write_string(out, octets) }
 }
 
-/// Appends a mailbox name in modified UTF-7.
-pub fn write_mailbox(out: &mut Vec<u8>, name: &str) {
-    write_astring(out, encode_utf7(name).as_bytes());
+/// How mailbox names are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NameEncoding {
+    /// In modified UTF-7 (RFC 3501 §5.1.3).
+    #[default]
+    Utf7,
+    /// In UTF-8, to clients that have enabled it (RFC 6855 §3, RFC 9051 §5.1).
+    Utf8,
+}
+
+/// Appends a mailbox name.
+pub fn write_mailbox(out: &mut Vec<u8>, name: &str, encoding: NameEncoding) {
+    match encoding {
+        NameEncoding::Utf7 => write_astring(out, encode_utf7(name).as_bytes()),
+        NameEncoding::Utf8 if name.is_ascii() => write_astring(out, name.as_bytes()),
+        // Names have no control characters: all else may stand in quotes there.
+        NameEncoding::Utf8 => write_quoted(out, name.as_bytes()),
+    }
 }
 
 /// Appends members between parentheses with single spaces.

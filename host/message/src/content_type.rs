@@ -1,5 +1,7 @@
 //! Content-Type and its parameters (RFC 2045 §5.1).
 
+use std::collections::{BTreeMap, HashMap};
+
 /// Most parameters that are read from one field.
 const PARAMETERS_MAX: usize = 100;
 
@@ -133,30 +135,36 @@ impl<'a> Piece<'a> {
     }
 }
 
+/// The pieces of one value by their numbers: whether each is extended, and its text.
+type Pieces<'a> = BTreeMap<usize, (bool, &'a [u8])>;
+
 /// Puts the pieces of values together, as servers should (RFC 2231 §3, §4.1, §6). What lies behind a gap stays as it is.
 fn joined(parameters: &[(Vec<u8>, Vec<u8>)]) -> Parameters {
+    let mut all: HashMap<Vec<u8>, Pieces<'_>> = HashMap::new();
+    for (parameter, value) in parameters {
+        if let Some(piece) = Piece::of(parameter) {
+            let pieces = all.entry(piece.name.to_ascii_lowercase()).or_default();
+            pieces.entry(piece.number).or_insert((piece.is_extended, value));
+        }
+    }
+    let whole_values: HashMap<Vec<u8>, Vec<(bool, &[u8])>> = all
+        .into_iter()
+        .map(|(name, pieces)| {
+            let from_zero = pieces.into_iter().enumerate().take_while(|(place, (number, _))| place == number);
+            (name, from_zero.map(|(_, (_, piece))| piece).collect())
+        })
+        .collect();
     let mut joined = Vec::with_capacity(parameters.len());
     for (parameter, value) in parameters {
         let piece = Piece::of(parameter);
-        match piece.map(|piece| (pieces(parameters, piece.name), piece)) {
-            Some((all, piece)) if piece.number == 0 => joined.push(whole(piece.name, &all)),
-            Some((all, piece)) if piece.number < all.len() => {}
+        let pieces = piece.as_ref().and_then(|piece| whole_values.get(&piece.name.to_ascii_lowercase()));
+        match (piece, pieces) {
+            (Some(piece), Some(pieces)) if piece.number == 0 => joined.push(whole(piece.name, pieces)),
+            (Some(piece), Some(pieces)) if piece.number < pieces.len() => {}
             _ => joined.push((parameter.clone(), value.clone())),
         }
     }
     joined
-}
-
-/// The pieces of a name from 0 on, up to the first that is missing: whether each is extended, and its value.
-fn pieces<'a>(parameters: &'a [(Vec<u8>, Vec<u8>)], name: &[u8]) -> Vec<(bool, &'a [u8])> {
-    let numbered = |number: usize| {
-        parameters.iter().find_map(|(parameter, value)| {
-            let piece = Piece::of(parameter)?;
-            (piece.number == number && piece.name.eq_ignore_ascii_case(name))
-                .then_some((piece.is_extended, value.as_slice()))
-        })
-    };
-    (0..parameters.len()).map_while(numbered).collect()
 }
 
 /// One parameter of pieces; an extended one, with percent signs, where one of them is.

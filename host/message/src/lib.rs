@@ -10,6 +10,8 @@
 //! parts, fields and addresses have named maximums.
 
 mod addresses;
+mod base_subject;
+mod collation;
 mod content_type;
 mod date;
 mod decode;
@@ -17,6 +19,7 @@ mod dsn;
 mod encode;
 mod envelope;
 mod header;
+mod preview;
 mod search;
 mod section;
 mod structure;
@@ -25,6 +28,8 @@ mod trace;
 pub use addresses::{
     ADDRESS_FIELDS, ADDRESSES_MAX, AddressItem, HeaderAddress, MailboxItem, header_addresses, parse_addresses,
 };
+pub use base_subject::BaseSubject;
+pub use collation::collation_key;
 pub use content_type::{ContentType, Parameters};
 pub use date::{Date, Day, date_text, internal_date_text, parse_date, parse_internal_date, parse_search_day};
 pub use decode::{TransferEncoding, decode_charset, decode_header, is_known_charset};
@@ -32,6 +37,7 @@ pub use dsn::{Action, ComposedDsn, Dsn, DsnRecipient, RETURNED_HEADER_OCTETS_MAX
 pub use encode::{base64_body, encode_header, encode_phrase};
 pub use envelope::Envelope;
 pub use header::{FACTS_OCTETS_MAX, Facts, Field, Fields, header_len, unfold};
+pub use preview::{PREVIEW_CHARS_MAX, preview};
 pub use search::{Needle, body_contains, header_contains, text_contains};
 pub use section::{SectionText, find_part, message_section, part_section, partial};
 pub use structure::{NESTING_MAX, PARTS_MAX, Part, PartKind, Structure};

@@ -11,6 +11,7 @@ use bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 
+use self::deflate::Deflate;
 use crate::tls::session::TlsSession;
 use crate::tls::{TlsClient, TlsInfo, TlsServer};
 
@@ -34,6 +35,7 @@ const LINGER_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Stream {
     transport: Transport,
+    deflate: Option<Box<Deflate>>,
     read: ReadBuffer,
     write: Vec<u8>,
 }
@@ -127,7 +129,12 @@ impl Stream {
     /// Over a connected socket, in clear.
     #[must_use]
     pub fn plain(socket: TcpStream) -> Self {
-        Self { transport: Transport::Plain(socket), read: ReadBuffer::new(BUFFER_MAX), write: Vec::new() }
+        Self {
+            transport: Transport::Plain(socket),
+            deflate: None,
+            read: ReadBuffer::new(BUFFER_MAX),
+            write: Vec::new(),
+        }
     }
 
     #[cfg(test)]
@@ -173,7 +180,7 @@ impl Stream {
 
     fn tls_over(session: TlsSession, max: usize) -> Self {
         let transport = Transport::Tls(Box::new(session));
-        Self { transport, read: ReadBuffer::new(max), write: Vec::new() }
+        Self { transport, deflate: None, read: ReadBuffer::new(max), write: Vec::new() }
     }
 
     /// What was agreed, where TLS is running.
@@ -183,6 +190,21 @@ impl Stream {
             Transport::Plain(_) => None,
             Transport::Tls(session) => Some(session.info()),
         }
+    }
+
+    /// From now on both directions are compressed (RFC 4978); what is unsent should be flushed before. The peer
+    /// sends nothing ahead of our answer: what it did is taken as compressed. Takes some 300 KiB.
+    pub fn start_deflate(&mut self) {
+        let mut deflate = Deflate::new();
+        deflate.packed.octets.extend_from_slice(self.read.unread());
+        self.read.consume(usize::MAX / 2);
+        self.deflate = Some(Box::new(deflate));
+    }
+
+    /// Whether both directions are compressed.
+    #[must_use]
+    pub fn is_deflated(&self) -> bool {
+        self.deflate.is_some()
     }
 
     /// What was read and not consumed.
@@ -211,21 +233,29 @@ impl Stream {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let polled = match &mut self.transport {
-            Transport::Plain(socket) => self.read.poll_from(socket, cx),
-            Transport::Tls(session) => {
-                let room = self.read.max.saturating_sub(self.read.unread().len());
-                if room == 0 {
-                    return Poll::Ready(Err(full()));
-                }
-                self.read.discard_consumed();
-                session.poll_read(cx, &mut self.read.octets, room)
-            }
+        let Some(deflate) = &mut self.deflate else {
+            return poll_read(&mut self.transport, &mut self.read, cx);
         };
-        if polled.is_pending() {
-            self.read.rest();
+        let room = self.read.max.saturating_sub(self.read.unread().len());
+        if room == 0 {
+            return Poll::Ready(Err(full()));
         }
-        polled
+        loop {
+            if deflate.has_input() {
+                self.read.discard_consumed();
+                let count = deflate.unpack(&mut self.read.octets, room)?;
+                if count > 0 {
+                    return Poll::Ready(Ok(count));
+                }
+            }
+            let polled = poll_read(&mut self.transport, &mut deflate.packed, cx);
+            if polled.is_pending() {
+                self.read.rest();
+            }
+            if ready!(polled)? == 0 {
+                return Poll::Ready(Ok(0));
+            }
+        }
     }
 
     /// Adds to what the next flush sends.
@@ -258,7 +288,14 @@ impl Stream {
     /// # Errors
     /// The network's.
     pub async fn flush_with(&mut self, slices: &[&[u8]]) -> io::Result<()> {
-        let gathered = std::mem::take(&mut self.write);
+        let mut gathered = std::mem::take(&mut self.write);
+        let mut slices = slices;
+        if let Some(deflate) = &mut self.deflate
+            && !(gathered.is_empty() && slices.is_empty())
+        {
+            gathered = deflate.pack(std::iter::once(&gathered[..]).chain(slices.iter().copied()))?;
+            slices = &[];
+        }
         let total = gathered.len() + slices.iter().map(|slice| slice.len()).sum::<usize>();
         let mut sent = 0;
         while sent < total {
@@ -330,6 +367,29 @@ impl Stream {
     }
 }
 
+/// Reads once into a buffer, which is freed where there is nothing to read.
+fn poll_read(
+    transport: &mut Transport,
+    read: &mut ReadBuffer,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let polled = match transport {
+        Transport::Plain(socket) => read.poll_from(socket, cx),
+        Transport::Tls(session) => {
+            let room = read.max.saturating_sub(read.unread().len());
+            if room == 0 {
+                return Poll::Ready(Err(full()));
+            }
+            read.discard_consumed();
+            session.poll_read(cx, &mut read.octets, room)
+        }
+    };
+    if polled.is_pending() {
+        read.rest();
+    }
+    polled
+}
+
 fn full() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "read buffer full")
 }
@@ -367,6 +427,8 @@ pub async fn connect(address: SocketAddr, bind: Option<IpAddr>, timeout: Duratio
     stream.set_nodelay(true)?;
     Ok(Stream::plain(stream))
 }
+
+mod deflate;
 
 #[cfg(test)]
 mod tests;

@@ -122,7 +122,11 @@ impl Store {
 }
 
 /// New messages, and those with new flags, rising by UID.
-fn changed_since(snapshot: &Snapshot, mailbox: MailboxId, since: ModSeq) -> Result<Vec<Listed>, StoreError> {
+pub(crate) fn changed_since(
+    snapshot: &Snapshot,
+    mailbox: MailboxId,
+    since: ModSeq,
+) -> Result<Vec<Listed>, StoreError> {
     let Some(flagged) = logs::FLAGGED.since(snapshot, mailbox, since)? else {
         let mut changed = Vec::new();
         scan_messages(snapshot, mailbox, .., &mut |uid, record| {

@@ -51,6 +51,7 @@ mod flags;
 mod ids;
 mod keys;
 mod keywords;
+mod listings;
 mod locks;
 mod logs;
 mod mailboxes;
@@ -80,6 +81,7 @@ pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub use ids::{AccountId, Flags, MailboxId, ModSeq, Uid, UidValidity};
 pub use keys::SPACES;
 pub use keywords::{KEYWORD_OCTETS_MAX, KEYWORDS_MAX, KeywordTable, Keywords};
+pub use listings::LISTED_MESSAGES_MAX;
 pub use locks::PopLock;
 pub use logs::{EXPUNGED_MAX, FLAGGED_MAX};
 pub use mailboxes::{MAILBOXES_MAX, MailboxInfo, SpecialUse, Status};
@@ -105,6 +107,7 @@ struct Inner {
     events: Events,
     quotas: Arc<dyn Quotas>,
     accounts: accounts::Cache,
+    listings: listings::Listings,
     locks: locks::AccountLocks,
     pop_locks: Arc<locks::PopLocks>,
     watches: Arc<watches::Watches>,
@@ -131,6 +134,7 @@ impl Store {
                 events,
                 quotas,
                 accounts: accounts::Cache::default(),
+                listings: listings::Listings::default(),
                 locks: locks::AccountLocks::default(),
                 pop_locks: Arc::default(),
                 watches: Arc::default(),
@@ -138,6 +142,12 @@ impl Store {
         };
         store.remove_doomed().await?;
         Ok(store)
+    }
+
+    /// The time by the clock that dates messages.
+    #[must_use]
+    pub fn now(&self) -> mail_types::Timestamp {
+        self.inner.clock.now()
     }
 
     /// The storage below, for batches that hold more than the store's own changes.

@@ -6,7 +6,8 @@ use storage::Snapshot;
 use crate::Store;
 use crate::accounts::{Usage, read_account, usage_in};
 use crate::error::StoreError;
-use crate::ids::AccountId;
+use crate::ids::{AccountId, Flags, MailboxId};
+use crate::messages::scan_messages;
 
 /// What an account may take up; `None` is without limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +55,24 @@ impl Quotas for Unlimited {
 }
 
 impl Store {
+    /// What an account may take up.
+    pub fn quota(&self, account: AccountId) -> Result<Quota, StoreError> {
+        let name = read_account(&self.inner.storage.read()?, account)?.name;
+        Ok(AccountName::new(&name).map_or_else(Quota::default, |name| self.inner.quotas.of(&name)))
+    }
+
+    /// Octets of a mailbox's messages with `\Deleted` (RFC 9208 §4.1.4): all messages are looked at.
+    pub fn deleted_octets(&self, mailbox: MailboxId) -> Result<u64, StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        let mut octets: u64 = 0;
+        scan_messages(&snapshot, mailbox, .., &mut |_, record| {
+            if record.flags.contains(Flags::DELETED) {
+                octets = octets.saturating_add(record.size);
+            }
+        })?;
+        Ok(octets)
+    }
+
     /// Whether a delivery may go to an account: it may as long as the account is below its quota.
     /// Costs nothing to speak of where there is none.
     pub fn has_room(&self, account: &AccountName) -> Result<bool, StoreError> {

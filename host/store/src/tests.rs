@@ -9,6 +9,7 @@ use crate::*;
 
 mod accounts;
 mod concurrency;
+mod listings;
 mod model;
 mod quota;
 

@@ -1,6 +1,6 @@
 //! A session's view of a mailbox: what it lists, as small as it gets.
 
-use storage::Snapshot;
+use std::sync::Arc;
 
 use crate::Store;
 use crate::error::StoreError;
@@ -8,7 +8,6 @@ use crate::ids::{Flags, MailboxId, ModSeq, Uid, UidValidity};
 use crate::keys;
 use crate::keywords::{KeywordTable, Keywords};
 use crate::mailboxes::{read_mailbox, read_recent};
-use crate::messages::scan_messages;
 use crate::record::MessageRecord;
 
 /// One message of a view, in 24 octets.
@@ -51,35 +50,32 @@ pub struct View {
     /// The keywords' names.
     pub keywords: KeywordTable,
     /// All messages, rising by UID.
-    pub messages: Vec<Listed>,
+    pub messages: Arc<[Listed]>,
+    /// The place of the first message without `\Seen`.
+    pub first_unseen: Option<usize>,
 }
 
 impl Store {
     /// Opens a mailbox for a session. Watch it before, so that no change falls between.
     pub fn view(&self, mailbox: MailboxId) -> Result<View, StoreError> {
         let snapshot = self.inner.storage.read()?;
-        view_of(&snapshot, mailbox)
+        let record = read_mailbox(&snapshot, mailbox)?;
+        if !record.selectable {
+            return Err(StoreError::NotSelectable);
+        }
+        let listing = self.listing(&snapshot, mailbox)?;
+        let key = keys::mailbox(mailbox);
+        let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
+        let last_uid = u32::try_from(counter(keys::LAST_UID)?).unwrap_or(u32::MAX);
+        Ok(View {
+            mailbox,
+            uid_validity: record.uid_validity,
+            uid_next: Uid(last_uid).next(),
+            highest_modseq: ModSeq(counter(keys::LAST_MODSEQ)?),
+            first_recent: read_recent(&snapshot, mailbox)?,
+            keywords: KeywordTable::read(&snapshot, mailbox)?,
+            messages: listing.messages,
+            first_unseen: listing.first_unseen,
+        })
     }
-}
-
-fn view_of(snapshot: &Snapshot, mailbox: MailboxId) -> Result<View, StoreError> {
-    let record = read_mailbox(snapshot, mailbox)?;
-    if !record.selectable {
-        return Err(StoreError::NotSelectable);
-    }
-    let key = keys::mailbox(mailbox);
-    let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
-    let count = usize::try_from(counter(keys::COUNT)?).unwrap_or(0);
-    let mut messages = Vec::with_capacity(count);
-    scan_messages(snapshot, mailbox, .., &mut |uid, record| messages.push(Listed::of(uid, record)))?;
-    let last_uid = u32::try_from(counter(keys::LAST_UID)?).unwrap_or(u32::MAX);
-    Ok(View {
-        mailbox,
-        uid_validity: record.uid_validity,
-        uid_next: Uid(last_uid).next(),
-        highest_modseq: ModSeq(counter(keys::LAST_MODSEQ)?),
-        first_recent: read_recent(snapshot, mailbox)?,
-        keywords: KeywordTable::read(snapshot, mailbox)?,
-        messages,
-    })
 }

@@ -51,7 +51,7 @@ pub(crate) async fn move_(
             if let Some(code) = copy_uid(&moved) {
                 context.io.status(None, Condition::Ok, Some(code), "moved");
             }
-            Answer::ok("MOVE done")
+            Answer::ok("MOVE done").removed(!moved.uids.is_empty())
         }
         Err(error) => refusal(&error),
     })

@@ -18,7 +18,7 @@ pub(crate) async fn expunge(context: &Context<'_>, selected: &Selected, set: Opt
         members.into_iter().map(|member| Uid(member.uid)).collect()
     });
     match context.shared.parts.store.expunge(selected.mailbox, named.as_deref()).await {
-        Ok(_) => Answer::ok("EXPUNGE done"),
+        Ok(expunged) => Answer::ok("EXPUNGE done").removed(!expunged.uids.is_empty()),
         Err(error) => refusal(&error),
     }
 }

@@ -6,7 +6,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use imap_wire::{FetchItem, Partial, Section, SectionText};
-use message::{Envelope, SectionText as Text, Structure, header_len, message_section, part_section, partial};
+use message::{
+    Envelope, PartKind, SectionText as Text, Structure, TransferEncoding, find_part, header_len,
+    message_section, part_section, partial, preview,
+};
 use storage::StorageError;
 use store::{MailboxId, MessageInfo, Octets, Reader, Store, StoreError, Uid};
 use tokio::sync::OwnedSemaphorePermit;
@@ -43,12 +46,21 @@ pub(super) enum Need {
 impl Need {
     pub(super) fn of(item: &FetchItem) -> Self {
         match item {
-            FetchItem::Flags | FetchItem::InternalDate | FetchItem::Rfc822Size | FetchItem::Uid => {
-                Self::Record
-            }
+            FetchItem::Flags
+            | FetchItem::InternalDate
+            | FetchItem::Rfc822Size
+            | FetchItem::Uid
+            | FetchItem::ModSeq
+            | FetchItem::EmailId
+            | FetchItem::ThreadId
+            | FetchItem::SaveDate => Self::Record,
             FetchItem::Envelope | FetchItem::Rfc822Header => Self::Header,
             FetchItem::Rfc822 | FetchItem::Rfc822Text => Self::Pieces,
-            FetchItem::Body | FetchItem::BodyStructure => Self::Whole,
+            FetchItem::Body
+            | FetchItem::BodyStructure
+            | FetchItem::Preview { .. }
+            | FetchItem::Binary(_)
+            | FetchItem::BinarySize(_) => Self::Whole,
             FetchItem::Section(fetch) if !fetch.section.part.is_empty() => Self::Whole,
             FetchItem::Section(fetch) => match fetch.section.text {
                 None | Some(SectionText::Text | SectionText::Mime) => Self::Pieces,
@@ -58,7 +70,7 @@ impl Need {
     }
 }
 
-/// What one item comes to.
+/// What one item comes to. Octets with NUL are a literal of their own kind (RFC 3516 §7).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Extract {
     /// What the record says.
@@ -69,8 +81,21 @@ pub(super) enum Extract {
     Literal(Vec<u8>),
     /// A literal of these octets of the message.
     Range(Range<u64>),
+    /// Octets that may have NUL among them.
+    Binary(Vec<u8>),
+    /// The encoding of a part is none that is known (RFC 3516 §4.3).
+    UnknownEncoding,
     /// `NIL`
     Absent,
+}
+
+impl Extract {
+    fn octets_held(&self) -> usize {
+        match self {
+            Self::Text(octets) | Self::Literal(octets) | Self::Binary(octets) => octets.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// What the items come to, in their order.
@@ -85,6 +110,11 @@ impl Extracts {
     /// Where the record is enough.
     pub(super) fn none(items: &[FetchItem]) -> Self {
         Self { items: items.iter().map(|_| Extract::Record).collect(), octets: None }
+    }
+
+    /// Octets that it holds in memory.
+    pub(super) fn octets_held(&self) -> usize {
+        self.items.iter().map(Extract::octets_held).sum()
     }
 
     /// Where a header of ordinary length is enough; `None` where it is longer.
@@ -178,10 +208,7 @@ impl Source<'_> {
         let (mut extracts, mut octets) = (Vec::with_capacity(items.len()), 0);
         for item in items {
             let extract = self.item(item);
-            octets += match &extract {
-                Extract::Text(octets) | Extract::Literal(octets) => octets.len(),
-                _ => 0,
-            };
+            octets += extract.octets_held();
             if octets > EXTRACTS_OCTETS_MAX {
                 let what = "octets of headers and structures of one message";
                 return Err(StoreError::TooMany { what, max: EXTRACTS_OCTETS_MAX });
@@ -194,9 +221,17 @@ impl Source<'_> {
     fn item(&self, item: &FetchItem) -> Extract {
         let of_message = |text| Section { part: Vec::new(), text };
         match item {
-            FetchItem::Flags | FetchItem::InternalDate | FetchItem::Rfc822Size | FetchItem::Uid => {
-                Extract::Record
-            }
+            FetchItem::Flags
+            | FetchItem::InternalDate
+            | FetchItem::Rfc822Size
+            | FetchItem::Uid
+            | FetchItem::ModSeq
+            | FetchItem::EmailId
+            | FetchItem::ThreadId
+            | FetchItem::SaveDate => Extract::Record,
+            FetchItem::Preview { .. } => self.preview(),
+            FetchItem::Binary(fetch) => self.binary(&fetch.section, fetch.partial),
+            FetchItem::BinarySize(section) => self.binary_size(section),
             FetchItem::Envelope => {
                 let mut text = Vec::new();
                 let seen = &self.header[..self.header.len().min(HEADER_OCTETS_MAX)];
@@ -221,6 +256,53 @@ impl Source<'_> {
             write_opaque(&mut text, structure.root(), form);
         }
         Extract::Text(text)
+    }
+
+    /// A part without its transfer encoding (RFC 3516 §4.2).
+    fn decoded(&self, section: &Section) -> Result<Cow<'_, [u8]>, Extract> {
+        let structure = self.structure.ok_or(Extract::Absent)?;
+        if section.part.is_empty() {
+            // The whole message: what it holds is encoded, it is not.
+            return Ok(Cow::Borrowed(structure.octets()));
+        }
+        let part = find_part(structure, &section.part).ok_or(Extract::Absent)?;
+        if part.kind() != PartKind::Leaf {
+            return Ok(Cow::Borrowed(part.body()));
+        }
+        let encoding = TransferEncoding::parse(&part.encoding()).ok_or(Extract::UnknownEncoding)?;
+        Ok(encoding.decode(part.body()))
+    }
+
+    fn binary(&self, section: &Section, range: Option<Partial>) -> Extract {
+        let decoded = match self.decoded(section) {
+            Ok(decoded) => decoded,
+            Err(extract) => return extract,
+        };
+        let chosen = match range {
+            Some(range) => partial(&decoded, u64::from(range.offset), u64::from(range.length)),
+            None => &decoded,
+        };
+        match (&decoded, self.structure) {
+            (Cow::Borrowed(_), Some(structure)) if chosen.len() > COPY_OCTETS_MAX && !chosen.contains(&0) => {
+                let start = (chosen.as_ptr().addr() - structure.octets().as_ptr().addr()) as u64;
+                Extract::Range(start..start + chosen.len() as u64)
+            }
+            _ if chosen.contains(&0) => Extract::Binary(chosen.to_vec()),
+            _ => Extract::Literal(chosen.to_vec()),
+        }
+    }
+
+    fn binary_size(&self, section: &Section) -> Extract {
+        match self.decoded(section) {
+            Ok(decoded) => Extract::Text(decoded.len().to_string().into_bytes()),
+            Err(Extract::Absent) => Extract::Text(b"0".to_vec()),
+            Err(extract) => extract,
+        }
+    }
+
+    fn preview(&self) -> Extract {
+        let text = self.structure.map(preview).unwrap_or_default();
+        Extract::Literal(text.into_bytes())
     }
 
     fn section(&self, section: &Section, range: Option<Partial>) -> Extract {

@@ -1,15 +1,18 @@
-//! FETCH (RFC 3501 §6.4.5).
+//! FETCH (RFC 3501 §6.4.5, RFC 7162 §3.1.4, RFC 8474, RFC 8514, RFC 9394).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use imap_wire::{By, Code, DateTime, FetchItem, FetchResponse, SequenceSet};
+use imap_wire::{By, Code, DateTime, FetchItem, FetchModifiers, FetchResponse, SequenceSet};
 use store::{FlagChange, FlagMode, Flags, Listed, MessageInfo, Reader, StoreError, Uid};
 
 use super::extract::{Extract, Extracts, Need, WholeMessage};
+use super::resync::{changed_members, part};
 use super::section;
 use super::{Context, refusal};
 use crate::answer::Answer;
 use crate::io::End;
+use crate::object_ids::email_id;
 use crate::selected::{Access, Selected};
 use crate::view::Member;
 
@@ -17,6 +20,10 @@ use crate::view::Member;
 const SEEN_MESSAGES_MAX: usize = 100;
 /// Messages whose records are read from one snapshot.
 const READ_MESSAGES_MAX: usize = 500;
+
+/// Messages whose headers are read from one snapshot, and how much of them is kept.
+const HEADERS_AHEAD_MAX: usize = 50;
+const HEADERS_AHEAD_OCTETS_MAX: usize = 128 * 1024;
 
 /// What holds for all messages of one FETCH.
 struct Plan {
@@ -26,43 +33,79 @@ struct Plan {
     sets_seen: bool,
 }
 
-pub(crate) async fn fetch(
+/// What a FETCH asks for.
+pub(super) struct Request<'a> {
+    pub(super) by: By,
+    pub(super) set: &'a SequenceSet,
+    pub(super) items: &'a [FetchItem],
+    pub(super) modifiers: FetchModifiers,
+}
+
+pub(super) async fn fetch(
     context: &mut Context<'_>,
     selected: &mut Selected,
-    by: By,
-    set: &SequenceSet,
-    items: &[FetchItem],
+    request: Request<'_>,
 ) -> Result<Answer, End> {
+    let Request { by, set, items, modifiers } = request;
+    if modifiers.vanished && !context.io.dialect.vanished {
+        return Ok(Answer::bad("ENABLE QRESYNC comes first"));
+    }
     let Ok(members) = selected.view.resolve(by, set) else { return Ok(Answer::bad("no such message")) };
+    let mut members = part(members, modifiers.partial);
+    let mut items = items.to_vec();
+    if let Some(modseq) = modifiers.changed_since {
+        let store = &context.shared.parts.store;
+        let since = (modseq, modifiers.vanished.then_some(set));
+        members = match changed_members(store, context.io, selected, since, members).await? {
+            Ok(members) => members,
+            Err(error) => return Ok(refusal(&error)),
+        };
+        // RFC 7162 §3.1.4.1.
+        if !items.contains(&FetchItem::ModSeq) {
+            items.push(FetchItem::ModSeq);
+        }
+    }
     let plan = Plan {
-        items: items.into(),
+        items: items.as_slice().into(),
         by,
         need: items.iter().map(Need::of).max().unwrap_or(Need::Record),
         sets_seen: selected.access == Access::ReadWrite && items.iter().any(FetchItem::sets_seen),
     };
     let chunk = if plan.sets_seen { SEEN_MESSAGES_MAX } else { READ_MESSAGES_MAX };
-    let mut missing = false;
+    let mut lacks = Lacks::default();
     for members in members.chunks(chunk) {
-        match fetch_chunk(context, selected, &plan, members).await? {
-            Ok(all) => missing |= !all,
-            Err(error) => return Ok(refusal(&error)),
+        if let Err(error) = fetch_chunk(context, selected, &plan, members, &mut lacks).await? {
+            return Ok(refusal(&error));
         }
     }
+    if lacks.decoding {
+        return Ok(Answer::no("a part has an encoding that is not known").code(Code::UnknownCte));
+    }
     // A UID that is not there is no error (RFC 3501 §6.4.8).
-    if missing && by == By::SequenceNumber {
+    if lacks.messages && by == By::SequenceNumber {
         // RFC 2180 §4.1.2: others have expunged some; the client hears of it when that is allowed.
         return Ok(Answer::no("some of the messages have been expunged").code(Code::ExpungeIssued));
     }
     Ok(Answer::ok("FETCH done"))
 }
 
-/// Fetches some messages; whether all were there.
+/// What could not be told.
+#[derive(Debug, Default)]
+struct Lacks {
+    /// Messages that have been expunged.
+    messages: bool,
+    /// Parts whose encoding is not known (RFC 3516 §4.3).
+    decoding: bool,
+}
+
+/// Fetches some messages.
 async fn fetch_chunk(
     context: &mut Context<'_>,
     selected: &mut Selected,
     plan: &Plan,
     members: &[Member],
-) -> Result<Result<bool, StoreError>, End> {
+    lacks: &mut Lacks,
+) -> Result<Result<(), StoreError>, End> {
     let infos = match read_infos(context, selected, members) {
         Ok(infos) => infos,
         Err(error) => return Ok(Err(error)),
@@ -71,22 +114,31 @@ async fn fetch_chunk(
         Ok(seen) => seen,
         Err(error) => return Ok(Err(error)),
     };
-    let mut complete = infos.len() == members.len();
-    for (member, mut info) in infos {
+    lacks.messages |= infos.len() < members.len();
+    let mut ahead = VecDeque::new();
+    for (place, (member, mut info)) in infos.iter().copied().enumerate() {
+        if plan.need == Need::Header && ahead.is_empty() {
+            ahead = match headers_ahead(context, selected, plan, &infos[place..]) {
+                Ok(ahead) => ahead,
+                Err(error) => return Ok(Err(error)),
+            };
+        }
+        let known = ahead.pop_front().flatten();
         // What the client is told must be what the store has after our change.
         let changed = seen.binary_search_by_key(&info.uid, |message| message.uid).ok();
         if let Some(message) = changed.map(|at| &seen[at]) {
-            (info.flags, info.keywords) = (message.flags, message.keywords);
+            (info.flags, info.keywords, info.modseq) = (message.flags, message.keywords, message.modseq);
         }
-        match fetch_one(context, selected, plan, (member, info), changed.is_some()).await? {
+        match fetch_one(context, selected, plan, (member, info, known), changed.is_some()).await? {
             // Now the client knows what our change came to, not before.
-            Ok(()) => selected.knows(changed.map(|at| &seen[at])),
-            Err(StoreError::NotFound("message")) => complete = false,
+            Ok(Fetched::Told) => selected.knows(changed.map(|at| &seen[at])),
+            Ok(Fetched::UnknownEncoding) => lacks.decoding = true,
+            Err(StoreError::NotFound("message")) => lacks.messages = true,
             Err(error) => return Ok(Err(error)),
         }
         context.io.flush_if_full().await?;
     }
-    Ok(Ok(complete))
+    Ok(Ok(()))
 }
 
 fn read_infos(
@@ -141,21 +193,60 @@ async fn set_seen(
     Ok(stored.messages)
 }
 
+/// What the items come to, for the first of some messages of which headers are enough: from one snapshot, and no more
+/// than is sent soon. `None` for a message that has to be looked at by itself.
+fn headers_ahead(
+    context: &Context<'_>,
+    selected: &Selected,
+    plan: &Plan,
+    infos: &[(Member, MessageInfo)],
+) -> Result<VecDeque<Option<Extracts>>, StoreError> {
+    let reader = context.shared.parts.store.reader(selected.mailbox)?;
+    let (mut ahead, mut octets) = (VecDeque::new(), 0);
+    for (_, info) in infos.iter().take(HEADERS_AHEAD_MAX) {
+        let extracts = match Extracts::of_header(&reader, info, &plan.items) {
+            Ok(extracts) => extracts,
+            Err(StoreError::NotFound(_)) => None,
+            Err(error) => return Err(error),
+        };
+        octets += extracts.as_ref().map_or(0, Extracts::octets_held);
+        ahead.push_back(extracts);
+        if octets > HEADERS_AHEAD_OCTETS_MAX {
+            break;
+        }
+    }
+    Ok(ahead)
+}
+
+/// Whether a message was told.
+enum Fetched {
+    Told,
+    UnknownEncoding,
+}
+
 /// Writes one message's response. The inner error is one of the store, before anything was written.
 async fn fetch_one(
     context: &mut Context<'_>,
     selected: &Selected,
     plan: &Plan,
-    (member, info): (Member, MessageInfo),
+    (member, info, known): (Member, MessageInfo, Option<Extracts>),
     tell_flags: bool,
-) -> Result<Result<(), StoreError>, End> {
-    let extracts = match extracts(context, selected, plan, &info).await {
-        Ok(extracts) => extracts,
-        Err(error) => return Ok(Err(error)),
+) -> Result<Result<Fetched, StoreError>, End> {
+    let extracts = match known {
+        Some(known) => known,
+        None => match extracts(context, selected, plan, &info).await {
+            Ok(extracts) => extracts,
+            Err(error) => return Ok(Err(error)),
+        },
     };
+    if extracts.items.contains(&Extract::UnknownEncoding) {
+        return Ok(Ok(Fetched::UnknownEncoding));
+    }
     let mut response = FetchResponse::begin(context.io.out(), member.sequence);
     let mut flags_told = false;
-    if plan.by == By::Uid && !plan.items.contains(&FetchItem::Uid) {
+    // RFC 7162 §3.2.4: a change of flags is told with all that belongs to it.
+    let with_modseq = tell_flags && context.io.dialect.modseq;
+    if (plan.by == By::Uid || with_modseq) && !plan.items.contains(&FetchItem::Uid) {
         response.uid(context.io.out(), member.uid);
     }
     for (item, extract) in plan.items.iter().zip(&extracts.items) {
@@ -170,8 +261,11 @@ async fn fetch_one(
     if tell_flags && !flags_told {
         response.flags(context.io.out(), &selected.flags(member.uid, info.flags, info.keywords));
     }
+    if with_modseq && !plan.items.contains(&FetchItem::ModSeq) {
+        response.modseq(context.io.out(), info.modseq.0);
+    }
     response.end(context.io.out());
-    Ok(Ok(()))
+    Ok(Ok(Fetched::Told))
 }
 
 /// What the items come to. Whatever the client does, no more of the message is in memory afterwards.
@@ -211,6 +305,20 @@ fn write_of_record(
         }
         FetchItem::Uid => response.uid(out, member.uid),
         FetchItem::Rfc822Size => response.size(out, info.size),
+        FetchItem::ModSeq => response.modseq(out, info.modseq.0),
+        FetchItem::EmailId => {
+            response.name(out, "EMAILID");
+            out.extend_from_slice(format!("({})", email_id(info)).as_bytes());
+        }
+        // RFC 8474 §5.2: threads are THREAD's to make; no message has an identifier of its own for one.
+        FetchItem::ThreadId => {
+            response.name(out, "THREADID");
+            out.extend_from_slice(b"NIL");
+        }
+        FetchItem::SaveDate => {
+            let seconds = i64::try_from(info.save_date.as_seconds()).unwrap_or(i64::MAX);
+            response.save_date(out, DateTime::from_unix_seconds(seconds));
+        }
         FetchItem::InternalDate => {
             let seconds = i64::try_from(info.internal_date.as_seconds()).unwrap_or(i64::MAX);
             response.internal_date(out, DateTime::from_unix_seconds(seconds));

@@ -7,7 +7,7 @@ use store::{MailboxInfo, SpecialUse};
 
 use super::{Context, refusal, status};
 use crate::answer::Answer;
-use crate::io::End;
+use crate::io::{End, Io};
 use crate::pattern::{DELIMITER, Pattern, parents};
 
 /// What is known of one name in the hierarchy.
@@ -104,7 +104,7 @@ pub(crate) async fn list(context: &mut Context<'_>, command: &ListCommand) -> Re
         if !patterns.iter().any(|pattern| pattern.matches(name)) || !wish.takes(node) {
             continue;
         }
-        write_node(context.io.out(), name, node, &wish);
+        write_node(context.io, name, node, &wish);
         if let Some(items) = wish.status.filter(|_| node.exists) {
             // RFC 5819 §2: a mailbox that is gone meanwhile has no STATUS.
             let _ = status::status(context, &MailboxName::new(name), items);
@@ -121,7 +121,7 @@ fn names(context: &Context<'_>) -> Result<BTreeMap<String, Node>, Answer> {
     Ok(hierarchy(&mailboxes, &subscriptions))
 }
 
-fn write_node(out: &mut Vec<u8>, name: &str, node: &Node, wish: &Wish<'_>) {
+fn write_node(io: &mut Io, name: &str, node: &Node, wish: &Wish<'_>) {
     let mut attributes = Vec::new();
     if !node.exists {
         // RFC 5258 §3: a name that is no mailbox; older clients know only the second word.
@@ -137,12 +137,19 @@ fn write_node(out: &mut Vec<u8>, name: &str, node: &Node, wish: &Wish<'_>) {
     }
     attributes.extend(node.special_use.map(attribute));
     let listed = Listed { attributes, delimiter: DELIMITER, name: name.to_owned() };
-    Response::List(listed).write(out);
+    io.say(&Response::List(listed));
+    let out = io.out();
     if wish.recursive && node.has_subscribed_below {
         // RFC 5258 §6: childinfo-extended-item, after the name.
         out.truncate(out.len() - 2);
         out.extend_from_slice(b" (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n");
     }
+}
+
+/// Tells the one name that was selected (RFC 9051 §6.3.2).
+pub(super) fn tell_selected(io: &mut Io, name: &MailboxName) {
+    let listed = Listed { attributes: Vec::new(), delimiter: DELIMITER, name: name.as_str().to_owned() };
+    io.say(&Response::List(listed));
 }
 
 /// RFC 6154 §2.

@@ -5,6 +5,7 @@ use store::StoreError;
 
 use super::{Context, refusal, store_name};
 use crate::answer::Answer;
+use crate::object_ids::mailbox_id;
 
 /// The tagged answer of a command that has nothing to tell but success.
 fn answer(result: Result<(), StoreError>, done: &'static str) -> Answer {
@@ -17,9 +18,12 @@ fn answer(result: Result<(), StoreError>, done: &'static str) -> Answer {
 pub(crate) async fn create(context: &Context<'_>, name: &MailboxName) -> Answer {
     let create = async {
         let store = &context.shared.parts.store;
-        store.create_mailbox(context.login.account, &store_name(name)?, None).await.map(drop)
+        store.create_mailbox(context.login.account, &store_name(name)?, None).await
     };
-    answer(create.await, "CREATE done")
+    match create.await {
+        Ok(mailbox) => Answer::ok("CREATE done").code(Code::MailboxId(mailbox_id(mailbox))),
+        Err(error) => refusal(&error),
+    }
 }
 
 pub(crate) async fn delete(context: &Context<'_>, name: &MailboxName) -> Answer {

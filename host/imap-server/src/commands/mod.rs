@@ -9,6 +9,8 @@ mod fetch;
 mod idle;
 mod list;
 mod mailboxes;
+mod quota;
+mod resync;
 mod search;
 mod section;
 mod select;
@@ -16,7 +18,7 @@ mod session_commands;
 mod status;
 mod store_flags;
 
-use imap_wire::{Code, Command, MailboxName};
+use imap_wire::{Code, Command, Limits, MailboxName, Tag};
 use storage::StorageError;
 use store::{AccountId, MailboxInfo, StoreError};
 
@@ -40,6 +42,9 @@ pub(crate) struct Context<'a> {
     pub(crate) io: &'a mut Io,
     pub(crate) shared: &'a Shared,
     pub(crate) login: &'a Login,
+    /// The command's tag.
+    pub(crate) tag: &'a Tag,
+    pub(crate) limits: &'a Limits,
 }
 
 /// Commands that need no selected mailbox.
@@ -54,7 +59,8 @@ pub(crate) async fn mailbox(context: &mut Context<'_>, command: Command) -> Resu
         Command::Lsub { reference, pattern } => list::lsub(context, &reference, &pattern).await?,
         Command::Status { mailbox, items } => status::status(context, &mailbox, &items),
         Command::Namespace => session_commands::namespace(context.io),
-        Command::Enable(names) => session_commands::enable(context.io, &names),
+        Command::GetQuota(root) => quota::get_quota(context, &root),
+        Command::GetQuotaRoot(name) => quota::get_quota_root(context, &name),
         _ => Answer::bad("select a mailbox first"),
     })
 }
@@ -70,7 +76,11 @@ pub(crate) async fn message(
         Command::Expunge => Ok(expunge::expunge(context, selected, None).await),
         Command::UidExpunge(set) => Ok(expunge::expunge(context, selected, Some(&set)).await),
         Command::Search(search) => search::search(context, selected, search).await,
-        Command::Fetch { by, set, items } => fetch::fetch(context, selected, by, &set, &items).await,
+        Command::Sort(sort) => search::sort(context, selected, sort).await,
+        Command::Thread(thread) => search::thread(context, selected, thread).await,
+        Command::Fetch { by, set, items, modifiers } => {
+            fetch::fetch(context, selected, fetch::Request { by, set: &set, items: &items, modifiers }).await
+        }
         Command::Store(store) => store_flags::store(context, selected, &store).await,
         Command::Copy { by, set, mailbox } => copy::copy(context, selected, by, &set, &mailbox).await,
         Command::Move { by, set, mailbox } => copy::move_(context, selected, by, &set, &mailbox).await,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use imap_wire::{FetchItem, FetchResponse};
+use imap_wire::{FetchItem, FetchResponse, SectionFetch};
 use store::Octets;
 
 use super::extract::Extract;
@@ -27,10 +27,21 @@ fn name(item: &FetchItem) -> Cow<'static, str> {
         FetchItem::Rfc822 => "RFC822".into(),
         FetchItem::Rfc822Header => "RFC822.HEADER".into(),
         FetchItem::Rfc822Text => "RFC822.TEXT".into(),
-        FetchItem::Section(fetch) => match fetch.partial {
-            Some(partial) => format!("BODY{}<{}>", fetch.section, partial.offset).into(),
-            None => format!("BODY{}", fetch.section).into(),
-        },
+        FetchItem::ModSeq => "MODSEQ".into(),
+        FetchItem::EmailId => "EMAILID".into(),
+        FetchItem::ThreadId => "THREADID".into(),
+        FetchItem::SaveDate => "SAVEDATE".into(),
+        FetchItem::Preview { .. } => "PREVIEW".into(),
+        FetchItem::Section(fetch) => with_section("BODY", fetch).into(),
+        FetchItem::Binary(fetch) => with_section("BINARY", fetch).into(),
+        FetchItem::BinarySize(section) => format!("BINARY.SIZE{section}").into(),
+    }
+}
+
+fn with_section(word: &str, fetch: &SectionFetch) -> String {
+    match fetch.partial {
+        Some(partial) => format!("{word}{}<{}>", fetch.section, partial.offset),
+        None => format!("{word}{}", fetch.section),
     }
 }
 
@@ -52,11 +63,15 @@ pub(super) async fn write(
             response.literal(io.out(), &name, literal.len() as u64);
             send(io, literal).await
         }
+        (Extract::Binary(octets), _) => {
+            response.literal8(io.out(), &name, octets.len() as u64);
+            send(io, octets).await
+        }
         (Extract::Range(range), Some(octets)) => {
             response.literal(io.out(), &name, range.end - range.start);
             send_pieces(io, octets, range.clone()).await
         }
-        (Extract::Absent | Extract::Record | Extract::Range(_), _) => {
+        (Extract::Absent | Extract::UnknownEncoding | Extract::Record | Extract::Range(_), _) => {
             response.name(io.out(), &name);
             io.out().extend_from_slice(b"NIL");
             Ok(())

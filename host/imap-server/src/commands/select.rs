@@ -1,19 +1,30 @@
-//! SELECT, EXAMINE, CLOSE, UNSELECT (RFC 3501 §6.3.1, §6.3.2, §6.4.2, RFC 3691).
+//! SELECT, EXAMINE, CLOSE, UNSELECT (RFC 3501 §6.3.1, §6.3.2, §6.4.2, RFC 3691, RFC 7162 §3.2.5).
 
-use imap_wire::{Code, Condition, MailboxName, Response};
+use imap_wire::{Code, Condition, MailboxName, Response, SelectParameters};
 use store::{MailboxId, StoreError, View};
 
-use super::{refusal, store_name};
+use super::resync::resynchronize;
+use super::{list, refusal, store_name};
 use crate::answer::Answer;
 use crate::io::End;
+use crate::object_ids::mailbox_id;
 use crate::selected::{Access, SYSTEM_FLAGS, Selected, all_flags};
 use crate::session::{Session, State};
 
 impl Session {
     /// Selects a mailbox. One that was selected is let go first, also where this fails.
-    pub(crate) async fn select(&mut self, name: &MailboxName, access: Access) -> Answer {
+    pub(crate) async fn select(
+        &mut self,
+        name: &MailboxName,
+        access: Access,
+        parameters: &SelectParameters,
+    ) -> Result<Answer, End> {
+        if parameters.qresync.is_some() && !self.io.dialect.vanished {
+            // RFC 7162 §3.2.5: nothing is deselected by it.
+            return Ok(Answer::bad("ENABLE QRESYNC comes first"));
+        }
         self.release().await;
-        let State::Authenticated(login) = &self.state else { return Answer::bad("log in first") };
+        let State::Authenticated(login) = &self.state else { return Ok(Answer::bad("log in first")) };
         let store = &self.shared.parts.store;
         let found = store_name(name).and_then(|name| store.mailbox(login.account, &name));
         let opened = match found {
@@ -21,19 +32,32 @@ impl Session {
             Err(error) => Err(error),
         };
         let selected = match opened {
-            Ok((view, selected)) => {
+            Ok((view, mut selected)) => {
+                if self.io.dialect.rev2 {
+                    selected.view.forget_recent();
+                }
                 self.tell_selected(&view, &selected);
+                if self.io.dialect.rev2 {
+                    list::tell_selected(&mut self.io, name);
+                }
+                if let Some(known) = &parameters.qresync {
+                    let known = (known, view.uid_validity.0);
+                    let store = self.shared.parts.store.clone();
+                    if let Err(error) = resynchronize(&store, &mut self.io, &selected, known).await? {
+                        return Ok(refusal(&error));
+                    }
+                }
                 selected
             }
-            Err(error) => return refusal(&error),
+            Err(error) => return Ok(refusal(&error)),
         };
         if let State::Authenticated(login) = std::mem::replace(&mut self.state, State::NotAuthenticated) {
             self.state = State::Selected(login, Box::new(selected));
         }
-        match access {
+        Ok(match access {
             Access::ReadWrite => Answer::ok("SELECT done").code(Code::ReadWrite),
             Access::ReadOnly => Answer::ok("EXAMINE done").code(Code::ReadOnly),
-        }
+        })
     }
 
     /// The responses that RFC 3501 §6.3.1 requires.
@@ -41,10 +65,15 @@ impl Session {
         let io = &mut self.io;
         io.say(&Response::Flags(all_flags(&view.keywords)));
         io.say(&Response::Exists(selected.view.len()));
-        io.say(&Response::Recent(selected.view.recent()));
+        if !io.dialect.rev2 {
+            io.say(&Response::Recent(selected.view.recent()));
+        }
+        let rev2 = io.dialect.rev2;
         let mut ok = |code, text| io.status(None, Condition::Ok, Some(code), text);
-        let unseen = view.messages.iter().position(|message| !message.flags.contains(store::Flags::SEEN));
-        if let Some(sequence) = unseen.and_then(|place| u32::try_from(place + 1).ok()) {
+        // IMAP4rev2 has no UNSEEN there (RFC 9051 appendix E).
+        if let Some(sequence) =
+            view.first_unseen.filter(|_| !rev2).and_then(|place| u32::try_from(place + 1).ok())
+        {
             ok(Code::Unseen(sequence), "first unseen");
         }
         let writable = selected.access == Access::ReadWrite;
@@ -53,6 +82,8 @@ impl Session {
         ok(Code::PermanentFlags { flags, new_keywords: writable }, "flags that are kept");
         ok(Code::UidValidity(view.uid_validity.0), "UIDs are valid");
         ok(Code::UidNext(view.uid_next.0), "the next UID at least");
+        ok(Code::HighestModSeq(view.highest_modseq.0), "the last change");
+        ok(Code::MailboxId(mailbox_id(view.mailbox)), "the mailbox");
     }
 
     /// Lets go of the selected mailbox, without expunging.

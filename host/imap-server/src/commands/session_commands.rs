@@ -11,9 +11,33 @@ use crate::session::{Session, State};
 /// What every session can; complete, or it would not stand here.
 const ALWAYS: &[&str] = &["SASL-IR", "ID", "ENABLE"];
 
-/// What a session can after login. `STATUS=SIZE` is RFC 8438.
+/// What a session can after login. `MULTIAPPEND` is RFC 3502, `SORT=DISPLAY` RFC 5957, `ESORT` RFC 5267,
+/// `COMPRESS=DEFLATE` RFC 4978,
+/// `STATUS=SIZE` RFC 8438, `QUOTA` RFC 9208.
 const AFTER_LOGIN: &[&str] = &[
+    "BINARY",
+    "COMPRESS=DEFLATE",
+    "CONDSTORE",
+    "ESEARCH",
+    "ESORT",
     "IDLE",
+    "MULTIAPPEND",
+    "OBJECTID",
+    "PARTIAL",
+    "PREVIEW",
+    "QRESYNC",
+    "QUOTA",
+    "QUOTA=RES-MESSAGE",
+    "QUOTA=RES-STORAGE",
+    "REPLACE",
+    "SAVEDATE",
+    "SEARCHRES",
+    "SORT",
+    "SORT=DISPLAY",
+    "THREAD=ORDEREDSUBJECT",
+    "THREAD=REFERENCES",
+    "UTF8=ACCEPT",
+    "WITHIN",
     "NAMESPACE",
     "UIDPLUS",
     "UNSELECT",
@@ -28,11 +52,14 @@ const AFTER_LOGIN: &[&str] = &[
 impl Session {
     /// `capability-data = "CAPABILITY" *(SP capability) SP "IMAP4rev1" *(SP capability)`
     pub(crate) fn capabilities(&self) -> Vec<String> {
-        let mut names = vec!["IMAP4rev1".to_owned()];
+        // RFC 9051 §7.2.2: both, until the client says which.
+        let mut names = vec!["IMAP4rev1".to_owned(), "IMAP4rev2".to_owned()];
         names.push(if self.options.literal_minus { "LITERAL-" } else { "LITERAL+" }.to_owned());
         names.extend(ALWAYS.iter().map(|name| (*name).to_owned()));
         if !matches!(self.state, State::NotAuthenticated) {
             names.extend(AFTER_LOGIN.iter().map(|name| (*name).to_owned()));
+            // RFC 7889 §3.
+            names.push(format!("APPENDLIMIT={}", self.options.limits(true).append_octets));
             return names;
         }
         let tls = self.io.stream.tls().is_some();
@@ -48,6 +75,38 @@ impl Session {
     }
 }
 
+impl Session {
+    /// RFC 5161 §3.1: what is not known is ignored.
+    pub(crate) fn enable(&mut self, names: &[String]) -> Answer {
+        let asked = |name: &str| names.iter().any(|asked| asked == name);
+        let mut enabled = Vec::new();
+        let vanished = asked("QRESYNC");
+        if asked("CONDSTORE") {
+            enabled.push("CONDSTORE".to_owned());
+        }
+        if vanished {
+            enabled.push("QRESYNC".to_owned());
+        }
+        if asked("IMAP4REV2") {
+            enabled.push("IMAP4rev2".to_owned());
+            self.io.dialect.rev2 = true;
+            if let State::Selected(_, selected) = &mut self.state {
+                selected.view.forget_recent();
+            }
+        }
+        if asked("UTF8=ACCEPT") {
+            enabled.push("UTF8=ACCEPT".to_owned());
+            self.io.dialect.utf8 = true;
+        }
+        self.io.say(&Response::Enabled(enabled));
+        if asked("CONDSTORE") || vanished {
+            self.enable_modseq();
+        }
+        self.io.dialect.vanished |= vanished;
+        Answer::ok("ENABLE done")
+    }
+}
+
 /// RFC 2971: who we are; no version, which would only help attackers (§7 there).
 pub(crate) fn id(io: &mut Io) -> Answer {
     io.say(&Response::Id(Some(vec![("name".to_owned(), Some("wasmta".to_owned()))])));
@@ -59,10 +118,4 @@ pub(crate) fn namespace(io: &mut Io) -> Answer {
     let personal = vec![NamespaceEntry { prefix: String::new(), delimiter: DELIMITER }];
     io.say(&Response::Namespace([personal, Vec::new(), Vec::new()]));
     Answer::ok("NAMESPACE done")
-}
-
-/// RFC 5161 §3.1: what is not known is ignored; none of our extensions needs enabling yet.
-pub(crate) fn enable(io: &mut Io, _names: &[String]) -> Answer {
-    io.say(&Response::Enabled(Vec::new()));
-    Answer::ok("ENABLE done")
 }

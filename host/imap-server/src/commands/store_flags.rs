@@ -1,12 +1,14 @@
-//! STORE (RFC 3501 §6.4.6).
+//! STORE (RFC 3501 §6.4.6, RFC 7162 §3.1.3).
 
 use imap_wire::{By, Code, FetchResponse, Store, StoreAction};
-use store::{FlagChange, FlagMode, Listed, Uid};
+use store::{FlagChange, FlagMode, FlagsStored, Listed, ModSeq, Uid};
 
+use super::resync::named as named_set;
 use super::{Context, refusal};
 use crate::answer::Answer;
 use crate::io::End;
 use crate::selected::{Access, Expunges, Selected, split_flags};
+use crate::view::Member;
 
 pub(crate) async fn store(
     context: &mut Context<'_>,
@@ -33,7 +35,12 @@ pub(crate) async fn store(
         StoreAction::Replace => FlagMode::Replace,
     };
     let mut change = FlagChange { mode, flags, keywords: &keywords, unchanged_since: None };
-    if command.silent {
+    // A condition beyond what the client has been told may let in what it does not know: then it is told all.
+    let beyond = |modseq| modseq > selected.modseq().0;
+    let silent = command.silent && !command.unchanged_since.is_some_and(beyond);
+    if let Some(modseq) = command.unchanged_since {
+        change.unchanged_since = Some(ModSeq(modseq));
+    } else if silent {
         // The client adds up by itself: only where nobody came between does its sum hold.
         change.unchanged_since = Some(selected.modseq());
     }
@@ -44,7 +51,15 @@ pub(crate) async fn store(
     };
     let mut count = stored.messages.len();
     selected.knows(&stored.messages);
-    if command.silent {
+    // The names come before the flags that have them.
+    selected.take_keywords(context.io, std::mem::take(&mut stored.keywords));
+    if command.unchanged_since.is_some() {
+        return tell_conditional(context, selected, command, (stored, silent), members.len()).await;
+    }
+    if silent {
+        if context.io.dialect.modseq {
+            tell(context, selected, command.by, &stored.messages, Told::ModSeqs).await?;
+        }
         // What others have changed meanwhile is told, silent or not.
         change.unchanged_since = None;
         stored.messages = Vec::new();
@@ -55,32 +70,71 @@ pub(crate) async fn store(
             };
             count += stored.messages.len();
             selected.knows(&stored.messages);
+            selected.take_keywords(context.io, stored.keywords);
         }
     }
-    selected.take_keywords(context.io, stored.keywords);
-    tell(context, selected, command.by, &stored.messages).await?;
+    tell(context, selected, command.by, &stored.messages, Told::Flags).await?;
     if command.by == By::SequenceNumber && count < members.len() {
         return Ok(Answer::no("some of the messages have been expunged").code(Code::ExpungeIssued));
     }
     Ok(Answer::ok("STORE done"))
 }
 
-/// The new flags of messages.
+/// Tells what a conditional STORE came to: the new mod-sequences, silent or not, and which messages had
+/// changed meanwhile (RFC 7162 §3.1.3).
+async fn tell_conditional(
+    context: &mut Context<'_>,
+    selected: &Selected,
+    command: &Store,
+    (stored, silent): (FlagsStored, bool),
+    named: usize,
+) -> Result<Answer, End> {
+    let told = if silent { Told::ModSeqs } else { Told::Flags };
+    tell(context, selected, command.by, &stored.messages, told).await?;
+    let expunged = stored.messages.len() + stored.modified.len() < named;
+    let answer = if command.by == By::SequenceNumber && expunged {
+        Answer::no("some of the messages have been expunged")
+    } else {
+        Answer::ok("STORE done")
+    };
+    let member = |uid: &Uid| selected.view.sequence_of(uid.0).map(|sequence| Member { sequence, uid: uid.0 });
+    Ok(match named_set(command.by, stored.modified.iter().filter_map(member)) {
+        Some(set) => answer.code(Code::Modified(set)),
+        None => answer,
+    })
+}
+
+/// What is told of messages that were stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Flags,
+    /// The mod-sequences alone: the client said `.SILENT`.
+    ModSeqs,
+}
+
+/// The new flags of messages, or their mod-sequences.
 async fn tell(
     context: &mut Context<'_>,
     selected: &Selected,
     by: By,
     messages: &[Listed],
+    told: Told,
 ) -> Result<(), End> {
+    let with_modseq = context.io.dialect.modseq;
     for message in messages {
         let Some(sequence) = selected.view.sequence_of(message.uid.0) else { continue };
         let flags = selected.flags(message.uid.0, message.flags, message.keywords);
         let out = context.io.out();
         let mut fetch = FetchResponse::begin(out, sequence);
-        if by == By::Uid {
+        if by == By::Uid || with_modseq {
             fetch.uid(out, message.uid.0);
         }
-        fetch.flags(out, &flags);
+        if told == Told::Flags {
+            fetch.flags(out, &flags);
+        }
+        if with_modseq {
+            fetch.modseq(out, message.modseq.0);
+        }
         fetch.end(out);
         context.io.flush_if_full().await?;
     }

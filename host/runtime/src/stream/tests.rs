@@ -102,3 +102,69 @@ async fn a_refused_connection_is_an_error() {
     let error = connect(address, None, Duration::from_secs(5)).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
 }
+
+#[tokio::test]
+async fn compressed_streams_carry_both_ways() {
+    let (mut ours, theirs) = pair().await;
+    let mut theirs = Stream::plain(theirs);
+    // Sent with the octets that begin the compression: it is compressed already.
+    ours.send(b"clear");
+    ours.flush().await.unwrap();
+    while theirs.buffered().len() < 5 {
+        theirs.fill().await.unwrap();
+    }
+    theirs.consume(5);
+    ours.start_deflate();
+    ours.send(b"NOOP\r\n");
+    ours.flush().await.unwrap();
+    theirs.fill().await.unwrap();
+    theirs.start_deflate();
+    while theirs.buffered().len() < 6 {
+        theirs.fill().await.unwrap();
+    }
+    assert_eq!(theirs.buffered(), b"NOOP\r\n");
+    let large: Vec<u8> = (0..1_000_000_u32).flat_map(|number| (number / 7).to_le_bytes()).collect();
+    let sent = large.clone();
+    let sending = tokio::spawn(async move {
+        theirs.send(b"* ");
+        theirs.flush_with(&[&sent]).await.unwrap();
+        theirs
+    });
+    let mut got = Vec::new();
+    while got.len() < large.len() + 2 {
+        ours.fill().await.unwrap();
+        got.extend_from_slice(ours.buffered());
+        let count = ours.buffered().len();
+        ours.consume(count);
+    }
+    assert_eq!((&got[..2], &got[2..]), (&b"* "[..], &large[..]));
+    drop(sending.await.unwrap());
+    assert_eq!(ours.fill().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_bomb_is_unpacked_no_further_than_the_buffer() {
+    let (mut ours, theirs) = pair().await;
+    let mut theirs = Stream::plain(theirs);
+    ours.start_deflate();
+    theirs.start_deflate();
+    let sending = tokio::spawn(async move {
+        let _ = theirs.flush_with(&[&vec![0; 50 << 20]]).await;
+    });
+    let refused = loop {
+        if let Err(error) = ours.fill().await {
+            break error;
+        }
+    };
+    assert_eq!((refused.kind(), ours.buffered().len()), (io::ErrorKind::InvalidData, BUFFER_MAX));
+    drop(ours);
+    sending.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_deflate_is_refused() {
+    let (mut ours, mut theirs) = pair().await;
+    ours.start_deflate();
+    theirs.write_all(b"a NOOP\r\nb NOOP\r\n").await.unwrap();
+    assert_eq!(ours.fill().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+}

@@ -1,0 +1,164 @@
+//! What a search asks of a message, ready to judge it.
+
+use imap_wire::{By, Date, Flag, SearchKey, SequenceSet};
+use message::{Needle, decode_charset};
+use store::{Flags, Keywords};
+
+use crate::selected::{SYSTEM_FLAGS, Selected};
+
+/// A search key, ready to judge messages.
+pub(super) enum Test {
+    Always(bool),
+    Flag {
+        flags: Flags,
+        keywords: Keywords,
+        set: bool,
+    },
+    Recent(bool),
+    Internal(Order, i64),
+    /// The moment it came into the mailbox.
+    Saved(Order, i64),
+    /// Came at this second at the latest, or at the earliest (RFC 5032 §2).
+    Until(u64),
+    From(u64),
+    ModSeq(u64),
+    EmailId(String),
+    Sent(Order, (u16, u8, u8)),
+    Larger(u64),
+    Smaller(u64),
+    Uids(Vec<(u32, u32)>),
+    Sequence(Vec<(u32, u32)>),
+    Header(String, Needle),
+    Body(Needle),
+    Text(Needle),
+    Not(Box<Test>),
+    Any(Vec<Test>),
+    All(Vec<Test>),
+}
+
+/// How a day stands to the one that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Order {
+    Before,
+    On,
+    Since,
+}
+
+impl Order {
+    pub(super) fn holds<T: Ord>(self, day: &T, asked: &T) -> bool {
+        match self {
+            Self::Before => day < asked,
+            Self::On => day == asked,
+            Self::Since => day >= asked,
+        }
+    }
+}
+
+/// How much of a message a test looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cost {
+    Record,
+    Header,
+    Whole,
+}
+
+impl Test {
+    pub(super) fn cost(&self) -> Cost {
+        match self {
+            Self::Sent(..) | Self::Header(..) => Cost::Header,
+            Self::Body(_) | Self::Text(_) => Cost::Whole,
+            Self::Not(test) => test.cost(),
+            Self::Any(tests) | Self::All(tests) => tests.iter().map(Self::cost).max().unwrap_or(Cost::Record),
+            _ => Cost::Record,
+        }
+    }
+}
+
+/// Makes tests from keys.
+pub(super) struct Compiler<'a> {
+    pub(super) selected: &'a Selected,
+    pub(super) charset: &'a str,
+    /// Seconds since 1970.
+    pub(super) now: u64,
+}
+
+impl Compiler<'_> {
+    pub(super) fn all(&self, keys: &[SearchKey]) -> Test {
+        let mut tests: Vec<Test> = keys.iter().map(|key| self.test(key)).collect();
+        // What is cheap to know may spare what is not.
+        tests.sort_by_key(Test::cost);
+        Test::All(tests)
+    }
+
+    fn test(&self, key: &SearchKey) -> Test {
+        match key {
+            SearchKey::All => Test::Always(true),
+            SearchKey::New => Test::All(vec![Test::Recent(true), has(&Flag::Seen, self.selected, false)]),
+            SearchKey::Has(flag) => has(flag, self.selected, true),
+            SearchKey::Lacks(flag) => has(flag, self.selected, false),
+            SearchKey::Header(name, text) => Test::Header(name.clone(), self.needle(text)),
+            SearchKey::Body(text) => Test::Body(self.needle(text)),
+            SearchKey::Text(text) => Test::Text(self.needle(text)),
+            SearchKey::Before(date) => Test::Internal(Order::Before, date.days_since_1970()),
+            SearchKey::On(date) => Test::Internal(Order::On, date.days_since_1970()),
+            SearchKey::Since(date) => Test::Internal(Order::Since, date.days_since_1970()),
+            SearchKey::SentBefore(date) => Test::Sent(Order::Before, day(*date)),
+            SearchKey::SentOn(date) => Test::Sent(Order::On, day(*date)),
+            SearchKey::SentSince(date) => Test::Sent(Order::Since, day(*date)),
+            SearchKey::Larger(octets) => Test::Larger(*octets),
+            SearchKey::Smaller(octets) => Test::Smaller(*octets),
+            SearchKey::Older(seconds) => Test::Until(self.now.saturating_sub(u64::from(*seconds))),
+            SearchKey::Younger(seconds) => Test::From(self.now.saturating_sub(u64::from(*seconds))),
+            SearchKey::ModSeq(modseq) => Test::ModSeq(*modseq),
+            SearchKey::SavedBefore(date) => Test::Saved(Order::Before, date.days_since_1970()),
+            SearchKey::SavedOn(date) => Test::Saved(Order::On, date.days_since_1970()),
+            SearchKey::SavedSince(date) => Test::Saved(Order::Since, date.days_since_1970()),
+            SearchKey::SaveDateSupported => Test::Always(true),
+            SearchKey::EmailId(id) => Test::EmailId(id.clone()),
+            // RFC 8474 §5.2: without thread identifiers, none is found by one.
+            SearchKey::ThreadId(_) => Test::Always(false),
+            SearchKey::Uid(set) | SearchKey::Sequence(set) if set.is_saved() => self.saved(),
+            SearchKey::Uid(set) => Test::Uids(set.resolve(self.selected.view.last_uid())),
+            SearchKey::Sequence(set) => Test::Sequence(set.resolve(self.selected.view.len())),
+            SearchKey::Not(key) => Test::Not(Box::new(self.test(key))),
+            SearchKey::Or(first, second) => {
+                let mut tests = vec![self.test(first), self.test(second)];
+                tests.sort_by_key(Test::cost);
+                Test::Any(tests)
+            }
+            SearchKey::And(keys) => self.all(keys),
+        }
+    }
+
+    /// `$` (RFC 5182 §2.1).
+    fn saved(&self) -> Test {
+        let members = self.selected.view.resolve(By::Uid, &SequenceSet::saved()).unwrap_or_default();
+        Test::Uids(members.into_iter().map(|member| (member.uid, member.uid)).collect())
+    }
+
+    fn needle(&self, text: &[u8]) -> Needle {
+        // What is not valid in its charset is taken with replacement characters: it finds nothing.
+        Needle::new(&decode_charset(self.charset.as_bytes(), text))
+    }
+}
+
+fn has(flag: &Flag, selected: &Selected, set: bool) -> Test {
+    match flag {
+        Flag::Recent => Test::Recent(set),
+        Flag::Keyword(name) => match selected.keywords.find(name) {
+            Some(keywords) => Test::Flag { flags: Flags::NONE, keywords, set },
+            None => Test::Always(!set),
+        },
+        system => {
+            let bit = SYSTEM_FLAGS.iter().find(|(flag, _)| flag == system).map(|(_, bit)| *bit);
+            match bit {
+                Some(flags) => Test::Flag { flags, keywords: Keywords::NONE, set },
+                None => Test::Always(!set),
+            }
+        }
+    }
+}
+
+fn day(date: Date) -> (u16, u8, u8) {
+    (date.year, date.month, date.day)
+}

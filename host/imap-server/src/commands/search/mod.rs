@@ -1,0 +1,114 @@
+//! SEARCH, SORT and THREAD (RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 5256).
+
+mod answer;
+mod condition;
+mod judge;
+mod sort;
+mod thread;
+
+use imap_wire::{Code, Search, SearchKey, SearchReturns, Sort, Thread};
+use message::is_known_charset;
+use store::StoreError;
+
+use self::condition::Compiler;
+use self::judge::{Found, candidates, judge_all};
+use super::{Context, refusal};
+use crate::answer::Answer;
+use crate::dialect::has_modseq;
+use crate::io::End;
+use crate::selected::Selected;
+use crate::view::Member;
+
+pub(super) async fn search(
+    context: &mut Context<'_>,
+    selected: &mut Selected,
+    search: Search,
+) -> Result<Answer, End> {
+    if search.charset.is_some() && context.io.dialect.utf8 {
+        // RFC 6855 §3: strings are UTF-8 then.
+        return Ok(Answer::bad("no CHARSET after ENABLE UTF8=ACCEPT"));
+    }
+    // Clients send UTF-8 without saying so: it contains US-ASCII.
+    let charset = search.charset.as_deref().unwrap_or("UTF-8");
+    let found = match find(context, selected, charset, &search.keys).await {
+        Ok(found) => found,
+        Err(answer) => return Ok(not_found(selected, search.returns, answer)),
+    };
+    let told = answer::Told { by: search.by, with_modseq: has_modseq(&search.keys), in_order: false };
+    // RFC 9051 §6.4.4: there is no other answer in IMAP4rev2.
+    let all = SearchReturns { all: true, ..SearchReturns::default() };
+    match search.returns.or(context.io.dialect.rev2.then_some(all)) {
+        None => answer::plain(context, "SEARCH", &found, told).await?,
+        Some(returns) => answer::extended(context, selected, &found, (returns, told)),
+    }
+    Ok(Answer::ok("SEARCH done"))
+}
+
+pub(super) async fn sort(
+    context: &mut Context<'_>,
+    selected: &mut Selected,
+    sort: Sort,
+) -> Result<Answer, End> {
+    if sort.returns.is_some_and(|returns| returns.partial.is_some()) {
+        // Of RFC 5267's options, ESORT has those of ESEARCH (RFC 5267 §3).
+        return Ok(Answer::bad("PARTIAL is for SEARCH"));
+    }
+    let found = match find(context, selected, &sort.charset, &sort.keys).await {
+        Ok(found) => found,
+        Err(answer) => return Ok(not_found(selected, sort.returns, answer)),
+    };
+    let found = match sort::sorted(context, selected, found, &sort.criteria).await {
+        Ok(found) => found,
+        Err(error) => return Ok(refusal(&error)),
+    };
+    let told = answer::Told { by: sort.by, with_modseq: has_modseq(&sort.keys), in_order: true };
+    match sort.returns {
+        None => answer::plain(context, "SORT", &found, told).await?,
+        Some(returns) => answer::extended(context, selected, &found, (returns, told)),
+    }
+    Ok(Answer::ok("SORT done"))
+}
+
+pub(super) async fn thread(
+    context: &mut Context<'_>,
+    selected: &Selected,
+    thread: Thread,
+) -> Result<Answer, End> {
+    let found = match find(context, selected, &thread.charset, &thread.keys).await {
+        Ok(found) => found,
+        Err(answer) => return Ok(answer),
+    };
+    match thread::threads(context, selected, &found, thread.algorithm).await {
+        Ok(threads) => answer::threads(context, &threads, thread.by).await?,
+        Err(error) => return Ok(refusal(&error)),
+    }
+    Ok(Answer::ok("THREAD done"))
+}
+
+/// What matches all keys, in the order of the mailbox.
+async fn find(
+    context: &Context<'_>,
+    selected: &Selected,
+    charset: &str,
+    keys: &[SearchKey],
+) -> Result<Vec<Found>, Answer> {
+    if !is_known_charset(charset.as_bytes()) {
+        return Err(Answer::no("unknown charset").code(Code::BadCharset(vec!["US-ASCII", "UTF-8"])));
+    }
+    let now = context.shared.parts.store.now().as_seconds();
+    let test = Compiler { selected, charset, now }.all(keys);
+    let found = judge_all(context, selected, test, &candidates(selected, keys)).await;
+    found.map_err(|error: StoreError| refusal(&error))
+}
+
+/// A search that failed saves the empty result (RFC 5182 §2.1).
+fn not_found(selected: &mut Selected, returns: Option<SearchReturns>, answer: Answer) -> Answer {
+    if returns.is_some_and(|returns| returns.save) {
+        selected.view.save(Vec::new());
+    }
+    answer
+}
+
+fn uids(members: impl Iterator<Item = Member>) -> Vec<u32> {
+    members.map(|member| member.uid).collect()
+}

@@ -1,0 +1,428 @@
+//! The threads of THREAD (RFC 5256 §3).
+
+use std::collections::HashMap;
+
+use imap_wire::ThreadAlgorithm;
+use message::{Fields, collation_key};
+use store::StoreError;
+
+use super::judge::{Found, read_headers};
+use super::sort::{base_subject, sent_date};
+use crate::commands::Context;
+use crate::selected::Selected;
+use crate::view::Member;
+
+/// Most references of one message that are followed: the last ones, which stand closest to it.
+const REFERENCES_MAX: usize = 100;
+
+/// A message, or a dummy for one that is not there.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    pub(super) member: Option<Member>,
+    pub(super) children: Vec<usize>,
+    pub(super) parent: Option<usize>,
+    /// When it was sent, and where it stands in the mailbox.
+    pub(super) sent: (u64, u32),
+    /// Its base subject as it is compared.
+    pub(super) subject: String,
+    pub(super) is_reply: bool,
+}
+
+/// Trees of messages.
+#[derive(Debug, Default)]
+pub(super) struct Threads {
+    pub(super) nodes: Vec<Node>,
+    pub(super) roots: Vec<usize>,
+}
+
+/// A message, with what threads are made from.
+struct Threaded {
+    node: Node,
+    id: Option<String>,
+    references: Vec<String>,
+}
+
+pub(super) async fn threads(
+    context: &Context<'_>,
+    selected: &Selected,
+    found: &[Found],
+    algorithm: ThreadAlgorithm,
+) -> Result<Threads, StoreError> {
+    let mut messages = Vec::with_capacity(found.len());
+    read_headers(context, selected, found, true, |found, info, header| {
+        let subject = base_subject(header);
+        let node = Node {
+            member: Some(found.member),
+            sent: (sent_date(info, header), found.member.sequence),
+            subject: collation_key(&subject.text),
+            is_reply: subject.is_reply,
+            ..Node::default()
+        };
+        let (id, references) = match algorithm {
+            ThreadAlgorithm::OrderedSubject => (None, Vec::new()),
+            ThreadAlgorithm::References => (first_id(header, "Message-ID"), references(header)),
+        };
+        messages.push(Threaded { node, id, references });
+    })
+    .await?;
+    Ok(match algorithm {
+        ThreadAlgorithm::OrderedSubject => by_subject(messages),
+        ThreadAlgorithm::References => by_references(messages),
+    })
+}
+
+/// ORDEREDSUBJECT: messages of one subject, the first of them with the others as its children.
+fn by_subject(messages: Vec<Threaded>) -> Threads {
+    let mut threads =
+        Threads { nodes: messages.into_iter().map(|message| message.node).collect(), roots: Vec::new() };
+    let mut order: Vec<usize> = (0..threads.nodes.len()).collect();
+    order.sort_by_key(|node| threads.nodes[*node].sent);
+    let mut first_of: HashMap<String, usize> = HashMap::new();
+    for node in order {
+        match first_of.entry(threads.nodes[node].subject.clone()) {
+            std::collections::hash_map::Entry::Occupied(first) => {
+                threads.nodes[*first.get()].children.push(node);
+            }
+            std::collections::hash_map::Entry::Vacant(none) => {
+                none.insert(node);
+                threads.roots.push(node);
+            }
+        }
+    }
+    threads
+}
+
+/// REFERENCES, in the steps of the standard.
+fn by_references(messages: Vec<Threaded>) -> Threads {
+    let mut threads = linked(messages);
+    threads.prune();
+    threads.sort_roots();
+    threads.merge_subjects();
+    threads.sort_all();
+    threads
+}
+
+/// Step (1): links messages by their references; step (2): gathers what has no parent.
+fn linked(messages: Vec<Threaded>) -> Threads {
+    let mut nodes: Vec<Node> = Vec::with_capacity(messages.len());
+    let mut by_id: HashMap<String, usize> = HashMap::new();
+    let mut all_references = Vec::with_capacity(messages.len());
+    for (place, message) in messages.into_iter().enumerate() {
+        if let Some(id) = message.id {
+            // Of several with one identifier, it is the first one's.
+            by_id.entry(id).or_insert(place);
+        }
+        nodes.push(message.node);
+        all_references.push(message.references);
+    }
+    let mut threads = Threads { nodes, roots: Vec::new() };
+    for (place, references) in all_references.into_iter().enumerate() {
+        let mut above: Option<usize> = None;
+        for reference in references {
+            let node = *by_id.entry(reference).or_insert_with(|| {
+                threads.nodes.push(Node::default());
+                threads.nodes.len() - 1
+            });
+            if let Some(parent) = above
+                && threads.nodes[node].parent.is_none()
+            {
+                threads.link(parent, node);
+            }
+            above = Some(node);
+        }
+        threads.unlink(place);
+        if let Some(parent) = above {
+            threads.link(parent, place);
+        }
+    }
+    threads.roots = (0..threads.nodes.len()).filter(|node| threads.nodes[*node].parent.is_none()).collect();
+    for node in 0..threads.nodes.len() {
+        if let Some(parent) = threads.nodes[node].parent {
+            threads.nodes[parent].children.push(node);
+        }
+    }
+    threads
+}
+
+impl Threads {
+    /// Makes one the parent of the other, unless that would be a loop. Children are gathered later.
+    fn link(&mut self, parent: usize, child: usize) {
+        let mut above = Some(parent);
+        while let Some(node) = above {
+            if node == child {
+                return;
+            }
+            above = self.nodes[node].parent;
+        }
+        self.nodes[child].parent = Some(parent);
+    }
+
+    fn unlink(&mut self, node: usize) {
+        self.nodes[node].parent = None;
+    }
+
+    /// Step (3): takes dummies out, but those at the top that hold several together.
+    fn prune(&mut self) {
+        let order = self.children_first();
+        for node in order {
+            let children = std::mem::take(&mut self.nodes[node].children);
+            self.nodes[node].children =
+                children.into_iter().flat_map(|child| self.without_dummy(child)).collect();
+        }
+        let roots = std::mem::take(&mut self.roots);
+        self.roots = roots
+            .into_iter()
+            .flat_map(|root| match self.nodes[root].children.len() {
+                0 | 1 => self.without_dummy(root),
+                _ => vec![root],
+            })
+            .collect();
+    }
+
+    /// A node, or what is below it where it is a dummy.
+    fn without_dummy(&self, node: usize) -> Vec<usize> {
+        let found = &self.nodes[node];
+        if found.member.is_some() { vec![node] } else { found.children.clone() }
+    }
+
+    /// All nodes below the roots, each after all that are below it.
+    fn children_first(&self) -> Vec<usize> {
+        let (mut order, mut rest) = (Vec::with_capacity(self.nodes.len()), self.roots.clone());
+        while let Some(node) = rest.pop() {
+            order.push(node);
+            rest.extend(&self.nodes[node].children);
+        }
+        order.reverse();
+        order
+    }
+
+    /// When a thread began: a dummy has the date of its first child.
+    fn sent(&self, node: usize) -> (u64, u32) {
+        let found = &self.nodes[node];
+        if found.member.is_some() {
+            return found.sent;
+        }
+        found.children.iter().map(|child| self.nodes[*child].sent).min().unwrap_or_default()
+    }
+
+    /// Step (4).
+    fn sort_roots(&mut self) {
+        let mut roots = std::mem::take(&mut self.roots);
+        for root in &roots {
+            if self.nodes[*root].member.is_none() {
+                self.sort_children(*root);
+            }
+        }
+        roots.sort_by_key(|root| self.sent(*root));
+        self.roots = roots;
+    }
+
+    fn sort_children(&mut self, node: usize) {
+        let mut children = std::mem::take(&mut self.nodes[node].children);
+        children.sort_by_key(|child| self.sent(*child));
+        self.nodes[node].children = children;
+    }
+
+    /// The node whose subject is a thread's: the root, or a dummy's first child.
+    fn speaker(&self, root: usize) -> usize {
+        let found = &self.nodes[root];
+        if found.member.is_some() { root } else { found.children.first().copied().unwrap_or(root) }
+    }
+
+    /// Step (5): joins threads of one subject.
+    fn merge_subjects(&mut self) {
+        let mut table: HashMap<String, usize> = HashMap::new();
+        for &root in &self.roots {
+            let subject = &self.nodes[self.speaker(root)].subject;
+            if subject.is_empty() {
+                continue;
+            }
+            let replaces = table.get(subject).is_none_or(|known| {
+                let is_dummy = |node: usize| self.nodes[node].member.is_none();
+                !is_dummy(*known)
+                    && (is_dummy(root) || (self.nodes[*known].is_reply && !self.nodes[root].is_reply))
+            });
+            if replaces {
+                table.insert(subject.clone(), root);
+            }
+        }
+        let roots = std::mem::take(&mut self.roots);
+        // Where a new dummy took a thread's place among the roots.
+        let mut stands_for: HashMap<usize, usize> = HashMap::new();
+        let mut merged = vec![false; self.nodes.len()];
+        for &root in &roots {
+            let subject = self.nodes[self.speaker(root)].subject.clone();
+            let Some(&known) = table.get(&subject) else { continue };
+            if known == root {
+                continue;
+            }
+            merged[root] = true;
+            if let Some(dummy) = self.merge(root, known) {
+                stands_for.insert(known, dummy);
+                table.insert(subject, dummy);
+            }
+        }
+        let rest = roots.into_iter().filter(|root| !merged[*root]);
+        self.roots = rest.map(|root| stands_for.get(&root).copied().unwrap_or(root)).collect();
+    }
+
+    /// Step (5.C): a thread into another one; a dummy that holds both, where one had to be made.
+    fn merge(&mut self, root: usize, known: usize) -> Option<usize> {
+        let is_dummy = |node: &Node| node.member.is_none();
+        if is_dummy(&self.nodes[known]) {
+            if is_dummy(&self.nodes[root]) {
+                let children = std::mem::take(&mut self.nodes[root].children);
+                self.nodes[known].children.extend(children);
+            } else {
+                self.nodes[known].children.push(root);
+            }
+            return None;
+        }
+        if self.nodes[root].is_reply && !self.nodes[known].is_reply {
+            self.nodes[known].children.push(root);
+            return None;
+        }
+        self.nodes.push(Node { children: vec![known, root], ..Node::default() });
+        Some(self.nodes.len() - 1)
+    }
+
+    /// Step (6).
+    fn sort_all(&mut self) {
+        for node in self.children_first() {
+            self.sort_children(node);
+        }
+        self.sort_roots();
+    }
+}
+
+/// The references of a message: of References, else the first of In-Reply-To.
+fn references(header: &[u8]) -> Vec<String> {
+    let mut references =
+        Fields::of(header).first("References").map(|field| ids(&field.unfolded())).unwrap_or_default();
+    if references.is_empty() {
+        references.extend(first_id(header, "In-Reply-To"));
+    }
+    let first = references.len().saturating_sub(REFERENCES_MAX);
+    references.split_off(first)
+}
+
+fn first_id(header: &[u8], name: &str) -> Option<String> {
+    let field = Fields::of(header).first(name)?;
+    ids(&field.unfolded()).into_iter().next()
+}
+
+/// The message identifiers in a text, their quoting undone: `"a"@b` is `a@b` (RFC 5256 §3).
+fn ids(text: &[u8]) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.iter().position(|octet| *octet == b'<') {
+        rest = &rest[start + 1..];
+        let Some(end) = rest.iter().position(|octet| *octet == b'>') else { break };
+        let id: Vec<u8> =
+            rest[..end].iter().copied().filter(|octet| !b"\"\\ \t\r\n".contains(octet)).collect();
+        if id.contains(&b'@') {
+            ids.push(String::from_utf8_lossy(&id).into_owned());
+        }
+        rest = &rest[end + 1..];
+    }
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message: number, identifier, references, subject; sent in the order of the numbers.
+    fn message(number: u32, id: &str, references: &str, subject: &str) -> Threaded {
+        let base = message::BaseSubject::of(subject.as_bytes());
+        Threaded {
+            node: Node {
+                member: Some(Member { sequence: number, uid: number }),
+                sent: (u64::from(number), number),
+                subject: collation_key(&base.text),
+                is_reply: base.is_reply,
+                ..Node::default()
+            },
+            id: Some(id.to_owned()),
+            references: references.split(' ').filter(|id| !id.is_empty()).map(str::to_owned).collect(),
+        }
+    }
+
+    /// Nested lists: a dummy is `_`.
+    fn text(threads: &Threads, nodes: &[usize]) -> String {
+        let one = |node: &usize| {
+            let found = &threads.nodes[*node];
+            let name = found.member.map_or("_".to_owned(), |member| member.sequence.to_string());
+            format!("({name}{})", text(threads, &found.children))
+        };
+        nodes.iter().map(one).collect()
+    }
+
+    fn references_of(messages: Vec<Threaded>) -> String {
+        let threads = by_references(messages);
+        text(&threads, &threads.roots)
+    }
+
+    #[test]
+    fn references_make_trees_whatever_the_order() {
+        let messages = || {
+            vec![
+                message(1, "a", "", "x"),
+                message(2, "b", "a", "Re: x"),
+                message(3, "c", "a b", "Re: x"),
+                message(4, "d", "a", "Re: x"),
+            ]
+        };
+        assert_eq!(references_of(messages()), "(1(2(3))(4))");
+        let mut turned = messages();
+        turned.reverse();
+        assert_eq!(references_of(turned), "(1(2(3))(4))");
+    }
+
+    #[test]
+    fn what_is_not_there_holds_its_children_together() {
+        let two = vec![message(1, "b", "gone", "Re: x"), message(2, "c", "gone", "Re: x")];
+        assert_eq!(references_of(two), "(_(1)(2))");
+        let one = vec![message(1, "b", "gone", "Re: x")];
+        assert_eq!(references_of(one), "(1)");
+    }
+
+    #[test]
+    fn loops_and_double_identifiers_do_no_harm() {
+        let loops = vec![message(1, "a", "b", "x"), message(2, "b", "a", "y")];
+        assert_eq!(references_of(loops), "(2(1))");
+        let own = vec![message(1, "a", "a a", "x")];
+        assert_eq!(references_of(own), "(1)");
+        let double = vec![message(1, "a", "", "x"), message(2, "a", "", "y"), message(3, "c", "a", "z")];
+        assert_eq!(references_of(double), "(1(3))(2)");
+    }
+
+    #[test]
+    fn threads_of_one_subject_are_joined() {
+        // A reply below what it answers; two replies below a dummy; no subject joins nothing.
+        assert_eq!(references_of(vec![message(1, "a", "", "x"), message(2, "b", "", "Re: X")]), "(1(2))");
+        assert_eq!(references_of(vec![message(1, "a", "", "Re: x"), message(2, "b", "", "x")]), "(2(1))");
+        assert_eq!(references_of(vec![message(1, "a", "", "x"), message(2, "b", "", "x")]), "(_(1)(2))");
+        assert_eq!(references_of(vec![message(1, "a", "", ""), message(2, "b", "", "")]), "(1)(2)");
+        let three = vec![message(1, "a", "", "x"), message(2, "b", "", "x"), message(3, "c", "", "x")];
+        assert_eq!(references_of(three), "(_(1)(2)(3))");
+    }
+
+    #[test]
+    fn ordered_subjects_have_no_grandchildren() {
+        let threads = by_subject(vec![
+            message(1, "a", "", "x"),
+            message(2, "b", "", "y"),
+            message(3, "c", "", "Re: x"),
+            message(4, "d", "", "x"),
+        ]);
+        assert_eq!(text(&threads, &threads.roots), "(1(3)(4))(2)");
+    }
+
+    #[test]
+    fn identifiers_are_compared_without_their_quoting() {
+        assert_eq!(ids(b"<\"01KF\"@x.y> text <a@b> <none>"), ["01KF@x.y", "a@b"]);
+        let header = b"In-Reply-To: Your mail <a@b> of Friday <c@d>\r\n\r\n";
+        assert_eq!(references(header), ["a@b"]);
+    }
+}

@@ -1,0 +1,66 @@
+//! What the client has said that it understands.
+
+use imap_wire::{Command, FetchItem, ListReturn, NameEncoding, SearchKey, StatusItem};
+
+/// How a session speaks; what was enabled stays so until the connection ends (RFC 5161 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Dialect {
+    /// Messages are told with UID and mod-sequence (RFC 7162 §3.1).
+    pub(crate) modseq: bool,
+    /// Expunges are told by UID (RFC 7162 §3.2.3).
+    pub(crate) vanished: bool,
+    /// IMAP4rev2 (RFC 9051 appendix E): searches are answered by ESEARCH, nothing is recent, names are UTF-8.
+    pub(crate) rev2: bool,
+    /// Names and appended messages are UTF-8 (RFC 6855 §3).
+    pub(crate) utf8: bool,
+}
+
+impl Dialect {
+    /// How mailbox names are written.
+    pub(crate) fn names(self) -> NameEncoding {
+        if self.rev2 || self.utf8 { NameEncoding::Utf8 } else { NameEncoding::Utf7 }
+    }
+}
+
+/// Whether a command makes the session one that is told mod-sequences: the "CONDSTORE enabling
+/// commands" of RFC 7162 §3.1 but for ENABLE.
+pub(crate) fn asks_for_modseq(command: &Command) -> bool {
+    match command {
+        Command::Select { parameters, .. } | Command::Examine { parameters, .. } => {
+            parameters.condstore || parameters.qresync.is_some()
+        }
+        Command::Status { items, .. } => items.contains(&StatusItem::HighestModSeq),
+        Command::List(list) => list.returns.iter().flatten().any(
+            |option| matches!(option, ListReturn::Status(items) if items.contains(&StatusItem::HighestModSeq)),
+        ),
+        Command::Fetch { items, modifiers, .. } => {
+            modifiers.changed_since.is_some() || items.contains(&FetchItem::ModSeq)
+        }
+        Command::Store(store) => store.unchanged_since.is_some(),
+        Command::Search(search) => has_modseq(&search.keys),
+        Command::Sort(sort) => has_modseq(&sort.keys),
+        Command::Thread(thread) => has_modseq(&thread.keys),
+        _ => false,
+    }
+}
+
+/// Whether `MODSEQ` is among search keys.
+pub(crate) fn has_modseq(keys: &[SearchKey]) -> bool {
+    has_key(keys, &|key| matches!(key, SearchKey::ModSeq(_)))
+}
+
+/// Whether messages are named by sequence number in search keys.
+pub(crate) fn has_sequence_numbers(keys: &[SearchKey]) -> bool {
+    has_key(keys, &|key| matches!(key, SearchKey::Sequence(set) if !set.is_saved()))
+}
+
+fn has_key(keys: &[SearchKey], is_it: &dyn Fn(&SearchKey) -> bool) -> bool {
+    keys.iter().any(|key| match key {
+        SearchKey::Not(key) => has_key(std::slice::from_ref(key), is_it),
+        SearchKey::Or(first, second) => {
+            has_key(std::slice::from_ref(first), is_it) || has_key(std::slice::from_ref(second), is_it)
+        }
+        SearchKey::And(keys) => has_key(keys, is_it),
+        key => is_it(key),
+    })
+}
