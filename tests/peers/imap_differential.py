@@ -14,10 +14,12 @@ import imap_corpus
 import imap_found
 import imap_searches
 import imap_sides
+import imap_sorts
 
 USER, PASSWORD = "user2@example.org", "password"
 GROWN_SHORT, GROWN_LONG = 60, 1500
 SHOWN_OF_A_KIND_MAX = 3
+BINARY_PARTS_MAX = 10
 OTHER = "Differential2"
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs/imap-differences.md"
 
@@ -135,12 +137,55 @@ def compare(result, sides, messages):
         pair = by_name.get(difference.message)
         name = imap_found.judge(pair, program, difference) if pair else imap_found.judge_refusal(program)
         result.add(name, difference)
+    compare_orders(result, sides[0], pairs)
+    check_binary(result, sides[0], pairs)
     result.compared["commands"] = len(CHANGES)
     for command, names in CHANGES:
         told = [changed(side.command(command), names) for side in sides]
         if told[0] != told[1]:
             name = "changes where nothing may change" if command in READ_ONLY else None
             result.add(name, imap_sides.Difference("the mailbox", command, *told, b""))
+
+
+def compare_orders(result, ours, pairs):
+    """SORT and THREAD against the order that follows from what FETCH says: whose order is right where two servers read broken
+    fields otherwise can only be said so."""
+    told = {number: pair.ours for number, pair in enumerate(pairs, 1)}
+    result.compared["orders"] = len(imap_sorts.KEYS) + 1
+    for key in imap_sorts.KEYS:
+        found = numbers(ours.command(f"SORT ({key}) UTF-8 ALL").ok().data("SORT")[0][1:])
+        if found != (wanted := imap_sorts.order(told, key)):
+            result.add(None, imap_sides.Difference("the mailbox", f"SORT ({key})", found, wanted, b""))
+    found = numbers(ours.command("THREAD ORDEREDSUBJECT UTF-8 ALL").ok().data("THREAD")[0][1:])
+    if found != (wanted := imap_sorts.threads(told)):
+        parted = [(mine, other) for mine, other in zip(found, wanted) if mine != other]
+        result.add(None, imap_sides.Difference("the mailbox", "THREAD ORDEREDSUBJECT", *(parted[0] if parted else (found, wanted)), b""))
+
+
+def check_binary(result, ours, pairs):
+    """BINARY (RFC 3516) is BODY without its transfer encoding, as it is decoded here; Dovecot closes the connection at some broken ones."""
+    for number, pair in enumerate(pairs, 1):
+        for path, body in imap_found.bodies(pair)[:BINARY_PARTS_MAX]:
+            at = ".".join(map(str, path))
+            octets, encoding = pair.ours.get(f"BODY[{at}]"), body.places.get("encoding")
+            if body.parts or body.inner or octets is None:
+                continue
+            result.compared["decoded parts"] += 1
+            answer = ours.command(f"FETCH {number} (BINARY.SIZE[{at}] BINARY.PEEK[{at}])")
+            told = imap_client.fetched(answer).get(number, {})
+            if encoding.lower() in imap_found.ENCODINGS:
+                wanted = imap_found.decoded(encoding.lower(), octets)
+                found = told.get(f"BINARY[{at}]"), int(told.get(f"BINARY.SIZE[{at}]", -1))
+                is_right = answer.status == "OK" and found == (wanted, len(wanted))
+            else:
+                is_right = answer.status == "NO" and answer.text.startswith(b"[UNKNOWN-CTE]")
+                found, wanted = answer.text, "[UNKNOWN-CTE]"
+            if not is_right:
+                result.add(None, imap_sides.Difference(pair.name, f"BINARY[{at}] {encoding.decode()}", found, wanted, pair.octets))
+
+
+def numbers(value):
+    return [numbers(one) for one in value] if isinstance(value, list) else int(value)
 
 
 def changed(answer, names):

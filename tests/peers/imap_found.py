@@ -12,6 +12,7 @@ from imap_sides import paths
 
 WORD = re.compile(rb"=\?([^?\s]+)\?([bBqQ])\?(.*?)\?=", re.S)
 FIELD_KEYS = ("SUBJECT", "FROM", "TO", "CC", "BCC")
+ENCODINGS = (b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable")
 DATES_BROKEN = [value for name, value in imap_corpus.DATES.items() if name in imap_corpus.DATES_UNSURE]
 
 
