@@ -150,6 +150,7 @@ const CAPABILITIES: &[(&str, &[(&str, &str)])] = &[
             ("LIST-EXTENDED", "RFC 5258"),
             ("LIST-STATUS", "RFC 5819"),
             ("SPECIAL-USE", "RFC 6154"),
+            ("CREATE-SPECIAL-USE", "RFC 6154"),
             ("STATUS=SIZE", "RFC 8438"),
             ("ACL", "RFC 4314"),
             ("CATENATE", "RFC 4469"),

@@ -17,6 +17,7 @@ mod state;
 
 mod answer;
 mod commands;
+mod derived;
 mod dialect;
 mod io;
 mod object_ids;

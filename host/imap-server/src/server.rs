@@ -10,7 +10,7 @@ use mail_types::AccountName;
 use parking_lot::Mutex;
 use runtime::{Accepted, Connection, Listener, Refused, Shutdown, TlsServer};
 use storage::Storage;
-use store::Store;
+use store::{Derived, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::options::{Options, TlsMode};
@@ -28,6 +28,8 @@ const COMPRESSED_SESSIONS_MAX: usize = 1_000;
 pub struct Parts {
     /// Mailboxes and messages.
     pub store: Store,
+    /// What was made from messages before.
+    pub derived: Derived,
     /// Takes the messages of APPEND.
     pub storage: Storage,
     /// Who may log in.

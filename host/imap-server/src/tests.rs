@@ -78,7 +78,10 @@ async fn bench(whole_messages_kib: u32) -> Bench {
     };
     let authenticator = Authenticator::new(directory, clock.clone(), Random::seeded(2), auth);
     let store = Store::open(storage.clone(), clock, events.clone()).await.unwrap();
-    let parts = Parts { store: store.clone(), storage, authenticator, events, tls: None };
+    let of_derived = dir.path().join("derived");
+    let of_derived = storage::Storage::open(&of_derived, store::DERIVED_SPACES, &storage_options).unwrap();
+    let derived = store::Derived::new(of_derived);
+    let parts = Parts { store: store.clone(), derived, storage, authenticator, events, tls: None };
     let server = Server::with_room(parts, whole_messages_kib);
     let address = (Ipv4Addr::LOCALHOST, 0).into();
     let listener =

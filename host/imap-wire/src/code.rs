@@ -43,6 +43,8 @@ pub enum Code {
     Modified(SequenceSet),
     /// RFC 8474 §4.1.
     MailboxId(String),
+    /// RFC 6154 §3.
+    UseAttr,
     /// RFC 3516 §4.3.
     UnknownCte,
     /// RFC 4978 §3.
@@ -115,6 +117,7 @@ impl Code {
             Self::TryCreate => "TRYCREATE",
             Self::Closed => "CLOSED",
             Self::TooBig => "TOOBIG",
+            Self::UseAttr => "USEATTR",
             Self::UnknownCte => "UNKNOWN-CTE",
             Self::CompressionActive => "COMPRESSIONACTIVE",
             Self::Unavailable => "UNAVAILABLE",

@@ -116,7 +116,11 @@ pub enum Command {
         mailbox: MailboxName,
         parameters: SelectParameters,
     },
-    Create(MailboxName),
+    /// With what it is for, as `\Sent` (RFC 6154 §3).
+    Create {
+        mailbox: MailboxName,
+        uses: Vec<String>,
+    },
     Delete(MailboxName),
     Rename {
         from: MailboxName,
@@ -191,7 +195,7 @@ impl Command {
             Self::Enable(_) => "ENABLE",
             Self::Select { .. } => "SELECT",
             Self::Examine { .. } => "EXAMINE",
-            Self::Create(_) => "CREATE",
+            Self::Create { .. } => "CREATE",
             Self::Delete(_) => "DELETE",
             Self::Rename { .. } => "RENAME",
             Self::Subscribe(_) => "SUBSCRIBE",
@@ -389,6 +393,25 @@ fn message_command(cursor: &mut Cursor<'_>, name: &str, by: By) -> Result<Comman
     })
 }
 
+/// ```text
+/// create-params = SP "(" create-param *(SP create-param) ")" ; RFC 4466 §2.2
+/// create-param  =/ "USE" SP "(" [use-attr *(SP use-attr)] ")" ; RFC 6154 §6
+/// ```
+fn special_uses(cursor: &mut Cursor<'_>) -> Result<Vec<String>, ParseError> {
+    if !cursor.take(b' ') {
+        return Ok(Vec::new());
+    }
+    if !cursor.take_word("(USE ") {
+        return cursor.expected("(USE (…))");
+    }
+    let uses = cursor.list(0, "what the mailbox is for", |cursor| {
+        cursor.must(b'\\', "an attribute")?;
+        Ok(format!("\\{}", cursor.atom("an attribute")?))
+    })?;
+    cursor.must(b')', "the end of the parameters")?;
+    Ok(uses)
+}
+
 /// Commands about mailboxes.
 fn mailbox_command(cursor: &mut Cursor<'_>, name: &str) -> Result<Command, ParseError> {
     if !matches!(
@@ -421,7 +444,7 @@ fn mailbox_command(cursor: &mut Cursor<'_>, name: &str) -> Result<Command, Parse
         "SELECT" => Command::Select { mailbox: mailbox_name, parameters: select_parameters(cursor)? },
         "EXAMINE" => Command::Examine { mailbox: mailbox_name, parameters: select_parameters(cursor)? },
         "GETQUOTAROOT" => Command::GetQuotaRoot(mailbox_name),
-        "CREATE" => Command::Create(mailbox_name),
+        "CREATE" => Command::Create { mailbox: mailbox_name, uses: special_uses(cursor)? },
         "DELETE" => Command::Delete(mailbox_name),
         "SUBSCRIBE" => Command::Subscribe(mailbox_name),
         "UNSUBSCRIBE" => Command::Unsubscribe(mailbox_name),

@@ -153,7 +153,7 @@ fn mailbox_command(out: &mut Vec<u8>, command: &Command) {
         Command::Select { mailbox, .. } => ("SELECT", mailbox),
         Command::Examine { mailbox, .. } => ("EXAMINE", mailbox),
         Command::GetQuotaRoot(name) => ("GETQUOTAROOT", name),
-        Command::Create(name) => ("CREATE", name),
+        Command::Create { mailbox, .. } => ("CREATE", mailbox),
         Command::Delete(name) => ("DELETE", name),
         Command::Subscribe(name) => ("SUBSCRIBE", name),
         Command::Unsubscribe(name) => ("UNSUBSCRIBE", name),
@@ -172,6 +172,9 @@ fn mailbox_command(out: &mut Vec<u8>, command: &Command) {
     mailbox(out, name);
     match command {
         Command::Select { parameters, .. } | Command::Examine { parameters, .. } => parameters.write(out),
+        Command::Create { uses, .. } if !uses.is_empty() => {
+            word(out, &format!(" (USE ({}))", uses.join(" ")));
+        }
         Command::Rename { to, .. } => {
             out.push(b' ');
             mailbox(out, to);

@@ -35,6 +35,7 @@ fn commands_of_the_standards_read_and_write_back() {
         "a EXAMINE x (CONDSTORE QRESYNC (1 2))",
         "A932 EXAMINE blurdybloop",
         "A003 CREATE owatagusiam/",
+        "t2 CREATE MySpecial (USE (\\Drafts \\Sent))",
         "A684 RENAME foo zowie",
         "A002 SUBSCRIBE #news.comp.mail.mime",
         "A101 LIST \"\" \"\"",

@@ -59,8 +59,16 @@ fn decode_base64(octets: &[u8]) -> Vec<u8> {
             .with_decode_padding_mode(DecodePaddingMode::Indifferent),
     );
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    let mut digits: Vec<u8> =
-        octets.iter().copied().take_while(|byte| *byte != b'=').filter(is_digit).collect();
+    let end = memchr::memchr(b'=', octets).unwrap_or(octets.len());
+    let mut digits = Vec::with_capacity(end);
+    // Line by line: most have nothing but digits.
+    for line in octets[..end].split(|byte| matches!(byte, b'\r' | b'\n')) {
+        if line.iter().all(is_digit) {
+            digits.extend_from_slice(line);
+        } else {
+            digits.extend(line.iter().copied().filter(is_digit));
+        }
+    }
     // A lone last digit says nothing.
     if digits.len() % 4 == 1 {
         digits.pop();

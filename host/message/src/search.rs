@@ -8,7 +8,7 @@ use crate::structure::{Part, PartKind, Structure};
 /// A text to be found, prepared once for many messages.
 #[derive(Debug, Clone)]
 pub struct Needle {
-    lower: String,
+    pub(crate) lower: String,
     finder: memchr::memmem::Finder<'static>,
 }
 
@@ -26,9 +26,13 @@ impl Needle {
         if self.lower.is_empty() {
             return true;
         }
-        let lower = if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() };
-        self.finder.find(lower.as_bytes()).is_some()
+        self.finder.find(lower_case(text).as_bytes()).is_some()
     }
+}
+
+/// A text as it is compared.
+pub(crate) fn lower_case(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() }
 }
 
 /// `HEADER name text`: whether a field of the name contains the text. With an empty text: whether
@@ -42,28 +46,41 @@ pub fn header_contains(header: &[u8], name: &str, needle: &Needle) -> bool {
 /// body, the message's own header does not.
 #[must_use]
 pub fn body_contains(structure: &Structure<'_>, needle: &Needle) -> bool {
-    needle.lower.is_empty()
-        || structure.parts().enumerate().any(|(at, part)| {
-            let is_embedded = at > 0;
-            (is_embedded && any_field_contains(part.header(), needle)) || part_contains(&part, needle)
-        })
+    needle.lower.is_empty() || body_texts(structure, &mut |text| needle.is_in(text))
 }
 
 /// `TEXT text`: whether header or body contains it.
 #[must_use]
 pub fn text_contains(structure: &Structure<'_>, needle: &Needle) -> bool {
-    any_field_contains(structure.root().header(), needle) || body_contains(structure, needle)
+    field_contains(structure.root().header(), needle) || body_contains(structure, needle)
 }
 
-fn any_field_contains(header: &[u8], needle: &Needle) -> bool {
-    Fields::of(header).any(|field| {
-        // A needle may span the colon, as in "subject: hello".
-        let text = [&decode_charset(b"", field.name), ": ", &decode_header(field.value)].concat();
-        needle.is_in(&text)
+/// Whether a field of a header contains a text, its name and colon included.
+#[must_use]
+pub fn field_contains(header: &[u8], needle: &Needle) -> bool {
+    field_texts(header, &mut |text| needle.is_in(text))
+}
+
+/// Shows the texts of a message that are searched one by one, header first, until one is taken.
+pub(crate) fn texts(structure: &Structure<'_>, take: &mut dyn FnMut(&str) -> bool) -> bool {
+    field_texts(structure.root().header(), take) || body_texts(structure, take)
+}
+
+fn body_texts(structure: &Structure<'_>, take: &mut dyn FnMut(&str) -> bool) -> bool {
+    structure.parts().enumerate().any(|(at, part)| {
+        let is_embedded = at > 0;
+        (is_embedded && field_texts(part.header(), take)) || part_text(&part, take)
     })
 }
 
-fn part_contains(part: &Part<'_>, needle: &Needle) -> bool {
+fn field_texts(header: &[u8], take: &mut dyn FnMut(&str) -> bool) -> bool {
+    Fields::of(header).any(|field| {
+        // A needle may span the colon, as in "subject: hello".
+        take(&[&decode_charset(b"", field.name), ": ", &decode_header(field.value)].concat())
+    })
+}
+
+fn part_text(part: &Part<'_>, take: &mut dyn FnMut(&str) -> bool) -> bool {
     let content_type = part.content_type();
     // A report's status, or a message that is one of several pieces, is text that people look for.
     let is_readable = content_type.is_text() || content_type.main.eq_ignore_ascii_case(b"message");
@@ -72,7 +89,7 @@ fn part_contains(part: &Part<'_>, needle: &Needle) -> bool {
     }
     let encoding = TransferEncoding::parse(&part.encoding()).unwrap_or(TransferEncoding::Identity);
     let plain = encoding.decode(part.body());
-    needle.is_in(&decode_charset(content_type.parameter("charset").unwrap_or_default(), &plain))
+    take(&decode_charset(content_type.parameter("charset").unwrap_or_default(), &plain))
 }
 
 #[cfg(test)]

@@ -131,29 +131,50 @@ impl Reader {
         Ok(Some(Octets { prefix, content }))
     }
 
-    /// At most so many octets from the beginning of a message, in one piece and without reading
-    /// the rest: enough for headers. `None` where the message went.
-    pub fn head(&self, uid: Uid, octets_max: usize) -> Result<Option<Vec<u8>>, StoreError> {
+    /// The beginning of a message, without reading the rest: the fields on top, and as much of at most `octets_max` of
+    /// its content as `wanted` says of them, enough for headers. `None` where the message went.
+    pub fn head(
+        &self,
+        uid: Uid,
+        octets_max: usize,
+        wanted: impl Fn(&[u8]) -> usize,
+    ) -> Result<Option<Head>, StoreError> {
         let found = read_message(&self.snapshot, self.mailbox, uid, |record| {
-            let mut head = Vec::with_capacity(octets_max.min(usize::try_from(record.size).unwrap_or(0)));
-            head.extend_from_slice(&record.prefix[..record.prefix.len().min(octets_max)]);
-            (head, record.content)
+            (record.prefix.to_vec(), record.content)
         })?;
-        let Some((mut head, id)) = found else { return Ok(None) };
-        let left = octets_max - head.len();
-        if let Some(content) = self.snapshot.inline_content(id)? {
-            head.extend_from_slice(&content[..content.len().min(left)]);
+        let Some((mut octets, id)) = found else { return Ok(None) };
+        let mut take = |seen: &[u8], len: u64| {
+            let count = wanted(seen).min(seen.len());
+            octets.extend_from_slice(&seen[..count]);
+            count < seen.len() || seen.len() as u64 == len
+        };
+        let is_whole = if let Some(content) = self.snapshot.inline_content(id)? {
+            take(&content[..content.len().min(octets_max)], content.len() as u64)
         } else {
             let content = self.snapshot.content(id)?.ok_or_else(|| lost(self.mailbox, uid, id))?;
-            head.extend_from_slice(&content.range(0, left)?);
-        }
-        Ok(Some(head))
+            take(&content.range(0, octets_max)?, content.len())
+        };
+        Ok(Some(Head { octets, is_whole }))
+    }
+
+    /// The fields on top of a message's content; `None` where the message went.
+    pub fn prefix(&self, uid: Uid) -> Result<Option<Vec<u8>>, StoreError> {
+        read_message(&self.snapshot, self.mailbox, uid, |record| record.prefix.to_vec())
     }
 
     /// The names of the mailbox's keywords.
     pub fn keywords(&self) -> Result<KeywordTable, StoreError> {
         KeywordTable::read(&self.snapshot, self.mailbox)
     }
+}
+
+/// The beginning of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its octets.
+    pub octets: Vec<u8>,
+    /// What was wanted ends in there, or the message does.
+    pub is_whole: bool,
 }
 
 fn lost(mailbox: MailboxId, uid: Uid, id: ContentId) -> StoreError {

@@ -188,9 +188,14 @@ async fn a_delivery_is_read_back_with_its_prefix() {
             );
         }
         let reader = fixture.store.reader(boxes[0]).unwrap();
-        assert_eq!(reader.head(Uid(uid), 20).unwrap().unwrap(), whole[..20]);
-        assert_eq!(reader.head(Uid(uid), 4).unwrap().unwrap(), whole[..4]);
-        assert_eq!(reader.head(Uid(9), 4).unwrap(), None);
+        let head = |max, wanted| {
+            let head = reader.head(Uid(uid), max, |_| wanted).unwrap().unwrap();
+            (head.octets, head.is_whole)
+        };
+        // The fields on top, then what is wanted of the content, or as much as may be.
+        assert_eq!(head(20, 7), (whole[..13 + 7].to_vec(), true));
+        assert_eq!(head(20, 99), (whole[..13 + 20.min(octets.len())].to_vec(), octets.len() <= 20));
+        assert_eq!(reader.head(Uid(9), 4, <[u8]>::len).unwrap(), None);
         let info = reader.info(Uid(uid)).unwrap().unwrap();
         assert_eq!((info.size, info.internal_date), (whole.len() as u64, Timestamp(9_000)));
     }

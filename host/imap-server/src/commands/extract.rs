@@ -11,9 +11,10 @@ use message::{
     message_section, part_section, partial, preview,
 };
 use storage::StorageError;
-use store::{MailboxId, MessageInfo, Octets, Reader, Store, StoreError, Uid};
+use store::{DerivedReader, Head, MailboxId, MessageInfo, Octets, Reader, Store, StoreError, Uid};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::derived::{self, Kind};
 use crate::structure::{Form, write_body, write_envelope, write_opaque};
 
 /// Octets that a header is looked for in at first; most are smaller.
@@ -39,7 +40,9 @@ pub(super) enum Need {
     Header,
     /// Any of its octets, in pieces.
     Pieces,
-    /// The whole message at once: its structure.
+    /// The whole message at once, for its structure, where that was not made before.
+    Structure,
+    /// The whole message at once.
     Whole,
 }
 
@@ -56,11 +59,8 @@ impl Need {
             | FetchItem::SaveDate => Self::Record,
             FetchItem::Envelope | FetchItem::Rfc822Header => Self::Header,
             FetchItem::Rfc822 | FetchItem::Rfc822Text => Self::Pieces,
-            FetchItem::Body
-            | FetchItem::BodyStructure
-            | FetchItem::Preview { .. }
-            | FetchItem::Binary(_)
-            | FetchItem::BinarySize(_) => Self::Whole,
+            FetchItem::Body | FetchItem::BodyStructure | FetchItem::Preview { .. } => Self::Structure,
+            FetchItem::Binary(_) | FetchItem::BinarySize(_) => Self::Whole,
             FetchItem::Section(fetch) if !fetch.section.part.is_empty() => Self::Whole,
             FetchItem::Section(fetch) => match fetch.section.text {
                 None | Some(SectionText::Text | SectionText::Mime) => Self::Pieces,
@@ -112,21 +112,43 @@ impl Extracts {
         Self { items: items.iter().map(|_| Extract::Record).collect(), octets: None }
     }
 
+    /// What was made of the message's content here, to be kept.
+    pub(super) fn made<'a>(&'a self, items: &'a [FetchItem]) -> impl Iterator<Item = (Kind, &'a [u8])> {
+        items.iter().zip(&self.items).filter_map(|(item, extract)| match (Kind::of(item)?, extract) {
+            (kind, Extract::Text(made) | Extract::Literal(made)) => Some((kind, made.as_slice())),
+            _ => None,
+        })
+    }
+
     /// Octets that it holds in memory.
     pub(super) fn octets_held(&self) -> usize {
         self.items.iter().map(Extract::octets_held).sum()
     }
 
-    /// Where a header of ordinary length is enough; `None` where it is longer.
+    /// Where a header of ordinary length is enough, with what was made before; `None` where the header is longer, or
+    /// something has to be made.
     pub(super) fn of_header(
         reader: &Reader,
+        derived: Option<&DerivedReader>,
         info: &MessageInfo,
         items: &[FetchItem],
     ) -> Result<Option<Self>, StoreError> {
-        let Some((head, true)) = head(reader, info.uid)? else {
+        let mut known = Vec::new();
+        for kind in items.iter().filter_map(Kind::of) {
+            match derived.and_then(|reader| derived::read(reader, info, kind, <[u8]>::to_vec)) {
+                Some(made) => known.push((kind, made)),
+                None => return Ok(None),
+            }
+        }
+        if items.iter().all(|item| Need::of(item) == Need::Record || Kind::of(item).is_some()) {
+            let source = Source { header: &[], len: info.size, structure: None, known: &known };
+            return Ok(Some(Self { items: source.extract(items)?, octets: None }));
+        }
+
+        let Some(Head { octets: header, is_whole: true }) = header(reader, info.uid)? else {
             return if reader.info(info.uid)?.is_some() { Ok(None) } else { Err(gone()) };
         };
-        let source = Source { header: &head[..header_len(&head)], len: info.size, structure: None };
+        let source = Source { header: &header, len: info.size, structure: None, known: &known };
         let items = source.extract(items)?;
         let is_sent_in_pieces = items.iter().any(|extract| matches!(extract, Extract::Range(_)));
         let octets = if is_sent_in_pieces { reader.octets(info.uid)? } else { None };
@@ -138,14 +160,13 @@ fn gone() -> StoreError {
     StoreError::NotFound("message")
 }
 
-/// The beginning of a message, and whether its header ends there; `None` where the message went.
-pub(super) fn head(reader: &Reader, uid: Uid) -> Result<Option<(Vec<u8>, bool)>, StoreError> {
+/// The header of a message, and whether it ends there; `None` where the message went.
+pub(super) fn header(reader: &Reader, uid: Uid) -> Result<Option<Head>, StoreError> {
     let mut max = HEADER_OCTETS_FIRST;
     loop {
-        let Some(head) = reader.head(uid, max)? else { return Ok(None) };
-        let ends = head.len() < max || header_len(&head) < head.len();
-        if ends || max >= HEADER_OCTETS_MAX {
-            return Ok(Some((head, ends)));
+        let Some(head) = reader.head(uid, max, header_len)? else { return Ok(None) };
+        if head.is_whole || max >= HEADER_OCTETS_MAX {
+            return Ok(Some(head));
         }
         max = max.saturating_mul(4).min(HEADER_OCTETS_MAX);
     }
@@ -185,7 +206,7 @@ impl WholeMessage {
             let whole = octets.to_bytes()?;
             let structure = Structure::parse(&whole);
             let header = &whole[..header_len(&whole)];
-            let source = Source { header, len: octets.len(), structure: Some(&structure) };
+            let source = Source { header, len: octets.len(), structure: Some(&structure), known: &[] };
             let items = source.extract(&items)?;
             Ok(Extracts { items, octets: Some(octets) })
         })
@@ -201,6 +222,8 @@ struct Source<'a> {
     len: u64,
     /// The message's structure, where an item needs it or the header is long.
     structure: Option<&'a Structure<'a>>,
+    /// What was made before.
+    known: &'a [(Kind, Vec<u8>)],
 }
 
 impl Source<'_> {
@@ -220,6 +243,11 @@ impl Source<'_> {
 
     fn item(&self, item: &FetchItem) -> Extract {
         let of_message = |text| Section { part: Vec::new(), text };
+        let kind = Kind::of(item);
+        if let Some((kind, made)) = self.known.iter().find(|(known, _)| Some(*known) == kind) {
+            let made = made.clone();
+            return if *kind == Kind::Preview { Extract::Literal(made) } else { Extract::Text(made) };
+        }
         match item {
             FetchItem::Flags
             | FetchItem::InternalDate
@@ -363,7 +391,7 @@ mod tests {
     fn extract(octets: &[u8], items: &[FetchItem]) -> Result<Vec<Extract>, StoreError> {
         let structure = Structure::parse(octets);
         let header = &octets[..header_len(octets)];
-        Source { header, len: octets.len() as u64, structure: Some(&structure) }.extract(items)
+        Source { header, len: octets.len() as u64, structure: Some(&structure), known: &[] }.extract(items)
     }
 
     fn part(number: u32, partial: Option<Partial>) -> FetchItem {

@@ -1,5 +1,6 @@
 //! FETCH (RFC 3501 §6.4.5, RFC 7162 §3.1.4, RFC 8474, RFC 8514, RFC 9394).
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use super::resync::{changed_members, part};
 use super::section;
 use super::{Context, refusal};
 use crate::answer::Answer;
+use crate::derived::{self, Kind};
 use crate::io::End;
 use crate::object_ids::email_id;
 use crate::selected::{Access, Selected};
@@ -28,8 +30,12 @@ const HEADERS_AHEAD_OCTETS_MAX: usize = 128 * 1024;
 /// What holds for all messages of one FETCH.
 struct Plan {
     items: Arc<[FetchItem]>,
+    /// The items' names in responses.
+    names: Vec<Cow<'static, str>>,
     by: By,
     need: Need,
+    /// Headers, and what was made before, may be enough.
+    reads_ahead: bool,
     sets_seen: bool,
 }
 
@@ -67,8 +73,10 @@ pub(super) async fn fetch(
     }
     let plan = Plan {
         items: items.as_slice().into(),
+        names: items.iter().map(section::name).collect(),
         by,
         need: items.iter().map(Need::of).max().unwrap_or(Need::Record),
+        reads_ahead: reads_ahead(&items),
         sets_seen: selected.access == Access::ReadWrite && items.iter().any(FetchItem::sets_seen),
     };
     let chunk = if plan.sets_seen { SEEN_MESSAGES_MAX } else { READ_MESSAGES_MAX };
@@ -77,6 +85,9 @@ pub(super) async fn fetch(
         if let Err(error) = fetch_chunk(context, selected, &plan, members, &mut lacks).await? {
             return Ok(refusal(&error));
         }
+    }
+    if plan.need >= Need::Structure {
+        context.shared.parts.derived.flush();
     }
     if lacks.decoding {
         return Ok(Answer::no("a part has an encoding that is not known").code(Code::UnknownCte));
@@ -87,6 +98,12 @@ pub(super) async fn fetch(
         return Ok(Answer::no("some of the messages have been expunged").code(Code::ExpungeIssued));
     }
     Ok(Answer::ok("FETCH done"))
+}
+
+/// Whether headers, and what was made of messages before, may be enough for all items.
+fn reads_ahead(items: &[FetchItem]) -> bool {
+    let suffices = |item: &FetchItem| Need::of(item) <= Need::Header || Kind::of(item).is_some();
+    items.iter().any(|item| Need::of(item) > Need::Record) && items.iter().all(suffices)
 }
 
 /// What could not be told.
@@ -117,7 +134,7 @@ async fn fetch_chunk(
     lacks.messages |= infos.len() < members.len();
     let mut ahead = VecDeque::new();
     for (place, (member, mut info)) in infos.iter().copied().enumerate() {
-        if plan.need == Need::Header && ahead.is_empty() {
+        if plan.reads_ahead && ahead.is_empty() {
             ahead = match headers_ahead(context, selected, plan, &infos[place..]) {
                 Ok(ahead) => ahead,
                 Err(error) => return Ok(Err(error)),
@@ -202,9 +219,10 @@ fn headers_ahead(
     infos: &[(Member, MessageInfo)],
 ) -> Result<VecDeque<Option<Extracts>>, StoreError> {
     let reader = context.shared.parts.store.reader(selected.mailbox)?;
+    let derived = if plan.need > Need::Header { context.shared.parts.derived.reader() } else { None };
     let (mut ahead, mut octets) = (VecDeque::new(), 0);
     for (_, info) in infos.iter().take(HEADERS_AHEAD_MAX) {
-        let extracts = match Extracts::of_header(&reader, info, &plan.items) {
+        let extracts = match Extracts::of_header(&reader, derived.as_ref(), info, &plan.items) {
             Ok(extracts) => extracts,
             Err(StoreError::NotFound(_)) => None,
             Err(error) => return Err(error),
@@ -249,13 +267,13 @@ async fn fetch_one(
     if (plan.by == By::Uid || with_modseq) && !plan.items.contains(&FetchItem::Uid) {
         response.uid(context.io.out(), member.uid);
     }
-    for (item, extract) in plan.items.iter().zip(&extracts.items) {
+    for ((item, name), extract) in plan.items.iter().zip(&plan.names).zip(&extracts.items) {
         flags_told |= *item == FetchItem::Flags;
         if *extract == Extract::Record {
             write_of_record(context, selected, &mut response, item, (member, &info));
         } else {
             let octets = extracts.octets.as_ref();
-            section::write(context.io, &mut response, item, extract, octets).await?;
+            section::write(context.io, &mut response, name, extract, octets).await?;
         }
     }
     if tell_flags && !flags_told {
@@ -279,15 +297,19 @@ async fn extracts(
     if plan.need == Need::Record {
         return Ok(Extracts::none(&plan.items));
     }
-    if plan.need < Need::Whole {
+    if plan.need < Need::Structure {
         let reader = store.reader(selected.mailbox)?;
-        if let Some(extracts) = Extracts::of_header(&reader, info, &plan.items)? {
+        if let Some(extracts) = Extracts::of_header(&reader, None, info, &plan.items)? {
             return Ok(extracts);
         }
     }
     let room = context.shared.room_for(info.size).await;
     let message = WholeMessage { store: store.clone(), mailbox: selected.mailbox, info: *info, room };
-    message.extract(Arc::clone(&plan.items)).await
+    let extracts = message.extract(Arc::clone(&plan.items)).await?;
+    for (kind, made) in extracts.made(&plan.items) {
+        context.shared.parts.derived.keep(info.content, kind as u8, derived::kept(made));
+    }
+    Ok(extracts)
 }
 
 /// Writes an item that the message's record knows.

@@ -153,16 +153,26 @@ pub(super) fn tell_selected(io: &mut Io, name: &MailboxName) {
 }
 
 /// RFC 6154 §2.
+const ATTRIBUTES: [(SpecialUse, &str); 7] = [
+    (SpecialUse::Drafts, "\\Drafts"),
+    (SpecialUse::Sent, "\\Sent"),
+    (SpecialUse::Trash, "\\Trash"),
+    (SpecialUse::Junk, "\\Junk"),
+    (SpecialUse::Archive, "\\Archive"),
+    (SpecialUse::All, "\\All"),
+    (SpecialUse::Flagged, "\\Flagged"),
+];
+
 fn attribute(special_use: SpecialUse) -> &'static str {
-    match special_use {
-        SpecialUse::Drafts => "\\Drafts",
-        SpecialUse::Sent => "\\Sent",
-        SpecialUse::Trash => "\\Trash",
-        SpecialUse::Junk => "\\Junk",
-        SpecialUse::Archive => "\\Archive",
-        SpecialUse::All => "\\All",
-        SpecialUse::Flagged => "\\Flagged",
-    }
+    ATTRIBUTES.iter().find(|(known, _)| *known == special_use).map_or("", |(_, attribute)| attribute)
+}
+
+/// What an attribute says that a mailbox is for.
+pub(super) fn special_use(attribute: &str) -> Option<SpecialUse> {
+    ATTRIBUTES
+        .iter()
+        .find(|(_, known)| known.eq_ignore_ascii_case(attribute))
+        .map(|(special_use, _)| *special_use)
 }
 
 /// RFC 3501 §6.3.9: subscribed names, also of mailboxes that are gone; with `%` a name above a

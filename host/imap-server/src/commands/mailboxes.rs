@@ -1,9 +1,9 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3.3 to §6.3.7).
 
 use imap_wire::{Code, MailboxName};
-use store::StoreError;
+use store::{SpecialUse, StoreError};
 
-use super::{Context, refusal, store_name};
+use super::{Context, list, refusal, store_name};
 use crate::answer::Answer;
 use crate::object_ids::mailbox_id;
 
@@ -15,10 +15,21 @@ fn answer(result: Result<(), StoreError>, done: &'static str) -> Answer {
     }
 }
 
-pub(crate) async fn create(context: &Context<'_>, name: &MailboxName) -> Answer {
+/// With what it is for, where that is said (RFC 6154 §3): one thing, and none that holds others' messages.
+pub(crate) async fn create(context: &Context<'_>, name: &MailboxName, uses: &[String]) -> Answer {
+    let special_use = match uses {
+        [] => None,
+        [one] => match list::special_use(one) {
+            Some(SpecialUse::All | SpecialUse::Flagged) | None => {
+                return Answer::no(format!("no mailbox can be made for {one}")).code(Code::UseAttr);
+            }
+            found => found,
+        },
+        _ => return Answer::no("a mailbox is for one thing").code(Code::UseAttr),
+    };
     let create = async {
         let store = &context.shared.parts.store;
-        store.create_mailbox(context.login.account, &store_name(name)?, None).await
+        store.create_mailbox(context.login.account, &store_name(name)?, special_use).await
     };
     match create.await {
         Ok(mailbox) => Answer::ok("CREATE done").code(Code::MailboxId(mailbox_id(mailbox))),

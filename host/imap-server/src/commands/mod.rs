@@ -50,7 +50,7 @@ pub(crate) struct Context<'a> {
 /// Commands that need no selected mailbox.
 pub(crate) async fn mailbox(context: &mut Context<'_>, command: Command) -> Result<Answer, End> {
     Ok(match command {
-        Command::Create(name) => mailboxes::create(context, &name).await,
+        Command::Create { mailbox, uses } => mailboxes::create(context, &mailbox, &uses).await,
         Command::Delete(name) => mailboxes::delete(context, &name).await,
         Command::Rename { from, to } => mailboxes::rename(context, &from, &to).await,
         Command::Subscribe(name) => mailboxes::subscribe(context, &name).await,

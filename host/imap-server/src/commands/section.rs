@@ -15,7 +15,7 @@ const PIECE_OCTETS: usize = 256 * 1024;
 const COPY_OCTETS_MAX: usize = 16 * 1024;
 
 /// The name of an item in a response: `"BODY" section ["<" number ">"]`, or its word.
-fn name(item: &FetchItem) -> Cow<'static, str> {
+pub(super) fn name(item: &FetchItem) -> Cow<'static, str> {
     match item {
         FetchItem::Flags => "FLAGS".into(),
         FetchItem::Uid => "UID".into(),
@@ -45,34 +45,33 @@ fn with_section(word: &str, fetch: &SectionFetch) -> String {
     }
 }
 
-/// Writes what was taken out of a message for an item.
+/// Writes what was taken out of a message for an item of that name.
 pub(super) async fn write(
     io: &mut Io,
     response: &mut FetchResponse,
-    item: &FetchItem,
+    name: &str,
     extract: &Extract,
     octets: Option<&Octets>,
 ) -> Result<(), End> {
-    let name = name(item);
     match (extract, octets) {
         (Extract::Text(text), _) => {
-            response.name(io.out(), &name);
+            response.name(io.out(), name);
             send(io, text).await
         }
         (Extract::Literal(literal), _) => {
-            response.literal(io.out(), &name, literal.len() as u64);
+            response.literal(io.out(), name, literal.len() as u64);
             send(io, literal).await
         }
         (Extract::Binary(octets), _) => {
-            response.literal8(io.out(), &name, octets.len() as u64);
+            response.literal8(io.out(), name, octets.len() as u64);
             send(io, octets).await
         }
         (Extract::Range(range), Some(octets)) => {
-            response.literal(io.out(), &name, range.end - range.start);
+            response.literal(io.out(), name, range.end - range.start);
             send_pieces(io, octets, range.clone()).await
         }
         (Extract::Absent | Extract::UnknownEncoding | Extract::Record | Extract::Range(_), _) => {
-            response.name(io.out(), &name);
+            response.name(io.out(), name);
             io.out().extend_from_slice(b"NIL");
             Ok(())
         }

@@ -18,6 +18,7 @@ const AFTER_LOGIN: &[&str] = &[
     "BINARY",
     "COMPRESS=DEFLATE",
     "CONDSTORE",
+    "CREATE-SPECIAL-USE",
     "ESEARCH",
     "ESORT",
     "IDLE",

@@ -99,6 +99,7 @@ pub fn run(place: &Place) -> Result<String, String> {
     let config = place.load_whole()?;
     let lock = DataLock::take(&place.data)?;
     let files = files_limit::raise(config.server.open_files);
+    runtime::give_back_large_blocks();
     let runtime = executor(config.server.threads)?;
     let events = to_standard_error(&config.log)?;
     let outcome = runtime.block_on(async {

@@ -12,7 +12,7 @@ use queue::{Agents, Queue};
 use routing::{Builders, Routing, TableError, Tables};
 use runtime::{Clock, Random};
 use storage::{Space, Storage};
-use store::Store;
+use store::{Derived, Store};
 
 use super::domain_tables::{self, FollowedTables};
 use super::first_start::{decoy_key, fill};
@@ -57,12 +57,14 @@ pub struct Parts {
     pub profiles: profiles::Profiles,
     /// What plugins may ask.
     pub(super) surroundings: Arc<Surroundings>,
+    /// What was made from messages, and need not be made again.
+    pub(super) derived: Derived,
     /// Queue, mailboxes and content.
     pub(super) mail: Storage,
     /// Whether the directory was filled just now: this is the first start.
     pub(super) first_start: bool,
     /// All storages, to be closed at the end.
-    storages: [Storage; 4],
+    storages: [Storage; 5],
 }
 
 impl Parts {
@@ -110,6 +112,7 @@ impl Parts {
         let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
         let mail = open_storage(config, data, "store", &spaces, true)?;
         let store = open_store(config, &mail, &directory, (&clock, &events)).await?;
+        let of_derived = open_storage(config, data, "derived", store::DERIVED_SPACES, false)?;
         let agents = Agents {
             router: Arc::new(routing.clone()),
             local: Arc::new(StoreDelivery::new(store.clone())),
@@ -134,7 +137,8 @@ impl Parts {
             plugins,
             profiles,
             surroundings,
-            storages: [mail.clone(), of_directory, of_tables, of_plugins],
+            derived: Derived::new(of_derived.clone()),
+            storages: [mail.clone(), of_directory, of_tables, of_plugins, of_derived],
             mail,
             first_start: filled,
         })
@@ -166,8 +170,8 @@ impl Parts {
 
     /// Returns when one of the storages refuses everything until the next start; says which.
     pub(super) async fn storage_broken(&self) -> &'static str {
-        // In the order of `storages`.
-        let [mail, directory, tables, plugins] = &self.storages;
+        // In the order of `storages`. What is derived can be done without.
+        let [mail, directory, tables, plugins, _] = &self.storages;
         tokio::select! {
             () = mail.broken() => "store",
             () = directory.broken() => "directory",

@@ -164,6 +164,7 @@ fn servers(parts: &Parts, tls: Option<TlsServer>) -> Servers {
         }),
         imap: imap_server::Server::new(imap_server::Parts {
             store: store.clone(),
+            derived: parts.derived.clone(),
             storage,
             authenticator: authenticator.clone(),
             events: events.clone(),

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use imap_wire::{By, SearchKey, SequenceSet};
-use message::{Fields, Structure, body_contains, header_contains, header_len, parse_date, text_contains};
+use message::{
+    Fields, Needle, Signature, Structure, body_contains, field_contains, header_contains, parse_date,
+    text_contains,
+};
 use store::{MessageInfo, Reader, StoreError, Uid};
 
 use super::condition::{Cost, Test};
 use crate::commands::Context;
-use crate::commands::extract::{WholeMessage, head};
+use crate::commands::extract::{WholeMessage, header};
 use crate::commands::fetch::infos;
+use crate::derived::{self, Kind};
 use crate::object_ids::email_id;
 use crate::selected::Selected;
 use crate::view::Member;
@@ -18,6 +22,10 @@ use crate::view::Member;
 /// Messages judged before others get their turn: by their records alone, and by their headers.
 const RECORDS_A_TURN: usize = 2_000;
 const HEADERS_A_TURN: usize = 50;
+/// Octets of messages that are read whole before others get their turn.
+const OCTETS_A_TURN: u64 = 256 * 1024;
+/// Messages whose signatures are looked at before those that need it are read.
+const SIGNATURES_A_TURN: usize = 200;
 
 /// A message that was found.
 #[derive(Debug, Clone, Copy)]
@@ -62,31 +70,96 @@ pub(super) async fn judge_all(
     Ok(found)
 }
 
-/// Judges messages of which all octets may be looked at, one by one, each in the room it needs.
+/// Judges messages of which all octets may be looked at, one by one, each in the room it needs; but for those
+/// whose signature tells enough.
 async fn judge_whole(
     context: &Context<'_>,
     selected: &Selected,
     test: Test,
     members: &[Member],
 ) -> Result<Vec<Found>, StoreError> {
-    let (test, store) = (Arc::new(test), &context.shared.parts.store);
-    let mut found = Vec::new();
-    for member in members {
-        let Some(info) = store.reader(selected.mailbox)?.info(Uid(member.uid))? else { continue };
-        let room = context.shared.room_for(info.size).await;
-        let modseq = info.modseq.0;
-        let message = WholeMessage { store: store.clone(), mailbox: selected.mailbox, info, room };
-        let (test, member, is_recent) = (Arc::clone(&test), *member, selected.view.is_recent(member.uid));
-        let passes = message.apply(move |message, reader| {
-            let info = message.info;
-            Message { member, info, is_recent, reader, header: None, whole: None }.passes(&test)
-        });
-        if passes.await? {
-            found.push(Found { member, modseq });
+    let (test, parts) = (Arc::new(test), &context.shared.parts);
+    let (mut found, mut read) = (Vec::new(), 0);
+    for members in members.chunks(SIGNATURES_A_TURN) {
+        for signed in by_signature(context, selected, &test, members)? {
+            let passes = match signed.passes {
+                Some(passes) => passes,
+                None => {
+                    read += signed.info.size;
+                    if read > OCTETS_A_TURN {
+                        read = 0;
+                        tokio::task::yield_now().await;
+                    }
+                    judge_one(context, selected, &test, &signed).await?
+                }
+            };
+            if passes {
+                found.push(Found { member: signed.member, modseq: signed.info.modseq.0 });
+            }
         }
         tokio::task::yield_now().await;
     }
+    parts.derived.flush();
     Ok(found)
+}
+
+/// A message, and what its signature tells.
+struct Signed {
+    member: Member,
+    info: MessageInfo,
+    has_signature: bool,
+    /// `None` where it has to be read.
+    passes: Option<bool>,
+}
+
+fn by_signature(
+    context: &Context<'_>,
+    selected: &Selected,
+    test: &Test,
+    members: &[Member],
+) -> Result<Vec<Signed>, StoreError> {
+    let reader = context.shared.parts.store.reader(selected.mailbox)?;
+    let kept = context.shared.parts.derived.reader();
+    let judge = |(member, info): (Member, MessageInfo)| {
+        let mut message = Message::new(member, info, selected, &reader);
+        let told = kept.as_ref().and_then(|kept| {
+            derived::read(kept, &info, Kind::Signature, |signature| {
+                message.passes_by_signature(test, Signature::new(signature))
+            })
+        });
+        let has_signature = told.is_some();
+        Ok(Signed { member, info, has_signature, passes: told.transpose()?.flatten() })
+    };
+    infos(&reader, members)?.into_iter().map(judge).collect()
+}
+
+/// Reads one message, and makes its signature where it has none.
+async fn judge_one(
+    context: &Context<'_>,
+    selected: &Selected,
+    test: &Arc<Test>,
+    signed: &Signed,
+) -> Result<bool, StoreError> {
+    let parts = &context.shared.parts;
+    let (member, info, has_signature) = (signed.member, signed.info, signed.has_signature);
+    let room = context.shared.room_for(info.size).await;
+    let message = WholeMessage { store: parts.store.clone(), mailbox: selected.mailbox, info, room };
+    let (test, is_recent) = (Arc::clone(test), selected.view.is_recent(member.uid));
+    let judged = message.apply(move |_, reader| {
+        let mut message = Message { member, info, is_recent, reader, header: None, whole: None };
+        let passes = message.passes(&test)?;
+        let signature = if has_signature { None } else { message.signature()? };
+        Ok((passes, signature))
+    });
+    let (passes, signature) = match judged.await {
+        // It went meanwhile.
+        Err(StoreError::NotFound("message")) => return Ok(false),
+        judged => judged?,
+    };
+    if let Some(signature) = signature {
+        parts.derived.keep(info.content, Kind::Signature as u8, derived::kept(&signature));
+    }
+    Ok(passes)
 }
 
 /// Reads the records, and where they are needed the headers, of messages that were found; what has gone
@@ -103,9 +176,8 @@ pub(super) async fn read_headers(
         let reader = context.shared.parts.store.reader(selected.mailbox)?;
         for found in found {
             let Some(info) = reader.info(Uid(found.member.uid))? else { continue };
-            let head = if needs_header { head(&reader, info.uid)? } else { None };
-            let head = head.map(|(head, _)| head).unwrap_or_default();
-            take(found, &info, &head[..header_len(&head)]);
+            let header = if needs_header { header(&reader, info.uid)? } else { None };
+            take(found, &info, &header.map(|head| head.octets).unwrap_or_default());
         }
         drop(reader);
         tokio::task::yield_now().await;
@@ -167,6 +239,58 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// What the message's signature and record tell; `None` where it has to be read.
+    fn passes_by_signature(
+        &mut self,
+        test: &Test,
+        signature: Signature<'_>,
+    ) -> Result<Option<bool>, StoreError> {
+        Ok(match test {
+            Test::Body(needle) => self.lacks(needle, signature)?,
+            Test::Text(needle) => self.lacks(needle, signature)?,
+            Test::Not(test) => self.passes_by_signature(test, signature)?.map(|passes| !passes),
+            Test::Any(tests) => self.some_by_signature(tests, signature, true)?,
+            Test::All(tests) => self.some_by_signature(tests, signature, false)?.map(|fails| !fails),
+            test => Some(self.passes(test)?),
+        })
+    }
+
+    /// `Some(false)` where a text is not in the message: neither in its content nor in the fields on top of it,
+    /// which are the recipient's own.
+    fn lacks(&self, needle: &Needle, signature: Signature<'_>) -> Result<Option<bool>, StoreError> {
+        if signature.may_contain(needle) {
+            return Ok(None);
+        }
+        let prefix = self.reader.prefix(self.info.uid)?.unwrap_or_default();
+        Ok((!field_contains(&prefix, needle)).then_some(false))
+    }
+
+    /// Whether some test answers so, as far as that can be told.
+    fn some_by_signature(
+        &mut self,
+        tests: &[Test],
+        signature: Signature<'_>,
+        answer: bool,
+    ) -> Result<Option<bool>, StoreError> {
+        let mut all_known = true;
+        for test in tests {
+            match self.passes_by_signature(test, signature)? {
+                Some(passes) if passes == answer => return Ok(Some(true)),
+                Some(_) => {}
+                None => all_known = false,
+            }
+        }
+        Ok(all_known.then_some(false))
+    }
+
+    /// The signature of the message, where it was read as a whole.
+    fn signature(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+        if self.whole.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Signature::make(&Structure::parse(&self.whole()?))))
+    }
+
     /// Whether some test answers so.
     fn passes_some(&mut self, tests: &[Test], answer: bool) -> Result<bool, StoreError> {
         for test in tests {
@@ -179,11 +303,10 @@ impl<'a> Message<'a> {
 
     fn header(&mut self) -> Result<&[u8], StoreError> {
         if self.header.is_none() {
-            let head = head(self.reader, self.info.uid)?;
-            self.header = Some(head.map(|(head, _)| head).unwrap_or_default());
+            let header = header(self.reader, self.info.uid)?;
+            self.header = Some(header.map(|head| head.octets).unwrap_or_default());
         }
-        let head = self.header.as_deref().unwrap_or_default();
-        Ok(&head[..header_len(head)])
+        Ok(self.header.as_deref().unwrap_or_default())
     }
 
     fn whole(&mut self) -> Result<Bytes, StoreError> {
