@@ -158,6 +158,8 @@ const CAPABILITIES: &[(&str, &[(&str, &str)])] = &[
             ("UTF8=ACCEPT", "RFC 6855"),
             ("CONDSTORE", "RFC 7162"),
             ("QUOTA", "RFC 9208"),
+            ("LIST-MYRIGHTS", "RFC 8440"),
+            ("RIGHTS=kxte", "RFC 4314"),
             ("APPENDLIMIT=52428800", "RFC 7889"),
             ("BINARY", "RFC 3516"),
             ("ESEARCH", "RFC 4731"),

@@ -13,6 +13,7 @@ mod cache;
 mod error;
 mod exchange;
 mod hash;
+mod names;
 pub mod scram;
 mod secret;
 mod throttle;

@@ -1,7 +1,9 @@
 //! The selected mailbox of a session: what it has been told, and how it is told what changes.
 
 use imap_wire::{Condition, FetchResponse, Flag, Response, SequenceSet};
-use store::{Delta, Flags, KeywordTable, Keywords, Listed, MailboxId, ModSeq, Store, StoreError, Uid, Watch};
+use store::{
+    Delta, Flags, KeywordTable, Keywords, Listed, MailboxId, ModSeq, Rights, Store, StoreError, Uid, Watch,
+};
 
 use crate::io::{End, Io};
 use crate::view::View;
@@ -26,6 +28,10 @@ pub(crate) enum Expunges {
 pub(crate) struct Selected {
     pub(crate) mailbox: MailboxId,
     pub(crate) access: Access,
+    /// What SELECT or EXAMINE asked for; rights may leave less.
+    pub(crate) asked: Access,
+    /// What this session may do here.
+    pub(crate) rights: Rights,
     pub(crate) view: View,
     pub(crate) keywords: KeywordTable,
     /// All changes up to here are in the view.
@@ -52,6 +58,8 @@ impl Selected {
         Self {
             mailbox: view.mailbox,
             access,
+            asked: access,
+            rights: Rights::ALL,
             view: told,
             keywords: view.keywords.clone(),
             modseq: view.highest_modseq,
@@ -68,6 +76,11 @@ impl Selected {
         self.watch.changed().await;
         // Waiting has marked the change as seen; it still has to be told.
         self.is_stale = true;
+    }
+
+    /// Whether something has changed that was not looked at yet.
+    pub(crate) fn may_be_stale(&self) -> bool {
+        self.is_stale || self.watch.has_changed()
     }
 
     /// Notes what the client knows of already: these messages, as they are now.
@@ -103,6 +116,7 @@ impl Selected {
     pub(crate) async fn tell(&mut self, store: &Store, io: &mut Io, expunges: Expunges) -> Result<(), End> {
         let mut new_flags = Vec::new();
         if self.look() {
+            self.heed_rights(store, io)?;
             match store.changes_since(self.mailbox, self.modseq) {
                 Ok(delta) => new_flags = self.take(store, io, delta)?,
                 Err(StoreError::NotFound(_)) => {

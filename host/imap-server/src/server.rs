@@ -10,7 +10,7 @@ use mail_types::AccountName;
 use parking_lot::Mutex;
 use runtime::{Accepted, Connection, Listener, Refused, Shutdown, TlsServer};
 use storage::Storage;
-use store::{Derived, Store};
+use store::{AccountId, Derived, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::options::{Options, TlsMode};
@@ -48,26 +48,43 @@ pub(crate) struct Shared {
     whole_messages_kib: u32,
     /// See [`COMPRESSED_SESSIONS_MAX`].
     compressed: Arc<Semaphore>,
-    sessions: Mutex<HashMap<AccountName, usize>>,
+    sessions: Arc<Sessions>,
 }
+
+/// How many sessions each account has.
+type Sessions = Mutex<HashMap<AccountName, usize>>;
 
 /// One session of an account, counted until dropped.
 pub(crate) struct AccountSession {
-    shared: Arc<Shared>,
+    sessions: Arc<Sessions>,
     account: AccountName,
 }
 
 impl Shared {
     /// Counts a session of an account, unless it is one too many. The table holds only accounts
     /// that have one, so the number of connections bounds it.
-    pub(crate) fn enter(self: &Arc<Self>, account: &AccountName, max: usize) -> Option<AccountSession> {
+    pub(crate) fn enter(&self, account: &AccountName, max: usize) -> Option<AccountSession> {
         let mut sessions = self.sessions.lock();
         let count = sessions.entry(account.clone()).or_default();
         if *count >= max {
             return None;
         }
         *count += 1;
-        Some(AccountSession { shared: Arc::clone(self), account: account.clone() })
+        drop(sessions);
+        Some(AccountSession { sessions: Arc::clone(&self.sessions), account: account.clone() })
+    }
+
+    /// The same for a session that is somebody's: whatever it does with the store, it does on their
+    /// behalf, by the rights they have (R77).
+    pub(crate) fn on_behalf_of(&self, id: AccountId, name: &AccountName) -> Self {
+        let parts = Parts { store: self.parts.store.on_behalf_of(id, name), ..self.parts.clone() };
+        Self {
+            parts,
+            whole_messages: Arc::clone(&self.whole_messages),
+            whole_messages_kib: self.whole_messages_kib,
+            compressed: Arc::clone(&self.compressed),
+            sessions: Arc::clone(&self.sessions),
+        }
     }
 
     /// Leave to compress a session; `None` where it is one too many.
@@ -84,7 +101,7 @@ impl Shared {
 
 impl Drop for AccountSession {
     fn drop(&mut self) {
-        let mut sessions = self.shared.sessions.lock();
+        let mut sessions = self.sessions.lock();
         match sessions.get_mut(&self.account) {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(sessions.remove(&self.account)),
@@ -108,7 +125,7 @@ impl Server {
     pub(crate) fn with_room(parts: Parts, whole_messages_kib: u32) -> Self {
         let whole_messages = Arc::new(Semaphore::new(whole_messages_kib as usize));
         let compressed = Arc::new(Semaphore::new(COMPRESSED_SESSIONS_MAX));
-        let sessions = Mutex::default();
+        let sessions = Arc::default();
         let shared = Shared { parts, whole_messages, whole_messages_kib, compressed, sessions };
         Self { shared: Arc::new(shared) }
     }

@@ -14,8 +14,8 @@ const ANY: &[&str] = &["CAPABILITY", "NOOP", "LOGOUT", "ID"];
 /// Legal before login only (RFC 3501 §6.2).
 const NOT_AUTHENTICATED: &[&str] = &["STARTTLS", "AUTHENTICATE", "LOGIN"];
 
-/// Legal after login, with or without a selected mailbox (RFC 3501 §6.3, RFC 2177, RFC 2342, RFC 4978, RFC 5161,
-/// RFC 9208).
+/// Legal after login, with or without a selected mailbox (RFC 3501 §6.3, RFC 2177, RFC 2342, RFC 4314, RFC 4978,
+/// RFC 5161, RFC 9208).
 const AUTHENTICATED: &[&str] = &[
     "ENABLE",
     "SELECT",
@@ -28,6 +28,11 @@ const AUTHENTICATED: &[&str] = &[
     "LIST",
     "LSUB",
     "NAMESPACE",
+    "SETACL",
+    "DELETEACL",
+    "GETACL",
+    "LISTRIGHTS",
+    "MYRIGHTS",
     "STATUS",
     "APPEND",
     "IDLE",

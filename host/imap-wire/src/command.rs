@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::acl::AclCommand;
 use crate::cursor::{Cursor, ParseError, is_tag_char};
 use crate::fetch::{FetchItem, fetch_items};
 use crate::limits::Limits;
@@ -137,6 +138,8 @@ pub enum Command {
         mailbox: MailboxName,
         items: Vec<StatusItem>,
     },
+    /// RFC 4314.
+    Acl(AclCommand),
     /// RFC 2342.
     Namespace,
     /// RFC 2177.
@@ -203,6 +206,7 @@ impl Command {
             Self::List(_) => "LIST",
             Self::Lsub { .. } => "LSUB",
             Self::Status { .. } => "STATUS",
+            Self::Acl(command) => command.verb(),
             Self::Namespace => "NAMESPACE",
             Self::Idle => "IDLE",
             Self::Compress => "COMPRESS",
@@ -414,6 +418,9 @@ fn special_uses(cursor: &mut Cursor<'_>) -> Result<Vec<String>, ParseError> {
 
 /// Commands about mailboxes.
 fn mailbox_command(cursor: &mut Cursor<'_>, name: &str) -> Result<Command, ParseError> {
+    if let Some(command) = AclCommand::parse(cursor, name) {
+        return command.map(Command::Acl);
+    }
     if !matches!(
         name,
         "SELECT"

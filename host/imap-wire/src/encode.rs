@@ -165,6 +165,14 @@ fn mailbox_command(out: &mut Vec<u8>, command: &Command) {
             word(out, "GETQUOTA ");
             return astring(out, root);
         }
+        Command::Acl(command) => {
+            word(out, command.verb());
+            for argument in command.words() {
+                out.push(b' ');
+                astring(out, argument.as_bytes());
+            }
+            return;
+        }
         _ => return,
     };
     word(out, verb);
@@ -219,6 +227,7 @@ fn list(out: &mut Vec<u8>, command: &ListCommand) {
             ListReturn::Subscribed => word(out, "SUBSCRIBED"),
             ListReturn::Children => word(out, "CHILDREN"),
             ListReturn::SpecialUse => word(out, "SPECIAL-USE"),
+            ListReturn::MyRights => word(out, "MYRIGHTS"),
             ListReturn::Status(items) => {
                 word(out, "STATUS ");
                 status_items(out, items);

@@ -26,6 +26,8 @@ pub enum ListReturn {
     Children,
     /// `SPECIAL-USE`
     SpecialUse,
+    /// `MYRIGHTS` (RFC 8440)
+    MyRights,
     /// `STATUS (…)`
     Status(Vec<StatusItem>),
 }
@@ -87,6 +89,7 @@ fn return_option(cursor: &mut Cursor<'_>) -> Result<ListReturn, ParseError> {
         "SUBSCRIBED" => Ok(ListReturn::Subscribed),
         "CHILDREN" => Ok(ListReturn::Children),
         "SPECIAL-USE" => Ok(ListReturn::SpecialUse),
+        "MYRIGHTS" => Ok(ListReturn::MyRights),
         "STATUS" => {
             cursor.space()?;
             status_items(cursor).map(ListReturn::Status)

@@ -1,5 +1,6 @@
 //! Responses: what a server says.
 
+use crate::acl::AclResponse;
 use crate::code::Code;
 use crate::command::Tag;
 use crate::date::DateTime;
@@ -86,6 +87,8 @@ pub enum Response {
         earlier: bool,
         uids: SequenceSet,
     },
+    /// RFC 4314.
+    Acl(AclResponse),
     /// Personal, other users', shared.
     Namespace([Vec<NamespaceEntry>; 3]),
     Id(Option<Vec<(String, Option<String>)>>),
@@ -151,6 +154,7 @@ impl Response {
                     out.extend_from_slice(format!("{} {value}", item.name()).as_bytes());
                 });
             }
+            Self::Acl(response) => response.write(out, names),
             Self::Search(numbers) => write_words(out, "SEARCH", numbers),
             Self::Esearch(esearch) => esearch.write(out),
             Self::Vanished { earlier, uids } => {
@@ -412,6 +416,32 @@ mod tests {
                 "* ID (\"name\" \"Cyrus\" \"os\" NIL)\r\n",
             ),
             (Response::Continuation("idling".to_owned()), "+ idling\r\n"),
+            (
+                Response::Acl(AclResponse::Acl {
+                    mailbox: "INBOX".to_owned(),
+                    entries: vec![
+                        ("-Fred".to_owned(), "wetd".to_owned()),
+                        ("$team".to_owned(), String::new()),
+                    ],
+                }),
+                "* ACL INBOX -Fred wetd $team \"\"\r\n",
+            ),
+            (
+                Response::Acl(AclResponse::ListRights {
+                    mailbox: "~/Mail/saved".to_owned(),
+                    identifier: "smith".to_owned(),
+                    required: "la".to_owned(),
+                    optional: vec!["r".to_owned(), "swicdkxte".to_owned()],
+                }),
+                "* LISTRIGHTS ~/Mail/saved smith la r swicdkxte\r\n",
+            ),
+            (
+                Response::Acl(AclResponse::MyRights {
+                    mailbox: "INBOX".to_owned(),
+                    rights: "rwiptsldaex".to_owned(),
+                }),
+                "* MYRIGHTS INBOX rwiptsldaex\r\n",
+            ),
             (status(None, Condition::Ok, Some(Code::Unseen(12)), "first"), "* OK [UNSEEN 12] first\r\n"),
             (
                 status(None, Condition::Ok, Some(permanent), "Limited"),

@@ -20,7 +20,7 @@ fn canonical(line: &str) -> String {
 
 #[test]
 fn commands_of_the_standards_read_and_write_back() {
-    // RFC 3501 §6, RFC 2342, RFC 2971, RFC 4315, RFC 4959, RFC 5161, RFC 5258, RFC 6851.
+    // RFC 3501 §6, RFC 2342, RFC 2971, RFC 4314 §3, RFC 4315, RFC 4959, RFC 5161, RFC 5258, RFC 6851.
     for line in [
         "abcd CAPABILITY",
         "a023 LOGOUT",
@@ -42,6 +42,13 @@ fn commands_of_the_standards_read_and_write_back() {
         "A202 LIST ~/Mail/ %",
         "A02 LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (INBOX Drafts Sent/%) RETURN (CHILDREN STATUS (MESSAGES UNSEEN))",
         "A002 LSUB #news. comp.mail.*",
+        "A002 LIST \"\" % RETURN (MYRIGHTS)",
+        "A002 SETACL INBOX/Drafts Chris +cda",
+        "B002 DELETEACL INBOX -Fred",
+        "A002 GETACL INBOX/Drafts",
+        "a001 LISTRIGHTS ~/Mail/saved smith",
+        "A003 MYRIGHTS INBOX",
+        "a SETACL INBOX {5+}\r\njürg \"\"",
         "A042 STATUS blurdybloop (UIDNEXT MESSAGES)",
         "A003 UID EXPUNGE 3000:3002",
         "A282 SEARCH FLAGGED SINCE 1-Feb-1994 NOT HEADER FROM Smith",

@@ -8,12 +8,14 @@ use mail_types::{AccountName, Timestamp};
 use parking_lot::RwLock;
 use storage::Snapshot;
 
+use crate::acl::Acl;
 use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::ids::{AccountId, MailboxId, UidValidity};
 use crate::mailboxes::{SpecialUse, scan_mailboxes};
 use crate::making::draft_mailbox;
 use crate::names::MailboxName;
+use crate::namespace::SHARED_ACCOUNT;
 use crate::record::AccountRecord;
 use crate::{Store, keys};
 
@@ -88,6 +90,8 @@ impl Store {
     /// that run meanwhile fail as conflicts.
     pub async fn remove_account(&self, name: &AccountName) -> Result<bool, StoreError> {
         let making = self.inner.locks.lock_making().await;
+        // Who never logged in may have been given rights all the same.
+        self.forget_grantee(name).await?;
         let Some(id) = read_account_id(&self.inner.storage.read()?, name)? else { return Ok(false) };
         let held = self.inner.locks.lock(id).await;
         let mut draft = Draft::new();
@@ -102,6 +106,7 @@ impl Store {
                 draft.batch.delete(keys::MAILBOX_NAMES, &keys::named(id, name));
                 draft.batch.put(keys::DOOMED, &keys::mailbox(*mailbox), [0]);
                 draft.touch_gone(*mailbox);
+                Acl::draft_gone(&snapshot, &mut draft, *mailbox)?;
             }
             let (from, until) = (keys::account(id), keys::after(keys::account(id)));
             snapshot.scan(keys::SUBSCRIPTIONS, &from, &until, &mut |key, _| {
@@ -109,6 +114,8 @@ impl Store {
                 ControlFlow::Continue(())
             })?;
         }
+        let traces = keys::mailbox(MailboxId { account: id, number: 0 });
+        draft.batch.put(keys::DOOMED, &traces, name.as_str().as_bytes());
         self.keep_uid_validity(&mut draft, id)?;
         draft.batch.delete(keys::ACCOUNTS, &keys::account(id));
         draft.batch.delete(keys::ACCOUNT_NAMES, name.as_str().as_bytes());
@@ -118,6 +125,7 @@ impl Store {
         // A look-up that ran meanwhile may have read the old state.
         self.inner.accounts.ids.write().remove(name);
         drop((making, held));
+        self.remove_traces(id).await?;
         for (mailbox, _) in mailboxes {
             self.remove_remains(mailbox).await?;
         }
@@ -235,14 +243,16 @@ fn draft_account(
     let mut record = AccountRecord { last_uid_validity, created: now, name: name.as_str().to_owned() };
     let inbox = MailboxId::inbox(id);
     draft_mailbox(draft, inbox, &mut record, &MailboxName::inbox(), None, now);
-    for (number, (name, special_use)) in (2..).zip(FIRST_MAILBOXES) {
+    // What nobody reads needs no place for drafts.
+    let first = if name.as_str() == SHARED_ACCOUNT { &[][..] } else { &FIRST_MAILBOXES };
+    for (number, (name, special_use)) in (2..).zip(first) {
         let name = MailboxName::new(name)?;
         let mailbox = MailboxId { account: id, number };
-        draft_mailbox(draft, mailbox, &mut record, &name, Some(special_use), now);
+        draft_mailbox(draft, mailbox, &mut record, &name, Some(*special_use), now);
         draft.batch.put(keys::SUBSCRIPTIONS, &keys::named(id, name.as_str()), [0]);
     }
     draft.batch.put(keys::SUBSCRIPTIONS, &keys::named(id, crate::INBOX), [0]);
-    let count = 1 + FIRST_MAILBOXES.len() as i64;
+    let count = 1 + i64::try_from(first.len()).unwrap_or(0);
     draft.batch.add(keys::COUNTERS, &keys::account(id), &[(keys::LAST_MAILBOX, count)]);
     draft.batch.put(keys::ACCOUNTS, &keys::account(id), record.to_octets());
     Ok(id)

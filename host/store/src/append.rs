@@ -12,6 +12,7 @@ use crate::keys;
 use crate::keywords::{Keywords, names_added};
 use crate::mailboxes::read_mailbox;
 use crate::record::{CONTENT_AT, MessageRecord, RECORD_MODSEQ_AT};
+use crate::rights::Rights;
 
 /// Most messages of one append.
 const APPEND_MESSAGES_MAX: usize = 10_000;
@@ -69,6 +70,16 @@ pub struct NewMessage {
     pub internal_date: Option<Timestamp>,
 }
 
+impl NewMessage {
+    /// Leaves out flags that may not be set (RFC 4314 §4, APPEND).
+    fn permit(&mut self, rights: Rights) {
+        self.flags = self.flags.within(rights.flags());
+        if !rights.contains(Rights::WRITE) {
+            self.keywords.clear();
+        }
+    }
+}
+
 impl Store {
     /// Adds a message to a batch: the hot path of delivery. Reads nothing, takes no lock. The batch
     /// fails as a conflict where the mailbox is gone by then.
@@ -89,7 +100,7 @@ impl Store {
     pub async fn append(
         &self,
         mailbox: MailboxId,
-        messages: Vec<NewMessage>,
+        mut messages: Vec<NewMessage>,
     ) -> Result<(UidValidity, Vec<Uid>), StoreError> {
         if messages.len() > APPEND_MESSAGES_MAX {
             return Err(StoreError::TooMany { what: "messages at once", max: APPEND_MESSAGES_MAX });
@@ -99,6 +110,8 @@ impl Store {
         let (uid_validity, keywords) = {
             let snapshot = self.inner.storage.read()?;
             let record = read_mailbox(&snapshot, mailbox)?;
+            let rights = self.allow(&snapshot, mailbox, Rights::INSERT)?;
+            messages.iter_mut().for_each(|message| message.permit(rights));
             if !record.selectable {
                 return Err(StoreError::NotSelectable);
             }
@@ -120,6 +133,8 @@ impl Store {
         draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(mailbox));
         let modseq = draft.touch(mailbox);
         let mut uids = Vec::with_capacity(messages.len());
+        let is_guest = self.guest_of(mailbox.account).is_some();
+        let mut seen = Vec::new();
         for (message, keywords) in messages.into_iter().zip(keywords) {
             let content_len = message.content.len();
             let request = AppendRequest {
@@ -128,12 +143,19 @@ impl Store {
                 content_len,
                 prefix: b"",
                 internal_date: message.internal_date.unwrap_or_else(|| self.inner.clock.now()),
-                flags: message.flags,
+                flags: if is_guest { message.flags.without(Flags::SEEN) } else { message.flags },
             };
+            if is_guest && message.flags.contains(Flags::SEEN) {
+                seen.push(uids.len());
+            }
             uids.push(self.insert(&mut draft.batch, &request, keywords, modseq));
         }
-        let (committed, _held) = self.commit(draft, held).await?;
-        Ok((uid_validity, uids.into_iter().map(|uid| uid_of(&committed, uid)).collect()))
+        let (committed, held) = self.commit(draft, held).await?;
+        let uids: Vec<Uid> = uids.into_iter().map(|uid| uid_of(&committed, uid)).collect();
+        let seen: Vec<Uid> = seen.into_iter().map(|at| uids[at]).collect();
+        // The messages are there, whatever becomes of this: an error would have them put in twice.
+        let _ = self.mark_seen(held, mailbox, &seen).await;
+        Ok((uid_validity, uids))
     }
 
     /// One message, with counts: a UID is drawn; its reference is added where it is not counted yet.

@@ -15,6 +15,8 @@ use crate::locks::Held;
 use crate::logs;
 use crate::mailboxes::read_mailbox;
 use crate::messages::{read_message, scan_messages};
+use crate::rights::Rights;
+use crate::seen::Seen;
 use crate::view::Listed;
 
 /// The mailboxes that a batch changes. Once it is committed, publishing consumes this, and nothing
@@ -31,6 +33,8 @@ enum Touch {
     Changed(Drawn),
     /// It was deleted.
     Gone,
+    /// Somebody may do more with it, or less.
+    Rights,
 }
 
 impl Changes {
@@ -55,6 +59,11 @@ impl Draft {
         let drawn = self.batch.draw(keys::COUNTERS, &keys::mailbox(mailbox), keys::LAST_MODSEQ);
         self.changes.touched.push((mailbox, Touch::Changed(drawn)));
         drawn
+    }
+
+    /// Remembers that rights to a mailbox have changed: who has it open looks again.
+    pub(crate) fn touch_rights(&mut self, mailbox: MailboxId) {
+        self.changes.touched.push((mailbox, Touch::Rights));
     }
 
     /// Remembers that a mailbox is deleted.
@@ -93,6 +102,7 @@ impl Store {
             let modseq = match touch {
                 Touch::Changed(drawn) => ModSeq(committed.value(drawn)),
                 Touch::Gone => ModSeq(u64::MAX),
+                Touch::Rights => ModSeq(0),
             };
             self.inner.watches.bump(mailbox, modseq);
         }
@@ -102,6 +112,8 @@ impl Store {
     pub fn changes_since(&self, mailbox: MailboxId, since: ModSeq) -> Result<Delta, StoreError> {
         let snapshot = self.inner.storage.read()?;
         read_mailbox(&snapshot, mailbox)?;
+        self.allow(&snapshot, mailbox, Rights::READ)?;
+        let seen = self.seen_in(&snapshot, mailbox)?;
         let key = keys::mailbox(mailbox);
         let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
         let highest_modseq = ModSeq(counter(keys::LAST_MODSEQ)?);
@@ -113,12 +125,40 @@ impl Store {
         Ok(Delta {
             uid_next: Uid(last_uid).next(),
             highest_modseq,
-            changed: changed_since(&snapshot, mailbox, since)?,
+            changed: match seen {
+                Some(seen) => changed_for(&seen, &snapshot, mailbox, since)?,
+                None => changed_since(&snapshot, mailbox, since)?,
+            },
             expunged,
             complete,
             keywords: KeywordTable::read(&snapshot, mailbox)?,
         })
     }
+}
+
+/// The same as a reader sees it who has seen messages apart from others.
+fn changed_for(
+    seen: &Seen,
+    snapshot: &Snapshot,
+    mailbox: MailboxId,
+    since: ModSeq,
+) -> Result<Vec<Listed>, StoreError> {
+    let mut changed = BTreeMap::new();
+    let Some(own) = seen.since(since) else {
+        scan_messages(snapshot, mailbox, .., &mut |uid, record| {
+            changed.insert(uid, Listed::of(uid, record).seen_by(seen));
+        })?;
+        return Ok(changed.into_values().filter(|listed| listed.modseq > since).collect());
+    };
+    for (first, last) in own {
+        scan_messages(snapshot, mailbox, Uid(first)..=Uid(last), &mut |uid, record| {
+            changed.insert(uid, Listed::of(uid, record).seen_by(seen));
+        })?;
+    }
+    for listed in changed_since(snapshot, mailbox, since)? {
+        changed.insert(listed.uid, listed.seen_by(seen));
+    }
+    Ok(changed.into_values().collect())
 }
 
 /// New messages, and those with new flags, rising by UID.

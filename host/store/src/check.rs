@@ -15,6 +15,12 @@
 //! 13. Logs: no entry is above the last mod-sequence, none names a message that is still there, and
 //!     there are as many as counted.
 //! 14. The first recent UID is at most the next UID.
+//! 15. Every ACL belongs to a mailbox; `store_granted` has each of its entries, and no others.
+//! 16. What somebody has seen apart belongs to a mailbox and an account that is not its owner;
+//!     `store_readers` has each, and no others; ranges rise and lie apart, none is above the last UID;
+//!     changes rise, none is above the last mod-sequence.
+
+mod sharing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -127,6 +133,7 @@ impl<'c> Check<'c> {
         }
         self.doomed(&mut mailboxes)?;
         self.strangers(keys::MESSAGES, 6, &mailboxes)?;
+        self.sharing(&mailboxes)?;
         for (id, record) in &mailboxes {
             self.messages(*id, record.is_some())?;
         }

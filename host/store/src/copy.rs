@@ -8,10 +8,11 @@ use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::expunge::{Doomed, Reference, draft_removal};
 use crate::ids::{Flags, MailboxId, Uid, UidValidity};
-use crate::keywords::{KeywordTable, names_added};
+use crate::keywords::{KeywordTable, Keywords, names_added};
 use crate::mailboxes::read_mailbox;
 use crate::messages::read_message;
 use crate::record::{MessageRecord, RECORD_MODSEQ_AT};
+use crate::rights::Rights;
 use crate::{COMMIT_MESSAGES_MAX, Store, keys};
 
 /// Most messages that are copied at once: a copy is made whole or not at all (RFC 3501 §6.4.7).
@@ -32,9 +33,19 @@ struct Found {
     octets: Vec<u8>,
 }
 
+/// One commit of a transfer.
+struct Transfer {
+    draft: Draft,
+    /// Source and target of each message.
+    drawn: Vec<(Uid, Drawn)>,
+    /// The targets that only the person has seen, who is not their owner.
+    seen: Vec<Drawn>,
+}
+
 impl Store {
     /// Copies messages into another mailbox, or the same one: all or none. Flags, keywords and
-    /// dates go along (RFC 3501 §6.4.7). UIDs that do not exist are passed over.
+    /// dates go along (RFC 3501 §6.4.7), as far as the rights to the target allow (RFC 4314 §4, COPY). UIDs that do
+    /// not exist are passed over.
     pub async fn copy(&self, from: MailboxId, uids: &[Uid], to: MailboxId) -> Result<Copied, StoreError> {
         if uids.len() > COPY_MESSAGES_MAX {
             return Err(StoreError::TooMany { what: "messages to copy at once", max: COPY_MESSAGES_MAX });
@@ -72,25 +83,42 @@ impl Store {
     ) -> Result<Copied, StoreError> {
         let (mut held, mut other) = locks;
         let mut copied =
-            Copied { uid_validity: self.target(from, to)?, uids: Vec::with_capacity(uids.len()) };
+            Copied { uid_validity: self.target(from, to, reference)?, uids: Vec::with_capacity(uids.len()) };
+        let mut seen = Vec::new();
         for chunk in uids.chunks(commit_max) {
-            let (draft, drawn) = self.draft_transfer(from, chunk, to, reference)?;
+            let Transfer { draft, drawn, seen: new_seen } =
+                self.draft_transfer(from, chunk, to, reference)?;
             if drawn.is_empty() {
                 continue;
             }
             let committed: Committed;
             (committed, held, other) = self.commit_both(draft, held, other).await?;
+            seen.extend(new_seen.into_iter().map(|uid| uid_of(&committed, uid)));
             copied.uids.extend(drawn.into_iter().map(|(source, uid)| (source, uid_of(&committed, uid))));
         }
-        drop((held, other));
+        // The copies are there, whatever becomes of this: an error would have them made twice.
+        let _ = self.mark_seen(held, to, &seen).await;
+        drop(other);
         Ok(copied)
     }
 
     /// The UIDVALIDITY of a target that can take messages.
-    fn target(&self, from: MailboxId, to: MailboxId) -> Result<UidValidity, StoreError> {
+    fn target(
+        &self,
+        from: MailboxId,
+        to: MailboxId,
+        reference: Reference,
+    ) -> Result<UidValidity, StoreError> {
         let snapshot = self.inner.storage.read()?;
         read_mailbox(&snapshot, from)?;
         let record = read_mailbox(&snapshot, to)?;
+        // RFC 6851 §4.2: moving needs what copying, flagging and expunging need.
+        let leaving = match reference {
+            Reference::Released => Rights::NONE,
+            Reference::HandedOn => Rights::DELETE_MESSAGES.with(Rights::EXPUNGE),
+        };
+        self.allow(&snapshot, from, Rights::READ.with(leaving))?;
+        self.allow(&snapshot, to, Rights::INSERT)?;
         if record.selectable { Ok(record.uid_validity) } else { Err(StoreError::NotSelectable) }
     }
 
@@ -100,13 +128,16 @@ impl Store {
         uids: &[Uid],
         to: MailboxId,
         reference: Reference,
-    ) -> Result<(Draft, Vec<(Uid, Drawn)>), StoreError> {
+    ) -> Result<Transfer, StoreError> {
         let snapshot = self.inner.storage.read()?;
         let mut draft = Draft::new();
         let found = find(&snapshot, from, uids)?;
         if found.is_empty() {
-            return Ok((draft, Vec::new()));
+            return Ok(Transfer { draft, drawn: Vec::new(), seen: Vec::new() });
         }
+        let rights = self.allow(&snapshot, to, Rights::INSERT)?;
+        let own = self.seen_in(&snapshot, from)?;
+        let (is_guest, mut seen) = (self.guest_of(to.account).is_some(), Vec::new());
         let (names, table) = keyword_tables(&snapshot, &mut draft, from, to, &found)?;
         draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(to));
         let modseq = draft.touch(to);
@@ -115,13 +146,24 @@ impl Store {
         let (mut drawn, mut doomed) = (Vec::with_capacity(found.len()), Vec::new());
         for message in &found {
             let record = MessageRecord::parse(&message.octets)?;
-            let keywords = if from == to {
+            let keywords = if !rights.contains(Rights::WRITE) {
+                Keywords::NONE
+            } else if from == to {
                 record.keywords
             } else {
                 table.find_all(&names.names(record.keywords).collect::<Vec<_>>())
             };
-            let target = MessageRecord { keywords, save_date: now, ..record };
+            let (mut flags, mut modseq_seen) = (record.flags, record.modseq);
+            if let Some(own) = &own {
+                own.apply(message.uid, &mut flags, &mut modseq_seen);
+            }
+            flags = flags.within(rights.flags());
             let uid = draft.batch.draw(keys::COUNTERS, &keys::mailbox(to), keys::LAST_UID);
+            if is_guest && flags.contains(Flags::SEEN) {
+                flags = flags.without(Flags::SEEN);
+                seen.push(uid);
+            }
+            let target = MessageRecord { flags, keywords, save_date: now, ..record };
             let patch = |into, at, width, drawn| Patch { into, at, width, drawn };
             let patches = [
                 patch(PatchInto::Key, keys::UID_AT, 4, uid),
@@ -129,8 +171,8 @@ impl Store {
             ];
             draft.batch.put_drawn(keys::MESSAGES, &keys::message(to, Uid(0)), target.to_octets(), &patches);
             counts[0].1 += 1;
-            counts[1].1 += i64::from(!record.flags.contains(Flags::SEEN));
-            counts[2].1 += i64::from(record.flags.contains(Flags::DELETED));
+            counts[1].1 += i64::from(!flags.contains(Flags::SEEN));
+            counts[2].1 += i64::from(flags.contains(Flags::DELETED));
             counts[3].1 += i64::try_from(record.size).unwrap_or(i64::MAX);
             drawn.push((message.uid, uid));
             match reference {
@@ -147,7 +189,7 @@ impl Store {
         if !doomed.is_empty() {
             draft_removal(&snapshot, &mut draft, from, &doomed, Reference::HandedOn)?;
         }
-        Ok((draft, drawn))
+        Ok(Transfer { draft, drawn, seen })
     }
 }
 
@@ -172,7 +214,7 @@ fn keyword_tables(
     found: &[Found],
 ) -> Result<(KeywordTable, KeywordTable), StoreError> {
     let source = KeywordTable::read(snapshot, from)?;
-    let mut used = crate::Keywords::NONE;
+    let mut used = Keywords::NONE;
     for message in found {
         used = used.with(MessageRecord::parse(&message.octets)?.keywords);
     }

@@ -17,6 +17,9 @@ pub enum StoreError {
     /// That mailbox cannot be deleted, or not be renamed so.
     #[error("{0}")]
     NotAllowed(&'static str),
+    /// The person has not the right to do that (RFC 4314 §2.1).
+    #[error("the right `{0}` to the mailbox is missing")]
+    NotPermitted(char),
     /// The name breaks a rule.
     #[error("the mailbox name {0}")]
     Name(&'static str),

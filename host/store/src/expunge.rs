@@ -2,16 +2,19 @@
 
 use std::ops::ControlFlow;
 
+use mail_types::AccountName;
 use storage::{ContentId, Snapshot};
 
 use crate::changes::Draft;
 use crate::error::StoreError;
-use crate::ids::{Flags, MailboxId, ModSeq, Uid};
+use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid};
 use crate::locks::Held;
 use crate::logs;
 use crate::mailboxes::read_mailbox;
 use crate::messages::{read_message, scan_messages};
 use crate::record::MessageRecord;
+use crate::rights::Rights;
+use crate::seen::{draft_reader_gone, draft_unread};
 use crate::{COMMIT_MESSAGES_MAX, Store, keys};
 
 /// What an expunge removed.
@@ -70,6 +73,7 @@ impl Store {
         let mut all = {
             let snapshot = self.inner.storage.read()?;
             read_mailbox(&snapshot, mailbox)?;
+            self.allow(&snapshot, mailbox, Rights::EXPUNGE)?;
             find(&snapshot, mailbox, uids)?
         };
         all.retain(goes);
@@ -96,9 +100,39 @@ impl Store {
             ControlFlow::Continue(())
         })?;
         for mailbox in doomed {
-            self.remove_remains(mailbox).await?;
+            if mailbox.number == 0 {
+                self.remove_traces(mailbox.account).await?;
+            } else {
+                self.remove_remains(mailbox).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Removes what a removed account leaves at mailboxes of others: rights, and what it has seen.
+    pub(crate) async fn remove_traces(&self, account: AccountId) -> Result<(), StoreError> {
+        let key = keys::mailbox(MailboxId { account, number: 0 });
+        let name = self.inner.storage.read()?.get(keys::DOOMED, &key)?.map(|name| name.into_owned());
+        let Some(name) = name else { return Ok(()) };
+        if let Some(name) = std::str::from_utf8(&name).ok().and_then(AccountName::new) {
+            self.forget_grantee(&name).await?;
+        }
+        loop {
+            let held: Held = self.inner.locks.lock(account).await;
+            let mut draft = Draft::new();
+            let count = {
+                let snapshot = self.inner.storage.read()?;
+                draft_reader_gone(&snapshot, &mut draft, account, COMMIT_MESSAGES_MAX)?
+            };
+            let done = count < COMMIT_MESSAGES_MAX;
+            if done {
+                draft.batch.delete(keys::DOOMED, &key);
+            }
+            self.commit(draft, held).await?;
+            if done {
+                return Ok(());
+            }
+        }
     }
 
     /// Removes the messages of a deleted mailbox, then the rest of it. Begins again where an
@@ -147,6 +181,7 @@ fn draft_remains(snapshot: &Snapshot, draft: &mut Draft, mailbox: MailboxId) -> 
         })?;
     }
     failed.map_or(Ok(()), Err)?;
+    left -= draft_unread(snapshot, draft, mailbox, left)?;
     if left == 0 {
         return Ok(false);
     }

@@ -2,7 +2,7 @@
 
 use std::ops::RangeBounds;
 
-use storage::{Patch, PatchInto, Snapshot};
+use storage::{Drawn, Patch, PatchInto, Snapshot};
 
 use crate::changes::Draft;
 use crate::error::StoreError;
@@ -12,6 +12,8 @@ use crate::logs;
 use crate::mailboxes::read_mailbox;
 use crate::messages::{read_message, scan_messages};
 use crate::record::{MessageRecord, RECORD_MODSEQ_AT};
+use crate::rights::Rights;
+use crate::seen::Seen;
 use crate::view::Listed;
 use crate::{COMMIT_MESSAGES_MAX, Store, keys};
 
@@ -39,13 +41,102 @@ pub struct FlagChange<'a> {
     pub unchanged_since: Option<ModSeq>,
 }
 
-impl FlagChange<'_> {
-    fn applied(&self, flags: Flags, keywords: Keywords, named: Keywords) -> (Flags, Keywords) {
-        match self.mode {
-            FlagMode::Add => (flags.with(self.flags), keywords.with(named)),
-            FlagMode::Remove => (flags.without(self.flags), keywords.without(named)),
-            FlagMode::Replace => (self.flags, named),
+/// As much of a change as somebody may do.
+struct Permitted<'a> {
+    change: &'a FlagChange<'a>,
+    keywords: &'a [&'a str],
+    rights: Rights,
+}
+
+impl<'a> Permitted<'a> {
+    /// It fails only where none of the flags that are named may be changed (RFC 4314 §4, STORE).
+    fn new(change: &'a FlagChange<'a>, rights: Rights) -> Result<Self, StoreError> {
+        let touched = if change.mode == FlagMode::Replace { Flags::ALL } else { change.flags };
+        let may_some = touched.within(rights.flags()) != Flags::NONE;
+        let may_write = rights.contains(Rights::WRITE);
+        let is_nothing = touched == Flags::NONE && change.keywords.is_empty();
+        let may_label = may_write && !change.keywords.is_empty();
+        if !(may_some || may_label || is_nothing) {
+            let needed = match touched {
+                Flags::SEEN => Rights::SEEN,
+                Flags::DELETED => Rights::DELETE_MESSAGES,
+                _ => Rights::WRITE,
+            };
+            return Err(StoreError::NotPermitted(needed.letter()));
         }
+        Ok(Self { change, keywords: if may_write { change.keywords } else { &[] }, rights })
+    }
+
+    fn applied(&self, flags: Flags, keywords: Keywords, named: Keywords) -> (Flags, Keywords) {
+        let may = self.rights.flags();
+        let (wished, labelled) = match self.change.mode {
+            FlagMode::Add => (flags.with(self.change.flags), keywords.with(named)),
+            FlagMode::Remove => (flags.without(self.change.flags), keywords.without(named)),
+            FlagMode::Replace => (self.change.flags, named),
+        };
+        let may_write = self.rights.contains(Rights::WRITE);
+        (flags.without(may).with(wished.within(may)), if may_write { labelled } else { keywords })
+    }
+}
+
+/// What a commit changes: records that all share, and what one reader has seen.
+#[derive(Default)]
+struct Rewrites {
+    /// UID, flags before, and the new record.
+    records: Vec<(Uid, Flags, Vec<u8>)>,
+    seen: Vec<Uid>,
+    unseen: Vec<Uid>,
+}
+
+impl Rewrites {
+    /// Takes in that the message gets these flags and keywords.
+    fn add(
+        &mut self,
+        uid: Uid,
+        record: &MessageRecord<'_>,
+        own: Option<&Seen>,
+        flags: Flags,
+        keywords: Keywords,
+    ) {
+        let mut shared = flags;
+        if let Some(own) = own {
+            let (mut before, mut modseq) = (record.flags, record.modseq);
+            own.apply(uid, &mut before, &mut modseq);
+            match (before.contains(Flags::SEEN), flags.contains(Flags::SEEN)) {
+                (false, true) => self.seen.push(uid),
+                (true, false) => self.unseen.push(uid),
+                _ => {}
+            }
+            shared = flags.without(Flags::SEEN).with(record.flags.within(Flags::SEEN));
+        }
+        if (shared, keywords) != (record.flags, record.keywords) {
+            let octets = MessageRecord { flags: shared, keywords, ..*record }.to_octets();
+            self.records.push((uid, record.flags, octets));
+        }
+    }
+
+    fn draft(
+        self,
+        snapshot: &Snapshot,
+        draft: &mut Draft,
+        mailbox: MailboxId,
+        drawn: Drawn,
+    ) -> Result<(), StoreError> {
+        if self.records.is_empty() {
+            return Ok(());
+        }
+        logs::FLAGGED.write(snapshot, draft, mailbox, drawn, self.records.iter().map(|(uid, ..)| *uid))?;
+        let (mut unseen, mut deleted) = (0, 0);
+        for (uid, before, octets) in self.records {
+            let after = Flags::from_bits(octets[1]);
+            unseen += i64::from(before.contains(Flags::SEEN)) - i64::from(after.contains(Flags::SEEN));
+            deleted += i64::from(after.contains(Flags::DELETED)) - i64::from(before.contains(Flags::DELETED));
+            let patch = Patch { into: PatchInto::Value, at: RECORD_MODSEQ_AT, width: 8, drawn };
+            draft.batch.put_drawn(keys::MESSAGES, &keys::message(mailbox, uid), octets, &[patch]);
+        }
+        let counts = [(keys::UNSEEN, unseen), (keys::DELETED, deleted)];
+        draft.batch.add(keys::COUNTERS, &keys::mailbox(mailbox), &counts);
+        Ok(())
     }
 }
 
@@ -107,55 +198,50 @@ impl Store {
         uids: &[Uid],
         change: &FlagChange<'_>,
         stored: &mut FlagsStored,
-    ) -> Result<(Draft, usize, Option<(storage::Drawn, Vec<usize>)>), StoreError> {
+    ) -> Result<(Draft, usize, Option<(Drawn, Vec<usize>)>), StoreError> {
         let snapshot = self.inner.storage.read()?;
         read_mailbox(&snapshot, mailbox)?;
+        let permitted = Permitted::new(change, self.allow(&snapshot, mailbox, Rights::READ)?)?;
+        let own = self.seen_in(&snapshot, mailbox)?;
         let mut draft = Draft::new();
         stored.keywords = match change.mode {
             // What no message can have need not get a bit.
             FlagMode::Remove => KeywordTable::read(&snapshot, mailbox)?,
-            _ => names_added(&snapshot, &mut draft, mailbox, change.keywords)?,
+            _ => names_added(&snapshot, &mut draft, mailbox, permitted.keywords)?,
         };
-        let named = stored.keywords.find_all(change.keywords);
-        let mut places = Vec::new();
-        let mut rewritten = Vec::new();
+        let named = stored.keywords.find_all(permitted.keywords);
+        let (mut places, mut rewrites) = (Vec::new(), Rewrites::default());
         for found in find(&snapshot, mailbox, uids)? {
             let record = MessageRecord::parse(&found.octets)?;
-            if change.unchanged_since.is_some_and(|since| record.modseq > since) {
+            let mut listed = Listed::of(found.uid, &record);
+            if let Some(own) = &own {
+                listed = listed.seen_by(own);
+            }
+            if change.unchanged_since.is_some_and(|since| listed.modseq > since) {
                 stored.modified.push(found.uid);
                 continue;
             }
-            let (flags, keywords) = change.applied(record.flags, record.keywords, named);
-            if (flags, keywords) != (record.flags, record.keywords) {
+            let (flags, keywords) = permitted.applied(listed.flags, listed.keywords, named);
+            if (flags, keywords) != (listed.flags, listed.keywords) {
                 places.push(stored.messages.len());
-                rewritten.push((
-                    found.uid,
-                    record.flags,
-                    MessageRecord { flags, keywords, ..record }.to_octets(),
-                ));
+                rewrites.add(found.uid, &record, own.as_ref(), flags, keywords);
             }
-            let listed = Listed { modseq: record.modseq, keywords, uid: found.uid, flags };
-            stored.messages.push(listed);
+            stored.messages.push(Listed { flags, keywords, ..listed });
         }
-        if rewritten.is_empty() {
+        if places.is_empty() {
             // The draft is dropped, and new names with it.
             stored.keywords = KeywordTable::read(&snapshot, mailbox)?;
             return Ok((draft, 0, None));
         }
         let drawn = draft.touch(mailbox);
-        logs::FLAGGED.write(&snapshot, &mut draft, mailbox, drawn, rewritten.iter().map(|(uid, ..)| *uid))?;
-        let (mut unseen, mut deleted) = (0, 0);
-        let changed = rewritten.len();
-        for (uid, before, octets) in rewritten {
-            let after = Flags::from_bits(octets[1]);
-            unseen += i64::from(before.contains(Flags::SEEN)) - i64::from(after.contains(Flags::SEEN));
-            deleted += i64::from(after.contains(Flags::DELETED)) - i64::from(before.contains(Flags::DELETED));
-            let patch = Patch { into: PatchInto::Value, at: RECORD_MODSEQ_AT, width: 8, drawn };
-            draft.batch.put_drawn(keys::MESSAGES, &keys::message(mailbox, uid), octets, &[patch]);
+        if let (Some(own), Some(guest)) = (own, self.guest_of(mailbox.account))
+            && !(rewrites.seen.is_empty() && rewrites.unseen.is_empty())
+        {
+            let changed = (&rewrites.seen[..], &rewrites.unseen[..]);
+            own.draft(&snapshot, &mut draft, (mailbox, guest.id), changed, drawn)?;
         }
-        let counts = [(keys::UNSEEN, unseen), (keys::DELETED, deleted)];
-        draft.batch.add(keys::COUNTERS, &keys::mailbox(mailbox), &counts);
-        Ok((draft, changed, Some((drawn, places))))
+        rewrites.draft(&snapshot, &mut draft, mailbox, drawn)?;
+        Ok((draft, places.len(), Some((drawn, places))))
     }
 }
 

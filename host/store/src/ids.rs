@@ -117,4 +117,10 @@ impl Flags {
     pub fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
+
+    /// Those of these that are among the others.
+    #[must_use]
+    pub fn within(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
 }

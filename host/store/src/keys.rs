@@ -14,6 +14,10 @@ pub(crate) const RECENT: Space = Space::new("store_recent");
 pub(crate) const MESSAGES: Space = Space::new("store_messages");
 pub(crate) const FLAGGED: Space = Space::new("store_flagged");
 pub(crate) const EXPUNGED: Space = Space::new("store_expunged");
+pub(crate) const ACLS: Space = Space::new("store_acls");
+pub(crate) const GRANTED: Space = Space::new("store_granted");
+pub(crate) const SEEN: Space = Space::new("store_seen");
+pub(crate) const READERS: Space = Space::new("store_readers");
 pub(crate) const DOOMED: Space = Space::new("store_doomed");
 pub(crate) const COUNTERS: Space = Space::new("store_counters");
 
@@ -29,6 +33,10 @@ pub const SPACES: &[Space] = &[
     MESSAGES,
     FLAGGED,
     EXPUNGED,
+    ACLS,
+    GRANTED,
+    SEEN,
+    READERS,
     DOOMED,
     COUNTERS,
 ];
@@ -98,6 +106,32 @@ pub(crate) fn named(account: AccountId, name: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(4 + name.len());
     key.extend_from_slice(&account.0.to_be_bytes());
     key.extend_from_slice(name.as_bytes());
+    key
+}
+
+/// A key of an identifier and a mailbox; no identifier has a NUL in it.
+pub(crate) fn granted(identifier: &str, id: MailboxId) -> Vec<u8> {
+    let mut key = granted_bounds(identifier).0;
+    key.extend_from_slice(&mailbox(id));
+    key
+}
+
+/// The keys of an identifier, and the first one after them.
+pub(crate) fn granted_bounds(identifier: &str) -> (Vec<u8>, Vec<u8>) {
+    let with = |last: u8| identifier.bytes().chain([last]).collect();
+    (with(0), with(1))
+}
+
+/// A key of a mailbox and one of its readers.
+pub(crate) fn seen(id: MailboxId, reader: AccountId) -> [u8; 12] {
+    message(id, Uid(reader.0))
+}
+
+/// A key of a reader and a mailbox.
+pub(crate) fn reader(reader: AccountId, id: MailboxId) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&account(reader));
+    key[4..].copy_from_slice(&mailbox(id));
     key
 }
 

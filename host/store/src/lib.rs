@@ -1,6 +1,6 @@
 //! The message store: accounts, mailboxes, messages, flags, changes, and the check of its invariants.
 //!
-//! *What:* [`Store`] keeps messages in private mailboxes of accounts (R77), over `storage` (R73, R76): content once for
+//! *What:* [`Store`] keeps messages in mailboxes of accounts, private or shared with others (R77, R78), over `storage` (R73, R76): content once for
 //! all its recipients (R79), flags in each mailbox (R80). *Why:* whoever
 //! delivers and whoever reads (IMAP, POP3) must agree on one set of rules for UIDs, mod-sequences
 //! and counts. *Layer 3.* *Must not know* SMTP, IMAP, POP3, the queue or the directory.
@@ -22,7 +22,12 @@
 //! | `store_messages` | a, m, UID u32 | version u8, flags u8, 2 × 0, prefix length u32, content id u64, mod-sequence u64, size u64, internal date u64 ms, save date u64 ms, keywords u64, prefix |
 //! | `store_flagged` | a, m, mod-sequence u64 | UIDs whose flags that change set, u32 each; at 0: the floor, u64 |
 //! | `store_expunged` | a, m, mod-sequence u64 | UIDs that went with that change, u32 each; at 0: the floor, u64 |
+//! | `store_acls` | a, m | version u8, 3 × 0, then for each entry: rights u16, length u16, identifier |
+//! | `store_granted` | identifier, NUL, a, m | one 0 octet: that mailbox's ACL has an entry of that identifier |
+//! | `store_seen` | a, m, reader's a | version u8, 3 × 0, ranges u32, floor u64, changes u32, 4 × 0; each change, newest first: mod-sequence u64, ranges u32, first and last UID u32 of each; first and last UID u32 of each range seen |
+//! | `store_readers` | reader's a, a, m | one 0 octet: `store_seen` has what that reader has seen of that mailbox |
 //! | `store_doomed` | a, m | one 0 octet: a deleted mailbox whose messages are still being removed |
+//! | `store_doomed` | a, 0 | name of a removed account whose traces at others' mailboxes are still being removed |
 //! | `store_counters` | `store` | last account number, highest UIDVALIDITY of removed accounts |
 //! | `store_counters` | a | last mailbox number |
 //! | `store_counters` | a, m | last UID, last mod-sequence, messages, unseen, deleted, octets, entries of `store_flagged`, entries of `store_expunged` |
@@ -35,11 +40,13 @@
 //! - A delivery ([`Store::append_to_batch`]) only draws numbers and inserts: it takes no lock and
 //!   reads nothing. It asserts that its mailbox exists, so that it fails as a conflict where the
 //!   mailbox or its account is removed meanwhile.
+//! - A person ([`Store::on_behalf_of`]) is asked for rights in each call, in the snapshot it works on.
 //! - Everything else holds its account's lock from its snapshot to its commit.
 //! - Every commit yields [`Changes`], which only publishing consumes: the sessions that watch a
 //!   mailbox hear of each.
 
 mod accounts;
+mod acl;
 mod append;
 mod changes;
 mod check;
@@ -59,8 +66,12 @@ mod mailboxes;
 mod making;
 mod messages;
 mod names;
+mod namespace;
+mod person;
 mod quota;
 mod record;
+mod rights;
+mod seen;
 mod view;
 mod watches;
 
@@ -71,6 +82,7 @@ use runtime::Clock;
 use storage::Storage;
 
 pub use accounts::{ACCOUNTS_CACHED_MAX, Usage};
+pub use acl::{ACL_ENTRIES_MAX, ANYONE, Acl, AclChange, Identifier};
 pub use append::{AppendRequest, AppendedContent, NewMessage};
 pub use changes::{Changes, Delta};
 pub use check::{CheckProgress, Violation};
@@ -89,7 +101,11 @@ pub use logs::{EXPUNGED_MAX, FLAGGED_MAX};
 pub use mailboxes::{MAILBOXES_MAX, MailboxInfo, SpecialUse, Status};
 pub use messages::{Head, MessageInfo, Octets, Reader};
 pub use names::{INBOX, MAILBOX_DEPTH_MAX, MAILBOX_NAME_MAX, MailboxName};
+pub use namespace::{Place, SHARED_ACCOUNT, SHARED_PREFIX, USER_PREFIX, shared_name};
+pub use person::{GRANTED_MAX, Granted};
 pub use quota::{Quota, Quotas};
+pub use rights::Rights;
+pub use seen::{SEEN_CHANGES_MAX, SEEN_RANGES_MAX};
 pub use view::{Listed, View};
 pub use watches::Watch;
 
@@ -97,10 +113,11 @@ pub use watches::Watch;
 /// wait no longer than that takes.
 pub const COMMIT_MESSAGES_MAX: usize = 5_000;
 
-/// The message store; clones are the same store.
+/// The message store; clones are the same store, on behalf of the same person, if any.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    person: Option<Arc<person::Person>>,
 }
 
 struct Inner {
@@ -141,6 +158,7 @@ impl Store {
                 pop_locks: Arc::default(),
                 watches: Arc::default(),
             }),
+            person: None,
         };
         store.remove_doomed().await?;
         Ok(store)

@@ -13,6 +13,7 @@ use crate::ids::{Flags, MailboxId, ModSeq};
 use crate::keys;
 use crate::logs;
 use crate::messages::scan_messages;
+use crate::seen::Seen;
 use crate::view::Listed;
 
 /// Most messages whose listings are kept, over all mailboxes: 24 octets each.
@@ -33,6 +34,11 @@ impl Listing {
     fn new(modseq: ModSeq, messages: Vec<Listed>) -> Self {
         let first_unseen = messages.iter().position(|listed| !listed.flags.contains(Flags::SEEN));
         Self { modseq, messages: messages.into(), first_unseen }
+    }
+
+    /// As a reader sees it who has seen messages apart from others.
+    pub(crate) fn seen_by(&self, seen: &Seen) -> Self {
+        Self::new(self.modseq, self.messages.iter().map(|listed| listed.seen_by(seen)).collect())
     }
 
     /// Reads all of it.

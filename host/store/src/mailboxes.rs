@@ -15,6 +15,7 @@ use crate::making::{Making, draft_gone};
 use crate::messages::scan_messages;
 use crate::names::MailboxName;
 use crate::record::MailboxRecord;
+use crate::rights::Rights;
 use crate::{COMMIT_MESSAGES_MAX, Store, keys};
 
 /// Most mailboxes of an account.
@@ -98,6 +99,10 @@ impl Store {
         let subscribed: BTreeSet<String> = scan_subscriptions(&snapshot, account)?.into_iter().collect();
         let mut mailboxes = Vec::new();
         scan_mailboxes(&snapshot, account, &mut |id, record| mailboxes.push((id, record.clone())))?;
+        if self.guest_of(account).is_some() {
+            let rights = |id| self.rights_in(&snapshot, id).unwrap_or_default();
+            mailboxes.retain(|(id, _)| rights(*id).contains(Rights::LOOKUP));
+        }
         let mut mailboxes = mailboxes
             .into_iter()
             .map(|(id, record)| info(id, record, |name| subscribed.contains(name)))
@@ -110,6 +115,7 @@ impl Store {
     pub fn mailbox(&self, account: AccountId, name: &MailboxName) -> Result<MailboxInfo, StoreError> {
         let snapshot = self.inner.storage.read()?;
         let id = find_mailbox(&snapshot, account, name)?.ok_or(StoreError::NotFound("mailbox"))?;
+        self.rights_in(&snapshot, id)?;
         let subscription = snapshot.get(keys::SUBSCRIPTIONS, &keys::named(account, name.as_str()))?;
         info(id, read_mailbox(&snapshot, id)?, |_| subscription.is_some())
     }
@@ -161,6 +167,7 @@ impl Store {
         let mut draft = Draft::new();
         let id = {
             let snapshot = self.inner.storage.read()?;
+            self.allow_below(&snapshot, account, name)?;
             let mut making = Making::begin(&snapshot, account, self.inner.clock.now())?;
             making.parents(&mut draft, name)?;
             let id = making.mailbox(&mut draft, name, special_use)?;
@@ -183,11 +190,12 @@ impl Store {
             let snapshot = self.inner.storage.read()?;
             let id = find_mailbox(&snapshot, account, name)?.ok_or(StoreError::NotFound("mailbox"))?;
             let record = read_mailbox(&snapshot, id)?;
+            self.allow(&snapshot, id, Rights::DELETE_MAILBOX)?;
             let has_children = !below(&snapshot, account, name)?.is_empty();
             if has_children && !record.selectable {
                 return Err(StoreError::NotAllowed("the mailbox holds others; delete or rename those first"));
             }
-            draft_gone(&mut draft, id, name);
+            draft_gone(&snapshot, &mut draft, id, name)?;
             if has_children {
                 let mut making = Making::begin(&snapshot, account, self.inner.clock.now())?;
                 making.bare_name(&mut draft, name)?;
@@ -208,6 +216,9 @@ impl Store {
         to: &MailboxName,
     ) -> Result<(), StoreError> {
         if from.is_inbox() {
+            if self.guest_of(account).is_some() {
+                return Err(StoreError::NotAllowed("only its owner renames an INBOX"));
+            }
             return self.rename_inbox(account, to).await;
         }
         if to.is_below(from) {
@@ -218,6 +229,8 @@ impl Store {
         {
             let snapshot = self.inner.storage.read()?;
             let id = find_mailbox(&snapshot, account, from)?.ok_or(StoreError::NotFound("mailbox"))?;
+            self.allow(&snapshot, id, Rights::DELETE_MAILBOX)?;
+            self.allow_below(&snapshot, account, to)?;
             let mut making = Making::begin(&snapshot, account, self.inner.clock.now())?;
             let mut all = below(&snapshot, account, from)?;
             all.push((id, from.clone()));
@@ -254,6 +267,7 @@ impl Store {
     pub fn status(&self, mailbox: MailboxId) -> Result<Status, StoreError> {
         let snapshot = self.inner.storage.read()?;
         let record = read_mailbox(&snapshot, mailbox)?;
+        self.allow(&snapshot, mailbox, Rights::READ)?;
         let key = keys::mailbox(mailbox);
         let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
         let mut recent = 0;
@@ -262,7 +276,10 @@ impl Store {
         Ok(Status {
             messages: counter(keys::COUNT)?,
             recent,
-            unseen: counter(keys::UNSEEN)?,
+            unseen: match self.seen_in(&snapshot, mailbox)? {
+                Some(seen) => seen.unseen(&snapshot, mailbox)?,
+                None => counter(keys::UNSEEN)?,
+            },
             deleted: counter(keys::DELETED)?,
             octets: counter(keys::OCTETS)?,
             uid_next: Uid(last_uid).next(),
@@ -296,7 +313,7 @@ impl Store {
     }
 }
 
-fn info(
+pub(crate) fn info(
     id: MailboxId,
     record: MailboxRecord,
     subscribed: impl Fn(&str) -> bool,

@@ -4,6 +4,7 @@ use mail_types::Timestamp;
 use storage::Snapshot;
 
 use crate::accounts::read_account;
+use crate::acl::Acl;
 use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::ids::{AccountId, MailboxId, UidValidity};
@@ -55,6 +56,7 @@ impl<'s> Making<'s> {
         }
         for parent in missing.iter().rev() {
             let id = self.next()?;
+            self.inherit(draft, id, parent)?;
             draft_mailbox(draft, id, &mut self.record, parent, None, self.now);
         }
         Ok(())
@@ -71,11 +73,25 @@ impl<'s> Making<'s> {
             if read_mailbox(self.snapshot, known)?.selectable {
                 return Err(StoreError::Exists);
             }
-            draft_gone(draft, known, name);
+            draft_gone(self.snapshot, draft, known, name)?;
         }
         let id = self.next()?;
+        self.inherit(draft, id, name)?;
         draft_mailbox(draft, id, &mut self.record, name, special_use, self.now);
         Ok(id)
+    }
+
+    /// Gives a new mailbox the ACL of the nearest one above that is there (RFC 4314 §4, CREATE).
+    fn inherit(&self, draft: &mut Draft, id: MailboxId, name: &MailboxName) -> Result<(), StoreError> {
+        let mut above = name.parent();
+        while let Some(parent) = above {
+            if let Some(known) = find_mailbox(self.snapshot, self.id, &parent)? {
+                Acl::read(self.snapshot, known)?.draft(draft, id, &Acl::default());
+                return Ok(());
+            }
+            above = parent.parent();
+        }
+        Ok(())
     }
 
     /// Makes a name that only holds others.
@@ -128,9 +144,15 @@ pub(crate) fn draft_mailbox(
 }
 
 /// Drafts the end of a mailbox; its messages are removed afterwards.
-pub(crate) fn draft_gone(draft: &mut Draft, id: MailboxId, name: &MailboxName) {
+pub(crate) fn draft_gone(
+    snapshot: &Snapshot,
+    draft: &mut Draft,
+    id: MailboxId,
+    name: &MailboxName,
+) -> Result<(), StoreError> {
     draft.batch.delete(keys::MAILBOXES, &keys::mailbox(id));
     draft.batch.delete(keys::MAILBOX_NAMES, &keys::named(id.account, name.as_str()));
     draft.batch.put(keys::DOOMED, &keys::mailbox(id), [0]);
     draft.touch_gone(id);
+    Acl::draft_gone(snapshot, draft, id)
 }

@@ -13,6 +13,8 @@ use crate::keys;
 use crate::keywords::{KeywordTable, Keywords};
 use crate::mailboxes::read_mailbox;
 use crate::record::MessageRecord;
+use crate::rights::Rights;
+use crate::seen::Seen;
 
 /// All that is known of a message without its octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,12 +104,14 @@ impl Octets {
 pub struct Reader {
     snapshot: Snapshot,
     mailbox: MailboxId,
+    /// What the person has seen, where that is apart from others.
+    seen: Option<Seen>,
 }
 
 impl Reader {
     /// What is known of a message; `None` where it went.
     pub fn info(&self, uid: Uid) -> Result<Option<MessageInfo>, StoreError> {
-        read_message(&self.snapshot, self.mailbox, uid, |record| MessageInfo::of(uid, record))
+        read_message(&self.snapshot, self.mailbox, uid, |record| self.info_of(uid, record))
     }
 
     /// Visits the messages of a range, rising by UID.
@@ -117,8 +121,16 @@ impl Reader {
         mut visit: impl FnMut(MessageInfo),
     ) -> Result<(), StoreError> {
         scan_messages(&self.snapshot, self.mailbox, uids, &mut |uid, record| {
-            visit(MessageInfo::of(uid, record));
+            visit(self.info_of(uid, record));
         })
+    }
+
+    fn info_of(&self, uid: Uid, record: &MessageRecord<'_>) -> MessageInfo {
+        let mut info = MessageInfo::of(uid, record);
+        if let Some(seen) = &self.seen {
+            seen.apply(uid, &mut info.flags, &mut info.modseq);
+        }
+        info
     }
 
     /// A message's octets; `None` where it went.
@@ -186,7 +198,9 @@ impl Store {
     pub fn reader(&self, mailbox: MailboxId) -> Result<Reader, StoreError> {
         let snapshot = self.inner.storage.read()?;
         read_mailbox(&snapshot, mailbox)?;
-        Ok(Reader { snapshot, mailbox })
+        self.allow(&snapshot, mailbox, Rights::READ)?;
+        let seen = self.seen_in(&snapshot, mailbox)?;
+        Ok(Reader { snapshot, mailbox, seen })
     }
 
     /// One message's octets; `None` where it went.

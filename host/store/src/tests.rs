@@ -12,6 +12,7 @@ mod concurrency;
 mod listings;
 mod model;
 mod quota;
+mod sharing;
 
 /// A store in a folder of its own, which [`Fixture::close`] checks.
 pub(crate) struct Fixture {

@@ -9,6 +9,8 @@ use crate::keys;
 use crate::keywords::{KeywordTable, Keywords};
 use crate::mailboxes::{read_mailbox, read_recent};
 use crate::record::MessageRecord;
+use crate::rights::Rights;
+use crate::seen::Seen;
 
 /// One message of a view, in 24 octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,12 @@ pub struct Listed {
 impl Listed {
     pub(crate) fn of(uid: Uid, record: &MessageRecord<'_>) -> Self {
         Self { modseq: record.modseq, keywords: record.keywords, uid, flags: record.flags }
+    }
+
+    /// As a reader sees it who has seen messages apart from others.
+    pub(crate) fn seen_by(mut self, seen: &Seen) -> Self {
+        seen.apply(self.uid, &mut self.flags, &mut self.modseq);
+        self
     }
 
     pub(crate) fn parse(key: &[u8], value: &[u8]) -> Result<Self, StoreError> {
@@ -63,7 +71,11 @@ impl Store {
         if !record.selectable {
             return Err(StoreError::NotSelectable);
         }
-        let listing = self.listing(&snapshot, mailbox)?;
+        self.allow(&snapshot, mailbox, Rights::READ)?;
+        let mut listing = self.listing(&snapshot, mailbox)?;
+        if let Some(seen) = self.seen_in(&snapshot, mailbox)? {
+            listing = listing.seen_by(&seen);
+        }
         let key = keys::mailbox(mailbox);
         let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
         let last_uid = u32::try_from(counter(keys::LAST_UID)?).unwrap_or(u32::MAX);

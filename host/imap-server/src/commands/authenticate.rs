@@ -1,5 +1,7 @@
 //! LOGIN and AUTHENTICATE (RFC 3501 §6.2.2, §6.2.3, RFC 4959).
 
+use std::sync::Arc;
+
 use auth::{AuthError, Exchange, Identity, Service, Step};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -101,6 +103,7 @@ impl Session {
             mechanism,
         };
         self.shared.parts.events.emit(&event);
+        self.shared = Arc::new(self.shared.on_behalf_of(account, &identity.account));
         self.state = State::Authenticated(Login { account, _session: session });
         // RFC 3501 §7.2.1: spares the client a command.
         Answer::ok("logged in").code(Code::Capability(self.capabilities()))

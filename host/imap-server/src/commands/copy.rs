@@ -1,7 +1,7 @@
 //! COPY and MOVE (RFC 3501 §6.4.7, RFC 4315, RFC 6851).
 
 use imap_wire::{By, Code, Condition, MailboxName, SequenceSet};
-use store::{Copied, MailboxId, StoreError, Uid};
+use store::{Copied, MailboxId, Rights, StoreError, Uid};
 
 use super::{Context, find, refusal};
 use crate::answer::Answer;
@@ -75,7 +75,10 @@ fn prepare(
 pub(super) fn target(context: &Context<'_>, name: &MailboxName) -> Result<MailboxId, Answer> {
     match find(context, name) {
         Ok(mailbox) if !mailbox.selectable => Err(refusal(&StoreError::NotSelectable)),
-        Ok(mailbox) => Ok(mailbox.id),
+        Ok(mailbox) => match context.shared.parts.store.require(mailbox.id, Rights::INSERT) {
+            Ok(()) => Ok(mailbox.id),
+            Err(error) => Err(refusal(&error)),
+        },
         Err(error @ StoreError::NotFound(_)) => Err(refusal(&error).code(Code::TryCreate)),
         Err(error) => Err(refusal(&error)),
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use imap_wire::{By, Code, DateTime, FetchItem, FetchModifiers, FetchResponse, SequenceSet};
-use store::{FlagChange, FlagMode, Flags, Listed, MessageInfo, Reader, StoreError, Uid};
+use store::{FlagChange, FlagMode, Flags, Listed, MessageInfo, Reader, Rights, StoreError, Uid};
 
 use super::extract::{Extract, Extracts, Need, WholeMessage};
 use super::resync::{changed_members, part};
@@ -77,7 +77,9 @@ pub(super) async fn fetch(
         by,
         need: items.iter().map(Need::of).max().unwrap_or(Need::Record),
         reads_ahead: reads_ahead(&items),
-        sets_seen: selected.access == Access::ReadWrite && items.iter().any(FetchItem::sets_seen),
+        sets_seen: selected.access == Access::ReadWrite
+            && selected.rights.contains(Rights::SEEN)
+            && items.iter().any(FetchItem::sets_seen),
     };
     let chunk = if plan.sets_seen { SEEN_MESSAGES_MAX } else { READ_MESSAGES_MAX };
     let mut lacks = Lacks::default();

@@ -1,11 +1,11 @@
-//! LIST and LSUB (RFC 3501 §6.3.8, §6.3.9, RFC 5258, RFC 6154).
+//! LIST and LSUB (RFC 3501 §6.3.8, §6.3.9, RFC 5258, RFC 6154, RFC 8440).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use imap_wire::{ListCommand, ListReturn, ListSelection, Listed, MailboxName, Response};
-use store::{MailboxInfo, SpecialUse};
+use store::{Granted, MailboxInfo, Rights, SpecialUse, shared_name};
 
-use super::{Context, refusal, status};
+use super::{Context, acl, refusal, status};
 use crate::answer::Answer;
 use crate::io::{End, Io};
 use crate::pattern::{DELIMITER, Pattern, parents};
@@ -13,8 +13,12 @@ use crate::pattern::{DELIMITER, Pattern, parents};
 /// What is known of one name in the hierarchy.
 #[derive(Debug, Default, Clone)]
 struct Node {
-    /// There is a mailbox of the name; else it is only above one.
+    /// There is a mailbox of the name, which holds messages.
     exists: bool,
+    /// There is something of the name that this person may know of; else it is only above such.
+    known: bool,
+    /// What this person may do with it.
+    rights: Rights,
     special_use: Option<SpecialUse>,
     subscribed: bool,
     has_children: bool,
@@ -22,15 +26,30 @@ struct Node {
     has_subscribed_below: bool,
 }
 
-/// All names of an account: mailboxes, subscriptions, and what is above them.
-fn hierarchy(mailboxes: &[MailboxInfo], subscriptions: &[String]) -> BTreeMap<String, Node> {
+/// All names that somebody sees: mailboxes, those of others, subscriptions, and what is above them.
+fn hierarchy(
+    mailboxes: &[MailboxInfo],
+    granted: &[Granted],
+    subscriptions: &[String],
+) -> BTreeMap<String, Node> {
     let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
     for mailbox in mailboxes {
         let node = nodes.entry(mailbox.name.as_str().to_owned()).or_default();
-        node.exists = mailbox.selectable;
+        (node.exists, node.known, node.rights) = (mailbox.selectable, true, Rights::ALL);
         node.special_use = mailbox.special_use;
         for parent in parents(mailbox.name.as_str()) {
             nodes.entry(parent.to_owned()).or_default().has_children = true;
+        }
+    }
+    for Granted { owner, info, rights } in granted {
+        let name = shared_name(owner, &info.name);
+        for parent in parents(&name) {
+            nodes.entry(parent.to_owned()).or_default().has_children = true;
+        }
+        let node = nodes.entry(name).or_default();
+        // One's own that is called so goes first.
+        if !node.known {
+            (node.exists, node.known, node.rights) = (info.selectable, true, *rights);
         }
     }
     for name in subscriptions {
@@ -48,6 +67,7 @@ struct Wish<'a> {
     recursive: bool,
     special_only: bool,
     tell_subscribed: bool,
+    tell_rights: bool,
     status: Option<&'a [imap_wire::StatusItem]>,
 }
 
@@ -65,6 +85,7 @@ impl<'a> Wish<'a> {
             special_only: selects(ListSelection::SpecialUse),
             // RFC 5258 §3.1: SUBSCRIBED as selection implies it as return option.
             tell_subscribed: selects(ListSelection::Subscribed) || returns.contains(&ListReturn::Subscribed),
+            tell_rights: returns.contains(&ListReturn::MyRights),
             status,
         }
     }
@@ -75,7 +96,7 @@ impl<'a> Wish<'a> {
             (!self.subscribed_only || node.subscribed) && (!self.special_only || node.special_use.is_some());
         let above_chosen = self.recursive && self.subscribed_only && node.has_subscribed_below;
         // Without selection only what is there is listed, and what stands above it.
-        let there = node.exists || node.has_children || self.subscribed_only;
+        let there = node.known || node.has_children || self.subscribed_only;
         there && (chosen || above_chosen)
     }
 }
@@ -101,7 +122,12 @@ pub(crate) async fn list(context: &mut Context<'_>, command: &ListCommand) -> Re
     let patterns: Vec<Pattern> =
         command.patterns.iter().map(|pattern| Pattern::new(&command.reference, pattern)).collect();
     for (name, node) in &nodes {
-        if !patterns.iter().any(|pattern| pattern.matches(name)) || !wish.takes(node) {
+        let matches = |name: &str| patterns.iter().any(|pattern| pattern.matches(name));
+        if !matches(name) || !wish.takes(node) {
+            continue;
+        }
+        if !(node.known || node.subscribed || wish.subscribed_only) && is_shown_below(&nodes, name, &matches)
+        {
             continue;
         }
         write_node(context.io, name, node, &wish);
@@ -109,27 +135,34 @@ pub(crate) async fn list(context: &mut Context<'_>, command: &ListCommand) -> Re
             // RFC 5819 §2: a mailbox that is gone meanwhile has no STATUS.
             let _ = status::status(context, &MailboxName::new(name), items);
         }
+        if wish.tell_rights && node.exists {
+            context.io.say(&acl::my_rights(name, node.rights));
+        }
         context.io.flush_if_full().await?;
     }
     Ok(Answer::ok("LIST done"))
+}
+
+/// Whether a name below is listed. What this person may not know of, or what is no mailbox, is told
+/// only where nothing else says that there is something below (RFC 4314 §4, RFC 5258 §3).
+fn is_shown_below(nodes: &BTreeMap<String, Node>, name: &str, matches: &dyn Fn(&str) -> bool) -> bool {
+    let (from, until) = (format!("{name}{DELIMITER}"), format!("{name}0")); // `0` follows `/`
+    nodes.range(from..until).any(|(name, node)| node.known && matches(name))
 }
 
 fn names(context: &Context<'_>) -> Result<BTreeMap<String, Node>, Answer> {
     let store = &context.shared.parts.store;
     let mailboxes = store.mailboxes(context.login.account).map_err(|error| refusal(&error))?;
     let subscriptions = store.subscriptions(context.login.account).map_err(|error| refusal(&error))?;
-    Ok(hierarchy(&mailboxes, &subscriptions))
+    let granted = store.granted().map_err(|error| refusal(&error))?;
+    Ok(hierarchy(&mailboxes, &granted, &subscriptions))
 }
 
 fn write_node(io: &mut Io, name: &str, node: &Node, wish: &Wish<'_>) {
     let mut attributes = Vec::new();
     if !node.exists {
         // RFC 5258 §3: a name that is no mailbox; older clients know only the second word.
-        attributes.extend(if node.has_children {
-            &["\\Noselect"][..]
-        } else {
-            &["\\NonExistent", "\\Noselect"]
-        });
+        attributes.extend(if node.known { &["\\Noselect"][..] } else { &["\\NonExistent", "\\Noselect"] });
     }
     attributes.push(if node.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
     if wish.tell_subscribed && node.subscribed {

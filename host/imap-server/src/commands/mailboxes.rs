@@ -1,11 +1,12 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3.3 to §6.3.7).
 
 use imap_wire::{Code, MailboxName};
-use store::{SpecialUse, StoreError};
+use store::{Place, SHARED_PREFIX, SpecialUse, StoreError, USER_PREFIX};
 
 use super::{Context, list, refusal, store_name};
 use crate::answer::Answer;
 use crate::object_ids::mailbox_id;
+use crate::pattern::DELIMITER;
 
 /// The tagged answer of a command that has nothing to tell but success.
 fn answer(result: Result<(), StoreError>, done: &'static str) -> Answer {
@@ -13,6 +14,19 @@ fn answer(result: Result<(), StoreError>, done: &'static str) -> Answer {
         Ok(()) => Answer::ok(done),
         Err(error) => refusal(&error),
     }
+}
+
+/// Where a mailbox of this name would be; the first words of namespaces are nobody's.
+fn new_place(context: &Context<'_>, name: &MailboxName) -> Result<Place, StoreError> {
+    let bare = name.as_str().trim_end_matches(DELIMITER);
+    if [USER_PREFIX, SHARED_PREFIX].iter().any(|prefix| prefix.trim_end_matches(DELIMITER) == bare) {
+        return Err(StoreError::NotAllowed("mailboxes of others are found below that name"));
+    }
+    place(context, name)
+}
+
+fn place(context: &Context<'_>, name: &MailboxName) -> Result<Place, StoreError> {
+    context.shared.parts.store.place(context.login.account, name.as_str())
 }
 
 /// With what it is for, where that is said (RFC 6154 §3): one thing, and none that holds others' messages.
@@ -28,8 +42,8 @@ pub(crate) async fn create(context: &Context<'_>, name: &MailboxName, uses: &[St
         _ => return Answer::no("a mailbox is for one thing").code(Code::UseAttr),
     };
     let create = async {
-        let store = &context.shared.parts.store;
-        store.create_mailbox(context.login.account, &store_name(name)?, special_use).await
+        let Place { account, name } = new_place(context, name)?;
+        context.shared.parts.store.create_mailbox(account, &name, special_use).await
     };
     match create.await {
         Ok(mailbox) => Answer::ok("CREATE done").code(Code::MailboxId(mailbox_id(mailbox))),
@@ -38,8 +52,10 @@ pub(crate) async fn create(context: &Context<'_>, name: &MailboxName, uses: &[St
 }
 
 pub(crate) async fn delete(context: &Context<'_>, name: &MailboxName) -> Answer {
-    let delete =
-        async { context.shared.parts.store.delete_mailbox(context.login.account, &store_name(name)?).await };
+    let delete = async {
+        let Place { account, name } = place(context, name)?;
+        context.shared.parts.store.delete_mailbox(account, &name).await
+    };
     answer(delete.await, "DELETE done")
 }
 
@@ -49,8 +65,11 @@ pub(crate) async fn rename(context: &Context<'_>, from: &MailboxName, to: &Mailb
         return Answer::no("INBOX exists already").code(Code::AlreadyExists);
     }
     let rename = async {
-        let (from, to) = (store_name(from)?, store_name(to)?);
-        context.shared.parts.store.rename_mailbox(context.login.account, &from, &to).await
+        let (from, to) = (place(context, from)?, new_place(context, to)?);
+        if from.account != to.account {
+            return Err(StoreError::NotAllowed("a mailbox stays with its owner"));
+        }
+        context.shared.parts.store.rename_mailbox(from.account, &from.name, &to.name).await
     };
     answer(rename.await, "RENAME done")
 }

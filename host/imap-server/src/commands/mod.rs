@@ -1,5 +1,6 @@
 //! The commands, a file a family.
 
+mod acl;
 mod append;
 mod authenticate;
 mod copy;
@@ -58,6 +59,7 @@ pub(crate) async fn mailbox(context: &mut Context<'_>, command: Command) -> Resu
         Command::List(list) => list::list(context, &list).await?,
         Command::Lsub { reference, pattern } => list::lsub(context, &reference, &pattern).await?,
         Command::Status { mailbox, items } => status::status(context, &mailbox, &items),
+        Command::Acl(command) => acl::acl(context, &command).await,
         Command::Namespace => session_commands::namespace(context.io),
         Command::GetQuota(root) => quota::get_quota(context, &root),
         Command::GetQuotaRoot(name) => quota::get_quota_root(context, &name),
@@ -71,6 +73,10 @@ pub(crate) async fn message(
     selected: &mut Selected,
     command: Command,
 ) -> Result<Answer, End> {
+    if selected.may_be_stale() {
+        // What has been taken away since counts from now on, and what has been given.
+        selected.heed_rights(&context.shared.parts.store, context.io)?;
+    }
     match command {
         Command::Check => Ok(Answer::ok("CHECK done")),
         Command::Expunge => Ok(expunge::expunge(context, selected, None).await),
@@ -93,9 +99,9 @@ pub(crate) fn store_name(name: &MailboxName) -> Result<store::MailboxName, Store
     store::MailboxName::new(name.as_str())
 }
 
-/// The mailbox of a name.
+/// The mailbox of a name, whosever it is.
 pub(crate) fn find(context: &Context<'_>, name: &MailboxName) -> Result<MailboxInfo, StoreError> {
-    context.shared.parts.store.mailbox(context.login.account, &store_name(name)?)
+    context.shared.parts.store.find_shared(context.login.account, name.as_str())
 }
 
 /// Why the store did not do it, for the client; what only the operator may learn is left out.
@@ -107,6 +113,7 @@ pub(crate) fn refusal(error: &StoreError) -> Answer {
         StoreError::NotSelectable | StoreError::NotAllowed(_) | StoreError::Name(_) => {
             answer.code(Code::Cannot)
         }
+        StoreError::NotPermitted(_) => answer.code(Code::NoPerm),
         StoreError::OverQuota => answer.code(Code::OverQuota),
         StoreError::TooMany { .. } => answer.code(Code::Limit),
         StoreError::Storage(StorageError::TooLarge(_)) => answer.code(Code::TooBig),

@@ -4,11 +4,11 @@ use imap_wire::{Code, Condition, MailboxName, Response, SelectParameters};
 use store::{MailboxId, StoreError, View};
 
 use super::resync::resynchronize;
-use super::{list, refusal, store_name};
+use super::{list, refusal};
 use crate::answer::Answer;
 use crate::io::End;
 use crate::object_ids::mailbox_id;
-use crate::selected::{Access, SYSTEM_FLAGS, Selected, all_flags};
+use crate::selected::{Access, Selected, all_flags};
 use crate::session::{Session, State};
 
 impl Session {
@@ -26,8 +26,7 @@ impl Session {
         self.release().await;
         let State::Authenticated(login) = &self.state else { return Ok(Answer::bad("log in first")) };
         let store = &self.shared.parts.store;
-        let found = store_name(name).and_then(|name| store.mailbox(login.account, &name));
-        let opened = match found {
+        let opened = match store.find_shared(login.account, name.as_str()) {
             Ok(mailbox) => open(store, mailbox.id, access).await,
             Err(error) => Err(error),
         };
@@ -51,12 +50,13 @@ impl Session {
             }
             Err(error) => return Ok(refusal(&error)),
         };
+        let code = selected.access_code();
         if let State::Authenticated(login) = std::mem::replace(&mut self.state, State::NotAuthenticated) {
             self.state = State::Selected(login, Box::new(selected));
         }
         Ok(match access {
-            Access::ReadWrite => Answer::ok("SELECT done").code(Code::ReadWrite),
-            Access::ReadOnly => Answer::ok("EXAMINE done").code(Code::ReadOnly),
+            Access::ReadWrite => Answer::ok("SELECT done").code(code),
+            Access::ReadOnly => Answer::ok("EXAMINE done").code(code),
         })
     }
 
@@ -76,10 +76,7 @@ impl Session {
         {
             ok(Code::Unseen(sequence), "first unseen");
         }
-        let writable = selected.access == Access::ReadWrite;
-        let flags = if writable { all_flags(&view.keywords) } else { Vec::new() };
-        debug_assert!(!writable || flags.len() >= SYSTEM_FLAGS.len());
-        ok(Code::PermanentFlags { flags, new_keywords: writable }, "flags that are kept");
+        ok(selected.permanent_flags(), "flags that are kept");
         ok(Code::UidValidity(view.uid_validity.0), "UIDs are valid");
         ok(Code::UidNext(view.uid_next.0), "the next UID at least");
         ok(Code::HighestModSeq(view.highest_modseq.0), "the last change");
@@ -110,7 +107,8 @@ impl Session {
         claim_recent(store, &selected).await;
         if selected.access == Access::ReadWrite
             && let Err(error) = store.expunge(selected.mailbox, None).await
-            && !matches!(error, StoreError::NotFound(_))
+            // RFC 4314 §4: without the right to expunge, nothing is expunged.
+            && !matches!(error, StoreError::NotFound(_) | StoreError::NotPermitted(_))
         {
             return Ok(refusal(&error));
         }
@@ -137,11 +135,13 @@ async fn open(
     // The watch comes first, so that no change falls between it and the view.
     let watch = store.watch(mailbox);
     let view = store.view(mailbox)?;
+    let rights = store.rights(mailbox)?;
     let mut first_recent = view.first_recent;
     if access == Access::ReadWrite && first_recent < view.uid_next {
         first_recent = store.take_recent(mailbox).await?;
     }
-    let selected = Selected::new(&view, first_recent, watch, access);
+    let mut selected = Selected::new(&view, first_recent, watch, access);
+    selected.limit(rights);
     Ok((view, selected))
 }
 

@@ -48,6 +48,9 @@ const AFTER_LOGIN: &[&str] = &[
     "LIST-STATUS",
     "SPECIAL-USE",
     "STATUS=SIZE",
+    "ACL",
+    "RIGHTS=kxte",
+    "LIST-MYRIGHTS",
 ];
 
 impl Session {
@@ -114,9 +117,9 @@ pub(crate) fn id(io: &mut Io) -> Answer {
     Answer::ok("ID done")
 }
 
-/// RFC 2342: one personal namespace, without prefix.
+/// RFC 2342: one's own mailboxes, those of other users, and those of nobody in particular (R77).
 pub(crate) fn namespace(io: &mut Io) -> Answer {
-    let personal = vec![NamespaceEntry { prefix: String::new(), delimiter: DELIMITER }];
-    io.say(&Response::Namespace([personal, Vec::new(), Vec::new()]));
+    let namespace = |prefix: &str| vec![NamespaceEntry { prefix: prefix.to_owned(), delimiter: DELIMITER }];
+    io.say(&Response::Namespace(["", store::USER_PREFIX, store::SHARED_PREFIX].map(namespace)));
     Answer::ok("NAMESPACE done")
 }

@@ -10,20 +10,70 @@ use crate::*;
 
 #[derive(Debug, Clone)]
 enum Op {
-    Deliver { to: Vec<usize>, octets: Vec<u8> },
-    Append { to: usize, count: usize, flags: u8, keyword: Option<u8> },
-    Flags { at: usize, messages: Vec<usize>, mode: u8, flags: u8, keyword: Option<u8> },
-    Expunge { at: usize, messages: Option<Vec<usize>> },
-    Copy { from: usize, messages: Vec<usize>, to: usize },
-    Move { from: usize, messages: Vec<usize>, to: usize },
-    Create { name: usize },
-    Delete { name: usize },
-    Rename { from: usize, to: usize },
-    Follow { at: usize },
-    TakeRecent { at: usize },
+    Deliver {
+        to: Vec<usize>,
+        octets: Vec<u8>,
+    },
+    Append {
+        to: usize,
+        count: usize,
+        flags: u8,
+        keyword: Option<u8>,
+    },
+    Flags {
+        at: usize,
+        messages: Vec<usize>,
+        mode: u8,
+        flags: u8,
+        keyword: Option<u8>,
+    },
+    Expunge {
+        at: usize,
+        messages: Option<Vec<usize>>,
+    },
+    Copy {
+        from: usize,
+        messages: Vec<usize>,
+        to: usize,
+    },
+    Move {
+        from: usize,
+        messages: Vec<usize>,
+        to: usize,
+    },
+    Create {
+        name: usize,
+    },
+    Delete {
+        name: usize,
+    },
+    Rename {
+        from: usize,
+        to: usize,
+    },
+    /// The owner gives a guest these rights.
+    Grant {
+        at: usize,
+        rights: u16,
+    },
+    /// The guest reads messages, or takes that back.
+    Read {
+        at: usize,
+        messages: Vec<usize>,
+        mode: u8,
+    },
+    RemoveGuest,
+    Follow {
+        at: usize,
+    },
+    TakeRecent {
+        at: usize,
+    },
     RemoveAccount,
     Reopen,
 }
+
+const GUEST: &str = "guest@example.org";
 
 const NAMES: [&str; 6] = ["a", "a/b", "a/b/c", "d", "Sent", "INBOX"];
 
@@ -47,6 +97,10 @@ fn operation() -> impl Strategy<Value = Op> {
         2 => (0..NAMES.len()).prop_map(|name| Op::Create { name }),
         1 => (0..NAMES.len()).prop_map(|name| Op::Delete { name }),
         1 => (0..NAMES.len(), 0..NAMES.len()).prop_map(|(from, to)| Op::Rename { from, to }),
+        3 => (at.clone(), 0..2048_u16).prop_map(|(at, rights)| Op::Grant { at, rights }),
+        4 => (at.clone(), proptest::collection::vec(0..12_usize, 0..5), 0..3_u8)
+            .prop_map(|(at, messages, mode)| Op::Read { at, messages, mode }),
+        1 => Just(Op::RemoveGuest),
         3 => at.clone().prop_map(|at| Op::Follow { at }),
         1 => at.prop_map(|at| Op::TakeRecent { at }),
         1 => Just(Op::RemoveAccount),
@@ -71,11 +125,16 @@ struct Mailbox {
     last_modseq: ModSeq,
     /// What a session saw when it followed last.
     seen: (ModSeq, Seen),
+    /// What the guest may do, where there is an entry; what they have read, and what their session saw.
+    granted: Option<Rights>,
+    read: BTreeSet<Uid>,
+    guest_seen: (ModSeq, BTreeMap<Uid, (bool, ModSeq)>),
 }
 
 struct World {
     fixture: Option<Fixture>,
     account: AccountId,
+    guest: AccountId,
     mailboxes: BTreeMap<MailboxId, Mailbox>,
     /// Highest UIDVALIDITY that each name ever had.
     uid_validities: BTreeMap<String, UidValidity>,
@@ -85,9 +144,11 @@ impl World {
     async fn new() -> Self {
         let fixture = Fixture::new().await;
         let account = fixture.account().await;
+        let guest = fixture.store.ensure_account(&name(GUEST)).await.unwrap();
         let mut world = Self {
             fixture: Some(fixture),
             account,
+            guest,
             mailboxes: BTreeMap::new(),
             uid_validities: BTreeMap::new(),
         };
@@ -97,6 +158,10 @@ impl World {
 
     fn fixture(&self) -> &Fixture {
         self.fixture.as_ref().unwrap()
+    }
+
+    fn as_guest(&self) -> Store {
+        self.store().on_behalf_of(self.guest, &name(GUEST))
     }
 
     fn store(&self) -> Store {
@@ -112,7 +177,9 @@ impl World {
                 // A new mailbox under an old name must have other UIDs.
                 let last = self.uid_validities.get(info.name.as_str()).copied().unwrap_or_default();
                 assert!(info.uid_validity > last, "{} {last}", info.name);
-                Mailbox::default()
+                // What is below another inherits.
+                let granted = self.store().acl(info.id).unwrap().entries().next().map(|(_, rights)| rights);
+                Mailbox { granted, ..Mailbox::default() }
             });
             let last = self.uid_validities.entry(info.name.to_string()).or_default();
             *last = info.uid_validity.max(*last);
@@ -154,6 +221,21 @@ impl World {
                 let first = self.store().take_recent(at).await.unwrap();
                 assert!(first.0 <= self.mailboxes[&at].last_uid + 1);
                 assert_eq!(self.store().status(at).unwrap().recent, 0);
+            }
+            Op::Grant { at, rights } => {
+                let (at, rights) = (self.at(*at), Rights::from_bits(*rights));
+                let change = AclChange::Replace(rights);
+                self.store().set_acl(at, &Identifier::of(&name(GUEST)), change).await.unwrap();
+                self.mailboxes.get_mut(&at).unwrap().granted = Some(rights);
+            }
+            Op::Read { at, messages, mode } => self.read(*at, messages, *mode).await,
+            Op::RemoveGuest => {
+                let store = self.store();
+                assert!(store.remove_account(&name(GUEST)).await.unwrap());
+                self.guest = store.ensure_account(&name(GUEST)).await.unwrap();
+                for mailbox in self.mailboxes.values_mut() {
+                    (mailbox.granted, mailbox.read, mailbox.guest_seen) = Default::default();
+                }
             }
             Op::Create { .. } | Op::Delete { .. } | Op::Rename { .. } => self.name(op).await,
             Op::RemoveAccount => {
@@ -215,6 +297,79 @@ impl World {
                 FlagMode::Replace => (known.flags, known.keywords) = (flags, named.clone()),
             }
         }
+    }
+
+    /// The guest's `\Seen` goes as far as rights do, and is nobody else's.
+    async fn read(&mut self, at: usize, messages: &[usize], mode: u8) {
+        let at = self.at(at);
+        let uids = self.uids(at, messages);
+        let mode = [FlagMode::Add, FlagMode::Remove, FlagMode::Replace][usize::from(mode)];
+        let stored = self.as_guest().store_flags(at, &uids, &FlagChange { mode, ..add(Flags::SEEN) }).await;
+        let mailbox = self.mailboxes.get_mut(&at).unwrap();
+        let rights = mailbox.granted.unwrap_or_default();
+        let may = match mode {
+            FlagMode::Replace => rights.flags() != Flags::NONE,
+            _ => rights.contains(Rights::SEEN),
+        };
+        assert_eq!(stored.is_ok(), may && rights.contains(Rights::READ), "{rights}");
+        if stored.is_err() {
+            return;
+        }
+        for uid in uids {
+            let Some(known) = mailbox.messages.get_mut(&uid) else { continue };
+            if rights.contains(Rights::SEEN) {
+                let _ = if mode == FlagMode::Remove {
+                    mailbox.read.remove(&uid)
+                } else {
+                    mailbox.read.insert(uid)
+                };
+            }
+            if mode == FlagMode::Replace {
+                known.flags = known.flags.without(rights.flags().without(Flags::SEEN));
+                if rights.contains(Rights::WRITE) {
+                    known.keywords.clear();
+                }
+            }
+        }
+    }
+
+    /// What the guest sees is what they have read; no mod-sequence falls, and every change is told.
+    fn compare_guest(&mut self) {
+        let guest = self.as_guest();
+        let mut listed: BTreeSet<MailboxId> = BTreeSet::new();
+        for (id, mailbox) in &mut self.mailboxes {
+            let rights = mailbox.granted.unwrap_or_default();
+            if rights.contains(Rights::LOOKUP) {
+                listed.insert(*id);
+            }
+            if !rights.contains(Rights::READ) {
+                assert!(guest.view(*id).is_err() && guest.status(*id).is_err());
+                continue;
+            }
+            mailbox.read.retain(|uid| mailbox.messages.contains_key(uid));
+            let view = guest.view(*id).unwrap();
+            let now: BTreeMap<Uid, (bool, ModSeq)> = view
+                .messages
+                .iter()
+                .map(|listed| (listed.uid, (listed.flags.contains(Flags::SEEN), listed.modseq)))
+                .collect();
+            let read: BTreeSet<Uid> =
+                now.iter().filter(|(_, (seen, _))| *seen).map(|(uid, _)| *uid).collect();
+            assert_eq!(read, mailbox.read);
+            assert_eq!(guest.status(*id).unwrap().unseen, (now.len() - read.len()) as u64);
+            let (since, before) = std::mem::take(&mut mailbox.guest_seen);
+            let told: BTreeSet<Uid> =
+                guest.changes_since(*id, since).unwrap().changed.iter().map(|listed| listed.uid).collect();
+            for (uid, (seen, modseq)) in &now {
+                let old = before.get(uid);
+                assert!(old.is_none_or(|(_, old)| modseq >= old) && *modseq <= view.highest_modseq);
+                assert!(told.contains(uid) || old.is_some_and(|(old, _)| old == seen));
+            }
+            mailbox.guest_seen = (view.highest_modseq, now);
+        }
+        let granted = guest.granted().unwrap();
+        let shown = granted.iter().filter(|granted| granted.info.selectable).map(|granted| granted.info.id);
+        assert_eq!(shown.collect::<BTreeSet<_>>(), listed);
     }
 
     async fn expunge(&mut self, at: usize, messages: Option<&[usize]>) {
@@ -330,6 +485,7 @@ proptest! {
             for op in &operations {
                 world.run(op).await;
                 world.compare();
+                world.compare_guest();
             }
             world.fixture.take().unwrap().close().await;
         });

@@ -1,0 +1,381 @@
+//! What somebody has read of a mailbox that is not their own (R78, R80): `\Seen` for that reader alone
+//! (RFC 4314 §4, RFC 9051 §2.3.2), other flags being everybody's.
+//!
+//! One record for each reader and mailbox, made with the first message that is read. It holds ranges
+//! of UIDs, which may span UIDs that are gone: those never come again. Its changes draw from the
+//! mailbox's mod-sequences; the newest are kept with their UIDs, and when older ones are dropped,
+//! all messages count as changed at the last of these for that reader. So a message's mod-sequence
+//! never falls, and at worst a client is told the same flags twice.
+
+use std::ops::ControlFlow;
+
+use storage::{Drawn, Patch, PatchInto, Snapshot};
+
+use crate::Store;
+use crate::changes::Draft;
+use crate::error::StoreError;
+use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid};
+use crate::keys::{self, u32_at, u64_at};
+use crate::locks::Held;
+use crate::messages::scan_messages;
+
+/// Most ranges of a record.
+pub const SEEN_RANGES_MAX: usize = 50_000;
+/// Most changes that a record keeps with their UIDs.
+pub const SEEN_CHANGES_MAX: usize = 64;
+/// A change of more ranges than this is kept as one, from its first UID to its last.
+const CHANGE_RANGES_MAX: usize = 100;
+/// At every so many ranges, those that only gaps divide are joined.
+const COMPACT_EVERY: usize = 64;
+/// The version of every record that is written.
+const VERSION: u8 = 1;
+/// The octets before changes and ranges.
+const HEAD: usize = 24;
+
+type Range = (u32, u32);
+
+/// What a reader has seen of a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Seen {
+    /// Rising, apart from each other.
+    ranges: Vec<Range>,
+    /// The newest changes, newest first.
+    changes: Vec<(ModSeq, Vec<Range>)>,
+    /// The newest change that was dropped.
+    floor: ModSeq,
+}
+
+impl Seen {
+    pub(crate) fn read(
+        snapshot: &Snapshot,
+        mailbox: MailboxId,
+        reader: AccountId,
+    ) -> Result<Self, StoreError> {
+        match snapshot.get(keys::SEEN, &keys::seen(mailbox, reader))? {
+            Some(octets) => Self::parse(&octets).ok_or_else(|| {
+                StoreError::corrupt(format!(
+                    "what account {reader} has seen of mailbox {mailbox} is unreadable"
+                ))
+            }),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn contains(&self, uid: Uid) -> bool {
+        is_in(&self.ranges, uid)
+    }
+
+    /// A message's flags, and its last change, for the reader.
+    pub(crate) fn apply(&self, uid: Uid, flags: &mut Flags, modseq: &mut ModSeq) {
+        *flags = if self.contains(uid) { flags.with(Flags::SEEN) } else { flags.without(Flags::SEEN) };
+        let change = self.changes.iter().find(|(_, ranges)| is_in(ranges, uid)).map(|(modseq, _)| *modseq);
+        *modseq = change.unwrap_or(self.floor).max(*modseq);
+    }
+
+    /// The UIDs of the reader's own changes above a mod-sequence; `None` where they are not known any more.
+    pub(crate) fn since(&self, since: ModSeq) -> Option<impl Iterator<Item = Range> + '_> {
+        let newer = self.changes.iter().take_while(move |(modseq, _)| *modseq > since);
+        (since >= self.floor).then(|| newer.flat_map(|(_, ranges)| ranges.iter().copied()))
+    }
+
+    /// How many messages the reader has not seen: those between the ranges, and after the last.
+    pub(crate) fn unseen(&self, snapshot: &Snapshot, mailbox: MailboxId) -> Result<u64, StoreError> {
+        let (mut unseen, mut from) = (0, 1);
+        for (first, last) in self.ranges.iter().copied().chain([(u32::MAX, u32::MAX)]) {
+            if from < first {
+                scan_messages(snapshot, mailbox, Uid(from)..Uid(first), &mut |_, _| unseen += 1)?;
+            }
+            from = last.saturating_add(1);
+        }
+        Ok(unseen)
+    }
+
+    /// Drafts that the reader has seen these messages, or that they are new again. UIDs rise.
+    pub(crate) fn draft(
+        mut self,
+        snapshot: &Snapshot,
+        draft: &mut Draft,
+        (mailbox, reader): (MailboxId, AccountId),
+        (seen, unseen): (&[Uid], &[Uid]),
+        modseq: Drawn,
+    ) -> Result<(), StoreError> {
+        let (added, removed) = (ranges_of(seen), ranges_of(unseen));
+        self.ranges = without(&united(&self.ranges, &added), &removed);
+        if !self.ranges.is_empty() && self.ranges.len().is_multiple_of(COMPACT_EVERY) {
+            self.compact(snapshot, mailbox)?;
+        }
+        if self.ranges.len() > SEEN_RANGES_MAX {
+            return Err(StoreError::TooMany { what: "ranges of seen messages", max: SEEN_RANGES_MAX });
+        }
+        let mut change = united(&added, &removed);
+        if let [first, .., last] = change[..]
+            && change.len() > CHANGE_RANGES_MAX
+        {
+            change = vec![(first.0, last.1)];
+        }
+        self.changes.insert(0, (ModSeq(0), change));
+        if self.changes.len() > SEEN_CHANGES_MAX
+            && let Some((dropped, _)) = self.changes.pop()
+        {
+            self.floor = dropped;
+        }
+        draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(mailbox));
+        // A reader who has gone meanwhile leaves nothing behind.
+        draft.batch.assert_present(keys::ACCOUNTS, &keys::account(reader));
+        draft.batch.put(keys::READERS, &keys::reader(reader, mailbox), [0]);
+        // The newest change is the first thing after the head.
+        let patch = Patch { into: PatchInto::Value, at: HEAD, width: 8, drawn: modseq };
+        draft.batch.put_drawn(keys::SEEN, &keys::seen(mailbox, reader), self.to_octets(), &[patch]);
+        Ok(())
+    }
+
+    /// Joins ranges between which no message is that the reader has not seen.
+    fn compact(&mut self, snapshot: &Snapshot, mailbox: MailboxId) -> Result<(), StoreError> {
+        let (mut ranges, mut open) = (Vec::new(), None);
+        scan_messages(snapshot, mailbox, .., &mut |uid, _| {
+            if self.contains(uid) {
+                open = Some((open.map_or(uid.0, |(first, _)| first), uid.0));
+            } else {
+                ranges.extend(open.take());
+            }
+        })?;
+        ranges.extend(open);
+        self.ranges = ranges;
+        Ok(())
+    }
+
+    fn to_octets(&self) -> Vec<u8> {
+        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
+        let mut octets = vec![VERSION, 0, 0, 0];
+        octets.extend_from_slice(&count(self.ranges.len()));
+        octets.extend_from_slice(&self.floor.0.to_be_bytes());
+        octets.extend_from_slice(&count(self.changes.len()));
+        octets.extend_from_slice(&[0; 4]);
+        for (modseq, ranges) in &self.changes {
+            octets.extend_from_slice(&modseq.0.to_be_bytes());
+            octets.extend_from_slice(&count(ranges.len()));
+            write_ranges(&mut octets, ranges);
+        }
+        write_ranges(&mut octets, &self.ranges);
+        octets
+    }
+
+    pub(crate) fn parse(octets: &[u8]) -> Option<Self> {
+        if octets.first() != Some(&VERSION) {
+            return None;
+        }
+        let (mut at, mut changes) = (HEAD, Vec::new());
+        for _ in 0..u32_at(octets, 16)? {
+            let modseq = ModSeq(u64_at(octets, at)?);
+            let ranges = read_ranges(octets, at + 12, u32_at(octets, at + 8)?)?;
+            at += 12 + 8 * ranges.len();
+            changes.push((modseq, ranges));
+        }
+        let ranges = read_ranges(octets, at, u32_at(octets, 4)?)?;
+        let is_whole = octets.len() == at + 8 * ranges.len();
+        is_whole.then_some(Self { ranges, changes, floor: ModSeq(u64_at(octets, 8)?) })
+    }
+
+    /// What is wrong with a record of a mailbox with this last UID and mod-sequence.
+    pub(crate) fn fault(&self, last_uid: u64, last_modseq: u64) -> Option<&'static str> {
+        let rises = |ranges: &[Range]| {
+            ranges.iter().all(|(first, last)| (1..=*last).contains(first) && u64::from(*last) <= last_uid)
+                && ranges.windows(2).all(|pair| pair[0].1.saturating_add(1) < pair[1].0)
+        };
+        if !rises(&self.ranges) || !self.changes.iter().all(|(_, ranges)| rises(ranges)) {
+            return Some("has ranges that touch, fall or are above the last UID");
+        }
+        let modseqs: Vec<u64> =
+            self.changes.iter().map(|(modseq, _)| modseq.0).chain([self.floor.0]).collect();
+        if modseqs.first().is_some_and(|newest| *newest > last_modseq)
+            || modseqs.windows(2).any(|pair| pair[0] <= pair[1])
+        {
+            return Some("has changes that do not rise, or above the last one");
+        }
+        None
+    }
+}
+
+impl Store {
+    /// The reader's own state of a mailbox; `None` where the shared one is theirs.
+    pub(crate) fn seen_in(
+        &self,
+        snapshot: &Snapshot,
+        mailbox: MailboxId,
+    ) -> Result<Option<Seen>, StoreError> {
+        self.guest_of(mailbox.account).map(|guest| Seen::read(snapshot, mailbox, guest.id)).transpose()
+    }
+
+    /// Notes that who put these messages into a mailbox of somebody else has seen them. The lock of
+    /// the mailbox's account must be held.
+    pub(crate) async fn mark_seen(
+        &self,
+        held: Held,
+        mailbox: MailboxId,
+        uids: &[Uid],
+    ) -> Result<Held, StoreError> {
+        let Some(guest) = self.guest_of(mailbox.account).filter(|_| !uids.is_empty()) else {
+            return Ok(held);
+        };
+        let mut draft = Draft::new();
+        {
+            let snapshot = self.inner.storage.read()?;
+            let modseq = draft.touch(mailbox);
+            let seen = Seen::read(&snapshot, mailbox, guest.id)?;
+            seen.draft(&snapshot, &mut draft, (mailbox, guest.id), (uids, &[]), modseq)?;
+        }
+        Ok(self.commit(draft, held).await?.1)
+    }
+}
+
+/// Drafts the removal of so many records of a mailbox at most; how many there were.
+pub(crate) fn draft_unread(
+    snapshot: &Snapshot,
+    draft: &mut Draft,
+    mailbox: MailboxId,
+    max: usize,
+) -> Result<usize, StoreError> {
+    let (from, until) = (keys::mailbox(mailbox), keys::after(keys::mailbox(mailbox)));
+    let mut count = 0;
+    snapshot.scan(keys::SEEN, &from, &until, &mut |key, _| {
+        if count == max {
+            return ControlFlow::Break(());
+        }
+        count += 1;
+        draft.batch.delete(keys::SEEN, key);
+        if let Some(reader) = u32_at(key, 8) {
+            draft.batch.delete(keys::READERS, &keys::reader(AccountId(reader), mailbox));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
+}
+
+/// Drafts the removal of so many records of a reader at most; how many there were.
+pub(crate) fn draft_reader_gone(
+    snapshot: &Snapshot,
+    draft: &mut Draft,
+    reader: AccountId,
+    max: usize,
+) -> Result<usize, StoreError> {
+    let (from, until) = (keys::account(reader), keys::after(keys::account(reader)));
+    let mut count = 0;
+    snapshot.scan(keys::READERS, &from, &until, &mut |key, _| {
+        if count == max {
+            return ControlFlow::Break(());
+        }
+        count += 1;
+        draft.batch.delete(keys::READERS, key);
+        if let Some(mailbox) = key.get(4..).and_then(keys::mailbox_of) {
+            draft.batch.delete(keys::SEEN, &keys::seen(mailbox, reader));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
+}
+
+fn is_in(ranges: &[Range], uid: Uid) -> bool {
+    let after = ranges.partition_point(|(first, _)| *first <= uid.0);
+    after > 0 && uid.0 <= ranges[after - 1].1
+}
+
+/// The ranges of rising UIDs.
+fn ranges_of(uids: &[Uid]) -> Vec<Range> {
+    let mut ranges: Vec<Range> = Vec::new();
+    for uid in uids {
+        match ranges.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(uid.0) => *last = uid.0,
+            _ => ranges.push((uid.0, uid.0)),
+        }
+    }
+    ranges
+}
+
+fn united(one: &[Range], other: &[Range]) -> Vec<Range> {
+    let mut all: Vec<Range> = [one, other].concat();
+    all.sort_unstable();
+    let mut ranges: Vec<Range> = Vec::with_capacity(all.len());
+    for (first, last) in all {
+        match ranges.last_mut() {
+            Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+            _ => ranges.push((first, last)),
+        }
+    }
+    ranges
+}
+
+fn without(ranges: &[Range], removed: &[Range]) -> Vec<Range> {
+    let mut left = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges.iter().copied() {
+        let mut from = first;
+        let begin = removed.partition_point(|(_, end)| *end < first);
+        for (gap, end) in removed[begin..].iter().copied().take_while(|(gap, _)| *gap <= last) {
+            if from < gap {
+                left.push((from, gap - 1));
+            }
+            from = end.saturating_add(1);
+        }
+        if from <= last {
+            left.push((from, last));
+        }
+    }
+    left
+}
+
+fn write_ranges(octets: &mut Vec<u8>, ranges: &[Range]) {
+    for (first, last) in ranges {
+        octets.extend_from_slice(&first.to_be_bytes());
+        octets.extend_from_slice(&last.to_be_bytes());
+    }
+}
+
+fn read_ranges(octets: &[u8], at: usize, count: u32) -> Option<Vec<Range>> {
+    let len = usize::try_from(count).ok()?.checked_mul(8)?;
+    let octets = octets.get(at..at.checked_add(len)?)?;
+    octets.chunks_exact(8).map(|range| Some((u32_at(range, 0)?, u32_at(range, 4)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use proptest::prelude::*;
+
+    fn uids(ranges: &[Range]) -> BTreeSet<u32> {
+        ranges.iter().flat_map(|(first, last)| *first..=*last).collect()
+    }
+
+    fn ranges(set: &BTreeSet<u32>) -> Vec<Range> {
+        ranges_of(&set.iter().copied().map(Uid).collect::<Vec<_>>())
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_are_sets(one: BTreeSet<u8>, other: BTreeSet<u8>) {
+            let [one, other] = [one, other].map(|set| set.into_iter().map(|uid| u32::from(uid) + 1).collect::<BTreeSet<_>>());
+            let (a, b) = (ranges(&one), ranges(&other));
+            prop_assert_eq!(united(&a, &b), ranges(&one.union(&other).copied().collect()));
+            prop_assert_eq!(without(&a, &b), ranges(&one.difference(&other).copied().collect()));
+            prop_assert_eq!(uids(&a), one.clone());
+            prop_assert!((1..=256).all(|uid| is_in(&a, Uid(uid)) == one.contains(&uid)));
+        }
+
+        #[test]
+        fn records_are_inverse(set: BTreeSet<u8>, floor: u64, changes: Vec<(u64, BTreeSet<u8>)>) {
+            let ranges = |set: &BTreeSet<u8>| ranges(&set.iter().map(|uid| u32::from(*uid) + 1).collect());
+            let changes = changes.iter().map(|(modseq, set)| (ModSeq(*modseq), ranges(set))).collect();
+            let seen = Seen { ranges: ranges(&set), changes, floor: ModSeq(floor) };
+            prop_assert_eq!(Seen::parse(&seen.to_octets()), Some(seen));
+        }
+
+        #[test]
+        fn reading_never_panics(octets in proptest::collection::vec(any::<u8>(), 0..60), version: bool) {
+            let mut octets = octets;
+            if let (true, Some(first)) = (version, octets.first_mut()) {
+                *first = VERSION;
+            }
+            let _ = Seen::parse(&octets);
+        }
+    }
+}
