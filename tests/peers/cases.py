@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Callable
 
+import imap_differential
 from place import PASSWORD, insecure_tls
 
 USER1, USER2, USER3 = "user1@example.org", "user2@example.org", "user3@example.net"
@@ -449,3 +450,12 @@ def in_terminal(place, command, environment, seconds=30):
             os.waitpid(pid, 0)
         os.close(terminal)
 
+
+@case("Dovecot says the same of the same mail", "dovecot")
+def dovecot_agrees(place):
+    place.folder.parent.chmod(0o711)
+    place.folder.chmod(0o711)
+    result = imap_differential.run(place.port("imaps"), place.folder / "dovecot", imap_differential.GROWN_SHORT)
+    if result.unexplained:
+        result.report()
+    assert not result.unexplained, f"{len(result.unexplained)} differences that docs/imap-differences.md does not explain"

@@ -6,6 +6,9 @@ import imaplib
 import itertools
 import subprocess
 import time
+from pathlib import Path
+
+import libraries
 
 PASSWORD = "password"
 ARRIVAL_SECONDS_MAX = 15
@@ -29,6 +32,14 @@ class Place:
         found = sorted(self.server.data.glob("*cert*.pem"))
         assert found, "the server has made no certificate"
         return found[0]
+
+    def script(self, name):
+        """A program beside the cases, which runs on its own."""
+        return Path(__file__).resolve().parent / name
+
+    def libraries(self):
+        """The environment in which such a program finds its libraries."""
+        return libraries.environment()
 
     def subject(self, what):
         """A subject that no other case has."""
