@@ -16,6 +16,7 @@ pub(crate) const FLAGGED: Space = Space::new("store_flagged");
 pub(crate) const EXPUNGED: Space = Space::new("store_expunged");
 pub(crate) const DOOMED: Space = Space::new("store_doomed");
 pub(crate) const COUNTERS: Space = Space::new("store_counters");
+pub(crate) const IMPORTS: Space = Space::new("store_imports");
 
 /// The spaces of the store, for [`storage::Storage::open`].
 pub const SPACES: &[Space] = &[
@@ -31,6 +32,7 @@ pub const SPACES: &[Space] = &[
     EXPUNGED,
     DOOMED,
     COUNTERS,
+    IMPORTS,
 ];
 
 /// The counters of the whole store.

@@ -23,6 +23,7 @@
 //! | `store_flagged` | a, m, mod-sequence u64 | UIDs whose flags that change set, u32 each; at 0: the floor, u64 |
 //! | `store_expunged` | a, m, mod-sequence u64 | UIDs that went with that change, u32 each; at 0: the floor, u64 |
 //! | `store_doomed` | a, m | one 0 octet: a deleted mailbox whose messages are still being removed |
+//! | `store_imports` | a, digest of 32 octets | how far an import is, as its source says |
 //! | `store_counters` | `store` | last account number, highest UIDVALIDITY of removed accounts |
 //! | `store_counters` | a | last mailbox number |
 //! | `store_counters` | a, m | last UID, last mod-sequence, messages, unseen, deleted, octets, entries of `store_flagged`, entries of `store_expunged` |
@@ -49,6 +50,7 @@ mod expunge;
 mod filing;
 mod flags;
 mod ids;
+mod import;
 mod keys;
 mod keywords;
 mod locks;
@@ -78,6 +80,7 @@ pub use expunge::Expunged;
 pub use filing::flag_of;
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub use ids::{AccountId, Flags, MailboxId, ModSeq, Uid, UidValidity};
+pub use import::{IMPORT_MARK_MAX, ImportMark};
 pub use keys::SPACES;
 pub use keywords::{KEYWORD_OCTETS_MAX, KEYWORDS_MAX, KeywordTable, Keywords};
 pub use locks::PopLock;

@@ -9,6 +9,7 @@ use crate::*;
 
 mod accounts;
 mod concurrency;
+mod import;
 mod model;
 mod quota;
 

@@ -110,6 +110,9 @@ Examples:
     /// The directory and the LDAP servers it mirrors: make them alike, or see how they stand.
     #[command(subcommand)]
     Sync(super::sync::SyncCommand),
+    /// Mailboxes: look at them, and move mail in and out.
+    #[command(subcommand)]
+    Mailbox(super::mailbox::MailboxCommand),
     /// Check the store: every mailbox, message and content against each other.
     Check(Format),
 }

@@ -1,6 +1,7 @@
 //! The command line: what an operator types, and what comes back.
 
 mod arguments;
+mod mailbox;
 mod password;
 mod plugin;
 mod plugin_author;
@@ -119,6 +120,10 @@ fn question(command: Command) -> Result<(Request, bool), String> {
         Command::Sync(command) => {
             let (request, json) = sync::question(command);
             (Request::Sync(request), json)
+        }
+        Command::Mailbox(command) => {
+            let (request, json) = mailbox::question(command)?;
+            (Request::Mailbox(request), json)
         }
         Command::Check(format) => (Request::Check, format.json),
         Command::Domain(command) => domain_question(command),

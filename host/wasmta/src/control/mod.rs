@@ -5,6 +5,7 @@
 //! notes on the progress, then one answer or fault.
 
 mod client;
+mod mailbox;
 mod plugin;
 mod server;
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use client::{Reached, ask};
+pub use mailbox::{ExportFormat, ImportOrder, ImportSource, MailboxRequest};
 pub use plugin::PluginRequest;
 pub use server::{Performer, listen};
 
@@ -159,6 +161,8 @@ pub enum Request {
     },
     /// Check the store.
     Check,
+    /// Mailboxes.
+    Mailbox(MailboxRequest),
     /// Plugins.
     Plugin(PluginRequest),
     /// The directory and its source.

@@ -5,6 +5,8 @@ mod check;
 mod directory;
 mod dns_tables;
 mod explain;
+mod import;
+mod mailbox;
 mod plugins;
 mod profile;
 mod published;
@@ -66,6 +68,7 @@ pub(crate) async fn perform(
         }
         Request::Trace { id } => queue::trace(parts, &id),
         Request::Check => check::check(parts, progress).await,
+        Request::Mailbox(request) => mailbox::perform(parts, config, request, progress).await,
         Request::Sync(request) => sync::perform(parts, request, progress).await,
         Request::Plugin(request) => plugins::perform(parts, request).await,
         Request::Status | Request::Reload => Err("no server runs here".to_owned()),
