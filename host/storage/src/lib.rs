@@ -20,21 +20,25 @@
 mod apply;
 mod batch;
 mod content;
+mod copy;
 mod engine;
 mod error;
 mod lmdb;
 mod open;
 mod rebuildable;
 mod space;
+mod stats;
 mod writer;
 
 pub use batch::{Batch, Drawn, Into as PatchInto, Patch};
 pub use content::{Content, ContentId, ContentWriter, LoadedContent};
+pub use copy::{Compacted, Copied};
 pub use engine::{Engine, Reading, Visit, Writing};
 pub use error::StorageError;
 pub use lmdb::LmdbEngine;
 pub use open::{Options, Snapshot, Storage};
 pub use space::Space;
+pub use stats::{ContentStats, EngineStats, SpaceStats};
 pub use writer::{Committed, GROUP_MAX, WRITER_QUEUE_MAX, Writer};
 
 #[cfg(test)]

@@ -19,7 +19,11 @@ use crate::space::{CONTENT, CONTENT_FILES, CONTENT_REFERENCES, Space};
 use crate::writer::{Committed, Job, WRITER_QUEUE_MAX, Writer};
 
 /// The format this code reads and writes.
-const FORMAT: &str = "wasmta storage 1\n";
+pub(crate) const FORMAT: &str = "wasmta storage 1\n";
+/// The file that says so.
+pub(crate) const FORMAT_FILE: &str = "FORMAT";
+/// The folder of content files.
+pub(crate) const CONTENT_FOLDER: &str = "content";
 
 /// How a storage folder is opened.
 #[derive(Debug, Clone)]
@@ -42,9 +46,9 @@ impl Default for Options {
 /// A handle of one storage; clones are the same storage.
 #[derive(Clone)]
 pub struct Storage {
-    engine: Arc<dyn Engine>,
+    pub(crate) engine: Arc<dyn Engine>,
     jobs: mpsc::Sender<Job>,
-    files: Option<Arc<Files>>,
+    pub(crate) files: Option<Arc<Files>>,
     inline_max: usize,
     /// Turns true when the engine is broken.
     broken: Arc<watch::Sender<bool>>,
@@ -93,7 +97,7 @@ impl Storage {
         check_format(dir)?;
         let engine = LmdbEngine::open(dir, spaces, options.size_max, options.synced)?;
         let named = named_files(&*engine.read()?)?;
-        let files = Files::open(dir.join("content"), &named)
+        let files = Files::open(dir.join(CONTENT_FOLDER), &named)
             .map_err(|e| StorageError::unavailable("opening the content files", e))?;
         Ok(Self::assemble(Arc::new(engine), Some(Arc::new(files)), options.inline_max))
     }
@@ -177,7 +181,7 @@ pub(crate) fn tell_if_broken(engine: &dyn Engine, broken: &watch::Sender<bool>) 
 
 /// A consistent view of what was committed when it was taken.
 pub struct Snapshot {
-    reading: Box<dyn Reading + Send>,
+    pub(crate) reading: Box<dyn Reading + Send>,
     files: Option<Arc<Files>>,
 }
 
@@ -260,7 +264,7 @@ impl Snapshot {
 }
 
 fn check_format(dir: &Path) -> Result<(), StorageError> {
-    let path = dir.join("FORMAT");
+    let path = dir.join(FORMAT_FILE);
     match std::fs::read_to_string(&path) {
         Ok(format) if format == FORMAT => Ok(()),
         Ok(format) => Err(StorageError::Corrupt(format!(

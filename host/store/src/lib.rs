@@ -61,6 +61,8 @@ mod messages;
 mod names;
 mod quota;
 mod record;
+mod renewal;
+mod totals;
 mod view;
 mod watches;
 
@@ -89,6 +91,7 @@ pub use mailboxes::{MAILBOXES_MAX, MailboxInfo, SpecialUse, Status};
 pub use messages::{MessageInfo, Octets, Reader};
 pub use names::{INBOX, MAILBOX_DEPTH_MAX, MAILBOX_NAME_MAX, MailboxName};
 pub use quota::{Quota, Quotas};
+pub use totals::Totals;
 pub use view::{Listed, View};
 pub use watches::Watch;
 

@@ -12,6 +12,7 @@ mod concurrency;
 mod import;
 mod model;
 mod quota;
+mod renewal;
 
 /// A store in a folder of its own, which [`Fixture::close`] checks.
 pub(crate) struct Fixture {

@@ -113,6 +113,9 @@ Examples:
     /// Mailboxes: look at them, and move mail in and out.
     #[command(subcommand)]
     Mailbox(super::mailbox::MailboxCommand),
+    /// The storage: what it takes up, backup and restore.
+    #[command(subcommand)]
+    Store(super::store::StoreCommand),
     /// Check the store: every mailbox, message and content against each other.
     Check(Format),
 }

@@ -8,6 +8,7 @@ mod client;
 mod mailbox;
 mod plugin;
 mod server;
+mod store;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub use client::{Reached, ask};
 pub use mailbox::{ExportFormat, ImportOrder, ImportSource, MailboxRequest};
 pub use plugin::PluginRequest;
 pub use server::{Performer, listen};
+pub use store::StoreRequest;
 
 /// Longest request, in octets.
 const REQUEST_MAX: usize = 256 << 10;
@@ -163,6 +165,8 @@ pub enum Request {
     Check,
     /// Mailboxes.
     Mailbox(MailboxRequest),
+    /// The storage.
+    Store(StoreRequest),
     /// Plugins.
     Plugin(PluginRequest),
     /// The directory and its source.
