@@ -94,6 +94,7 @@ impl Target {
             mailbox,
             known,
             waiting,
+            committed: None,
             done: MailboxImported::default(),
         })
     }
@@ -122,6 +123,8 @@ pub(crate) struct Filing<'t> {
     /// Keywords of the mailbox, in lower case.
     known: Vec<String>,
     waiting: Waiting,
+    /// The mark that was committed last: what the next of its key moves on from.
+    committed: Option<ImportMark>,
     /// What is committed.
     pub(crate) done: MailboxImported,
 }
@@ -149,7 +152,10 @@ impl Filing<'_> {
     }
 
     /// Moves a mark without a message: what it passes over is not taken.
-    pub(crate) fn move_mark(&mut self, mark: ImportMark) {
+    pub(crate) fn move_mark(&mut self, mut mark: ImportMark) {
+        if let Some(committed) = self.committed.as_ref().filter(|committed| committed.key == mark.key) {
+            mark.before = Some(committed.after.clone());
+        }
         match self.waiting.marks.iter_mut().rev().find(|known| known.key == mark.key) {
             Some(known) => known.after = mark.after,
             None => self.waiting.marks.push(mark),
@@ -176,6 +182,7 @@ impl Filing<'_> {
                 MigrationError::store(&self.name, e)
             })?;
         }
+        self.committed = marks.into_iter().next_back();
         self.done.messages += count;
         self.done.octets += octets;
         Ok(())

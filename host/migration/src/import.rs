@@ -6,16 +6,19 @@ use store::{AccountId, MailboxName, Store};
 
 use crate::error::MigrationError;
 use crate::filing::{Imported, Target};
+use crate::imap_client::ImapServer;
 use crate::tell::Tell;
-use crate::{maildir_source, mbox_source};
+use crate::{imap_source, maildir_source, mbox_source};
 
 /// Where mail comes from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Source {
     /// A Maildir++ tree, or one whose folders lie within each other.
     Maildir(PathBuf),
     /// An mbox file, or a folder of them.
     Mbox(PathBuf),
+    /// An account of another IMAP server.
+    Imap(ImapServer),
 }
 
 /// An import.
@@ -50,6 +53,7 @@ pub async fn import(order: &Import<'_>, tell: Tell<'_>) -> Result<Imported, Migr
     match order.source {
         Source::Maildir(root) => maildir_source::import(&target, &names, root, tell).await,
         Source::Mbox(place) => mbox_source::import(&target, &names, place, tell).await,
+        Source::Imap(server) => imap_source::import(&target, &names, server, tell).await,
     }
 }
 

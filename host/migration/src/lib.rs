@@ -18,6 +18,9 @@ mod calendar;
 mod error;
 mod export;
 mod filing;
+mod imap_client;
+mod imap_response;
+mod imap_source;
 mod import;
 mod lines;
 mod maildir_name;
@@ -31,6 +34,7 @@ mod tell;
 pub use error::MigrationError;
 pub use export::{Exported, Format, export};
 pub use filing::{FAULTS_MAX, Imported, MailboxImported};
+pub use imap_client::ImapServer;
 pub use import::{Import, Source, import};
 pub use tell::{Tell, Told};
 

@@ -46,7 +46,9 @@ pub(crate) fn flags(file: &str, letters: &[String]) -> (Flags, Vec<String>) {
             keywords.push(FORWARDED.to_owned());
         } else if letter.is_ascii_lowercase() {
             let name = letters.get(usize::from(letter as u8 - b'a')).filter(|name| !name.is_empty());
-            keywords.extend(name.cloned());
+            let is_new = |name: &&String| !keywords.iter().any(|known| known.eq_ignore_ascii_case(name));
+            let name = name.filter(is_new).cloned();
+            keywords.extend(name);
         }
     }
     (flags, keywords)
@@ -58,8 +60,10 @@ pub(crate) fn info<'k>(flags: Flags, keywords: impl Iterator<Item = &'k str>, le
         SYSTEM.iter().filter(|(_, flag)| flags.contains(*flag)).map(|(letter, _)| *letter).collect();
     for keyword in keywords {
         if keyword.eq_ignore_ascii_case(FORWARDED) {
+            // Not all readers know this letter.
             found.push('P');
-        } else if let Some(at) = letters.iter().position(|known| known.eq_ignore_ascii_case(keyword))
+        }
+        if let Some(at) = letters.iter().position(|known| known.eq_ignore_ascii_case(keyword))
             && let Ok(at) = u8::try_from(at)
         {
             found.push(char::from(b'a' + at));

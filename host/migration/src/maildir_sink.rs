@@ -46,8 +46,7 @@ impl MaildirSink {
         }
         let table = store.reader(mailbox.id).and_then(|reader| reader.keywords());
         let table = table.map_err(|e| MigrationError::store(&mailbox.name, e))?;
-        let named = table.all().filter(|keyword| !keyword.eq_ignore_ascii_case(FORWARDED));
-        let letters: Vec<String> = named.take(LETTERS_MAX).map(str::to_owned).collect();
+        let letters: Vec<String> = table.all().take(LETTERS_MAX).map(str::to_owned).collect();
         Ok(Self { path, letters, more: String::new() })
     }
 

@@ -148,7 +148,7 @@ impl Taking<'_> {
         let Some(message) = self.message.take() else { return Ok(()) };
         let mut after = end.to_be_bytes().to_vec();
         after.extend_from_slice(&digest.finalize());
-        let mark = ImportMark { after: after.clone(), ..self.mark.clone() };
+        let mark = ImportMark { after, ..self.mark.clone() };
         let place = format!("message {} of {}", message.number, self.place.display());
         if let Some(error) = message.refused {
             report.fault(too_large(error, &place)?);
@@ -158,12 +158,7 @@ impl Taking<'_> {
         let content = message.writer.finish().await.map_err(|e| MigrationError::store(&place, e))?;
         let noted = reader.noted.clone();
         let arrival = Arrival { content, flags: noted.flags, keywords: noted.keywords, date: message.date };
-        let committed = filing.done.messages;
-        filing.add(arrival, mark, report).await?;
-        if filing.done.messages > committed && !self.target.dry_run {
-            self.mark.before = Some(after);
-        }
-        Ok(())
+        filing.add(arrival, mark, report).await
     }
 }
 

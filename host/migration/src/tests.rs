@@ -9,6 +9,8 @@ use store::{AccountId, Flags, MailboxName, NewMessage, SPACES, Store};
 
 use crate::*;
 
+mod imap;
+
 const OCTETS_MAX: u64 = 1 << 20;
 const DATE: u64 = 1_795_776_763_000;
 

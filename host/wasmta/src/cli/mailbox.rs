@@ -1,12 +1,13 @@
 //! `wasmta mailbox`: the grammar, and what it asks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::absolute;
 use super::arguments::Format;
-use crate::control::{ExportFormat, ImportOrder, ImportSource, MailboxRequest};
+use super::password::given_or_asked;
+use crate::control::{ExportFormat, ImapFrom, ImportOrder, ImportSource, MailboxRequest};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MailboxCommand {
@@ -48,16 +49,22 @@ Examples:
         #[command(flatten)]
         output: Format,
     },
-    /// Take mail over from a Maildir or mbox files, with flags, keywords, dates and hierarchy.
+    /// Take mail over from a Maildir, from mbox files, or from another IMAP server, with flags, keywords, dates and hierarchy.
     ///
     /// What came is remembered in the same commit: an import that was interrupted, or is given again later, takes only what
-    /// has not come before. Mailboxes that are missing are made; nothing that is there is changed or removed.
+    /// has not come before. Mailboxes that are missing are made; nothing that is there is changed or removed, and nothing at
+    /// the source.
+    ///
+    /// The password of another server is read from --password-file, from the environment (WASMTA_IMPORT_PASSWORD), or from
+    /// standard input. It goes over the network under TLS only; between programs of one machine also in clear.
     #[command(after_help = "\
 Examples:
   wasmta mailbox import anna@example.org --from maildir:/home/anna/Maildir --dry-run
   wasmta mailbox import anna@example.org --from maildir:/home/anna/Maildir
   wasmta mailbox import anna@example.org --from mbox:/var/mail/anna
-  wasmta mailbox import anna@example.org --from mbox:/home/anna/mail --into Old")]
+  wasmta mailbox import anna@example.org --from mbox:/home/anna/mail --into Old
+  wasmta mailbox import anna@example.org --from imaps://anna@imap.old.example --password-file pw
+  wasmta mailbox import anna@example.org --from imap://anna@old.example@192.0.2.1:143 --tls-trust old.pem")]
     Import(Box<Importing>),
 }
 
@@ -74,9 +81,19 @@ pub(crate) enum ExportKind {
 pub(crate) struct Importing {
     /// Whose mailboxes are filled: the address, or the login.
     user: String,
-    /// maildir:DIR, or mbox:FILE, or mbox:DIR with a file for each mailbox.
+    /// maildir:DIR; mbox:FILE, or mbox:DIR with a file for each mailbox; imaps://LOGIN@HOST[:PORT], or imap://… for
+    /// STARTTLS.
     #[arg(long, value_name = "SOURCE")]
     from: String,
+    /// The file whose first line is the other server's password.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// The authorities, in PEM, under which the other server's certificate must be; the machine's where absent.
+    #[arg(long, value_name = "FILE")]
+    tls_trust: Option<PathBuf>,
+    /// Send the password in clear where the other server offers no TLS.
+    #[arg(long)]
+    clear: bool,
     /// Put all mailboxes, the INBOX too, below this one.
     #[arg(long, value_name = "MAILBOX")]
     into: Option<String>,
@@ -105,20 +122,95 @@ pub(super) fn question(command: MailboxCommand) -> Result<(MailboxRequest, bool)
             (MailboxRequest::Export { user, mailbox, folder: absolute(&to), format }, output.json)
         }
         MailboxCommand::Import(given) => {
-            let Importing { user, from, into, dry_run, anew, format } = *given;
-            let source = source(&from)?;
-            (
-                MailboxRequest::Import(Box::new(ImportOrder { user, source, below: into, dry_run, anew })),
-                format.json,
-            )
+            let source = source(&given)?;
+            let Importing { user, into, dry_run, anew, format, .. } = *given;
+            let order = ImportOrder { user, source, below: into, dry_run, anew };
+            (MailboxRequest::Import(Box::new(order)), format.json)
         }
     })
 }
 
-fn source(from: &str) -> Result<ImportSource, String> {
-    match from.split_once(':') {
-        Some(("maildir", place)) => Ok(ImportSource::Maildir(absolute(place.as_ref()))),
-        Some(("mbox", place)) => Ok(ImportSource::Mbox(absolute(place.as_ref()))),
-        _ => Err(format!("--from {from:?} is no source: say maildir:DIR or mbox:FILE")),
+/// Where the password may stand, so that no list of processes shows it.
+const PASSWORD_VARIABLE: &str = "WASMTA_IMPORT_PASSWORD";
+/// Longest file of a password, in octets.
+const PASSWORD_FILE_MAX: u64 = 4096;
+
+fn source(given: &Importing) -> Result<ImportSource, String> {
+    let Importing { from, password_file, tls_trust, clear, .. } = given;
+    let (kind, place) = from.split_once(':').unwrap_or_default();
+    let implicit_tls = match kind {
+        "maildir" => return Ok(ImportSource::Maildir(absolute(place.as_ref()))),
+        "mbox" => return Ok(ImportSource::Mbox(absolute(place.as_ref()))),
+        "imaps" => true,
+        "imap" => false,
+        _ => {
+            return Err(format!(
+                "--from {from:?} is no source: say maildir:DIR, mbox:FILE or imaps://LOGIN@HOST"
+            ));
+        }
+    };
+    let (user, host, port) = server(place, implicit_tls).ok_or_else(|| {
+        format!("--from {from:?} names no server: say {kind}://LOGIN@HOST or {kind}://LOGIN@HOST:PORT")
+    })?;
+    Ok(ImportSource::Imap(ImapFrom {
+        password: password(password_file.as_deref(), &user)?,
+        host,
+        port,
+        implicit_tls,
+        trust: tls_trust.as_deref().map(absolute),
+        clear: *clear,
+        user,
+    }))
+}
+
+/// `//LOGIN@HOST:PORT`; the login may have an `@` itself, and an address of IPv6 stands in brackets.
+fn server(place: &str, implicit_tls: bool) -> Option<(String, String, u16)> {
+    let (user, at) = place.strip_prefix("//")?.trim_end_matches('/').rsplit_once('@')?;
+    // RFC 3501 §2.1, RFC 8314 §3.2.
+    let usual = if implicit_tls { 993 } else { 143 };
+    let (host, port) = match at.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, "")) => (host, usual),
+        Some((host, rest)) => (host, rest.strip_prefix(':')?.parse().ok()?),
+        None => match at.split_once(':') {
+            Some((host, port)) => (host, port.parse().ok()?),
+            None => (at, usual),
+        },
+    };
+    let fits = !user.is_empty() && !host.is_empty();
+    fits.then(|| (user.to_owned(), host.to_owned(), port))
+}
+
+fn password(file: Option<&Path>, user: &str) -> Result<String, String> {
+    let given = match file {
+        Some(file) => {
+            let octets = runtime::files::read(file, PASSWORD_FILE_MAX);
+            let octets = octets.map_err(|e| format!("--password-file {}: {e}", file.display()))?;
+            Some(String::from_utf8_lossy(&octets).lines().next().unwrap_or_default().to_owned())
+        }
+        None => std::env::var(PASSWORD_VARIABLE).ok(),
+    };
+    given_or_asked(given, user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_read() {
+        for (place, expected) in [
+            ("//anna@imap.example", Some(("anna", "imap.example", 993))),
+            ("//anna@old.example@imap.example:1993/", Some(("anna@old.example", "imap.example", 1993))),
+            ("//anna@[::1]:143", Some(("anna", "::1", 143))),
+            ("//anna@[::1]", Some(("anna", "::1", 993))),
+            ("//imap.example", None),
+            ("//@imap.example", None),
+            ("anna@imap.example", None),
+            ("//anna@imap.example:many", None),
+        ] {
+            let found = server(place, true);
+            let found = found.as_ref().map(|(user, host, port)| (user.as_str(), host.as_str(), *port));
+            assert_eq!(found, expected, "{place}");
+        }
     }
 }

@@ -69,4 +69,25 @@ pub enum ImportSource {
     Maildir(PathBuf),
     /// An mbox file, or a folder of them.
     Mbox(PathBuf),
+    /// An account of another server.
+    Imap(ImapFrom),
+}
+
+/// Another IMAP server. Not printable: it carries a password.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImapFrom {
+    /// Its name.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Whether TLS comes first.
+    pub implicit_tls: bool,
+    /// Authorities to trust instead of the machine's.
+    pub trust: Option<PathBuf>,
+    /// Whether the password may go over the network in clear.
+    pub clear: bool,
+    /// Login.
+    pub user: String,
+    /// Password.
+    pub password: String,
 }

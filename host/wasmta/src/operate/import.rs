@@ -1,13 +1,13 @@
 //! Mail from elsewhere into mailboxes, by command.
 
-use migration::{Import, Imported, MailboxImported, Source};
+use migration::{ImapServer, Import, Imported, MailboxImported, Source};
 use serde_json::json;
 use store::{AccountId, MailboxName};
 use tokio::sync::mpsc;
 
 use super::mailbox::{account_name, telling};
 use crate::config::{Config, size_text};
-use crate::control::{Answer, ImportOrder, ImportSource, Line};
+use crate::control::{Answer, ImapFrom, ImportOrder, ImportSource, Line};
 use crate::serve::Parts;
 
 /// Faults that the text for people shows.
@@ -36,6 +36,7 @@ pub(super) async fn perform(
     let source = match source {
         ImportSource::Maildir(root) => Source::Maildir(root),
         ImportSource::Mbox(place) => Source::Mbox(place),
+        ImportSource::Imap(from) => Source::Imap(server(from)),
     };
     let octets_max = config.limits.message_size;
     let order = Import { store, account, source: &source, below, octets_max, dry_run };
@@ -44,6 +45,11 @@ pub(super) async fn perform(
         Ok(done) => Ok(answer(&done, dry_run)),
         Err(why) => Err(format!("{why}\nwhat came so far stays; the same command goes on from there")),
     }
+}
+
+fn server(from: ImapFrom) -> ImapServer {
+    let ImapFrom { host, port, implicit_tls, trust, clear, user, password } = from;
+    ImapServer { host, port, implicit_tls, trust, clear, user, password }
 }
 
 fn answer(done: &Imported, dry_run: bool) -> Answer {
