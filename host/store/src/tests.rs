@@ -13,6 +13,7 @@ mod import;
 mod model;
 mod quota;
 mod renewal;
+mod repair;
 
 /// A store in a folder of its own, which [`Fixture::close`] checks.
 pub(crate) struct Fixture {

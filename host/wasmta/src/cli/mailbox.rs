@@ -8,6 +8,7 @@ use super::absolute;
 use super::arguments::Format;
 use super::password::given_or_asked;
 use crate::control::{ExportFormat, ImapFrom, ImportOrder, ImportSource, MailboxRequest};
+use crate::serve::Place;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MailboxCommand {
@@ -24,6 +25,31 @@ pub(crate) enum MailboxCommand {
         user: String,
         /// The mailbox, as INBOX or Archive/2026.
         mailbox: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Check mailboxes: counters, names, messages and their content. `wasmta check` looks at everything else too.
+    Check {
+        /// Only this user's: the address, or the login. References to content are counted for all together only.
+        user: Option<String>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Mend what `wasmta mailbox check` finds; without --apply, only say what would be done.
+    ///
+    /// What cannot stay in the store (a record that cannot be read, what is known of a message whose content is gone, content
+    /// that no message names) is kept in a folder repaired-TIME of the data directory first, and each step is told. Where
+    /// content is missing, look for it in a backup before: with its file back in place, there is nothing to mend.
+    #[command(after_help = "\
+Examples:
+  wasmta mailbox repair                          what is wrong, and what would be done?
+  wasmta mailbox repair anna@example.org --apply")]
+    Repair {
+        /// Only this user's: the address, or the login.
+        user: Option<String>,
+        /// Do it.
+        #[arg(long)]
+        apply: bool,
         #[command(flatten)]
         format: Format,
     },
@@ -108,11 +134,15 @@ pub(crate) struct Importing {
 }
 
 /// What a command asks, and whether in JSON.
-pub(super) fn question(command: MailboxCommand) -> Result<(MailboxRequest, bool), String> {
+pub(super) fn question(command: MailboxCommand, place: &Place) -> Result<(MailboxRequest, bool), String> {
     Ok(match command {
         MailboxCommand::List { user, format } => (MailboxRequest::List { user }, format.json),
         MailboxCommand::Show { user, mailbox, format } => {
             (MailboxRequest::Show { user, mailbox }, format.json)
+        }
+        MailboxCommand::Check { user, format } => (MailboxRequest::Check { user }, format.json),
+        MailboxCommand::Repair { user, apply, format } => {
+            (MailboxRequest::Repair { user, apply, data: absolute(&place.data) }, format.json)
         }
         MailboxCommand::Export { user, mailbox, to, format, output } => {
             let format = match format {

@@ -125,7 +125,7 @@ fn question(command: Command, place: &serve::Place) -> Result<(Request, bool), S
             (Request::Sync(request), json)
         }
         Command::Mailbox(command) => {
-            let (request, json) = mailbox::question(command)?;
+            let (request, json) = mailbox::question(command, place)?;
             (Request::Mailbox(request), json)
         }
         Command::Store(command) => {

@@ -21,6 +21,20 @@ pub enum MailboxRequest {
         /// Its name.
         mailbox: String,
     },
+    /// Hold mailboxes against their invariants.
+    Check {
+        /// Address or login; all where absent.
+        user: Option<String>,
+    },
+    /// Mend what is broken.
+    Repair {
+        /// Address or login; all where absent.
+        user: Option<String>,
+        /// Or only say what would be done.
+        apply: bool,
+        /// The data directory: the one by which the server was found. Evidence is kept in it.
+        data: PathBuf,
+    },
     /// Write mailboxes to files.
     Export {
         /// Address or login.

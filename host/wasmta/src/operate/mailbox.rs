@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use store::{AccountId, MailboxInfo, MailboxName, SpecialUse, Store};
 use tokio::sync::mpsc;
 
-use super::import;
+use super::{import, repair};
 use crate::config::{Config, size_text};
 use crate::control::{Answer, ExportFormat, Line, MailboxRequest};
 use crate::serve::Parts;
@@ -28,6 +28,10 @@ pub(super) async fn perform(
     match request {
         MailboxRequest::List { user } => list(parts, &user),
         MailboxRequest::Show { user, mailbox } => show(parts, &user, &mailbox),
+        MailboxRequest::Check { user } => repair::check(parts, user.as_deref(), progress).await,
+        MailboxRequest::Repair { user, apply, data } => {
+            repair::repair(parts, user.as_deref(), apply, &data).await
+        }
         MailboxRequest::Export { user, mailbox, folder, format } => {
             export(parts, &user, mailbox.as_deref(), folder, format, progress).await
         }

@@ -12,6 +12,7 @@ mod plugins;
 mod profile;
 mod published;
 mod queue;
+mod repair;
 mod restore;
 mod stats;
 mod sync;
