@@ -16,6 +16,8 @@ Examples:
   wasmta user add anna@example.org         a new mailbox (the password is read from standard input)
   wasmta explain anna+tag@example.org      where would mail for this address go, and why?
   wasmta queue list --domain elsewhere.example    what waits for that domain?
+  wasmta mailbox import anna@example.org --from maildir:/home/anna/Maildir    mail moves in
+  wasmta store backup /var/backups/today   a consistent copy, while the server runs
   wasmta plugin --help                     policy plugins: make, try and run them
   wasmta --port-offset 1000 --data data2   a second server beside the first
 
