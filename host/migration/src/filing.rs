@@ -93,6 +93,7 @@ impl Target {
             name: name.clone(),
             mailbox,
             known,
+            refused: Vec::new(),
             waiting,
             committed: None,
             done: MailboxImported::default(),
@@ -122,6 +123,8 @@ pub(crate) struct Filing<'t> {
     mailbox: MailboxId,
     /// Keywords of the mailbox, in lower case.
     known: Vec<String>,
+    /// Keywords that were left out and told of, in lower case.
+    refused: Vec<String>,
     waiting: Waiting,
     /// The mark that was committed last: what the next of its key moves on from.
     committed: Option<ImportMark>,
@@ -199,7 +202,8 @@ impl Filing<'_> {
             } else if fits && self.known.len() < KEYWORDS_MAX {
                 self.known.push(lower);
                 usable.push(keyword);
-            } else {
+            } else if self.refused.len() < FAULTS_MAX && !self.refused.contains(&lower) {
+                self.refused.push(lower);
                 let why = if fits { "a mailbox has no more than 64" } else { "it is no keyword of IMAP" };
                 report.fault(format!("{}: the keyword {keyword:?} was left out: {why}", self.name));
             }

@@ -77,11 +77,12 @@ async fn fill(
         let began = file.at;
         let (digest, size) = (file.digest.clone(), file.size);
         let Some(piece) = file.next().await? else { break };
-        if began == 0 && reader.begins(piece).is_none() {
-            return Err(MigrationError::Refused(format!(
-                "{} is no mbox: it does not begin with `From `",
-                path.display()
-            )));
+        let begins = reader.begins(piece).is_some();
+        if !begins && messages == 0 {
+            if matches!(piece, b"\n" | b"\r\n") {
+                continue;
+            }
+            return Err(no_beginning(path, began));
         }
         if let Some(date) = reader.begins(piece) {
             taking.finish(&reader, began, digest, filing, report).await?;
@@ -98,6 +99,19 @@ async fn fill(
     let (end, digest) = (file.at, file.digest.clone());
     taking.finish(&reader, end, digest, filing, report).await?;
     filing.commit().await
+}
+
+/// Why what stands where a message should begin is none.
+fn no_beginning(path: &Path, at: u64) -> MigrationError {
+    let path = path.display();
+    MigrationError::Refused(if at == 0 {
+        format!("{path} is no mbox: it does not begin with `From `")
+    } else {
+        format!(
+            "{path}: no message begins at octet {at}, where the last import ended: the file was being written then, and its \
+             last message came cut off. Remove that message here, and import again with --anew into an empty mailbox"
+        )
+    })
 }
 
 /// The message that is being read.

@@ -177,6 +177,15 @@ async fn an_mbox_may_grow_but_not_change() {
     std::fs::write(&file, (2..=261).map(message).collect::<String>()).unwrap();
     let refused = fixture.import(account, &source, false).await.unwrap_err().to_string();
     assert!(refused.contains("has changed before octet"), "{refused}");
+    // Written to while it was imported: the rest of the last message is none.
+    std::fs::write(&file, "From a Fri Nov 27 10:52:43 2026\nSubject: x\n\nhalf").unwrap();
+    let source = Source::Mbox(fixture.folder.path().join("other"));
+    std::fs::rename(&file, fixture.folder.path().join("other")).unwrap();
+    fixture.import(account, &source, false).await.unwrap();
+    let text = "From a Fri Nov 27 10:52:43 2026\nSubject: x\n\nhalf of it\n";
+    std::fs::write(fixture.folder.path().join("other"), text).unwrap();
+    let refused = fixture.import(account, &source, false).await.unwrap_err().to_string();
+    assert!(refused.contains("no message begins at octet"), "{refused}");
     let no_mbox = fixture.folder.path().join("text");
     std::fs::write(&no_mbox, "no mail\n").unwrap();
     let refused = fixture.import(account, &Source::Mbox(no_mbox), false).await.unwrap_err().to_string();
