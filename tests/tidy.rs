@@ -31,9 +31,10 @@ const FORBIDDEN: [(&str, &[&str]); 8] = [
 ];
 
 /// Dependencies that only one crate may name; TOML, the one that reads the configuration and the one that reads cases.
-const ONLY: [(&str, &str); 15] = [
+const ONLY: [(&str, &str); 16] = [
     ("wasmtime", "plugin-engine"),
     ("heed", "storage"),
+    ("zstd", "storage"),
     ("mail-parser", "message"),
     ("hickory-resolver", "dns"),
     ("hickory-proto", "dns"),

@@ -155,6 +155,11 @@ impl Files {
         self.dir.join(name)
     }
 
+    /// A file of the storage's folder itself.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.dir.with_file_name(name)
+    }
+
     fn next_name(&self) -> String {
         format!("{:016x}", self.next.fetch_add(1, Ordering::Relaxed))
     }

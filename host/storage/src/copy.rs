@@ -10,8 +10,8 @@ use runtime::files::{create_dir_durably, sync_dir};
 use crate::engine::Engine;
 use crate::error::StorageError;
 use crate::lmdb::LmdbEngine;
-use crate::open::{CONTENT_FOLDER, FORMAT, FORMAT_FILE, Storage};
-use crate::space::CONTENT_FILES;
+use crate::open::{CONTENT_FOLDER, FORMAT, FORMAT_FILE, FORMAT_PACKED, Storage};
+use crate::space::{CONTENT_FILES, CONTENT_PACKED};
 
 /// LMDB's file, and the one beside it, in which it keeps track of readers.
 const ENGINE_FILE: &str = "data.mdb";
@@ -60,8 +60,12 @@ impl Storage {
         let held = self.files.as_ref().map(|files| files.hold());
         let engine_octets = self.engine.copy_to(&dir.join(ENGINE_FILE))?;
         let mut copied = Copied { engine_octets, ..Copied::default() };
+        let mut format = FORMAT;
         if let Some(files) = &self.files {
-            let names = named(dir, size_max)?;
+            let (names, is_packed) = named(dir, size_max)?;
+            if is_packed {
+                format = FORMAT_PACKED;
+            }
             for (done, name) in names.iter().enumerate() {
                 if !tell(done as u64, names.len() as u64) {
                     return Err(StorageError::unavailable("copying", "stopped"));
@@ -74,7 +78,7 @@ impl Storage {
             }
         }
         drop(held);
-        let ended = fs::write(dir.join(FORMAT_FILE), FORMAT)
+        let ended = fs::write(dir.join(FORMAT_FILE), format)
             .and_then(|()| File::open(dir.join(FORMAT_FILE))?.sync_all())
             .and_then(|()| sync_dir(&dir.join(CONTENT_FOLDER)))
             .and_then(|()| sync_dir(dir));
@@ -101,10 +105,14 @@ impl Storage {
     }
 }
 
-/// The content files that a copied engine names.
-fn named(dir: &Path, size_max: u64) -> Result<Vec<String>, StorageError> {
-    let mut names = Vec::new();
+/// The content files that a copied engine names, and whether it has packed content.
+fn named(dir: &Path, size_max: u64) -> Result<(Vec<String>, bool), StorageError> {
+    let (mut names, mut is_packed) = (Vec::new(), false);
     let engine = LmdbEngine::open(dir, &[], size_max, true)?;
+    engine.read()?.scan(CONTENT_PACKED, &[], &[0xff; 9], &mut |_, _| {
+        is_packed = true;
+        ControlFlow::Break(())
+    })?;
     engine.read()?.scan(CONTENT_FILES, &[], &[0xff; 9], &mut |_, name| {
         names.push(String::from_utf8_lossy(name).into_owned());
         ControlFlow::Continue(())
@@ -112,7 +120,7 @@ fn named(dir: &Path, size_max: u64) -> Result<Vec<String>, StorageError> {
     drop(engine);
     let lock = dir.join(ENGINE_LOCK_FILE);
     remove_if_there(&lock).map_err(|e| StorageError::unavailable("ending the copy", e))?;
-    Ok(names)
+    Ok((names, is_packed))
 }
 
 fn copy_file(from: &Path, to: &Path) -> io::Result<u64> {
@@ -185,6 +193,25 @@ mod tests {
             assert_eq!(view.content(id).unwrap().unwrap().to_bytes().unwrap(), octets);
         }
         assert!(storage.copy_to(&to, SIZE_MAX, &mut |_, _| true).is_err(), "nothing is overwritten");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_copy_has_the_lowest_format_that_tells_of_all_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { size_max: SIZE_MAX, inline_max: 100_000, synced: true };
+        let storage = Storage::open(&dir.path().join("a"), &[SPACE], &options).unwrap();
+        let id = put(&storage, &b"text ".repeat(1000), 1).await;
+        let copy = |to: &str| {
+            let to = dir.path().join(to);
+            tokio::task::block_in_place(|| storage.copy_to(&to, SIZE_MAX, &mut |_, _| true)).unwrap();
+            (fs::read_to_string(to.join(FORMAT_FILE)).unwrap(), to)
+        };
+        assert_eq!(copy("b").0, FORMAT);
+        storage.pack(&|_| true).await.unwrap();
+        let (format, to) = copy("c");
+        assert_eq!(format, FORMAT_PACKED);
+        let view = open(&to).read().unwrap();
+        assert_eq!(view.content(id).unwrap().unwrap().len(), 5000);
     }
 
     fn copied_files(dir: &Path) -> usize {

@@ -6,7 +6,8 @@ use crate::apply::references_of;
 use crate::content::ContentId;
 use crate::error::StorageError;
 use crate::open::{Snapshot, Storage};
-use crate::space::{CONTENT, CONTENT_FILES};
+use crate::pack::packed_len;
+use crate::space::{CONTENT, CONTENT_FILES, CONTENT_PACKED};
 
 /// What an engine takes up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,8 +40,12 @@ pub struct ContentStats {
     pub contents: u64,
     /// Of them, those in files of their own.
     pub files: u64,
-    /// Octets of all, each counted once.
+    /// Of them, those that are packed.
+    pub packed: u64,
+    /// Octets of all, each counted once, as readers see them.
     pub octets: u64,
+    /// Octets that packing saves.
+    pub packing_saves_octets: u64,
     /// References to them.
     pub references: u64,
     /// Octets that would be there more if each reference had a copy of its own.
@@ -59,12 +64,17 @@ impl Snapshot {
     pub fn content_stats(&self) -> Result<ContentStats, StorageError> {
         let mut stats = ContentStats::default();
         let mut failed = None;
-        for space in [CONTENT, CONTENT_FILES] {
+        for space in [CONTENT, CONTENT_PACKED, CONTENT_FILES] {
             self.scan(space, &[], &[0xff; 9], &mut |key, value| {
                 let Ok(key) = <[u8; 8]>::try_from(key) else { return ControlFlow::Continue(()) };
                 let id = ContentId(u64::from_be_bytes(key));
                 let len = if space == CONTENT {
                     Ok(value.len() as u64)
+                } else if space == CONTENT_PACKED {
+                    let len = packed_len(value).unwrap_or(0);
+                    stats.packed += 1;
+                    stats.packing_saves_octets += len.saturating_sub(value.len() as u64);
+                    Ok(len)
                 } else {
                     stats.files += 1;
                     self.content(id).map(|content| content.map_or(0, |content| content.len()))

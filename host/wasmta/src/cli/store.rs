@@ -14,6 +14,12 @@ use crate::serve::Place;
 pub(crate) enum StoreCommand {
     /// What is in the store, and what it takes up on the disk.
     Stats(Format),
+    /// Compress the content of messages that came since this was done last, while mail goes on.
+    ///
+    /// Deliveries are never slowed down by it; readers take some tens of microseconds more for a message. What does not get
+    /// smaller stays as it is, and so does what is in files of its own. A nightly task is a good place for it; the room
+    /// that it frees is used before the storage grows. Older versions cannot open a storage with compressed content.
+    Compress(Format),
     /// Copy the data directory while the server runs: mail, queue, directory, plugins, certificates.
     ///
     /// Each part is copied as of one moment. The folder must be empty or not there; the server writes it, as its own user.
@@ -63,6 +69,7 @@ pub(crate) enum StoppedCommand {
 pub(super) fn question(command: StoreCommand, place: &Place) -> (StoreRequest, bool) {
     match command {
         StoreCommand::Stats(format) => (StoreRequest::Stats, format.json),
+        StoreCommand::Compress(format) => (StoreRequest::Compress, format.json),
         StoreCommand::Backup { folder, format } => {
             (StoreRequest::Backup { folder: absolute(&folder), data: absolute(&place.data) }, format.json)
         }

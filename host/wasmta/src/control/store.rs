@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum StoreRequest {
     /// What it takes up.
     Stats,
+    /// Compress content that came since it was done last.
+    Compress,
     /// A consistent copy of the data directory.
     Backup {
         /// Into a folder that is not there yet.

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use storage::{ContentStats, EngineStats};
+use storage::{ContentStats, EngineStats, PackProgress, Packed};
 use store::Totals;
+use tokio::sync::mpsc;
 
 use crate::config::size_text;
-use crate::control::Answer;
+use crate::control::{Answer, Line};
 use crate::serve::Parts;
 
 /// Counts.
@@ -27,6 +28,24 @@ pub(super) async fn stats(parts: &Parts) -> Result<Answer, String> {
     work.await.map_err(|e| e.to_string())?
 }
 
+/// Compresses content, while mail goes on.
+pub(super) async fn compress(parts: &Parts, progress: mpsc::Sender<Line>) -> Result<Answer, String> {
+    let tell = |so_far: PackProgress| {
+        // A note that finds no room is passed over: the next one says more.
+        drop(progress.try_send(Line::Progress(so_far.at, so_far.of, "contents".to_owned())));
+        !progress.is_closed()
+    };
+    let Packed { seen, packed, before, after } =
+        parts.store.storage().pack(&tell).await.map_err(|e| e.to_string())?;
+    let json = json!({ "seen": seen, "packed": packed, "before": before, "after": after });
+    let text = format!(
+        "{packed} of {seen} contents that are new since the last time were compressed: {} before, {} now",
+        size(before),
+        size(after)
+    );
+    Ok(Answer::new(json, text))
+}
+
 fn answer(totals: Totals, content: ContentStats, engines: &[(&str, EngineStats)]) -> Answer {
     let mut text = format!(
         "{} accounts, {} mailboxes, {} messages of {} in all\n\
@@ -41,6 +60,10 @@ fn answer(totals: Totals, content: ContentStats, engines: &[(&str, EngineStats)]
         content.references,
         size(content.saved_octets),
     );
+    if content.packed > 0 {
+        let saves = size(content.packing_saves_octets);
+        let _ = write!(text, "\n{} contents are compressed, which saves {saves}", content.packed);
+    }
     let mut environments = serde_json::Map::new();
     for (name, stats) in engines {
         let EngineStats { file_octets, free_octets, size_max, spaces } = stats;
@@ -77,6 +100,8 @@ fn answer(totals: Totals, content: ContentStats, engines: &[(&str, EngineStats)]
         "contents": content.contents,
         "content_files": content.files,
         "content_octets": content.octets,
+        "contents_compressed": content.packed,
+        "compression_saves_octets": content.packing_saves_octets,
         "content_references": content.references,
         "saved_octets": content.saved_octets,
         "environments": environments,
