@@ -30,6 +30,6 @@ pub use memory::give_back_large_blocks;
 pub use program::{Ended, Job, Launcher, Pieces, Run, RunError, run};
 pub use random::Random;
 pub use shutdown::{SessionGuard, Shutdown};
-pub use stream::{Stream, connect};
+pub use stream::{Stream, connect, connect_host};
 pub use tls::{TlsClient, TlsError, TlsInfo, TlsServer, make_self_signed};
 pub use users::{find_group, find_user};

@@ -25,6 +25,8 @@ const BUFFER_MAX: usize = 256 * 1024;
 const WRITE_KEEP: usize = 256;
 /// How many slices one vectored write takes along.
 const SLICES_MAX: usize = 16;
+/// How many addresses of one host are tried.
+const ADDRESSES_MAX: usize = 8;
 /// How long saying goodbye may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of what a refused peer still says is read away before the connection is closed.
@@ -426,6 +428,25 @@ pub async fn connect(address: SocketAddr, bind: Option<IpAddr>, timeout: Duratio
     let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     stream.set_nodelay(true)?;
     Ok(Stream::plain(stream))
+}
+
+/// Opens a connection to a host, whose addresses the system's resolver knows: one after the other, within one time for all.
+/// Gives the address too.
+///
+/// # Errors
+/// The host has no address, or none answers: the error of the last one tried; `TimedOut` when the time is up.
+pub async fn connect_host(host: &str, port: u16, timeout: Duration) -> io::Result<(Stream, SocketAddr)> {
+    let tried = async {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
+        for address in tokio::net::lookup_host((host, port)).await?.take(ADDRESSES_MAX) {
+            match connect(address, None, timeout).await {
+                Ok(stream) => return Ok((stream, address)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    };
+    tokio::time::timeout(timeout, tried).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 mod deflate;

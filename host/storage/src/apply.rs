@@ -9,11 +9,11 @@ use crate::batch::{Assertion, Batch, Into, Key, Operation, Patch};
 use crate::content::{Content, ContentId};
 use crate::engine::{Reading, Writing};
 use crate::error::StorageError;
-use crate::space::{CONTENT, CONTENT_FILES, CONTENT_REFERENCES, COUNTERS, Space};
+use crate::space::{CONTENT, CONTENT_FILES, CONTENT_PACKED, CONTENT_REFERENCES, COUNTERS, Space};
 use crate::writer::Committed;
 
 /// The key in `counters` that counts content ids.
-const CONTENT_COUNTER: &[u8] = b"content";
+pub(crate) const CONTENT_COUNTER: &[u8] = b"content";
 
 type Counters = SmallVec<[u64; 8]>;
 
@@ -93,6 +93,13 @@ impl Group {
                 writing.put(CONTENT_REFERENCES, &id.to_key(), &now.to_le_bytes())
             }
             Operation::ReleaseContent { id, references } => self.release(writing, *id, *references),
+            Operation::PackContent { id, packed } => {
+                // Its last reference may have gone since it was read.
+                if writing.delete(CONTENT, &id.to_key())? {
+                    writing.put(CONTENT_PACKED, &id.to_key(), packed)?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -150,7 +157,7 @@ impl Group {
                 if known > 1 {
                     writing.delete(CONTENT_REFERENCES, &key)?;
                 }
-                if !writing.delete(CONTENT, &key)? {
+                if !writing.delete(CONTENT, &key)? && !writing.delete(CONTENT_PACKED, &key)? {
                     let name = writing.get(CONTENT_FILES, &key)?.map(|name| name.into_owned());
                     if let Some(name) = name {
                         writing.delete(CONTENT_FILES, &key)?;

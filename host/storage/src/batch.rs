@@ -51,6 +51,7 @@ pub(crate) enum Operation {
     StoreContent { content: Content, references: u32, drawn: Drawn },
     RetainContent { id: ContentId, references: u32 },
     ReleaseContent { id: ContentId, references: u32 },
+    PackContent { id: ContentId, packed: Vec<u8> },
 }
 
 /// Assertions and changes that take effect together or not at all. Assertions are looked at first,
@@ -140,6 +141,11 @@ impl Batch {
     /// Takes references from content; the last one taken deletes it.
     pub fn release_content(&mut self, id: ContentId, references: u32) {
         self.operations.push(Operation::ReleaseContent { id, references });
+    }
+
+    /// Keeps inline content in another form, where it is still there.
+    pub(crate) fn pack_content(&mut self, id: ContentId, packed: Vec<u8>) {
+        self.operations.push(Operation::PackContent { id, packed });
     }
 
     fn next(&mut self) -> Drawn {

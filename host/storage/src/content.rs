@@ -9,12 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
 use crate::error::StorageError;
 
 /// Octets gathered before a large content's file is written to.
 const FILE_CHUNK: usize = 256 * 1024;
+/// Most names of files that wait for the end of a copy to be removed.
+const DEAD_FILES_MAX: usize = 1_000_000;
 
 /// The id of stored content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,6 +106,31 @@ impl Drop for StagedFile {
 pub(crate) struct Files {
     dir: PathBuf,
     next: AtomicU64,
+    held: Mutex<Held>,
+}
+
+/// Files that nothing names any more, kept while a copy is made that may name them.
+#[derive(Debug, Default)]
+struct Held {
+    copies: usize,
+    dead: Vec<String>,
+}
+
+/// While it lives, no file is removed.
+pub(crate) struct FilesHeld<'f>(&'f Files);
+
+impl Drop for FilesHeld<'_> {
+    fn drop(&mut self) {
+        let dead = {
+            let mut held = self.0.held.lock();
+            held.copies -= 1;
+            if held.copies > 0 {
+                return;
+            }
+            std::mem::take(&mut held.dead)
+        };
+        self.0.remove(&dead);
+    }
 }
 
 impl Files {
@@ -120,18 +148,38 @@ impl Files {
                 }
             }
         }
-        Ok(Self { dir, next: AtomicU64::new(highest + 1) })
+        Ok(Self { dir, next: AtomicU64::new(highest + 1), held: Mutex::default() })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
+    /// A file of the storage's folder itself.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.dir.with_file_name(name)
+    }
+
     fn next_name(&self) -> String {
         format!("{:016x}", self.next.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Keeps all files until what it gives is dropped.
+    pub(crate) fn hold(&self) -> FilesHeld<'_> {
+        self.held.lock().copies += 1;
+        FilesHeld(self)
+    }
+
     pub(crate) fn remove(&self, names: &[String]) {
+        {
+            let mut held = self.held.lock();
+            if held.copies > 0 {
+                // Beyond the maximum they wait for the sweep at the next start.
+                let room = DEAD_FILES_MAX.saturating_sub(held.dead.len());
+                held.dead.extend(names.iter().take(room).cloned());
+                return;
+            }
+        }
         for name in names {
             // The record is gone; a file that stays is removed by the sweep at the next start.
             let _ = std::fs::remove_file(self.path(name));

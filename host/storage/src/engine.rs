@@ -3,9 +3,11 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use crate::error::StorageError;
 use crate::space::Space;
+use crate::stats::EngineStats;
 
 /// Called with each key and value of a scan; `Break` ends it.
 pub type Visit<'v> = &'v mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
@@ -61,5 +63,16 @@ pub trait Engine: Send + Sync + 'static {
     /// Puts on stable storage what commits have not: for engines whose commits are not synced.
     fn sync(&self) -> Result<(), StorageError> {
         Ok(())
+    }
+
+    /// What it takes up; `None` where it cannot say.
+    fn stats(&self) -> Result<Option<EngineStats>, StorageError> {
+        Ok(None)
+    }
+
+    /// Writes a copy of what is committed now, without what is free, to a file that is not there yet, and syncs it; how
+    /// many octets it has. Others write meanwhile.
+    fn copy_to(&self, _file: &Path) -> Result<u64, StorageError> {
+        Err(StorageError::unavailable("copying", "this engine keeps no file"))
     }
 }

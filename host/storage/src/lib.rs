@@ -10,31 +10,39 @@
 //! | space | key | value |
 //! |---|---|---|
 //! | `content` | content id, u64 big-endian | the octets, up to [`Options::inline_max`] |
+//! | `content_packed` | content id | their length, u32 big-endian, then a zstd frame: content that [`Storage::pack`] has taken out of `content` |
 //! | `content_files` | content id | file name (ASCII) in `content/`, for larger content |
 //! | `content_references` | content id | u64 little-endian; absent means one |
 //! | `counters` | as the owner of the counters says | u64 little-endian each, as many as were used |
 //!
 //! All other spaces belong to the crates that name them. The format's version stands in the file
-//! `FORMAT` beside the environment; an unknown one is refused at open.
+//! `FORMAT` beside the environment; an unknown one is refused at open. Version 2 is version 1 with packed content, and a
+//! folder gets it when its first content is packed.
 
 mod apply;
 mod batch;
 mod content;
+mod copy;
 mod engine;
 mod error;
 mod lmdb;
 mod open;
+mod pack;
 mod rebuildable;
 mod space;
+mod stats;
 mod writer;
 
 pub use batch::{Batch, Drawn, Into as PatchInto, Patch};
 pub use content::{Content, ContentId, ContentWriter, LoadedContent};
+pub use copy::{Compacted, Copied};
 pub use engine::{Engine, Reading, Visit, Writing};
 pub use error::StorageError;
 pub use lmdb::LmdbEngine;
 pub use open::{Options, Snapshot, Storage};
+pub use pack::{PackProgress, Packed};
 pub use space::Space;
+pub use stats::{ContentStats, EngineStats, SpaceStats};
 pub use writer::{Committed, GROUP_MAX, WRITER_QUEUE_MAX, Writer};
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
 //! The engine on LMDB.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::ops::Bound;
 use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use heed::types::Bytes;
-use heed::{Database, Env, EnvFlags, EnvOpenOptions, PutFlags, RoTxn, RwTxn, WithoutTls};
+use heed::{CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, PutFlags, RoTxn, RwTxn, WithoutTls};
 
 use crate::engine::{Engine, Reading, Visit, Writing};
 use crate::error::StorageError;
 use crate::space::{OWN, Space};
+use crate::stats::{EngineStats, SpaceStats};
 
 /// Concurrent views. LMDB keeps a slot of 64 octets for each.
 const READERS_MAX: u32 = 4096;
@@ -133,6 +136,36 @@ impl Engine for LmdbEngine {
 
     fn sync(&self) -> Result<(), StorageError> {
         self.env.force_sync().map_err(|e| StorageError::unavailable("syncing", e))
+    }
+
+    fn stats(&self) -> Result<Option<EngineStats>, StorageError> {
+        let failed = |e: heed::Error| self.failed("counting", &e);
+        let transaction = self.env.read_txn().map_err(failed)?;
+        let info = self.env.info();
+        let mut stats = EngineStats {
+            file_octets: self.env.real_disk_size().map_err(failed)?,
+            size_max: info.map_size as u64,
+            ..EngineStats::default()
+        };
+        for (space, table) in self.tables.0.iter() {
+            let found = table.stat(&transaction).map_err(failed)?;
+            let pages = found.branch_pages + found.leaf_pages + found.overflow_pages;
+            let octets = pages as u64 * u64::from(found.page_size);
+            stats.spaces.push(SpaceStats { name: space.name(), entries: found.entries as u64, octets });
+        }
+        let used = self.env.non_free_pages_size().map_err(failed)?;
+        stats.free_octets = stats.file_octets.saturating_sub(used);
+        Ok(Some(stats))
+    }
+
+    fn copy_to(&self, file: &Path) -> Result<u64, StorageError> {
+        let io = |e: std::io::Error| StorageError::unavailable("copying", e);
+        let mut to =
+            File::options().read(true).write(true).create_new(true).mode(0o600).open(file).map_err(io)?;
+        let copied = self.env.copy_to_file(&mut to, CompactionOption::Enabled);
+        copied.map_err(|e| self.failed("copying", &e))?;
+        to.sync_all().map_err(io)?;
+        Ok(to.metadata().map_err(io)?.len())
     }
 }
 

@@ -14,12 +14,18 @@ use crate::content::{ContentId, ContentWriter, Files, LoadedContent};
 use crate::engine::{Engine, Reading, Visit};
 use crate::error::StorageError;
 use crate::lmdb::LmdbEngine;
-use crate::rebuildable;
-use crate::space::{CONTENT, CONTENT_FILES, CONTENT_REFERENCES, Space};
+use crate::space::{CONTENT, CONTENT_FILES, CONTENT_PACKED, CONTENT_REFERENCES, Space};
 use crate::writer::{Committed, Job, WRITER_QUEUE_MAX, Writer};
+use crate::{pack, rebuildable};
 
-/// The format this code reads and writes.
-const FORMAT: &str = "wasmta storage 1\n";
+/// The format of a folder without packed content.
+pub(crate) const FORMAT: &str = "wasmta storage 1\n";
+/// The same with packed content: what does not know of it must not open it.
+pub(crate) const FORMAT_PACKED: &str = "wasmta storage 2\n";
+/// The file that says so.
+pub(crate) const FORMAT_FILE: &str = "FORMAT";
+/// The folder of content files.
+pub(crate) const CONTENT_FOLDER: &str = "content";
 
 /// How a storage folder is opened.
 #[derive(Debug, Clone)]
@@ -42,9 +48,9 @@ impl Default for Options {
 /// A handle of one storage; clones are the same storage.
 #[derive(Clone)]
 pub struct Storage {
-    engine: Arc<dyn Engine>,
+    pub(crate) engine: Arc<dyn Engine>,
     jobs: mpsc::Sender<Job>,
-    files: Option<Arc<Files>>,
+    pub(crate) files: Option<Arc<Files>>,
     inline_max: usize,
     /// Turns true when the engine is broken.
     broken: Arc<watch::Sender<bool>>,
@@ -93,7 +99,7 @@ impl Storage {
         check_format(dir)?;
         let engine = LmdbEngine::open(dir, spaces, options.size_max, options.synced)?;
         let named = named_files(&*engine.read()?)?;
-        let files = Files::open(dir.join("content"), &named)
+        let files = Files::open(dir.join(CONTENT_FOLDER), &named)
             .map_err(|e| StorageError::unavailable("opening the content files", e))?;
         Ok(Self::assemble(Arc::new(engine), Some(Arc::new(files)), options.inline_max))
     }
@@ -177,7 +183,7 @@ pub(crate) fn tell_if_broken(engine: &dyn Engine, broken: &watch::Sender<bool>) 
 
 /// A consistent view of what was committed when it was taken.
 pub struct Snapshot {
-    reading: Box<dyn Reading + Send>,
+    pub(crate) reading: Box<dyn Reading + Send>,
     files: Option<Arc<Files>>,
 }
 
@@ -214,6 +220,9 @@ impl Snapshot {
         if let Some(octets) = self.reading.get(CONTENT, &id.to_key())? {
             return Ok(Some(LoadedContent::Memory(bytes::Bytes::copy_from_slice(&octets))));
         }
+        if let Some(packed) = self.reading.get(CONTENT_PACKED, &id.to_key())? {
+            return Ok(Some(LoadedContent::Memory(pack::unpacked(id, &packed)?.into())));
+        }
         let Some(name) = self.reading.get(CONTENT_FILES, &id.to_key())? else { return Ok(None) };
         let name = String::from_utf8_lossy(&name);
         let Some(files) = &self.files else {
@@ -225,22 +234,28 @@ impl Snapshot {
         Ok(Some(loaded))
     }
 
-    /// The octets of inline content without copying them; `None` for files and unknown ids.
+    /// The octets of inline content, without copying them where they are not packed; `None` for files and unknown ids.
     pub fn inline_content(&self, id: ContentId) -> Result<Option<std::borrow::Cow<'_, [u8]>>, StorageError> {
-        self.reading.get(CONTENT, &id.to_key())
+        if let Some(octets) = self.reading.get(CONTENT, &id.to_key())? {
+            return Ok(Some(octets));
+        }
+        let Some(packed) = self.reading.get(CONTENT_PACKED, &id.to_key())? else { return Ok(None) };
+        pack::unpacked(id, &packed).map(|octets| Some(octets.into()))
     }
 
     /// How many references a content is recorded to have; `None` where it does not exist.
     pub fn content_references(&self, id: ContentId) -> Result<Option<u64>, StorageError> {
         let key = id.to_key();
-        let exists =
-            self.reading.get(CONTENT, &key)?.is_some() || self.reading.get(CONTENT_FILES, &key)?.is_some();
+        let mut exists = false;
+        for space in [CONTENT, CONTENT_PACKED, CONTENT_FILES] {
+            exists = exists || self.reading.get(space, &key)?.is_some();
+        }
         if exists { references_of(&*self.reading, id).map(Some) } else { Ok(None) }
     }
 
     /// Visits the id of every stored content.
     pub fn contents(&self, visit: &mut dyn FnMut(ContentId)) -> Result<(), StorageError> {
-        for space in [CONTENT, CONTENT_FILES, CONTENT_REFERENCES] {
+        for space in [CONTENT, CONTENT_PACKED, CONTENT_FILES, CONTENT_REFERENCES] {
             self.reading.scan(space, &[], &[0xff; 9], &mut |key, _| {
                 if let Ok(key) = <[u8; 8]>::try_from(key) {
                     visit(ContentId(u64::from_be_bytes(key)));
@@ -260,14 +275,15 @@ impl Snapshot {
 }
 
 fn check_format(dir: &Path) -> Result<(), StorageError> {
-    let path = dir.join("FORMAT");
+    let path = dir.join(FORMAT_FILE);
     match std::fs::read_to_string(&path) {
-        Ok(format) if format == FORMAT => Ok(()),
+        Ok(format) if format == FORMAT || format == FORMAT_PACKED => Ok(()),
         Ok(format) => Err(StorageError::Corrupt(format!(
-            "{} says {:?}; this program reads {:?}",
+            "{} says {:?}; this program reads {:?} and {:?}",
             path.display(),
             format.trim_end(),
-            FORMAT.trim_end()
+            FORMAT.trim_end(),
+            FORMAT_PACKED.trim_end()
         ))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             runtime::files::write_durably(&path, FORMAT.as_bytes(), runtime::files::Readers::Owner)

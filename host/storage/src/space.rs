@@ -22,10 +22,12 @@ impl Space {
 pub(crate) const CONTENT: Space = Space::new("content");
 /// Names of content files by id.
 pub(crate) const CONTENT_FILES: Space = Space::new("content_files");
+/// Content octets by id, compressed: their length, u32 big-endian, then a zstd frame.
+pub(crate) const CONTENT_PACKED: Space = Space::new("content_packed");
 /// How many references a content has, where it is not one.
 pub(crate) const CONTENT_REFERENCES: Space = Space::new("content_references");
 /// The engine's own counters.
 pub(crate) const COUNTERS: Space = Space::new("counters");
 
 /// The spaces that this crate needs itself.
-pub(crate) const OWN: [Space; 4] = [CONTENT, CONTENT_FILES, CONTENT_REFERENCES, COUNTERS];
+pub(crate) const OWN: [Space; 5] = [CONTENT, CONTENT_PACKED, CONTENT_FILES, CONTENT_REFERENCES, COUNTERS];

@@ -129,6 +129,7 @@ impl Store {
         for (mailbox, _) in mailboxes {
             self.remove_remains(mailbox).await?;
         }
+        self.forget_imports(id).await?;
         Ok(true)
     }
 

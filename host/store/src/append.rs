@@ -8,6 +8,7 @@ use crate::accounts::Usage;
 use crate::changes::{Changes, Draft};
 use crate::error::StoreError;
 use crate::ids::{Flags, MailboxId, ModSeq, Uid, UidValidity};
+use crate::import::{ImportMark, draft_marks};
 use crate::keys;
 use crate::keywords::{Keywords, names_added};
 use crate::mailboxes::read_mailbox;
@@ -100,7 +101,17 @@ impl Store {
     pub async fn append(
         &self,
         mailbox: MailboxId,
+        messages: Vec<NewMessage>,
+    ) -> Result<(UidValidity, Vec<Uid>), StoreError> {
+        self.append_marked(mailbox, messages, &[]).await
+    }
+
+    /// The same, with marks of an import that move in the same batch.
+    pub(crate) async fn append_marked(
+        &self,
+        mailbox: MailboxId,
         mut messages: Vec<NewMessage>,
+        marks: &[ImportMark],
     ) -> Result<(UidValidity, Vec<Uid>), StoreError> {
         if messages.len() > APPEND_MESSAGES_MAX {
             return Err(StoreError::TooMany { what: "messages at once", max: APPEND_MESSAGES_MAX });
@@ -130,6 +141,7 @@ impl Store {
             };
             (record.uid_validity, messages.iter().map(of).collect::<Vec<_>>())
         };
+        draft_marks(&mut draft.batch, mailbox.account, marks);
         draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(mailbox));
         let modseq = draft.touch(mailbox);
         let mut uids = Vec::with_capacity(messages.len());

@@ -28,7 +28,7 @@ use std::ops::ControlFlow;
 
 use storage::{ContentId, Snapshot, Space};
 
-use crate::accounts::scan_accounts;
+use crate::accounts::{read_account, scan_accounts};
 use crate::error::StoreError;
 use crate::ids::{AccountId, Flags, MailboxId, Uid};
 use crate::keywords::KeywordTable;
@@ -79,6 +79,28 @@ impl Store {
         let mut check = Check::new(&snapshot, progress);
         foreign(&snapshot, &mut |id| *check.references.entry(id).or_default() += 1)?;
         check.run()?;
+        (check.progress)(check.done);
+        Ok(check.violations)
+    }
+
+    /// The same for one account. References to content are not counted: others may share it.
+    pub fn check_account(
+        &self,
+        account: AccountId,
+        progress: &mut dyn FnMut(CheckProgress),
+    ) -> Result<Vec<Violation>, StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        let mut check = Check::new(&snapshot, progress);
+        let record = read_account(&snapshot, account)?;
+        let mut mailboxes = BTreeMap::new();
+        check.mailboxes_of(account, record.last_uid_validity.0, &mut mailboxes)?;
+        for id in mailboxes.keys() {
+            let counter = snapshot.counter(keys::COUNTERS, &keys::mailbox(*id), keys::COUNT)?;
+            check.done.messages_total += counter;
+        }
+        for id in mailboxes.keys() {
+            check.messages(*id, true)?;
+        }
         (check.progress)(check.done);
         Ok(check.violations)
     }

@@ -20,6 +20,7 @@ pub(crate) const SEEN: Space = Space::new("store_seen");
 pub(crate) const READERS: Space = Space::new("store_readers");
 pub(crate) const DOOMED: Space = Space::new("store_doomed");
 pub(crate) const COUNTERS: Space = Space::new("store_counters");
+pub(crate) const IMPORTS: Space = Space::new("store_imports");
 
 /// The spaces of the store, for [`storage::Storage::open`].
 pub const SPACES: &[Space] = &[
@@ -39,6 +40,7 @@ pub const SPACES: &[Space] = &[
     READERS,
     DOOMED,
     COUNTERS,
+    IMPORTS,
 ];
 
 /// The counters of the whole store.

@@ -28,6 +28,7 @@
 //! | `store_readers` | reader's a, a, m | one 0 octet: `store_seen` has what that reader has seen of that mailbox |
 //! | `store_doomed` | a, m | one 0 octet: a deleted mailbox whose messages are still being removed |
 //! | `store_doomed` | a, 0 | name of a removed account whose traces at others' mailboxes are still being removed |
+//! | `store_imports` | a, digest of 32 octets | how far an import is, as its source says |
 //! | `store_counters` | `store` | last account number, highest UIDVALIDITY of removed accounts |
 //! | `store_counters` | a | last mailbox number |
 //! | `store_counters` | a, m | last UID, last mod-sequence, messages, unseen, deleted, octets, entries of `store_flagged`, entries of `store_expunged` |
@@ -57,6 +58,7 @@ mod expunge;
 mod filing;
 mod flags;
 mod ids;
+mod import;
 mod keys;
 mod keywords;
 mod listings;
@@ -70,8 +72,11 @@ mod namespace;
 mod person;
 mod quota;
 mod record;
+mod renewal;
+mod repair;
 mod rights;
 mod seen;
+mod totals;
 mod view;
 mod watches;
 
@@ -93,6 +98,7 @@ pub use expunge::Expunged;
 pub use filing::flag_of;
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub use ids::{AccountId, Flags, MailboxId, ModSeq, Uid, UidValidity};
+pub use import::{IMPORT_MARK_MAX, ImportMark};
 pub use keys::SPACES;
 pub use keywords::{KEYWORD_OCTETS_MAX, KEYWORDS_MAX, KeywordTable, Keywords};
 pub use listings::LISTED_MESSAGES_MAX;
@@ -104,8 +110,10 @@ pub use names::{INBOX, MAILBOX_DEPTH_MAX, MAILBOX_NAME_MAX, MailboxName};
 pub use namespace::{Place, SHARED_ACCOUNT, SHARED_PREFIX, USER_PREFIX, shared_name};
 pub use person::{GRANTED_MAX, Granted};
 pub use quota::{Quota, Quotas};
+pub use repair::{Evidence, Foreign, Remedy};
 pub use rights::Rights;
 pub use seen::{SEEN_CHANGES_MAX, SEEN_RANGES_MAX};
+pub use totals::Totals;
 pub use view::{Listed, View};
 pub use watches::Watch;
 

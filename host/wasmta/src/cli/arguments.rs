@@ -16,6 +16,8 @@ Examples:
   wasmta user add anna@example.org         a new mailbox (the password is read from standard input)
   wasmta explain anna+tag@example.org      where would mail for this address go, and why?
   wasmta queue list --domain elsewhere.example    what waits for that domain?
+  wasmta mailbox import anna@example.org --from maildir:/home/anna/Maildir    mail moves in
+  wasmta store backup /var/backups/today   a consistent copy, while the server runs
   wasmta plugin --help                     policy plugins: make, try and run them
   wasmta --port-offset 1000 --data data2   a second server beside the first
 
@@ -110,6 +112,12 @@ Examples:
     /// The directory and the LDAP servers it mirrors: make them alike, or see how they stand.
     #[command(subcommand)]
     Sync(super::sync::SyncCommand),
+    /// Mailboxes: look at them, and move mail in and out.
+    #[command(subcommand)]
+    Mailbox(super::mailbox::MailboxCommand),
+    /// The storage: what it takes up, backup and restore.
+    #[command(subcommand)]
+    Store(super::store::StoreCommand),
     /// Check the store: every mailbox, message and content against each other.
     Check(Format),
 }

@@ -1,12 +1,14 @@
 //! The command line: what an operator types, and what comes back.
 
 mod arguments;
+mod mailbox;
 mod password;
 mod plugin;
 mod plugin_author;
 mod plugin_operator;
 mod profile;
 mod program;
+mod store;
 mod sync;
 
 use std::io::{self, IsTerminal, Write};
@@ -22,6 +24,7 @@ use arguments::{
     Arguments, Chosen, Command, DomainCommand, MessageCommand, QueueCommand, UserCommand, Which,
 };
 use plugin::PluginCommand;
+use store::StoreCommand;
 
 /// Runs the command line of this process.
 #[must_use]
@@ -63,6 +66,7 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 
         Command::Serve => serve::run(&place).map(whole),
         Command::CheckConfig => check_config(&place).map(whole),
         Command::Program(command) => program::perform(command, &place, errors),
+        Command::Store(StoreCommand::Stopped(command)) => store::perform(command, &place),
         Command::Plugin(PluginCommand::CompilePlugin { target, component, artefact }) => {
             return plugin::compile(&target, &component, &artefact, out);
         }
@@ -72,7 +76,7 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 
             Ok(false) => return FAILED,
             Err(why) => Err(why),
         },
-        command => match question(command) {
+        command => match question(command, &place) {
             Ok((request, json)) => {
                 let done = perform(&place, &request, json);
                 plugin::clean_up(&request);
@@ -107,7 +111,7 @@ fn check_config(place: &serve::Place) -> Result<String, String> {
 }
 
 /// What a command asks, and whether in JSON.
-fn question(command: Command) -> Result<(Request, bool), String> {
+fn question(command: Command, place: &serve::Place) -> Result<(Request, bool), String> {
     Ok(match command {
         Command::Serve | Command::CheckConfig | Command::Program(_) => unreachable!("these ask nothing"),
         Command::Plugin(command) => {
@@ -119,6 +123,14 @@ fn question(command: Command) -> Result<(Request, bool), String> {
         Command::Sync(command) => {
             let (request, json) = sync::question(command);
             (Request::Sync(request), json)
+        }
+        Command::Mailbox(command) => {
+            let (request, json) = mailbox::question(command, place)?;
+            (Request::Mailbox(request), json)
+        }
+        Command::Store(command) => {
+            let (request, json) = store::question(command, place);
+            (Request::Store(request), json)
         }
         Command::Check(format) => (Request::Check, format.json),
         Command::Domain(command) => domain_question(command),

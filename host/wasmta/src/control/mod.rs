@@ -5,8 +5,10 @@
 //! notes on the progress, then one answer or fault.
 
 mod client;
+mod mailbox;
 mod plugin;
 mod server;
+mod store;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -14,8 +16,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use client::{Reached, ask};
+pub use mailbox::{ExportFormat, ImapFrom, ImportOrder, ImportSource, MailboxRequest};
 pub use plugin::PluginRequest;
 pub use server::{Performer, listen};
+pub use store::StoreRequest;
 
 /// Longest request, in octets.
 const REQUEST_MAX: usize = 256 << 10;
@@ -159,6 +163,10 @@ pub enum Request {
     },
     /// Check the store.
     Check,
+    /// Mailboxes.
+    Mailbox(MailboxRequest),
+    /// The storage.
+    Store(StoreRequest),
     /// Plugins.
     Plugin(PluginRequest),
     /// The directory and its source.

@@ -1,14 +1,20 @@
 //! What an operator's request comes to: the same code within the running server and, where no
 //! server runs, in the command's own process.
 
+mod backup;
 mod check;
 mod directory;
 mod dns_tables;
 mod explain;
+mod import;
+mod mailbox;
 mod plugins;
 mod profile;
 mod published;
 mod queue;
+mod repair;
+mod restore;
+mod stats;
 mod sync;
 mod waiting;
 
@@ -18,11 +24,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::control::{Answer, Line, Request};
+use crate::control::{Answer, Line, Request, StoreRequest};
 use crate::serve::{DataLock, Parts, Place, counting};
 
 use explain::Question;
 pub(crate) use explain::SOURCES;
+pub(crate) use restore::{Restoring, compact, restore};
 
 /// Notes of progress that wait to be shown.
 const PROGRESS_WAITING_MAX: usize = 64;
@@ -66,6 +73,12 @@ pub(crate) async fn perform(
         }
         Request::Trace { id } => queue::trace(parts, &id),
         Request::Check => check::check(parts, progress).await,
+        Request::Mailbox(request) => mailbox::perform(parts, config, request, progress).await,
+        Request::Store(StoreRequest::Stats) => stats::stats(parts).await,
+        Request::Store(StoreRequest::Compress) => stats::compress(parts, progress).await,
+        Request::Store(StoreRequest::Backup { folder, data }) => {
+            backup::backup(parts, config, folder, data, progress).await
+        }
         Request::Sync(request) => sync::perform(parts, request, progress).await,
         Request::Plugin(request) => plugins::perform(parts, request).await,
         Request::Status | Request::Reload => Err("no server runs here".to_owned()),

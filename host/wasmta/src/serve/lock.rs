@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
+use super::restored;
+
 /// Holds the data directory until dropped. The system lets go of it when the process dies, however
 /// it dies.
 #[derive(Debug)]
@@ -34,6 +36,9 @@ impl DataLock {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(fault)?;
         writeln!(file, "process {}", std::process::id()).map_err(fault)?;
+        // Before anything is opened.
+        restored::finish(data)
+            .map_err(|e| format!("{}: a restore cannot be finished: {e}", data.display()))?;
         Ok(Self(file))
     }
 }

@@ -15,6 +15,7 @@ mod policy;
 mod provisioning;
 mod publication;
 mod quotas;
+mod restored;
 mod row_cache;
 mod server;
 mod services;
@@ -34,6 +35,7 @@ use crate::config::{Config, Examined, Problems};
 pub use lock::DataLock;
 pub(crate) use logging::{counting, to_standard_error};
 pub use parts::Parts;
+pub(crate) use restored::{DURABLE, RESTORING, is_own_file, put_in_place};
 pub use server::Server;
 pub(crate) use ways::{NOT_LAUNCHED, programs};
 

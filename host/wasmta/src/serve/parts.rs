@@ -180,6 +180,13 @@ impl Parts {
         }
     }
 
+    /// The storages that a backup holds, by the names of their folders, in the order in which they are copied.
+    pub(crate) fn durable(&self) -> [(&'static str, &Storage); 3] {
+        // In the order of `storages`.
+        let [mail, directory, _, plugins, _] = &self.storages;
+        [("directory", directory), ("plugin-store", plugins), ("store", mail)]
+    }
+
     /// Ends the writers, so that the data directory may be opened anew.
     pub async fn close(&self) {
         for storage in &self.storages {

@@ -1,0 +1,183 @@
+//! Mail from another server, which here is one that loses connections and answers in its own order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::Fixture;
+use crate::*;
+
+/// What the other server has, and how it misbehaves.
+#[derive(Default)]
+struct Other {
+    messages: AtomicU32,
+    validity: AtomicU32,
+    /// After so many messages a connection is cut, in the middle of one; never, where zero.
+    cut_after: AtomicU32,
+    connections: AtomicU64,
+    /// This one cannot be read.
+    broken: AtomicU32,
+}
+
+impl Other {
+    async fn start(messages: u32) -> (Arc<Self>, Source) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let other = Arc::new(Self { messages: messages.into(), validity: 7.into(), ..Self::default() });
+        let served = Arc::clone(&other);
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                served.connections.fetch_add(1, Ordering::Relaxed);
+                // Its end is the client's affair.
+                let _ = served.serve(socket).await;
+            }
+        });
+        let server = ImapServer {
+            host: "127.0.0.1".to_owned(),
+            port,
+            implicit_tls: false,
+            trust: None,
+            clear: false,
+            user: "anna".to_owned(),
+            password: "p\"w".to_owned(),
+        };
+        (other, Source::Imap(server))
+    }
+
+    async fn serve(&self, socket: TcpStream) -> std::io::Result<()> {
+        let (from, mut to) = socket.into_split();
+        to.write_all(b"* OK hello\r\n").await?;
+        let (mut lines, mut given) = (BufReader::new(from).lines(), 0);
+        while let Some(mut line) = lines.next_line().await? {
+            if line.ends_with('}') {
+                to.write_all(b"+ go on\r\n").await?;
+                line.push_str(&lines.next_line().await?.unwrap_or_default());
+            }
+            let (tag, command) = line.split_once(' ').unwrap();
+            let mut end = "OK done";
+            let mut out = String::new();
+            if command.starts_with("LOGIN ") {
+                assert!(
+                    ["LOGIN \"anna\" \"p\\\"w\"", "LOGIN \"anna\" {3}pä"].contains(&command),
+                    "{command}"
+                );
+            } else if command.starts_with("LIST") {
+                out.push_str("* LIST (\\Noselect) \".\" Archive\r\n* LIST () \".\" {12}\r\nArchive.2026\r\n");
+                out.push_str("* LIST () \".\" INBOX\r\n");
+            } else if command.starts_with("LSUB") {
+                out.push_str("* LSUB () \".\" Archive.2026\r\n");
+            } else if command == "EXAMINE \"Archive.2026\"" {
+                end = "NO [NOPERM] not yours";
+            } else if command.starts_with("EXAMINE") {
+                let validity = self.validity.load(Ordering::Relaxed);
+                out = format!("* 3 EXISTS\r\n* OK [UIDVALIDITY {validity}] valid\r\n");
+            } else if let Some(set) = command.strip_prefix("UID FETCH ") {
+                let (set, items) = set.split_once(' ').unwrap();
+                let whole = items.contains("BODY");
+                let uids = self.uids(set);
+                if whole && uids.contains(&self.broken.load(Ordering::Relaxed)) {
+                    end = "NO [SERVERBUG] unreadable";
+                } else {
+                    // The last comes first.
+                    for uid in uids.into_iter().rev() {
+                        given += u32::from(whole);
+                        if whole && self.cut_after.load(Ordering::Relaxed) == given {
+                            to.write_all(out.as_bytes()).await?;
+                            return to.write_all(b"* 9 FETCH (UID 9 BODY[] {100}\r\nhalf of it").await;
+                        }
+                        out.push_str(&fetched(uid, whole));
+                    }
+                }
+            }
+            to.write_all(format!("{out}{tag} {end}\r\n").as_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    fn uids(&self, set: &str) -> Vec<u32> {
+        let last = self.messages.load(Ordering::Relaxed) * 2;
+        match set.strip_suffix(":*") {
+            // Each second UID is gone.
+            Some(first) => (first.parse().unwrap()..=last).filter(|uid| uid % 2 == 0).collect(),
+            None => set.split(',').map(|uid| uid.parse().unwrap()).collect(),
+        }
+    }
+}
+
+fn text(uid: u32) -> String {
+    format!("Subject: {uid}\r\n\r\n{}", "x".repeat(uid as usize))
+}
+
+fn fetched(uid: u32, whole: bool) -> String {
+    if !whole {
+        return format!("* 1 FETCH (UID {uid})\r\n");
+    }
+    let (text, head) = (text(uid), "FLAGS (\\Seen \\Recent old) INTERNALDATE \"27-Nov-2026 12:52:43 +0200\"");
+    format!("* 1 FETCH (BODY[] {{{}}}\r\n{text} UID {uid} {head})\r\n", text.len())
+}
+
+fn subjects(fixture: &Fixture, account: store::AccountId) -> Vec<String> {
+    fixture.all(account).into_iter().map(|seen| String::from_utf8(seen.1).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn every_message_comes_once_whatever_becomes_of_connections() {
+    let fixture = Fixture::new().await;
+    let account = fixture.account("anna@example.org").await;
+    let (other, source) = Other::start(120).await;
+    other.cut_after.store(70, Ordering::Relaxed);
+    let came = fixture.import(account, &source, false).await.unwrap();
+    assert_eq!(came.mailboxes[0].messages, 120);
+    assert_eq!(came.faults, ["Archive/2026: the other server says: [NOPERM] not yours"]);
+    assert!(other.connections.load(Ordering::Relaxed) > 1);
+    assert_eq!(subjects(&fixture, account), (1..=120).map(|number| text(number * 2)).collect::<Vec<_>>());
+    let all = fixture.all(account);
+    assert_eq!(
+        (all[0].2, &all[0].3[..], all[0].4.0),
+        (store::Flags::SEEN, &["old".to_owned()][..], super::DATE)
+    );
+    assert!(fixture.store.subscriptions(account).unwrap().contains(&"Archive/2026".to_owned()));
+    // What came meanwhile comes with the next run, and nothing else.
+    other.messages.store(125, Ordering::Relaxed);
+    other.cut_after.store(0, Ordering::Relaxed);
+    assert_eq!(fixture.import(account, &source, true).await.unwrap().mailboxes[0].messages, 5);
+    assert_eq!(fixture.import(account, &source, false).await.unwrap().mailboxes[0].messages, 5);
+    assert_eq!(fixture.all(account).len(), 125);
+    // Another mailbox of the same name.
+    other.validity.store(8, Ordering::Relaxed);
+    let came = fixture.import(account, &source, false).await.unwrap();
+    assert_eq!((came.mailboxes[0].messages, came.faults_total), (0, 2));
+    assert!(came.faults[0].contains("UIDVALIDITY there is 8 now and was 7"), "{:?}", came.faults);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_told_and_the_others_come() {
+    let fixture = Fixture::new().await;
+    let account = fixture.account("anna@example.org").await;
+    let (other, source) = Other::start(5).await;
+    other.broken.store(6, Ordering::Relaxed);
+    let came = fixture.import(account, &source, false).await.unwrap();
+    assert_eq!((came.mailboxes[0].messages, came.faults_total), (4, 2));
+    assert!(
+        came.faults[0].contains("UID 6 of the other server was left out: [SERVERBUG]"),
+        "{:?}",
+        came.faults
+    );
+    assert_eq!(fixture.import(account, &source, false).await.unwrap().mailboxes[0].messages, 0);
+}
+
+#[tokio::test]
+async fn the_password_stays_off_the_network_unless_it_is_let() {
+    let refused = |server: ImapServer| async move {
+        crate::imap_client::ImapClient::enter(&server).await.err().map(|refusal| format!("{refusal:?}"))
+    };
+    let (_, source) = Other::start(1).await;
+    let Source::Imap(server) = source else { panic!("an IMAP server") };
+    assert_eq!(refused(server.clone()).await, None, "loopback");
+    let literal = ImapServer { password: "p\u{e4}".to_owned(), ..server.clone() };
+    assert_eq!(refused(literal).await, None, "a password that no quotes can hold");
+    let tls = ImapServer { implicit_tls: true, ..server };
+    assert!(refused(tls).await.unwrap().contains("TLS"));
+}

@@ -1,0 +1,166 @@
+//! A consistent copy of the data directory, while the server runs.
+//!
+//! Each environment is copied as of one moment, the directory first and the mail last; the tables are left out, because they
+//! are built from the directory. The file that says that a copy is whole is written when all else is on stable storage.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use runtime::files::{Readers, create_dir_durably, sync_dir, write_durably};
+use serde_json::{Value, json};
+use storage::Storage;
+use tokio::sync::mpsc;
+
+use super::stats::size;
+use crate::config::Config;
+use crate::control::{Answer, Line};
+use crate::serve::{Parts, is_own_file};
+
+/// The file that makes a folder a backup.
+pub(super) const MANIFEST: &str = "BACKUP.json";
+/// The format that is written and read.
+pub(super) const BACKUP_FORMAT: u64 = 1;
+/// Largest manifest, in octets.
+const MANIFEST_OCTETS_MAX: u64 = 64 << 10;
+/// Most files besides the environments: certificates, keys, plugins and what was compiled of them.
+const OTHER_FILES_MAX: u64 = 100_000;
+/// Most levels of folders among them.
+const FOLDERS_DEPTH_MAX: usize = 16;
+
+/// Makes a backup.
+pub(super) async fn backup(
+    parts: &Parts,
+    config: &Config,
+    folder: PathBuf,
+    data: PathBuf,
+    progress: mpsc::Sender<Line>,
+) -> Result<Answer, String> {
+    let durable = parts.durable().map(|(name, storage)| (name, storage.clone()));
+    let (size_max, began) = (config.storage.size_max, parts.clock.now());
+    let work = tokio::task::spawn_blocking(move || {
+        let unfinished = prepare(&folder)?;
+        let made = copy(&durable, size_max, (&data, &unfinished), &progress);
+        let (mut json, text) = made.inspect_err(|_| {
+            // What cannot be removed is no backup, by its name.
+            let _ = std::fs::remove_dir_all(&unfinished);
+        })?;
+        let whole = std::fs::rename(&unfinished, folder.join(COPY)).and_then(|()| sync_dir(&folder));
+        whole.map_err(|e| format!("{}: {e}", folder.display()))?;
+        json["began"] = json!(began.0);
+        write_durably(&folder.join(MANIFEST), format!("{json:#}\n").as_bytes(), Readers::Owner)
+            .map_err(|e| format!("{}: {e}", folder.join(MANIFEST).display()))?;
+        Ok::<_, String>(Answer::new(json, format!("{} is whole: {text}", folder.display())))
+    });
+    work.await.map_err(|e| e.to_string())?
+}
+
+/// The folder within a backup that holds the copy of the data directory.
+pub(super) const COPY: &str = "data";
+/// What it is called until it is whole.
+const UNFINISHED: &str = "data.unfinished";
+
+/// Makes the folder, for its owner alone: keys and hashes of passwords come into it.
+fn prepare(folder: &Path) -> Result<PathBuf, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |e: io::Error| format!("{}: {e}", folder.display());
+    create_dir_durably(folder).map_err(failed)?;
+    if std::fs::read_dir(folder).map_err(failed)?.next().is_some() {
+        return Err(format!("{} is not empty: name a folder that is not there yet", folder.display()));
+    }
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    let unfinished = folder.join(UNFINISHED);
+    std::fs::create_dir(&unfinished).map_err(failed)?;
+    Ok(unfinished)
+}
+
+fn copy(
+    durable: &[(&'static str, Storage)],
+    size_max: u64,
+    (data, unfinished): (&Path, &Path),
+    progress: &mpsc::Sender<Line>,
+) -> Result<(Value, String), String> {
+    let (mut environments, mut octets, mut files) = (serde_json::Map::new(), 0, 0);
+    for (name, storage) in durable {
+        let mut tell = |done, of| {
+            // A note that finds no room is passed over: the next one says more.
+            drop(progress.try_send(Line::Progress(done, of, format!("content files of {name}"))));
+            !progress.is_closed()
+        };
+        let copied = storage.copy_to(&unfinished.join(name), size_max, &mut tell);
+        let copied = copied.map_err(|e| format!("{name}: {e}"))?;
+        octets += copied.engine_octets + copied.file_octets;
+        files += copied.files;
+        let json = json!({
+            "octets": copied.engine_octets, "content_files": copied.files, "content_octets": copied.file_octets
+        });
+        environments.insert((*name).to_owned(), json);
+    }
+    let mut others = 0;
+    copy_others(data, unfinished, 0, &mut others).map_err(|e| format!("{}: {e}", data.display()))?;
+    let json = json!({
+        "format": BACKUP_FORMAT, "version": env!("CARGO_PKG_VERSION"),
+        "environments": environments, "other_files": others,
+    });
+    let text = format!(
+        "{}, {files} content files, {others} other files; the configuration is not in it",
+        size(octets)
+    );
+    Ok((json, text))
+}
+
+/// Copies what is no environment, and no mark of a running process.
+fn copy_others(from: &Path, to: &Path, depth: usize, count: &mut u64) -> io::Result<()> {
+    if depth > FOLDERS_DEPTH_MAX {
+        return Err(io::Error::other(format!("more than {FOLDERS_DEPTH_MAX} folders within each other")));
+    }
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if depth == 0 && is_own_file(&name.to_string_lossy()) {
+            continue;
+        }
+        let (kind, target) = (entry.file_type()?, to.join(&name));
+        if kind.is_dir() {
+            std::fs::create_dir(&target)?;
+            copy_others(&entry.path(), &target, depth + 1, count)?;
+        } else if kind.is_file() {
+            *count += 1;
+            if *count > OTHER_FILES_MAX {
+                return Err(io::Error::other(format!("more than {OTHER_FILES_MAX} files besides the mail")));
+            }
+            copy_file(&entry.path(), &target)?;
+        }
+    }
+    sync_dir(to)
+}
+
+/// Copies a file with its permissions, synced.
+pub(super) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::copy(from, to) {
+        Ok(_) => std::fs::File::open(to)?.sync_all(),
+        // It was replaced or removed meanwhile, as old artefacts of plugins are.
+        Err(e) if e.kind() == io::ErrorKind::NotFound && !from.exists() => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whether a folder is a backup that this program can read; why not.
+pub(super) fn examine(folder: &Path) -> Result<(), String> {
+    let path = folder.join(MANIFEST);
+    let octets = runtime::files::read(&path, MANIFEST_OCTETS_MAX).map_err(|e| {
+        format!(
+            "{}: {e}; a folder without this file is no backup, or one that was not finished",
+            path.display()
+        )
+    })?;
+    let manifest: Value = serde_json::from_slice(&octets).map_err(|e| format!("{}: {e}", path.display()))?;
+    match manifest["format"].as_u64() {
+        Some(BACKUP_FORMAT) => Ok(()),
+        other => Err(format!(
+            "{} is of format {}, and this program reads {BACKUP_FORMAT}: use the version that made it, {}",
+            folder.display(),
+            other.map_or("unknown".to_owned(), |format| format.to_string()),
+            manifest["version"]
+        )),
+    }
+}

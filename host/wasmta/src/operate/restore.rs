@@ -1,0 +1,135 @@
+//! What is done to a data directory while no server runs: bringing a backup back, and making its files smaller.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use storage::Storage;
+use tokio::sync::mpsc;
+
+use super::backup::{COPY, copy_file, examine};
+use super::stats::size;
+use super::{PROGRESS_WAITING_MAX, check, data_is_there};
+use crate::config::Config;
+use crate::control::{Answer, Line};
+use crate::serve::{DURABLE, DataLock, Parts, Place, RESTORING, counting, put_in_place};
+
+/// How a backup is brought back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Restoring {
+    /// Even where there are data: they are kept aside.
+    pub(crate) replace: bool,
+    /// Mailboxes keep their UIDVALIDITYs.
+    pub(crate) keep_uids: bool,
+}
+
+/// Brings a backup back: copied, opened as a server would, checked, and only then put in place.
+pub(crate) fn restore(place: &Place, folder: &Path, how: Restoring) -> Result<Answer, String> {
+    examine(folder)?;
+    let config = place.load()?;
+    let data = &place.data;
+    let _lock = DataLock::take(data).map_err(stop_first)?;
+    if !how.replace && DURABLE.iter().any(|name| data.join(name).exists()) {
+        return Err(format!(
+            "{} holds a server's data already: --replace puts the backup in their place, and keeps them aside",
+            data.display()
+        ));
+    }
+    let restoring = data.join(RESTORING);
+    let fault = |e: std::io::Error| format!("{}: {e}", restoring.display());
+    if restoring.exists() {
+        // Of an earlier try that never counted.
+        fs::remove_dir_all(&restoring).map_err(fault)?;
+    }
+    copy_tree(&folder.join(COPY), &restoring).map_err(fault)?;
+    let verified = verify(&config, &restoring, how.keep_uids);
+    let (seen, moment) = verified.inspect_err(|_| {
+        // What cannot be removed now is removed by the next try.
+        let _ = fs::remove_dir_all(&restoring);
+    })?;
+    let aside = put_in_place(data, moment).map_err(|e| format!("{}: {e}", data.display()))?;
+    let had = fs::read_dir(&aside).is_ok_and(|mut entries| entries.next().is_some());
+    let mut text = format!("{} is in place; {seen}", folder.display());
+    if had {
+        text.push_str(&format!("\nwhat was there before is in {}", aside.display()));
+    } else {
+        // It is empty; what cannot be removed disturbs nobody.
+        let _ = fs::remove_dir(&aside);
+    }
+    text.push_str(
+        "\nmail that was queued then is queued again, sent or not: look at `wasmta queue list`, or say `wasmta queue \
+         hold --all`, before the server starts",
+    );
+    let json = json!({ "restored": folder.display().to_string(), "before": had.then(|| aside.display().to_string()) });
+    Ok(Answer::new(json, text))
+}
+
+/// Opens a copy as a server would, checks it, and makes its UIDs new; the moment, too, for names.
+fn verify(config: &Config, copy: &Path, keep_uids: bool) -> Result<(String, u64), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|e| format!("threads cannot be started: {e}"))?;
+    runtime.block_on(async {
+        let parts = Parts::open(config, copy, counting()).await.map_err(|e| format!("the backup: {e}"))?;
+        let (notes, mut inbox) = mpsc::channel::<Line>(PROGRESS_WAITING_MAX);
+        // Nobody watches.
+        inbox.close();
+        let checked = check::check(&parts, notes).await;
+        let renewed = match &checked {
+            Ok(answer) if !answer.faulty && !keep_uids => {
+                parts.store.renew_uid_validities().await.map_err(|e| e.to_string())
+            }
+            _ => Ok(0),
+        };
+        let moment = parts.clock.now().as_seconds();
+        parts.close().await;
+        let checked = checked?;
+        if checked.faulty {
+            return Err(format!(
+                "the backup is not consistent, and the data stay as they are: {}",
+                checked.text
+            ));
+        }
+        let mut text = checked.text;
+        if renewed? > 0 {
+            text.push_str("; clients read all mailboxes anew, because UIDs given since the backup are void");
+        }
+        Ok((text, moment))
+    })
+}
+
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            copy_file(&entry.path(), &target)?;
+        }
+    }
+    runtime::files::sync_dir(to)
+}
+
+/// Makes the files of all environments as small as what is in them.
+pub(crate) fn compact(place: &Place) -> Result<Answer, String> {
+    let config = place.load()?;
+    data_is_there(&place.data)?;
+    let _lock = DataLock::take(&place.data).map_err(stop_first)?;
+    let (mut lines, mut json) = (Vec::new(), serde_json::Map::new());
+    for name in DURABLE {
+        let dir = place.data.join(name);
+        if !dir.exists() {
+            continue;
+        }
+        let done =
+            Storage::compact(&dir, config.storage.size_max).map_err(|e| format!("{}: {e}", dir.display()))?;
+        lines.push(format!("{name}: {} before, {} now", size(done.before), size(done.after)));
+        json.insert(name.to_owned(), json!({ "before": done.before, "after": done.after }));
+    }
+    Ok(Answer::new(json.into(), lines.join("\n")))
+}
+
+fn stop_first(why: String) -> String {
+    format!("{why}: this is done while no server runs; stop it first")
+}
