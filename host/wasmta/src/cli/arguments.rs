@@ -110,6 +110,9 @@ Examples:
     /// The directory and the LDAP servers it mirrors: make them alike, or see how they stand.
     #[command(subcommand)]
     Sync(super::sync::SyncCommand),
+    /// Mailboxes that several people read: make them, and say who may do what.
+    #[command(subcommand)]
+    Share(super::share::ShareCommand),
     /// Check the store: every mailbox, message and content against each other.
     Check(Format),
 }

@@ -7,6 +7,7 @@ mod plugin_author;
 mod plugin_operator;
 mod profile;
 mod program;
+mod share;
 mod sync;
 
 use std::io::{self, IsTerminal, Write};
@@ -116,6 +117,10 @@ fn question(command: Command) -> Result<(Request, bool), String> {
         }
         Command::Reload => (Request::Reload, false),
         Command::Status(format) => (Request::Status, format.json),
+        Command::Share(command) => {
+            let (request, json) = share::question(command);
+            (Request::Share(request), json)
+        }
         Command::Sync(command) => {
             let (request, json) = sync::question(command);
             (Request::Sync(request), json)

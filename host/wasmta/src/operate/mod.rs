@@ -9,6 +9,7 @@ mod plugins;
 mod profile;
 mod published;
 mod queue;
+mod share;
 mod sync;
 mod waiting;
 
@@ -67,6 +68,7 @@ pub(crate) async fn perform(
         Request::Trace { id } => queue::trace(parts, &id),
         Request::Check => check::check(parts, progress).await,
         Request::Sync(request) => sync::perform(parts, request, progress).await,
+        Request::Share(request) => share::perform(parts, request).await,
         Request::Plugin(request) => plugins::perform(parts, request).await,
         Request::Status | Request::Reload => Err("no server runs here".to_owned()),
     }
