@@ -1,4 +1,4 @@
-//! The ways out: smtp, lmtp, local delivery, programs, files, lists, reprocess, bitbucket.
+//! The ways out: smtp, lmtp, local delivery, programs, files, shared mailboxes, lists, reprocess, bitbucket.
 //!
 //! *What:* the agents behind the queue's ports. [`RemoteChannel`] hands over to other hosts by SMTP or
 //! LMTP, [`ProgramChannel`] runs what the operator registered, [`FileChannel`] appends to files, [`Lists`] sends to the
@@ -17,6 +17,7 @@ mod outcome;
 mod program;
 mod remote;
 mod reprocess;
+mod shared;
 
 pub use bitbucket::Bitbucket;
 pub use file::{FileChannel, FileOptions, FilePath};
@@ -26,3 +27,4 @@ pub use local::StoreDelivery;
 pub use program::{Argument, Program, ProgramChannel, Tried};
 pub use remote::{Credentials, Dialect, RemoteChannel, RemoteOptions, RemoteTls, Timeouts, TlsPolicy};
 pub use reprocess::Reprocess;
+pub use shared::SharedChannel;

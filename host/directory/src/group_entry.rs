@@ -43,6 +43,8 @@ pub struct GroupEntry {
     pub programs: Vec<String>,
     /// `mailDeliveryFileURL`.
     pub files: Vec<String>,
+    /// `wasmtaSharedMailbox`: mailboxes of the option `shared` (R68).
+    pub shared: Vec<String>,
     /// Who may post, and what becomes of refused postings.
     pub policy: PostingPolicy,
     /// `mgrpErrorsTo`: reverse path of what the group sends.
@@ -134,6 +136,7 @@ impl GroupEntry {
             forwarding: read.addresses(Field::MailForwardingAddress),
             programs: read.strings(Field::MailProgramDeliveryInfo),
             files: read.strings(Field::MailDeliveryFileUrl),
+            shared: read.strings(Field::WasmtaSharedMailbox),
             policy: posting_policy(&mut read),
             errors_to: read.address(Field::MgrpErrorsTo),
             header_add: read.strings(Field::MgrpAddHeader),

@@ -11,11 +11,12 @@ use crate::user_entry::UserEntry;
 use crate::view::View;
 
 /// The attributes that belong to the owner of the mail. All else is the operator's.
-pub const PROFILE_FIELDS: [Field; 11] = [
+pub const PROFILE_FIELDS: [Field; 12] = [
     Field::MailDeliveryOption,
     Field::MailForwardingAddress,
     Field::MailProgramDeliveryInfo,
     Field::MailDeliveryFileUrl,
+    Field::WasmtaSharedMailbox,
     Field::MailAutoReplyMode,
     Field::MailAutoReplySubject,
     Field::MailAutoReplyText,
@@ -104,6 +105,7 @@ fn check(entry: &Entry, schema: &Schema, changes: &[ProfileChange]) -> Result<()
         (DeliveryOption::Forward, user.forwarding.is_empty(), Field::MailForwardingAddress),
         (DeliveryOption::Program, user.programs.is_empty(), Field::MailProgramDeliveryInfo),
         (DeliveryOption::File, user.files.is_empty(), Field::MailDeliveryFileUrl),
+        (DeliveryOption::Shared, user.shared.is_empty(), Field::WasmtaSharedMailbox),
         (DeliveryOption::AutoReply, user.auto_reply.texts.is_empty(), Field::MailAutoReplyText),
     ] {
         if missing && has(option.clone()) {

@@ -94,6 +94,8 @@ pub struct UserEntry {
     pub programs: Vec<String>,
     /// `mailDeliveryFileURL`.
     pub files: Vec<String>,
+    /// `wasmtaSharedMailbox`: mailboxes of the option `shared` (R68).
+    pub shared: Vec<String>,
     /// `mailAutoReply…` and `vacation…`.
     pub auto_reply: AutoReply,
     /// `userPassword`.
@@ -168,6 +170,7 @@ impl UserEntry {
             forwarding: read.addresses(Field::MailForwardingAddress),
             programs: read.strings(Field::MailProgramDeliveryInfo),
             files: read.strings(Field::MailDeliveryFileUrl),
+            shared: read.strings(Field::WasmtaSharedMailbox),
             auto_reply: auto_reply(&mut read),
             password_hashes: read.texts(Field::UserPassword).map(PasswordHash::new).collect(),
             quota: read.quota(Field::MailQuota),

@@ -163,3 +163,45 @@ impl AclResponse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Response;
+
+    #[test]
+    fn responses_as_the_standard_prints_them() {
+        for (response, expected) in [
+            (
+                Response::Acl(AclResponse::Acl {
+                    mailbox: "INBOX".to_owned(),
+                    entries: vec![
+                        ("-Fred".to_owned(), "wetd".to_owned()),
+                        ("$team".to_owned(), String::new()),
+                    ],
+                }),
+                "* ACL INBOX -Fred wetd $team \"\"\r\n",
+            ),
+            (
+                Response::Acl(AclResponse::ListRights {
+                    mailbox: "~/Mail/saved".to_owned(),
+                    identifier: "smith".to_owned(),
+                    required: "la".to_owned(),
+                    optional: vec!["r".to_owned(), "swicdkxte".to_owned()],
+                }),
+                "* LISTRIGHTS ~/Mail/saved smith la r swicdkxte\r\n",
+            ),
+            (
+                Response::Acl(AclResponse::MyRights {
+                    mailbox: "INBOX".to_owned(),
+                    rights: "rwiptsldaex".to_owned(),
+                }),
+                "* MYRIGHTS INBOX rwiptsldaex\r\n",
+            ),
+        ] {
+            let mut out = Vec::new();
+            response.write(&mut out, NameEncoding::Utf7);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+}

@@ -424,32 +424,6 @@ mod tests {
         let permanent = Code::PermanentFlags { flags: vec![Flag::Deleted, Flag::Seen], new_keywords: true };
         for (response, expected) in [
             (Response::Continuation("idling".to_owned()), "+ idling\r\n"),
-            (
-                Response::Acl(AclResponse::Acl {
-                    mailbox: "INBOX".to_owned(),
-                    entries: vec![
-                        ("-Fred".to_owned(), "wetd".to_owned()),
-                        ("$team".to_owned(), String::new()),
-                    ],
-                }),
-                "* ACL INBOX -Fred wetd $team \"\"\r\n",
-            ),
-            (
-                Response::Acl(AclResponse::ListRights {
-                    mailbox: "~/Mail/saved".to_owned(),
-                    identifier: "smith".to_owned(),
-                    required: "la".to_owned(),
-                    optional: vec!["r".to_owned(), "swicdkxte".to_owned()],
-                }),
-                "* LISTRIGHTS ~/Mail/saved smith la r swicdkxte\r\n",
-            ),
-            (
-                Response::Acl(AclResponse::MyRights {
-                    mailbox: "INBOX".to_owned(),
-                    rights: "rwiptsldaex".to_owned(),
-                }),
-                "* MYRIGHTS INBOX rwiptsldaex\r\n",
-            ),
             (status(None, Condition::Ok, Some(Code::Unseen(12)), "first"), "* OK [UNSEEN 12] first\r\n"),
             (
                 status(None, Condition::Ok, Some(permanent), "Limited"),

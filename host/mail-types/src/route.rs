@@ -22,6 +22,8 @@ impl ChannelName {
     pub const PROGRAM: &'static str = "program";
     /// Files below roots that the operator lists (R67).
     pub const FILE: &'static str = "file";
+    /// Mailboxes that others share (R68).
+    pub const SHARED: &'static str = "shared";
     /// Parked until the operator releases.
     pub const HOLD: &'static str = "hold";
     /// Resolved again from the start.

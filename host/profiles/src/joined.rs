@@ -69,7 +69,7 @@ impl Joined {
                 }
                 Action::Program(name) => self.others.push(Other::Named(ChannelName::PROGRAM, name)),
                 Action::File(name) => self.others.push(Other::Named(ChannelName::FILE, name)),
-                Action::Shared(name) => self.others.push(Other::Named("shared", name)),
+                Action::Shared(name) => self.others.push(Other::Named(ChannelName::SHARED, name)),
                 Action::Hold(reason) => self.end = Some(End::Hold(reason)),
                 Action::Discard(reason) => self.end = Some(End::Discard(reason)),
                 Action::Reject(reply) => {

@@ -1,13 +1,18 @@
 //! What mailboxes of others are called: `user/OWNER/NAME`, and `shared/NAME` for those that belong
 //! to nobody in particular (R77, RFC 2342).
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
 use mail_types::AccountName;
 
-use crate::Store;
+use crate::accounts::{read_account, read_account_id};
+use crate::acl::Acl;
 use crate::error::StoreError;
 use crate::ids::AccountId;
-use crate::mailboxes::{MailboxInfo, find_mailbox};
-use crate::names::MailboxName;
+use crate::mailboxes::{MailboxInfo, find_mailbox, read_mailbox, scan_mailboxes};
+use crate::names::{INBOX, MailboxName};
+use crate::{Store, keys};
 
 /// What names of other people's mailboxes begin with.
 pub const USER_PREFIX: &str = "user/";
@@ -25,6 +30,15 @@ pub struct Place {
     pub name: MailboxName,
 }
 
+/// A mailbox that others may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedMailbox {
+    /// What everybody calls it.
+    pub name: String,
+    /// Who may do what.
+    pub acl: Acl,
+}
+
 /// What others call a mailbox of this owner.
 #[must_use]
 pub fn shared_name(owner: &str, name: &MailboxName) -> String {
@@ -39,8 +53,7 @@ impl Store {
     /// have such a name from earlier times. `NotFound` where nobody has that account.
     pub fn place(&self, account: AccountId, name: &str) -> Result<Place, StoreError> {
         let own = || MailboxName::new(name).map(|name| Place { account, name });
-        let (is_user, is_shared) = (name.starts_with(USER_PREFIX), name.starts_with(SHARED_PREFIX));
-        if !is_user && !is_shared {
+        if !name.starts_with(USER_PREFIX) && !name.starts_with(SHARED_PREFIX) {
             return own();
         }
         if let Ok(place) = own()
@@ -48,18 +61,57 @@ impl Store {
         {
             return Ok(place);
         }
-        let found = if is_shared {
-            self.place_of(SHARED_ACCOUNT, &name[SHARED_PREFIX.len()..])?
-        } else {
-            self.place_of_user(&name[USER_PREFIX.len()..])?
-        };
-        found.ok_or(StoreError::NotFound("mailbox"))
+        self.shared_place(name)?.ok_or(StoreError::NotFound("mailbox"))
+    }
+
+    /// Where the mailbox of a name is that everybody uses; `None` where nobody has that account.
+    pub(crate) fn shared_place(&self, name: &str) -> Result<Option<Place>, StoreError> {
+        if let Some(name) = name.strip_prefix(SHARED_PREFIX) {
+            return self.place_of(SHARED_ACCOUNT, name);
+        }
+        match name.strip_prefix(USER_PREFIX) {
+            Some(rest) => self.place_of_user(rest),
+            None => Ok(None),
+        }
     }
 
     /// The mailbox that an account calls so, as far as it may know of it.
     pub fn find_shared(&self, account: AccountId, name: &str) -> Result<MailboxInfo, StoreError> {
         let place = self.place(account, name)?;
         self.mailbox(place.account, &place.name)
+    }
+
+    /// The mailbox of a name that everybody uses: for whoever runs the server.
+    pub fn find_by_shared_name(&self, name: &str) -> Result<MailboxInfo, StoreError> {
+        let place = self.shared_place(name)?.ok_or(StoreError::NotFound("mailbox"))?;
+        self.mailbox(place.account, &place.name)
+    }
+
+    /// All mailboxes below `shared/`, and those of users that others may use, by name: for whoever runs the server.
+    pub fn all_shared(&self) -> Result<Vec<SharedMailbox>, StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        let mut found = BTreeSet::new();
+        snapshot.scan(keys::ACLS, &[], &keys::END, &mut |key, _| {
+            found.extend(keys::mailbox_of(key));
+            ControlFlow::Continue(())
+        })?;
+        if let Some(shared) = AccountName::new(SHARED_ACCOUNT)
+            && let Some(account) = read_account_id(&snapshot, &shared)?
+        {
+            scan_mailboxes(&snapshot, account, &mut |id, record| {
+                if record.name != INBOX {
+                    found.insert(id);
+                }
+            })?;
+        }
+        let mut all = Vec::with_capacity(found.len());
+        for id in found {
+            let owner = read_account(&snapshot, id.account)?.name;
+            let name = MailboxName::new(&read_mailbox(&snapshot, id)?.name)?;
+            all.push(SharedMailbox { name: shared_name(&owner, &name), acl: Acl::read(&snapshot, id)? });
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
     }
 
     /// An owner's name may have the delimiter in it: the shortest that is one counts.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use mail_types::AccountName;
 use storage::Snapshot;
 
+use crate::Store;
 use crate::accounts::read_account;
 use crate::acl::{Acl, Identifier, anyone, granted_to};
 use crate::error::StoreError;
@@ -18,7 +19,6 @@ use crate::mailboxes::{MailboxInfo, find_mailbox, info, read_mailbox};
 use crate::names::MailboxName;
 use crate::namespace::SHARED_ACCOUNT;
 use crate::rights::Rights;
-use crate::{Store, keys};
 
 /// Most mailboxes of others that one person is shown.
 pub const GRANTED_MAX: usize = 10_000;
@@ -137,13 +137,13 @@ impl Store {
 
     /// Whether an account may have mail put into a mailbox (RFC 4314 §2.1, `p`): its owner, and who
     /// has the right to post.
-    pub fn may_post(&self, mailbox: MailboxId, account: &AccountName) -> Result<bool, StoreError> {
-        let snapshot = self.inner.storage.read()?;
-        let owner = snapshot.get(keys::ACCOUNTS, &keys::account(mailbox.account))?;
-        if owner.is_none() {
-            return Err(StoreError::NotFound("mailbox"));
-        }
-        let is_owner = read_account(&snapshot, mailbox.account)?.name == account.as_str();
-        Ok(is_owner || Acl::read(&snapshot, mailbox)?.rights_of(account).contains(Rights::POST))
+    pub(crate) fn may_post_in(
+        &self,
+        snapshot: &Snapshot,
+        mailbox: MailboxId,
+        account: &AccountName,
+    ) -> Result<bool, StoreError> {
+        let is_owner = read_account(snapshot, mailbox.account)?.name == account.as_str();
+        Ok(is_owner || Acl::read(snapshot, mailbox)?.rights_of(account).contains(Rights::POST))
     }
 }

@@ -130,13 +130,9 @@ impl Options<'_> {
         let dn = &*self.found.row.dn;
         recorder.note(|| Step::new(StepKind::Delivery, option.as_str()).at(dn));
         match (option, self.found.row.kind) {
-            (
-                DeliveryOption::Mailbox
-                | DeliveryOption::Native
-                | DeliveryOption::Unix
-                | DeliveryOption::Shared,
-                RowKind::User,
-            ) => self.mailbox(),
+            (DeliveryOption::Mailbox | DeliveryOption::Native | DeliveryOption::Unix, RowKind::User) => {
+                self.mailbox()
+            }
             (DeliveryOption::Forward, _) => self.forward(recorder),
             (DeliveryOption::Hold, _) => {
                 self.next.push(Next::route(self.address.clone(), ChannelName::HOLD, NextHop::Nobody));
@@ -156,6 +152,10 @@ impl Options<'_> {
             }
             (DeliveryOption::File, _) => {
                 self.named(option, &self.detail.files, "mailDeliveryFileURL", recorder);
+                Ok(())
+            }
+            (DeliveryOption::Shared, _) => {
+                self.named(option, &self.detail.shared, "wasmtaSharedMailbox", recorder);
                 Ok(())
             }
             (option, _) => {

@@ -31,7 +31,9 @@ impl ChannelTags {
         for name in ["local", "l", "localhost", "store", "ims-ms"] {
             tags.insert(name, &Target::Local);
         }
-        for name in ["smtp", "lmtp", "program", "file", "hold", "reprocess", "bitbucket", "autoreply"] {
+        for name in
+            ["smtp", "lmtp", "program", "file", "shared", "hold", "reprocess", "bitbucket", "autoreply"]
+        {
             tags.insert(name, &Target::Channel(ChannelName::new(name)));
         }
         for name in ["tcp_local", "tcp_intranet"] {

@@ -125,6 +125,7 @@ fn user_rows(entry: &UserEntry) -> Vec<(String, AliasRow<'static>)> {
         forwarding: texts(&entry.forwarding),
         programs: entry.programs.clone(),
         files: entry.files.clone(),
+        shared: entry.shared.clone(),
         plugins: entry.plugins.clone(),
         ..Detail::default()
     };
@@ -155,6 +156,7 @@ fn group_rows(entry: &GroupEntry) -> Vec<(String, AliasRow<'static>)> {
         searches: entry.member_urls.clone(),
         programs: entry.programs.clone(),
         files: entry.files.clone(),
+        shared: entry.shared.clone(),
         list: list_settings(entry),
         policy: policy(&entry.policy),
         plugins: Vec::new(),

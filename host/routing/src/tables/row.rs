@@ -95,6 +95,8 @@ pub struct Detail {
     pub programs: Vec<String>,
     /// `mailDeliveryFileURL`: files.
     pub files: Vec<String>,
+    /// `wasmtaSharedMailbox`: mailboxes that others share.
+    pub shared: Vec<String>,
     /// What a group changes of the messages that it sends on.
     pub list: Option<Box<ListSettings>>,
     /// Who may post to a group.

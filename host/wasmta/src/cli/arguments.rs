@@ -118,6 +118,9 @@ Examples:
     /// The storage: what it takes up, backup and restore.
     #[command(subcommand)]
     Store(super::store::StoreCommand),
+    /// Mailboxes that several people read: make them, and say who may do what.
+    #[command(subcommand)]
+    Share(super::share::ShareCommand),
     /// Check the store: every mailbox, message and content against each other.
     Check(Format),
 }

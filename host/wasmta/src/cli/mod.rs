@@ -8,6 +8,7 @@ mod plugin_author;
 mod plugin_operator;
 mod profile;
 mod program;
+mod share;
 mod store;
 mod sync;
 
@@ -120,6 +121,10 @@ fn question(command: Command, place: &serve::Place) -> Result<(Request, bool), S
         }
         Command::Reload => (Request::Reload, false),
         Command::Status(format) => (Request::Status, format.json),
+        Command::Share(command) => {
+            let (request, json) = share::question(command);
+            (Request::Share(request), json)
+        }
         Command::Sync(command) => {
             let (request, json) = sync::question(command);
             (Request::Sync(request), json)

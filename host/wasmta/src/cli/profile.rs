@@ -29,7 +29,7 @@ Examples:
 pub(crate) struct ProfileSet {
     /// The address, or the login.
     user: String,
-    /// What happens to the mail: mailbox, forward, autoreply, program, file, hold; several by commas.
+    /// What happens to the mail: mailbox, forward, autoreply, program, file, shared, hold; several by commas.
     #[arg(long, value_name = "OPTIONS", value_delimiter = ',')]
     deliver: Option<Vec<String>>,
     /// Addresses that get a copy, for `forward`; several by commas.
@@ -41,6 +41,9 @@ pub(crate) struct ProfileSet {
     /// A file that the operator has registered, or a path below one of the operator's folders, for `file`.
     #[arg(long, value_name = "FILE")]
     file: Option<String>,
+    /// Shared mailboxes that get a copy, for `shared`: names below shared/, or user/OWNER/NAME; several by commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    shared: Option<Vec<String>>,
     /// What the automatic reply is for: vacation (once a week to whoever writes to the user), reply (to all), echo (reply,
     /// with what was written).
     #[arg(long, value_name = "MODE")]
@@ -93,6 +96,7 @@ fn values(set: ProfileSet) -> Result<Vec<ProfileValue>, String> {
         ("mailForwardingAddress", set.forward),
         ("mailProgramDeliveryInfo", set.program),
         ("mailDeliveryFileURL", one(set.file)),
+        ("wasmtaSharedMailbox", set.shared),
         ("mailAutoReplyMode", one(set.reply_mode)),
         ("mailAutoReplySubject", one(set.reply_subject)),
         ("mailAutoReplyText", one(set.reply_text)),

@@ -29,18 +29,21 @@ pub enum ChannelKind {
     Reprocess,
     /// Discards.
     Bitbucket,
+    /// Delivers into mailboxes that others share.
+    Shared,
     /// Answers on behalf of users.
     AutoReply,
     /// Sends to the members of lists.
     List,
 }
 
-const KINDS: [(&str, ChannelKind); 10] = [
+const KINDS: [(&str, ChannelKind); 11] = [
     ("store", ChannelKind::Store),
     ("smtp", ChannelKind::Smtp),
     ("lmtp", ChannelKind::Lmtp),
     ("program", ChannelKind::Program),
     ("file", ChannelKind::File),
+    ("shared", ChannelKind::Shared),
     ("hold", ChannelKind::Hold),
     ("reprocess", ChannelKind::Reprocess),
     ("bitbucket", ChannelKind::Bitbucket),
@@ -57,7 +60,10 @@ impl ChannelKind {
 
     /// Whether it is there once, by its one name.
     fn is_there_once(self) -> bool {
-        matches!(self, Self::Store | Self::Hold | Self::Reprocess | Self::AutoReply | Self::List)
+        matches!(
+            self,
+            Self::Store | Self::Shared | Self::Hold | Self::Reprocess | Self::AutoReply | Self::List
+        )
     }
 
     /// Whether it connects to other hosts.

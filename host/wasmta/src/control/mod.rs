@@ -171,6 +171,8 @@ pub enum Request {
     Plugin(PluginRequest),
     /// The directory and its source.
     Sync(SyncRequest),
+    /// Shared mailboxes.
+    Share(ShareRequest),
 }
 
 /// What is asked of the mirror of the source.
@@ -189,6 +191,28 @@ pub enum SyncRequest {
         table: Option<String>,
         /// However many domains would go.
         force: bool,
+    },
+}
+
+/// A request about shared mailboxes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShareRequest {
+    /// Which there are, and who may do what.
+    List,
+    /// Make one.
+    Create {
+        /// Its name below `shared/`.
+        name: String,
+    },
+    /// Give rights, or take an entry away.
+    Grant {
+        /// A name below `shared/`, or `user/OWNER/NAME`.
+        name: String,
+        /// The identifier.
+        who: String,
+        /// The letters; none takes the entry away.
+        rights: Option<String>,
     },
 }
 

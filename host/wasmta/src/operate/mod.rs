@@ -14,6 +14,7 @@ mod published;
 mod queue;
 mod repair;
 mod restore;
+mod share;
 mod stats;
 mod sync;
 mod waiting;
@@ -80,6 +81,7 @@ pub(crate) async fn perform(
             backup::backup(parts, config, folder, data, progress).await
         }
         Request::Sync(request) => sync::perform(parts, request, progress).await,
+        Request::Share(request) => share::perform(parts, request).await,
         Request::Plugin(request) => plugins::perform(parts, request).await,
         Request::Status | Request::Reload => Err("no server runs here".to_owned()),
     }

@@ -273,7 +273,7 @@ fn parse_route(text: &str, channels: &[Channel]) -> Result<Route, String> {
         (ChannelKind::Store, _) => {
             return Err("the store has an account for each recipient: \"reprocess\" finds it".to_owned());
         }
-        (ChannelKind::Program | ChannelKind::File, _) => {
+        (ChannelKind::Program | ChannelKind::File | ChannelKind::Shared, _) => {
             return Err(format!("{name:?} has a target for each recipient: \"reprocess\" finds it"));
         }
         (kind, None) if kind.goes_out() && channel.smart_host.is_none() => {

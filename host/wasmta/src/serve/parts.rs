@@ -113,10 +113,11 @@ impl Parts {
         let mail = open_storage(config, data, "store", &spaces, true)?;
         let store = open_store(config, &mail, &directory, (&clock, &events)).await?;
         let of_derived = open_storage(config, data, "derived", store::DERIVED_SPACES, false)?;
+        let stores = (&directory, &store);
         let agents = Agents {
             router: Arc::new(routing.clone()),
             local: Arc::new(StoreDelivery::new(store.clone())),
-            channels: ways::prepare(config, &directory, &routing, &profiles, &clock, &random, &events)?,
+            channels: ways::prepare(config, stores, &routing, &profiles, (&clock, &random), &events)?,
         };
         let (time, chance, told) = (clock.clone(), random.clone(), events.clone());
         let queue = Queue::open(mail.clone(), agents, settings::queue(config), time, chance, told);

@@ -243,8 +243,9 @@ impl Running {
     fn take_up(&self) -> Result<TakenUp, String> {
         let new = self.place.load_whole()?;
         let (rules, options) = policy::load(&new).map_err(|why| why.to_string())?;
-        let Parts { directory, routing, profiles, clock, random, events, .. } = &self.parts;
-        let agents = ways::prepare(&new, directory, routing, profiles, clock, random, events)?;
+        let Parts { directory, routing, profiles, store, clock, random, events, .. } = &self.parts;
+        let (stores, chance) = ((directory, store), (clock, random));
+        let agents = ways::prepare(&new, stores, routing, profiles, chance, events)?;
         let (of_plugins, record) = plugins::load(&new)?;
         let exchanged = plugins::Exchanged::new(&new, random)?;
         let planned = self.services.plan(&new)?;

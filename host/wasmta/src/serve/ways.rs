@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use channels::{
     Bitbucket, Credentials, Dialect, FileChannel, FileOptions, Lists, ProgramChannel, RemoteChannel,
-    RemoteOptions, RemoteTls, Reprocess, TlsPolicy,
+    RemoteOptions, RemoteTls, Reprocess, SharedChannel, TlsPolicy,
 };
 use directory::Directory;
 use dns::{Dns, MailHosts, Resolver, Servers};
@@ -15,6 +15,7 @@ use profiles::{AutoReplying, Profiles, Reversing};
 use queue::{Attempt, BoxFuture, Channel, Channels, Outcome};
 use routing::{Routing, Tables};
 use runtime::{Clock, Launcher, Random, TlsClient};
+use store::Store;
 
 use super::files;
 use crate::config::{self, ChannelKind, Config, OutgoingTls};
@@ -47,11 +48,10 @@ impl Channel for SmartHost {
 /// Builds the agents of a configuration, without touching those in force.
 pub(super) fn prepare(
     config: &Config,
-    directory: &Directory,
+    (directory, store): (&Directory, &Store),
     routing: &Routing,
     profiles: &Profiles,
-    clock: &Clock,
-    random: &Random,
+    (clock, random): (&Clock, &Random),
     events: &Events,
 ) -> Result<Channels, String> {
     let resolver: Arc<dyn Resolver> =
@@ -73,6 +73,7 @@ pub(super) fn prepare(
             ChannelKind::List => Arc::new(Lists::new(routing.clone(), directory.clone(), profiles.clone())),
             ChannelKind::Program => Arc::new(programs(config, events)),
             ChannelKind::File => Arc::new(FileChannel::new(files_of(config), events.clone())),
+            ChannelKind::Shared => Arc::new(SharedChannel::new(store.clone(), events.clone())),
             ChannelKind::Reprocess => Arc::new(Reprocess::new(routing.clone(), profiles.clone())),
             // The queue's own.
             ChannelKind::Store | ChannelKind::Hold => continue,
