@@ -122,7 +122,7 @@ fn fill(
 ) -> Result<Exported, MigrationError> {
     let failed = |e| MigrationError::store(&mailbox.name, e);
     let uids: Vec<Uid> =
-        store.view(mailbox.id).map_err(failed)?.messages.into_iter().map(|listed| listed.uid).collect();
+        store.view(mailbox.id).map_err(failed)?.messages.iter().map(|listed| listed.uid).collect();
     let mut sum =
         Exported { mailbox: mailbox.name.to_string(), place: String::new(), messages: 0, octets: 0 };
     for (done, uid) in uids.iter().enumerate() {

@@ -249,14 +249,6 @@ impl Source<'_> {
             return if *kind == Kind::Preview { Extract::Literal(made) } else { Extract::Text(made) };
         }
         match item {
-            FetchItem::Flags
-            | FetchItem::InternalDate
-            | FetchItem::Rfc822Size
-            | FetchItem::Uid
-            | FetchItem::ModSeq
-            | FetchItem::EmailId
-            | FetchItem::ThreadId
-            | FetchItem::SaveDate => Extract::Record,
             FetchItem::Preview { .. } => self.preview(),
             FetchItem::Binary(fetch) => self.binary(&fetch.section, fetch.partial),
             FetchItem::BinarySize(section) => self.binary_size(section),
@@ -272,6 +264,8 @@ impl Source<'_> {
             FetchItem::Rfc822Header => self.section(&of_message(Some(SectionText::Header)), None),
             FetchItem::Rfc822Text => self.section(&of_message(Some(SectionText::Text)), None),
             FetchItem::Section(fetch) => self.section(&fetch.section, fetch.partial),
+            // The record has it.
+            _ => Extract::Record,
         }
     }
 

@@ -109,8 +109,7 @@ impl Parts {
         let world = Arc::clone(&surroundings) as Arc<dyn hooks::World>;
         let profiles = profiles::Profiles::new(routing.clone(), Arc::new(plugins.clone()), world);
 
-        let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
-        let mail = open_storage(config, data, "store", &spaces, true)?;
+        let mail = open_mail(config, data)?;
         let store = open_store(config, &mail, &directory, (&clock, &events)).await?;
         let of_derived = open_storage(config, data, "derived", store::DERIVED_SPACES, false)?;
         let stores = (&directory, &store);
@@ -120,8 +119,8 @@ impl Parts {
             channels: ways::prepare(config, stores, &routing, &profiles, (&clock, &random), &events)?,
         };
         let (time, chance, told) = (clock.clone(), random.clone(), events.clone());
-        let queue = Queue::open(mail.clone(), agents, settings::queue(config), time, chance, told);
-        let queue = queue.map_err(|e| format!("the queue: {e}"))?;
+        let queue = Queue::open(mail.clone(), agents, settings::queue(config), time, chance, told)
+            .map_err(|e| format!("the queue: {e}"))?;
         Ok(Self {
             clock,
             random,
@@ -237,6 +236,12 @@ async fn open_plugins(
         events.emit(&Event::ConfigurationRefused { file: "plugins", cause: &note });
     }
     Ok(plugins)
+}
+
+/// Opens the storage of queue, mailboxes and content.
+fn open_mail(config: &Config, data: &Path) -> Result<Storage, String> {
+    let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
+    open_storage(config, data, "store", &spaces, true)
 }
 
 /// Opens the mailboxes.
