@@ -21,8 +21,14 @@ pub(super) fn get_quota(context: &mut Context<'_>, root: &[u8]) -> Answer {
     }
 }
 
-/// The mailbox need not exist (RFC 9208 §4.1.2).
+/// The mailbox need not exist (RFC 9208 §4.1.2). How full others' accounts are is not told: their mailboxes
+/// have no root here.
 pub(super) fn get_quota_root(context: &mut Context<'_>, name: &MailboxName) -> Answer {
+    let place = context.shared.parts.store.place(context.login.account, name.as_str());
+    if !place.is_ok_and(|place| place.account == context.login.account) {
+        context.io.say(&Response::QuotaRoot { mailbox: name.as_str().to_owned(), roots: Vec::new() });
+        return Answer::ok("GETQUOTAROOT done");
+    }
     let roots = vec![ROOT.to_owned()];
     context.io.say(&Response::QuotaRoot { mailbox: name.as_str().to_owned(), roots });
     match tell_quota(context) {
