@@ -39,7 +39,12 @@ pub(crate) fn lower_case(text: &str) -> String {
 /// there is such a field.
 #[must_use]
 pub fn header_contains(header: &[u8], name: &str, needle: &Needle) -> bool {
-    Fields::of(header).any(|field| field.is(name) && needle.is_in(&decode_header(field.value)))
+    Fields::of(header).any(|field| field.is(name) && needle.is_in(&searched(field.value)))
+}
+
+/// A field's value as it is searched: a tab, as some fold with, is a space to those who look for words.
+fn searched(value: &[u8]) -> String {
+    decode_header(value).replace('\t', " ")
 }
 
 /// `BODY text`: whether the text of any part contains it; headers of embedded messages count as
@@ -76,7 +81,7 @@ fn body_texts(structure: &Structure<'_>, take: &mut dyn FnMut(&str) -> bool) -> 
 fn field_texts(header: &[u8], take: &mut dyn FnMut(&str) -> bool) -> bool {
     Fields::of(header).any(|field| {
         // A needle may span the colon, as in "subject: hello".
-        take(&[&decode_charset(b"", field.name), ": ", &decode_header(field.value)].concat())
+        take(&[&decode_charset(b"", field.name), ": ", &searched(field.value)].concat())
     })
 }
 
@@ -118,6 +123,8 @@ mod tests {
                 || text_contains(&structure, &Needle::new("subject: grüße"))
         );
         assert!(!text_contains(&structure, &Needle::new("absent")));
+        let folded = b"Subject: one\r\n\ttwo\r\n\r\n";
+        assert!(header_contains(folded, "Subject", &Needle::new("one two")));
     }
 
     #[test]
