@@ -40,11 +40,6 @@ impl FinalCopy {
         Self { head: head.into(), content: attempt.content.clone() }
     }
 
-    /// The fields on top.
-    pub(crate) fn head(&self) -> &[u8] {
-        &self.head
-    }
-
     /// Octets, as they come, before lines are changed.
     pub(crate) fn len(&self) -> u64 {
         self.head.len() as u64 + self.content.len()

@@ -199,7 +199,6 @@ mod tests {
             recipients: names.iter().map(recipient).collect(),
             route: Route::new(ChannelName::REPROCESS, NextHop::Nobody),
             prefix: Bytes::new(),
-            content_id: storage::ContentId(0),
             content: LoadedContent::Memory(Bytes::new()),
             source: String::new(),
             arrived: Timestamp(0),

@@ -2,14 +2,13 @@
 //! with a state of their own (R78).
 //!
 //! The route names a mailbox, and on whose behalf: that account, or group, must have the right to post there (RFC 4314
-//! §2.1, `p`) or own it. At least once: a crash between delivery and its record repeats it.
+//! §2.1, `p`) or own it.
 
 use events::{Event, Events};
-use mail_types::{AccountName, ChannelName, EnhancedStatus, Recipient, Reply};
-use queue::{Attempt, BoxFuture, Channel, Outcome, Reach};
-use store::{Posting, Store, StoreError};
+use mail_types::{AccountName, ChannelName, Filing, Recipient, Route};
+use queue::{Accepted, Attempt, BoxFuture, Channel, Outcome, Reach, Step, StepKind};
+use store::{Store, StoreError};
 
-use crate::final_copy::FinalCopy;
 use crate::named::Named;
 use crate::outcome::{deferred, failed};
 
@@ -26,32 +25,28 @@ impl SharedChannel {
         Self { store, events }
     }
 
-    async fn deliver(&self, attempt: &Attempt, recipient: &Recipient) -> Outcome {
+    /// A copy of the local store takes the recipient's place: the queue puts it in as it writes that it did, so that no
+    /// crash comes between.
+    fn deliver(&self, attempt: &Attempt, recipient: &Recipient) -> Outcome {
         let Some(named) = Named::of(&attempt.route, recipient) else {
             return deferred((3, 5), "The route names no shared mailbox", "no name", Reach::Recipient);
         };
-        let copy = FinalCopy::of(attempt, recipient);
-        let posted = match AccountName::new(&named.account) {
-            Some(poster) => {
-                let posting = Posting {
-                    mailbox: &named.name,
-                    poster: &poster,
-                    content: attempt.content_id,
-                    content_len: attempt.content.len(),
-                    prefix: copy.head(),
-                    arrived: attempt.arrived,
-                };
-                self.store.post(&posting).await.map(drop)
-            }
-            None => Err(StoreError::NotPermitted('p')),
+        let poster = AccountName::new(&named.account).ok_or(StoreError::NotPermitted('p'));
+        let placed = poster.and_then(|poster| self.store.posting_place(&named.name, &poster));
+        let (owner, mailbox) = match placed {
+            Ok(placed) => placed,
+            Err(error) => return self.refused(attempt, &named, &error),
         };
-        match posted {
-            Ok(()) => {
-                let reply = Reply::new(250, EnhancedStatus::success(0, 0), "Delivered to the shared mailbox");
-                Outcome::Delivered { reply, remote: None, reports_passed_on: false }
-            }
-            Err(error) => self.refused(attempt, &named, &error),
-        }
+        let filing = Filing {
+            mailbox: mailbox.to_string(),
+            labels: Vec::new(),
+            // By which a reader knows who of several it was sent to.
+            fields: vec![("Delivered-To".to_owned(), recipient.address.to_string())],
+        };
+        let text = format!("posted to {:?} on behalf of {}", named.name, named.account);
+        let steps = vec![Step { kind: StepKind::Route, text, origin: None }];
+        let posted = Accepted::new(recipient.clone(), Route::filed(owner, filing));
+        Outcome::Replaced(vec![Accepted { steps, ..posted }])
     }
 
     /// What is not there, and what is not allowed, never comes right by itself; storage does.
@@ -66,7 +61,6 @@ impl SharedChannel {
                 self.tell(attempt, named, error);
                 failed(550, (7, 1), "Posting to the shared mailbox is not allowed", cause)
             }
-            StoreError::OverQuota => deferred((2, 2), "The shared mailbox is full", cause, Reach::Recipient),
             _ => deferred((3, 0), "The shared mailbox cannot be written now", cause, Reach::Recipient),
         }
     }
@@ -87,11 +81,7 @@ impl SharedChannel {
 impl Channel for SharedChannel {
     fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
         Box::pin(async move {
-            let mut outcomes = Vec::with_capacity(attempt.recipients.len());
-            for recipient in &attempt.recipients {
-                outcomes.push(self.deliver(attempt, recipient).await);
-            }
-            outcomes
+            attempt.recipients.iter().map(|recipient| self.deliver(attempt, recipient)).collect()
         })
     }
 }
@@ -100,14 +90,14 @@ impl Channel for SharedChannel {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use mail_types::{Address, NextHop, QueueId, ReversePath, Route, Timestamp, Transport};
+    use mail_types::{Address, NextHop, QueueId, ReversePath, Timestamp, Transport};
     use runtime::Clock;
-    use storage::{Batch, LoadedContent, Storage};
+    use storage::{LoadedContent, Storage};
     use store::{AclChange, Identifier, MailboxName, Rights, SHARED_ACCOUNT, SPACES};
 
     const TEXT: &[u8] = b"a: b\r\n\r\n";
 
-    async fn said(channel: &SharedChannel, name: &str, content_id: storage::ContentId) -> String {
+    async fn said(channel: &SharedChannel, name: &str) -> String {
         let account = AccountName::new("anna@us.test").unwrap();
         let attempt = Attempt {
             id: QueueId::from_u64(1),
@@ -116,21 +106,23 @@ mod tests {
             recipients: vec![Recipient::new(Address::parse("anna@us.test").unwrap())],
             route: Route::new(ChannelName::SHARED, NextHop::Named { account, name: name.to_owned() }),
             prefix: Bytes::new(),
-            content_id,
             content: LoadedContent::Memory(TEXT.into()),
             source: String::new(),
             arrived: Timestamp(5_000),
         };
         match &channel.attempt(&attempt).await[0] {
-            Outcome::Delivered { reply, .. }
-            | Outcome::Deferred { reply, .. }
-            | Outcome::Failed { reply, .. } => reply.to_string(),
+            Outcome::Deferred { reply, .. } | Outcome::Failed { reply, .. } => reply.to_string(),
+            Outcome::Replaced(by) => {
+                let filing = by[0].route.filing().unwrap();
+                assert_eq!(filing.fields, [("Delivered-To".to_owned(), "anna@us.test".to_owned())]);
+                format!("{} {}", by[0].route.local_account().unwrap(), filing.mailbox)
+            }
             other => panic!("{other:?}"),
         }
     }
 
     #[tokio::test]
-    async fn what_is_not_there_or_not_allowed_fails_and_storage_that_rests_is_waited_for() {
+    async fn what_is_not_there_or_not_allowed_fails_and_the_rest_is_a_copy_of_the_store() {
         let folder = tempfile::tempdir().unwrap();
         let options = storage::Options { size_max: 1 << 30, inline_max: 200, synced: false };
         let storage = Storage::open(folder.path(), SPACES, &options).unwrap();
@@ -139,24 +131,15 @@ mod tests {
         let store = Store::open(storage, clock, events.clone()).await.unwrap();
         let shared = store.ensure_account(&AccountName::new(SHARED_ACCOUNT).unwrap()).await.unwrap();
         let mailbox = store.create_mailbox(shared, &MailboxName::new("team").unwrap(), None).await.unwrap();
-        let mut batch = Batch::new();
-        let drawn = batch.store_content(TEXT.to_vec().into(), 1);
-        let content = storage::ContentId(store.storage().commit(batch).await.unwrap().value(drawn));
         let channel = SharedChannel::new(store.clone(), events);
-        assert!(said(&channel, "none", content).await.starts_with("550 5.1.1 "));
-        assert!(said(&channel, "user/x@us.test/y", content).await.starts_with("550 5.1.1 "));
-        assert!(said(&channel, "team", content).await.starts_with("550 5.7.1 "));
+        assert!(said(&channel, "none").await.starts_with("550 5.1.1 "));
+        assert!(said(&channel, "user/x@us.test/y").await.starts_with("550 5.1.1 "));
+        assert!(said(&channel, "team").await.starts_with("550 5.7.1 "));
         let anna = Identifier::new("anna@us.test").unwrap();
         store.set_acl(mailbox, &anna, AclChange::Add(Rights::POST)).await.unwrap();
         for name in ["team", "shared/team"] {
-            assert!(said(&channel, name, content).await.starts_with("250 "));
+            assert_eq!(said(&channel, name).await, format!("{SHARED_ACCOUNT} team"));
         }
-        assert_eq!(store.status(mailbox).unwrap().messages, 2);
-        // Two copies and the queue: one content.
-        let snapshot = store.storage().read().unwrap();
-        assert_eq!(snapshot.content_references(content).unwrap(), Some(3));
-        drop(snapshot);
         store.storage().close().await;
-        assert!(said(&channel, "team", content).await.starts_with("451 4.3.0 "));
     }
 }

@@ -29,12 +29,14 @@ impl<'a> Signature<'a> {
     pub fn make(structure: &Structure<'_>) -> Vec<u8> {
         let mut triples = HashSet::new();
         let most = OCTETS_MAX * 8 / BITS_A_TRIPLE * 2;
-        texts(structure, &mut |text| {
-            triples.extend(lower_case(text).as_bytes().windows(3).map(triple));
-            // So many that it would say nothing.
-            triples.len() > most
+        let has_too_many = texts(structure, &mut |text| {
+            // One by one: a set that is extended takes room for as many as there are octets. So many triples say nothing.
+            lower_case(text).as_bytes().windows(3).any(|octets| {
+                triples.insert(triple(octets));
+                triples.len() > most
+            })
         });
-        if triples.len() > most {
+        if has_too_many {
             return Vec::new();
         }
         let octets = (triples.len() * BITS_A_TRIPLE / 8).next_power_of_two().clamp(OCTETS_MIN, OCTETS_MAX);

@@ -51,8 +51,6 @@ pub struct Attempt {
     pub route: Route,
     /// Header fields that stand above the content.
     pub prefix: Bytes,
-    /// Under which number the content is stored.
-    pub content_id: ContentId,
     /// The content.
     pub content: LoadedContent,
     /// When the message was accepted.

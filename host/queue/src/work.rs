@@ -223,7 +223,6 @@ impl Inner {
                 recipients: tried.iter().map(|(_, record)| record.recipient.clone()).collect(),
                 route: Route::clone(&job.route),
                 prefix: message.message.prefix.clone().into(),
-                content_id: message.content,
                 content: content.ok_or_else(missing)?,
                 arrived: message.message.arrived,
                 source: message.message.source.channel.clone(),

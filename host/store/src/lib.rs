@@ -110,7 +110,6 @@ pub use messages::{Head, MessageInfo, Octets, Reader};
 pub use names::{INBOX, MAILBOX_DEPTH_MAX, MAILBOX_NAME_MAX, MailboxName};
 pub use namespace::{Place, SHARED_ACCOUNT, SHARED_PREFIX, SharedMailbox, USER_PREFIX, shared_name};
 pub use person::{GRANTED_MAX, Granted};
-pub use posting::Posting;
 pub use quota::{Quota, Quotas};
 pub use repair::{Evidence, Foreign, Remedy};
 pub use rights::Rights;

@@ -52,6 +52,9 @@ impl MessageInfo {
     }
 }
 
+/// Octets of a content that are copied at a time.
+const COPY_OCTETS: usize = 1 << 20;
+
 /// A message's octets: the fields on top, then the content. Ranges are read without the rest.
 #[derive(Debug, Clone)]
 pub struct Octets {
@@ -84,13 +87,22 @@ impl Octets {
         if rest == 0 || content_start >= self.content.len() {
             return Ok(head);
         }
-        let tail = self.content.range(content_start, rest)?;
         if head.is_empty() {
-            return Ok(tail);
+            return Ok(self.content.range(content_start, rest)?);
         }
-        let mut both = BytesMut::with_capacity(head.len() + tail.len());
+        // In pieces: a large content is not in memory twice.
+        let left = usize::try_from(self.content.len() - content_start).unwrap_or(usize::MAX).min(rest);
+        let mut both = BytesMut::with_capacity(head.len() + left);
         both.extend_from_slice(&head);
-        both.extend_from_slice(&tail);
+        let mut at = 0;
+        while at < left {
+            let piece = self.content.range(content_start + at as u64, COPY_OCTETS.min(left - at))?;
+            if piece.is_empty() {
+                break;
+            }
+            both.extend_from_slice(&piece);
+            at += piece.len();
+        }
         Ok(both.freeze())
     }
 

@@ -45,7 +45,6 @@ fn attempt(id: u64, name: &str, content: &str) -> Attempt {
         recipients: vec![Recipient::new(Address::parse("anna+x@example.org").unwrap())],
         route: Route::new(ChannelName::FILE, NextHop::Named { account, name: name.to_owned() }),
         prefix: format!("Received: id {id}\r\n").into(),
-        content_id: storage::ContentId(0),
         content: LoadedContent::Memory(content.to_owned().into()),
         source: String::new(),
         arrived: Timestamp(1_700_000_000_000),

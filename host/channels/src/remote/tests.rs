@@ -41,7 +41,6 @@ fn attempt(recipients: &[&str]) -> Attempt {
         recipients: recipients.iter().map(recipient).collect(),
         route: Route::new("smtp", NextHop::Domain(Domain::parse("there.test").unwrap())),
         prefix: Bytes::from_static(b"Received: here\r\n"),
-        content_id: storage::ContentId(0),
         content: LoadedContent::Memory(Bytes::from_static(CONTENT.as_bytes())),
         source: String::new(),
         arrived: Timestamp(0),

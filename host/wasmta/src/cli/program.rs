@@ -153,7 +153,6 @@ fn attempt(
         recipients: vec![Recipient::new(to)],
         route: Route::new(ChannelName::PROGRAM, NextHop::Named { account, name: name.to_owned() }),
         prefix: bytes::Bytes::new(),
-        content_id: storage::ContentId(0),
         content: LoadedContent::Memory(message.into()),
         source: String::new(),
         arrived: now,

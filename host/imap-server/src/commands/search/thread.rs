@@ -15,12 +15,17 @@ use crate::view::Member;
 /// Most references of one message that are followed: the last ones, which stand closest to it.
 const REFERENCES_MAX: usize = 100;
 
+/// Steps up a thread in search of a loop; where that ends earlier, no link is made.
+const DEPTH_SEARCHED_MAX: usize = 10_000;
+
 /// A message, or a dummy for one that is not there.
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub(super) member: Option<Member>,
     pub(super) children: Vec<usize>,
     pub(super) parent: Option<usize>,
+    /// Something was put below it, once.
+    pub(super) is_parent: bool,
     /// When it was sent, and where it stands in the mailbox.
     pub(super) sent: (u64, u32),
     /// Its base subject as it is compared.
@@ -147,13 +152,21 @@ fn linked(messages: Vec<Threaded>) -> Threads {
 impl Threads {
     /// Makes one the parent of the other, unless that would be a loop. Children are gathered later.
     fn link(&mut self, parent: usize, child: usize) {
-        let mut above = Some(parent);
-        while let Some(node) = above {
-            if node == child {
-                return;
-            }
-            above = self.nodes[node].parent;
+        if parent == child {
+            return;
         }
+        // What has nothing below it is above nobody: a thread as deep as the mailbox is made in one pass.
+        if self.nodes[child].is_parent {
+            let (mut above, mut steps) = (self.nodes[parent].parent, 0);
+            while let Some(node) = above {
+                steps += 1;
+                if node == child || steps > DEPTH_SEARCHED_MAX {
+                    return;
+                }
+                above = self.nodes[node].parent;
+            }
+        }
+        self.nodes[parent].is_parent = true;
         self.nodes[child].parent = Some(parent);
     }
 
@@ -395,6 +408,22 @@ mod tests {
         assert_eq!(references_of(own), "(1)");
         let double = vec![message(1, "a", "", "x"), message(2, "a", "", "y"), message(3, "c", "a", "z")];
         assert_eq!(references_of(double), "(1(3))(2)");
+    }
+
+    #[test]
+    fn a_thread_may_be_as_deep_as_the_mailbox() {
+        let messages = |numbers: Vec<u32>| {
+            let one = |number: u32| message(number, &number.to_string(), &(number - 1).to_string(), "");
+            numbers.into_iter().map(one).collect::<Vec<_>>()
+        };
+        for numbers in [(1..50_000).collect::<Vec<u32>>(), (1..50_000).rev().collect()] {
+            let threads = by_references(messages(numbers));
+            let (mut depth, mut below) = (0, threads.roots.first().copied());
+            while let Some(node) = below {
+                (depth, below) = (depth + 1, threads.nodes[node].children.first().copied());
+            }
+            assert_eq!((threads.roots.len(), depth), (1, 49_999));
+        }
     }
 
     #[test]
