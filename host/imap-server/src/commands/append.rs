@@ -19,12 +19,17 @@ const LINE_OCTETS_MAX: usize = 16 * 1024;
 /// Most messages of one APPEND.
 const MESSAGES_MAX: usize = 1_000;
 
+/// Octets of messages that wait in memory for the others of their APPEND: small ones; large ones are in files.
+const WAITING_OCTETS_MAX: u64 = 16 << 20;
+
 /// What is going to be appended.
 struct Appending {
     target: MailboxId,
     messages: Vec<NewMessage>,
     /// Octets of all that have come.
     octets: u64,
+    /// Of these, octets in memory.
+    waiting: u64,
 }
 
 impl Session {
@@ -38,7 +43,7 @@ impl Session {
             Ok(target) => target,
             Err(answer) => return self.refuse_append(&append.message, answer).await,
         };
-        let mut appending = Appending { target, messages: Vec::new(), octets: 0 };
+        let mut appending = Appending { target, messages: Vec::new(), octets: 0, waiting: 0 };
         let mut next = append.message;
         loop {
             let message = match self.new_message(&appending, &next) {
@@ -68,6 +73,9 @@ impl Session {
                 Err(error) => return self.refuse_following(following, refusal(&error.into())).await,
             };
             appending.octets = appending.octets.saturating_add(content.len());
+            if matches!(content, Content::Inline(_)) {
+                appending.waiting += content.len();
+            }
             appending.messages.push(NewMessage { content, ..message });
             match following {
                 Some(following) => next = following,
@@ -148,6 +156,11 @@ impl Session {
         let octets = appending.octets.saturating_add(message.octets);
         if count > MESSAGES_MAX {
             return Err(Answer::no(format!("more than {MESSAGES_MAX} messages at once")).code(Code::Limit));
+        }
+        if appending.waiting > WAITING_OCTETS_MAX {
+            let max = WAITING_OCTETS_MAX >> 20;
+            let text = format!("more than {max} MiB of small messages at once: append fewer");
+            return Err(Answer::no(text).code(Code::Limit));
         }
         let more = Usage { messages: count as u64, octets };
         let store = &self.shared.parts.store;
