@@ -4,7 +4,10 @@
 use mail_types::{AccountName, Filing};
 use queue::{BoxFuture, CopyOf, LocalCopy, LocalDelivery, Publish};
 use storage::{Batch, StorageError};
-use store::{AppendRequest, AppendedContent, Flags, MailboxId, MailboxName, Store, StoreError, flag_of};
+use store::{
+    AppendRequest, AppendedContent, Fit, Flags, Full, MailboxId, MailboxName, Store, StoreError, Usage,
+    flag_of,
+};
 
 /// Delivers into the INBOX of accounts of the store.
 #[derive(Clone)]
@@ -39,8 +42,20 @@ impl LocalDelivery for StoreDelivery {
         })
     }
 
-    fn has_room(&self, account: &AccountName) -> Result<bool, StorageError> {
-        self.store.has_room(account).map_err(in_storage)
+    fn find_full(&self, account: &AccountName) -> Result<Option<String>, StorageError> {
+        match self.store.take_room(account, Usage::default(), Fit::Below) {
+            Ok(_) => Ok(None),
+            Err(StoreError::OverQuota(full)) => Ok(Some(named(&full, account))),
+            Err(error) => Err(in_storage(error)),
+        }
+    }
+
+    fn take_room(&self, account: &AccountName, size: u64) -> Result<queue::Room, StorageError> {
+        match self.store.take_room(account, Usage { messages: 1, octets: size }, Fit::Below) {
+            Ok(room) => Ok(queue::Room::Free(room.is_held().then(|| Box::new(room) as Box<_>))),
+            Err(StoreError::OverQuota(full)) => Ok(queue::Room::Full(named(&full, account))),
+            Err(error) => Err(in_storage(error)),
+        }
     }
 
     fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Publish, StorageError> {
@@ -81,6 +96,14 @@ impl LocalDelivery for StoreDelivery {
         Ok(Box::new(move |committed| {
             store.publish_appended(appended, committed);
         }))
+    }
+}
+
+/// What is full, for people.
+fn named(full: &Full, account: &AccountName) -> String {
+    match full {
+        Full::Account => account.to_string(),
+        Full::Shared(name) => name.clone(),
     }
 }
 

@@ -150,6 +150,8 @@ pub enum Event<'a> {
     PluginChanged { plugin: &'a str, tenant: Option<&'a str>, change: &'a str },
     /// The rules gave a transaction another reverse path than its client.
     SenderRewritten { service: &'a str, peer: IpAddr, from: &'a Address, to: &'a Address },
+    /// An account, a domain or a tenant has come near what it may take up.
+    QuotaNear { whose: &'a str, percent: u64 },
     /// A program or file that an account names is not registered, or nothing that we run or write to.
     TargetRefused { id: QueueId, account: &'a str, channel: &'a str, target: &'a str, cause: &'a str },
 }
@@ -177,6 +179,7 @@ impl<'a> Event<'a> {
             Self::Completed { .. } => (15, "completed", Level::Info),
             Self::QueueChanged { .. } => (16, "queue_changed", Level::Info),
             Self::Discarded { .. } => (17, "discarded", Level::Info),
+            Self::QuotaNear { .. } => (43, "quota_near", Level::Warning),
             Self::AccountCreated { .. } => (18, "account_created", Level::Info),
             Self::DirectoryChanged { .. } => (19, "directory_changed", Level::Info),
             Self::TablesBuilt { .. } => (20, "tables_built", Level::Info),
@@ -335,6 +338,10 @@ impl<'a> Event<'a> {
                 sink("rule", Text(rule));
             }
             Self::AccountCreated { account } => show!(account),
+            Self::QuotaNear { whose, percent } => {
+                sink("whose", Text(whose));
+                sink("percent", Field::Number(*percent));
+            }
             Self::DirectoryChanged { change, entry } => {
                 sink("change", Text(change));
                 sink("entry", Text(entry));

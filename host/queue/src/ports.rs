@@ -1,5 +1,6 @@
 //! What the queue asks of others: who routes, who delivers.
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -145,6 +146,14 @@ pub struct LocalCopy<'a> {
 /// Tells readers of a mailbox that something came, after the commit.
 pub type Publish = Box<dyn FnOnce(&Committed) + Send>;
 
+/// Room for a copy in the local store.
+pub enum Room {
+    /// There is some. What is in here holds it until it is dropped, once the copy is committed.
+    Free(Option<Box<dyn Any + Send>>),
+    /// What is full, for people.
+    Full(String),
+}
+
 /// The local store, as far as the queue knows it.
 pub trait LocalDelivery: Send + Sync + 'static {
     /// Makes sure that the account exists in the store, and the place in it where one is named.
@@ -154,11 +163,16 @@ pub trait LocalDelivery: Send + Sync + 'static {
         filing: Option<&'a Filing>,
     ) -> BoxFuture<'a, Result<(), StorageError>>;
 
-    /// Whether the account may get anything now: not where its mailbox is full. A copy that may not be
-    /// delivered waits in the queue.
-    fn has_room(&self, account: &AccountName) -> Result<bool, StorageError> {
+    /// What is full, for people, where an account can get nothing now: itself, its domain, its tenant.
+    fn find_full(&self, account: &AccountName) -> Result<Option<String>, StorageError> {
         let _ = account;
-        Ok(true)
+        Ok(None)
+    }
+
+    /// Takes room for a copy of so many octets. A copy that finds none waits in the queue.
+    fn take_room(&self, account: &AccountName, size: u64) -> Result<Room, StorageError> {
+        let _ = (account, size);
+        Ok(Room::Free(None))
     }
 
     /// Adds the append to a batch; `Stored` content gets its reference there too. The account

@@ -97,9 +97,9 @@ impl Queue {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Whether an account of the local store may get anything now.
-    pub fn has_room(&self, account: &AccountName) -> Result<bool, StorageError> {
-        self.inner.agents.local.has_room(account)
+    /// What is full, for people, where an account of the local store can get nothing now.
+    pub fn find_full(&self, account: &AccountName) -> Result<Option<String>, StorageError> {
+        self.inner.agents.local.find_full(account)
     }
 
     /// What the sender is told of a mailbox that is full.

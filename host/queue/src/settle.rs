@@ -10,7 +10,7 @@ use message::Action;
 use storage::{Batch, StorageError};
 
 use crate::late::Deadlines;
-use crate::ports::{CopyOf, LocalCopy, Outcome};
+use crate::ports::{CopyOf, LocalCopy, Outcome, Room};
 use crate::queue::Inner;
 use crate::records::{
     self, DELIVERED_MAX, Last, MESSAGES, RECIPIENTS, Record, Spoken, StoredMessage, StoredState,
@@ -276,7 +276,7 @@ impl Inner {
             };
             if known || !to.copies.insert(accepted.route.copy_key(&accepted.recipient.address)) {
                 to.has_its_copy(accepted);
-            } else if self.is_stored(accepted)? {
+            } else if self.has_room(to, accepted)? {
                 self.append_local(to, accepted)?;
             } else if accepted.route.channel.as_str() != ChannelName::BITBUCKET {
                 let mut record = new_record(accepted.clone(), to.now);
@@ -295,11 +295,15 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether a recipient's copy goes to its mailbox now: not where that is full.
-    fn is_stored(&self, accepted: &Accepted) -> Result<bool, StorageError> {
-        match accepted.route.local_account() {
-            Some(account) => self.agents.local.has_room(account),
-            None => Ok(false),
+    /// Whether a recipient's copy goes to its mailbox now: not where that is full. Its room is held then.
+    fn has_room(&self, to: &mut Settlement<'_>, accepted: &Accepted) -> Result<bool, StorageError> {
+        let Some(account) = accepted.route.local_account() else { return Ok(false) };
+        match self.agents.local.take_room(account, to.message.size)? {
+            Room::Free(held) => {
+                to.effects.rooms.extend(held);
+                Ok(true)
+            }
+            Room::Full(_) => Ok(false),
         }
     }
 

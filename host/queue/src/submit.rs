@@ -1,5 +1,6 @@
 //! Submission: one batch from the wire to the mailboxes and the queue.
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
 use std::sync::atomic::Ordering;
@@ -10,7 +11,7 @@ use message::Action;
 use storage::{Batch, Drawn, Patch, PatchInto};
 
 use crate::outgoing::Sent;
-use crate::ports::{CopyOf, LocalCopy, Publish};
+use crate::ports::{CopyOf, LocalCopy, Publish, Room};
 use crate::queue::{Inner, Queue};
 use crate::records::{
     self, CONTENT_AT, DELIVERED_MAX, Later, MESSAGES, Message, RECIPIENTS, Record, StoredState,
@@ -23,6 +24,8 @@ use crate::trail;
 #[derive(Default)]
 pub(crate) struct Effects {
     pub(crate) publish: Vec<Publish>,
+    /// Room that copies need in the local store, held until they are there.
+    pub(crate) rooms: Vec<Box<dyn Any + Send>>,
     /// Jobs that become due, and when.
     pub(crate) jobs: Vec<(QueueId, Route, Timestamp)>,
     /// Messages that enter the queue, less those that leave it.
@@ -57,12 +60,17 @@ impl Inner {
         for accepted in &mut submission.recipients {
             accepted.route = options.as_gone(accepted.route.clone());
         }
-        let mut full = Full::default();
+        let (mut full, mut rooms, mut asked) = (Full::default(), Vec::new(), HashSet::new());
         for accepted in &submission.recipients {
             if let Some(account) = accepted.route.local_account() {
                 self.agents.local.prepare(account, accepted.route.filing()).await?;
-                if !self.agents.local.has_room(account)? {
-                    full.0.insert(account.clone());
+                // Several ways to one account want room once: the second must not find the first in its way.
+                if !asked.insert(account.clone()) {
+                    continue;
+                }
+                match self.agents.local.take_room(account, submission.content.len())? {
+                    Room::Free(held) => rooms.extend(held),
+                    Room::Full(_) => drop(full.0.insert(account.clone())),
                 }
             }
         }
@@ -74,7 +82,8 @@ impl Inner {
             return Err(SubmitError::Full(most));
         }
         let now = self.clock.now();
-        let (batch, effects, told) = self.plan(submission, &dropped, &full, now)?;
+        let (batch, mut effects, told) = self.plan(submission, &dropped, &full, now)?;
+        effects.rooms = rooms;
         let committed = self.commit(batch).await?;
         self.take_effect(effects, Some(&committed));
         told.emit(self);

@@ -300,10 +300,10 @@ impl Inner {
             }
         }
         if let Some(account) = record.route.local_account()
-            && self.agents.local.has_room(account).is_ok_and(|room| !room)
+            && let Ok(Some(full)) = self.agents.local.find_full(account)
         {
             let reply = self.options().over_quota.reply(self.clock.now().since(arrived));
-            let cause = format!("{account} is over its quota");
+            let cause = format!("{full} is over its quota");
             if reply.persistence() == Persistence::Permanent {
                 return Some(Outcome::Failed { reply, remote: None, cause });
             }

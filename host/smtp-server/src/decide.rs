@@ -66,12 +66,12 @@ pub(crate) async fn rcpt(
 /// several, the copies of those who have no room wait in the queue.
 fn has_room(session: &Session, recipient: &ResolvedRecipient) -> Result<(), Refusal> {
     let Some(account) = recipient.route.local_account() else { return Ok(()) };
-    match session.server.queue.has_room(account) {
-        Ok(false) => {
-            Err(Refusal::new(session.server.queue.full_reply(), format!("{account} is over its quota")))
+    match session.server.queue.find_full(account) {
+        Ok(Some(full)) => {
+            Err(Refusal::new(session.server.queue.full_reply(), format!("{full} is over its quota")))
         }
         // Where storage rests, the end of the content says so.
-        Ok(true) | Err(_) => Ok(()),
+        Ok(None) | Err(_) => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use events::Event;
 use mail_types::{AccountName, Timestamp};
@@ -10,6 +11,7 @@ use storage::Snapshot;
 
 use crate::acl::Acl;
 use crate::changes::Draft;
+use crate::domain_usage::{domain_of, doomed_value};
 use crate::error::StoreError;
 use crate::ids::{AccountId, MailboxId, UidValidity};
 use crate::mailboxes::{SpecialUse, scan_mailboxes};
@@ -31,10 +33,26 @@ const FIRST_MAILBOXES: [(&str, SpecialUse); 5] = [
     ("Archive", SpecialUse::Archive),
 ];
 
-/// Numbers of accounts by name.
+/// Numbers of accounts by name, and their domains by number.
 #[derive(Default)]
 pub(crate) struct Cache {
     ids: RwLock<HashMap<AccountName, AccountId>>,
+    domains: RwLock<HashMap<AccountId, Option<Arc<str>>>>,
+}
+
+impl Cache {
+    /// The domain of an account, if it is in memory; `Some(None)` for an account without one.
+    pub(crate) fn domain(&self, account: AccountId) -> Option<Option<Arc<str>>> {
+        self.domains.read().get(&account).cloned()
+    }
+
+    pub(crate) fn remember_domain(&self, account: AccountId, domain: Option<Arc<str>>) {
+        let mut domains = self.domains.write();
+        if domains.len() >= ACCOUNTS_CACHED_MAX {
+            domains.clear();
+        }
+        domains.insert(account, domain);
+    }
 }
 
 /// What an account takes up, for quotas.
@@ -44,6 +62,32 @@ pub struct Usage {
     pub messages: u64,
     /// Their octets. Content that several messages share counts for each.
     pub octets: u64,
+}
+
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_add(other.messages),
+            octets: self.octets.saturating_add(other.octets),
+        }
+    }
+
+    /// What is left without the other.
+    #[must_use]
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_sub(other.messages),
+            octets: self.octets.saturating_sub(other.octets),
+        }
+    }
+
+    /// As messages and octets for counters.
+    pub(crate) fn as_changes(self) -> (i64, i64) {
+        let number = |value| i64::try_from(value).unwrap_or(i64::MAX);
+        (number(self.messages), number(self.octets))
+    }
 }
 
 impl Store {
@@ -101,10 +145,11 @@ impl Store {
             scan_mailboxes(&snapshot, id, &mut |mailbox, record| {
                 mailboxes.push((mailbox, record.name.clone()))
             })?;
+            let account = name.as_str();
             for (mailbox, name) in &mailboxes {
                 draft.batch.delete(keys::MAILBOXES, &keys::mailbox(*mailbox));
                 draft.batch.delete(keys::MAILBOX_NAMES, &keys::named(id, name));
-                draft.batch.put(keys::DOOMED, &keys::mailbox(*mailbox), [0]);
+                draft.batch.put(keys::DOOMED, &keys::mailbox(*mailbox), doomed_value(domain_of(account)));
                 draft.touch_gone(*mailbox);
                 Acl::draft_gone(&snapshot, &mut draft, *mailbox)?;
             }
@@ -120,6 +165,7 @@ impl Store {
         draft.batch.delete(keys::ACCOUNTS, &keys::account(id));
         draft.batch.delete(keys::ACCOUNT_NAMES, name.as_str().as_bytes());
         draft.batch.delete(keys::COUNTERS, &keys::account(id));
+        draft.batch.delete(keys::WARNED, &keys::account(id));
         self.inner.accounts.ids.write().remove(name);
         let (_, making, held) = self.commit_both(draft, making, Some(held)).await?;
         // A look-up that ran meanwhile may have read the old state.

@@ -7,7 +7,7 @@ use crate::Store;
 use crate::accounts::Usage;
 use crate::changes::{Changes, Draft};
 use crate::error::StoreError;
-use crate::ids::{Flags, MailboxId, ModSeq, Uid, UidValidity};
+use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid, UidValidity};
 use crate::import::{ImportMark, draft_marks};
 use crate::keys;
 use crate::keywords::{Keywords, names_added};
@@ -81,14 +81,36 @@ impl NewMessage {
     }
 }
 
+/// What is written in the batch of an append.
+#[derive(Default)]
+pub(crate) struct Beside<'a> {
+    /// How far an import is.
+    pub(crate) marks: &'a [ImportMark],
+    /// The message is the warning that the account is nearly full, which needs no room.
+    pub(crate) warned: Option<Timestamp>,
+}
+
+impl Beside<'_> {
+    fn draft(&self, batch: &mut Batch, account: AccountId) {
+        draft_marks(batch, account, self.marks);
+        if let Some(now) = self.warned {
+            batch.put(keys::WARNED, &keys::account(account), now.0.to_be_bytes());
+        }
+    }
+}
+
 impl Store {
-    /// Adds a message to a batch: the hot path of delivery. Reads nothing, takes no lock. The batch
-    /// fails as a conflict where the mailbox is gone by then.
-    pub fn append_to_batch(&self, batch: &mut Batch, request: &AppendRequest<'_>) -> Appended {
+    /// Adds a message to a batch: the hot path of delivery. Takes no lock, and reads nothing but, once, the account's
+    /// name. The batch fails as a conflict where the mailbox is gone by then.
+    pub fn append_to_batch(
+        &self,
+        batch: &mut Batch,
+        request: &AppendRequest<'_>,
+    ) -> Result<Appended, StoreError> {
         batch.assert_present(keys::MAILBOXES, &keys::mailbox(request.mailbox));
         let modseq = batch.draw(keys::COUNTERS, &keys::mailbox(request.mailbox), keys::LAST_MODSEQ);
-        let uid = self.insert(batch, request, Keywords::NONE, modseq);
-        Appended { uid, changes: Changes::of(request.mailbox, modseq) }
+        let uid = self.insert(batch, request, Keywords::NONE, modseq)?;
+        Ok(Appended { uid, changes: Changes::of(request.mailbox, modseq) })
     }
 
     /// Publishes a message whose batch is committed; its UID.
@@ -103,22 +125,22 @@ impl Store {
         mailbox: MailboxId,
         messages: Vec<NewMessage>,
     ) -> Result<(UidValidity, Vec<Uid>), StoreError> {
-        self.append_marked(mailbox, messages, &[]).await
+        self.append_with(mailbox, messages, &Beside::default()).await
     }
 
-    /// The same, with marks of an import that move in the same batch.
-    pub(crate) async fn append_marked(
+    /// The same, with what is written in the same batch.
+    pub(crate) async fn append_with(
         &self,
         mailbox: MailboxId,
         mut messages: Vec<NewMessage>,
-        marks: &[ImportMark],
+        beside: &Beside<'_>,
     ) -> Result<(UidValidity, Vec<Uid>), StoreError> {
         if messages.len() > APPEND_MESSAGES_MAX {
             return Err(StoreError::TooMany { what: "messages at once", max: APPEND_MESSAGES_MAX });
         }
         let held = self.inner.locks.lock(mailbox.account).await;
         let mut draft = Draft::new();
-        let (uid_validity, keywords) = {
+        let (uid_validity, keywords, room) = {
             let snapshot = self.inner.storage.read()?;
             let record = read_mailbox(&snapshot, mailbox)?;
             let rights = self.allow(&snapshot, mailbox, Rights::INSERT)?;
@@ -127,11 +149,11 @@ impl Store {
                 return Err(StoreError::NotSelectable);
             }
             let octets = messages.iter().map(|message| message.content.len()).sum();
-            self.check_room_in(
-                &snapshot,
-                mailbox.account,
-                Usage { messages: messages.len() as u64, octets },
-            )?;
+            let more = Usage { messages: messages.len() as u64, octets };
+            let room = match beside.warned {
+                Some(_) => None,
+                None => Some(self.take_owners_room(mailbox.account, more)?),
+            };
             let all: Vec<&str> =
                 messages.iter().flat_map(|message| message.keywords.iter().map(String::as_str)).collect();
             let table = names_added(&snapshot, &mut draft, mailbox, &all)?;
@@ -139,9 +161,9 @@ impl Store {
                 let names: Vec<&str> = message.keywords.iter().map(String::as_str).collect();
                 table.find_all(&names)
             };
-            (record.uid_validity, messages.iter().map(of).collect::<Vec<_>>())
+            (record.uid_validity, messages.iter().map(of).collect::<Vec<_>>(), room)
         };
-        draft_marks(&mut draft.batch, mailbox.account, marks);
+        beside.draft(&mut draft.batch, mailbox.account);
         draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(mailbox));
         let modseq = draft.touch(mailbox);
         let mut uids = Vec::with_capacity(messages.len());
@@ -160,9 +182,10 @@ impl Store {
             if is_guest && message.flags.contains(Flags::SEEN) {
                 seen.push(uids.len());
             }
-            uids.push(self.insert(&mut draft.batch, &request, keywords, modseq));
+            uids.push(self.insert(&mut draft.batch, &request, keywords, modseq)?);
         }
         let (committed, held) = self.commit(draft, held).await?;
+        drop(room);
         let uids: Vec<Uid> = uids.into_iter().map(|uid| uid_of(&committed, uid)).collect();
         let seen: Vec<Uid> = seen.into_iter().map(|at| uids[at]).collect();
         // The messages are there, whatever becomes of this: an error would have them put in twice.
@@ -177,20 +200,20 @@ impl Store {
         request: &AppendRequest<'_>,
         keywords: Keywords,
         modseq: Drawn,
-    ) -> Drawn {
+    ) -> Result<Drawn, StoreError> {
         let counters = keys::mailbox(request.mailbox);
         let size = request.content_len + request.prefix.len() as u64;
         let uid = batch.draw(keys::COUNTERS, &counters, keys::LAST_UID);
-        batch.add(
-            keys::COUNTERS,
-            &counters,
+        self.count(
+            batch,
+            request.mailbox,
             &[
                 (keys::COUNT, 1),
                 (keys::UNSEEN, i64::from(!request.flags.contains(Flags::SEEN))),
                 (keys::DELETED, i64::from(request.flags.contains(Flags::DELETED))),
                 (keys::OCTETS, i64::try_from(size).unwrap_or(i64::MAX)),
             ],
-        );
+        )?;
         let patch = |into, at, width, drawn| Patch { into, at, width, drawn };
         let mut patches = [
             patch(PatchInto::Key, keys::UID_AT, 4, uid),
@@ -218,7 +241,7 @@ impl Store {
             prefix: request.prefix,
         };
         batch.put_drawn(keys::MESSAGES, &keys::message(request.mailbox, Uid(0)), record.to_octets(), patches);
-        uid
+        Ok(uid)
     }
 }
 

@@ -19,6 +19,8 @@
 //! 16. What somebody has seen apart belongs to a mailbox and an account that is not its owner;
 //!     `store_readers` has each, and no others; ranges rise and lie apart, none is above the last UID;
 //!     changes rise, none is above the last mod-sequence.
+//! 17. What a domain counts is the sum of what its accounts' mailboxes count, and of the messages of those that are
+//!     being removed.
 
 mod sharing;
 
@@ -29,6 +31,7 @@ use std::ops::ControlFlow;
 use storage::{ContentId, Snapshot, Space};
 
 use crate::accounts::{read_account, scan_accounts};
+use crate::domain_usage::{right_sums, wrong_domains};
 use crate::error::StoreError;
 use crate::ids::{AccountId, Flags, MailboxId, Uid};
 use crate::keywords::KeywordTable;
@@ -159,6 +162,7 @@ impl<'c> Check<'c> {
         for (id, record) in &mailboxes {
             self.messages(*id, record.is_some())?;
         }
+        self.domains()?;
         self.contents()
     }
 
@@ -258,6 +262,15 @@ impl<'c> Check<'c> {
             ControlFlow::Continue(())
         })?;
         both.into_iter().for_each(|id| self.violated(4, format!("mailbox {id} is there and being removed")));
+        Ok(())
+    }
+
+    fn domains(&mut self) -> Result<(), StoreError> {
+        // Where an account or a message is unreadable, that was told.
+        let Ok(right) = right_sums(self.snapshot) else { return Ok(()) };
+        for wrong in wrong_domains(self.snapshot, right)? {
+            self.violated(17, wrong.to_string());
+        }
         Ok(())
     }
 

@@ -6,11 +6,12 @@ use crate::accounts::Usage;
 use crate::append::uid_of;
 use crate::changes::Draft;
 use crate::error::StoreError;
-use crate::expunge::{Doomed, Reference, draft_removal};
+use crate::expunge::{Doomed, Reference};
 use crate::ids::{Flags, MailboxId, Uid, UidValidity};
 use crate::keywords::{KeywordTable, Keywords, names_added};
 use crate::mailboxes::read_mailbox;
 use crate::messages::read_message;
+use crate::quota::Room;
 use crate::record::{MessageRecord, RECORD_MODSEQ_AT};
 use crate::rights::Rights;
 use crate::{COMMIT_MESSAGES_MAX, Store, keys};
@@ -40,6 +41,8 @@ struct Transfer {
     drawn: Vec<(Uid, Drawn)>,
     /// The targets that only the person has seen, who is not their owner.
     seen: Vec<Drawn>,
+    /// Held until the commit.
+    room: Option<Room>,
 }
 
 impl Store {
@@ -86,13 +89,14 @@ impl Store {
             Copied { uid_validity: self.target(from, to, reference)?, uids: Vec::with_capacity(uids.len()) };
         let mut seen = Vec::new();
         for chunk in uids.chunks(commit_max) {
-            let Transfer { draft, drawn, seen: new_seen } =
+            let Transfer { draft, drawn, seen: new_seen, room } =
                 self.draft_transfer(from, chunk, to, reference)?;
             if drawn.is_empty() {
                 continue;
             }
             let committed: Committed;
             (committed, held, other) = self.commit_both(draft, held, other).await?;
+            drop(room);
             seen.extend(new_seen.into_iter().map(|uid| uid_of(&committed, uid)));
             copied.uids.extend(drawn.into_iter().map(|(source, uid)| (source, uid_of(&committed, uid))));
         }
@@ -133,7 +137,7 @@ impl Store {
         let mut draft = Draft::new();
         let found = find(&snapshot, from, uids)?;
         if found.is_empty() {
-            return Ok(Transfer { draft, drawn: Vec::new(), seen: Vec::new() });
+            return Ok(Transfer { draft, drawn: Vec::new(), seen: Vec::new(), room: None });
         }
         let rights = self.allow(&snapshot, to, Rights::INSERT)?;
         let own = self.seen_in(&snapshot, from)?;
@@ -181,15 +185,17 @@ impl Store {
             }
         }
         // A move within an account takes up no more than before.
-        if reference == Reference::Released || from.account != to.account {
+        let room = if reference == Reference::Released || from.account != to.account {
             let sum = |at: usize| u64::try_from(counts[at].1).unwrap_or(u64::MAX);
-            self.check_room_in(&snapshot, to.account, Usage { messages: sum(0), octets: sum(3) })?;
-        }
-        draft.batch.add(keys::COUNTERS, &keys::mailbox(to), &counts);
+            Some(self.take_owners_room(to.account, Usage { messages: sum(0), octets: sum(3) })?)
+        } else {
+            None
+        };
+        self.count(&mut draft.batch, to, &counts)?;
         if !doomed.is_empty() {
-            draft_removal(&snapshot, &mut draft, from, &doomed, Reference::HandedOn)?;
+            self.draft_removal(&snapshot, &mut draft, from, &doomed, Reference::HandedOn)?;
         }
-        Ok(Transfer { draft, drawn, seen })
+        Ok(Transfer { draft, drawn, seen, room })
     }
 }
 

@@ -32,8 +32,8 @@ pub enum StoreError {
         max: usize,
     },
     /// The account would take up more than it may.
-    #[error("the account is over its quota")]
-    OverQuota,
+    #[error("{0} is over its quota")]
+    OverQuota(crate::quota::Full),
     /// Storage did not do it: [`StorageError::Conflict`] asks for another try, others for patience.
     #[error(transparent)]
     Storage(#[from] StorageError),

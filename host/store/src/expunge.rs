@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use mail_types::AccountName;
 use storage::{ContentId, Snapshot};
 
+use crate::accounts::Usage;
 use crate::changes::Draft;
+use crate::domain_usage::{count_for_domain, doomed_domain};
 use crate::error::StoreError;
 use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid};
 use crate::locks::Held;
@@ -82,7 +84,7 @@ impl Store {
             let mut draft = Draft::new();
             let modseq = {
                 let snapshot = self.inner.storage.read()?;
-                draft_removal(&snapshot, &mut draft, mailbox, chunk, Reference::Released)?
+                self.draft_removal(&snapshot, &mut draft, mailbox, chunk, Reference::Released)?
             };
             let (committed, still_held) = self.commit(draft, held).await?;
             held = still_held;
@@ -154,13 +156,50 @@ impl Store {
             }
         }
     }
+
+    /// Drafts the removal of messages, with counts and log; the mod-sequence that it draws.
+    pub(crate) fn draft_removal(
+        &self,
+        snapshot: &Snapshot,
+        draft: &mut Draft,
+        mailbox: MailboxId,
+        doomed: &[Doomed],
+        reference: Reference,
+    ) -> Result<storage::Drawn, StoreError> {
+        let modseq = draft.touch(mailbox);
+        logs::EXPUNGED.write(snapshot, draft, mailbox, modseq, doomed.iter().map(|doomed| doomed.uid))?;
+        let (mut unseen, mut deleted, mut octets) = (0, 0, 0_u64);
+        for message in doomed {
+            unseen += i64::from(!message.flags.contains(Flags::SEEN));
+            deleted += i64::from(message.flags.contains(Flags::DELETED));
+            octets += message.size;
+            draft.batch.delete(keys::MESSAGES, &keys::message(mailbox, message.uid));
+            if reference == Reference::Released {
+                draft.batch.release_content(message.content, 1);
+            }
+        }
+        let count = i64::try_from(doomed.len()).unwrap_or(i64::MAX);
+        let octets = i64::try_from(octets).unwrap_or(i64::MAX);
+        self.count(
+            &mut draft.batch,
+            mailbox,
+            &[
+                (keys::COUNT, -count),
+                (keys::UNSEEN, -unseen),
+                (keys::DELETED, -deleted),
+                (keys::OCTETS, -octets),
+            ],
+        )?;
+        Ok(modseq)
+    }
 }
 
 /// Drafts a commit's worth of a deleted mailbox; whether nothing is left after it.
 fn draft_remains(snapshot: &Snapshot, draft: &mut Draft, mailbox: MailboxId) -> Result<bool, StoreError> {
     let (from, until) = (keys::mailbox(mailbox), keys::after(keys::mailbox(mailbox)));
+    let value = snapshot.get(keys::DOOMED, &from)?.unwrap_or_default();
     let mut left = COMMIT_MESSAGES_MAX;
-    let mut failed = None;
+    let (mut failed, mut removed) = (None, Usage::default());
     for space in [keys::MESSAGES, keys::FLAGGED, keys::EXPUNGED] {
         snapshot.scan(space, &from, &until, &mut |key, value| {
             if left == 0 {
@@ -169,7 +208,10 @@ fn draft_remains(snapshot: &Snapshot, draft: &mut Draft, mailbox: MailboxId) -> 
             left -= 1;
             if space == keys::MESSAGES {
                 match MessageRecord::parse(value) {
-                    Ok(record) => draft.batch.release_content(record.content, 1),
+                    Ok(record) => {
+                        draft.batch.release_content(record.content, 1);
+                        removed = removed.plus(Usage { messages: 1, octets: record.size });
+                    }
                     Err(error) => {
                         failed = Some(error);
                         return ControlFlow::Break(());
@@ -181,6 +223,10 @@ fn draft_remains(snapshot: &Snapshot, draft: &mut Draft, mailbox: MailboxId) -> 
         })?;
     }
     failed.map_or(Ok(()), Err)?;
+    if removed.messages > 0 {
+        let (messages, octets) = removed.as_changes();
+        count_for_domain(&mut draft.batch, doomed_domain(&value), -messages, -octets);
+    }
     left -= draft_unread(snapshot, draft, mailbox, left)?;
     if left == 0 {
         return Ok(false);
@@ -210,34 +256,4 @@ fn find(snapshot: &Snapshot, mailbox: MailboxId, uids: Option<&[Uid]>) -> Result
         })?,
     }
     Ok(found)
-}
-
-/// Drafts the removal of messages, with counts and log; the mod-sequence that it draws.
-pub(crate) fn draft_removal(
-    snapshot: &Snapshot,
-    draft: &mut Draft,
-    mailbox: MailboxId,
-    doomed: &[Doomed],
-    reference: Reference,
-) -> Result<storage::Drawn, StoreError> {
-    let modseq = draft.touch(mailbox);
-    logs::EXPUNGED.write(snapshot, draft, mailbox, modseq, doomed.iter().map(|doomed| doomed.uid))?;
-    let (mut unseen, mut deleted, mut octets) = (0, 0, 0_u64);
-    for message in doomed {
-        unseen += i64::from(!message.flags.contains(Flags::SEEN));
-        deleted += i64::from(message.flags.contains(Flags::DELETED));
-        octets += message.size;
-        draft.batch.delete(keys::MESSAGES, &keys::message(mailbox, message.uid));
-        if reference == Reference::Released {
-            draft.batch.release_content(message.content, 1);
-        }
-    }
-    let count = i64::try_from(doomed.len()).unwrap_or(i64::MAX);
-    let octets = i64::try_from(octets).unwrap_or(i64::MAX);
-    draft.batch.add(
-        keys::COUNTERS,
-        &keys::mailbox(mailbox),
-        &[(keys::COUNT, -count), (keys::UNSEEN, -unseen), (keys::DELETED, -deleted), (keys::OCTETS, -octets)],
-    );
-    Ok(modseq)
 }

@@ -69,7 +69,7 @@ impl Store {
         keywords: &[&str],
     ) -> Result<Appended, StoreError> {
         if keywords.is_empty() {
-            return Ok(self.append_to_batch(batch, request));
+            return self.append_to_batch(batch, request);
         }
         let table = {
             let snapshot = self.inner.storage.read()?;
@@ -82,7 +82,7 @@ impl Store {
         };
         batch.assert_present(keys::MAILBOXES, &keys::mailbox(request.mailbox));
         let modseq = batch.draw(keys::COUNTERS, &keys::mailbox(request.mailbox), keys::LAST_MODSEQ);
-        let uid = self.insert(batch, request, table.find_all(keywords), modseq);
+        let uid = self.insert(batch, request, table.find_all(keywords), modseq)?;
         Ok(Appended::new(uid, Changes::of(request.mailbox, modseq)))
     }
 }

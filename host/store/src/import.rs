@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use storage::Batch;
 
-use crate::append::NewMessage;
+use crate::append::{Beside, NewMessage};
 use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::ids::{AccountId, MailboxId, Uid};
@@ -36,7 +36,8 @@ impl Store {
         if marks.iter().any(|mark| mark.after.len() > IMPORT_MARK_MAX) {
             return Err(StoreError::TooMany { what: "octets in a mark", max: IMPORT_MARK_MAX });
         }
-        self.append_marked(mailbox, messages, marks).await.map(|(_, uids)| uids)
+        let beside = Beside { marks, ..Beside::default() };
+        self.append_with(mailbox, messages, &beside).await.map(|(_, uids)| uids)
     }
 
     /// A mark's value; `None` where there is none.

@@ -21,6 +21,8 @@ pub(crate) const READERS: Space = Space::new("store_readers");
 pub(crate) const DOOMED: Space = Space::new("store_doomed");
 pub(crate) const COUNTERS: Space = Space::new("store_counters");
 pub(crate) const IMPORTS: Space = Space::new("store_imports");
+pub(crate) const DOMAINS: Space = Space::new("store_domains");
+pub(crate) const WARNED: Space = Space::new("store_warned");
 
 /// The spaces of the store, for [`storage::Storage::open`].
 pub const SPACES: &[Space] = &[
@@ -41,6 +43,8 @@ pub const SPACES: &[Space] = &[
     DOOMED,
     COUNTERS,
     IMPORTS,
+    DOMAINS,
+    WARNED,
 ];
 
 /// The counters of the whole store.
@@ -49,6 +53,8 @@ pub(crate) const STORE_COUNTERS: &[u8] = b"store";
 pub(crate) const LAST_ACCOUNT: u8 = 0;
 /// Of the store: the highest UIDVALIDITY of all accounts that were removed.
 pub(crate) const LAST_UID_VALIDITY: u8 = 1;
+/// Of the store: 1 once the domains have counters.
+pub(crate) const DOMAINS_COUNTED: u8 = 2;
 /// Of an account: the last mailbox number.
 pub(crate) const LAST_MAILBOX: u8 = 0;
 
@@ -68,6 +74,11 @@ pub(crate) const OCTETS: u8 = 5;
 pub(crate) const FLAGGED_ENTRIES: u8 = 6;
 /// Of a mailbox: how many entries its log of expunges has.
 pub(crate) const EXPUNGED_ENTRIES: u8 = 7;
+
+/// Of a domain: the messages of its accounts.
+pub(crate) const DOMAIN_COUNT: u8 = 0;
+/// Of a domain: the sum of their sizes, in octets.
+pub(crate) const DOMAIN_OCTETS: u8 = 1;
 
 /// Beyond every key of the store: their first octets are numbers or text, never 0xff twice four.
 pub(crate) const END: [u8; 16] = [0xff; 16];

@@ -26,10 +26,12 @@
 //! | `store_granted` | identifier, NUL, a, m | one 0 octet: that mailbox's ACL has an entry of that identifier |
 //! | `store_seen` | a, m, reader's a | version u8, 3 × 0, ranges u32, floor u64, changes u32, 4 × 0; each change, newest first: mod-sequence u64, ranges u32, first and last UID u32 of each; first and last UID u32 of each range seen |
 //! | `store_readers` | reader's a, a, m | one 0 octet: `store_seen` has what that reader has seen of that mailbox |
-//! | `store_doomed` | a, m | one 0 octet: a deleted mailbox whose messages are still being removed |
+//! | `store_doomed` | a, m | a deleted mailbox whose messages are still being removed: the domain that they count for, or one 0 octet |
 //! | `store_doomed` | a, 0 | name of a removed account whose traces at others' mailboxes are still being removed |
 //! | `store_imports` | a, digest of 32 octets | how far an import is, as its source says |
-//! | `store_counters` | `store` | last account number, highest UIDVALIDITY of removed accounts |
+//! | `store_warned` | a | when the owner was last told that the account is nearly full, u64 ms |
+//! | `store_domains` | domain | messages and octets of its accounts: counters as in `store_counters` |
+//! | `store_counters` | `store` | last account number, highest UIDVALIDITY of removed accounts, 1 once domains are counted |
 //! | `store_counters` | a | last mailbox number |
 //! | `store_counters` | a, m | last UID, last mod-sequence, messages, unseen, deleted, octets, entries of `store_flagged`, entries of `store_expunged` |
 //!
@@ -38,8 +40,7 @@
 //!
 //! # Who may change what
 //!
-//! - A delivery ([`Store::append_to_batch`]) only draws numbers and inserts: it takes no lock and
-//!   reads nothing. It asserts that its mailbox exists, so that it fails as a conflict where the
+//! - A delivery ([`Store::append_to_batch`]) only draws numbers and inserts: it takes no lock. It asserts that its mailbox exists, so that it fails as a conflict where the
 //!   mailbox or its account is removed meanwhile.
 //! - A person ([`Store::on_behalf_of`]) is asked for rights in each call, in the snapshot it works on.
 //! - Everything else holds its account's lock from its snapshot to its commit.
@@ -53,6 +54,7 @@ mod changes;
 mod check;
 mod copy;
 mod derived;
+mod domain_usage;
 mod error;
 mod expunge;
 mod filing;
@@ -79,6 +81,7 @@ mod rights;
 mod seen;
 mod totals;
 mod view;
+mod warning;
 mod watches;
 
 use std::sync::Arc;
@@ -110,7 +113,7 @@ pub use messages::{Head, MessageInfo, Octets, Reader};
 pub use names::{INBOX, MAILBOX_DEPTH_MAX, MAILBOX_NAME_MAX, MailboxName};
 pub use namespace::{Place, SHARED_ACCOUNT, SHARED_PREFIX, SharedMailbox, USER_PREFIX, shared_name};
 pub use person::{GRANTED_MAX, Granted};
-pub use quota::{Quota, Quotas};
+pub use quota::{Fit, Full, Limits, Quota, Quotas, Room, SharedQuota};
 pub use repair::{Evidence, Foreign, Remedy};
 pub use rights::Rights;
 pub use seen::{SEEN_CHANGES_MAX, SEEN_RANGES_MAX};
@@ -134,6 +137,7 @@ struct Inner {
     clock: Clock,
     events: Events,
     quotas: Arc<dyn Quotas>,
+    taken: Arc<parking_lot::Mutex<quota::Taken>>,
     accounts: accounts::Cache,
     listings: listings::Listings,
     locks: locks::AccountLocks,
@@ -161,6 +165,7 @@ impl Store {
                 clock,
                 events,
                 quotas,
+                taken: Arc::default(),
                 accounts: accounts::Cache::default(),
                 listings: listings::Listings::default(),
                 locks: locks::AccountLocks::default(),
@@ -169,6 +174,7 @@ impl Store {
             }),
             person: None,
         };
+        store.count_domains_once().await?;
         store.remove_doomed().await?;
         Ok(store)
     }

@@ -6,6 +6,7 @@ use storage::Snapshot;
 use crate::accounts::read_account;
 use crate::acl::Acl;
 use crate::changes::Draft;
+use crate::domain_usage::{domain_of, doomed_value};
 use crate::error::StoreError;
 use crate::ids::{AccountId, MailboxId, UidValidity};
 use crate::keys;
@@ -152,7 +153,8 @@ pub(crate) fn draft_gone(
 ) -> Result<(), StoreError> {
     draft.batch.delete(keys::MAILBOXES, &keys::mailbox(id));
     draft.batch.delete(keys::MAILBOX_NAMES, &keys::named(id.account, name.as_str()));
-    draft.batch.put(keys::DOOMED, &keys::mailbox(id), [0]);
+    let owner = read_account(snapshot, id.account)?.name;
+    draft.batch.put(keys::DOOMED, &keys::mailbox(id), doomed_value(domain_of(&owner)));
     draft.touch_gone(id);
     Acl::draft_gone(snapshot, draft, id)
 }

@@ -116,7 +116,7 @@ async fn deliver(
                 internal_date: Timestamp(9_000),
                 flags: Flags::NONE,
             };
-            store.append_to_batch(&mut batch, &request)
+            store.append_to_batch(&mut batch, &request).unwrap()
         })
         .collect();
     let committed = store.storage().commit(batch).await?;

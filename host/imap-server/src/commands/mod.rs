@@ -114,7 +114,7 @@ pub(crate) fn refusal(error: &StoreError) -> Answer {
             answer.code(Code::Cannot)
         }
         StoreError::NotPermitted(_) => answer.code(Code::NoPerm),
-        StoreError::OverQuota => answer.code(Code::OverQuota),
+        StoreError::OverQuota(_) => answer.code(Code::OverQuota),
         StoreError::TooMany { .. } => answer.code(Code::Limit),
         StoreError::Storage(StorageError::TooLarge(_)) => answer.code(Code::TooBig),
         StoreError::Storage(StorageError::Conflict(_)) => {

@@ -16,6 +16,7 @@
 //! | 11 | a wrong size is set right; a message without content is kept as evidence, and goes |
 //! | 12 | references are counted anew; content that nothing names is kept as evidence, and goes |
 //! | 13 | the log is cut: clients read the mailbox anew |
+//! | 17 | the domain's counters are set to the sums |
 
 mod contents;
 mod messages;
@@ -26,6 +27,7 @@ use storage::{ContentId, Snapshot, StorageError};
 use crate::accounts::scan_accounts;
 use crate::changes::Draft;
 use crate::check::Violation;
+use crate::domain_usage::{draft_right, right_sums, wrong_domains};
 use crate::error::StoreError;
 use crate::ids::AccountId;
 use crate::locks::Held;
@@ -115,10 +117,33 @@ impl Store {
                 self.take(plan, held, &mut remedies).await?;
             }
         }
+        self.repair_domains(evidence, &mut remedies).await?;
         if account.is_none() {
             self.repair_contents(evidence, foreign, &mut remedies).await?;
         }
         Ok(remedies)
+    }
+
+    /// After everything else: the sums are of the mailboxes' counters.
+    async fn repair_domains(
+        &self,
+        evidence: Option<&dyn Evidence>,
+        remedies: &mut Vec<Remedy>,
+    ) -> Result<(), StoreError> {
+        let held = self.inner.locks.lock_making().await;
+        let mut plan = Plan::new(evidence);
+        {
+            let snapshot = self.inner.storage.read()?;
+            let right = match right_sums(&snapshot) {
+                // In a dry run there may still be records that are unreadable.
+                Err(_) if evidence.is_none() => return Ok(()),
+                right => right?,
+            };
+            let wrong = wrong_domains(&snapshot, right)?;
+            draft_right(&mut plan.draft.batch, &wrong);
+            wrong.iter().for_each(|sum| plan.remedy(17, sum.to_string(), "it counts what they have"));
+        }
+        self.take(plan, held, remedies).await
     }
 
     async fn repair_contents(

@@ -85,7 +85,7 @@ async fn an_interrupted_removal_goes_on_at_the_next_start() {
     let mut batch = Batch::new();
     batch.delete(keys::MAILBOXES, &keys::mailbox(id));
     batch.delete(keys::MAILBOX_NAMES, &keys::named(account, "gone"));
-    batch.put(keys::DOOMED, &keys::mailbox(id), [0]);
+    batch.put(keys::DOOMED, &keys::mailbox(id), b"example.org");
     fixture.store.storage().commit(batch).await.unwrap();
     fixture.check();
     let fixture = fixture.reopened().await;

@@ -20,9 +20,9 @@ impl Evidence for Kept {
 }
 
 /// A disk without room.
-struct Full;
+struct NoSpace;
 
-impl Evidence for Full {
+impl Evidence for NoSpace {
     fn keep(&self, _: &str, _: &[u8]) -> Result<String, String> {
         Err("no space left".to_owned())
     }
@@ -227,7 +227,7 @@ async fn nothing_goes_that_cannot_be_kept() {
     })
     .await;
     let before = violations(&fixture);
-    let refused = fixture.store.repair(None, Some(&Full), &|_, _| Ok(())).await.unwrap_err();
+    let refused = fixture.store.repair(None, Some(&NoSpace), &|_, _| Ok(())).await.unwrap_err();
     assert!(refused.to_string().contains("no space left"), "{refused}");
     assert_eq!(violations(&fixture), before);
     repair(&fixture, Some(&Kept::default())).await;

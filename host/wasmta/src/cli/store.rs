@@ -14,6 +14,13 @@ use crate::serve::Place;
 pub(crate) enum StoreCommand {
     /// What is in the store, and what it takes up on the disk.
     Stats(Format),
+    /// How much an account or a domain takes up, and of which limits: its own, its domain's, its tenant's.
+    Quota {
+        /// An account, as user@domain, or a domain.
+        name: String,
+        #[command(flatten)]
+        format: Format,
+    },
     /// Compress the content of messages that came since this was done last, while mail goes on.
     ///
     /// Deliveries are never slowed down by it; readers take some tens of microseconds more for a message. What does not get
@@ -69,6 +76,7 @@ pub(crate) enum StoppedCommand {
 pub(super) fn question(command: StoreCommand, place: &Place) -> (StoreRequest, bool) {
     match command {
         StoreCommand::Stats(format) => (StoreRequest::Stats, format.json),
+        StoreCommand::Quota { name, format } => (StoreRequest::Quota { name }, format.json),
         StoreCommand::Compress(format) => (StoreRequest::Compress, format.json),
         StoreCommand::Backup { folder, format } => {
             (StoreRequest::Backup { folder: absolute(&folder), data: absolute(&place.data) }, format.json)

@@ -14,6 +14,7 @@ mod plugins;
 mod problem;
 mod programs;
 mod queue;
+mod quotas;
 mod routing;
 mod section;
 mod server;
@@ -38,11 +39,12 @@ pub use plugins::Plugin;
 pub use problem::{Problem, Problems};
 pub use programs::Programs;
 pub use queue::Queue;
+pub use quotas::{Limit, Quotas, TenantQuota};
 pub use routing::Routing;
 pub use server::{Auth, Log, LogFormat, LogLevel, Server, Storage};
 pub use service::{BareNewlines, Imap, Limits, Lmtp, Pop3, Smtp, Submission, Tls, Verify};
 pub use tables::{DnsTable, DnsTableSource};
-pub use units::{Network, duration_text, size_text};
+pub use units::{Network, duration_text, rounded_size_text, size_text};
 
 use section::{File, Section};
 
@@ -88,6 +90,8 @@ pub struct Config {
     pub dns: Dns,
     /// The disk.
     pub storage: Storage,
+    /// What accounts, domains and tenants may take up.
+    pub quotas: Quotas,
     /// What is told of the work.
     pub log: Log,
     /// Who may log in, and how.
@@ -187,6 +191,7 @@ impl Config {
             hosts: delivery::read_hosts(root.section("hosts")),
             dns: Dns::read(root.section("dns"), &server, folder),
             storage: Storage::read(root.section("storage"), &limits),
+            quotas: Quotas::read(root.section("quotas")),
             log: Log::read(root.section("log")),
             trust,
             plugins,

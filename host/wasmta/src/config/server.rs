@@ -51,10 +51,6 @@ pub struct Storage {
     pub size_max: u64,
     /// Content up to here is kept in the database; larger content in a file of its own. Octets.
     pub inline_max: u64,
-    /// What users may take up of whom the directory says nothing, in octets; 0: no limit.
-    pub account_size_max: u64,
-    /// The same in messages.
-    pub account_messages_max: u64,
 }
 
 impl Storage {
@@ -62,8 +58,6 @@ impl Storage {
         let storage = Self {
             size_max: s.size("size-max", 64 << 30, 16 << 20..=64 << 40),
             inline_max: s.size("inline-max", 64 << 10, 0..=16 << 20),
-            account_size_max: s.size("account-size-max", 0, 0..=64 << 40),
-            account_messages_max: s.number("account-messages-max", 0, 0..=1 << 32),
         };
         if storage.size_max < limits.message_size.saturating_mul(2) {
             let mend = "make size-max at least twice limits.message-size";

@@ -54,6 +54,13 @@ pub fn size_text(octets: u64) -> String {
     format!("{} {name}", octets / factor)
 }
 
+/// Octets for people, in the largest unit that leaves a number of at least ten.
+#[must_use]
+pub fn rounded_size_text(octets: u64) -> String {
+    let unit = [40, 30, 20, 10].into_iter().find(|shift| octets >> shift >= 10);
+    size_text(unit.map_or(octets, |shift| octets >> shift << shift))
+}
+
 /// A duration for people: `5 min`, exact where possible.
 #[must_use]
 pub fn duration_text(duration: Duration) -> String {
@@ -173,6 +180,14 @@ mod tests {
         }
         for text in ["", "192.0.2.1/24", "192.0.2.0/33", "x", "::1/129"] {
             assert!(text.parse::<Network>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_rounded_for_people() {
+        for (octets, text) in [(0, "0 B"), (10_239, "10239 B"), (10_241, "10 KiB"), (123_456_789, "117 MiB")]
+        {
+            assert_eq!(rounded_size_text(octets), text);
         }
     }
 }

@@ -10,6 +10,11 @@ use serde::{Deserialize, Serialize};
 pub enum StoreRequest {
     /// What it takes up.
     Stats,
+    /// What an account or a domain takes up, beside its limits.
+    Quota {
+        /// Which.
+        name: String,
+    },
     /// Compress content that came since it was done last.
     Compress,
     /// A consistent copy of the data directory.

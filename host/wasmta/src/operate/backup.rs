@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use storage::Storage;
 use tokio::sync::mpsc;
 
-use super::stats::size;
 use crate::config::Config;
+use crate::config::rounded_size_text as size;
 use crate::control::{Answer, Line};
 use crate::serve::{Parts, is_own_file};
 

@@ -12,6 +12,7 @@ mod plugins;
 mod profile;
 mod published;
 mod queue;
+mod quota;
 mod repair;
 mod restore;
 mod share;
@@ -76,6 +77,7 @@ pub(crate) async fn perform(
         Request::Check => check::check(parts, progress).await,
         Request::Mailbox(request) => mailbox::perform(parts, config, request, progress).await,
         Request::Store(StoreRequest::Stats) => stats::stats(parts).await,
+        Request::Store(StoreRequest::Quota { name }) => quota::quota(parts, &name),
         Request::Store(StoreRequest::Compress) => stats::compress(parts, progress).await,
         Request::Store(StoreRequest::Backup { folder, data }) => {
             backup::backup(parts, config, folder, data, progress).await

@@ -8,9 +8,9 @@ use storage::Storage;
 use tokio::sync::mpsc;
 
 use super::backup::{COPY, copy_file, examine};
-use super::stats::size;
 use super::{PROGRESS_WAITING_MAX, check, data_is_there};
 use crate::config::Config;
+use crate::config::rounded_size_text as size;
 use crate::control::{Answer, Line};
 use crate::serve::{DURABLE, DataLock, Parts, Place, RESTORING, counting, put_in_place};
 

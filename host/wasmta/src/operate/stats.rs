@@ -7,7 +7,7 @@ use storage::{ContentStats, EngineStats, PackProgress, Packed};
 use store::Totals;
 use tokio::sync::mpsc;
 
-use crate::config::size_text;
+use crate::config::rounded_size_text as size;
 use crate::control::{Answer, Line};
 use crate::serve::Parts;
 
@@ -107,23 +107,4 @@ fn answer(totals: Totals, content: ContentStats, engines: &[(&str, EngineStats)]
         "environments": environments,
     });
     Answer::new(json, text)
-}
-
-/// Octets for people, in the largest unit that leaves a number of at least ten.
-pub(super) fn size(octets: u64) -> String {
-    let unit = [40, 30, 20, 10].into_iter().find(|shift| octets >> shift >= 10);
-    size_text(unit.map_or(octets, |shift| octets >> shift << shift))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_rounded_for_people() {
-        for (octets, text) in [(0, "0 B"), (10_239, "10239 B"), (10_241, "10 KiB"), (123_456_789, "117 MiB")]
-        {
-            assert_eq!(size(octets), text);
-        }
-    }
 }

@@ -14,6 +14,7 @@ pub(crate) mod plugins;
 mod policy;
 mod provisioning;
 mod publication;
+mod quota_warnings;
 mod quotas;
 mod restored;
 mod row_cache;

@@ -20,6 +20,7 @@ use super::mirror::{Sources, sourced};
 use super::plugins::{self, Exchanged, Surroundings};
 use super::provisioning::{Follower, Provisioning};
 use super::publication::{self, Publishing};
+use super::quota_warnings::Watch;
 use super::quotas::DirectoryQuotas;
 use super::{mirror, policy, settings, ways};
 use crate::config::Config;
@@ -59,6 +60,8 @@ pub struct Parts {
     pub(super) surroundings: Arc<Surroundings>,
     /// What was made from messages, and need not be made again.
     pub(super) derived: Derived,
+    /// What accounts may take up.
+    pub(super) quotas: Arc<DirectoryQuotas>,
     /// Queue, mailboxes and content.
     pub(super) mail: Storage,
     /// Whether the directory was filled just now: this is the first start.
@@ -106,11 +109,10 @@ impl Parts {
         let provisioning = Provisioning::of(config, &directory, &surroundings, follower);
         let sources = Sources { mirror: mirror.as_ref(), tables: &followed.tables, provisioning };
         let routing = sourced(routing, sources, &plugins, (&events, &clock));
-        let world = Arc::clone(&surroundings) as Arc<dyn hooks::World>;
-        let profiles = profiles::Profiles::new(routing.clone(), Arc::new(plugins.clone()), world);
+        let profiles = in_their_world(&routing, &plugins, &surroundings);
 
         let mail = open_mail(config, data)?;
-        let store = open_store(config, &mail, &directory, (&clock, &events)).await?;
+        let (store, quotas) = open_store(config, &mail, &directory, (&clock, &events)).await?;
         let of_derived = open_storage(config, data, "derived", store::DERIVED_SPACES, false)?;
         let stores = (&directory, &store);
         let agents = Agents {
@@ -133,6 +135,7 @@ impl Parts {
             authenticator,
             routing,
             store,
+            quotas,
             queue,
             plugins,
             profiles,
@@ -238,6 +241,16 @@ async fn open_plugins(
     Ok(plugins)
 }
 
+/// The profiles of users, with what their plugins may see.
+fn in_their_world(
+    routing: &Routing,
+    plugins: &plugin_engine::Engine,
+    surroundings: &Arc<Surroundings>,
+) -> profiles::Profiles {
+    let world = Arc::clone(surroundings) as Arc<dyn hooks::World>;
+    profiles::Profiles::new(routing.clone(), Arc::new(plugins.clone()), world)
+}
+
 /// Opens the storage of queue, mailboxes and content.
 fn open_mail(config: &Config, data: &Path) -> Result<Storage, String> {
     let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
@@ -250,10 +263,12 @@ async fn open_store(
     mail: &Storage,
     directory: &Directory,
     (clock, events): (&Clock, &Events),
-) -> Result<Store, String> {
-    let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), settings::quota(config)));
-    let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), quotas).await;
-    store.map_err(|e| format!("the store: {e}"))
+) -> Result<(Store, Arc<DirectoryQuotas>), String> {
+    let watch = Watch::new(&config.quotas, clock.clone(), events.clone());
+    let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), &config.quotas, watch));
+    let asked = Arc::clone(&quotas) as Arc<dyn store::Quotas>;
+    let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), asked).await;
+    Ok((store.map_err(|e| format!("the store: {e}"))?, quotas))
 }
 
 /// Brings the tables up to the directory, and says what that took; `false` where a row cannot be read.

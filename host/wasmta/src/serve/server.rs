@@ -204,7 +204,12 @@ impl Running {
                 }
             }
         });
-        let mut tasks = vec![delivering, following, keeping];
+        let (parts, stop, host) =
+            (self.parts.clone(), self.shutdown.clone(), self.started_with.server.name.to_string());
+        let warning = tokio::spawn(async move {
+            parts.quotas.watch().run(&parts.store, &parts.random, &host, &stop).await;
+        });
+        let mut tasks = vec![delivering, following, keeping, warning];
         if let Some(mirror) = self.parts.mirror.clone() {
             let stop = self.shutdown.clone();
             tasks.push(tokio::spawn(async move { mirror.run(&stop).await }));
@@ -264,6 +269,7 @@ impl Running {
         self.parts.queue.set_channels(agents);
         self.parts.queue.set_options(settings::queue(&new));
         self.parts.routing.reconfigure(rules, options);
+        self.parts.quotas.replace(&new.quotas);
         self.parts.plugins.set_trust(new.trust.clone());
         notes.extend(self.left_behind(&new));
         notes.extend(self.services.enforce(&new, planned));

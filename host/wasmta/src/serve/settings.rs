@@ -71,15 +71,6 @@ pub(super) fn auth_offers(config: &Config) -> (Unencrypted, ChannelBinding) {
     (unencrypted, if offered { ChannelBinding::Offered } else { ChannelBinding::Withheld })
 }
 
-/// What accounts may take up of which the directory says nothing.
-pub(super) fn quota(config: &Config) -> store::Quota {
-    let limit = |limit: u64| Some(limit).filter(|limit| *limit > 0);
-    store::Quota {
-        octets: limit(config.storage.account_size_max),
-        messages: limit(config.storage.account_messages_max),
-    }
-}
-
 /// `[auth]`.
 pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
     let usual = AuthOptions::default();
