@@ -115,7 +115,7 @@ def a_zone_makes_domains_local_and_handed_on(place, until):
     said = status(place)
     assert "3 domains with MX, 2 lead here, 1 of them are handed on, 1 names left out" in said, said
     local = explained(place, "anna@local.customers.test")
-    origin = f"[dns: local.customers.test. MX 10 mail.dyn.test. (zone customers.test from 127.0.0.1:{place.named.port}, serial 1)]"
+    origin = f"[dns: local.customers.test. MX 10 mail.dyn.test. (zone customers.test from 127.0.0.1:{place.named.port}, serial 1); table customers, read "
     assert origin in local and "channel store" in local, local
     backup = explained(place, "anybody@backup.customers.test")
     assert "better mail hosts" in backup and "channel smtp  next hop backup.customers.test" in backup, backup

@@ -60,6 +60,9 @@ def live(place):
     seen(lambda: "uid=one" in shown("one@d0.test"), "a new user")
     place.slapd.modify(user_dn("one"), "replace: mail\nmail: other@d0.test")
     seen(lambda: "uid=one" in shown("other@d0.test"), "a changed address")
+    explained = place.explained("other@d0.test")
+    assert f"[{user_dn('one')}; live sync, " in explained, explained
+    assert "; full sync, " in explained, explained
     assert place.rcpt("one@d0.test") == 550 and place.rcpt("other@d0.test") == 250
     place.slapd.move(user_dn("one"), "uid=one", "ou=People,o=d1.test,o=isp")
     seen(lambda: "o=d1.test" in shown("other@d0.test"), "a move")
@@ -157,6 +160,8 @@ def cell(place, row, kind):
     place.sync(kind)
     if kind == "full" or seen_by_incremental:
         assert is_seen(place), f"{name}: not seen by the {kind} sync"
+        if name == "new users":
+            assert f"[{user_dn('t-new')}; {kind} sync, " in place.explained("t-new@d0.test")
     else:
         assert not is_seen(place), f"{name}: seen by the {kind} sync, which Table 1 says it is not"
 

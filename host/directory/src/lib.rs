@@ -63,6 +63,7 @@ pub use mirror::full::{SyncOrder, SyncReport, Telling};
 pub use mirror::history::{HISTORY_MAX, SyncRecord};
 pub use mirror::live::Follower;
 pub use mirror::miss::ABSENT_MAX;
+pub use mirror::records::{Brought, Way};
 pub use mirror::source::{Mirror, MirrorOptions, MirrorStatus, RefusedEntry, SyncError, SyncMode};
 pub use profile::{PROFILE_FIELDS, ProfileChange};
 pub use publication::{ExtraText, Publication, PublicationOptions, Published};

@@ -133,9 +133,10 @@ impl fmt::Display for Explanation {
             let indent = " ".repeat(2 + 2 * address.depth.min(20));
             for step in &address.steps {
                 write!(f, "{indent}{:<10}  {}", step.what.word(), step.text)?;
-                match &step.origin {
-                    Some(origin) => writeln!(f, "  [{origin}]")?,
-                    None => writeln!(f)?,
+                match (&step.origin, &step.sync) {
+                    (Some(origin), Some(sync)) => writeln!(f, "  [{origin}; {sync}]")?,
+                    (Some(origin), None) => writeln!(f, "  [{origin}]")?,
+                    (None, _) => writeln!(f)?,
                 }
             }
         }

@@ -66,13 +66,16 @@ pub struct Step {
     /// Where it is written: `file:line` of a rule, or the DN of an entry.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin: Option<String>,
+    /// The sync that brought what is written there, where a source has it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sync: Option<String>,
 }
 
 impl Step {
     /// A step without a place.
     #[must_use]
     pub fn new(what: StepKind, text: impl Into<String>) -> Self {
-        Self { what, text: text.into(), origin: None }
+        Self { what, text: text.into(), origin: None, sync: None }
     }
 
     /// The same step with its place.

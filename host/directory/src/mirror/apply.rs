@@ -8,8 +8,8 @@ use storage::{Space, StorageError};
 
 use super::found::{Broken, Found, Uuid, same_content};
 use super::records::{
-    FORMAT, LISTS, MIRROR, MIRROR_IDS, REFUSED, Record, Refused, SEEN, Seen, StoredFound, cut, encode,
-    refused_key,
+    Brought, FORMAT, LISTS, MIRROR, MIRROR_IDS, REFUSED, Record, Refused, SEEN, Seen, StoredFound, Way, cut,
+    encode, refused_key,
 };
 use crate::directory::Directory;
 use crate::dn::Dn;
@@ -99,7 +99,7 @@ impl Directory {
         &self,
         steps: &[Step],
         beside: &Beside,
-        staging: Staging,
+        (way, staging): (Way, Staging),
     ) -> Result<Applied, EditError> {
         for _ in 0..TRIES_MAX {
             let (batch, applied) = {
@@ -108,7 +108,7 @@ impl Directory {
                 if head.loading != 0 {
                     return Err(DirectoryError::Loading.into());
                 }
-                let mut applying = Applying::new(&view, head, self.0.clock.now(), staging);
+                let mut applying = Applying::new(&view, head, (self.0.clock.now(), way), staging);
                 applying.all(steps)?;
                 applying.finish(beside)
             };
@@ -131,6 +131,7 @@ pub(super) struct Applying<'v, 's> {
     pub(super) composing: Composing<'v, 's>,
     pub(super) applied: Applied,
     now: Timestamp,
+    way: Way,
     staging: Staging,
     /// Lasting names that this batch has moved or made.
     names: HashMap<Uuid, Dn>,
@@ -142,11 +143,12 @@ pub(super) struct Applying<'v, 's> {
 }
 
 impl<'v, 's> Applying<'v, 's> {
-    fn new(view: &'v View<'s>, head: Head, now: Timestamp, staging: Staging) -> Self {
+    fn new(view: &'v View<'s>, head: Head, (now, way): (Timestamp, Way), staging: Staging) -> Self {
         Self {
             composing: Composing::new(view, head),
             applied: Applied::default(),
             now,
+            way,
             staging,
             names: HashMap::new(),
             glue: HashSet::new(),
@@ -233,8 +235,8 @@ impl<'v, 's> Applying<'v, 's> {
                 *count += 1;
             }
         }
-        let fresh = Record::of(found, view.schema);
-        if record.as_ref() != Some(&fresh) {
+        let fresh = Record::of(found, view.schema, self.brought());
+        if !record.as_ref().is_some_and(|record| record.is_of_same(&fresh)) {
             // A version alone is no reason to write, unless something is written anyway.
             let replaced = record.as_ref().and_then(|record| record.uuid);
             let differs = record.is_none_or(|record| {
@@ -252,6 +254,10 @@ impl<'v, 's> Applying<'v, 's> {
         }
         self.mark(dn, &Seen::Same);
         self.accepted(dn)
+    }
+
+    fn brought(&self) -> Brought {
+        Brought { way: self.way, at: self.now.0 }
     }
 
     fn changes_tree(&self) -> bool {
@@ -280,7 +286,7 @@ impl<'v, 's> Applying<'v, 's> {
         }
         for dn in missing.into_iter().rev() {
             self.edit(Edit::Add(container(&dn)))?;
-            self.record(&dn, &Record::glue());
+            self.record(&dn, &Record::glue(self.brought()));
             self.glue.insert(dn);
         }
         Ok(())
@@ -302,7 +308,7 @@ impl<'v, 's> Applying<'v, 's> {
                     self.edit(Edit::Modify(glue))?;
                 }
                 self.forget(dn)?;
-                self.record(dn, &Record::glue());
+                self.record(dn, &Record::glue(self.brought()));
                 self.glue.insert(dn.clone());
                 self.applied.removed += 1;
                 return Ok(());

@@ -19,7 +19,7 @@ use super::difference::Difference;
 use super::found::{Broken, Found, digest};
 use super::guard::{Trust, guard, guard_empty};
 use super::history::SyncRecord;
-use super::records::{REFUSED, SEEN, SYNC, Seen, StoredFound, base_key, decode, encode, refused_key};
+use super::records::{REFUSED, SEEN, SYNC, Seen, StoredFound, Way, base_key, decode, encode, refused_key};
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
@@ -260,13 +260,13 @@ impl Mirror {
             let (mut puts, _) = self.differing(&[])?;
             puts.extend(broken);
             puts.extend(removals);
-            return Ok(self.apply(&puts, &beside).await?);
+            return Ok(self.apply(Way::Full, &puts, &beside).await?);
         }
         let (mut total, mut from, mut done) = (Applied::default(), Vec::new(), 0);
         loop {
             let (puts, next) = self.differing(&from)?;
             done += puts.len() as u64;
-            total.join(self.apply(&puts, &Vec::new()).await?);
+            total.join(self.apply(Way::Full, &puts, &Vec::new()).await?);
             telling(done, steps as u64, "entries written");
             let Some(next) = next else { break };
             from = next;
@@ -274,11 +274,11 @@ impl Mirror {
         let rest: Vec<Step> = broken.into_iter().chain(removals).collect();
         for chunk in rest.chunks(BATCH_MAX) {
             done += chunk.len() as u64;
-            total.join(self.apply(chunk, &Vec::new()).await?);
+            total.join(self.apply(Way::Full, chunk, &Vec::new()).await?);
             telling(done, steps as u64, "entries removed");
         }
         // What was refused because somebody else had its address, who is gone now, is in: `apply` tries again.
-        total.join(self.apply(&[], &beside).await?);
+        total.join(self.apply(Way::Full, &[], &beside).await?);
         Ok(total)
     }
 

@@ -13,7 +13,7 @@ use super::full::{SyncOrder, SyncReport};
 use super::generalized::earlier;
 use super::guard::{Trust, guard};
 use super::history::SyncRecord;
-use super::records::{LISTS, SYNC, base_key};
+use super::records::{LISTS, SYNC, Way, base_key};
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
@@ -108,7 +108,7 @@ impl Mirror {
         }
         let mut total = Applied::default();
         for chunk in steps.chunks(BATCH_MAX) {
-            total.join(self.apply(chunk, &Vec::new()).await?);
+            total.join(self.apply(Way::Incremental, chunk, &Vec::new()).await?);
         }
         Ok(total)
     }
@@ -161,7 +161,7 @@ impl Mirror {
         }
         // Only once all of it is in.
         let beside = vec![(SYNC, key, watermark.into_bytes()), self.heard(false)?];
-        total.join(self.apply(&[], &beside).await?);
+        total.join(self.apply(Way::Incremental, &[], &beside).await?);
         Ok(total)
     }
 

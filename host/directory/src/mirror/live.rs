@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::apply::{BATCH_MAX, Step};
 use super::found::{Broken, Found, Uuid};
 use super::guard::{Trust, guard, guard_empty};
-use super::records::{SYNC, base_key};
+use super::records::{SYNC, Way, base_key};
 use super::source::{Mirror, SyncError};
 use crate::dn::Dn;
 use crate::ldap::answer::{
@@ -294,7 +294,7 @@ impl Live<'_> {
         guard(&self.mirror.0.options, Trust::Guarded, gone.len() as u64, there)?;
         gone.reverse();
         for chunk in gone.chunks(BATCH_MAX) {
-            self.mirror.apply(chunk, &Vec::new()).await?;
+            self.mirror.apply(Way::Live, chunk, &Vec::new()).await?;
         }
         Ok(())
     }
@@ -337,7 +337,7 @@ impl Live<'_> {
             beside.push(self.mirror.heard(false)?);
         }
         if !steps.is_empty() || beside.len() > 1 {
-            self.mirror.apply(&steps, &beside).await?;
+            self.mirror.apply(Way::Live, &steps, &beside).await?;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::apply::Step;
 use super::found::Found;
+use super::records::Way;
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
 use crate::error::EditError;
@@ -127,7 +128,7 @@ impl Mirror {
             self.0.misses.remember(&address.to_key(), forgotten);
             return Ok(None);
         }
-        let applied = self.apply(&steps, &Vec::new()).await?;
+        let applied = self.apply(Way::LookUp, &steps, &Vec::new()).await?;
         self.refused_why(&steps)?.map_or(Ok(Some(applied.csn)), |why| Err(SyncError::Unfit(why)))
     }
 

@@ -12,12 +12,15 @@
 //! | | `watermark/` and the key of a base | the greatest `modifyTimestamp` seen there (R45), text |
 //! | | `history/` and a number, u64 big-endian | [`super::history::SyncRecord`] in JSON |
 //!
-//! Every record begins with [`FORMAT`]; one of another format counts as absent, and the next full sync writes it anew.
+//! Every record begins with [`FORMAT`], or [`RECORD_FORMAT`]; one of another format counts as absent, and the next full sync writes it anew.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use storage::Space;
 
 use super::found::{Found, Uuid, digest};
+use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::error::DirectoryError;
 use crate::layout::{decode_entry, encode_entry};
@@ -38,6 +41,52 @@ pub(crate) const STATE_KEY: &[u8] = b"state";
 /// Octets of a refused entry's name in its key; longer ones are cut, and end in a hash.
 const NAME_TEXT_MAX: usize = 400;
 
+/// The format of [`Record`], which has changed once.
+const RECORD_FORMAT: u8 = 2;
+
+/// By which way of the sync an entry got its present form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Way {
+    /// A full sync.
+    Full,
+    /// An incremental one.
+    Incremental,
+    /// A live one.
+    Live,
+    /// A look-up of an address or a domain that was not here.
+    LookUp,
+    /// An edit of ours, read back from the source.
+    Edit,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full sync",
+            Self::Incremental => "incremental sync",
+            Self::Live => "live sync",
+            Self::LookUp => "look-up",
+            Self::Edit => "edit",
+        })
+    }
+}
+
+/// What brought an entry in its present form, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brought {
+    /// How.
+    pub way: Way,
+    /// When it was written here, in milliseconds since 1970.
+    pub at: u64,
+}
+
+impl Directory {
+    /// What brought an entry in its present form; `None` for one that no source has: it was made here.
+    pub fn brought(&self, dn: &Dn) -> Result<Option<Brought>, DirectoryError> {
+        Ok(self.raw_view()?.record(dn)?.map(|record| record.brought))
+    }
+}
+
 /// Where a mirrored entry came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -52,22 +101,39 @@ pub(crate) struct Record {
     pub(crate) list: bool,
     /// Whether the source never showed it: it stands only because others are below it.
     pub(crate) glue: bool,
+    /// What brought it.
+    pub(crate) brought: Brought,
 }
 
 impl Record {
-    pub(crate) fn of(found: &Found, schema: &Schema) -> Self {
+    pub(crate) fn of(found: &Found, schema: &Schema, brought: Brought) -> Self {
         Self {
-            format: FORMAT,
+            format: RECORD_FORMAT,
             uuid: found.uuid,
             version: found.version.clone(),
             content: digest(&found.entry),
             list: schema.is(&found.entry, Class::InetMailGroup),
             glue: false,
+            brought,
         }
     }
 
-    pub(crate) fn glue() -> Self {
-        Self { format: FORMAT, uuid: None, version: String::new(), content: 0, list: false, glue: true }
+    pub(crate) fn glue(brought: Brought) -> Self {
+        Self {
+            format: RECORD_FORMAT,
+            uuid: None,
+            version: String::new(),
+            content: 0,
+            list: false,
+            glue: true,
+            brought,
+        }
+    }
+
+    /// Whether it says the same of the entry, whatever brought it.
+    pub(crate) fn is_of_same(&self, other: &Self) -> bool {
+        let (mine, theirs) = (&self.version, &other.version);
+        self.content == other.content && self.uuid == other.uuid && mine == theirs && self.glue == other.glue
     }
 }
 
@@ -175,7 +241,9 @@ pub(crate) fn base_key(what: &str, base: &Dn) -> Vec<u8> {
 impl View<'_> {
     pub(crate) fn record(&self, dn: &Dn) -> Result<Option<Record>, DirectoryError> {
         let octets = self.snapshot.get(MIRROR, dn.key())?;
-        Ok(octets.and_then(|octets| decode::<Record>(&octets)).filter(|record| record.format == FORMAT))
+        Ok(octets
+            .and_then(|octets| decode::<Record>(&octets))
+            .filter(|record| record.format == RECORD_FORMAT))
     }
 
     pub(crate) fn name_of(&self, uuid: &Uuid) -> Result<Option<Dn>, DirectoryError> {

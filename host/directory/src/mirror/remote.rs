@@ -1,6 +1,7 @@
 //! Edits go to the source, and from there into the tree: what an operator adds here is there for everybody.
 
 use super::apply::Step;
+use super::records::Way;
 use super::source::{Mirror, SyncError, apart};
 use crate::edit::{RemoteEdit, WriteThrough};
 use crate::error::EditError;
@@ -68,7 +69,7 @@ impl Mirror {
                 RemoteEdit::Modify(dn, _) => steps.extend(self.step_of(dn).await?),
             }
         }
-        let applied = self.apply(&steps, &Vec::new()).await?;
+        let applied = self.apply(Way::Edit, &steps, &Vec::new()).await?;
         failure.map_or(Ok(applied.csn), |why| Err(why.into()))
     }
 

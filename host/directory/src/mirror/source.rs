@@ -12,7 +12,7 @@ use super::apply::{Applied, Beside, Staging, Step};
 use super::history::SyncRecord;
 use super::live::Follower;
 use super::miss::Misses;
-use super::records::{FORMAT, REFUSED, Refused, STATE_KEY, SYNC, SyncState, decode, encode};
+use super::records::{FORMAT, REFUSED, Refused, STATE_KEY, SYNC, SyncState, Way, decode, encode};
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::error::{DirectoryError, EditError};
@@ -212,9 +212,14 @@ impl Mirror {
     }
 
     /// Applies what the source said, tries again what that may have freed, and tells of what is refused.
-    pub(crate) async fn apply(&self, steps: &[Step], beside: &Beside) -> Result<Applied, EditError> {
+    pub(crate) async fn apply(
+        &self,
+        way: Way,
+        steps: &[Step],
+        beside: &Beside,
+    ) -> Result<Applied, EditError> {
         let _in_order = self.0.applying.lock().await;
-        let mut total = self.apply_once(steps, beside).await?;
+        let mut total = self.apply_once(way, steps, beside).await?;
         let mut touched = total.touched.clone();
         for round in 0..RETRIES_MAX {
             let mut again = self.freed_by(&touched)?;
@@ -224,7 +229,7 @@ impl Mirror {
             if again.is_empty() {
                 break;
             }
-            let applied = self.apply_once(&again, &Vec::new()).await?;
+            let applied = self.apply_once(way, &again, &Vec::new()).await?;
             touched.clone_from(&applied.touched);
             total.join(applied);
         }
@@ -240,10 +245,10 @@ impl Mirror {
         Ok(total)
     }
 
-    async fn apply_once(&self, steps: &[Step], beside: &Beside) -> Result<Applied, EditError> {
+    async fn apply_once(&self, way: Way, steps: &[Step], beside: &Beside) -> Result<Applied, EditError> {
         let under_way = self.0.staging.load(Ordering::Acquire);
         let staging = if under_way { Staging::UnderWay } else { Staging::Idle };
-        self.0.directory.apply(steps, beside, staging).await
+        self.0.directory.apply(steps, beside, (way, staging)).await
     }
 
     /// The refused entries whose holders have changed.

@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 
-use directory::UserEntry;
-use mail_types::{AccountName, Address, ForwardPath, Lookup, ReversePath};
+use directory::{Dn, UserEntry};
+use mail_types::{AccountName, Address, ForwardPath, Lookup, ReversePath, Timestamp};
 use routing::recorder::{Step, StepKind};
 use routing::{ExplainedAddress, ExplainedOutcome, Explanation};
 
+use super::age_text;
 use crate::config::Config;
 use crate::control::Answer;
 use crate::serve::Parts;
@@ -55,6 +56,7 @@ pub(super) async fn explain(parts: &Parts, config: &Config, asked: &Question<'_>
         explanation.addresses.clear();
     }
     put_first(&mut explanation, steps);
+    name_syncs(parts, &mut explanation);
     let json = serde_json::to_value(&explanation).map_err(|e| e.to_string())?;
     Ok(Answer::new(json, explanation.to_string().trim_end()))
 }
@@ -140,6 +142,27 @@ fn may_relay(config: &Config, client: IpAddr, steps: &mut Vec<Step>) -> bool {
     };
     steps.push(Step::new(StepKind::Client, text));
     network.is_some()
+}
+
+/// Says of each entry which sync brought it as it is, and of what a DNS table says when that was read.
+fn name_syncs(parts: &Parts, explanation: &mut Explanation) {
+    let (now, tables) = (parts.clock.now(), parts.followed.tables.status());
+    let ago = |at: u64| format!("{} ago", age_text(now.since(Timestamp(at))));
+    for step in explanation.addresses.iter_mut().flat_map(|address| &mut address.steps) {
+        let Some(origin) = step.origin.as_deref() else { continue };
+        // A row of the DNS names the table's place; it is as it was when that was read last.
+        if let Some(table) =
+            tables.iter().find(|table| origin.starts_with("dns: ") && origin.contains(&table.place))
+        {
+            let read = table.success_at.map(|at| format!("table {}, read {}", table.name, ago(at.0)));
+            step.sync = read;
+        } else if let Some(dn) = Dn::parse(origin).ok()
+            // What cannot be read now is not told: nothing depends on it.
+            && let Ok(Some(brought)) = parts.directory.brought(&dn)
+        {
+            step.sync = Some(format!("{}, {}", brought.way, ago(brought.at)));
+        }
+    }
 }
 
 /// What is decided before the recipient stands before it.

@@ -27,7 +27,7 @@ fn user(name: &str, uuid: u8, version: &str, mail: &str) -> Step {
 }
 
 async fn apply(directory: &Directory, steps: &[Step]) -> Applied {
-    let applied = directory.apply(steps, &Vec::new(), Staging::Idle).await.unwrap();
+    let applied = directory.apply(steps, &Vec::new(), (Way::Full, Staging::Idle)).await.unwrap();
     assert_eq!(directory.check(&mut |_| {}).unwrap(), Vec::<String>::new());
     applied
 }
@@ -152,7 +152,7 @@ async fn rows_beside_are_written_with_the_steps() {
     let dir = tempfile::tempdir().unwrap();
     let directory = open(dir.path());
     let beside = vec![(SYNC, b"cookie/x".to_vec(), b"1".to_vec())];
-    directory.apply(&[], &beside, Staging::Idle).await.unwrap();
+    directory.apply(&[], &beside, (Way::Full, Staging::Idle)).await.unwrap();
     let view = directory.raw_view().unwrap();
     assert_eq!(view.snapshot.get(SYNC, b"cookie/x").unwrap().as_deref(), Some(b"1".as_slice()));
 }
