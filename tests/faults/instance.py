@@ -44,10 +44,11 @@ def instance(binary, folder, sink_port, more="", ldif=""):
     return wasmta_server.Wasmta(binary, folder, config)
 
 
-def check(server):
-    """What `wasmta check` finds wrong; empty when all is well."""
+def check(server, *words):
+    """What `wasmta check`, or another check, finds wrong; empty when all is well."""
+    words = words or ("check",)
     done = subprocess.run(
-        [str(server.binary), *server.options(), "check"],
+        [str(server.binary), *server.options(), *words],
         cwd=server.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CHECK_SECONDS_MAX,
     )
-    return "" if done.returncode == 0 else f"wasmta check ended with {done.returncode}: {done.stdout}{done.stderr}"
+    return "" if done.returncode == 0 else f"wasmta {' '.join(words)} ended with {done.returncode}: {done.stdout}{done.stderr}"

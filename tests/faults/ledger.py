@@ -32,6 +32,8 @@ class Entry:
 
     def __init__(self, number, recipients, sender):
         self.number, self.recipients, self.sender, self.acknowledged = number, recipients, sender, False
+        # Of the body.
+        self.lines = 0
 
     def local(self):
         """The mailboxes in which it must be once, at once."""
@@ -94,6 +96,7 @@ class Client:
         for recipient in entry.recipients:
             self.say(f"RCPT TO:<{recipient}>", 250)
         self.say("DATA", 354)
+        entry.lines = octets.partition(b"\r\n\r\n")[2].count(b"\n")
         self.socket.sendall(octets)
         self.say(".", 250)
         entry.acknowledged = True

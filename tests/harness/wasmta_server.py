@@ -116,13 +116,17 @@ class Wasmta:
         """The global options that make a command speak of this instance."""
         return ["--config", str(self.config), "--data", str(self.data), "--port-offset", str(self.offset)]
 
-    def start(self, wait=START_SECONDS_MAX, prefix=()):
-        """Starts it and waits until SMTP, IMAP and POP3 answer."""
+    def launch(self, prefix=()):
+        """Starts it, and does not wait."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*prefix, str(self.binary), *self.options(), "serve"],
                 cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )
+
+    def start(self, wait=START_SECONDS_MAX, prefix=()):
+        """Starts it and waits until SMTP, IMAP and POP3 answer."""
+        self.launch(prefix)
         for name in ("smtp", "imap", "pop3"):
             if not wait_for_port(self.port(name), wait, lambda: self.process.poll() is None):
                 tail = self.log.read_text(errors="replace")[-2000:]
