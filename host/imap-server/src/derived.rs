@@ -4,7 +4,7 @@ use imap_wire::FetchItem;
 use store::{DerivedReader, MessageInfo};
 
 /// Raised with every change of what is made: what was made before is then made anew.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What is made from a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -50,8 +50,9 @@ pub struct Options {
     pub sessions_per_account_max: usize,
 }
 
-/// Lines and literals before login: a name and a password.
-const LINE_OCTETS_BEFORE_LOGIN_MAX: usize = 8 * 1024;
+/// Lines and literals before login: a name and a password, or the largest ID (RFC 2971 §3.3: 30 pairs of 30 and 1,024
+/// octets).
+const LINE_OCTETS_BEFORE_LOGIN_MAX: usize = 34 * 1024;
 const LITERAL_OCTETS_BEFORE_LOGIN_MAX: u64 = 4 * 1024;
 
 impl Default for Options {

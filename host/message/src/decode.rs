@@ -46,7 +46,7 @@ impl TransferEncoding {
         match self {
             Self::Identity => Cow::Borrowed(octets),
             Self::Base64 => Cow::Owned(decode_base64(octets)),
-            Self::QuotedPrintable => Cow::Owned(decode_quoted_printable(octets, false)),
+            Self::QuotedPrintable => Cow::Owned(decode_quoted_printable(octets)),
         }
     }
 }
@@ -76,9 +76,28 @@ fn decode_base64(octets: &[u8]) -> Vec<u8> {
     LENIENT.decode(&digits).unwrap_or_default()
 }
 
-/// `in_word` follows the "Q" encoding of RFC 2047 §4.2, where `_` is a space.
-fn decode_quoted_printable(octets: &[u8], in_word: bool) -> Vec<u8> {
+fn decode_quoted_printable(octets: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(octets.len());
+    for line in octets.split_inclusive(|byte| *byte == b'\n') {
+        let text = line.strip_suffix(b"\n").map_or(line, |text| text.strip_suffix(b"\r").unwrap_or(text));
+        let end = &line[text.len()..];
+        // RFC 2045 §6.7 rule 3: white space before the end of a line was added on the way.
+        let blank = text.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
+        let text = &text[..text.len() - blank];
+        match text.strip_suffix(b"=") {
+            // Rule 5: a soft line break.
+            Some(text) if !end.is_empty() => decode_escapes(text, false, &mut plain),
+            _ => {
+                decode_escapes(text, false, &mut plain);
+                plain.extend_from_slice(end);
+            }
+        }
+    }
+    plain
+}
+
+/// Octets and `=` with two digits. `in_word` follows the "Q" encoding of RFC 2047 §4.2, where `_` is a space.
+fn decode_escapes(octets: &[u8], in_word: bool, plain: &mut Vec<u8>) {
     let mut at = 0;
     while at < octets.len() {
         match octets[at] {
@@ -89,13 +108,6 @@ fn decode_quoted_printable(octets: &[u8], in_word: bool) -> Vec<u8> {
                     at += 3;
                     continue;
                 }
-                // A soft line break, with white space before its end (RFC 2045 §6.7 rule 5).
-                let blank =
-                    octets[at + 1..].iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
-                if octets.get(at + 1 + blank) == Some(&b'\n') {
-                    at += blank + 2;
-                    continue;
-                }
                 plain.push(b'=');
             }
             b'_' if in_word => plain.push(b' '),
@@ -103,7 +115,6 @@ fn decode_quoted_printable(octets: &[u8], in_word: bool) -> Vec<u8> {
         }
         at += 1;
     }
-    plain
 }
 
 /// Turns octets of a character set into text. Unknown sets are read as UTF-8 where that is
@@ -184,7 +195,11 @@ fn encoded_word(octets: &[u8]) -> Option<(EncodedWord<'_>, &[u8])> {
     let end = memchr::memmem::find(encoded, b"?=")?;
     let plain = match encoding {
         b'b' | b'B' => decode_base64(&encoded[..end]),
-        b'q' | b'Q' => decode_quoted_printable(&encoded[..end], true),
+        b'q' | b'Q' => {
+            let mut plain = Vec::with_capacity(end);
+            decode_escapes(&encoded[..end], true, &mut plain);
+            plain
+        }
         _ => return None,
     };
     // RFC 2231 §5 appends a language to the character set.
@@ -222,6 +237,8 @@ mod tests {
     fn transfer_encodings_are_decoded_with_patience() {
         let qp = TransferEncoding::parse(b" Quoted-Printable ").unwrap();
         assert_eq!(qp.decode(b"a=3D=\r\nb= \t\r\nc=zz=").as_ref(), b"a=bc=zz=");
+        // RFC 2045 §6.7 rule 3.
+        assert_eq!(qp.decode(b"hello  \r\n\t\r\nx=20 \ny \t").as_ref(), b"hello\r\n\r\nx \ny");
         let base64 = TransferEncoding::parse(b"BASE64").unwrap();
         assert_eq!(base64.decode(b"aGVs\r\nbG8=\r\ntrailing").as_ref(), b"hello");
         assert_eq!(base64.decode(b"aGVsb").as_ref(), b"hel");

@@ -1,8 +1,9 @@
 //! Searching the text of a message as a person sees it (RFC 3501 §6.4.4): encodings and character
 //! sets undone, case of no regard.
 
+use crate::addresses::{AddressItem, MailboxItem, parse_addresses};
 use crate::decode::{TransferEncoding, decode_charset, decode_header};
-use crate::header::Fields;
+use crate::header::{Field, Fields};
 use crate::structure::{Part, PartKind, Structure};
 
 /// A text to be found, prepared once for many messages.
@@ -39,7 +40,24 @@ pub(crate) fn lower_case(text: &str) -> String {
 /// there is such a field.
 #[must_use]
 pub fn header_contains(header: &[u8], name: &str, needle: &Needle) -> bool {
-    Fields::of(header).any(|field| field.is(name) && needle.is_in(&searched(field.value)))
+    Fields::of(header).any(|field| {
+        field.is(name) && (needle.is_in(&searched(field.value)) || address_contains(&field, needle))
+    })
+}
+
+/// The fields of addresses that SEARCH knows by name (RFC 9051 §6.4.4).
+const ADDRESS_FIELDS: [&str; 4] = ["From", "To", "Cc", "Bcc"];
+
+/// Whether an address contains a text that comments stand within: what is searched is what ENVELOPE tells.
+fn address_contains(field: &Field<'_>, needle: &Needle) -> bool {
+    field.value.contains(&b'(')
+        && ADDRESS_FIELDS.iter().any(|name| field.is(name))
+        && parse_addresses(&field.unfolded()).iter().any(|item| match item {
+            AddressItem::Mailbox(MailboxItem { local, domain: Some(domain), .. }) => {
+                needle.is_in(&String::from_utf8_lossy(&[local, &b"@"[..], domain].concat()))
+            }
+            _ => false,
+        })
 }
 
 /// A field's value as it is searched: a tab, as some fold with, is a space to those who look for words.
@@ -132,5 +150,13 @@ mod tests {
         let found = |name: &str, text: &str| header_contains(MESSAGE, name, &Needle::new(text));
         assert!(found("x-empty", "") && found("subject", "") && found("SUBJECT", "grüße"));
         assert!(!found("x-absent", "") && !found("x-empty", "x"));
+    }
+
+    #[test]
+    fn an_address_is_found_without_the_comments_within_it() {
+        let header = b"From: <user-from (comment)@ (comment) domain.org>\r\nSubject: x@(y)\r\n";
+        let finds = |name: &str, text: &str| header_contains(header, name, &Needle::new(text));
+        assert!(finds("From", "user-from@domain.org") && finds("from", "(comment)"));
+        assert!(!finds("Subject", "x@y") && !finds("From", "user-from@org"));
     }
 }

@@ -63,6 +63,8 @@ fn hierarchy(
 
 /// What LIST is to tell.
 struct Wish<'a> {
+    /// Whether it is asked for by the extended syntax (RFC 5258 §3).
+    is_extended: bool,
     subscribed_only: bool,
     recursive: bool,
     special_only: bool,
@@ -80,6 +82,9 @@ impl<'a> Wish<'a> {
             _ => None,
         });
         Self {
+            is_extended: !command.selection.is_empty()
+                || command.returns.is_some()
+                || command.patterns.len() > 1,
             subscribed_only: selects(ListSelection::Subscribed),
             recursive: selects(ListSelection::RecursiveMatch),
             special_only: selects(ListSelection::SpecialUse),
@@ -130,6 +135,10 @@ pub(crate) async fn list(context: &mut Context<'_>, command: &ListCommand) -> Re
         {
             continue;
         }
+        // RFC 5258 §3.5: CHILDINFO alone is a reason only where what is below is not told itself.
+        if wish.subscribed_only && !node.subscribed && !has_untold_below(&nodes, name, &matches) {
+            continue;
+        }
         write_node(context.io, name, node, &wish);
         if let Some(items) = wish.status.filter(|_| node.exists) {
             // RFC 5819 §2: a mailbox that is gone meanwhile has no STATUS.
@@ -146,8 +155,18 @@ pub(crate) async fn list(context: &mut Context<'_>, command: &ListCommand) -> Re
 /// Whether a name below is listed. What this person may not know of, or what is no mailbox, is told
 /// only where nothing else says that there is something below (RFC 4314 §4, RFC 5258 §3).
 fn is_shown_below(nodes: &BTreeMap<String, Node>, name: &str, matches: &dyn Fn(&str) -> bool) -> bool {
+    below(nodes, name).any(|(name, node)| node.known && matches(name))
+}
+
+/// Whether a subscribed name below is not listed.
+fn has_untold_below(nodes: &BTreeMap<String, Node>, name: &str, matches: &dyn Fn(&str) -> bool) -> bool {
+    below(nodes, name).any(|(name, node)| node.subscribed && !matches(name))
+}
+
+/// The names below a name.
+fn below<'n>(nodes: &'n BTreeMap<String, Node>, name: &str) -> impl Iterator<Item = (&'n String, &'n Node)> {
     let (from, until) = (format!("{name}{DELIMITER}"), format!("{name}0")); // `0` follows `/`
-    nodes.range(from..until).any(|(name, node)| node.known && matches(name))
+    nodes.range(from..until)
 }
 
 fn names(context: &Context<'_>) -> Result<BTreeMap<String, Node>, Answer> {
@@ -161,8 +180,9 @@ fn names(context: &Context<'_>) -> Result<BTreeMap<String, Node>, Answer> {
 fn write_node(io: &mut Io, name: &str, node: &Node, wish: &Wish<'_>) {
     let mut attributes = Vec::new();
     if !node.exists {
-        // RFC 5258 §3: a name that is no mailbox; older clients know only the second word.
-        attributes.extend(if node.known { &["\\Noselect"][..] } else { &["\\NonExistent", "\\Noselect"] });
+        // A name that is no mailbox. One such word a response (RFC 5258 §6); clients that ask in the old way know only
+        // the first one.
+        attributes.push(if node.known || !wish.is_extended { "\\Noselect" } else { "\\NonExistent" });
     }
     attributes.push(if node.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
     if wish.tell_subscribed && node.subscribed {
