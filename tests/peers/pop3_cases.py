@@ -1,6 +1,8 @@
 """POP3 on raw sockets, where no client goes: pipelining, sessions that break off, and what other sessions and restarts do
 to a maildrop (RFC 1939, 2449, 6856)."""
 
+import email
+import email.policy
 import socket
 import time
 
@@ -224,13 +226,22 @@ def octets_as_they_are(place):
     session.logout()
 
 
-@case("POP3 sends UTF-8 in headers to who has said UTF8, and refuses by its code else")
+@case("POP3 sends UTF-8 in headers to who has said UTF8, and a surrogate else")
 def utf8(place):
     session = empty(place)
     text = "From: møller@example.org\r\nSubject: é\r\n\r\nbody\r\n".encode()
     put(session, text)
     reader = Raw(place, USER)
-    assert all(line.startswith("-ERR [UTF8]") for line in reader.say("RETR 1", "TOP 1 0"))
+    surrogate = reader.octets("RETR 1")
+    assert surrogate.isascii() and surrogate.endswith(b"\r\n\r\nbody\r\n"), surrogate
+    parsed = email.message_from_bytes(surrogate, policy=email.policy.default)
+    assert parsed["Subject"] == "é" and parsed["From"].addresses[0].domain.endswith(".invalid"), surrogate
+    # What is no UTF-8 has nothing to do with it, and comes as it is.
+    latin = b"Subject: \xe9\r\n\r\nbody\r\n"
+    put(session, latin)
+    reader.quit()
+    reader = Raw(place, USER)
+    assert reader.octets("RETR 2") == latin
     reader.quit()
     reader = Raw(place)
     assert all(line.startswith("+OK") for line in reader.say("UTF8", f"USER {USER}", f"PASS {PASSWORD}"))

@@ -24,6 +24,7 @@ mod search;
 mod section;
 mod signature;
 mod structure;
+mod surrogate;
 mod trace;
 
 pub use addresses::{
@@ -43,4 +44,5 @@ pub use search::{Needle, body_contains, field_contains, header_contains, text_co
 pub use section::{SectionText, find_part, message_section, part_section, partial};
 pub use signature::Signature;
 pub use structure::{NESTING_MAX, PARTS_MAX, Part, PartKind, Structure};
+pub use surrogate::surrogate_header;
 pub use trace::{FixUps, Protocol, ReceivedField, Tls, return_path_field};

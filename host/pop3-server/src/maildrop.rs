@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use events::{Event, Events};
 use mail_types::AccountName;
 use store::{FlagChange, FlagMode, Flags, MailboxId, Octets, PopLock, Store, StoreError, Uid, UidValidity};
 
@@ -118,32 +119,32 @@ impl Maildrop {
     }
 
     /// UPDATE: removes what is marked, and tells IMAP what was read. The lock goes with the maildrop.
-    pub(crate) async fn update(self, store: &Store) -> Response {
+    pub(crate) async fn update(self, store: &Store, events: &Events) -> Response {
+        let failed = |error: &StoreError| {
+            events.emit(&Event::InternalError { place: "pop3", cause: &error.to_string() });
+        };
         let uids = |wanted: &dyn Fn(&Entry) -> bool| -> Vec<Uid> {
             self.entries.iter().filter(|entry| wanted(entry)).map(|entry| entry.uid).collect()
         };
         let read = uids(&|entry| entry.fetched && entry.mark == Mark::Kept);
         let deleted = uids(&|entry| entry.mark == Mark::Deleted);
         let left = self.entries.len() - deleted.len();
-        match self.apply(store, &read, &deleted).await {
-            Ok(()) => Response::ok(format!("goodbye, {left} messages left")),
+        if !deleted.is_empty()
+            && let Err(error) = store.remove(self.mailbox, &deleted).await
+        {
+            failed(&error);
             // RFC 1939 §6: some or none of the marked messages may be gone.
-            Err(_) => Response::refused_with(
-                Code::SysTemp,
-                "not all messages that are marked as deleted were removed",
-            ),
-        }
-    }
-
-    async fn apply(&self, store: &Store, read: &[Uid], deleted: &[Uid]) -> Result<(), StoreError> {
-        if !deleted.is_empty() {
-            store.remove(self.mailbox, deleted).await?;
+            let text = "not all messages that are marked as deleted were removed";
+            return Response::refused_with(Code::SysTemp, text);
         }
         if !read.is_empty() {
             let seen =
                 FlagChange { mode: FlagMode::Add, flags: Flags::SEEN, keywords: &[], unchanged_since: None };
-            store.store_flags(self.mailbox, read, &seen).await?;
+            // It is nothing that POP3 knows of: what was deleted is gone, and the answer speaks of that.
+            if let Err(error) = store.store_flags(self.mailbox, &read, &seen).await {
+                failed(&error);
+            }
         }
-        Ok(())
+        Response::ok(format!("goodbye, {left} messages left"))
     }
 }

@@ -233,7 +233,9 @@ impl Session {
         let state = std::mem::replace(&mut self.state, State::Authorization(Authorization::default()));
         let response = match state {
             State::Authorization(_) => Response::ok("goodbye"),
-            State::Transaction(maildrop) => maildrop.update(&self.shared.parts.store).await,
+            State::Transaction(maildrop) => {
+                maildrop.update(&self.shared.parts.store, &self.shared.parts.events).await
+            }
         };
         self.io.say(&response);
         self.io.flush().await?;

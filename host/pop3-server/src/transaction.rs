@@ -16,7 +16,7 @@ const PIECE_OCTETS: usize = 64 * 1024;
 const HEADER_OCTETS_MAX: usize = 256 * 1024;
 
 /// How a listing writes a message: LIST its size, UIDL its unique-id.
-type Shown = fn(&Maildrop, &Entry) -> String;
+type Written = fn(&Maildrop, &Entry) -> String;
 
 impl Session {
     /// A command of TRANSACTION alone.
@@ -42,7 +42,7 @@ impl Session {
     }
 
     /// LIST and UIDL, of one message or all.
-    async fn list(&mut self, number: Option<MessageNumber>, shown: Shown) -> Result<Next, End> {
+    async fn list(&mut self, number: Option<MessageNumber>, shown: Written) -> Result<Next, End> {
         let State::Transaction(maildrop) = &mut self.state else { return Ok(Next::Answered) };
         if let Some(number) = number {
             let response = match maildrop.entry(number).map(|entry| *entry) {
@@ -64,8 +64,8 @@ impl Session {
 
     /// RETR, and TOP where `lines` says how many.
     async fn send(&mut self, number: MessageNumber, lines: Option<u64>) -> Result<Next, End> {
-        let octets = match self.open(number) {
-            Ok(octets) => octets,
+        let message = match self.open(number) {
+            Ok(message) => message,
             Err(Refused::Said(response)) => {
                 self.io.say(&response);
                 return Ok(Next::Answered);
@@ -76,10 +76,10 @@ impl Session {
             }
         };
         match lines {
-            None => self.io.say(&Response::ok(format!("{} octets", octets.len()))),
+            None => self.io.say(&Response::ok(format!("{} octets", message.len()))),
             Some(_) => self.io.say(&Response::ok("top of message follows")),
         }
-        self.stream(&octets, lines.map(Top::new)).await?;
+        self.stream(&message, lines.map(Top::new)).await?;
         if let (None, State::Transaction(maildrop)) = (lines, &mut self.state)
             && let Ok(entry) = maildrop.entry(number)
         {
@@ -88,7 +88,7 @@ impl Session {
         Ok(Next::Answered)
     }
 
-    fn open(&mut self, number: MessageNumber) -> Result<Octets, Refused> {
+    fn open(&mut self, number: MessageNumber) -> Result<Shown, Refused> {
         let State::Transaction(maildrop) = &mut self.state else {
             return Err(Refused::Said(Response::refused("log in first")));
         };
@@ -96,20 +96,31 @@ impl Session {
         let Some(octets) = maildrop.octets(&self.shared.parts.store, uid).map_err(Refused::Store)? else {
             return Err(Refused::Said(Response::refused("the message was removed by another session")));
         };
-        if !self.utf8 && header_needs_utf8(&octets).map_err(Refused::Store)? {
-            let text = "the message has UTF-8 in its header: say UTF8 before you log in";
-            return Err(Refused::Said(Response::refused_with(Code::Utf8, text)));
+        if self.utf8 {
+            return Ok(Shown { octets, instead: None });
         }
-        Ok(octets)
+        match surrogate(&octets).map_err(Refused::Store)? {
+            Header::Plain => Ok(Shown { octets, instead: None }),
+            Header::Replaced(header, at) => Ok(Shown { octets, instead: Some((header, at)) }),
+            Header::TooLarge => {
+                let text = "the message has UTF-8 in its header: say UTF8 before you log in";
+                Err(Refused::Said(Response::refused_with(Code::Utf8, text)))
+            }
+        }
     }
 
     /// Sends a message piece by piece. When it cannot be read to its end there is no way to say so: the connection
     /// is closed, and the client keeps nothing.
-    async fn stream(&mut self, octets: &Octets, mut top: Option<Top>) -> Result<(), End> {
+    async fn stream(&mut self, message: &Shown, mut top: Option<Top>) -> Result<(), End> {
         let (mut stuffer, mut at) = (Stuffer::default(), 0);
-        while at < octets.len() {
-            let piece =
-                octets.range(at, PIECE_OCTETS).map_err(|error| End::Lost(error.to_string().into()))?;
+        if let Some((header, after)) = &message.instead {
+            let kept = top.as_mut().map_or(header.len(), |top| top.cut(header));
+            stuffer.push(&header[..kept], self.io.stream.sending());
+            at = if kept < header.len() { message.octets.len() } else { *after };
+        }
+        while at < message.octets.len() {
+            let piece = message.octets.range(at, PIECE_OCTETS);
+            let piece = piece.map_err(|error| End::Lost(error.to_string().into()))?;
             if piece.is_empty() {
                 return Err(End::Lost("a message is shorter than its size".into()));
             }
@@ -123,6 +134,20 @@ impl Session {
         }
         stuffer.finish(self.io.stream.sending());
         Ok(())
+    }
+}
+
+/// A message as the client gets it.
+struct Shown {
+    octets: Octets,
+    /// A header in the place of the message's own, and where that ends.
+    instead: Option<(Vec<u8>, u64)>,
+}
+
+impl Shown {
+    fn len(&self) -> u64 {
+        let whole = self.octets.len();
+        self.instead.as_ref().map_or(whole, |(header, at)| header.len() as u64 + whole.saturating_sub(*at))
     }
 }
 
@@ -161,8 +186,17 @@ fn answer(maildrop: &mut Maildrop, command: &Command) -> Response {
     }
 }
 
-/// Whether the header holds what may only be sent in UTF-8 mode (RFC 6856 §2.1).
-fn header_needs_utf8(octets: &Octets) -> Result<bool, StoreError> {
+/// What a client that has not said UTF8 gets of a header (RFC 6856 §2.1).
+enum Header {
+    /// It as it is.
+    Plain,
+    /// A surrogate (RFC 6858), in the place of so many octets.
+    Replaced(Vec<u8>, u64),
+    /// Nothing: it is too large to be looked at.
+    TooLarge,
+}
+
+fn surrogate(octets: &Octets) -> Result<Header, StoreError> {
     let mut head = Vec::new();
     while (head.len() as u64) < octets.len() && head.len() < HEADER_OCTETS_MAX {
         let piece = octets.range(head.len() as u64, PIECE_OCTETS.min(HEADER_OCTETS_MAX - head.len()))?;
@@ -170,10 +204,11 @@ fn header_needs_utf8(octets: &Octets) -> Result<bool, StoreError> {
             break;
         }
         head.extend_from_slice(&piece);
-        let header = message::header_len(&head);
-        if header < head.len() {
-            return Ok(!head[..header].is_ascii());
+        let len = message::header_len(&head);
+        if len < head.len() || len as u64 == octets.len() {
+            let replaced = message::surrogate_header(&head[..len]);
+            return Ok(replaced.map_or(Header::Plain, |header| Header::Replaced(header, len as u64)));
         }
     }
-    Ok(!head.is_ascii())
+    Ok(if head.is_ascii() { Header::Plain } else { Header::TooLarge })
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -16,6 +16,11 @@ use crate::stream::Stream;
 const REFUSED_MAX: usize = 64;
 /// How long accepting rests when the process is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A silent client is asked by TCP whether it is there after this time, and then again and again.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
+/// So many times.
+const KEEPALIVE_RETRIES_MAX: u32 = 4;
 
 /// What a listener is to do.
 #[derive(Debug, Clone)]
@@ -96,6 +101,9 @@ impl Listener {
         }
         // On Linux accepted sockets inherit this: one system call less for each connection.
         socket.set_tcp_nodelay(true)?;
+        // And this: a client that went away without a word keeps its session, and a maildrop's lock, no longer than that.
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+        socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_RETRIES_MAX))?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
