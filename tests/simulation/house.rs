@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::agents::{Attempted, DOMAINS, Remote, Reprocess, Routes, USERS, tag_in};
 use crate::disk::{DiskEngine, Handle};
 use crate::ledger::{Entry, Whereabouts};
+use crate::sessions::MAILBOXES;
 use crate::world::{World, user};
 
 /// Messages that a listing may show: more than a seed ever makes.
@@ -114,14 +115,22 @@ impl House {
         Ok(())
     }
 
-    /// UIDVALIDITY, UIDNEXT and the highest mod-sequence of each inbox: none may ever fall.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// UIDVALIDITY, UIDNEXT and the highest mod-sequence of each mailbox: none may ever fall.
     pub(crate) fn marks(&self) -> Vec<(String, u32, u32, u64)> {
-        let mark = |number| {
+        let mark = |(number, name): (u64, &str)| {
             let address = user(number);
-            let view = self.store.view(MailboxId::inbox(self.account(&address)?)).ok()?;
-            Some((address.to_string(), view.uid_validity.0, view.uid_next.0, view.highest_modseq.0))
+            let name = MailboxName::new(name).ok()?;
+            let id = self.store.mailbox(self.account(&address)?, &name).ok()?.id;
+            let view = self.store.view(id).ok()?;
+            let whose = format!("{address} {}", name.as_str());
+            Some((whose, view.uid_validity.0, view.uid_next.0, view.highest_modseq.0))
         };
-        (0..USERS).filter_map(mark).collect()
+        let names = ["INBOX"].into_iter().chain(MAILBOXES);
+        (0..USERS).flat_map(|number| names.clone().map(move |name| (number, name))).filter_map(mark).collect()
     }
 
     fn account(&self, address: &Address) -> Option<store::AccountId> {

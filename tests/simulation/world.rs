@@ -14,6 +14,7 @@ use crate::agents::{DOMAINS, Directory, HERE, Remote, USERS};
 use crate::disk::{Disk, Health};
 use crate::house::House;
 use crate::ledger::{Entry, broken_promise};
+use crate::sessions::{self, Client};
 
 /// Deeds in one life.
 const DEEDS: u64 = 40;
@@ -28,6 +29,7 @@ pub(crate) struct Totals {
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
     pub(crate) crashes: u64,
+    pub(crate) commands: u64,
     pub(crate) commits: u64,
     pub(crate) failed_commits: u64,
     pub(crate) failed_readings: u64,
@@ -38,6 +40,7 @@ impl Totals {
         self.acknowledged += other.acknowledged;
         self.refused += other.refused;
         self.crashes += other.crashes;
+        self.commands += other.commands;
         self.commits += other.commits;
         self.failed_commits += other.failed_commits;
         self.failed_readings += other.failed_readings;
@@ -54,6 +57,7 @@ pub(crate) struct World {
     ledger: Vec<Entry>,
     totals: Totals,
     marks: HashMap<String, (u32, u32, u64)>,
+    clients: [Client; 3],
 }
 
 /// Runs a seed; says which promise broke.
@@ -70,6 +74,7 @@ pub(crate) fn run(seed: u64) -> Result<Totals, String> {
             ledger: Vec::new(),
             totals: Totals::default(),
             marks: HashMap::new(),
+            clients: sessions::clients(),
         };
         if seed.is_multiple_of(CALM) {
             // No crash at all: one server from the first message to the last.
@@ -84,6 +89,7 @@ pub(crate) fn run(seed: u64) -> Result<Totals, String> {
             let house = House::start(&world).await?;
             world.peace(house).await?;
         }
+        world.totals.commands = world.clients.iter().map(|client| client.done).sum();
         (world.totals.commits, world.totals.failed_commits, world.totals.failed_readings) =
             world.disk.commits();
         Ok(world.totals)
@@ -163,6 +169,9 @@ impl World {
     fn examine(&mut self, house: &House, settled: bool) -> Result<(), String> {
         house.check_store()?;
         self.remember_marks(house)?;
+        for client in &mut self.clients {
+            client.examine(house.store())?;
+        }
         let places = house.whereabouts(&self.ledger, &self.remote)?;
         let broken = self.ledger.iter().find_map(|entry| broken_promise(entry, &places, settled));
         broken.map_or(Ok(()), Err)
@@ -179,6 +188,11 @@ impl World {
             13 => self.directory.set_away(self.random.below(2) == 0),
             14 => self.directory.move_in(),
             15 | 16 => self.operate(house).await,
+            17 | 18 => {
+                let [a, b, c] = &mut self.clients;
+                let (store, random) = (house.store(), &self.random);
+                tokio::join!(a.act(store, random), b.act(store, random), c.act(store, random));
+            }
             _ => house.read(&self.random).await,
         }
     }
