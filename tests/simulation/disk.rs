@@ -186,4 +186,9 @@ impl Writing for View {
     fn delete(&mut self, space: Space, key: &[u8]) -> Result<bool, StorageError> {
         Ok(self.table_mut(space).remove(key).is_some())
     }
+
+    fn clear(&mut self, space: Space) -> Result<(), StorageError> {
+        self.table_mut(space).clear();
+        Ok(())
+    }
 }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use mail_types::Domain;
 
@@ -44,19 +45,22 @@ struct Rdn(Vec<(String, RdnValue)>);
 
 /// A distinguished name, leaf first. Names are equal when their normal forms are: types without
 /// case and OIDs by their short names, values without case and with runs of spaces as one
-/// (caseIgnoreMatch, RFC 4518, for ASCII and the simple case folds of Unicode).
+/// (caseIgnoreMatch, RFC 4518, for ASCII and the simple case folds of Unicode). A clone is the same name, and costs nothing
+/// to speak of.
 #[derive(Clone)]
 pub struct Dn {
-    rdns: Vec<Rdn>,
+    /// The levels, leaf first; the first `skipped` ones are of names below this one.
+    levels: Arc<[Rdn]>,
+    skipped: usize,
     /// The normal form, root first, each level ended by NUL: a prefix is an ancestor.
-    key: String,
+    key: Arc<str>,
 }
 
 impl Dn {
     /// The name of no levels, above every root.
     #[must_use]
     pub fn root() -> Self {
-        Self { rdns: Vec::new(), key: String::new() }
+        Self { levels: Arc::new([]), skipped: 0, key: Arc::from("") }
     }
 
     /// Reads the string form of RFC 4514 §3. Spaces around separators are taken, as older
@@ -80,7 +84,11 @@ impl Dn {
             return Err(DnError::TooLong);
         }
         let key = rdns.iter().rev().fold(String::new(), |key, rdn| key + &rdn.to_normal() + "\0");
-        Ok(Self { rdns, key })
+        Ok(Self { levels: rdns.into(), skipped: 0, key: key.into() })
+    }
+
+    fn rdns(&self) -> &[Rdn] {
+        &self.levels[self.skipped..]
     }
 
     /// The name one level below this one.
@@ -92,7 +100,7 @@ impl Dn {
             return Err(DnError::Value(value.to_owned()));
         }
         let leaf = Rdn(vec![(attribute.to_owned(), RdnValue::Text(value.to_owned()))]);
-        Self::from_rdns(std::iter::once(leaf).chain(self.rdns.iter().cloned()).collect())
+        Self::from_rdns(std::iter::once(leaf).chain(self.rdns().iter().cloned()).collect())
     }
 
     /// The `dc=` levels that mirror a domain (RFC 2247 §2) below a suffix: `example.org` below
@@ -104,7 +112,7 @@ impl Dn {
     /// The domain that the leading `dc=` levels mirror (RFC 2247 §3), if the leaf is one.
     #[must_use]
     pub fn to_domain(&self) -> Option<Domain> {
-        let labels: Vec<&str> = self.rdns.iter().map_while(|rdn| rdn.single("dc")).collect();
+        let labels: Vec<&str> = self.rdns().iter().map_while(|rdn| rdn.single("dc")).collect();
         if labels.is_empty() {
             return None;
         }
@@ -114,20 +122,22 @@ impl Dn {
     /// The name one level up; `None` for the root.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        let (_, above) = self.rdns.split_first()?;
-        Self::from_rdns(above.to_vec()).ok()
+        let leaf = self.rdns().first()?;
+        let above = self.key.len() - leaf.to_normal().len() - 1;
+        let (levels, skipped) = (Arc::clone(&self.levels), self.skipped + 1);
+        Some(Self { levels, skipped, key: Arc::from(&self.key[..above]) })
     }
 
     /// Whether this name is the other, or lies below it.
     #[must_use]
     pub fn is_within(&self, ancestor: &Dn) -> bool {
-        self.key.starts_with(&ancestor.key)
+        self.key.starts_with(&*ancestor.key)
     }
 
     /// The first attribute and value of the leaf, where the value is a string.
     #[must_use]
     pub fn leaf(&self) -> Option<(&str, &str)> {
-        match self.rdns.first()?.0.first()? {
+        match self.rdns().first()?.0.first()? {
             (name, RdnValue::Text(value)) => Some((name, value)),
             (_, RdnValue::Ber(_)) => None,
         }
@@ -135,7 +145,7 @@ impl Dn {
 
     /// Every attribute and value of the leaf, string values only.
     pub fn leaf_values(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.rdns.first().into_iter().flat_map(|rdn| &rdn.0).filter_map(|(name, value)| match value {
+        self.rdns().first().into_iter().flat_map(|rdn| &rdn.0).filter_map(|(name, value)| match value {
             RdnValue::Text(value) => Some((name.as_str(), value.as_str())),
             RdnValue::Ber(_) => None,
         })
@@ -144,7 +154,7 @@ impl Dn {
     /// Number of levels.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.rdns.len()
+        self.rdns().len()
     }
 
     /// Key bytes: the normal form, root first, each level ended by NUL. The entries of a
@@ -354,7 +364,7 @@ impl Ord for Dn {
 
 impl fmt::Display for Dn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (level, rdn) in self.rdns.iter().enumerate() {
+        for (level, rdn) in self.rdns().iter().enumerate() {
             if level > 0 {
                 f.write_char(',')?;
             }

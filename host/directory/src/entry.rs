@@ -1,6 +1,7 @@
 //! Entries: a name and its attributes (RFC 4512 §2.2).
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::dn::Dn;
 
@@ -13,19 +14,19 @@ pub struct Attribute {
     pub values: Vec<Vec<u8>>,
 }
 
-/// An entry, as its source has it.
+/// An entry, as its source has it. A clone shares the attributes until one of both is changed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its name.
     pub dn: Dn,
-    attributes: Vec<Attribute>,
+    attributes: Arc<Vec<Attribute>>,
 }
 
 impl Entry {
     /// An entry without attributes.
     #[must_use]
     pub fn new(dn: Dn) -> Self {
-        Self { dn, attributes: Vec::new() }
+        Self { dn, attributes: Arc::default() }
     }
 
     /// The attributes, in the order in which they were first given.
@@ -60,10 +61,11 @@ impl Entry {
     /// Adds a value; one that is there already is not added again.
     pub fn add(&mut self, name: &str, value: impl Into<Vec<u8>>) {
         let value = value.into();
-        match self.attributes.iter_mut().find(|a| a.name.eq_ignore_ascii_case(name)) {
+        let attributes = Arc::make_mut(&mut self.attributes);
+        match attributes.iter_mut().find(|a| a.name.eq_ignore_ascii_case(name)) {
             Some(attribute) if attribute.values.contains(&value) => {}
             Some(attribute) => attribute.values.push(value),
-            None => self.attributes.push(Attribute { name: name.to_owned(), values: vec![value] }),
+            None => attributes.push(Attribute { name: name.to_owned(), values: vec![value] }),
         }
     }
 
@@ -87,7 +89,7 @@ impl Entry {
 
     /// Takes an attribute as it was stored, without looking for doubles.
     pub(crate) fn push(&mut self, name: String, values: Vec<Vec<u8>>) {
-        self.attributes.push(Attribute { name, values });
+        Arc::make_mut(&mut self.attributes).push(Attribute { name, values });
     }
 
     /// The entry with one more value.
@@ -99,7 +101,7 @@ impl Entry {
 
     /// Replaces all values; none removes the attribute.
     pub fn replace(&mut self, name: &str, values: Vec<Vec<u8>>) {
-        self.attributes.retain(|a| !a.name.eq_ignore_ascii_case(name));
+        Arc::make_mut(&mut self.attributes).retain(|a| !a.name.eq_ignore_ascii_case(name));
         for value in values {
             self.add(name, value);
         }

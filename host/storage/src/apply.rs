@@ -70,6 +70,10 @@ impl Group {
                 self.counters.remove(&(*space, key.clone()));
                 writing.delete(*space, key).map(|_| ())
             }
+            Operation::Clear { space } => {
+                self.counters.retain(|(of, _), _| of != space);
+                writing.clear(*space)
+            }
             Operation::Add { space, key, changes } => {
                 let fields = self.fields(writing, *space, key)?;
                 for (field, change) in changes {

@@ -46,6 +46,7 @@ pub(crate) enum Operation {
     Put { space: Space, key: Key, value: Vec<u8> },
     PutDrawn { space: Space, key: Key, value: Vec<u8>, patches: SmallVec<[Patch; 4]> },
     Delete { space: Space, key: Key },
+    Clear { space: Space },
     Add { space: Space, key: Key, changes: SmallVec<[(u8, i64); 6]> },
     Draw { space: Space, key: Key, field: u8, drawn: Drawn },
     StoreContent { content: Content, references: u32, drawn: Drawn },
@@ -111,6 +112,11 @@ impl Batch {
     /// Removes a key, if it is there.
     pub fn delete(&mut self, space: Space, key: &[u8]) {
         self.operations.push(Operation::Delete { space, key: key.into() });
+    }
+
+    /// Removes all keys of a space: one step, however many there are.
+    pub fn clear(&mut self, space: Space) {
+        self.operations.push(Operation::Clear { space });
     }
 
     /// Adds to fields of a counter record (created when absent; u64 little-endian each). A field

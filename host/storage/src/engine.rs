@@ -40,6 +40,9 @@ pub trait Writing: Reading {
 
     /// Removes a key; whether it was there.
     fn delete(&mut self, space: Space, key: &[u8]) -> Result<bool, StorageError>;
+
+    /// Removes all keys of a space.
+    fn clear(&mut self, space: Space) -> Result<(), StorageError>;
 }
 
 /// Something that keeps spaces durably.

@@ -295,6 +295,11 @@ impl Writing for LmdbWriting<'_> {
         let table = self.tables.of(space)?;
         table.delete(&mut self.transaction, key).map_err(|e| StorageError::unavailable("deleting", e))
     }
+
+    fn clear(&mut self, space: Space) -> Result<(), StorageError> {
+        let table = self.tables.of(space)?;
+        table.clear(&mut self.transaction).map_err(|e| StorageError::unavailable("deleting", e))
+    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub(crate) enum Step {
     /// There is this entry, whatever was known before: a comparison of everything says so. A source that was restored from a
     /// backup goes back.
     Settled(Box<Found>),
+    /// The same, as a full sync has staged it; a newer answer that came since then goes before.
+    Staged(Box<Found>),
     /// There is no entry of this name any more.
     Gone(Dn),
     /// There is an entry that cannot be kept.
@@ -80,6 +82,7 @@ impl Applied {
 pub(super) enum Age {
     MayBeOld,
     IsNow,
+    AsStaged,
 }
 
 /// Further rows of the same batch: a cookie, a watermark, a mark.
@@ -164,6 +167,7 @@ impl<'v, 's> Applying<'v, 's> {
             let (found, age) = match step {
                 Step::Put(found) => (found, Age::MayBeOld),
                 Step::Settled(found) => (found, Age::IsNow),
+                Step::Staged(found) => (found, Age::AsStaged),
                 Step::Gone(dn) => {
                     self.gone(dn)?;
                     continue;
@@ -203,6 +207,10 @@ impl<'v, 's> Applying<'v, 's> {
     pub(super) fn put(&mut self, found: &Found, age: Age) -> Result<(), EditError> {
         let dn = found.dn();
         let view = self.composing.view;
+        if age == Age::AsStaged && !self.is_still_staged(dn)? {
+            // A newer answer has come since it was staged.
+            return Ok(());
+        }
         let record = view.record(dn)?;
         let is_old = |record: &Record| {
             age == Age::MayBeOld && record.uuid == found.uuid && record.version > found.version
@@ -239,6 +247,7 @@ impl<'v, 's> Applying<'v, 's> {
         if !record.as_ref().is_some_and(|record| record.is_of_same(&fresh)) {
             // A version alone is no reason to write, unless something is written anyway.
             let replaced = record.as_ref().and_then(|record| record.uuid);
+            let was_list = record.as_ref().is_some_and(|record| record.list);
             let differs = record.is_none_or(|record| {
                 record.uuid != fresh.uuid || record.glue || record.content != fresh.content
             });
@@ -246,14 +255,23 @@ impl<'v, 's> Applying<'v, 's> {
                 if let Some(old) = replaced.filter(|old| Some(*old) != fresh.uuid) {
                     self.composing.batch.delete(MIRROR_IDS, &old);
                 }
-                self.record(dn, &fresh);
+                self.record(dn, &fresh, was_list);
             }
         }
         if let Some(uuid) = found.uuid {
             self.names.insert(uuid, dn.clone());
         }
-        self.mark(dn, &Seen::Same);
+        // What was staged needs no mark: its row says already that the source has it.
+        if age != Age::AsStaged {
+            self.mark(dn, &Seen::Same);
+        }
         self.accepted(dn)
+    }
+
+    /// Whether what a full sync knows of a name is still what it staged.
+    fn is_still_staged(&self, dn: &Dn) -> Result<bool, EditError> {
+        let seen = self.composing.view.snapshot.get(SEEN, dn.key()).map_err(DirectoryError::from)?;
+        Ok(seen.is_some_and(|octets| octets.first() == Some(&Seen::DIFFERS)))
     }
 
     fn brought(&self) -> Brought {
@@ -286,7 +304,7 @@ impl<'v, 's> Applying<'v, 's> {
         }
         for dn in missing.into_iter().rev() {
             self.edit(Edit::Add(container(&dn)))?;
-            self.record(&dn, &Record::glue(self.brought()));
+            self.record(&dn, &Record::glue(self.brought()), false);
             self.glue.insert(dn);
         }
         Ok(())
@@ -308,7 +326,7 @@ impl<'v, 's> Applying<'v, 's> {
                     self.edit(Edit::Modify(glue))?;
                 }
                 self.forget(dn)?;
-                self.record(dn, &Record::glue(self.brought()));
+                self.record(dn, &Record::glue(self.brought()), true);
                 self.glue.insert(dn.clone());
                 self.applied.removed += 1;
                 return Ok(());
@@ -346,12 +364,12 @@ impl<'v, 's> Applying<'v, 's> {
         Ok(())
     }
 
-    fn record(&mut self, dn: &Dn, record: &Record) {
+    fn record(&mut self, dn: &Dn, record: &Record, was_list: bool) {
         self.writes = true;
         self.composing.batch.put(MIRROR, dn.key(), encode(record));
         if record.list {
             self.composing.batch.put(LISTS, dn.key(), []);
-        } else {
+        } else if was_list {
             self.composing.batch.delete(LISTS, dn.key());
         }
         if let Some(uuid) = record.uuid {

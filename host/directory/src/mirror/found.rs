@@ -80,13 +80,17 @@ impl Found {
 
 /// A digest of what an entry says (FNV-1a, 64 bits), of one that was read by [`Found::read`].
 pub(crate) fn digest(entry: &Entry) -> u64 {
+    let with = |hash: u64, octet: u8| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3);
+    // The length too: two values are not one.
+    let step_all = |hash: u64, len: usize, octets: &mut dyn Iterator<Item = u8>| {
+        octets.fold(len.to_be_bytes().into_iter().fold(hash, with), with)
+    };
     let step = |hash: u64, octets: &[u8]| {
-        let with = |hash: u64, octet: &u8| (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3);
-        // The length too: two values are not one.
-        octets.iter().fold(octets.len().to_be_bytes().iter().fold(hash, with), with)
+        octets.iter().copied().fold(octets.len().to_be_bytes().into_iter().fold(hash, with), with)
     };
     entry.attributes().iter().fold(0xcbf2_9ce4_8422_2325, |hash, attribute| {
-        let hash = step(hash, attribute.name.to_ascii_lowercase().as_bytes());
+        let mut name = attribute.name.bytes().map(|octet| octet.to_ascii_lowercase());
+        let hash = step_all(hash, attribute.name.len(), &mut name);
         let hash = step(hash, &attribute.values.len().to_be_bytes());
         attribute.values.iter().fold(hash, |hash, value| step(hash, value))
     })

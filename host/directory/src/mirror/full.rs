@@ -28,9 +28,6 @@ use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, FoundRaw, Search};
 use crate::ldap::filter::Filter;
 use crate::view::View;
 
-/// Most keys that one batch of a clearing deletes.
-const CLEAR_MAX: usize = 20_000;
-
 /// Told how far a sync is: entries seen, about how many there are, at what.
 pub type Telling = Arc<dyn Fn(u64, u64, &str) + Send + Sync>;
 
@@ -262,14 +259,19 @@ impl Mirror {
             puts.extend(removals);
             return Ok(self.apply(Way::Full, &puts, &beside).await?);
         }
-        let (mut total, mut from, mut done) = (Applied::default(), Vec::new(), 0);
+        let (mut total, mut done) = (Applied::default(), 0);
+        let (mut puts, mut next) = self.differing(&[])?;
         loop {
-            let (puts, next) = self.differing(&from)?;
             done += puts.len() as u64;
-            total.join(self.apply(Way::Full, &puts, &Vec::new()).await?);
+            let nothing = Vec::new();
+            // While a batch is written, the next one is read.
+            let (applied, read) = tokio::join!(self.apply(Way::Full, &puts, &nothing), async {
+                next.as_deref().map(|from| self.differing(from)).transpose()
+            });
+            total.join(applied?);
             telling(done, steps as u64, "entries written");
-            let Some(next) = next else { break };
-            from = next;
+            let Some(read) = read? else { break };
+            (puts, next) = read;
         }
         let rest: Vec<Step> = broken.into_iter().chain(removals).collect();
         for chunk in rest.chunks(BATCH_MAX) {
@@ -313,7 +315,7 @@ impl Mirror {
                 }
                 if let Some(Seen::Differs(stored)) = decode::<Seen>(value) {
                     match stored.found() {
-                        Ok(found) => steps.push(Step::Settled(Box::new(found))),
+                        Ok(found) => steps.push(Step::Staged(Box::new(found))),
                         Err(error) => {
                             failure = Some(error);
                             return ControlFlow::Break(());
@@ -330,15 +332,13 @@ impl Mirror {
     }
 
     async fn clear_seen(&self) -> Result<(), SyncError> {
-        loop {
-            let rows = self.0.directory.rows(SEEN, &[], CLEAR_MAX)?;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            let mut batch = Batch::new();
-            rows.iter().for_each(|(key, _)| batch.delete(SEEN, key));
-            self.0.directory.commit(batch).await.map_err(DirectoryError::from)?;
+        if self.0.directory.rows(SEEN, &[], 1)?.is_empty() {
+            return Ok(());
         }
+        let mut batch = Batch::new();
+        batch.clear(SEEN);
+        self.0.directory.commit(batch).await.map_err(DirectoryError::from)?;
+        Ok(())
     }
 
     /// Whether the last full sync is too long ago.

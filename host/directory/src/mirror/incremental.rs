@@ -89,11 +89,13 @@ impl Mirror {
             let view = self.0.directory.raw_view()?;
             for step in steps {
                 let (what, dn, count) = match step {
-                    Step::Put(found) | Step::Settled(found) => match view.entry(found.dn())? {
-                        Some(entry) if same_content(&entry, &found.entry) => continue,
-                        Some(_) => ("modify", found.dn(), &mut total.modified),
-                        None => ("add", found.dn(), &mut total.added),
-                    },
+                    Step::Put(found) | Step::Settled(found) | Step::Staged(found) => {
+                        match view.entry(found.dn())? {
+                            Some(entry) if same_content(&entry, &found.entry) => continue,
+                            Some(_) => ("modify", found.dn(), &mut total.modified),
+                            None => ("add", found.dn(), &mut total.added),
+                        }
+                    }
                     Step::Gone(dn) => ("remove", dn, &mut total.removed),
                     Step::Broken(_) => continue,
                 };

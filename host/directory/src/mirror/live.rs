@@ -302,7 +302,9 @@ impl Live<'_> {
     fn gone(&mut self, uuid: &Uuid, named: Option<Dn>) -> Result<(), SyncError> {
         // It may be among what is gathered: a later step of the same batch finds it by its name.
         let gathered = self.steps.iter().rev().find_map(|step| match step {
-            Step::Put(found) | Step::Settled(found) if found.uuid == Some(*uuid) => Some(found.dn().clone()),
+            Step::Put(found) | Step::Settled(found) | Step::Staged(found) if found.uuid == Some(*uuid) => {
+                Some(found.dn().clone())
+            }
             _ => None,
         });
         let known = match gathered {

@@ -177,6 +177,11 @@ pub(crate) enum Seen {
     Gone,
 }
 
+impl Seen {
+    /// The first octet of [`Seen::Differs`] as it is stored (postcard: the number of the variant).
+    pub(crate) const DIFFERS: u8 = 1;
+}
+
 /// An entry that breaks a rule.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Refused {
