@@ -28,9 +28,12 @@ use mail_tests::cases::{self, Case};
 use mail_tests::pattern::{self, Names};
 use mail_tests::plugins::Told;
 use mail_tests::txtar::Archive;
+use mail_types::ChannelName;
 use mail_types::{AccountName, Address, Domain, ForwardPath, Lookup, NextHop, Recipient, ReversePath, Route};
 use routing::rewrite::control::Direction;
-use routing::{ChannelTags, HeaderPlace, Options, Request, Resolution, Routing, RuleOptions, Rules, Tables};
+use routing::{
+    ChannelTags, HeaderPlace, Options, Request, Resolution, Routing, RuleOptions, Rules, Tables, Ways,
+};
 
 /// Policy is shown by at least so many cases.
 const CASES_MIN: usize = 60;
@@ -322,13 +325,14 @@ async fn build(ldif: &str, dir: &std::path::Path, options: &str) -> Result<Table
 }
 
 /// `channel NAME HOST…`, `relay DOMAIN`, `recipients-max N`, `postmaster ADDRESS`, `default-domain DOMAIN`,
-/// `general KEY VALUE`, `source-routes allowed`, `no tables`.
+/// `general KEY VALUE`, `delivery OPTION TEMPLATE`, `delivery-of DOMAIN OPTION TEMPLATE`, `source-routes allowed`, `no tables`.
 fn options(text: &str) -> Result<(Options, ChannelTags, bool), String> {
     let domain = |text: &str| Domain::parse(text).map_err(|error| error.to_string());
     let mut options = Options::new(&domain("mail.example.org")?, domain("example.org")?);
     let mut tags = ChannelTags::builtin();
     let mut source_routes = false;
     let mut general = std::collections::HashMap::new();
+    let is_remote = |name: &ChannelName| [ChannelName::SMTP, ChannelName::LMTP].contains(&name.as_str());
     for line in text.lines() {
         match line.split_whitespace().collect::<Vec<_>>().as_slice() {
             [] | ["no", "tables"] => {}
@@ -340,6 +344,16 @@ fn options(text: &str) -> Result<(Options, ChannelTags, bool), String> {
             ["postmaster", address] => options.postmaster = parse(address)?,
             ["default-domain", name] => options.default_domain = domain(name)?,
             ["general", key, value] => drop(general.insert((*key).to_owned(), (*value).to_owned())),
+            ["delivery", option, template] => {
+                let ways = Ways { tags: &tags, is_remote: &is_remote };
+                let added = options.delivery.add(None, option, template, "delivery", ways);
+                added.map_err(|error| error.problem)?;
+            }
+            ["delivery-of", of, option, template] => {
+                let ways = Ways { tags: &tags, is_remote: &is_remote };
+                let added = options.delivery.add(Some(&domain(of)?), option, template, of, ways);
+                added.map_err(|error| error.problem)?;
+            }
             ["source-routes", "allowed"] => {
                 source_routes = true;
                 options.ignore_source_routes = true;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use mail_types::{AccountName, Address, Domain, ForwardPath, Refusal, ReversePath, Route};
 
+use crate::delivery_options::DeliveryOptions;
 use crate::recorder::Step;
 
 /// Most recipients that one RCPT may expand to, unless configured lower.
@@ -46,6 +47,8 @@ pub struct Options {
     pub recipients_max: usize,
     /// The general table of the rules, `$(key)`: its keys in lower case, for they are compared without case.
     pub general: Option<Arc<std::collections::HashMap<String, String>>>,
+    /// What values of `mailDeliveryOption` do, besides and instead of what is built in.
+    pub delivery: DeliveryOptions,
 }
 
 impl Options {
@@ -62,6 +65,7 @@ impl Options {
             ignore_source_routes: false,
             recipients_max: RECIPIENTS_MAX,
             general: None,
+            delivery: DeliveryOptions::default(),
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
                 "name a file whose lines are \"key text\"",
             ));
         }
+        Err(RulesFault::DeliveryOptions(errors)) => found
+            .extend(errors.into_iter().map(|(key, error)| places.problem(&key, error.problem, error.mend))),
         Err(RulesFault::Wrong(errors)) => found.extend(errors.0.into_iter().map(|error| Problem {
             file: error.file,
             line: usize::try_from(error.line).unwrap_or(0),
