@@ -172,7 +172,14 @@ mod tests {
         let local = |name: &str| {
             let address = Address::parse(&format!("{name}@us.test")).unwrap();
             let route = Route::store(AccountName::new(&address.to_string()).unwrap());
-            ResolvedRecipient { address, detail: None, route, steps: Vec::new(), is_of_several: false }
+            ResolvedRecipient {
+                address,
+                detail: None,
+                route,
+                steps: Vec::new(),
+                is_of_several: false,
+                forwarders: Vec::new(),
+            }
         };
         let again = |name: &str| ResolvedRecipient {
             route: Route::new(ChannelName::REPROCESS, NextHop::Nobody),

@@ -3,7 +3,7 @@
 //! | space | key | value |
 //! |---|---|---|
 //! | `queue_messages` | queue id (8, big-endian) | version 1, content id (8), content size (8), [`Message`], accounts if any |
-//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`], [`Later`] if any |
+//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`], [`Later`] if any, forwarders if any |
 //! | `queue_trail` | queue id (8) | version 1, [`crate::TrailHead`] |
 //! | | queue id (8), number of the line (8) | version 1, [`crate::TrailLine`] |
 //! | `queue_answered` | digest of account and address (32) | until when neither gets another automatic reply (8) |
@@ -146,10 +146,15 @@ pub(crate) struct Later {
 impl Record {
     pub(crate) fn to_value(&self) -> Vec<u8> {
         let value = to_value(self);
-        if self.later == Later::default() {
+        let forwarders = &self.recipient.forwarders;
+        if self.later == Later::default() && forwarders.is_empty() {
             return value;
         }
-        postcard::to_extend(&self.later, value).expect("plain data is always encoded")
+        let value = postcard::to_extend(&self.later, value).expect("plain data is always encoded");
+        if forwarders.is_empty() {
+            return value;
+        }
+        postcard::to_extend(forwarders, value).expect("plain data is always encoded")
     }
 
     pub(crate) fn read(value: &[u8]) -> Result<Self, StorageError> {
@@ -157,7 +162,11 @@ impl Record {
         let Some((&VERSION, rest)) = value.split_first() else { return Err(corrupt()) };
         let (mut record, behind) = postcard::take_from_bytes::<Self>(rest).map_err(|_| corrupt())?;
         if !behind.is_empty() {
-            record.later = postcard::from_bytes(behind).map_err(|_| corrupt())?;
+            let (later, behind) = postcard::take_from_bytes(behind).map_err(|_| corrupt())?;
+            record.later = later;
+            if !behind.is_empty() {
+                record.recipient.forwarders = postcard::from_bytes(behind).map_err(|_| corrupt())?;
+            }
         }
         Ok(record)
     }
@@ -270,5 +279,37 @@ pub(crate) fn from_value<T: DeserializeOwned>(what: &str, value: &[u8]) -> Resul
     match value.split_first() {
         Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| corrupt()),
         _ => Err(corrupt()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail_types::{Address, ChannelName, NextHop};
+
+    #[test]
+    fn what_came_to_records_later_is_read_where_it_is_there() {
+        let address = |text: &str| Address::parse(text).unwrap();
+        let plain = Record {
+            route: Route::new(ChannelName::SMTP, NextHop::Nobody),
+            recipient: Recipient::new(address("a@there.test")),
+            state: StoredState::Waiting(Timestamp(1)),
+            attempts: 2,
+            replaced: 0,
+            delay_reported: false,
+            last: None,
+            later: Later::default(),
+        };
+        let forwarders = vec![address("b@here.test"), address("c@here.test")];
+        let forwarded =
+            Record { recipient: Recipient { forwarders, ..plain.recipient.clone() }, ..plain.clone() };
+        let rerouted = Record { later: Later { rerouted: true, ..Later::default() }, ..plain.clone() };
+        let both = Record { later: rerouted.later.clone(), ..forwarded.clone() };
+        for record in [&plain, &forwarded, &rerouted, &both] {
+            assert_eq!(&Record::read(&record.to_value()).unwrap(), record);
+        }
+        // As they were before there were forwarders.
+        let value = postcard::to_extend(&rerouted.later, plain.to_value()).unwrap();
+        assert_eq!(rerouted.to_value(), value);
     }
 }

@@ -285,7 +285,7 @@ impl Options<'_> {
             Ok(target) if is_self(self.found, &target) && self.found.row.kind == RowKind::User => {
                 self.mailbox()?;
             }
-            Ok(target) => self.next.push(Next::Address(target)),
+            Ok(target) => self.next.push(self.forwarded(target)),
             Err(text) => self.unserved.push(format!("{word}: {text:?} is no address")),
         }
         Ok(())
@@ -362,6 +362,14 @@ impl Options<'_> {
         self.unserved.push(option.as_str().to_owned());
     }
 
+    /// An address that a user's mail is sent on to. Groups are no users: their members are whom the mail is for.
+    fn forwarded(&self, to: Address) -> Next {
+        match self.found.primary().filter(|_| self.found.row.kind == RowKind::User) {
+            Some(by) => Next::Forward { to, by },
+            None => Next::Address(to),
+        }
+    }
+
     fn forward<R: Recorder>(&mut self, recorder: &mut R) -> Result<(), Refusal> {
         let dn = &*self.found.row.dn;
         for text in &self.detail.forwarding {
@@ -373,7 +381,7 @@ impl Options<'_> {
                 self.mailbox()?;
             } else {
                 recorder.detail(|| Step::new(StepKind::Delivery, format!("forward to {target}")).at(dn));
-                self.next.push(Next::Address(target));
+                self.next.push(self.forwarded(target));
             }
         }
         if self.detail.forwarding.is_empty() {

@@ -104,13 +104,21 @@ pub struct ResolvedRecipient {
     pub steps: Vec<Step>,
     /// Whether it is one of several that an address on the way stands for, as the member of a group is.
     pub is_of_several: bool,
+    /// The users whose forwards led here.
+    pub forwarders: Vec<Address>,
 }
 
 impl ResolvedRecipient {
     /// As the queue takes it; DSN parameters and original come from the RCPT it stands for.
     #[must_use]
     pub fn into_accepted(self, of: &mail_types::Recipient) -> queue::Accepted {
-        let recipient = mail_types::Recipient { address: self.address, ..of.clone() };
+        let mut recipient = mail_types::Recipient { address: self.address, ..of.clone() };
+        for one in self.forwarders {
+            if !recipient.forwarders.contains(&one) {
+                recipient.forwarders.push(one);
+            }
+        }
+        recipient.forwarders.truncate(mail_types::Recipient::FORWARDERS_MAX);
         let steps = self.steps.into_iter().map(Into::into).collect();
         let mut accepted = queue::Accepted { steps, ..queue::Accepted::new(recipient, self.route) };
         if accepted.route.channel.as_str() == mail_types::ChannelName::AUTOREPLY {
