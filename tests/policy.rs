@@ -7,7 +7,7 @@
 //! (`tests/harness/plugins.rs`).
 //!
 //! ```text
-//! recipient ADDRESS [from ADDRESS] [by CHANNEL] [as ACCOUNT] [relay]     routes, or the refusal
+//! recipient ADDRESS [from ADDRESS] [by CHANNEL] [as ACCOUNT] [size OCTETS] [relay]     routes, or the refusal
 //! explain ADDRESS …                                                     every step
 //! header from|to ADDRESS [by CHANNEL] [out CHANNEL]                     the address a header gets
 //! sender-path ADDRESS [by CHANNEL]                                      the reverse path, or the refusal
@@ -252,6 +252,7 @@ struct Asked {
     reverse_path: ReversePath,
     source: String,
     authenticated: Option<AccountName>,
+    size: Option<u64>,
     relay: bool,
 }
 
@@ -263,6 +264,7 @@ impl Asked {
             reverse_path: ReversePath::Address(parse("bob@remote.test")?),
             source: "smtp".to_owned(),
             authenticated: None,
+            size: None,
             relay: false,
         };
         loop {
@@ -284,6 +286,10 @@ impl Asked {
                     asked.authenticated = AccountName::new(account);
                     rest
                 }
+                ["size", octets, rest @ ..] => {
+                    asked.size = Some(octets.parse().map_err(|_| "no size")?);
+                    rest
+                }
                 ["relay", rest @ ..] => {
                     asked.relay = true;
                     rest
@@ -299,6 +305,7 @@ impl Asked {
             reverse_path: &self.reverse_path,
             source: &self.source,
             authenticated: self.authenticated.as_ref(),
+            size: self.size,
             relay: self.relay,
             id: "",
         }

@@ -49,6 +49,7 @@ impl Reprocess {
             reverse_path: &attempt.reverse_path,
             source: ChannelName::REPROCESS,
             authenticated: None,
+            size: None,
             // The message was accepted for it once.
             relay: true,
             id: &id,

@@ -10,6 +10,7 @@ mod autoreply;
 mod circle;
 mod joined;
 mod letter;
+mod limit;
 mod profiles;
 mod reversed;
 mod sender;

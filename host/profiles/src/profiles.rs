@@ -14,6 +14,7 @@ use storage::{LoadedContent, StorageError};
 use crate::circle;
 use crate::joined::{End, Joined, Other};
 use crate::letter::Letter;
+use crate::limit;
 
 /// Most plugins that one recipient's mail goes through.
 const CHAIN_MAX: usize = 16;
@@ -89,13 +90,14 @@ impl Profiles {
             }
         }
         let is_forwarded = |one: &Accepted| !one.recipient.forwarders.is_empty();
-        if cases.is_empty() && !others.iter().any(is_forwarded) {
+        if cases.is_empty() && !others.iter().any(|one| is_forwarded(one) || limit::may_be_limited(one)) {
             return Ok(others);
         }
         let content = content().map_err(|error| later(error.to_string()))?;
         if !cases.is_empty() {
             self.carry_out_all(about, cases, &mut others, content.clone()).await?;
         }
+        let others = limit::kept(&self.routing, others, about.replies, content.len())?;
         if !others.iter().any(is_forwarded) {
             return Ok(others);
         }
@@ -318,6 +320,7 @@ impl Profiles {
             reverse_path: about.reverse_path,
             source: ChannelName::REPROCESS,
             authenticated: None,
+            size: None,
             relay: true,
             id: about.id,
         };

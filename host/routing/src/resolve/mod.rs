@@ -85,6 +85,8 @@ pub struct Request<'a> {
     pub source: &'a str,
     /// As whom the client authenticated.
     pub authenticated: Option<&'a AccountName>,
+    /// Octets of the message, as the client declares them (RFC 1870).
+    pub size: Option<u64>,
     /// Whether the client may relay for other reasons, its network for example.
     pub relay: bool,
     /// The id of the message, as the log has it; empty while it has none. Plugins log with it.

@@ -160,7 +160,14 @@ impl Walk<'_> {
                     self.group = Some(found.row.dn.to_string());
                     self.as_list = as_list(&found, guide.view.options.separator);
                 }
-                let answer = dispose(guide, &found, recorder);
+                let mut answer = dispose(guide, &found, recorder);
+                // Below the address that was given, the list itself tells: others do not miss the message for it.
+                if item.depth == 0
+                    && let Ok(next) = &answer
+                    && let Some(refusal) = too_large(guide.request.size, &found, next)
+                {
+                    answer = Err(refusal);
+                }
                 let permanent = answer
                     .as_ref()
                     .err()
@@ -311,6 +318,14 @@ fn as_list(found: &Found<'_>, separator: char) -> Option<ResolvedRecipient> {
         is_of_several: false,
         forwarders: Vec::new(),
     })
+}
+
+/// Why a list that an address leads to does not take a message of this size; `None` where it does, or where it gets none.
+fn too_large(size: Option<u64>, found: &Found<'_>, next: &[Next]) -> Option<Refusal> {
+    let is_list = |next: &Next| matches!(next, Next::Route { route, .. } if route.channel.as_str() == ChannelName::LIST);
+    let max = found.row.detail.as_ref()?.list.as_ref()?.size_max?;
+    let size = size.filter(|size| *size > max && next.iter().any(is_list))?;
+    Some(refusals::too_large_for_list(found.address, max, size, &found.row.dn))
 }
 
 /// Whether it is an automatic reply.
