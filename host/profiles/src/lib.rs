@@ -14,8 +14,10 @@ mod limit;
 mod profiles;
 mod reversed;
 mod sender;
+mod unsubscribe;
 
 pub use autoreply::AutoReplying;
 pub use letter::Letter;
 pub use profiles::{About, Profiles, Replies};
 pub use reversed::{Leaving, Reversing};
+pub use unsubscribe::Unsubscribe;

@@ -59,6 +59,10 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
             found.push(places.problem(&key, why, "name a file whose first line is the password"));
         }
     }
+    if let Err(why) = super::ways::unsubscribe(config) {
+        let mend = "name a file whose first line is a key of 16 octets and more, as `openssl rand -base64 32` makes it";
+        found.push(places.problem("routing.unsubscribe-key-file", why, mend));
+    }
     found.extend(config.programs.iter().filter_map(|(name, program)| {
         let (what, mend) = match (runtime::is_root(), program.confinement.user) {
             (true, None) => ("the server runs as root, and no program of others may", "add user = \"…\""),
