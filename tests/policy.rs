@@ -7,7 +7,7 @@
 //! (`tests/harness/plugins.rs`).
 //!
 //! ```text
-//! recipient ADDRESS [from ADDRESS] [by CHANNEL] [as ACCOUNT] [relay]     routes, or the refusal
+//! recipient ADDRESS [from ADDRESS] [by CHANNEL] [as ACCOUNT] [size OCTETS] [relay]     routes, or the refusal
 //! explain ADDRESS …                                                     every step
 //! header from|to ADDRESS [by CHANNEL] [out CHANNEL]                     the address a header gets
 //! sender-path ADDRESS [by CHANNEL]                                      the reverse path, or the refusal
@@ -28,9 +28,12 @@ use mail_tests::cases::{self, Case};
 use mail_tests::pattern::{self, Names};
 use mail_tests::plugins::Told;
 use mail_tests::txtar::Archive;
+use mail_types::ChannelName;
 use mail_types::{AccountName, Address, Domain, ForwardPath, Lookup, NextHop, Recipient, ReversePath, Route};
 use routing::rewrite::control::Direction;
-use routing::{ChannelTags, HeaderPlace, Options, Request, Resolution, Routing, RuleOptions, Rules, Tables};
+use routing::{
+    ChannelTags, HeaderPlace, Options, Request, Resolution, Routing, RuleOptions, Rules, Tables, Ways,
+};
 
 /// Policy is shown by at least so many cases.
 const CASES_MIN: usize = 60;
@@ -249,6 +252,7 @@ struct Asked {
     reverse_path: ReversePath,
     source: String,
     authenticated: Option<AccountName>,
+    size: Option<u64>,
     relay: bool,
 }
 
@@ -260,6 +264,7 @@ impl Asked {
             reverse_path: ReversePath::Address(parse("bob@remote.test")?),
             source: "smtp".to_owned(),
             authenticated: None,
+            size: None,
             relay: false,
         };
         loop {
@@ -281,6 +286,10 @@ impl Asked {
                     asked.authenticated = AccountName::new(account);
                     rest
                 }
+                ["size", octets, rest @ ..] => {
+                    asked.size = Some(octets.parse().map_err(|_| "no size")?);
+                    rest
+                }
                 ["relay", rest @ ..] => {
                     asked.relay = true;
                     rest
@@ -296,6 +305,7 @@ impl Asked {
             reverse_path: &self.reverse_path,
             source: &self.source,
             authenticated: self.authenticated.as_ref(),
+            size: self.size,
             relay: self.relay,
             id: "",
         }
@@ -322,13 +332,14 @@ async fn build(ldif: &str, dir: &std::path::Path, options: &str) -> Result<Table
 }
 
 /// `channel NAME HOST…`, `relay DOMAIN`, `recipients-max N`, `postmaster ADDRESS`, `default-domain DOMAIN`,
-/// `general KEY VALUE`, `source-routes allowed`, `no tables`.
+/// `general KEY VALUE`, `delivery OPTION TEMPLATE`, `delivery-of DOMAIN OPTION TEMPLATE`, `source-routes allowed`, `no tables`.
 fn options(text: &str) -> Result<(Options, ChannelTags, bool), String> {
     let domain = |text: &str| Domain::parse(text).map_err(|error| error.to_string());
     let mut options = Options::new(&domain("mail.example.org")?, domain("example.org")?);
     let mut tags = ChannelTags::builtin();
     let mut source_routes = false;
     let mut general = std::collections::HashMap::new();
+    let is_remote = |name: &ChannelName| [ChannelName::SMTP, ChannelName::LMTP].contains(&name.as_str());
     for line in text.lines() {
         match line.split_whitespace().collect::<Vec<_>>().as_slice() {
             [] | ["no", "tables"] => {}
@@ -340,6 +351,16 @@ fn options(text: &str) -> Result<(Options, ChannelTags, bool), String> {
             ["postmaster", address] => options.postmaster = parse(address)?,
             ["default-domain", name] => options.default_domain = domain(name)?,
             ["general", key, value] => drop(general.insert((*key).to_owned(), (*value).to_owned())),
+            ["delivery", option, template] => {
+                let ways = Ways { tags: &tags, is_remote: &is_remote };
+                let added = options.delivery.add(None, option, template, "delivery", ways);
+                added.map_err(|error| error.problem)?;
+            }
+            ["delivery-of", of, option, template] => {
+                let ways = Ways { tags: &tags, is_remote: &is_remote };
+                let added = options.delivery.add(Some(&domain(of)?), option, template, of, ways);
+                added.map_err(|error| error.problem)?;
+            }
             ["source-routes", "allowed"] => {
                 source_routes = true;
                 options.ignore_source_routes = true;

@@ -120,6 +120,7 @@ async fn resolve(routing: &Routing, users: usize) -> anyhow::Result<Vec<u64>> {
             reverse_path: &ReversePath::Null,
             source: "smtp",
             authenticated: None,
+            size: None,
             relay: false,
             id: "",
         };

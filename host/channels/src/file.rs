@@ -6,6 +6,7 @@
 mod maildir;
 mod mbox;
 mod place;
+mod unfinished;
 
 use std::collections::BTreeMap;
 use std::io;

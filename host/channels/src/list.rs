@@ -107,7 +107,8 @@ impl Lists {
 
     /// The posting, with the first place in place of its members.
     fn post(&self, attempt: &Attempt, recipient: &Recipient, key: &AccountName, list: &List) -> Outcome {
-        let size = attempt.content.len() + attempt.prefix.len() as u64;
+        // As it was sent (RFC 1870 §5): our own fields are not the sender's.
+        let size = attempt.content.len();
         if let Some(most) = list.settings.size_max
             && size > most
         {

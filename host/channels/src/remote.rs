@@ -2,6 +2,7 @@
 
 mod cache;
 mod content;
+mod forwarded;
 mod memory;
 mod needs;
 mod options;
@@ -67,6 +68,21 @@ impl RemoteChannel {
             quitting.spawn(peer.quit());
         }
         while quitting.join_next().await.is_some() {}
+    }
+
+    /// Copies of different forwards are different messages, and go one after the other.
+    async fn deliver_all(&self, attempt: &Attempt) -> Vec<Outcome> {
+        if !forwarded::is_forwarded(attempt) {
+            return self.deliver(attempt).await;
+        }
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; attempt.recipients.len()];
+        for (group, one) in forwarded::attempts(attempt) {
+            for (at, outcome) in group.into_iter().zip(self.deliver(&one).await) {
+                outcomes[at] = Some(outcome);
+            }
+        }
+        let nobody = || deferred((3, 0), "The message was not sent", "no outcome", Reach::Recipient);
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(nobody)).collect()
     }
 
     async fn deliver(&self, attempt: &Attempt) -> Vec<Outcome> {
@@ -269,7 +285,7 @@ fn meaning_in_transaction(lost: Lost, remote: &str) -> (Outcome, bool) {
 
 impl Channel for RemoteChannel {
     fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
-        Box::pin(self.deliver(attempt))
+        Box::pin(self.deliver_all(attempt))
     }
 
     fn end(&self) -> BoxFuture<'_, ()> {

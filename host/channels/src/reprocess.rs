@@ -49,6 +49,7 @@ impl Reprocess {
             reverse_path: &attempt.reverse_path,
             source: ChannelName::REPROCESS,
             authenticated: None,
+            size: None,
             // The message was accepted for it once.
             relay: true,
             id: &id,
@@ -172,7 +173,14 @@ mod tests {
         let local = |name: &str| {
             let address = Address::parse(&format!("{name}@us.test")).unwrap();
             let route = Route::store(AccountName::new(&address.to_string()).unwrap());
-            ResolvedRecipient { address, detail: None, route, steps: Vec::new(), is_of_several: false }
+            ResolvedRecipient {
+                address,
+                detail: None,
+                route,
+                steps: Vec::new(),
+                is_of_several: false,
+                forwarders: Vec::new(),
+            }
         };
         let again = |name: &str| ResolvedRecipient {
             route: Route::new(ChannelName::REPROCESS, NextHop::Nobody),

@@ -11,13 +11,14 @@ use crate::user_entry::UserEntry;
 use crate::view::View;
 
 /// The attributes that belong to the owner of the mail. All else is the operator's.
-pub const PROFILE_FIELDS: [Field; 12] = [
+pub const PROFILE_FIELDS: [Field; 13] = [
     Field::MailDeliveryOption,
     Field::MailForwardingAddress,
     Field::MailProgramDeliveryInfo,
     Field::MailDeliveryFileUrl,
     Field::WasmtaSharedMailbox,
     Field::MailAutoReplyMode,
+    Field::WasmtaAutoReplyFrom,
     Field::MailAutoReplySubject,
     Field::MailAutoReplyText,
     Field::MailAutoReplyTextInternal,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mail_types::Timestamp;
+use mail_types::{Address, Timestamp};
 
 /// Status of a domain, user or group (requirements §2.1, §2.2). Sorted from open to shut:
 /// of two statuses that apply at once, the greater one rules.
@@ -233,6 +233,8 @@ pub struct Tagged {
 pub struct AutoReply {
     /// What it is for.
     pub mode: AutoReplyMode,
+    /// From, where the user chose it: a name, and an address.
+    pub from: Option<(Option<String>, Address)>,
     /// The text, `$` for a line's end.
     pub texts: Vec<Tagged>,
     /// The text for senders in the same domain.

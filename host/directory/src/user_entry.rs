@@ -216,10 +216,25 @@ fn alternate(text: &str) -> Result<Option<Address>, mail_types::AddressError> {
     }
 }
 
+/// `ADDRESS`, or `NAME <ADDRESS>`, the name with or without quotes.
+fn named_address(text: &str) -> Result<(Option<String>, Address), &'static str> {
+    let wrong = "expected an address, or a name and an address in <>";
+    let (name, address) = match text.trim().strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
+        Some((name, address)) => (name.trim().trim_matches('"').trim(), address),
+        None => ("", text.trim()),
+    };
+    if name.chars().any(char::is_control) {
+        return Err(wrong);
+    }
+    let address = Address::parse(address).map_err(|_| wrong)?;
+    Ok(((!name.is_empty()).then(|| name.to_owned()), address))
+}
+
 fn auto_reply(read: &mut Reading<'_>) -> AutoReply {
     let mode = |text: &str| AutoReplyMode::parse(text).ok_or("expected vacation, reply or echo");
     AutoReply {
         mode: read.parsed(Field::MailAutoReplyMode, mode).into_iter().next().unwrap_or_default(),
+        from: read.parsed(Field::WasmtaAutoReplyFrom, named_address).into_iter().next(),
         texts: read.tagged(Field::MailAutoReplyText),
         texts_internal: read.tagged(Field::MailAutoReplyTextInternal),
         subjects: read.tagged(Field::MailAutoReplySubject),

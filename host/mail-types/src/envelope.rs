@@ -138,13 +138,26 @@ pub struct Recipient {
     pub orcpt: Option<OriginalRecipient>,
     /// NOTIFY=.
     pub notify: Notify,
+    /// The users whose forwards led here, the last one last: what their mail names in Delivered-To once it leaves. (Records
+    /// of before have none: who writes records keeps them apart.)
+    #[serde(skip)]
+    pub forwarders: Vec<Address>,
 }
 
 impl Recipient {
+    /// Most forwarders of one recipient.
+    pub const FORWARDERS_MAX: usize = 50;
+
     /// A recipient without DSN parameters.
     #[must_use]
     pub fn new(address: Address) -> Self {
-        Self { original: address.clone(), address, orcpt: None, notify: Notify::Unspecified }
+        Self {
+            original: address.clone(),
+            address,
+            orcpt: None,
+            notify: Notify::Unspecified,
+            forwarders: Vec::new(),
+        }
     }
 }
 

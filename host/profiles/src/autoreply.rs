@@ -127,10 +127,11 @@ impl AutoReplying {
             Some(words) => Wording::given(words, subject.header),
             None => Wording::of(responder, subject.header, subject.sender),
         };
-        let from = from_address(responder, recipient);
+        let own = from_address(responder, recipient);
+        let (name, from) = chosen_from(responder, account).unwrap_or((responder.user.name.as_deref(), &own));
         let answer = Answer {
-            from: &from,
-            name: responder.user.name.as_deref(),
+            from,
+            name,
             to: subject.sender,
             wording: &wording,
             about: Facts::scan(subject.header, "").message_id_text(),
@@ -180,6 +181,17 @@ fn is_within(user: &UserEntry, now: Timestamp) -> bool {
 fn from_address(responder: &Responder, recipient: &Recipient) -> Address {
     let named = responder.user.addresses().find(|address| address.to_key() == recipient.original.to_key());
     named.or(responder.user.address.as_ref()).unwrap_or(&responder.address).clone()
+}
+
+/// What the user chose to stand in From (RFC 3834 §3.1.1), where it is an address that the user may send as; its name is the
+/// user's where none is given.
+fn chosen_from<'a>(
+    responder: &'a Responder,
+    account: &AccountName,
+) -> Option<(Option<&'a str>, &'a Address)> {
+    let (name, address) = responder.user.auto_reply.from.as_ref()?;
+    let may = responder.routing.may_send_as(account, address);
+    matches!(may, Lookup::Found(())).then(|| (name.as_deref().or(responder.user.name.as_deref()), address))
 }
 
 /// For how long the sender gets no other answer.

@@ -7,13 +7,17 @@
 //! *Must not know* SMTP, or how a plugin runs.
 
 mod autoreply;
+mod circle;
 mod joined;
 mod letter;
+mod limit;
 mod profiles;
 mod reversed;
 mod sender;
+mod unsubscribe;
 
 pub use autoreply::AutoReplying;
 pub use letter::Letter;
 pub use profiles::{About, Profiles, Replies};
 pub use reversed::{Leaving, Reversing};
+pub use unsubscribe::Unsubscribe;

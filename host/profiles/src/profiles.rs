@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use hooks::{CallContext, Content, DispositionRequest, Failed, OnFailure, PluginName, Plugins, Role, World};
 use mail_types::{
-    AccountName, ChannelName, Domain, EnhancedStatus, Filing, ForwardPath, Lookup, NextHop, Notify,
+    AccountName, Address, ChannelName, Domain, EnhancedStatus, Filing, ForwardPath, Lookup, NextHop, Notify,
     Persistence, Refusal, Reply, ReversePath, Route,
 };
 use queue::{Accepted, Step, StepKind};
 use routing::{Request, Resolution, Routing};
 use storage::{LoadedContent, StorageError};
 
+use crate::circle;
 use crate::joined::{End, Joined, Other};
 use crate::letter::Letter;
+use crate::limit;
 
 /// Most plugins that one recipient's mail goes through.
 const CHAIN_MAX: usize = 16;
@@ -87,19 +89,38 @@ impl Profiles {
                 chain => cases.push(Case { accepted, chain, joined: Joined::default(), steps: Vec::new() }),
             }
         }
-        if cases.is_empty() {
+        let is_forwarded = |one: &Accepted| !one.recipient.forwarders.is_empty();
+        if cases.is_empty() && !others.iter().any(|one| is_forwarded(one) || limit::may_be_limited(one)) {
             return Ok(others);
         }
         let content = content().map_err(|error| later(error.to_string()))?;
+        if !cases.is_empty() {
+            self.carry_out_all(about, cases, &mut others, content.clone()).await?;
+        }
+        let others = limit::kept(&self.routing, others, about.replies, content.len())?;
+        if !others.iter().any(is_forwarded) {
+            return Ok(others);
+        }
+        let header = content.range(0, circle::HEADER_MAX).map_err(|error| later(error.to_string()))?;
+        circle::ended(others, about.replies, &header)
+    }
+
+    async fn carry_out_all(
+        &self,
+        about: About<'_>,
+        mut cases: Vec<Case>,
+        others: &mut Vec<Accepted>,
+        content: LoadedContent,
+    ) -> Result<(), Refusal> {
         let letter: Content = Arc::new(Letter::new(content));
         self.ask(about, &mut cases, &letter).await?;
         if about.replies == Replies::One {
-            refused_as_a_whole(&cases, &others)?;
+            refused_as_a_whole(&cases, others)?;
         }
         for case in cases {
-            self.carry_out(about, case, &mut others).await?;
+            self.carry_out(about, case, others).await?;
         }
-        Ok(others)
+        Ok(())
     }
 
     /// The plugins of a recipient with a mailbox here.
@@ -299,10 +320,14 @@ impl Profiles {
             reverse_path: about.reverse_path,
             source: ChannelName::REPROCESS,
             authenticated: None,
+            size: None,
             relay: true,
             id: about.id,
         };
-        let recipient = mail_types::Recipient { address, ..case.accepted.recipient.clone() };
+        let mut recipient = mail_types::Recipient { address, ..case.accepted.recipient.clone() };
+        if let Some(account) = case.accepted.route.local_account() {
+            recipient.forwarders.extend(Address::parse(account.as_str()).ok());
+        }
         match self.routing.resolve(&request).await {
             Resolution::Accepted(resolved) => {
                 for one in resolved {

@@ -6,6 +6,7 @@ use mail_types::{AccountName, Address, Domain, EnhancedStatus, Lookup, Recipient
 use queue::{Attempt, BoxFuture, Channel, Outcome, Reach};
 
 use crate::profiles::Profiles;
+use crate::unsubscribe::Unsubscribe;
 
 /// Hands attempts to another channel, their sender changed where a plugin says so. Recipients of different tenants may
 /// see different senders: they go in attempts of their own.
@@ -13,13 +14,14 @@ pub struct Reversing {
     channel: Box<dyn Channel>,
     profiles: Profiles,
     verp: bool,
+    unsubscribe: Option<Unsubscribe>,
 }
 
 impl Reversing {
     /// In front of a channel.
     #[must_use]
     pub fn new(channel: Box<dyn Channel>, profiles: Profiles) -> Self {
-        Self { channel, profiles, verp: false }
+        Self { channel, profiles, verp: false, unsubscribe: None }
     }
 
     /// Lets each recipient of a list's message have a reverse path of its own, which says in a subaddress of the list's owner
@@ -27,6 +29,24 @@ impl Reversing {
     #[must_use]
     pub fn with_verp(self, verp: bool) -> Self {
         Self { verp, ..self }
+    }
+
+    /// Lets each recipient of a list's message have a way out of its own (RFC 8058).
+    #[must_use]
+    pub fn with_unsubscribe(self, unsubscribe: Option<Unsubscribe>) -> Self {
+        Self { unsubscribe, ..self }
+    }
+
+    /// One attempt for each recipient, whose header tells them apart.
+    async fn attempt_with_ways_out(&self, attempt: &Attempt, unsubscribe: &Unsubscribe) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(attempt.recipients.len());
+        for recipient in &attempt.recipients {
+            let prefix = unsubscribe.prefix(&attempt.prefix, &recipient.original, &recipient.address);
+            let one = Attempt { recipients: vec![recipient.clone()], prefix, ..attempt.clone() };
+            let outcome = self.attempt_all(&one).await.into_iter().next();
+            outcomes.push(outcome.unwrap_or_else(|| deferred("no outcome".to_owned())));
+        }
+        outcomes
     }
 
     /// One attempt for each recipient, as only the envelope tells them apart.
@@ -95,7 +115,12 @@ impl Reversing {
 
 impl Channel for Reversing {
     fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
-        Box::pin(self.attempt_all(attempt))
+        match &self.unsubscribe {
+            Some(unsubscribe) if attempt.source == queue::LIST_SOURCE => {
+                Box::pin(self.attempt_with_ways_out(attempt, unsubscribe))
+            }
+            _ => Box::pin(self.attempt_all(attempt)),
+        }
     }
 
     fn end(&self) -> BoxFuture<'_, ()> {

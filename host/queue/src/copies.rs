@@ -1,6 +1,9 @@
 //! Who has a copy of a posting to a list: its members are reached batch by batch, and one who is reached again, by another
 //! group, gets no second one. A message of its own accepting remembers the accounts in its record
 //! ([`crate::records::StoredMessage`]); a list has more than that could hold.
+//!
+//! A list below another list is a message of its own. Both remember in one place, that of the first posting, so that who is a
+//! member of both gets one copy; it goes when the last of them is done. Their batches are written one after the other.
 
 use std::ops::ControlFlow;
 
@@ -9,15 +12,25 @@ use sha2::{Digest, Sha256};
 use storage::{Batch, Snapshot, StorageError};
 
 use crate::queue::Inner;
-use crate::records::{self, COPIES, StoredMessage};
+use crate::records::{self, COPIES, Message, StoredMessage};
+use crate::settle::Settlement;
 use crate::submission::Accepted;
 
 /// The source of postings to lists.
 pub const LIST_SOURCE: &str = "list";
 
+impl StoredMessage {
+    /// The posting where it is remembered who has a copy: the first one of lists below each other, or the message itself.
+    pub(crate) fn first_posting(&self) -> QueueId {
+        self.message.first_posting.unwrap_or(self.id)
+    }
+}
+
 /// What is remembered of one posting.
 pub(crate) struct Remembered {
     id: QueueId,
+    /// Whether other postings remember here, too.
+    shares: bool,
     view: Snapshot,
 }
 
@@ -27,17 +40,44 @@ impl Inner {
         if message.message.source.channel != LIST_SOURCE {
             return Ok(None);
         }
-        Ok(Some(Remembered { id: message.id, view: self.storage.read()? }))
+        let (id, shares) = (message.first_posting(), message.message.first_posting.is_some());
+        Ok(Some(Remembered { id, shares, view: self.storage.read()? }))
     }
 
-    /// Forgets who has a copy: the message is done.
+    /// The posting that a message which is sent for another one shares its copies with: none, unless both are of lists.
+    pub(crate) fn posting_above(of: &StoredMessage, source: &str) -> Option<QueueId> {
+        let both = of.message.source.channel == LIST_SOURCE && source == LIST_SOURCE;
+        both.then(|| of.first_posting())
+    }
+
+    /// Notes that a posting shares the copies of another one.
+    pub(crate) fn join_postings(to: &mut Settlement<'_>, id: QueueId, message: &Message) {
+        if let Some(first) = message.first_posting {
+            to.batch.put(COPIES, &shared_key(first, id), Vec::new());
+            to.remembering.is_shared = true;
+        }
+    }
+
+    /// Forgets who has a copy, those of this batch too: the message is done, and so are all that share its copies. Called with
+    /// the stripe of the first posting.
     pub(crate) fn forget_copies(
         &self,
         batch: &mut Batch,
         message: &StoredMessage,
+        of_batch: &Remembering,
     ) -> Result<(), StorageError> {
         let Some(remembered) = self.remembered(message)? else { return Ok(()) };
-        let (from, until) = (message.id.to_key(), records::after(message.id));
+        let first = remembered.id;
+        if message.id != first {
+            batch.delete(COPIES, &shared_key(first, message.id));
+        }
+        let is_first_there =
+            message.id != first && remembered.view.get(records::MESSAGES, &first.to_key())?.is_some();
+        if of_batch.is_shared || is_first_there || remembered.others_share(message.id)? {
+            return Ok(());
+        }
+        of_batch.copies.iter().for_each(|key| batch.delete(COPIES, key));
+        let (from, until) = (first.to_key(), records::after(first));
         remembered.view.scan(COPIES, &from, &until, &mut |key, _| {
             batch.delete(COPIES, key);
             ControlFlow::Continue(())
@@ -49,6 +89,9 @@ impl Remembered {
     /// Whether these are all copies that there will ever be of the posting: then nobody can be reached again, and nothing
     /// has to be remembered.
     pub(crate) fn are_all(&self, accepted: &[Accepted]) -> Result<bool, StorageError> {
+        if self.shares {
+            return Ok(false);
+        }
         let later = [ChannelName::LIST, ChannelName::REPROCESS];
         if accepted.iter().any(|one| later.contains(&one.route.channel.as_str())) {
             return Ok(false);
@@ -61,20 +104,56 @@ impl Remembered {
         Ok(is_first)
     }
 
+    /// Whether postings besides one share the copies. They stand before all copies.
+    fn others_share(&self, besides: QueueId) -> Result<bool, StorageError> {
+        let (from, until) = (self.id.to_key(), [&self.id.to_key()[..], &[0; 7], &[1]].concat());
+        let mut others = false;
+        self.view.scan(COPIES, &from, &until, &mut |key, _| {
+            others = key != shared_key(self.id, besides);
+            if others { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(others)
+    }
+
     /// Whether this copy is there or on its way; if not, it is remembered from now on.
-    pub(crate) fn has(&self, batch: &mut Batch, accepted: &Accepted) -> Result<bool, StorageError> {
+    pub(crate) fn has(
+        &self,
+        batch: &mut Batch,
+        of_batch: &mut Remembering,
+        accepted: &Accepted,
+    ) -> Result<bool, StorageError> {
         let (who, route) = accepted.route.copy_key(&accepted.recipient.address);
         let key = key(self.id, &who, &route);
         if self.view.get(COPIES, &key)?.is_some() {
             return Ok(true);
         }
         batch.put(COPIES, &key, Vec::new());
+        of_batch.copies.push(key);
         Ok(false)
     }
 }
 
+/// Where a copy is remembered.
+type CopyKey = [u8; 24];
+
+/// What a batch remembers, which no view shows yet.
+#[derive(Debug, Default)]
+pub(crate) struct Remembering {
+    copies: Vec<CopyKey>,
+    /// Whether a further posting shares the copies.
+    is_shared: bool,
+}
+
+/// The first posting, and another one. No digest begins with so many zeros.
+fn shared_key(first: QueueId, id: QueueId) -> CopyKey {
+    let mut key = [0; 24];
+    key[..8].copy_from_slice(&first.to_key());
+    key[16..].copy_from_slice(&id.to_key());
+    key
+}
+
 /// The message, and a digest of whose copy and by which way.
-fn key(id: QueueId, who: &str, route: &Route) -> [u8; 24] {
+fn key(id: QueueId, who: &str, route: &Route) -> CopyKey {
     let mut digest = Sha256::new();
     digest.update(who.as_bytes());
     digest.update([0]);

@@ -152,7 +152,7 @@ impl Inner {
         change: &Change,
         by: &str,
     ) -> Result<(), StorageError> {
-        let _serial = self.stripe(message.id).lock().await;
+        let _serial = self.stripe(message.first_posting()).lock().await;
         let now = self.clock.now();
         let (mut batch, mut effects) = (Batch::new(), Effects::default());
         batch.assert_present(MESSAGES, &message.id.to_key());

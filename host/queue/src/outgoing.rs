@@ -161,7 +161,9 @@ impl Inner {
             source,
             message_id: outgoing.message_id.clone(),
             prefix: outgoing.prefix.clone(),
+            first_posting: Self::posting_above(to.message, outgoing.source),
         };
+        Self::join_postings(to, id, &message);
         let content = match &outgoing.content {
             OutgoingContent::Octets(octets) => OwnContent::New(Content::Inline(octets.clone())),
             OutgoingContent::Same => OwnContent::Kept(to.message.content, to.message.size),

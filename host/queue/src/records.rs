@@ -2,12 +2,13 @@
 //!
 //! | space | key | value |
 //! |---|---|---|
-//! | `queue_messages` | queue id (8, big-endian) | version 1, content id (8), content size (8), [`Message`], accounts if any |
-//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`], [`Later`] if any |
+//! | `queue_messages` | queue id (8, big-endian) | version 1, content id (8), content size (8), [`Message`], accounts if any, first posting if any (8) |
+//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`], [`Later`] if any, forwarders if any |
 //! | `queue_trail` | queue id (8) | version 1, [`crate::TrailHead`] |
 //! | | queue id (8), number of the line (8) | version 1, [`crate::TrailLine`] |
 //! | `queue_answered` | digest of account and address (32) | until when neither gets another automatic reply (8) |
 //! | `queue_copies` | queue id of a posting (8), digest of a copy (16) | empty: that copy is there, or on its way |
+//! | | queue id of a posting (8), 0 (8), queue id (8) | empty: that posting of a list below shares its copies |
 //! | `queue_counters` | `trails` | trail heads (counter) |
 //! | | `lines` | trail lines ever written (counter) |
 //!
@@ -64,6 +65,10 @@ pub(crate) struct Message {
     pub(crate) message_id: Option<String>,
     /// Header fields that stand above the content.
     pub(crate) prefix: Vec<u8>,
+    /// Of a posting to a list below others: the posting to the first of these. It stands behind the accounts, and only where
+    /// there is one.
+    #[serde(skip)]
+    pub(crate) first_posting: Option<QueueId>,
 }
 
 /// The last word about a recipient.
@@ -146,10 +151,15 @@ pub(crate) struct Later {
 impl Record {
     pub(crate) fn to_value(&self) -> Vec<u8> {
         let value = to_value(self);
-        if self.later == Later::default() {
+        let forwarders = &self.recipient.forwarders;
+        if self.later == Later::default() && forwarders.is_empty() {
             return value;
         }
-        postcard::to_extend(&self.later, value).expect("plain data is always encoded")
+        let value = postcard::to_extend(&self.later, value).expect("plain data is always encoded");
+        if forwarders.is_empty() {
+            return value;
+        }
+        postcard::to_extend(forwarders, value).expect("plain data is always encoded")
     }
 
     pub(crate) fn read(value: &[u8]) -> Result<Self, StorageError> {
@@ -157,7 +167,11 @@ impl Record {
         let Some((&VERSION, rest)) = value.split_first() else { return Err(corrupt()) };
         let (mut record, behind) = postcard::take_from_bytes::<Self>(rest).map_err(|_| corrupt())?;
         if !behind.is_empty() {
-            record.later = postcard::from_bytes(behind).map_err(|_| corrupt())?;
+            let (later, behind) = postcard::take_from_bytes(behind).map_err(|_| corrupt())?;
+            record.later = later;
+            if !behind.is_empty() {
+                record.recipient.forwarders = postcard::from_bytes(behind).map_err(|_| corrupt())?;
+            }
         }
         Ok(record)
     }
@@ -203,12 +217,17 @@ impl StoredMessage {
             octets.copy_from_slice(&value[at..at + 8]);
             u64::from_be_bytes(octets)
         };
-        let (message, behind) = postcard::take_from_bytes(&value[HEAD..]).map_err(|_| corrupt())?;
-        let delivered = if behind.is_empty() {
-            Vec::new()
+        let (mut message, behind) =
+            postcard::take_from_bytes::<Message>(&value[HEAD..]).map_err(|_| corrupt())?;
+        let (delivered, behind) = if behind.is_empty() {
+            (Vec::new(), behind)
         } else {
-            postcard::from_bytes(behind).map_err(|_| corrupt())?
+            postcard::take_from_bytes(behind).map_err(|_| corrupt())?
         };
+        if !behind.is_empty() {
+            let id: [u8; 8] = behind.try_into().map_err(|_| corrupt())?;
+            message.first_posting = Some(QueueId::from_u64(u64::from_be_bytes(id)));
+        }
         Ok(Self { id, content: ContentId(number(CONTENT_AT)), size: number(9), message, delivered })
     }
 
@@ -227,8 +246,11 @@ impl Message {
         value.extend_from_slice(&[0; 8]);
         value.extend_from_slice(&size.to_be_bytes());
         value = postcard::to_extend(self, value).expect("plain data is always encoded");
-        if !delivered.is_empty() {
+        if !delivered.is_empty() || self.first_posting.is_some() {
             value = postcard::to_extend(delivered, value).expect("plain data is always encoded");
+        }
+        if let Some(first) = self.first_posting {
+            value.extend_from_slice(&first.to_key());
         }
         value
     }
@@ -270,5 +292,61 @@ pub(crate) fn from_value<T: DeserializeOwned>(what: &str, value: &[u8]) -> Resul
     match value.split_first() {
         Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| corrupt()),
         _ => Err(corrupt()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail_types::{Address, ChannelName, NextHop};
+
+    #[test]
+    fn messages_are_read_as_they_were_written() {
+        let message = Message {
+            arrived: Timestamp(1),
+            reverse_path: ReversePath::Null,
+            transport: Transport::default(),
+            source: Source::default(),
+            message_id: None,
+            prefix: b"A: b\r\n".to_vec(),
+            first_posting: None,
+        };
+        let accounts = vec![AccountName::new("a").unwrap()];
+        for (first_posting, delivered) in [
+            (None, Vec::new()),
+            (None, accounts.clone()),
+            (Some(QueueId::from_u64(7)), Vec::new()),
+            (Some(QueueId::from_u64(7)), accounts),
+        ] {
+            let message = Message { first_posting, ..message.clone() };
+            let read = StoredMessage::read(QueueId::from_u64(9), &message.to_value(3, &delivered)).unwrap();
+            assert_eq!((read.message, read.delivered, read.size), (message, delivered, 3));
+        }
+    }
+
+    #[test]
+    fn what_came_to_records_later_is_read_where_it_is_there() {
+        let address = |text: &str| Address::parse(text).unwrap();
+        let plain = Record {
+            route: Route::new(ChannelName::SMTP, NextHop::Nobody),
+            recipient: Recipient::new(address("a@there.test")),
+            state: StoredState::Waiting(Timestamp(1)),
+            attempts: 2,
+            replaced: 0,
+            delay_reported: false,
+            last: None,
+            later: Later::default(),
+        };
+        let forwarders = vec![address("b@here.test"), address("c@here.test")];
+        let forwarded =
+            Record { recipient: Recipient { forwarders, ..plain.recipient.clone() }, ..plain.clone() };
+        let rerouted = Record { later: Later { rerouted: true, ..Later::default() }, ..plain.clone() };
+        let both = Record { later: rerouted.later.clone(), ..forwarded.clone() };
+        for record in [&plain, &forwarded, &rerouted, &both] {
+            assert_eq!(&Record::read(&record.to_value()).unwrap(), record);
+        }
+        // As they were before there were forwarders.
+        let value = postcard::to_extend(&rerouted.later, plain.to_value()).unwrap();
+        assert_eq!(rerouted.to_value(), value);
     }
 }

@@ -168,6 +168,7 @@ impl Inner {
             source: Source { channel: SOURCE.to_owned(), ..Source::default() },
             message_id: None,
             prefix: Vec::new(),
+            first_posting: None,
         };
         let recipients = [Accepted::new(recipient, route)];
         let own = Own { id: report.id, about: report.about, message, recipients: &recipients };

@@ -9,6 +9,7 @@ use mail_types::{AccountName, ChannelName, EnhancedStatus, Reply, Route, Timesta
 use message::Action;
 use storage::{Batch, StorageError};
 
+use crate::copies::Remembering;
 use crate::late::Deadlines;
 use crate::ports::{CopyOf, LocalCopy, Outcome, Room};
 use crate::queue::Inner;
@@ -32,6 +33,8 @@ pub(crate) struct Settlement<'a> {
     copies: HashSet<(String, Route)>,
     /// Accounts that get theirs now.
     stored: Vec<AccountName>,
+    /// What is remembered of a posting from now on.
+    pub(crate) remembering: Remembering,
     pub(crate) now: Timestamp,
     pub(crate) batch: Batch,
     pub(crate) effects: Effects,
@@ -71,13 +74,14 @@ impl Inner {
                 self.agents.local.prepare(account, accepted.route.filing()).await?;
             }
         }
-        let _serial = self.stripe(message.id).lock().await;
+        let _serial = self.stripe(message.first_posting()).lock().await;
         let now = self.clock.now();
         let Present { recipients, next_index, delivered } = self.present(message)?;
         let mut settlement = Settlement {
             message,
             copies: delivered.iter().map(copy_of).collect(),
             stored: Vec::new(),
+            remembering: Remembering::default(),
             now,
             batch: Batch::new(),
             effects: Effects::default(),
@@ -91,14 +95,15 @@ impl Inner {
             self.settle_one(&mut settlement, one)?;
         }
         self.add_report(&mut settlement)?;
-        let Settlement { mut batch, mut effects, lines, remaining, expired, stored, .. } = settlement;
+        let Settlement { mut batch, mut effects, lines, remaining, expired, stored, remembering, .. } =
+            settlement;
         for line in &lines {
             add_line(&mut batch, message.id, line);
         }
         if remaining == 0 {
             batch.delete(MESSAGES, &message.id.to_key());
             batch.release_content(message.content, 1);
-            self.forget_copies(&mut batch, message)?;
+            self.forget_copies(&mut batch, message, &remembering)?;
             effects.messages -= 1;
         } else if !stored.is_empty() && delivered.len() < DELIVERED_MAX {
             let accounts = delivered.into_iter().chain(stored).take(DELIVERED_MAX).collect();
@@ -271,7 +276,7 @@ impl Inner {
                 continue;
             }
             let known = match &remembered {
-                Some(remembered) => remembered.has(&mut to.batch, accepted)?,
+                Some(remembered) => remembered.has(&mut to.batch, &mut to.remembering, accepted)?,
                 None => false,
             };
             if known || !to.copies.insert(accepted.route.copy_key(&accepted.recipient.address)) {

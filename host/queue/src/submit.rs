@@ -124,7 +124,9 @@ impl Inner {
             effects.publish.push(self.agents.local.append(&mut batch, &copy)?);
         }
         if queued > 0 {
-            let message = Message { arrived: now, reverse_path, transport, source, message_id, prefix };
+            let first_posting = None;
+            let message =
+                Message { arrived: now, reverse_path, transport, source, message_id, prefix, first_posting };
             put_message(&mut batch, id, &message, &remembered(&recipients), size, drawn);
             effects.messages += 1;
             let remote = recipients.into_iter().filter(|accepted| full.queues(accepted));

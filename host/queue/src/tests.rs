@@ -1,6 +1,7 @@
 //! The queue over a real storage, with a scripted channel, router and store; time is paused.
 
 mod late;
+mod lists;
 mod trouble;
 
 use std::collections::HashMap;
@@ -152,6 +153,7 @@ fn open(storage: &Storage, script: &Arc<Script>, clock: &Clock, options: Options
     let mut channels: HashMap<ChannelName, Arc<dyn Channel>> = HashMap::new();
     channels.insert(ChannelName::new("smtp"), Arc::clone(script) as Arc<dyn Channel>);
     channels.insert(ChannelName::new("reprocess"), Arc::new(Reprocess));
+    channels.insert(ChannelName::new("list"), Arc::new(lists::Lists));
     let agents = Agents { router: Arc::new(Same), local: Arc::new(Boxes), channels };
     let events = Events::counting(clock.clone());
     Queue::open(storage.clone(), agents, options, clock.clone(), Random::seeded(1), events).unwrap()

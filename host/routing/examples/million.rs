@@ -85,6 +85,7 @@ async fn measure(dir: &std::path::Path, users: usize) -> Result<(), Box<dyn std:
             reverse_path: &ReversePath::Null,
             source: "smtp",
             authenticated: None,
+            size: None,
             relay: false,
             id: "",
         };

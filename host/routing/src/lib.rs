@@ -7,6 +7,7 @@
 
 mod chain;
 mod consult;
+mod delivery_options;
 mod explain;
 mod lists;
 pub mod recorder;
@@ -19,12 +20,14 @@ mod source;
 pub mod tables;
 
 pub use consult::{BATCH_MAX, ROUNDS_MAX};
+pub use delivery_options::{DELIVERY_OPTIONS_MAX, DeliveryOptions, OptionTemplate, Ways};
 pub use explain::{ExplainedAddress, ExplainedOutcome, ExplainedRecipient, Explanation};
 pub use lists::{List, Members};
 pub use resolve::{NESTING_MAX, Options, RECIPIENTS_MAX, Request, Resolution, ResolvedRecipient};
 pub use reverse_path::NewSender;
 pub use rewrite::rules::{RuleErrors, RuleOptions, Rules};
 pub use rewrite::tags::ChannelTags;
+pub use rewrite::template::TemplateError;
 pub use routing::Routing;
 pub use sender::{HeaderPlace, Verified};
 pub use source::{ASKED_OF_SOURCE_MAX, BoxFuture, SOURCE_ROUNDS_MAX, Source};

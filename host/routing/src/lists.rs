@@ -63,6 +63,13 @@ impl Routing {
         )
     }
 
+    /// The largest message that a group takes (`mgrpMsgMaxSize`), where it says so.
+    pub fn list_size_max(&self, key: &AccountName) -> Lookup<Option<u64>> {
+        found(self.with_view(|_, view| {
+            with_group(view, key, |_, _, detail| Ok(detail.list.as_ref().and_then(|list| list.size_max)))
+        }))
+    }
+
     /// At most so many members of a group whose names come after a name: by name, so that an expansion goes on where it
     /// stopped though others come and go.
     pub fn members(&self, key: &AccountName, after: &str, most: usize) -> Lookup<Members> {

@@ -151,6 +151,7 @@ impl Routing {
             reverse_path: &ReversePath::Null,
             source: ChannelName::REPROCESS,
             authenticated: None,
+            size: None,
             relay: true,
             id: "",
         };

@@ -161,6 +161,7 @@ impl Routing {
             reverse_path: &mail_types::ReversePath::Null,
             source: "smtp",
             authenticated: None,
+            size: None,
             relay: false,
             id: "",
         };

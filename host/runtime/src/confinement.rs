@@ -1,16 +1,13 @@
 //! What a program of others may: who it is, where it works, how much it may use.
 //!
-//! The server starts its own program once more, which confines itself and then becomes the other one
-//! ([`become_program`]). So nothing of ours runs between `fork` and `exec` of a process with many threads, where few
-//! calls are safe.
+//! The server starts its own program once more, which starts the other one within these limits ([`supervise`](crate::supervise)).
+//! So nothing of ours runs between `fork` and `exec` of a process with many threads, where few calls are safe.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
@@ -73,6 +70,29 @@ impl Confinement {
         Some(Self { user, folder, cpu_seconds, memory, open_files, processes, file_size })
     }
 
+    /// What a launcher's command line says: the confinement, and the program with its arguments.
+    pub(crate) fn of_command_line(words: &[OsString]) -> Result<(Self, &[OsString]), String> {
+        let by_server = || "it is started by the server alone".to_owned();
+        let (own, command) = words.split_first_chunk::<WORDS>().ok_or_else(by_server)?;
+        let confinement = Self::of_words(own).filter(|_| !command.is_empty()).ok_or_else(by_server)?;
+        match confinement.user {
+            None if is_root() => Err("no program of others runs as root".to_owned()),
+            Some((0, _)) => Err("no program of others runs as root".to_owned()),
+            _ => Ok((confinement, command)),
+        }
+    }
+
+    /// Confines this process for good, but for its user and folder.
+    pub(crate) fn enter(&self) -> std::io::Result<()> {
+        // A session of its own: no terminal, and a group that can be ended as a whole.
+        rustix::process::setsid()?;
+        // What is set-uid gives nothing that the confinement took.
+        rustix::thread::set_no_new_privs(true)?;
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
+        close_on_exec();
+        self.limit()
+    }
+
     /// Sets the limits of this process for good.
     fn limit(&self) -> std::io::Result<()> {
         let both = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
@@ -97,43 +117,6 @@ impl Confinement {
 #[must_use]
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
-}
-
-/// Confines this process and makes it another program; returns only where that fails, with the reason. `words` are those
-/// of the command line that [`run`](crate::run) has put behind the launcher's own. The environment goes over as it is.
-#[must_use]
-pub fn become_program(words: &[OsString]) -> String {
-    let Some((own, [command, arguments @ ..])) = words.split_first_chunk::<WORDS>() else {
-        return "it is started by the server alone".to_owned();
-    };
-    let Some(confinement) = Confinement::of_words(own) else {
-        return "it is started by the server alone".to_owned();
-    };
-    match confinement.user {
-        None if is_root() => return "no program of others runs as root".to_owned(),
-        Some((0, _)) => return "no program of others runs as root".to_owned(),
-        _ => {}
-    }
-    let mut program = Command::new(command);
-    program.args(arguments).current_dir(&confinement.folder);
-    if let Some((uid, gid)) = confinement.user {
-        // The groups of root are dropped with this, too (std::os::unix::process::CommandExt::uid).
-        program.gid(gid).uid(uid);
-    }
-    // A session of its own: no terminal, and a group that can be ended as a whole.
-    let begun = rustix::process::setsid().map(drop);
-    // What is set-uid gives nothing that the confinement took.
-    let begun = begun.and_then(|()| rustix::thread::set_no_new_privs(true));
-    if let Err(error) = begun {
-        return format!("it cannot be confined: {error}");
-    }
-    rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    close_on_exec();
-    if let Err(error) = confinement.limit() {
-        return format!("it cannot be limited: {error}");
-    }
-    let error = program.exec();
-    format!("{} cannot be started: {error}", command.display())
 }
 
 /// Lets no descriptor but the standard three go over: ours never do, but whoever started the server may have left some.
@@ -197,13 +180,13 @@ mod tests {
             assert_eq!(Confinement::of_words(&confinement.to_words()), Some(confinement));
         }
         assert_eq!(Confinement::of_words(&["x"; WORDS].map(OsString::from)), None);
-        assert!(become_program(&[]).contains("by the server alone"));
+        assert!(Confinement::of_command_line(&[]).unwrap_err().contains("by the server alone"));
     }
 
     #[test]
     fn root_is_never_taken() {
         let words = ["0", "0", "/", "1", "1", "1", "1", "1", "/bin/true"].map(OsString::from);
-        assert!(become_program(&words).contains("as root"));
+        assert!(Confinement::of_command_line(&words).unwrap_err().contains("as root"));
     }
 
     #[test]

@@ -54,6 +54,11 @@ impl MailboxLock {
         &mut self.file
     }
 
+    /// The folder that it is in, and the file.
+    pub fn parts(&mut self) -> (&Folder, &mut File) {
+        (&self.folder, &mut self.file)
+    }
+
     /// The folder that it is in.
     #[must_use]
     pub fn folder(&self) -> &Folder {

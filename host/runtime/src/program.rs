@@ -8,7 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tokio::io::AsyncWriteExt;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
@@ -16,6 +16,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep};
 
 use crate::confinement::Confinement;
+use crate::supervisor::END;
 
 /// How long a program that was asked to end (SIGTERM) may take before it is killed.
 const TERMINATION_WAIT: Duration = Duration::from_secs(2);
@@ -27,7 +28,7 @@ const OUTPUT_PIECE: usize = 8 * 1024;
 const LAST_PIECES_MAX: usize = 32;
 
 /// Who confines: the server's own program, with the words that make it call
-/// [`become_program`](crate::become_program).
+/// [`supervise`](crate::supervise).
 #[derive(Debug, Clone)]
 pub struct Launcher {
     /// The program.
@@ -98,8 +99,8 @@ pub trait Pieces: Send {
 }
 
 /// Runs a program. Whatever it does, this returns within its time and the seven seconds that ending it may take; dropped
-/// before, it takes the program with it. When the program ends, its process group is killed: what it left behind gets no
-/// more time than itself. (What makes itself a session of its own escapes that; only its limits bound it.)
+/// before, it takes the program with it. When the program ends, all that it started is killed, whatever session or parent it
+/// has now: what it left behind gets no more time than itself.
 ///
 /// That a program does not read all of its input is no failure.
 ///
@@ -108,13 +109,13 @@ pub trait Pieces: Send {
 pub async fn run(launcher: &Launcher, job: &Job, input: &mut impl Pieces) -> Result<Run, RunError> {
     let begun = Instant::now();
     let (mut child, receiver) = start(launcher, job).map_err(RunError::Start)?;
-    let mut group = Group::of(&child).map_err(RunError::Start)?;
-    let exit = group.watched().map_err(RunError::Lost)?;
+    let mut supervisor = Supervisor::of(&child).map_err(RunError::Start)?;
+    let exit = supervisor.watched().map_err(RunError::Lost)?;
     let mut output = Output { receiver: Some(receiver), kept: Vec::new(), dropped: 0, max: job.output_max };
     let mut patience = Patience::Running;
     {
         let deadline = sleep(job.timeout);
-        let feeding = feed(child.stdin.take(), input, &group);
+        let feeding = feed(child.stdin.take(), input, &supervisor);
         tokio::pin!(deadline, feeding);
         let mut fed = false;
         loop {
@@ -123,14 +124,13 @@ pub async fn run(launcher: &Launcher, job: &Job, input: &mut impl Pieces) -> Res
                 done = &mut feeding, if !fed => { done.map_err(RunError::Input)?; fed = true; }
                 () = output.more(), if output.receiver.is_some() => {}
                 () = &mut deadline => {
-                    let wait = patience.lose(&group)?;
+                    let wait = patience.lose(&supervisor)?;
                     deadline.as_mut().reset(Instant::now() + wait);
                 }
             }
         }
     }
-    // Its id is its own until it is waited for: nobody else's group can be meant.
-    group.end();
+    supervisor.pid = None;
     let status = child.wait().await.map_err(RunError::Lost)?;
     output.rest();
     let ended = if patience == Patience::Running { how(status) } else { Ended::TimedOut };
@@ -150,7 +150,6 @@ fn start(launcher: &Launcher, job: &Job) -> io::Result<(Child, pipe::Receiver)> 
         .stdin(Stdio::piped())
         .stdout(writer.try_clone()?)
         .stderr(writer)
-        .kill_on_drop(true)
         .spawn()?;
     Ok((child, pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?))
 }
@@ -164,7 +163,7 @@ fn how(status: ExitStatus) -> Ended {
 }
 
 /// Feeds until the end, or until the program reads no more.
-async fn feed(stdin: Option<ChildStdin>, input: &mut impl Pieces, group: &Group) -> io::Result<()> {
+async fn feed(stdin: Option<ChildStdin>, input: &mut impl Pieces, supervisor: &Supervisor) -> io::Result<()> {
     let Some(mut stdin) = stdin else { return Ok(()) };
     loop {
         match input.next().await {
@@ -176,7 +175,7 @@ async fn feed(stdin: Option<ChildStdin>, input: &mut impl Pieces, group: &Group)
             }
             Err(error) => {
                 // Before its input ends: it must not take the part for the whole.
-                group.signal(Signal::KILL);
+                supervisor.signal(END);
                 return Err(error);
             }
         }
@@ -193,24 +192,24 @@ enum Patience {
 
 impl Patience {
     /// Takes the next step; gives how long to wait for its effect.
-    fn lose(&mut self, group: &Group) -> Result<Duration, RunError> {
+    fn lose(&mut self, supervisor: &Supervisor) -> Result<Duration, RunError> {
         let (next, signal, wait) = match self {
             Self::Running => (Self::Asked, Signal::TERM, TERMINATION_WAIT),
-            Self::Asked => (Self::Killed, Signal::KILL, KILL_WAIT),
+            Self::Asked => (Self::Killed, END, KILL_WAIT),
             Self::Killed => return Err(RunError::Lost(io::ErrorKind::TimedOut.into())),
         };
         *self = next;
-        group.signal(signal);
+        supervisor.signal(signal);
         Ok(wait)
     }
 }
 
-/// A program and what it started: all of it ends when this is dropped.
-struct Group {
+/// Who supervises a program: that and what it started ends when this is dropped.
+struct Supervisor {
     pid: Option<Pid>,
 }
 
-impl Group {
+impl Supervisor {
     fn of(child: &Child) -> io::Result<Self> {
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         pid.map(|pid| Self { pid: Some(pid) }).ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -227,21 +226,14 @@ impl Group {
 
     fn signal(&self, signal: Signal) {
         let Some(pid) = self.pid else { return };
-        // The process itself too: it may not have come so far as to have a group. One that has ended hears nothing.
-        let _ = kill_process_group(pid, signal);
+        // It is killed by no other: then nobody would be left to end what the program started. One that has ended hears nothing.
         let _ = kill_process(pid, signal);
-    }
-
-    /// Kills what is left, and has nothing to do with it any more.
-    fn end(&mut self) {
-        self.signal(Signal::KILL);
-        self.pid = None;
     }
 }
 
-impl Drop for Group {
+impl Drop for Supervisor {
     fn drop(&mut self) {
-        self.end();
+        self.signal(END);
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) async fn rcpt(
         reverse_path: transaction.reverse_path(),
         source: session.options.kind.source(),
         authenticated: session.client.account.as_ref(),
+        size: transaction.mail.size,
         relay: session.may_relay(),
         // The message has none before its content comes.
         id: "",

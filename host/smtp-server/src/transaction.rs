@@ -86,8 +86,7 @@ impl Transaction {
                 None => return,
             },
         };
-        let of =
-            Recipient { address: named.clone(), original: named, orcpt: rcpt.orcpt, notify: rcpt.notify };
+        let of = Recipient { orcpt: rcpt.orcpt, notify: rcpt.notify, ..Recipient::new(named) };
         self.recipients.extend(resolved.into_iter().map(|mut one| {
             one.steps.splice(0..0, self.sender_steps.iter().cloned());
             Accepted { command, ..one.into_accepted(&of) }

@@ -2,8 +2,8 @@
 //! undone).
 //!
 //! Appended under the locks that Debian's mail programs take ([`runtime::MailboxLock`]), and synced before it is reported.
-//! A write that fails is taken back, so that no half message stays; after a crash in the middle of one, the half stays
-//! and the whole follows. A repeat is known by its octets: what would be appended is at the end of the file already. It
+//! A write that fails is taken back, so that no half message stays; what a crash in the middle
+//! of one leaves is taken back by whoever appends next ([`super::unfinished`]). A repeat is known by its octets: what would be appended is at the end of the file already. It
 //! holds the queue id, so it can be no other message.
 
 use std::fs::File;
@@ -16,6 +16,7 @@ use runtime::MailboxLock;
 use tokio::time::{Instant, sleep};
 
 use super::place::Place;
+use super::unfinished::Unfinished;
 use super::{FileOptions, Trouble, Written, blocking};
 use crate::final_copy::{FinalCopy, Lines, from_line};
 
@@ -32,10 +33,10 @@ pub(super) async fn append(
     let message = Message { first: from_line(&attempt.reverse_path, attempt.arrived), copy };
     let (deadline, most) = (Instant::now() + options.lock_wait, options.size_max);
     loop {
-        let place = place.clone();
-        let locked = blocking(move || Ok(MailboxLock::take(place.folder()?, &place.name)?)).await?;
+        let taken = place.clone();
+        let locked = blocking(move || Ok(MailboxLock::take(taken.folder()?, &taken.name)?)).await?;
         if let Some(mut lock) = locked {
-            return blocking(move || message.append_to(&mut lock, most)).await;
+            return blocking(move || message.append_to(&mut lock, &place.name, most)).await;
         }
         if Instant::now() >= deadline {
             return Err(Trouble::Locked);
@@ -51,34 +52,45 @@ struct Message {
 }
 
 impl Message {
-    fn append_to(&self, lock: &mut MailboxLock, most: u64) -> Result<Written, Trouble> {
-        let start = lock.file().metadata()?.len();
-        let mut len = 0;
+    fn append_to(&self, lock: &mut MailboxLock, name: &str, most: u64) -> Result<Written, Trouble> {
+        let is_new = lock.is_new;
+        let (folder, file) = lock.parts();
+        Unfinished::mend(folder, name, file)?;
+        let start = file.metadata()?.len();
+        let (mut len, mut beginning) = (0, Vec::new());
         self.write(&mut |piece| {
+            if beginning.is_empty() {
+                beginning.extend_from_slice(piece);
+            }
             len += piece.len() as u64;
             Ok(true)
         })?;
-        if self.is_end_of(lock.file(), start, len)? {
+        if self.is_end_of(file, start, len)? {
             // The crash may have come before the sync.
-            lock.file().sync_all()?;
+            file.sync_all()?;
             return Ok(Written::Before);
         }
-        let between = separation(lock.file(), start)?;
+        let between = separation(file, start)?;
         if start + between.len() as u64 + len > most {
             return Err(Trouble::Full(most));
         }
-        let file = lock.file();
+        let all = between.len() as u64 + len;
+        Unfinished::new(start, all, [between, &beginning].concat()).note(folder, name)?;
         let written = file.write_all(between).and_then(|()| {
             self.write(&mut |piece| file.write_all(piece).map(|()| true))?;
             file.sync_all()
         });
         if let Err(error) = written {
-            // Taken back as far as the disk lets us; what it does not is a half message, as after a crash.
-            let _ = file.set_len(start).and_then(|()| file.sync_all());
+            // Taken back, now or, where the disk does not let us, by whoever appends next.
+            if file.set_len(start).and_then(|()| file.sync_all()).is_ok() {
+                let _ = Unfinished::forget(folder, name);
+            }
             return Err(error.into());
         }
-        if lock.is_new {
-            lock.folder().sync()?;
+        // The message is there: what cannot be removed now is left alone by the next one.
+        let _ = Unfinished::forget(folder, name);
+        if is_new {
+            folder.sync()?;
         }
         Ok(Written::Now)
     }

@@ -163,8 +163,8 @@ fn below(path: &str, roots: &[PathBuf]) -> Result<Place, Lost> {
     }
     let Some(name) = names.pop() else { return Err(Lost::unfit("it is a root itself")) };
     // Who appended to another file's lock would keep it locked.
-    if name.ends_with(".lock") {
-        return Err(Lost::unfit("its name is that of a lock"));
+    if name.ends_with(".lock") || name.ends_with(super::unfinished::ENDING) {
+        return Err(Lost::unfit("its name is that of a lock, or of what is half written"));
     }
     if names.len() > DEPTH_MAX {
         return Err(Lost::unfit("it is too deep"));
@@ -223,6 +223,7 @@ mod tests {
             "/srv/mail/",
             "/srv/mailbox/x",
             "/srv/mail/anna.mbox.lock",
+            "/srv/mail/anna.mbox.half",
             "/srv/mail/../../etc/passwd",
             "file:///srv/mail/%2e%2e/%2e%2e/etc/passwd",
             "file:///srv/mail/..%2f..%2fetc/passwd",

@@ -226,6 +226,81 @@ async fn writers_at_once_leave_whole_messages() {
     assert_eq!(whole, "");
 }
 
+/// Leaves what a crash leaves that comes after so many octets of message 2, and says what is there once message 3 is appended.
+async fn after_a_crash(cut: usize, damage: impl FnOnce(&mut String)) -> String {
+    let place = tempfile::tempdir().unwrap();
+    let channel = channel(&place);
+    let (root, mailbox) = (place.path().join("root"), "anna@example.org.mbox");
+    said(&channel, &attempt(1, "archive", TEXT)).await;
+    let (whole, start) = (in_mbox(2), in_mbox(1).len() as u64);
+    let folder = Folder::root(&root).unwrap();
+    let unfinished = unfinished::Unfinished::new(start, whole.len() as u64, whole.clone().into_bytes());
+    unfinished.note(&folder, mailbox).unwrap();
+    let mut there = in_mbox(1) + &whole[..cut];
+    damage(&mut there);
+    fs::write(root.join(mailbox), &there).unwrap();
+    let said = said(&channel, &attempt(3, "archive", TEXT)).await;
+    assert!(said.starts_with("250 2.0.0 Written"), "{said}");
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 1, "nothing is left beside it");
+    fs::read_to_string(root.join(mailbox)).unwrap()
+}
+
+#[tokio::test]
+async fn half_a_message_is_taken_back_by_the_next_append() {
+    for cut in 0..in_mbox(2).len() {
+        assert_eq!(after_a_crash(cut, |_| ()).await, in_mbox(1) + &in_mbox(3), "{cut}");
+    }
+    // The crash came after the whole.
+    let all = in_mbox(1) + &in_mbox(2) + &in_mbox(3);
+    assert_eq!(after_a_crash(in_mbox(2).len(), |_| ()).await, all);
+    // Octets that never came to the disk.
+    let zeros = after_a_crash(30, |there| there.push_str(&"\0".repeat(20))).await;
+    assert_eq!(zeros, in_mbox(1) + &in_mbox(3));
+}
+
+#[tokio::test]
+async fn what_others_wrote_is_never_taken_back() {
+    let others = "\nFrom x\nA: b\n\n";
+    for cut in [0, 1, 30, 60] {
+        let there = after_a_crash(cut, |there| there.push_str(others)).await;
+        assert_eq!(there, in_mbox(1) + &in_mbox(2)[..cut] + others + &in_mbox(3), "{cut}");
+    }
+    // Our message is gone, and others' stand in its place.
+    let there = after_a_crash(0, |there| there.push_str("From x\nA: b\n\n")).await;
+    assert_eq!(there, in_mbox(1) + "From x\nA: b\n\n" + &in_mbox(3));
+    // The owner took mail out meanwhile.
+    let there = after_a_crash(0, String::clear).await;
+    assert_eq!(there, in_mbox(3));
+}
+
+#[tokio::test]
+async fn the_message_itself_comes_whole_after_its_half() {
+    let place = tempfile::tempdir().unwrap();
+    let channel = channel(&place);
+    let (root, mailbox) = (place.path().join("root"), "anna@example.org.mbox");
+    let folder = Folder::root(&root).unwrap();
+    let body = format!("a: b\r\n\r\n{}", "0123456789abcdef\r\n".repeat(40_000));
+    let whole = format!("{FIRST}{HEAD}2\n{}\n", body.replace("\r\n", "\n"));
+    fs::write(root.join(mailbox), &whole[..500_000]).unwrap();
+    let unfinished = unfinished::Unfinished::new(0, whole.len() as u64, whole.clone().into_bytes());
+    unfinished.note(&folder, mailbox).unwrap();
+    said(&channel, &attempt(2, "archive", &body)).await;
+    assert_eq!(fs::read_to_string(root.join(mailbox)).unwrap(), whole);
+    // Somebody wrote behind a half that is longer than what is noted of it, in the middle of a line.
+    let there = format!("{}From x\nA: b\n\n", &whole[..100_000]);
+    fs::write(root.join(mailbox), &there).unwrap();
+    unfinished.note(&folder, mailbox).unwrap();
+    said(&channel, &attempt(2, "archive", &body)).await;
+    assert_eq!(fs::read_to_string(root.join(mailbox)).unwrap(), there + &whole);
+    fs::write(root.join(mailbox), &whole).unwrap();
+    // What is beside it is no note of ours: nothing is touched.
+    for note in ["", "wasmta-append-1", "wasmta-append-1 0\nFrom", "something else\n"] {
+        fs::write(root.join(format!("{mailbox}.half")), note).unwrap();
+        assert!(said(&channel, &attempt(2, "archive", &body)).await.starts_with("250 2.0.0 The file has it"));
+        assert_eq!(fs::read_to_string(root.join(mailbox)).unwrap(), whole, "{note:?}");
+    }
+}
+
 /// A file system of its own, where the test may mount one.
 struct SmallDisk(TempDir);
 

@@ -81,8 +81,8 @@ fn was_here(header: &[u8], list: &List) -> bool {
     Fields::of(header).any(|field| named(&field))
 }
 
-/// The fields that the list sets. Without an address for errors there is nobody whom a member could ask to be taken out;
-/// one-click (RFC 8058) needs a web page, which a list here does not have.
+/// The fields that the list sets. Without an address for errors there is nobody whom a member could ask to be taken out; by a
+/// click (RFC 8058), members of elsewhere are, whose copies name a web page where the operator has one.
 fn fields_of(list: &List) -> String {
     let address = &list.address;
     let phrase =
@@ -90,16 +90,24 @@ fn fields_of(list: &List) -> String {
     // RFC 2919 §2: dots and atoms; what else stands in a local part has no place there.
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let name: String = address.local.as_str().chars().map(plain).collect();
-    let mut fields =
-        format!("List-Id: {phrase}<{name}.{}>\r\nList-Post: <mailto:{address}>\r\n", address.domain);
+    let mut lines = vec![
+        format!("List-Id: {phrase}<{name}.{}>\r\n", address.domain),
+        format!("List-Post: <mailto:{address}>\r\n"),
+    ];
     if let Some(owner) = &list.settings.errors_to {
-        fields.push_str(&format!(
-            "List-Owner: <mailto:{owner}>\r\nList-Unsubscribe: <mailto:{owner}?subject=unsubscribe>\r\n"
-        ));
+        lines.push(format!("List-Owner: <mailto:{owner}>\r\n"));
+        lines.push(format!("List-Unsubscribe: <mailto:{owner}?subject=unsubscribe>\r\n"));
     }
-    fields.push_str("Precedence: list\r\n");
-    fields.push_str(&added(list));
-    fields
+    lines.push("Precedence: list\r\n".to_owned());
+    // What the entry says itself stands in place of ours: there is one of each (RFC 2369 §3).
+    let own = added(list);
+    lines.retain(|line| Fields::of(line.as_bytes()).all(|field| !names(&own, &field)));
+    lines.concat() + &own
+}
+
+/// Whether some fields have one of this name.
+fn names(fields: &str, field: &message::Field<'_>) -> bool {
+    Fields::of(fields.as_bytes()).any(|own| own.name.eq_ignore_ascii_case(field.name))
 }
 
 /// The fields that the list adds of its own.

@@ -75,7 +75,15 @@ async fn resolve(routing: &Routing, recipient: &str) -> Resolution {
 
 fn request(path: &ForwardPath) -> Request<'_> {
     let reverse_path = &ReversePath::Null;
-    Request { recipient: path, reverse_path, source: "smtp", authenticated: None, relay: false, id: "m1" }
+    Request {
+        recipient: path,
+        reverse_path,
+        source: "smtp",
+        authenticated: None,
+        size: None,
+        relay: false,
+        id: "m1",
+    }
 }
 
 fn address(text: &str) -> Address {

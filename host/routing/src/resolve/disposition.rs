@@ -3,11 +3,12 @@
 //! alike (R71). Of two statuses the stricter one takes precedence (R102).
 
 use directory::{DeliveryOption, Dn, Status};
-use mail_types::{AccountName, Address, ChannelName, NextHop, Refusal, Route};
+use mail_types::{AccountName, Address, ChannelName, NextHop, Persistence, Refusal, Route};
 
 use super::domains::View;
 use super::way::{Found, Guide, Next, address_of_key, host_of};
 use super::{posting, refusals};
+use crate::delivery_options::{Action, Each, Filling, OptionTemplate};
 use crate::recorder::{Recorder, Step, StepKind};
 use crate::rewrite::tags::Target;
 use crate::tables::row::{Detail, RowKind};
@@ -43,7 +44,9 @@ pub(super) fn dispose<R: Recorder>(
     if status == Status::Hold {
         return Ok(vec![Next::route(address, ChannelName::HOLD, NextHop::Nobody)]);
     }
-    if row.is_plain() && found.elsewhere(guide.view).is_none() {
+    let templates = Templates::of(guide, found);
+    let is_plain = row.is_plain() && templates.find(&DeliveryOption::Mailbox).is_none();
+    if is_plain && found.elsewhere(guide.view).is_none() {
         recorder.detail(|| Step::new(StepKind::Delivery, "mailbox").at(&*row.dn));
         return mailbox(found, address).map(|next| vec![next]);
     }
@@ -55,7 +58,7 @@ pub(super) fn dispose<R: Recorder>(
     }
     let options = row.options();
     // An entry whose options need no mailbox is served wherever it is looked up (requirements §2.4, `#`).
-    let independent = options.iter().all(|option| matches!(option, DeliveryOption::Forward));
+    let independent = options.iter().all(|option| templates.is_independent(option));
     if !independent
         && let Some(host) = found.elsewhere(guide.view)
         && let Some(next_hop) = host_of(host)
@@ -63,7 +66,15 @@ pub(super) fn dispose<R: Recorder>(
         recorder.note(|| Step::new(StepKind::Delivery, format!("mailHost: {host}")).at(&*row.dn));
         return Ok(vec![Next::route(address, ChannelName::SMTP, next_hop)]);
     }
-    let mut applied = Options { guide, found, detail, address, next: Vec::new(), unserved: Vec::new() };
+    // All of an entry is expanded later, or nothing: `reprocess` applies its options from the start.
+    if guide.request.source != ChannelName::REPROCESS
+        && let Some(option) = options.iter().find(|option| templates.is_deferred(option, detail))
+    {
+        recorder.note(|| Step::new(StepKind::Delivery, format!("{}: later", option.as_str())).at(&*row.dn));
+        return Ok(vec![Next::route(address, ChannelName::REPROCESS, NextHop::Nobody)]);
+    }
+    let mut applied =
+        Options { guide, found, detail, templates, address, next: Vec::new(), unserved: Vec::new() };
     for option in &options {
         applied.apply(option, recorder)?;
     }
@@ -116,10 +127,60 @@ fn is_self(found: &Found<'_>, address: &Address) -> bool {
         || found.primary().is_some_and(|primary| primary.to_key() == key)
 }
 
+/// Whether a group is more than its members are: then its channel sends the message on. Members without number, too, are
+/// reached that way, batch by batch.
+fn is_list(guide: &Guide<'_>, detail: &Detail) -> bool {
+    let count = detail.members.len() + detail.member_addresses.len();
+    detail.list.is_some() || !detail.searches.is_empty() || count > guide.view.options.recipients_max
+}
+
+/// What the operator says about options, in the domain of an entry.
+struct Templates<'a> {
+    guide: &'a Guide<'a>,
+    domain: &'a str,
+}
+
+impl<'a> Templates<'a> {
+    fn of(guide: &'a Guide<'_>, found: &'a Found<'_>) -> Self {
+        let canonical = found.domain.as_ref().and_then(|domain| domain.canonical.as_deref());
+        let named = found.address.domain.as_str();
+        let options = guide.view.options;
+        let domain = match canonical {
+            Some(canonical) => canonical,
+            None if found.key.ends_with(named) => named,
+            None if options.is_own(named) => options.default_domain.as_str(),
+            None => named,
+        };
+        Self { guide, domain }
+    }
+
+    fn find(&self, option: &DeliveryOption) -> Option<&'a OptionTemplate> {
+        self.guide.view.options.delivery.find(self.domain, option)
+    }
+
+    fn is_independent(&self, option: &DeliveryOption) -> bool {
+        match self.find(option) {
+            Some(template) => template.is_independent,
+            None => *option == DeliveryOption::Forward,
+        }
+    }
+
+    fn is_deferred(&self, option: &DeliveryOption, detail: &Detail) -> bool {
+        match self.find(option) {
+            Some(OptionTemplate { is_deferred, action: Action::Members, .. }) => {
+                *is_deferred && !is_list(self.guide, detail)
+            }
+            Some(template) => template.is_deferred,
+            None => *option == DeliveryOption::MembersOffline && !is_list(self.guide, detail),
+        }
+    }
+}
+
 struct Options<'a> {
     guide: &'a Guide<'a>,
     found: &'a Found<'a>,
     detail: &'a Detail,
+    templates: Templates<'a>,
     address: Address,
     next: Vec<Next>,
     unserved: Vec<String>,
@@ -129,6 +190,9 @@ impl Options<'_> {
     fn apply<R: Recorder>(&mut self, option: &DeliveryOption, recorder: &mut R) -> Result<(), Refusal> {
         let dn = &*self.found.row.dn;
         recorder.note(|| Step::new(StepKind::Delivery, option.as_str()).at(dn));
+        if let Some(template) = self.templates.find(option) {
+            return self.by_template(option, template, recorder);
+        }
         match (option, self.found.row.kind) {
             (DeliveryOption::Mailbox | DeliveryOption::Native | DeliveryOption::Unix, RowKind::User) => {
                 self.mailbox()
@@ -138,13 +202,8 @@ impl Options<'_> {
                 self.next.push(Next::route(self.address.clone(), ChannelName::HOLD, NextHop::Nobody));
                 Ok(())
             }
-            (DeliveryOption::Members, RowKind::Group) => self.members(recorder),
-            (DeliveryOption::MembersOffline, RowKind::Group) => {
-                if self.guide.request.source == ChannelName::REPROCESS || self.is_list() {
-                    return self.members(recorder);
-                }
-                self.next.push(Next::route(self.address.clone(), ChannelName::REPROCESS, NextHop::Nobody));
-                Ok(())
+            (DeliveryOption::Members | DeliveryOption::MembersOffline, RowKind::Group) => {
+                self.members(recorder)
             }
             (DeliveryOption::Program, _) => {
                 self.named(option, &self.detail.programs, "mailProgramDeliveryInfo", recorder);
@@ -165,13 +224,90 @@ impl Options<'_> {
         }
     }
 
-    /// Whether the group is more than its members are: then its channel sends the message on. Members without number, too,
-    /// are reached that way, batch by batch.
-    fn is_list(&self) -> bool {
-        let count = self.detail.members.len() + self.detail.member_addresses.len();
-        self.detail.list.is_some()
-            || !self.detail.searches.is_empty()
-            || count > self.guide.view.options.recipients_max
+    /// What the operator says that an option does.
+    fn by_template<R: Recorder>(
+        &mut self,
+        option: &DeliveryOption,
+        template: &OptionTemplate,
+        recorder: &mut R,
+    ) -> Result<(), Refusal> {
+        let word = option.as_str();
+        recorder.note(|| Step::new(StepKind::Delivery, format!("{word} = {template}")).at(template.origin()));
+        let kind = self.found.row.kind;
+        if !template.is_for(kind) {
+            self.unserved.push(format!("{word} (not of a {})", kind.word()));
+            return Ok(());
+        }
+        let Some(account) = account(self.found) else { return Ok(()) };
+        let (guide, detail, address) = (self.guide, self.detail, self.address.clone());
+        let separator = guide.view.options.separator;
+        let filling = Filling { address: &address, account: account.as_str(), detail, separator };
+        let without = |each: Each| format!("{word} without {}", each.attribute());
+        match &template.action {
+            Action::Off => self.unserved.push(format!("{word} (off)")),
+            Action::Forwarding => return self.forward(recorder),
+            Action::Members => return self.members(recorder),
+            Action::Mailbox => return self.mailbox(),
+            Action::Account(channel) => {
+                let next_hop = by_account(channel, account);
+                self.next.push(Next::route(self.address.clone(), channel.as_str(), next_hop));
+            }
+            Action::Named(channel, name) => match name.all(&filling) {
+                Ok(names) => self.next.extend(names.into_iter().map(|name| {
+                    let next_hop = NextHop::Named { account: account.clone(), name };
+                    Next::route(address.clone(), channel.as_str(), next_hop)
+                })),
+                Err(each) => self.unserved.push(without(each)),
+            },
+            Action::Again(parts) => match parts.addresses(&filling) {
+                Ok(addresses) => {
+                    for made in addresses {
+                        self.again(word, made)?;
+                    }
+                }
+                Err(each) => self.unserved.push(without(each)),
+            },
+            Action::Out(channel, parts) => match parts.addresses(&filling) {
+                Ok(addresses) => {
+                    for made in addresses {
+                        self.out(word, channel, made, recorder)?;
+                    }
+                }
+                Err(each) => self.unserved.push(without(each)),
+            },
+        }
+        Ok(())
+    }
+
+    /// An address that a template made goes the way of every address; the entry's own means its mailbox.
+    fn again(&mut self, word: &str, made: Result<Address, String>) -> Result<(), Refusal> {
+        match made {
+            Ok(target) if is_self(self.found, &target) && self.found.row.kind == RowKind::User => {
+                self.mailbox()?;
+            }
+            Ok(target) => self.next.push(self.forwarded(target)),
+            Err(text) => self.unserved.push(format!("{word}: {text:?} is no address")),
+        }
+        Ok(())
+    }
+
+    /// An address that a template made leaves by a channel, as by a rewrite rule.
+    fn out<R: Recorder>(
+        &mut self,
+        word: &str,
+        channel: &ChannelName,
+        made: Result<Address, String>,
+        recorder: &mut R,
+    ) -> Result<(), Refusal> {
+        // Below an entry, as by a forward: that is no relaying.
+        let depth = 1;
+        match made.map(|address| self.guide.outward(address, channel, None, depth, recorder)) {
+            Ok(Ok(next)) => self.next.push(next),
+            Ok(Err(refusal)) if refusal.reply.persistence() == Persistence::Transient => return Err(refusal),
+            Ok(Err(refusal)) => self.unserved.push(format!("{word}: {}", refusal.cause)),
+            Err(text) => self.unserved.push(format!("{word}: {text:?} is no address")),
+        }
+        Ok(())
     }
 
     /// The channel of an option, where there is one, and the account on whose behalf.
@@ -226,6 +362,14 @@ impl Options<'_> {
         self.unserved.push(option.as_str().to_owned());
     }
 
+    /// An address that a user's mail is sent on to. Groups are no users: their members are whom the mail is for.
+    fn forwarded(&self, to: Address) -> Next {
+        match self.found.primary().filter(|_| self.found.row.kind == RowKind::User) {
+            Some(by) => Next::Forward { to, by },
+            None => Next::Address(to),
+        }
+    }
+
     fn forward<R: Recorder>(&mut self, recorder: &mut R) -> Result<(), Refusal> {
         let dn = &*self.found.row.dn;
         for text in &self.detail.forwarding {
@@ -237,7 +381,7 @@ impl Options<'_> {
                 self.mailbox()?;
             } else {
                 recorder.detail(|| Step::new(StepKind::Delivery, format!("forward to {target}")).at(dn));
-                self.next.push(Next::Address(target));
+                self.next.push(self.forwarded(target));
             }
         }
         if self.detail.forwarding.is_empty() {
@@ -250,7 +394,7 @@ impl Options<'_> {
         let dn = &*self.found.row.dn;
         let count = self.detail.members.len() + self.detail.member_addresses.len();
         recorder.note(|| Step::new(StepKind::Group, format!("{count} members")).at(dn));
-        if self.is_list() {
+        if is_list(self.guide, self.detail) {
             let Some(account) = self.found.primary().and_then(|primary| AccountName::new(&primary.to_key()))
             else {
                 return Err(refusals::empty_group(self.found.address, dn));
@@ -285,6 +429,12 @@ impl Options<'_> {
         }
         Err(refusals::not_served(found.address, "none", &found.row.dn))
     }
+}
+
+/// The next hop of a channel that works on behalf of an account; some work on nobody's.
+fn by_account(channel: &ChannelName, account: AccountName) -> NextHop {
+    let nobody = [ChannelName::HOLD, ChannelName::BITBUCKET, ChannelName::REPROCESS];
+    if nobody.contains(&channel.as_str()) { NextHop::Nobody } else { NextHop::Account(account) }
 }
 
 /// The address of a member named by its entry.

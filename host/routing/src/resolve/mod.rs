@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use mail_types::{AccountName, Address, Domain, ForwardPath, Refusal, ReversePath, Route};
 
+use crate::delivery_options::DeliveryOptions;
 use crate::recorder::Step;
 
 /// Most recipients that one RCPT may expand to, unless configured lower.
@@ -46,6 +47,8 @@ pub struct Options {
     pub recipients_max: usize,
     /// The general table of the rules, `$(key)`: its keys in lower case, for they are compared without case.
     pub general: Option<Arc<std::collections::HashMap<String, String>>>,
+    /// What values of `mailDeliveryOption` do, besides and instead of what is built in.
+    pub delivery: DeliveryOptions,
 }
 
 impl Options {
@@ -62,6 +65,7 @@ impl Options {
             ignore_source_routes: false,
             recipients_max: RECIPIENTS_MAX,
             general: None,
+            delivery: DeliveryOptions::default(),
         }
     }
 
@@ -81,6 +85,8 @@ pub struct Request<'a> {
     pub source: &'a str,
     /// As whom the client authenticated.
     pub authenticated: Option<&'a AccountName>,
+    /// Octets of the message, as the client declares them (RFC 1870).
+    pub size: Option<u64>,
     /// Whether the client may relay for other reasons, its network for example.
     pub relay: bool,
     /// The id of the message, as the log has it; empty while it has none. Plugins log with it.
@@ -100,13 +106,21 @@ pub struct ResolvedRecipient {
     pub steps: Vec<Step>,
     /// Whether it is one of several that an address on the way stands for, as the member of a group is.
     pub is_of_several: bool,
+    /// The users whose forwards led here.
+    pub forwarders: Vec<Address>,
 }
 
 impl ResolvedRecipient {
     /// As the queue takes it; DSN parameters and original come from the RCPT it stands for.
     #[must_use]
     pub fn into_accepted(self, of: &mail_types::Recipient) -> queue::Accepted {
-        let recipient = mail_types::Recipient { address: self.address, ..of.clone() };
+        let mut recipient = mail_types::Recipient { address: self.address, ..of.clone() };
+        for one in self.forwarders {
+            if !recipient.forwarders.contains(&one) {
+                recipient.forwarders.push(one);
+            }
+        }
+        recipient.forwarders.truncate(mail_types::Recipient::FORWARDERS_MAX);
         let steps = self.steps.into_iter().map(Into::into).collect();
         let mut accepted = queue::Accepted { steps, ..queue::Accepted::new(recipient, self.route) };
         if accepted.route.channel.as_str() == mail_types::ChannelName::AUTOREPLY {

@@ -157,6 +157,13 @@ pub(crate) fn circle(address: &Address) -> Refusal {
     permanent(550, 4, 6, "This address is forwarded in a circle", cause)
 }
 
+/// A list takes no message of the size that the client declares (RFC 1870 §6.4; `mgrpMsgMaxSize`).
+#[must_use]
+pub(crate) fn too_large_for_list(address: &Address, max: u64, size: u64, dn: &str) -> Refusal {
+    let text = format!("This list takes messages up to {max} octets");
+    permanent(552, 2, 3, &text, format!("{address}: {size} octets are declared ({dn})"))
+}
+
 /// A group without members that can be reached.
 #[must_use]
 pub(crate) fn empty_group(address: &Address, dn: &str) -> Refusal {

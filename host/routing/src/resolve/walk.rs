@@ -26,6 +26,8 @@ struct Item {
     from: Option<(Address, Option<Rc<str>>)>,
     /// Whether an address above it stands for several.
     is_of_several: bool,
+    /// The users whose forwards led here.
+    forwarders: Option<Rc<[Address]>>,
 }
 
 struct Walk<'a> {
@@ -92,7 +94,13 @@ pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Option<
         open: false,
         traces: Vec::new(),
     };
-    walk.waiting.push_back(Item { address: address.clone(), depth: 0, from: None, is_of_several: false });
+    walk.waiting.push_back(Item {
+        address: address.clone(),
+        depth: 0,
+        from: None,
+        is_of_several: false,
+        forwarders: None,
+    });
     match walk.run::<R>(&address) {
         Ok(recipients) => Some(Walked { answer: Ok(recipients), traces: walk.traces }),
         Err(Halt::Refused(_)) if walk.too_many && walk.as_list.is_some() => {
@@ -152,7 +160,14 @@ impl Walk<'_> {
                     self.group = Some(found.row.dn.to_string());
                     self.as_list = as_list(&found, guide.view.options.separator);
                 }
-                let answer = dispose(guide, &found, recorder);
+                let mut answer = dispose(guide, &found, recorder);
+                // Below the address that was given, the list itself tells: others do not miss the message for it.
+                if item.depth == 0
+                    && let Ok(next) = &answer
+                    && let Some(refusal) = too_large(guide.request.size, &found, next)
+                {
+                    answer = Err(refusal);
+                }
                 let permanent = answer
                     .as_ref()
                     .err()
@@ -191,9 +206,16 @@ impl Walk<'_> {
             match one {
                 Next::Route { address, detail, route } => {
                     let steps = if last == Some(nth) { std::mem::take(&mut steps) } else { steps.clone() };
-                    self.deliver(ResolvedRecipient { address, detail, route, steps, is_of_several });
+                    let forwarders = item.forwarders.as_deref().unwrap_or_default().to_vec();
+                    let one = ResolvedRecipient { address, detail, route, steps, is_of_several, forwarders };
+                    self.deliver(one);
                 }
-                Next::Address(address) => self.enqueue(address, item, is_of_several || self.at_group)?,
+                Next::Address(address) => {
+                    self.enqueue(address, item, is_of_several || self.at_group, None)?
+                }
+                Next::Forward { to, by } => {
+                    self.enqueue(to, item, is_of_several || self.at_group, Some(by))?;
+                }
             }
         }
         Ok(())
@@ -211,7 +233,13 @@ impl Walk<'_> {
         self.out.push(recipient);
     }
 
-    fn enqueue(&mut self, address: Address, from: &Item, is_of_several: bool) -> Result<(), Refusal> {
+    fn enqueue(
+        &mut self,
+        address: Address,
+        from: &Item,
+        is_of_several: bool,
+        forwarder: Option<Address>,
+    ) -> Result<(), Refusal> {
         if self.seen.is_empty() {
             self.seen.insert(from.address.to_key());
         }
@@ -229,7 +257,14 @@ impl Walk<'_> {
             return Ok(());
         }
         let by = Some((from.address.clone(), self.entry.clone()));
-        self.waiting.push_back(Item { address, depth: from.depth + 1, from: by, is_of_several });
+        let forwarders = match forwarder {
+            Some(forwarder) => {
+                let above = from.forwarders.as_deref().unwrap_or_default();
+                Some(above.iter().cloned().chain([forwarder]).collect())
+            }
+            None => from.forwarders.clone(),
+        };
+        self.waiting.push_back(Item { address, depth: from.depth + 1, from: by, is_of_several, forwarders });
         Ok(())
     }
 
@@ -247,7 +282,9 @@ impl Walk<'_> {
             let route = Route::new(ChannelName::REPROCESS, NextHop::Nobody);
             let address = item.address.clone();
             let is_of_several = item.is_of_several;
-            self.later.push(ResolvedRecipient { address, detail: None, route, steps, is_of_several });
+            let forwarders = item.forwarders.as_deref().unwrap_or_default().to_vec();
+            let one = ResolvedRecipient { address, detail: None, route, steps, is_of_several, forwarders };
+            self.later.push(one);
         }
         self.refused.push(refusal);
         Ok(())
@@ -279,7 +316,16 @@ fn as_list(found: &Found<'_>, separator: char) -> Option<ResolvedRecipient> {
         route: Route::new(ChannelName::LIST, NextHop::Account(account)),
         steps: vec![step.at(&*found.row.dn)],
         is_of_several: false,
+        forwarders: Vec::new(),
     })
+}
+
+/// Why a list that an address leads to does not take a message of this size; `None` where it does, or where it gets none.
+fn too_large(size: Option<u64>, found: &Found<'_>, next: &[Next]) -> Option<Refusal> {
+    let is_list = |next: &Next| matches!(next, Next::Route { route, .. } if route.channel.as_str() == ChannelName::LIST);
+    let max = found.row.detail.as_ref()?.list.as_ref()?.size_max?;
+    let size = size.filter(|size| *size > max && next.iter().any(is_list))?;
+    Some(refusals::too_large_for_list(found.address, max, size, &found.row.dn))
 }
 
 /// Whether it is an automatic reply.

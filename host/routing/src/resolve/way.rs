@@ -33,6 +33,13 @@ pub(crate) enum Next {
     },
     /// Another address takes its place, or joins it.
     Address(Address),
+    /// The same, because a user wants it so.
+    Forward {
+        /// The other address.
+        to: Address,
+        /// The user's own.
+        by: Address,
+    },
 }
 
 impl Next {

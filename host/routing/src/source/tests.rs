@@ -70,8 +70,15 @@ async fn routing(dir: &tempfile::TempDir, answer: Lookup<Vec<Entry>>) -> (Routin
 async fn code(routing: &Routing, recipient: &str, relay: bool) -> u16 {
     let path = ForwardPath::from(Address::parse(recipient).unwrap());
     let reverse_path = &ReversePath::Null;
-    let request =
-        Request { recipient: &path, reverse_path, source: "smtp", authenticated: None, relay, id: "m1" };
+    let request = Request {
+        recipient: &path,
+        reverse_path,
+        source: "smtp",
+        authenticated: None,
+        size: None,
+        relay,
+        id: "m1",
+    };
     match routing.resolve(&request).await {
         Resolution::Accepted(_) => 250,
         Resolution::Refused(refusal) => refusal.reply.code,

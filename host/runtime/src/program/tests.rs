@@ -1,5 +1,4 @@
-//! Programs that behave, and such that do not. The launcher here makes a session and passes over the rest
-//! of the confinement.
+//! Programs that behave, and such that do not. The example `launcher` stands for the server's own program.
 
 use super::*;
 
@@ -15,10 +14,10 @@ impl Pieces for Given {
 }
 
 fn job(script: &str, timeout: Duration) -> (Launcher, Job) {
-    let skip = "shift 8; exec \"$@\"";
-    let arguments = ["/bin/sh", "-c", skip, "launcher"].map(str::to_owned).to_vec();
+    let launcher = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("examples/launcher");
     let confinement = Confinement {
-        user: None,
+        // Nobody: root is refused.
+        user: crate::is_root().then_some((65_534, 65_534)),
         folder: PathBuf::from("/"),
         cpu_seconds: 10,
         memory: 1 << 30,
@@ -34,7 +33,7 @@ fn job(script: &str, timeout: Duration) -> (Launcher, Job) {
         timeout,
         output_max: 64,
     };
-    (Launcher { program: PathBuf::from("setsid"), arguments }, job)
+    (Launcher { program: launcher, arguments: Vec::new() }, job)
 }
 
 async fn run_with(script: &str, timeout: Duration, input: Vec<io::Result<Bytes>>) -> Result<Run, RunError> {
@@ -77,12 +76,72 @@ async fn children_that_hold_the_pipe_are_not_waited_for_and_end() {
     let run = run_with("sleep 1000 & echo $!; exit 0", LONG, Vec::new()).await.unwrap();
     assert_eq!(run.ended, Ended::Exited(0));
     assert!(run.elapsed < LONG);
-    // It is killed, and somebody else has it to bury.
-    let child = format!("/proc/{}/stat", String::from_utf8(run.output).unwrap().trim());
+    assert_gone(&run);
+}
+
+/// The processes whose ids a program said are no more when it is.
+fn assert_gone(run: &Run) {
+    let said = String::from_utf8_lossy(&run.output);
+    assert!(!said.trim().is_empty());
+    for pid in said.split_whitespace() {
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "{pid} lives");
+    }
+}
+
+#[tokio::test]
+async fn what_makes_itself_a_session_and_leaves_its_parent_ends_too() {
+    // As a daemon does: a session of its own, its parent gone, and once more below; with all signals ignored.
+    let daemon = "trap '' TERM HUP INT USR1; setsid sh -c 'echo $$; setsid sh -c \"echo \\$\\$; exec sleep 1000\" & exec sleep 1000' &";
+    let waits = "sleep 1; sleep 1; sleep 1";
+    for (end, timeout, ended) in [
+        (waits, LONG, Ended::Exited(0)),
+        ("sleep 1; kill -9 $$", LONG, Ended::Killed(9)),
+        ("trap '' TERM; while :; do sleep 1000; done", Duration::from_millis(1500), Ended::TimedOut),
+    ] {
+        let run = run_with(&format!("{daemon} {end}"), timeout, Vec::new()).await.unwrap();
+        assert_eq!(run.ended, ended, "{end}");
+        assert_eq!(String::from_utf8_lossy(&run.output).split_whitespace().count(), 2, "{end}");
+        assert_gone(&run);
+    }
+}
+
+#[tokio::test]
+async fn one_that_forks_as_long_as_it_can_is_ended_with_all_of_them() {
+    let (launcher, mut job) =
+        job("(while :; do setsid sh -c 'echo $$; exec sleep 1000' & done) & exec sleep 2", LONG);
+    job.confinement.processes = 50;
+    job.output_max = 1 << 16;
+    let run = run(&launcher, &job, &mut Given(Vec::new())).await.unwrap();
+    let output = String::from_utf8_lossy(&run.output);
+    let said: Vec<&str> =
+        output.lines().filter(|line| line.bytes().all(|octet| octet.is_ascii_digit())).collect();
+    assert!(said.len() >= 10, "{output}");
+    assert_gone(&Run { output: said.join(" ").into_bytes(), ..run });
+}
+
+#[tokio::test]
+async fn who_is_dropped_takes_all_of_it_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid");
+    std::fs::write(&file, "").unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let script = format!("setsid sh -c 'echo $$ > {}; exec sleep 1000' & sleep 1000", file.display());
     let begun = Instant::now();
-    while std::fs::read_to_string(&child).is_ok_and(|stat| !stat.contains(") Z")) {
+    {
+        let (launcher, job) = job(&script, LONG);
+        let mut given = Given(Vec::new());
+        let running = run(&launcher, &job, &mut given);
+        tokio::pin!(running);
+        while std::fs::read_to_string(&file).unwrap().is_empty() {
+            assert!(begun.elapsed() < LONG);
+            let _ = tokio::time::timeout(Duration::from_millis(10), &mut running).await;
+        }
+    }
+    let pid = std::fs::read_to_string(&file).unwrap();
+    while std::path::Path::new(&format!("/proc/{}", pid.trim())).exists() {
         assert!(begun.elapsed() < LONG, "it lives");
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

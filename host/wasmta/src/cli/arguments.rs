@@ -106,6 +106,9 @@ Examples:
   wasmta plugin install moved/target/moved.wasm          into the server"
     )]
     Plugin(super::plugin::PluginCommand),
+    /// Lists: tokens by which members are taken out of them.
+    #[command(subcommand)]
+    List(super::list::ListCommand),
     /// Programs that users may have their mail delivered to.
     #[command(subcommand)]
     Program(super::program::ProgramCommand),

@@ -1,6 +1,7 @@
 //! The command line: what an operator types, and what comes back.
 
 mod arguments;
+mod list;
 mod mailbox;
 mod password;
 mod plugin;
@@ -66,6 +67,7 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 
     let outcome = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&place).map(whole),
         Command::CheckConfig => check_config(&place).map(whole),
+        Command::List(command) => list::perform(command, &place),
         Command::Program(command) => program::perform(command, &place, errors),
         Command::Store(StoreCommand::Stopped(command)) => store::perform(command, &place),
         Command::Plugin(PluginCommand::CompilePlugin { target, component, artefact }) => {
@@ -114,7 +116,9 @@ fn check_config(place: &serve::Place) -> Result<String, String> {
 /// What a command asks, and whether in JSON.
 fn question(command: Command, place: &serve::Place) -> Result<(Request, bool), String> {
     Ok(match command {
-        Command::Serve | Command::CheckConfig | Command::Program(_) => unreachable!("these ask nothing"),
+        Command::Serve | Command::CheckConfig | Command::List(_) | Command::Program(_) => {
+            unreachable!("these ask nothing")
+        }
         Command::Plugin(command) => {
             let (request, json) = plugin::question(command)?;
             (Request::Plugin(request), json)

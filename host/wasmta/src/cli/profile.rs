@@ -48,6 +48,9 @@ pub(crate) struct ProfileSet {
     /// with what was written).
     #[arg(long, value_name = "MODE")]
     reply_mode: Option<String>,
+    /// Whom it is from, where that is not the user: an address that the user may send as, or a name and an address in <>.
+    #[arg(long, value_name = "ADDRESS")]
+    reply_from: Option<String>,
     /// Its subject; $SUBJECT and $FROM are those of the message.
     #[arg(long, value_name = "TEXT")]
     reply_subject: Option<String>,
@@ -98,6 +101,7 @@ fn values(set: ProfileSet) -> Result<Vec<ProfileValue>, String> {
         ("mailDeliveryFileURL", one(set.file)),
         ("wasmtaSharedMailbox", set.shared),
         ("mailAutoReplyMode", one(set.reply_mode)),
+        ("wasmtaAutoReplyFrom", one(set.reply_from)),
         ("mailAutoReplySubject", one(set.reply_subject)),
         ("mailAutoReplyText", one(set.reply_text)),
         ("mailAutoReplyTextInternal", one(set.reply_text_internal)),

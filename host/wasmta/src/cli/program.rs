@@ -49,7 +49,7 @@ Examples:
         #[command(flatten)]
         format: Format,
     },
-    /// Become a program within limits: what the server starts itself with.
+    /// Run a program within limits, and end all that it starts: what the server starts itself with.
     #[command(hide = true)]
     Launch {
         /// The limits, the program, its arguments.
@@ -74,7 +74,7 @@ pub(super) fn perform(
         }
         ProgramCommand::Launch { words } => {
             // To whoever reads the program's words.
-            let _ = writeln!(errors, "{}", runtime::become_program(&words));
+            let _ = writeln!(errors, "{}", runtime::supervise(&words));
             Ok((String::new(), serve::NOT_LAUNCHED))
         }
     }

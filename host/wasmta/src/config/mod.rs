@@ -5,6 +5,7 @@
 //! relative to the configuration file.
 
 mod delivery;
+mod delivery_options;
 mod directory;
 mod dns;
 mod files;
@@ -30,6 +31,7 @@ use toml::de::DeTable;
 
 pub(crate) use delivery::HostPort;
 pub use delivery::{Channel, ChannelKind, HostEntry, OutgoingTls};
+pub use delivery_options::DeliveryOptionText;
 pub use directory::{Authenticate, Directory, Ldap};
 pub use dns::{Dns, Publish, PublishTo};
 pub use files::Files;
@@ -78,6 +80,8 @@ pub struct Config {
     pub routing: Routing,
     /// Retries and their limits.
     pub queue: Queue,
+    /// What values of `mailDeliveryOption` do, where the operator says so.
+    pub delivery_options: Vec<DeliveryOptionText>,
     /// The ways out.
     pub channels: Vec<Channel>,
     /// Programs that mail may be delivered to.
@@ -184,6 +188,10 @@ impl Config {
             pop3: Pop3::read(root.section("pop3")),
             directory: Directory::read(root.section("directory"), folder),
             routing: Routing::read(root.section("routing"), folder, &server),
+            delivery_options: delivery_options::read(
+                &root.section("delivery-options"),
+                &root.section("delivery-options-of"),
+            ),
             queue: Queue::read(root.section("queue")),
             channels: delivery::read_channels(root.section("channels"), folder),
             programs: programs::read(&root.section("programs"), folder),

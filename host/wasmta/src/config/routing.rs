@@ -30,6 +30,8 @@ pub struct Routing {
     pub expansion_max: usize,
     /// Whether each recipient of a list's message has a reverse path of its own.
     pub verp: bool,
+    /// The URI by which members of lists are taken out, with a place for the token, and the file of the key.
+    pub unsubscribe: Option<(String, PathBuf)>,
 }
 
 impl Routing {
@@ -54,10 +56,37 @@ impl Routing {
             relay_domains: s.parsed_list("relay-domains", "write domains").unwrap_or_default(),
             ignore_source_routes: s.flag("ignore-source-routes", false),
             verp: s.flag("verp", false),
+            unsubscribe: unsubscribe(&mut s, folder),
             expansion_max: s.count("expansion-max", 10_000, 1..=100_000),
         };
         s.close();
         routing
+    }
+}
+
+/// Both keys, or none.
+fn unsubscribe(s: &mut Section<'_>, folder: &Path) -> Option<(String, PathBuf)> {
+    let template = s.text("unsubscribe-url", "");
+    let file = s.path("unsubscribe-key-file").map(|path| below(folder, path));
+    if s.has("unsubscribe-url")
+        && let Err(why) = profiles::Unsubscribe::check_template(&template)
+    {
+        s.fault("unsubscribe-url", why, "as \"https://lists.example.org/unsubscribe/{token}\"");
+    }
+    match (s.has("unsubscribe-url"), file) {
+        (true, Some(file)) => {
+            s.file("unsubscribe-key-file", &file);
+            Some((template, file))
+        }
+        (false, None) => None,
+        (true, None) => {
+            s.fault("unsubscribe-url", "needs a key for its tokens", "add unsubscribe-key-file");
+            None
+        }
+        (false, Some(_)) => {
+            s.fault("unsubscribe-key-file", "is for tokens of no URI", "add unsubscribe-url");
+            None
+        }
     }
 }
 

@@ -46,6 +46,7 @@ pub(super) async fn explain(parts: &Parts, config: &Config, asked: &Question<'_>
         reverse_path: &reverse_path,
         source: asked.source,
         authenticated: sender.account.as_ref(),
+        size: None,
         relay,
         id: "explain",
     };

@@ -24,6 +24,8 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
                 "name a file whose lines are \"key text\"",
             ));
         }
+        Err(RulesFault::DeliveryOptions(errors)) => found
+            .extend(errors.into_iter().map(|(key, error)| places.problem(&key, error.problem, error.mend))),
         Err(RulesFault::Wrong(errors)) => found.extend(errors.0.into_iter().map(|error| Problem {
             file: error.file,
             line: usize::try_from(error.line).unwrap_or(0),
@@ -56,6 +58,10 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
             let key = format!("channels.{}.password-file", channel.name);
             found.push(places.problem(&key, why, "name a file whose first line is the password"));
         }
+    }
+    if let Err(why) = super::ways::unsubscribe(config) {
+        let mend = "name a file whose first line is a key of 16 octets and more, as `openssl rand -base64 32` makes it";
+        found.push(places.problem("routing.unsubscribe-key-file", why, mend));
     }
     found.extend(config.programs.iter().filter_map(|(name, program)| {
         let (what, mend) = match (runtime::is_root(), program.confinement.user) {

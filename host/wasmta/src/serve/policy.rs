@@ -4,10 +4,11 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use routing::{ChannelTags, Options, RuleErrors, RuleOptions, Rules};
+use mail_types::ChannelName;
+use routing::{ChannelTags, DeliveryOptions, Options, RuleErrors, RuleOptions, Rules, TemplateError, Ways};
 
 use super::key_table;
-use crate::config::{Config, size_text};
+use crate::config::{ChannelKind, Config, size_text};
 
 /// Largest rule file, in octets; included files too.
 const RULES_MAX: u64 = 16 << 20;
@@ -21,6 +22,8 @@ pub(crate) enum RulesFault {
     Wrong(RuleErrors),
     /// The general table cannot be read, or is no table.
     Table(String),
+    /// These delivery options, by their keys, have templates that are none.
+    DeliveryOptions(Vec<(String, TemplateError)>),
 }
 
 impl fmt::Display for RulesFault {
@@ -29,6 +32,10 @@ impl fmt::Display for RulesFault {
             Self::Unreadable(why) => write!(f, "routing.rules: {why}"),
             Self::Table(why) => write!(f, "routing.general-table: {why}"),
             Self::Wrong(errors) => write!(f, "{errors}"),
+            Self::DeliveryOptions(errors) => {
+                let told = errors.iter().map(|(key, error)| format!("{key}: {}", error.problem));
+                f.write_str(&told.collect::<Vec<_>>().join("; "))
+            }
         }
     }
 }
@@ -40,7 +47,8 @@ pub(crate) fn load(config: &Config) -> Result<(Rules, Options), RulesFault> {
     let tags = tags(config);
     let folder = path.parent().unwrap_or(Path::new(""));
     let include = |name: &str| read(&folder.join(name));
-    let options = options(config).map_err(RulesFault::Table)?;
+    let mut options = options(config).map_err(RulesFault::Table)?;
+    options.delivery = delivery_options(config, &tags).map_err(RulesFault::DeliveryOptions)?;
     let rule_options = RuleOptions {
         source_routes: config.routing.source_route_templates,
         general: options.general.is_some(),
@@ -50,6 +58,26 @@ pub(crate) fn load(config: &Config) -> Result<(Rules, Options), RulesFault> {
     let name = path.display().to_string();
     let rules = Rules::parse(&text, &name, &rule_options).map_err(RulesFault::Wrong)?;
     Ok((rules, options))
+}
+
+/// What the values of `mailDeliveryOption` do; all faults at once.
+fn delivery_options(
+    config: &Config,
+    tags: &ChannelTags,
+) -> Result<DeliveryOptions, Vec<(String, TemplateError)>> {
+    let is_remote = |name: &ChannelName| {
+        let channel = config.channels.iter().find(|channel| channel.name.eq_ignore_ascii_case(name.as_str()));
+        channel.is_some_and(|channel| matches!(channel.kind, ChannelKind::Smtp | ChannelKind::Lmtp))
+    };
+    let ways = Ways { tags, is_remote: &is_remote };
+    let mut options = DeliveryOptions::default();
+    let mut faults = Vec::new();
+    for text in &config.delivery_options {
+        if let Err(fault) = options.add(text.domain.as_ref(), &text.option, &text.template, &text.key, ways) {
+            faults.push((text.key.clone(), fault));
+        }
+    }
+    if faults.is_empty() { Ok(options) } else { Err(faults) }
 }
 
 /// The usual channels are known, `store` as this system itself; the others go by their names.

@@ -11,7 +11,7 @@ use directory::Directory;
 use dns::{Dns, MailHosts, Resolver, Servers};
 use events::Events;
 use mail_types::{ChannelName, Domain, Lookup, NextHop};
-use profiles::{AutoReplying, Profiles, Reversing};
+use profiles::{AutoReplying, Profiles, Reversing, Unsubscribe};
 use queue::{Attempt, BoxFuture, Channel, Channels, Outcome};
 use routing::{Routing, Tables};
 use runtime::{Clock, Launcher, Random, TlsClient};
@@ -58,13 +58,15 @@ pub(super) fn prepare(
         Arc::new(Tabled { dns: resolver(config, random)?, tables: routing.tables().clone() });
     let tls =
         RemoteTls { opportunistic: TlsClient::opportunistic().ok(), verified: TlsClient::verified().ok() };
+    let unsubscribe = unsubscribe(config)?;
     let mut agents = Channels::new();
     for channel in &config.channels {
         let agent: Arc<dyn Channel> = match channel.kind {
             ChannelKind::Bitbucket => Arc::new(Bitbucket),
             ChannelKind::Smtp | ChannelKind::Lmtp => {
                 let remote = remote(config, channel, &tls, &resolver, clock)?;
-                Arc::new(Reversing::new(remote, profiles.clone()).with_verp(config.routing.verp))
+                let reversing = Reversing::new(remote, profiles.clone()).with_verp(config.routing.verp);
+                Arc::new(reversing.with_unsubscribe(unsubscribe.clone()))
             }
             ChannelKind::AutoReply => {
                 let (clock, random) = (clock.clone(), random.clone());
@@ -81,6 +83,13 @@ pub(super) fn prepare(
         agents.insert(ChannelName::new(&channel.name), agent);
     }
     Ok(agents)
+}
+
+/// What makes ways out of lists, where it is configured.
+pub(crate) fn unsubscribe(config: &Config) -> Result<Option<Unsubscribe>, String> {
+    let Some((template, file)) = &config.routing.unsubscribe else { return Ok(None) };
+    let key = super::files::password(file)?;
+    Unsubscribe::new(template, &key).map(Some).map_err(|why| format!("{}: {why}", file.display()))
 }
 
 /// The registered programs, as deliveries and the trial by command run them.

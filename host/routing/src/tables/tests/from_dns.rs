@@ -51,6 +51,7 @@ async fn said(routing: &Routing, recipient: &str) -> (String, String) {
         reverse_path,
         source: "smtp",
         authenticated: None,
+        size: None,
         relay: false,
         id: "m1",
     };
