@@ -3,8 +3,8 @@ a copy, users whose mail goes to a program, a Maildir, a mailbox file and a shar
 in the end.
 
 A copy is in a Maildir once, because a repeat takes the place of the first try, and in a shared mailbox once, because it is
-one commit with the queue's. A program and a mailbox file get theirs at least once (docs/operator.md), and after a kill in
-the middle of a write the file may have a piece of a message before the whole.
+one commit with the queue's. A program and a mailbox file get theirs at least once (docs/operator.md), and each in the file is
+whole: half a message that a kill left is taken back by the next append.
 
 Senders to the user who is away are members of the crowd: an answer to them is a local copy, and so there at most once.
 """
@@ -119,7 +119,7 @@ class Outcome:
     """What has come of it all: faults, and figures for people."""
 
     def __init__(self, book, port, members, notes, files):
-        self.faults, self.box_again, self.box_pieces = [], 0, 0
+        self.faults, self.box_again = [], 0
         self.boxes = crowd.read(port, crowd.addresses(members), ledger.FIELD, ANSWERED)
         self.of_list([entry for entry in book.entries.values() if LIST in entry.recipients])
         self.of_answers([entry for entry in book.entries.values() if AWAY in entry.recipients])
@@ -166,7 +166,7 @@ class Outcome:
         self.whole("the Maildir", {entry.number: entry for entry in entries}, found)
 
     def of_box(self, entries, path):
-        """Each whole at least once. Of a write that was killed a piece may stand before."""
+        """Each whole, at least once; of a write that was killed nothing is left."""
         texts = re.split(rb"^From (?=.*\n)", path.read_bytes() if path.exists() else b"", flags=re.M)[1:]
         by_number, whole = {entry.number: entry for entry in entries}, Counter()
         for number, lines in (written(text.partition(b"\n")[2]) for text in texts):
@@ -174,7 +174,7 @@ class Outcome:
             if number in by_number and lines - 1 == by_number[number].lines:
                 whole[number] += 1
             else:
-                self.box_pieces += 1
+                self.faults.append(f"message {number} is in the mailbox file with {lines} lines, and not whole")
         self.boxed, self.box_again = len(whole), sum(count - 1 for count in whole.values())
         for entry in entries:
             if entry.acknowledged and not whole[entry.number]:
