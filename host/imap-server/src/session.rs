@@ -288,7 +288,7 @@ impl Session {
 
     /// Runs one command that waits for nothing from the client.
     async fn execute(&mut self, tag: &Tag, command: Command) -> Result<Answer, End> {
-        let limits = &self.limits(true);
+        let (limits, options) = (&self.limits(true), &*Arc::clone(&self.options));
         match command {
             Command::Capability => {
                 let names = self.capabilities();
@@ -312,12 +312,12 @@ impl Session {
                 State::NotAuthenticated => Ok(Answer::bad("log in first")),
                 State::Authenticated(login) => {
                     let shared = &*self.shared;
-                    commands::mailbox(&mut Context { io: &mut self.io, shared, login, tag, limits }, command)
-                        .await
+                    let mut context = Context { io: &mut self.io, shared, login, tag, limits, options };
+                    commands::mailbox(&mut context, command).await
                 }
                 State::Selected(login, selected) => {
                     let shared = &*self.shared;
-                    let mut context = Context { io: &mut self.io, shared, login, tag, limits };
+                    let mut context = Context { io: &mut self.io, shared, login, tag, limits, options };
                     commands::message(&mut context, selected, command).await
                 }
             },

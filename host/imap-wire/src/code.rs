@@ -41,6 +41,12 @@ pub enum Code {
     HighestModSeq(u64),
     /// RFC 7162 §3.1.3: messages that changed meanwhile.
     Modified(SequenceSet),
+    /// RFC 5464 §4.2.1: the largest value that was left out.
+    MetadataLongEntries(u32),
+    /// RFC 5464 §4.3: the largest value that is taken.
+    MetadataMaxSize(u32),
+    /// RFC 5464 §4.3.
+    MetadataTooMany,
     /// RFC 8474 §4.1.
     MailboxId(String),
     /// RFC 6154 §3.
@@ -101,6 +107,8 @@ impl Code {
             Self::AppendUid { uid_validity, uids } => format!("APPENDUID {uid_validity} {uids}"),
             Self::HighestModSeq(modseq) => format!("HIGHESTMODSEQ {modseq}"),
             Self::Modified(set) => format!("MODIFIED {set}"),
+            Self::MetadataLongEntries(octets) => format!("METADATA LONGENTRIES {octets}"),
+            Self::MetadataMaxSize(octets) => format!("METADATA MAXSIZE {octets}"),
             Self::MailboxId(id) => format!("MAILBOXID ({id})"),
             Self::CopyUid { uid_validity, source, target } => {
                 format!("COPYUID {uid_validity} {source} {target}")
@@ -117,6 +125,7 @@ impl Code {
             Self::TryCreate => "TRYCREATE",
             Self::Closed => "CLOSED",
             Self::TooBig => "TOOBIG",
+            Self::MetadataTooMany => "METADATA TOOMANY",
             Self::UseAttr => "USEATTR",
             Self::UnknownCte => "UNKNOWN-CTE",
             Self::CompressionActive => "COMPRESSIONACTIVE",

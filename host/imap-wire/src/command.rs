@@ -8,6 +8,7 @@ use crate::fetch::{FetchItem, fetch_items};
 use crate::limits::Limits;
 use crate::list::{ListCommand, list, list_mailbox};
 use crate::mailbox::{MailboxName, mailbox};
+use crate::metadata::MetadataCommand;
 use crate::modifiers::{FetchModifiers, fetch_modifiers};
 use crate::search::{Search, search};
 use crate::select::{SelectParameters, select_parameters};
@@ -140,6 +141,8 @@ pub enum Command {
     },
     /// RFC 4314.
     Acl(AclCommand),
+    /// RFC 5464.
+    Metadata(MetadataCommand),
     /// RFC 2342.
     Namespace,
     /// RFC 2177.
@@ -207,6 +210,7 @@ impl Command {
             Self::Lsub { .. } => "LSUB",
             Self::Status { .. } => "STATUS",
             Self::Acl(command) => command.verb(),
+            Self::Metadata(command) => command.verb(),
             Self::Namespace => "NAMESPACE",
             Self::Idle => "IDLE",
             Self::Compress => "COMPRESS",
@@ -420,6 +424,9 @@ fn special_uses(cursor: &mut Cursor<'_>) -> Result<Vec<String>, ParseError> {
 fn mailbox_command(cursor: &mut Cursor<'_>, name: &str) -> Result<Command, ParseError> {
     if let Some(command) = AclCommand::parse(cursor, name) {
         return command.map(Command::Acl);
+    }
+    if let Some(command) = MetadataCommand::parse(cursor, name) {
+        return command.map(Command::Metadata);
     }
     if !matches!(
         name,

@@ -7,6 +7,7 @@ use crate::fetch::FetchItem;
 use crate::flag::Flag;
 use crate::list::{ListCommand, ListReturn, ListSelection};
 use crate::mailbox::{MailboxName, encode_utf7};
+use crate::metadata::{MetadataCommand, MetadataOptions};
 use crate::reader::LiteralMode;
 use crate::search::{Search, SearchKey};
 use crate::sequence::SequenceSet;
@@ -68,6 +69,14 @@ fn astring(out: &mut Vec<u8>, octets: &[u8]) {
 
 fn string(out: &mut Vec<u8>, octets: &[u8]) {
     if is_quotable(octets) { write_quoted(out, octets) } else { client_literal(out, octets) }
+}
+
+/// `value = nstring / literal8` (RFC 5464 §5)
+fn value(out: &mut Vec<u8>, octets: &[u8]) {
+    if octets.contains(&0) {
+        out.push(b'~');
+    }
+    string(out, octets);
 }
 
 fn mailbox(out: &mut Vec<u8>, name: &MailboxName) {
@@ -165,6 +174,7 @@ fn mailbox_command(out: &mut Vec<u8>, command: &Command) {
             word(out, "GETQUOTA ");
             return astring(out, root);
         }
+        Command::Metadata(command) => return metadata(out, command),
         Command::Acl(command) => {
             word(out, command.verb());
             for argument in command.words() {
@@ -196,6 +206,34 @@ fn mailbox_command(out: &mut Vec<u8>, command: &Command) {
             status_items(out, items);
         }
         _ => {}
+    }
+}
+
+fn metadata(out: &mut Vec<u8>, command: &MetadataCommand) {
+    word(out, command.verb());
+    out.push(b' ');
+    match command {
+        MetadataCommand::Get { mailbox: name, options, entries } => {
+            if *options != MetadataOptions::default() {
+                options.write(out);
+                out.push(b' ');
+            }
+            mailbox(out, name);
+            out.push(b' ');
+            write_list(out, entries, |out, entry| astring(out, entry.as_bytes()));
+        }
+        MetadataCommand::Set { mailbox: name, entries } => {
+            mailbox(out, name);
+            out.push(b' ');
+            write_list(out, entries, |out, (entry, octets)| {
+                astring(out, entry.as_bytes());
+                out.push(b' ');
+                match octets {
+                    Some(octets) => value(out, octets),
+                    None => word(out, "NIL"),
+                }
+            });
+        }
     }
 }
 

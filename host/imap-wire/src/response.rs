@@ -6,6 +6,7 @@ use crate::command::Tag;
 use crate::date::DateTime;
 use crate::esearch::Esearch;
 use crate::flag::Flag;
+use crate::metadata::MetadataResponse;
 use crate::sequence::SequenceSet;
 use crate::status::{StatusItem, StatusValue};
 use crate::text::{
@@ -89,6 +90,8 @@ pub enum Response {
     },
     /// RFC 4314.
     Acl(AclResponse),
+    /// RFC 5464 §4.4.
+    Metadata(MetadataResponse),
     /// Personal, other users', shared.
     Namespace([Vec<NamespaceEntry>; 3]),
     Id(Option<Vec<(String, Option<String>)>>),
@@ -155,6 +158,7 @@ impl Response {
                 });
             }
             Self::Acl(response) => response.write(out, names),
+            Self::Metadata(response) => response.write(out, names),
             Self::Search(numbers) => write_words(out, "SEARCH", numbers),
             Self::Esearch(esearch) => esearch.write(out),
             Self::Vanished { earlier, uids } => {

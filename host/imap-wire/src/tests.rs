@@ -68,6 +68,9 @@ fn commands_of_the_standards_read_and_write_back() {
         "a UID SORT RETURN (ALL) (ARRIVAL) UTF-8 ALL",
         "A285 UID THREAD REFERENCES UTF-8 SINCE 5-Mar-2000",
         "a COMPRESS DEFLATE",
+        "a GETMETADATA (MAXSIZE 1024 DEPTH infinity) INBOX (/shared/comment /private/comment)",
+        "a SETMETADATA INBOX (/private/comment \"My new comment\" /shared/comment NIL)",
+        "a SETMETADATA \"\" (/private/comment ~{3+}\r\na\0b)",
         "G0001 GETQUOTA !partition/sda4",
         "G0002 GETQUOTAROOT INBOX",
         "a UID MOVE 42:69 foo",
@@ -88,6 +91,9 @@ fn other_spellings_mean_the_same() {
         ("a SEARCH BCC x", "a SEARCH HEADER BCC x"),
         ("a SEARCH ON \"1-Feb-1994\"", "a SEARCH ON 1-Feb-1994"),
         ("a SEARCH MODSEQ \"/flags/\\\\draft\" all 620162338", "a SEARCH MODSEQ 620162338"),
+        ("a getmetadata \"\" /shared/comment", "a GETMETADATA \"\" (/shared/comment)"),
+        ("a GETMETADATA INBOX (depth 1) (/a/b)", "a GETMETADATA (DEPTH 1) INBOX (/a/b)"),
+        ("a GETMETADATA (DEPTH 0) INBOX \"/a\"", "a GETMETADATA INBOX (/a)"),
         ("a SEARCH RETURN () ALL", "a SEARCH RETURN (ALL) ALL"),
         ("a list \"\" \"*\" return ()", "a LIST \"\" * RETURN ()"),
     ] {
@@ -151,6 +157,15 @@ fn what_is_no_command_is_refused() {
         "a THREAD X UTF-8 ALL",
         "a COMPRESS GZIP",
         "a CREATE x\r\ny",
+        "a GETMETADATA INBOX",
+        "a GETMETADATA INBOX ()",
+        "a GETMETADATA (DEPTH 2) INBOX /a",
+        "a GETMETADATA (SIZE 2) INBOX /a",
+        "a GETMETADATA (DEPTH 1) INBOX (DEPTH 1) /a",
+        "a SETMETADATA INBOX ()",
+        "a SETMETADATA INBOX (/a)",
+        "a SETMETADATA INBOX /a b",
+        "a SETMETADATA INBOX (/ä x)",
     ] {
         assert!(read(line).is_err(), "{line:?} read as {:?}", read(line));
     }
@@ -328,6 +343,20 @@ fn list() -> impl Strategy<Value = ListCommand> {
         })
 }
 
+fn metadata() -> impl Strategy<Value = MetadataCommand> {
+    let entry = || "/[ -~]{0,8}";
+    let depth = prop_oneof![Just(Depth::Zero), Just(Depth::One), Just(Depth::Infinity)];
+    let value = prop::option::of(prop::collection::vec(any::<u8>(), 0..20));
+    let options = (prop::option::of(any::<u32>()), depth)
+        .prop_map(|(max_size, depth)| MetadataOptions { max_size, depth });
+    prop_oneof![
+        (name(), options, prop::collection::vec(entry(), 1..4))
+            .prop_map(|(mailbox, options, entries)| MetadataCommand::Get { mailbox, options, entries }),
+        (name(), prop::collection::vec((entry(), value), 1..4))
+            .prop_map(|(mailbox, entries)| MetadataCommand::Set { mailbox, entries }),
+    ]
+}
+
 fn command() -> impl Strategy<Value = Command> {
     let action =
         || prop_oneof![Just(StoreAction::Add), Just(StoreAction::Remove), Just(StoreAction::Replace)];
@@ -378,6 +407,7 @@ fn command() -> impl Strategy<Value = Command> {
         store.prop_map(Command::Store),
         (by(), set(), name()).prop_map(|(by, set, mailbox)| Command::Move { by, set, mailbox }),
         set().prop_map(Command::UidExpunge),
+        metadata().prop_map(Command::Metadata),
     ]
 }
 
@@ -427,7 +457,7 @@ proptest! {
     }
 
     #[test]
-    fn nearly_right_commands_do_not_either(line in "a (uid )?(fetch|store|search|list|append|login|status) [ -~\r\n]{0,40}", pieces in prop::collection::vec(1_usize..9, 1..6)) {
+    fn nearly_right_commands_do_not_either(line in "a (uid )?(fetch|store|search|list|append|login|status|getmetadata|setmetadata) [ -~\r\n]{0,40}", pieces in prop::collection::vec(1_usize..9, 1..6)) {
         let line = format!("{line}\r\n");
         prop_assert_eq!(received(line.as_bytes(), &[usize::MAX >> 1]), received(line.as_bytes(), &pieces));
         if let Ok(tagged) = parse(line.trim_end_matches(['\r', '\n']).as_bytes(), &limits()) {

@@ -26,6 +26,8 @@
 //! | `store_granted` | identifier, NUL, a, m | one 0 octet: that mailbox's ACL has an entry of that identifier |
 //! | `store_seen` | a, m, reader's a | version u8, 3 × 0, ranges u32, floor u64, changes u32, 4 × 0; each change, newest first: mod-sequence u64, ranges u32, first and last UID u32 of each; first and last UID u32 of each range seen |
 //! | `store_readers` | reader's a, a, m | one 0 octet: `store_seen` has what that reader has seen of that mailbox |
+//! | `store_annotations` | a, m, whose a u32 (0: shared) | version u8, 3 × 0, then for each entry: name length u16, value length u32, name, value; with m 0 of the whole server |
+//! | `store_annotation_payers` | payer's a, a, m, whose a | octets of that record of `store_annotations`, u32: whose they are pays, the owner for shared ones |
 //! | `store_doomed` | a, m | a deleted mailbox whose messages are still being removed: the domain that they count for, or one 0 octet |
 //! | `store_doomed` | a, 0 | name of a removed account whose traces at others' mailboxes are still being removed |
 //! | `store_imports` | a, digest of 32 octets | how far an import is, as its source says |
@@ -49,6 +51,7 @@
 
 mod accounts;
 mod acl;
+mod annotations;
 mod append;
 mod changes;
 mod check;
@@ -92,6 +95,10 @@ use storage::Storage;
 
 pub use accounts::{ACCOUNTS_CACHED_MAX, Usage};
 pub use acl::{ACL_ENTRIES_MAX, ANYONE, Acl, AclChange, Identifier};
+pub use annotations::{
+    ANNOTATED_OCTETS_MAX, ANNOTATION_NAME_MAX, ANNOTATION_OCTETS_MAX, ANNOTATION_VALUE_MAX, ANNOTATIONS_MAX,
+    Annotated, AnnotationName, Annotations,
+};
 pub use append::{AppendRequest, AppendedContent, NewMessage};
 pub use changes::{Changes, Delta};
 pub use check::{CheckProgress, Violation};

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use storage::Snapshot;
 
 use crate::accounts::read_account;
+use crate::annotations;
 use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::expunge::Reference;
@@ -154,15 +155,17 @@ impl Store {
         special_use: Option<SpecialUse>,
     ) -> Result<MailboxId, StoreError> {
         let held = self.inner.locks.lock(account).await;
-        self.create_held(held, account, name, special_use).await.map(|(id, _)| id)
+        self.create_held(held, account, name, special_use, None).await.map(|(id, _)| id)
     }
 
+    /// With the annotations of another mailbox, where one is named.
     async fn create_held(
         &self,
         held: Held,
         account: AccountId,
         name: &MailboxName,
         special_use: Option<SpecialUse>,
+        annotated_as: Option<MailboxId>,
     ) -> Result<(MailboxId, Held), StoreError> {
         let mut draft = Draft::new();
         let id = {
@@ -172,6 +175,9 @@ impl Store {
             making.parents(&mut draft, name)?;
             let id = making.mailbox(&mut draft, name, special_use)?;
             making.end(&mut draft);
+            if let Some(other) = annotated_as {
+                annotations::draft_copies(&snapshot, &mut draft, other, id)?;
+            }
             id
         };
         let (_, held) = self.commit(draft, held).await?;
@@ -253,8 +259,9 @@ impl Store {
 
     async fn rename_inbox(&self, account: AccountId, to: &MailboxName) -> Result<(), StoreError> {
         let held = self.inner.locks.lock(account).await;
-        let (target, held) = self.create_held(held, account, to, None).await?;
         let inbox = MailboxId::inbox(account);
+        // RFC 5464 §4.1: the new mailbox has the annotations, and the INBOX keeps them.
+        let (target, held) = self.create_held(held, account, to, None, Some(inbox)).await?;
         let mut uids = Vec::new();
         scan_messages(&self.inner.storage.read()?, inbox, .., &mut |uid, _| uids.push(uid))?;
         let locks = (held, None);

@@ -8,6 +8,7 @@ use storage::{Batch, ContentId, Storage};
 use crate::*;
 
 mod accounts;
+mod annotations;
 mod concurrency;
 mod import;
 mod listings;

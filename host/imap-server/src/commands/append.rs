@@ -130,7 +130,8 @@ impl Session {
         let (State::Authenticated(login) | State::Selected(login, _)) = &self.state else {
             return Err(Answer::bad("log in first"));
         };
-        let context = Context { io: &mut self.io, shared: &self.shared, login, tag, limits };
+        let context =
+            Context { io: &mut self.io, shared: &self.shared, login, tag, limits, options: &self.options };
         copy::target(&context, &append.mailbox)
     }
 

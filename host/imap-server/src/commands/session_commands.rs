@@ -13,7 +13,7 @@ const ALWAYS: &[&str] = &["SASL-IR", "ID", "ENABLE"];
 
 /// What a session can after login. `MULTIAPPEND` is RFC 3502, `SORT=DISPLAY` RFC 5957, `ESORT` RFC 5267,
 /// `COMPRESS=DEFLATE` RFC 4978,
-/// `STATUS=SIZE` RFC 8438, `QUOTA` RFC 9208.
+/// `METADATA` RFC 5464, `STATUS=SIZE` RFC 8438, `QUOTA` RFC 9208.
 const AFTER_LOGIN: &[&str] = &[
     "BINARY",
     "COMPRESS=DEFLATE",
@@ -51,6 +51,7 @@ const AFTER_LOGIN: &[&str] = &[
     "ACL",
     "RIGHTS=kxte",
     "LIST-MYRIGHTS",
+    "METADATA",
 ];
 
 impl Session {
