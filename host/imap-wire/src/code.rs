@@ -37,6 +37,8 @@ pub enum Code {
     Closed,
     /// RFC 7888 §5 (from RFC 4469).
     TooBig,
+    /// RFC 4469 §4.1: the URL that could not be used.
+    BadUrl(String),
     /// RFC 7162 §3.1.2.1.
     HighestModSeq(u64),
     /// RFC 7162 §3.1.3: messages that changed meanwhile.
@@ -105,6 +107,7 @@ impl Code {
             Self::UidValidity(validity) => format!("UIDVALIDITY {validity}"),
             Self::Unseen(number) => format!("UNSEEN {number}"),
             Self::AppendUid { uid_validity, uids } => format!("APPENDUID {uid_validity} {uids}"),
+            Self::BadUrl(url) => format!("BADURL {}", url_text(url)),
             Self::HighestModSeq(modseq) => format!("HIGHESTMODSEQ {modseq}"),
             Self::Modified(set) => format!("MODIFIED {set}"),
             Self::MetadataLongEntries(octets) => format!("METADATA LONGENTRIES {octets}"),
@@ -147,4 +150,16 @@ impl Code {
             _ => "NOPERM",
         }
     }
+}
+
+/// `url-resp-text = 1*<any TEXT-CHAR except "]">`; what it cannot hold is escaped as URLs escape.
+fn url_text(url: &str) -> String {
+    let mut text = String::with_capacity(url.len());
+    for octet in url.bytes() {
+        match octet {
+            b'!'..=b'~' if octet != b']' => text.push(char::from(octet)),
+            octet => text.push_str(&format!("%{octet:02X}")),
+        }
+    }
+    text
 }

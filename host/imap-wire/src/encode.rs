@@ -1,6 +1,6 @@
 //! Commands as a client writes them: the inverse of the parser.
 
-use crate::append::Append;
+use crate::append::{Append, AppendLiteral, AppendMessage, AppendStep};
 use crate::command::{By, Command, Tag};
 use crate::cursor::is_list_char;
 use crate::fetch::FetchItem;
@@ -25,7 +25,7 @@ pub fn encode_command(tag: &Tag, command: &Command) -> Vec<u8> {
     out
 }
 
-/// An APPEND up to and including the line that announces its message.
+/// An APPEND up to and including the line that announces octets of a message, or ends it.
 #[must_use]
 pub fn encode_append(tag: &Tag, append: &Append) -> Vec<u8> {
     let verb = match append.replaces {
@@ -34,23 +34,63 @@ pub fn encode_append(tag: &Tag, append: &Append) -> Vec<u8> {
     };
     let mut out = format!("{tag} {verb} ").into_bytes();
     mailbox(&mut out, &append.mailbox);
-    let message = &append.message;
+    let mut catenated = false;
+    for step in &append.steps {
+        if *step == AppendStep::End {
+            catenated = false;
+            out.push(b')');
+            continue;
+        }
+        if !out.ends_with(b"CATENATE (") {
+            out.push(b' ');
+        }
+        match step {
+            AppendStep::Message(message) => {
+                catenated = message.catenated;
+                append_message(&mut out, message);
+            }
+            AppendStep::Url(url) => {
+                word(&mut out, "URL ");
+                astring(&mut out, url.as_bytes());
+            }
+            AppendStep::Literal(literal) => append_literal(&mut out, literal, catenated),
+            AppendStep::End => {}
+        }
+    }
+    if !matches!(append.steps.last(), Some(AppendStep::Literal(_))) {
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+fn append_message(out: &mut Vec<u8>, message: &AppendMessage) {
     if !message.flags.is_empty() {
+        flags(out, &message.flags);
         out.push(b' ');
-        flags(&mut out, &message.flags);
     }
     if let Some(date) = message.internal_date {
+        date.write(out);
         out.push(b' ');
-        date.write(&mut out);
     }
-    let tilde = match (message.binary, message.utf8) {
+    if message.catenated {
+        word(out, "CATENATE (");
+    } else {
+        // The literal brings its own.
+        out.pop();
+    }
+}
+
+fn append_literal(out: &mut Vec<u8>, literal: &AppendLiteral, catenated: bool) {
+    if catenated && !literal.utf8 {
+        word(out, "TEXT ");
+    }
+    let tilde = match (literal.binary, literal.utf8) {
         (true, _) => "~",
         (_, true) => "UTF8 (~",
         _ => "",
     };
-    let plus = if message.mode == LiteralMode::NonSynchronizing { "+" } else { "" };
-    word(&mut out, &format!(" {tilde}{{{}{plus}}}\r\n", message.octets));
-    out
+    let plus = if literal.mode == LiteralMode::NonSynchronizing { "+" } else { "" };
+    word(out, &format!("{tilde}{{{}{plus}}}\r\n", literal.octets));
 }
 
 fn word(out: &mut Vec<u8>, text: &str) {

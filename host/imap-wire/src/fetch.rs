@@ -244,7 +244,7 @@ const PARTS_MAX: usize = 100;
 /// section-text    = section-msgtext / "MIME"
 /// section-msgtext = "HEADER" / "HEADER.FIELDS" [".NOT"] SP header-list / "TEXT"
 /// ```
-fn section(cursor: &mut Cursor<'_>) -> Result<Section, ParseError> {
+pub(crate) fn section(cursor: &mut Cursor<'_>) -> Result<Section, ParseError> {
     cursor.must(b'[', "a section")?;
     let mut section = Section::default();
     while cursor.peek().is_some_and(|octet| octet.is_ascii_digit()) {

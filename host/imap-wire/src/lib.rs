@@ -10,7 +10,7 @@
 //! octets are cut into pieces.
 //!
 //! Grammar: RFC 3501 §9, RFC 2177 (IDLE), RFC 2342 (NAMESPACE), RFC 2971 (ID), RFC 3516 (BINARY), RFC 3691
-//! (UNSELECT), RFC 4314 (ACL), RFC 5464 (METADATA), RFC 4315 (UIDPLUS), RFC 4731 (ESEARCH), RFC 4959 (SASL-IR), RFC 4978 (COMPRESS),
+//! (UNSELECT), RFC 4314 (ACL), RFC 4469 (CATENATE), RFC 5464 (METADATA), RFC 4315 (UIDPLUS), RFC 4731 (ESEARCH), RFC 4959 (SASL-IR), RFC 4978 (COMPRESS),
 //! RFC 5032 (WITHIN), RFC 5161 (ENABLE), RFC 5182 (SEARCHRES), RFC 5256 (SORT, THREAD), RFC 5258 (LIST), RFC 6154
 //! (SPECIAL-USE), RFC 6851 (MOVE), RFC 7162 (CONDSTORE, QRESYNC), RFC 7888 (LITERAL+ and LITERAL-), RFC 8440
 //! (LIST-MYRIGHTS), RFC 8474 (OBJECTID), RFC 8514 (SAVEDATE), RFC 8970 (PREVIEW), RFC 9208 (QUOTA), RFC 9394 (PARTIAL).
@@ -46,12 +46,13 @@ mod encode;
 mod esearch;
 mod response;
 mod text;
+mod url;
 
 #[cfg(test)]
 mod tests;
 
 pub use acl::{AclCommand, AclResponse};
-pub use append::{Append, AppendMessage, parse_append, parse_next_message};
+pub use append::{Append, AppendLiteral, AppendMessage, AppendRest, AppendStep, parse_append_rest};
 pub use code::Code;
 pub use command::{By, Command, IdParameter, Secret, Tag, Tagged, Unparsed, parse};
 pub use cursor::ParseError;
@@ -76,3 +77,4 @@ pub use sort::{Sort, SortCriterion, SortKey, Thread, ThreadAlgorithm};
 pub use status::{StatusItem, StatusValue};
 pub use store::{Store, StoreAction};
 pub use text::{NameEncoding, write_astring, write_literal_head, write_mailbox, write_nstring, write_string};
+pub use url::MessageUrl;

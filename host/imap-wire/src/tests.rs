@@ -1,5 +1,7 @@
 //! Known answers, and the inverse: what is encoded reads back as it was, whole or in pieces.
 
+mod appends;
+
 use proptest::prelude::*;
 
 use crate::*;
@@ -185,21 +187,6 @@ fn nesting_and_lists_are_bounded() {
     assert_eq!(read(&items), Err(ParseError::TooMany("list members")));
     let parts = format!("a FETCH 1 BODY[1{}]", ".1".repeat(200));
     assert_eq!(read(&parts), Err(ParseError::TooDeep));
-}
-
-#[test]
-fn other_messages_may_follow_an_append() {
-    let next = |line: &str| parse_next_message(line.as_bytes(), &limits());
-    let message = next(" (\\Seen) \" 7-Feb-1994 22:43:04 -0800\" {295}").unwrap().unwrap();
-    assert_eq!((message.flags, message.octets, message.binary), (vec![Flag::Seen], 295, false));
-    let message = next(" ~{3+}").unwrap().unwrap();
-    assert_eq!((message.mode, message.binary), (LiteralMode::NonSynchronizing, true));
-    let message = next(" () UTF8 (~{3+}").unwrap().unwrap();
-    assert_eq!((message.utf8, message.binary), (true, false));
-    assert_eq!(next(""), Ok(None));
-    for line in ["x", "{3}", " {3", " (\\Seen){3}", " x {3}"] {
-        assert!(next(line).is_err(), "{line}");
-    }
 }
 
 #[test]
@@ -436,18 +423,6 @@ proptest! {
         let expected = vec![Received::Command(Box::new(Tagged { tag, command }))];
         prop_assert_eq!(received(&encoded, &[usize::MAX >> 1]), expected.clone(), "{}", String::from_utf8_lossy(&encoded));
         prop_assert_eq!(received(&encoded, &pieces), expected);
-    }
-
-    #[test]
-    fn appends_read_back(mailbox in name(), flags in flags(), seconds in prop::option::of(-9_999_999_i64..99_999_999_999), octets in 0_u64..1000, wait: bool) {
-        let mode = if wait { LiteralMode::Synchronizing } else { LiteralMode::NonSynchronizing };
-        let internal_date = seconds.map(DateTime::from_unix_seconds);
-        let replaces = wait.then_some((By::Uid, 7));
-        let message = AppendMessage { flags, internal_date, octets, mode, binary: octets % 3 == 0, utf8: octets % 3 == 1 };
-        let append = Append { replaces, mailbox, message };
-        let tag = Tag::new("A1").unwrap();
-        let encoded = encode_append(&tag, &append);
-        prop_assert_eq!(received(&encoded, &[3]), vec![Received::Append(tag, Box::new(append))], "{}", String::from_utf8_lossy(&encoded));
     }
 
     #[test]

@@ -12,10 +12,11 @@ use crate::session::{Session, State};
 const ALWAYS: &[&str] = &["SASL-IR", "ID", "ENABLE"];
 
 /// What a session can after login. `MULTIAPPEND` is RFC 3502, `SORT=DISPLAY` RFC 5957, `ESORT` RFC 5267,
-/// `COMPRESS=DEFLATE` RFC 4978,
+/// `CATENATE` RFC 4469, `COMPRESS=DEFLATE` RFC 4978,
 /// `METADATA` RFC 5464, `STATUS=SIZE` RFC 8438, `QUOTA` RFC 9208.
 const AFTER_LOGIN: &[&str] = &[
     "BINARY",
+    "CATENATE",
     "COMPRESS=DEFLATE",
     "CONDSTORE",
     "CREATE-SPECIAL-USE",
