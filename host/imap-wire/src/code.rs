@@ -49,6 +49,10 @@ pub enum Code {
     MetadataMaxSize(u32),
     /// RFC 5464 §4.3.
     MetadataTooMany,
+    /// RFC 5465 §5.8.
+    NotificationOverflow,
+    /// RFC 5465 §3.1: the events that are known.
+    BadEvent(Vec<&'static str>),
     /// RFC 8474 §4.1.
     MailboxId(String),
     /// RFC 6154 §3.
@@ -83,6 +87,10 @@ impl Code {
             Self::BadCharset(charsets) => {
                 out.extend_from_slice(b"BADCHARSET ");
                 write_list(out, charsets, |out, charset| out.extend_from_slice(charset.as_bytes()));
+            }
+            Self::BadEvent(events) => {
+                out.extend_from_slice(b"BADEVENT ");
+                write_list(out, events, |out, event| out.extend_from_slice(event.as_bytes()));
             }
             Self::Capability(names) => {
                 out.extend_from_slice(b"CAPABILITY ");
@@ -129,6 +137,7 @@ impl Code {
             Self::Closed => "CLOSED",
             Self::TooBig => "TOOBIG",
             Self::MetadataTooMany => "METADATA TOOMANY",
+            Self::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Self::UseAttr => "USEATTR",
             Self::UnknownCte => "UNKNOWN-CTE",
             Self::CompressionActive => "COMPRESSIONACTIVE",

@@ -10,6 +10,7 @@ use crate::list::{ListCommand, list, list_mailbox};
 use crate::mailbox::{MailboxName, mailbox};
 use crate::metadata::MetadataCommand;
 use crate::modifiers::{FetchModifiers, fetch_modifiers};
+use crate::notify::{NotifyCommand, notify};
 use crate::search::{Search, search};
 use crate::select::{SelectParameters, select_parameters};
 use crate::sequence::{SequenceSet, sequence_set};
@@ -143,6 +144,8 @@ pub enum Command {
     Acl(AclCommand),
     /// RFC 5464.
     Metadata(MetadataCommand),
+    /// RFC 5465.
+    Notify(NotifyCommand),
     /// RFC 2342.
     Namespace,
     /// RFC 2177.
@@ -211,6 +214,7 @@ impl Command {
             Self::Status { .. } => "STATUS",
             Self::Acl(command) => command.verb(),
             Self::Metadata(command) => command.verb(),
+            Self::Notify(_) => "NOTIFY",
             Self::Namespace => "NAMESPACE",
             Self::Idle => "IDLE",
             Self::Compress => "COMPRESS",
@@ -287,6 +291,7 @@ fn command(cursor: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "UNSELECT" => Command::Unselect,
         "EXPUNGE" => Command::Expunge,
         "ID" | "AUTHENTICATE" | "LOGIN" | "ENABLE" | "COMPRESS" => session_command(cursor, &name)?,
+        "NOTIFY" => Command::Notify(notify(cursor)?),
         "UID" => uid_command(cursor)?,
         name if MESSAGE_COMMANDS.contains(&name) => message_command(cursor, name, By::SequenceNumber)?,
         _ => mailbox_command(cursor, &name)?,

@@ -284,13 +284,21 @@ impl<'a> Cursor<'a> {
         &mut self,
         least: usize,
         expected: &'static str,
-        mut member: impl FnMut(&mut Self) -> Result<T, ParseError>,
+        member: impl FnMut(&mut Self) -> Result<T, ParseError>,
     ) -> Result<Vec<T>, ParseError> {
         self.must(b'(', expected)?;
-        let mut members = Vec::new();
         if least == 0 && self.take(b')') {
-            return Ok(members);
+            return Ok(Vec::new());
         }
+        self.list_rest(member)
+    }
+
+    /// The same behind the parenthesis, one member at least.
+    pub(crate) fn list_rest<T>(
+        &mut self,
+        mut member: impl FnMut(&mut Self) -> Result<T, ParseError>,
+    ) -> Result<Vec<T>, ParseError> {
+        let mut members = Vec::new();
         loop {
             if members.len() == self.limits.list_items {
                 return Err(ParseError::TooMany("list members"));

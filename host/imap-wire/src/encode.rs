@@ -1,5 +1,7 @@
 //! Commands as a client writes them: the inverse of the parser.
 
+mod notify;
+
 use crate::append::{Append, AppendLiteral, AppendMessage, AppendStep};
 use crate::command::{By, Command, Tag};
 use crate::cursor::is_list_char;
@@ -214,6 +216,7 @@ fn mailbox_command(out: &mut Vec<u8>, command: &Command) {
             word(out, "GETQUOTA ");
             return astring(out, root);
         }
+        Command::Notify(command) => return notify::write(out, command),
         Command::Metadata(command) => return metadata(out, command),
         Command::Acl(command) => {
             word(out, command.verb());

@@ -205,7 +205,7 @@ pub(crate) fn fetch_items(cursor: &mut Cursor<'_>) -> Result<Vec<FetchItem>, Par
 ///             "BODY" ["STRUCTURE"] / "UID" / "BODY" section ["<" number "." nz-number ">"] /
 ///             "BODY.PEEK" section ["<" number "." nz-number ">"]
 /// ```
-fn fetch_item(cursor: &mut Cursor<'_>) -> Result<FetchItem, ParseError> {
+pub(crate) fn fetch_item(cursor: &mut Cursor<'_>) -> Result<FetchItem, ParseError> {
     let wrong = cursor.expected("a fetch item");
     let word = cursor.word("a fetch item")?;
     if cursor.peek() == Some(b'[') {

@@ -168,8 +168,17 @@ fn entry(cursor: &mut Cursor<'_>) -> Result<String, ParseError> {
 pub struct MetadataResponse {
     /// Of which mailbox; empty: of the server.
     pub mailbox: String,
-    /// Entries with their values.
-    pub entries: Vec<(String, Option<Vec<u8>>)>,
+    /// What is told.
+    pub entries: MetadataEntries,
+}
+
+/// What is told of entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetadataEntries {
+    /// Their values, to who has asked (RFC 5464 §4.4.1).
+    Values(Vec<(String, Option<Vec<u8>>)>),
+    /// That they have changed (RFC 5464 §4.4.2).
+    Changed(Vec<String>),
 }
 
 impl MetadataResponse {
@@ -180,7 +189,17 @@ impl MetadataResponse {
         out.extend_from_slice(b"METADATA ");
         write_mailbox(out, &self.mailbox, names);
         out.push(b' ');
-        write_list(out, &self.entries, |out, (entry, value)| {
+        let entries = match &self.entries {
+            MetadataEntries::Values(entries) => entries,
+            MetadataEntries::Changed(entries) => {
+                for (at, entry) in entries.iter().enumerate() {
+                    out.extend_from_slice(if at > 0 { b" " } else { b"" });
+                    write_astring(out, entry.as_bytes());
+                }
+                return;
+            }
+        };
+        write_list(out, entries, |out, (entry, value)| {
             write_astring(out, entry.as_bytes());
             out.push(b' ');
             match value {
@@ -220,9 +239,15 @@ mod tests {
             ),
         ] {
             let mut out = Vec::new();
-            let mailbox = mailbox.to_owned();
+            let (mailbox, entries) = (mailbox.to_owned(), MetadataEntries::Values(entries));
             Response::Metadata(MetadataResponse { mailbox, entries }).write(&mut out, NameEncoding::Utf7);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
+        let changed = ["/shared/comment", "/private/a b"].map(str::to_owned).to_vec();
+        let changed =
+            MetadataResponse { mailbox: "INBOX".to_owned(), entries: MetadataEntries::Changed(changed) };
+        let mut out = Vec::new();
+        Response::Metadata(changed).write(&mut out, NameEncoding::Utf7);
+        assert_eq!(out, b"* METADATA INBOX /shared/comment \"/private/a b\"\r\n");
     }
 }

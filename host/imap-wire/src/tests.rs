@@ -344,6 +344,27 @@ fn metadata() -> impl Strategy<Value = MetadataCommand> {
     ]
 }
 
+fn notify() -> impl Strategy<Value = NotifyCommand> {
+    let event = prop_oneof![
+        prop::collection::vec(item(), 0..3).prop_map(NotifyEvent::MessageNew),
+        Just(NotifyEvent::MessageExpunge),
+        Just(NotifyEvent::MailboxName),
+        Just(NotifyEvent::Other("AnnotationChange".to_owned())),
+    ];
+    let names = || prop::collection::vec(name(), 1..3);
+    let mailboxes = prop_oneof![
+        Just(EventMailboxes::Selected),
+        Just(EventMailboxes::SelectedDelayed),
+        Just(EventMailboxes::Personal),
+        names().prop_map(EventMailboxes::Subtree),
+        names().prop_map(EventMailboxes::Mailboxes),
+    ];
+    let group = (mailboxes, prop::collection::vec(event, 0..3))
+        .prop_map(|(mailboxes, events)| EventGroup { mailboxes, events });
+    (any::<bool>(), prop::collection::vec(group, 1..3))
+        .prop_map(|(status, groups)| NotifyCommand::Set { status, groups })
+}
+
 fn command() -> impl Strategy<Value = Command> {
     let action =
         || prop_oneof![Just(StoreAction::Add), Just(StoreAction::Remove), Just(StoreAction::Replace)];
@@ -395,6 +416,7 @@ fn command() -> impl Strategy<Value = Command> {
         (by(), set(), name()).prop_map(|(by, set, mailbox)| Command::Move { by, set, mailbox }),
         set().prop_map(Command::UidExpunge),
         metadata().prop_map(Command::Metadata),
+        notify().prop_map(Command::Notify),
     ]
 }
 
@@ -432,7 +454,7 @@ proptest! {
     }
 
     #[test]
-    fn nearly_right_commands_do_not_either(line in "a (uid )?(fetch|store|search|list|append|login|status|getmetadata|setmetadata) [ -~\r\n]{0,40}", pieces in prop::collection::vec(1_usize..9, 1..6)) {
+    fn nearly_right_commands_do_not_either(line in "a (uid )?(fetch|store|search|list|append|login|status|getmetadata|setmetadata|notify) [ -~\r\n]{0,40}", pieces in prop::collection::vec(1_usize..9, 1..6)) {
         let line = format!("{line}\r\n");
         prop_assert_eq!(received(line.as_bytes(), &[usize::MAX >> 1]), received(line.as_bytes(), &pieces));
         if let Ok(tagged) = parse(line.trim_end_matches(['\r', '\n']).as_bytes(), &limits()) {

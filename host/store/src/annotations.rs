@@ -11,6 +11,7 @@ use storage::Snapshot;
 
 use crate::changes::Draft;
 use crate::error::StoreError;
+use crate::feed::Happened;
 use crate::ids::{AccountId, MailboxId};
 use crate::keys::{self, u32_at};
 use crate::mailboxes::read_mailbox;
@@ -213,9 +214,11 @@ impl Store {
                 }
                 // What all see is set by who may change what all see.
                 self.allow(&snapshot, mailbox, Rights::WRITE)?;
+                draft.note(happened(of, None, &shared));
                 draft_changes(&snapshot, &mut draft, mailbox, SHARED, shared)?;
             }
             if let Some(person) = person.filter(|_| !own.is_empty()) {
+                draft.note(happened(of, Some(person), &own));
                 draft_changes(&snapshot, &mut draft, mailbox, person, own)?;
             }
         }
@@ -227,6 +230,18 @@ impl Store {
         let rights = self.allow(snapshot, mailbox, Rights::LOOKUP)?;
         if rights.has_any(USING) { Ok(()) } else { Err(StoreError::NotPermitted('r')) }
     }
+}
+
+fn happened(
+    of: Annotated,
+    person: Option<AccountId>,
+    changes: &[(AnnotationName, Option<Vec<u8>>)],
+) -> Happened {
+    let mailbox = match of {
+        Annotated::Mailbox(mailbox) => Some(mailbox),
+        Annotated::Server => None,
+    };
+    Happened::Annotated { mailbox, person, names: changes.iter().map(|(name, _)| name.0.clone()).collect() }
 }
 
 /// Where a person's annotations are; those of the server are in no mailbox.

@@ -7,6 +7,7 @@ use crate::Store;
 use crate::accounts::Usage;
 use crate::changes::{Changes, Draft};
 use crate::error::StoreError;
+use crate::feed::MessageEvents;
 use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid, UidValidity};
 use crate::import::{ImportMark, draft_marks};
 use crate::keys;
@@ -165,7 +166,7 @@ impl Store {
         };
         beside.draft(&mut draft.batch, mailbox.account);
         draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(mailbox));
-        let modseq = draft.touch(mailbox);
+        let modseq = draft.touch(mailbox, MessageEvents::NEW);
         let mut uids = Vec::with_capacity(messages.len());
         let is_guest = self.guest_of(mailbox.account).is_some();
         let mut seen = Vec::new();

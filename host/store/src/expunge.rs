@@ -10,6 +10,7 @@ use crate::annotations;
 use crate::changes::Draft;
 use crate::domain_usage::{count_for_domain, doomed_domain};
 use crate::error::StoreError;
+use crate::feed::MessageEvents;
 use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid};
 use crate::locks::Held;
 use crate::logs;
@@ -169,7 +170,7 @@ impl Store {
         doomed: &[Doomed],
         reference: Reference,
     ) -> Result<storage::Drawn, StoreError> {
-        let modseq = draft.touch(mailbox);
+        let modseq = draft.touch(mailbox, MessageEvents::EXPUNGED);
         logs::EXPUNGED.write(snapshot, draft, mailbox, modseq, doomed.iter().map(|doomed| doomed.uid))?;
         let (mut unseen, mut deleted, mut octets) = (0, 0, 0_u64);
         for message in doomed {

@@ -60,6 +60,7 @@ mod derived;
 mod domain_usage;
 mod error;
 mod expunge;
+mod feed;
 mod filing;
 mod flags;
 mod ids;
@@ -106,6 +107,7 @@ pub use copy::Copied;
 pub use derived::{DERIVED_OCTETS_MAX, DERIVED_SPACES, Derived, DerivedReader};
 pub use error::StoreError;
 pub use expunge::Expunged;
+pub use feed::{FEED_WAITING_MAX, Feed, Happened, Happenings, MessageEvents};
 pub use filing::flag_of;
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub use ids::{AccountId, Flags, MailboxId, ModSeq, Uid, UidValidity};
@@ -137,6 +139,8 @@ pub const COMMIT_MESSAGES_MAX: usize = 5_000;
 pub struct Store {
     inner: Arc<Inner>,
     person: Option<Arc<person::Person>>,
+    /// The feed that is not told of what is done by this one.
+    deaf: Option<std::sync::Weak<feed::Ear>>,
 }
 
 struct Inner {
@@ -150,6 +154,7 @@ struct Inner {
     locks: locks::AccountLocks,
     pop_locks: Arc<locks::PopLocks>,
     watches: Arc<watches::Watches>,
+    feeds: Arc<feed::Feeds>,
 }
 
 impl Store {
@@ -178,8 +183,10 @@ impl Store {
                 locks: locks::AccountLocks::default(),
                 pop_locks: Arc::default(),
                 watches: Arc::default(),
+                feeds: Arc::default(),
             }),
             person: None,
+            deaf: None,
         };
         store.count_domains_once().await?;
         store.remove_doomed().await?;

@@ -10,6 +10,7 @@ use crate::annotations;
 use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::expunge::Reference;
+use crate::feed::Happened;
 use crate::ids::{AccountId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::locks::Held;
 use crate::making::{Making, draft_gone};
@@ -136,6 +137,7 @@ impl Store {
         let mut draft = Draft::new();
         draft.batch.assert_present(keys::ACCOUNTS, &keys::account(account));
         draft.batch.put(keys::SUBSCRIPTIONS, &keys::named(account, name.as_str()), [0]);
+        draft.note(Happened::Subscribed { account, name: name.to_string() });
         self.commit(draft, held).await.map(drop)
     }
 
@@ -144,6 +146,7 @@ impl Store {
         let held = self.inner.locks.lock(account).await;
         let mut draft = Draft::new();
         draft.batch.delete(keys::SUBSCRIPTIONS, &keys::named(account, name.as_str()));
+        draft.note(Happened::Subscribed { account, name: name.to_string() });
         self.commit(draft, held).await.map(drop)
     }
 
@@ -158,14 +161,14 @@ impl Store {
         self.create_held(held, account, name, special_use, None).await.map(|(id, _)| id)
     }
 
-    /// With the annotations of another mailbox, where one is named.
+    /// Or takes the name for what was the INBOX, where one is given.
     async fn create_held(
         &self,
         held: Held,
         account: AccountId,
         name: &MailboxName,
         special_use: Option<SpecialUse>,
-        annotated_as: Option<MailboxId>,
+        of_inbox: Option<MailboxId>,
     ) -> Result<(MailboxId, Held), StoreError> {
         let mut draft = Draft::new();
         let id = {
@@ -175,8 +178,14 @@ impl Store {
             making.parents(&mut draft, name)?;
             let id = making.mailbox(&mut draft, name, special_use)?;
             making.end(&mut draft);
-            if let Some(other) = annotated_as {
-                annotations::draft_copies(&snapshot, &mut draft, other, id)?;
+            match of_inbox {
+                Some(inbox) => {
+                    // RFC 5464 §4.1: the new mailbox has the annotations, and the INBOX keeps them.
+                    annotations::draft_copies(&snapshot, &mut draft, inbox, id)?;
+                    let (from, to) = (MailboxName::inbox(), name.clone());
+                    draft.note(Happened::Renamed { account, from, to });
+                }
+                None => draft.note(Happened::Named { account, name: name.clone() }),
             }
             id
         };
@@ -202,6 +211,7 @@ impl Store {
                 return Err(StoreError::NotAllowed("the mailbox holds others; delete or rename those first"));
             }
             draft_gone(&snapshot, &mut draft, id, name)?;
+            draft.note(Happened::Named { account, name: name.clone() });
             if has_children {
                 let mut making = Making::begin(&snapshot, account, self.inner.clock.now())?;
                 making.bare_name(&mut draft, name)?;
@@ -253,6 +263,7 @@ impl Store {
                 draft.batch.put(keys::MAILBOXES, &keys::mailbox(id), record.to_octets());
             }
             making.end(&mut draft);
+            draft.note(Happened::Renamed { account, from: from.clone(), to: to.clone() });
         }
         self.commit(draft, held).await.map(drop)
     }
@@ -260,7 +271,6 @@ impl Store {
     async fn rename_inbox(&self, account: AccountId, to: &MailboxName) -> Result<(), StoreError> {
         let held = self.inner.locks.lock(account).await;
         let inbox = MailboxId::inbox(account);
-        // RFC 5464 §4.1: the new mailbox has the annotations, and the INBOX keeps them.
         let (target, held) = self.create_held(held, account, to, None, Some(inbox)).await?;
         let mut uids = Vec::new();
         scan_messages(&self.inner.storage.read()?, inbox, .., &mut |uid, _| uids.push(uid))?;

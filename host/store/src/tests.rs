@@ -10,6 +10,7 @@ use crate::*;
 mod accounts;
 mod annotations;
 mod concurrency;
+mod feed;
 mod import;
 mod listings;
 mod model;

@@ -132,11 +132,17 @@ impl Session {
 
     async fn commit_append(&mut self, appending: Appending) -> Result<Answer, End> {
         let store = self.shared.parts.store.clone();
-        let (uid_validity, uids) = match store.append(appending.target, appending.messages).await {
+        let target = appending.target;
+        let (uid_validity, uids) = match store.append(target, appending.messages).await {
             Ok(appended) => appended,
             Err(error) => return Ok(refusal(&error)),
         };
         let code = append_uid(uid_validity, &uids);
+        if let State::Selected(_, selected) = &mut self.state
+            && selected.mailbox == target
+        {
+            selected.makes(uids);
+        }
         let (State::Selected(_, selected), Some(replaced)) = (&self.state, appending.replaced) else {
             let answer = Answer::ok("APPEND done");
             return Ok(match code {

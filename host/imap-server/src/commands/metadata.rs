@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use imap_wire::{Code, Depth, MailboxName, MetadataCommand, MetadataOptions, MetadataResponse, Response};
+use imap_wire::{
+    Code, Depth, MailboxName, MetadataCommand, MetadataEntries, MetadataOptions, MetadataResponse, Response,
+};
 use store::{ANNOTATION_VALUE_MAX, Annotated, AnnotationName, StoreError};
 
 use super::{Context, find, refusal};
@@ -68,8 +70,8 @@ fn get(
         }
     }
     if !told.is_empty() {
-        let mailbox = mailbox.as_str().to_owned();
-        context.io.say(&Response::Metadata(MetadataResponse { mailbox, entries: told }));
+        let (mailbox, entries) = (mailbox.as_str().to_owned(), MetadataEntries::Values(told));
+        context.io.say(&Response::Metadata(MetadataResponse { mailbox, entries }));
     }
     let answer = Answer::ok("GETMETADATA done");
     if longest > 0 { answer.code(Code::MetadataLongEntries(longest)) } else { answer }

@@ -12,6 +12,7 @@ mod idle;
 mod list;
 mod mailboxes;
 mod metadata;
+mod notify;
 mod quota;
 mod resync;
 mod search;
