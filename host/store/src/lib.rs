@@ -81,6 +81,7 @@ mod quota;
 mod record;
 mod renewal;
 mod repair;
+mod replace;
 mod rights;
 mod seen;
 mod totals;

@@ -18,6 +18,7 @@ mod quota;
 mod reading;
 mod renewal;
 mod repair;
+mod replace;
 mod sharing;
 
 /// A store in a folder of its own, which [`Fixture::close`] checks.

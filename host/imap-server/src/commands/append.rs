@@ -29,7 +29,8 @@ const WAITING_OCTETS_MAX: u64 = 16 << 20;
 /// What is going to be appended.
 pub(super) struct Appending {
     target: MailboxId,
-    replaced: Option<Uid>,
+    /// The message that goes for the new one: REPLACE.
+    replaced: Option<(MailboxId, Uid)>,
     messages: Vec<NewMessage>,
     /// Octets of all that have come.
     octets: u64,
@@ -130,10 +131,20 @@ impl Session {
         Ok(())
     }
 
-    async fn commit_append(&mut self, appending: Appending) -> Result<Answer, End> {
+    async fn commit_append(&mut self, mut appending: Appending) -> Result<Answer, End> {
         let store = self.shared.parts.store.clone();
         let target = appending.target;
-        let (uid_validity, uids) = match store.append(target, appending.messages).await {
+        let appended = match (appending.replaced, appending.messages.pop()) {
+            (Some(replaced), Some(message)) => store
+                .replace(replaced, target, message)
+                .await
+                .map(|(uid_validity, uid)| (uid_validity, vec![uid])),
+            (_, last) => {
+                appending.messages.extend(last);
+                store.append(target, appending.messages).await
+            }
+        };
+        let (uid_validity, uids) = match appended {
             Ok(appended) => appended,
             Err(error) => return Ok(refusal(&error)),
         };
@@ -143,23 +154,20 @@ impl Session {
         {
             selected.makes(uids);
         }
-        let (State::Selected(_, selected), Some(replaced)) = (&self.state, appending.replaced) else {
-            let answer = Answer::ok("APPEND done");
-            return Ok(match code {
-                Some(code) => answer.code(code),
-                None => answer,
-            });
-        };
-        // RFC 8508 §4.3: the new message is told before the old one's end.
-        self.io.status(None, Condition::Ok, code, "the new message is here");
-        match store.remove(selected.mailbox, &[replaced]).await {
-            Ok(_) => Ok(Answer::ok("REPLACE done").removed(true)),
-            Err(error) => Ok(refusal(&error)),
+        if appending.replaced.is_some() {
+            // RFC 8508 §4.3: the new message is told before the old one's end.
+            self.io.status(None, Condition::Ok, code, "the new message is here");
+            return Ok(Answer::ok("REPLACE done").removed(true));
         }
+        let answer = Answer::ok("APPEND done");
+        Ok(match code {
+            Some(code) => answer.code(code),
+            None => answer,
+        })
     }
 
     /// The message that a REPLACE is for; `None` for APPEND.
-    fn replaced(&self, append: &Append) -> Result<Option<Uid>, Answer> {
+    fn replaced(&self, append: &Append) -> Result<Option<(MailboxId, Uid)>, Answer> {
         let Some((by, number)) = append.replaces else { return Ok(None) };
         let State::Selected(_, selected) = &self.state else {
             return Err(Answer::bad("select a mailbox first"));
@@ -170,7 +178,7 @@ impl Session {
         let set = SequenceSet::from_rising([number]);
         let members = set.and_then(|set| selected.view.resolve(by, &set).ok()).unwrap_or_default();
         match (members.first(), by) {
-            (Some(member), _) => Ok(Some(Uid(member.uid))),
+            (Some(member), _) => Ok(Some((selected.mailbox, Uid(member.uid)))),
             (None, By::SequenceNumber) => Err(Answer::bad("no such message")),
             (None, By::Uid) => Err(Answer::no("no such message").code(Code::NonExistent)),
         }
@@ -233,10 +241,14 @@ impl Session {
         if octets > max {
             return Err(too_big());
         }
+        let (store, target) = (&self.shared.parts.store, appending.target);
         let messages = appending.messages.len() as u64 + 1;
-        let more = Usage { messages, octets: appending.octets.saturating_add(octets) };
-        let store = &self.shared.parts.store;
-        store.check_room(appending.target.account, more).map_err(|error| refusal(&error))?;
+        let more = match appending.replaced {
+            Some(replaced) => store.more_by_replacing(replaced, target, octets),
+            None => Ok(Usage { messages, octets: appending.octets.saturating_add(octets) }),
+        };
+        let has_room = more.and_then(|more| store.check_room(target.account, more));
+        has_room.map_err(|error| refusal(&error))?;
         Ok(max - octets)
     }
 

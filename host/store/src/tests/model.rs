@@ -45,6 +45,12 @@ enum Op {
         messages: Vec<usize>,
         to: usize,
     },
+    /// A message goes for a new one.
+    Replace {
+        from: usize,
+        message: usize,
+        to: usize,
+    },
     Create {
         name: usize,
     },
@@ -105,6 +111,8 @@ fn operation() -> impl Strategy<Value = Op> {
             .prop_map(|(from, messages, to)| Op::Copy { from, messages, to }),
         2 => (at.clone(), messages, at.clone())
             .prop_map(|(from, messages, to)| Op::Move { from, messages, to }),
+        2 => (at.clone(), 0..12_usize, at.clone())
+            .prop_map(|(from, message, to)| Op::Replace { from, message, to }),
         2 => (0..NAMES.len()).prop_map(|name| Op::Create { name }),
         1 => (0..NAMES.len()).prop_map(|name| Op::Delete { name }),
         1 => (0..NAMES.len(), 0..NAMES.len()).prop_map(|(from, to)| Op::Rename { from, to }),
@@ -233,6 +241,7 @@ impl World {
             Op::Expunge { at, messages } => self.expunge(*at, messages.as_deref()).await,
             Op::Copy { from, messages, to } => self.transfer(*from, messages, *to, false).await,
             Op::Move { from, messages, to } => self.transfer(*from, messages, *to, true).await,
+            Op::Replace { from, message, to } => self.replace(*from, *message, *to).await,
             Op::Follow { at } => self.follow(*at),
             Op::TakeRecent { at } => {
                 let at = self.at(*at);
@@ -351,6 +360,19 @@ impl World {
             let messages = &mut self.mailboxes.get_mut(&from).unwrap().messages;
             let known = if moves { messages.remove(&source) } else { messages.get(&source).cloned() };
             self.insert(to, target, known.unwrap());
+        }
+    }
+
+    async fn replace(&mut self, from: usize, old: usize, to: usize) {
+        let (from, to) = (self.at(from), self.at(to));
+        let old = self.uids(from, &[old])[0];
+        let is_there = self.mailboxes[&from].messages.contains_key(&old);
+        let replaced = self.store().replace((from, old), to, message(b"replaced")).await;
+        assert_eq!(replaced.is_ok(), is_there);
+        if let Ok((_, uid)) = replaced {
+            self.mailboxes.get_mut(&from).unwrap().messages.remove(&old);
+            let octets = b"replaced".to_vec();
+            self.insert(to, uid, Known { flags: Flags::NONE, keywords: BTreeSet::new(), octets });
         }
     }
 
