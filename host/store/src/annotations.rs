@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use storage::Snapshot;
 
+use crate::Store;
 use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::feed::Happened;
@@ -16,7 +17,6 @@ use crate::ids::{AccountId, MailboxId};
 use crate::keys::{self, u32_at};
 use crate::mailboxes::read_mailbox;
 use crate::rights::Rights;
-use crate::{COMMIT_MESSAGES_MAX, Store};
 
 /// Longest name of an entry, in octets.
 pub const ANNOTATION_NAME_MAX: usize = 256;
@@ -273,14 +273,19 @@ fn draft_changes(
     }
     let payer = payer(mailbox, whose);
     let (old, new) = (before.to_octets().len(), after.to_octets().len());
-    // What only takes less is never too much.
-    if new > old && paid(snapshot, payer)? + new - old > ANNOTATED_OCTETS_MAX {
-        let what = "octets in the annotations of one account";
-        return Err(StoreError::TooMany { what, max: ANNOTATED_OCTETS_MAX });
-    }
+    check_paid(snapshot, payer, new.saturating_sub(old))?;
     // Who has gone meanwhile leaves nothing behind.
     draft.batch.assert_present(keys::ACCOUNTS, &keys::account(payer));
     after.draft(draft, mailbox, whose);
+    Ok(())
+}
+
+/// Whether an account may pay for so much more. What only takes less is never too much.
+fn check_paid(snapshot: &Snapshot, payer: AccountId, more: usize) -> Result<(), StoreError> {
+    if more > 0 && paid(snapshot, payer)?.saturating_add(more) > ANNOTATED_OCTETS_MAX {
+        let what = "octets in the annotations of one account";
+        return Err(StoreError::TooMany { what, max: ANNOTATED_OCTETS_MAX });
+    }
     Ok(())
 }
 
@@ -296,23 +301,21 @@ fn paid(snapshot: &Snapshot, payer: AccountId) -> Result<usize, StoreError> {
     Ok(octets)
 }
 
-/// Drafts the annotations of a mailbox for a new one, too: shared ones and everybody's own.
+/// Drafts the owner's annotations of a mailbox for a new one, too: shared ones and the owner's own. Those of others stay
+/// with the mailbox that they have rights to.
 pub(crate) fn draft_copies(
     snapshot: &Snapshot,
     draft: &mut Draft,
     from: MailboxId,
     to: MailboxId,
 ) -> Result<(), StoreError> {
-    let (first, until) = (keys::mailbox(from), keys::after(keys::mailbox(from)));
-    let mut count = 0;
-    snapshot.scan(keys::ANNOTATIONS, &first, &until, &mut |key, value| {
-        if let (Some(whose), Some(annotations)) = (u32_at(key, 8), Annotations::parse(value)) {
-            annotations.draft(draft, to, AccountId(whose));
-        }
-        count += 1;
-        if count < COMMIT_MESSAGES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    Ok(())
+    let mut more = 0;
+    for whose in [SHARED, from.account] {
+        let annotations = Annotations::read(snapshot, from, whose)?;
+        more += if annotations.entries.is_empty() { 0 } else { annotations.to_octets().len() };
+        annotations.draft(draft, to, whose);
+    }
+    check_paid(snapshot, to.account, more)
 }
 
 /// Drafts the removal of so many records of a mailbox at most; how many there were.

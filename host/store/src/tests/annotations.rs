@@ -74,6 +74,21 @@ async fn nobody_fills_the_store_with_them() {
         }
     }
     assert!(refused);
+    // Nor by renaming the INBOX, which keeps its own.
+    let inbox = Annotated::Mailbox(MailboxId::inbox(account));
+    while set(&store, inbox, "/private/x", ANNOTATION_VALUE_MAX).await.is_err() {
+        store.delete_mailbox(account, &mailbox_name("m1")).await.unwrap();
+    }
+    let mut renamed = 0;
+    let too_many = loop {
+        let to = mailbox_name(&format!("old{renamed}"));
+        match store.rename_mailbox(account, &mailbox_name("INBOX"), &to).await {
+            Ok(()) => renamed += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(too_many, StoreError::TooMany { max: ANNOTATED_OCTETS_MAX, .. }), "{too_many}");
+    assert!(renamed < 5, "{renamed}");
     // What is given back may be taken again.
     store.delete_mailbox(account, &mailbox_name("m0")).await.unwrap();
     set(&store, Annotated::Server, "/private/x", 1000).await.unwrap();

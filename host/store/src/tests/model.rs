@@ -393,7 +393,8 @@ impl World {
             let target = store.mailbox(self.account, &of(*to)).unwrap().id;
             let moved = std::mem::take(&mut self.mailboxes.get_mut(&inbox).unwrap().messages);
             (1..).zip(moved.into_values()).for_each(|(uid, known)| self.insert(target, Uid(uid), known));
-            let notes = self.mailboxes[&inbox].notes.clone();
+            let mut notes = self.mailboxes[&inbox].notes.clone();
+            notes.guests.clear();
             self.mailboxes.get_mut(&target).unwrap().notes = notes;
         }
     }
