@@ -157,6 +157,8 @@ const CAPABILITIES: &[(&str, &[(&str, &str)])] = &[
             ("STATUS=SIZE", "RFC 8438"),
             ("ACL", "RFC 4314"),
             ("CATENATE", "RFC 4469"),
+            ("METADATA", "RFC 5464"),
+            ("NOTIFY", "RFC 5465"),
             ("SORT", "RFC 5256"),
             ("UTF8=ACCEPT", "RFC 6855"),
             ("CONDSTORE", "RFC 7162"),

@@ -3,6 +3,7 @@
 import email
 import email.policy
 import hashlib
+import imaplib
 import json
 import mailbox
 import ssl
@@ -294,3 +295,42 @@ def imapflow_works(place):
     done = place.run("node", str(place.script("imapflow_session.cjs")), str(place.port("imaps")), USER5, PASSWORD, env=place.libraries())
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["heard"] >= 1, f"nothing was heard in IDLE: {told}"
+
+
+@case("imaplib annotates, puts messages together, and hears of other mailboxes")
+def imaplib_extends(place):
+    subject = place.subject("extended")
+    box = f"Ext {subject}"
+    session, listener = place.imap(USER4), place.imap(USER4)
+    imaplib.Commands.update(dict.fromkeys(("GETMETADATA", "SETMETADATA", "NOTIFY"), ("AUTH", "SELECTED")))
+    capabilities = session.capability()[1][0].split()
+    assert {b"METADATA", b"CATENATE", b"NOTIFY"} <= set(capabilities), capabilities
+    assert session.create(f'"{box}"')[0] == "OK"
+    wanted = "(MessageNew MessageExpunge MailboxName MailboxMetadataChange)"
+    assert listener._simple_command("NOTIFY", "SET", f'(mailboxes "{box}" {wanted})')[0] == "OK"
+    # Nothing is asked: what follows comes by itself.
+    entries = '(/shared/comment "for all" /private/comment "mine")'
+    assert session._simple_command("SETMETADATA", f'"{box}"', entries)[0] == "OK"
+    told = {listener.readline().split()[-1] for _ in range(2)}
+    assert told == {b"/shared/comment", b"/private/comment"}, told
+    assert session._simple_command("GETMETADATA", "(DEPTH infinity)", f'"{box}"', "(/shared /private)")[0] == "OK"
+    _, answer = session.response("METADATA")
+    assert answer[0].endswith(b'(/shared/comment "for all" /private/comment "mine")'), answer
+    head = f"Subject: {subject}\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    draft = head + "--b\r\n\r\none\r\n--b\r\n\r\ntwo\r\n--b--\r\n"
+    assert session.append(f'"{box}"', None, None, draft.encode())[0] == "OK"
+    line = listener.readline()
+    assert line.startswith(b"* STATUS ") and b"MESSAGES 1 UIDNEXT 2" in line, line
+    path = "/" + box.replace(" ", "%20")
+    parts = f'(URL "{path}/;UID=1/;SECTION=HEADER" URL "{path}/;UID=1/;SECTION=2")'
+    assert session._simple_command("APPEND", f'"{box}"', "CATENATE", parts)[0] == "OK"
+    typ, answer = session._simple_command("APPEND", f'"{box}"', "CATENATE", f'(URL "{path}/;UID=9")')
+    assert typ == "NO" and answer[0].startswith(b"[BADURL "), answer
+    assert session.select(f'"{box}"')[0] == "OK"
+    _, answer = session.fetch("2", "(BODY.PEEK[])")
+    assert answer[0][1] == head.encode() + b"two", answer
+    assert session.close()[0] == "OK" and session.delete(f'"{box}"')[0] == "OK"
+    lines = [listener.readline() for _ in range(2)]
+    assert lines[0].startswith(b"* STATUS ") and lines[1].startswith(b"* LIST (\\NonExistent"), lines
+    session.logout()
+    listener.logout()

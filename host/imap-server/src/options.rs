@@ -22,6 +22,8 @@ pub struct Options {
     pub name: String,
     /// Our host name, in the greeting.
     pub host: String,
+    /// How users reach who runs the server, as a URI (RFC 5464 §6.2.2).
+    pub admin: Option<String>,
     /// When TLS begins.
     pub tls: TlsMode,
     /// Largest message of APPEND, in octets.
@@ -60,6 +62,7 @@ impl Default for Options {
         Self {
             name: "imap".to_owned(),
             host: "localhost".to_owned(),
+            admin: None,
             tls: TlsMode::StartTls,
             message_octets_max: 50 * 1024 * 1024,
             line_octets_max: Limits::default().line_octets,

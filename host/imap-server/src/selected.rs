@@ -22,6 +22,28 @@ pub(crate) enum Expunges {
     Told,
     /// Later: sequence numbers have to hold.
     Kept,
+    /// Now, whatever is wished: the command itself removed messages.
+    Own,
+}
+
+/// What a session wants to hear of the selected mailbox (RFC 5465 §6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    /// New messages and expunges.
+    pub(crate) messages: bool,
+    /// Flags.
+    pub(crate) flags: bool,
+    /// New messages are fetched as they come.
+    pub(crate) fetched: bool,
+    /// Expunges only while a command allows it.
+    pub(crate) delayed: bool,
+}
+
+impl Wishes {
+    /// All: as long as NOTIFY has not been used.
+    pub(crate) const ALL: Self = Self { messages: true, flags: true, fetched: false, delayed: false };
+    /// Nothing.
+    pub(crate) const NONE: Self = Self { messages: false, flags: false, fetched: false, delayed: false };
 }
 
 /// A selected mailbox.
@@ -45,6 +67,15 @@ pub(crate) struct Selected {
     is_stale: bool,
     /// Messages whose flags the client knows already, as they were after that change.
     told: Vec<(Uid, ModSeq)>,
+    /// What is told at all.
+    wishes: Wishes,
+    /// Flags that changed after this have not been told, since they were not wished for.
+    quiet_since: Option<ModSeq>,
+    /// There are more messages than the client knows of.
+    is_unsaid: bool,
+    /// New messages that are to be fetched, and those that the session itself has put in.
+    fresh: Vec<u32>,
+    made: Vec<u32>,
 }
 
 impl Selected {
@@ -68,7 +99,31 @@ impl Selected {
             watch,
             is_stale: false,
             told: Vec::new(),
+            wishes: Wishes::ALL,
+            quiet_since: None,
+            is_unsaid: false,
+            fresh: Vec::new(),
+            made: Vec::new(),
         }
+    }
+
+    /// From now on this is told. What was not before and is now comes with the next telling.
+    pub(crate) fn wish(&mut self, wishes: Wishes) {
+        self.wishes = wishes;
+        self.is_stale |=
+            wishes.messages && (self.is_unsaid || self.quiet_since.is_some() || self.view.has_gone());
+    }
+
+    /// Notes messages that the session itself puts into its mailbox: they are not fetched for it (RFC 5465 §5.2).
+    pub(crate) fn makes(&mut self, uids: impl IntoIterator<Item = Uid>) {
+        if self.wishes.fetched {
+            self.made.extend(uids.into_iter().map(|uid| uid.0));
+        }
+    }
+
+    /// New messages that are to be fetched.
+    pub(crate) fn take_fresh(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.fresh)
     }
 
     /// Waits until others (or we) change the mailbox.
@@ -117,17 +172,23 @@ impl Selected {
         let mut new_flags = Vec::new();
         if self.look() {
             self.heed_rights(store, io)?;
-            match store.changes_since(self.mailbox, self.modseq) {
+            let since = if self.wishes.flags { self.quiet_since.take() } else { None };
+            match store.changes_since(self.mailbox, since.unwrap_or(self.modseq)) {
                 Ok(delta) => new_flags = self.take(store, io, delta)?,
                 Err(StoreError::NotFound(_)) => {
                     return Err(End::Bye("the selected mailbox was deleted".into()));
                 }
                 // Storage rests: the same changes are asked for next time.
-                Err(_) => self.is_stale = true,
+                Err(_) => (self.is_stale, self.quiet_since) = (true, since.or(self.quiet_since)),
             }
         }
-        self.told = Vec::new();
-        if expunges == Expunges::Told && self.view.has_gone() {
+        (self.told, self.made) = (Vec::new(), Vec::new());
+        let may_tell = match expunges {
+            Expunges::Told => self.wishes.messages,
+            Expunges::Kept => false,
+            Expunges::Own => true,
+        };
+        if may_tell && self.view.has_gone() {
             self.tell_gone(io).await?;
         }
         for listed in new_flags {
@@ -168,13 +229,21 @@ impl Selected {
 
     /// Takes changes into the view; tells of new messages, and gives those whose new flags are to be told.
     fn take(&mut self, store: &Store, io: &mut Io, delta: Delta) -> Result<Vec<Listed>, End> {
-        self.modseq = delta.highest_modseq;
-        self.take_keywords(io, delta.keywords);
+        let before_modseq = std::mem::replace(&mut self.modseq, delta.highest_modseq);
+        if self.wishes.messages {
+            self.take_keywords(io, delta.keywords);
+        } else {
+            self.keywords = delta.keywords;
+        }
         let before = (self.view.len(), self.view.recent());
         let mut new_flags = Vec::new();
         self.told.sort_unstable();
+        self.made.sort_unstable();
         for listed in delta.changed {
             let is_new = self.view.add(listed.uid.0);
+            if is_new && self.wishes.fetched && self.made.binary_search(&listed.uid.0).is_err() {
+                self.fresh.push(listed.uid.0);
+            }
             if !is_new && self.told.binary_search(&(listed.uid, listed.modseq)).is_err() {
                 new_flags.push(listed);
             }
@@ -185,7 +254,12 @@ impl Selected {
             self.note_all_gone(store)?;
         }
         let after = (self.view.len(), self.view.recent());
-        if after.0 != before.0 {
+        self.is_unsaid |= after.0 != before.0;
+        if !self.wishes.flags && !new_flags.is_empty() {
+            self.quiet_since.get_or_insert(before_modseq);
+            new_flags = Vec::new();
+        }
+        if self.wishes.messages && std::mem::take(&mut self.is_unsaid) {
             io.say(&Response::Exists(after.0));
             if !io.dialect.rev2 {
                 io.say(&Response::Recent(after.1));

@@ -77,9 +77,13 @@ impl Shared {
     /// The same for a session that is somebody's: whatever it does with the store, it does on their
     /// behalf, by the rights they have (R77).
     pub(crate) fn on_behalf_of(&self, id: AccountId, name: &AccountName) -> Self {
-        let parts = Parts { store: self.parts.store.on_behalf_of(id, name), ..self.parts.clone() };
+        self.over(self.parts.store.on_behalf_of(id, name))
+    }
+
+    /// The same over another store.
+    pub(crate) fn over(&self, store: Store) -> Self {
         Self {
-            parts,
+            parts: Parts { store, ..self.parts.clone() },
             whole_messages: Arc::clone(&self.whole_messages),
             whole_messages_kib: self.whole_messages_kib,
             compressed: Arc::clone(&self.compressed),

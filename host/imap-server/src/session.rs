@@ -12,6 +12,7 @@ use crate::answer::Answer;
 use crate::commands::{self, Context, Login};
 use crate::dialect::{asks_for_modseq, has_sequence_numbers};
 use crate::io::{End, Io, Patience};
+use crate::notify::Notify;
 use crate::options::{Options, TlsMode};
 use crate::selected::{Access, Expunges, Selected};
 use crate::server::Shared;
@@ -45,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) login_failures: u32,
     pub(crate) shutdown: Shutdown,
     bad_commands: u32,
+    /// What the client wants to hear of unasked, once it has said so.
+    pub(crate) notify: Option<Box<Notify>>,
     /// Counts against the compressed sessions.
     compression: Option<OwnedSemaphorePermit>,
     commands_before_login: u32,
@@ -72,6 +75,7 @@ impl Session {
             login_failures: 0,
             shutdown,
             bad_commands: 0,
+            notify: None,
             compression: None,
             commands_before_login: 0,
         }
@@ -129,6 +133,9 @@ impl Session {
         } else {
             self.options.inactivity_before_login_max
         };
+        if self.notify.as_ref().is_some_and(|notify| notify.at_once) {
+            Box::pin(self.tell_until_asked()).await?;
+        }
         let patience = Patience { inactivity, pause: self.options.command_pause_max };
         match self.io.command(&limits, patience, &self.shutdown).await? {
             Received::Command(tagged) => return self.command(*tagged).await,
@@ -178,7 +185,11 @@ impl Session {
                 if asks_for_modseq(&command) {
                     self.enable_modseq();
                 }
-                Box::pin(self.execute(&tag, command)).await?
+                let answer = Box::pin(self.execute(&tag, command)).await?;
+                if matches!(verb, "SUBSCRIBE" | "UNSUBSCRIBE" | "CREATE" | "RENAME") {
+                    self.listen_anew();
+                }
+                answer
             }
         };
         self.finish(tag, answer, expunges).await?;
@@ -202,6 +213,8 @@ impl Session {
     /// Tells what has changed meanwhile, then answers.
     async fn finish(&mut self, tag: Tag, mut answer: Answer, expunges: Expunges) -> Result<(), End> {
         if let State::Selected(_, selected) = &mut self.state {
+            let removes = answer.removed && expunges == Expunges::Told;
+            let expunges = if removes { Expunges::Own } else { expunges };
             Box::pin(selected.tell(&self.shared.parts.store, &mut self.io, expunges)).await?;
             // RFC 7162 §3.2.7; and §6: while expunges are kept back, what is told is not all.
             let tells = answer.removed || selected.view.has_gone();
@@ -209,6 +222,11 @@ impl Session {
             {
                 answer.code = Some(Code::HighestModSeq(selected.settled().0));
             }
+        }
+        match &self.notify {
+            Some(notify) if notify.at_once => Box::pin(self.fetch_fresh()).await?,
+            Some(_) => Box::pin(self.tell_feed()).await?,
+            None => {}
         }
         if answer.condition == Condition::Bad {
             self.io.status(Some(tag), Condition::Bad, answer.code, &answer.text);
@@ -288,7 +306,7 @@ impl Session {
 
     /// Runs one command that waits for nothing from the client.
     async fn execute(&mut self, tag: &Tag, command: Command) -> Result<Answer, End> {
-        let limits = &self.limits(true);
+        let (limits, options) = (&self.limits(true), &*Arc::clone(&self.options));
         match command {
             Command::Capability => {
                 let names = self.capabilities();
@@ -305,19 +323,20 @@ impl Session {
             Command::Examine { mailbox, parameters } => {
                 self.select(&mailbox, Access::ReadOnly, &parameters).await
             }
-            Command::Enable(names) => Ok(self.enable(&names)),
+            Command::Enable(names) => Ok(self.enable(tag, &names)),
+            Command::Notify(command) => self.notify(tag, command).await,
             Command::Close => self.close().await,
             Command::Unselect => Ok(self.unselect().await),
             command => match &mut self.state {
                 State::NotAuthenticated => Ok(Answer::bad("log in first")),
                 State::Authenticated(login) => {
                     let shared = &*self.shared;
-                    commands::mailbox(&mut Context { io: &mut self.io, shared, login, tag, limits }, command)
-                        .await
+                    let mut context = Context { io: &mut self.io, shared, login, tag, limits, options };
+                    commands::mailbox(&mut context, command).await
                 }
                 State::Selected(login, selected) => {
                     let shared = &*self.shared;
-                    let mut context = Context { io: &mut self.io, shared, login, tag, limits };
+                    let mut context = Context { io: &mut self.io, shared, login, tag, limits, options };
                     commands::message(&mut context, selected, command).await
                 }
             },

@@ -15,7 +15,7 @@ const ANY: &[&str] = &["CAPABILITY", "NOOP", "LOGOUT", "ID"];
 const NOT_AUTHENTICATED: &[&str] = &["STARTTLS", "AUTHENTICATE", "LOGIN"];
 
 /// Legal after login, with or without a selected mailbox (RFC 3501 §6.3, RFC 2177, RFC 2342, RFC 4314, RFC 4978,
-/// RFC 5161, RFC 9208).
+/// RFC 5161, RFC 5464, RFC 5465, RFC 9208).
 const AUTHENTICATED: &[&str] = &[
     "ENABLE",
     "SELECT",
@@ -33,6 +33,9 @@ const AUTHENTICATED: &[&str] = &[
     "GETACL",
     "LISTRIGHTS",
     "MYRIGHTS",
+    "NOTIFY",
+    "GETMETADATA",
+    "SETMETADATA",
     "STATUS",
     "APPEND",
     "IDLE",

@@ -198,3 +198,26 @@ async fn a_refused_login_is_logged_with_its_name_whatever_the_mechanism() {
     let line = bench.log.line_with("authentication_failed").await;
     assert!(line.contains("jo@example.org") && line.contains("PLAIN"), "{line}");
 }
+
+#[tokio::test]
+async fn who_hears_of_too_much_is_told_so_and_hears_of_no_more() {
+    let bench = bench(1024).await;
+    let mut client = bench.selected().await;
+    client.ok("NOTIFY SET (personal (SubscriptionChange))").await;
+    // Within a command nothing is told: all of it waits.
+    client.0.write_all(b"t NO").await.unwrap();
+    client.0.flush().await.unwrap();
+    let account = bench.store.find_account(&AccountName::new("jo@example.org").unwrap()).unwrap().unwrap();
+    let name = store::MailboxName::new("x").unwrap();
+    for _ in 0..3 * store::FEED_WAITING_MAX {
+        bench.store.unsubscribe(account, &name).await.unwrap();
+    }
+    client.0.write_all(b"OP\r\n").await.unwrap();
+    client.0.flush().await.unwrap();
+    while client.line().await != "* OK [NOTIFICATIONOVERFLOW] more happened than can be told" {}
+    bench.store.subscribe(account, &name).await.unwrap();
+    assert!(client.ok("NOOP").await.is_empty());
+    client.ok("NOTIFY SET (personal (SubscriptionChange))").await;
+    bench.store.unsubscribe(account, &name).await.unwrap();
+    assert_eq!(client.line().await, "* LIST (\\NonExistent \\HasNoChildren) \"/\" x");
+}

@@ -37,10 +37,22 @@ pub enum Code {
     Closed,
     /// RFC 7888 §5 (from RFC 4469).
     TooBig,
+    /// RFC 4469 §4.1: the URL that could not be used.
+    BadUrl(String),
     /// RFC 7162 §3.1.2.1.
     HighestModSeq(u64),
     /// RFC 7162 §3.1.3: messages that changed meanwhile.
     Modified(SequenceSet),
+    /// RFC 5464 §4.2.1: the largest value that was left out.
+    MetadataLongEntries(u32),
+    /// RFC 5464 §4.3: the largest value that is taken.
+    MetadataMaxSize(u32),
+    /// RFC 5464 §4.3.
+    MetadataTooMany,
+    /// RFC 5465 §5.8.
+    NotificationOverflow,
+    /// RFC 5465 §3.1: the events that are known.
+    BadEvent(Vec<&'static str>),
     /// RFC 8474 §4.1.
     MailboxId(String),
     /// RFC 6154 §3.
@@ -76,6 +88,10 @@ impl Code {
                 out.extend_from_slice(b"BADCHARSET ");
                 write_list(out, charsets, |out, charset| out.extend_from_slice(charset.as_bytes()));
             }
+            Self::BadEvent(events) => {
+                out.extend_from_slice(b"BADEVENT ");
+                write_list(out, events, |out, event| out.extend_from_slice(event.as_bytes()));
+            }
             Self::Capability(names) => {
                 out.extend_from_slice(b"CAPABILITY ");
                 out.extend_from_slice(names.join(" ").as_bytes());
@@ -99,8 +115,11 @@ impl Code {
             Self::UidValidity(validity) => format!("UIDVALIDITY {validity}"),
             Self::Unseen(number) => format!("UNSEEN {number}"),
             Self::AppendUid { uid_validity, uids } => format!("APPENDUID {uid_validity} {uids}"),
+            Self::BadUrl(url) => format!("BADURL {}", url_text(url)),
             Self::HighestModSeq(modseq) => format!("HIGHESTMODSEQ {modseq}"),
             Self::Modified(set) => format!("MODIFIED {set}"),
+            Self::MetadataLongEntries(octets) => format!("METADATA LONGENTRIES {octets}"),
+            Self::MetadataMaxSize(octets) => format!("METADATA MAXSIZE {octets}"),
             Self::MailboxId(id) => format!("MAILBOXID ({id})"),
             Self::CopyUid { uid_validity, source, target } => {
                 format!("COPYUID {uid_validity} {source} {target}")
@@ -117,6 +136,8 @@ impl Code {
             Self::TryCreate => "TRYCREATE",
             Self::Closed => "CLOSED",
             Self::TooBig => "TOOBIG",
+            Self::MetadataTooMany => "METADATA TOOMANY",
+            Self::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Self::UseAttr => "USEATTR",
             Self::UnknownCte => "UNKNOWN-CTE",
             Self::CompressionActive => "COMPRESSIONACTIVE",
@@ -138,4 +159,16 @@ impl Code {
             _ => "NOPERM",
         }
     }
+}
+
+/// `url-resp-text = 1*<any TEXT-CHAR except "]">`; what it cannot hold is escaped as URLs escape.
+fn url_text(url: &str) -> String {
+    let mut text = String::with_capacity(url.len());
+    for octet in url.bytes() {
+        match octet {
+            b'!'..=b'~' if octet != b']' => text.push(char::from(octet)),
+            octet => text.push_str(&format!("%{octet:02X}")),
+        }
+    }
+    text
 }

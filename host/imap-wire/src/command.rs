@@ -8,7 +8,9 @@ use crate::fetch::{FetchItem, fetch_items};
 use crate::limits::Limits;
 use crate::list::{ListCommand, list, list_mailbox};
 use crate::mailbox::{MailboxName, mailbox};
+use crate::metadata::MetadataCommand;
 use crate::modifiers::{FetchModifiers, fetch_modifiers};
+use crate::notify::{NotifyCommand, notify};
 use crate::search::{Search, search};
 use crate::select::{SelectParameters, select_parameters};
 use crate::sequence::{SequenceSet, sequence_set};
@@ -140,6 +142,10 @@ pub enum Command {
     },
     /// RFC 4314.
     Acl(AclCommand),
+    /// RFC 5464.
+    Metadata(MetadataCommand),
+    /// RFC 5465.
+    Notify(NotifyCommand),
     /// RFC 2342.
     Namespace,
     /// RFC 2177.
@@ -207,6 +213,8 @@ impl Command {
             Self::Lsub { .. } => "LSUB",
             Self::Status { .. } => "STATUS",
             Self::Acl(command) => command.verb(),
+            Self::Metadata(command) => command.verb(),
+            Self::Notify(_) => "NOTIFY",
             Self::Namespace => "NAMESPACE",
             Self::Idle => "IDLE",
             Self::Compress => "COMPRESS",
@@ -283,6 +291,7 @@ fn command(cursor: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "UNSELECT" => Command::Unselect,
         "EXPUNGE" => Command::Expunge,
         "ID" | "AUTHENTICATE" | "LOGIN" | "ENABLE" | "COMPRESS" => session_command(cursor, &name)?,
+        "NOTIFY" => Command::Notify(notify(cursor)?),
         "UID" => uid_command(cursor)?,
         name if MESSAGE_COMMANDS.contains(&name) => message_command(cursor, name, By::SequenceNumber)?,
         _ => mailbox_command(cursor, &name)?,
@@ -420,6 +429,9 @@ fn special_uses(cursor: &mut Cursor<'_>) -> Result<Vec<String>, ParseError> {
 fn mailbox_command(cursor: &mut Cursor<'_>, name: &str) -> Result<Command, ParseError> {
     if let Some(command) = AclCommand::parse(cursor, name) {
         return command.map(Command::Acl);
+    }
+    if let Some(command) = MetadataCommand::parse(cursor, name) {
+        return command.map(Command::Metadata);
     }
     if !matches!(
         name,

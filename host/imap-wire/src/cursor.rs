@@ -251,6 +251,15 @@ impl<'a> Cursor<'a> {
     /// `literal = "{" number ["+"] "}" CRLF *CHAR8 ; RFC 7888 §8`; no NUL (RFC 3501 §9 note 3).
     fn literal(&mut self) -> Result<Vec<u8>, ParseError> {
         let start = self.at;
+        let octets = self.literal_octets()?;
+        if octets.contains(&0) {
+            return Err(ParseError::Expected { expected: "a literal without NUL", at: start });
+        }
+        Ok(octets.to_vec())
+    }
+
+    fn literal_octets(&mut self) -> Result<&'a [u8], ParseError> {
+        let start = self.at;
         let wrong = ParseError::Expected { expected: "a literal", at: start };
         let line = memchr::memchr(b'\n', self.rest()).ok_or_else(|| wrong.clone())?;
         let head = self.rest()[..line].strip_suffix(b"\r").ok_or_else(|| wrong.clone())?;
@@ -259,13 +268,15 @@ impl<'a> Cursor<'a> {
             return Err(wrong);
         }
         let len = usize::try_from(announced.octets).map_err(|_| wrong.clone())?;
-        let octets =
-            self.rest().get(line + 1..).and_then(|rest| rest.get(..len)).ok_or_else(|| wrong.clone())?;
-        if octets.contains(&0) {
-            return Err(ParseError::Expected { expected: "a literal without NUL", at: start });
-        }
+        let octets = self.rest().get(line + 1..).and_then(|rest| rest.get(..len)).ok_or(wrong)?;
         self.at += line + 1 + len;
-        Ok(octets.to_vec())
+        Ok(octets)
+    }
+
+    /// `literal8 = "~{" number "}" CRLF *OCTET ; RFC 3516 §7`: any octets.
+    pub(crate) fn literal8(&mut self) -> Result<Vec<u8>, ParseError> {
+        self.must(b'~', "a literal")?;
+        self.literal_octets().map(<[u8]>::to_vec)
     }
 
     /// Members between parentheses with single spaces, at least `least` of them.
@@ -273,13 +284,21 @@ impl<'a> Cursor<'a> {
         &mut self,
         least: usize,
         expected: &'static str,
-        mut member: impl FnMut(&mut Self) -> Result<T, ParseError>,
+        member: impl FnMut(&mut Self) -> Result<T, ParseError>,
     ) -> Result<Vec<T>, ParseError> {
         self.must(b'(', expected)?;
-        let mut members = Vec::new();
         if least == 0 && self.take(b')') {
-            return Ok(members);
+            return Ok(Vec::new());
         }
+        self.list_rest(member)
+    }
+
+    /// The same behind the parenthesis, one member at least.
+    pub(crate) fn list_rest<T>(
+        &mut self,
+        mut member: impl FnMut(&mut Self) -> Result<T, ParseError>,
+    ) -> Result<Vec<T>, ParseError> {
+        let mut members = Vec::new();
         loop {
             if members.len() == self.limits.list_items {
                 return Err(ParseError::TooMany("list members"));

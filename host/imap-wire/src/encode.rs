@@ -1,12 +1,15 @@
 //! Commands as a client writes them: the inverse of the parser.
 
-use crate::append::Append;
+mod notify;
+
+use crate::append::{Append, AppendLiteral, AppendMessage, AppendStep};
 use crate::command::{By, Command, Tag};
 use crate::cursor::is_list_char;
 use crate::fetch::FetchItem;
 use crate::flag::Flag;
 use crate::list::{ListCommand, ListReturn, ListSelection};
 use crate::mailbox::{MailboxName, encode_utf7};
+use crate::metadata::{MetadataCommand, MetadataOptions};
 use crate::reader::LiteralMode;
 use crate::search::{Search, SearchKey};
 use crate::sequence::SequenceSet;
@@ -24,7 +27,7 @@ pub fn encode_command(tag: &Tag, command: &Command) -> Vec<u8> {
     out
 }
 
-/// An APPEND up to and including the line that announces its message.
+/// An APPEND up to and including the line that announces octets of a message, or ends it.
 #[must_use]
 pub fn encode_append(tag: &Tag, append: &Append) -> Vec<u8> {
     let verb = match append.replaces {
@@ -33,23 +36,63 @@ pub fn encode_append(tag: &Tag, append: &Append) -> Vec<u8> {
     };
     let mut out = format!("{tag} {verb} ").into_bytes();
     mailbox(&mut out, &append.mailbox);
-    let message = &append.message;
+    let mut catenated = false;
+    for step in &append.steps {
+        if *step == AppendStep::End {
+            catenated = false;
+            out.push(b')');
+            continue;
+        }
+        if !out.ends_with(b"CATENATE (") {
+            out.push(b' ');
+        }
+        match step {
+            AppendStep::Message(message) => {
+                catenated = message.catenated;
+                append_message(&mut out, message);
+            }
+            AppendStep::Url(url) => {
+                word(&mut out, "URL ");
+                astring(&mut out, url.as_bytes());
+            }
+            AppendStep::Literal(literal) => append_literal(&mut out, literal, catenated),
+            AppendStep::End => {}
+        }
+    }
+    if !matches!(append.steps.last(), Some(AppendStep::Literal(_))) {
+        out.extend_from_slice(b"\r\n");
+    }
+    out
+}
+
+fn append_message(out: &mut Vec<u8>, message: &AppendMessage) {
     if !message.flags.is_empty() {
+        flags(out, &message.flags);
         out.push(b' ');
-        flags(&mut out, &message.flags);
     }
     if let Some(date) = message.internal_date {
+        date.write(out);
         out.push(b' ');
-        date.write(&mut out);
     }
-    let tilde = match (message.binary, message.utf8) {
+    if message.catenated {
+        word(out, "CATENATE (");
+    } else {
+        // The literal brings its own.
+        out.pop();
+    }
+}
+
+fn append_literal(out: &mut Vec<u8>, literal: &AppendLiteral, catenated: bool) {
+    if catenated && !literal.utf8 {
+        word(out, "TEXT ");
+    }
+    let tilde = match (literal.binary, literal.utf8) {
         (true, _) => "~",
         (_, true) => "UTF8 (~",
         _ => "",
     };
-    let plus = if message.mode == LiteralMode::NonSynchronizing { "+" } else { "" };
-    word(&mut out, &format!(" {tilde}{{{}{plus}}}\r\n", message.octets));
-    out
+    let plus = if literal.mode == LiteralMode::NonSynchronizing { "+" } else { "" };
+    word(out, &format!("{tilde}{{{}{plus}}}\r\n", literal.octets));
 }
 
 fn word(out: &mut Vec<u8>, text: &str) {
@@ -68,6 +111,14 @@ fn astring(out: &mut Vec<u8>, octets: &[u8]) {
 
 fn string(out: &mut Vec<u8>, octets: &[u8]) {
     if is_quotable(octets) { write_quoted(out, octets) } else { client_literal(out, octets) }
+}
+
+/// `value = nstring / literal8` (RFC 5464 §5)
+fn value(out: &mut Vec<u8>, octets: &[u8]) {
+    if octets.contains(&0) {
+        out.push(b'~');
+    }
+    string(out, octets);
 }
 
 fn mailbox(out: &mut Vec<u8>, name: &MailboxName) {
@@ -165,6 +216,8 @@ fn mailbox_command(out: &mut Vec<u8>, command: &Command) {
             word(out, "GETQUOTA ");
             return astring(out, root);
         }
+        Command::Notify(command) => return notify::write(out, command),
+        Command::Metadata(command) => return metadata(out, command),
         Command::Acl(command) => {
             word(out, command.verb());
             for argument in command.words() {
@@ -196,6 +249,34 @@ fn mailbox_command(out: &mut Vec<u8>, command: &Command) {
             status_items(out, items);
         }
         _ => {}
+    }
+}
+
+fn metadata(out: &mut Vec<u8>, command: &MetadataCommand) {
+    word(out, command.verb());
+    out.push(b' ');
+    match command {
+        MetadataCommand::Get { mailbox: name, options, entries } => {
+            if *options != MetadataOptions::default() {
+                options.write(out);
+                out.push(b' ');
+            }
+            mailbox(out, name);
+            out.push(b' ');
+            write_list(out, entries, |out, entry| astring(out, entry.as_bytes()));
+        }
+        MetadataCommand::Set { mailbox: name, entries } => {
+            mailbox(out, name);
+            out.push(b' ');
+            write_list(out, entries, |out, (entry, octets)| {
+                astring(out, entry.as_bytes());
+                out.push(b' ');
+                match octets {
+                    Some(octets) => value(out, octets),
+                    None => word(out, "NIL"),
+                }
+            });
+        }
     }
 }
 

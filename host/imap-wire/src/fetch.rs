@@ -205,7 +205,7 @@ pub(crate) fn fetch_items(cursor: &mut Cursor<'_>) -> Result<Vec<FetchItem>, Par
 ///             "BODY" ["STRUCTURE"] / "UID" / "BODY" section ["<" number "." nz-number ">"] /
 ///             "BODY.PEEK" section ["<" number "." nz-number ">"]
 /// ```
-fn fetch_item(cursor: &mut Cursor<'_>) -> Result<FetchItem, ParseError> {
+pub(crate) fn fetch_item(cursor: &mut Cursor<'_>) -> Result<FetchItem, ParseError> {
     let wrong = cursor.expected("a fetch item");
     let word = cursor.word("a fetch item")?;
     if cursor.peek() == Some(b'[') {
@@ -244,7 +244,7 @@ const PARTS_MAX: usize = 100;
 /// section-text    = section-msgtext / "MIME"
 /// section-msgtext = "HEADER" / "HEADER.FIELDS" [".NOT"] SP header-list / "TEXT"
 /// ```
-fn section(cursor: &mut Cursor<'_>) -> Result<Section, ParseError> {
+pub(crate) fn section(cursor: &mut Cursor<'_>) -> Result<Section, ParseError> {
     cursor.must(b'[', "a section")?;
     let mut section = Section::default();
     while cursor.peek().is_some_and(|octet| octet.is_ascii_digit()) {

@@ -30,9 +30,9 @@ pub enum Received {
     WantsContinuation,
     /// A whole command.
     Command(Box<Tagged>),
-    /// An APPEND up to its message: the next octets of the stream are `append.octets` octets of
-    /// message, after a continuation where `append.mode` asks for it, then the end of the line
-    /// ([`next_line`]). The reader is ready for the next command after that.
+    /// An APPEND up to octets of a message: where its last step is a literal, the next octets of the stream are
+    /// these, after a continuation where its mode asks for it, then the rest of the line
+    /// ([`next_line`], [`crate::parse_append_rest`]). The reader is ready for the next command after that.
     Append(Tag, Box<Append>),
     /// No command; the stream is in step.
     Bad {
@@ -129,16 +129,19 @@ impl CommandReader {
         }
         let announced = literal_at_end(&self.text[self.line_start..]);
         let Some((at_in_line, announced)) = announced else {
-            let received = match parse(&self.text, limits) {
-                Ok(tagged) => Received::Command(Box::new(tagged)),
-                Err(unparsed) => Received::Bad { tag: unparsed.tag, error: unparsed.error },
+            let received = match parse_append(&self.text, None, limits) {
+                Some(Ok((tag, append))) => Received::Append(tag, Box::new(append)),
+                Some(Err((tag, error))) => Received::Bad { tag: Some(tag), error },
+                None => match parse(&self.text, limits) {
+                    Ok(tagged) => Received::Command(Box::new(tagged)),
+                    Err(unparsed) => Received::Bad { tag: unparsed.tag, error: unparsed.error },
+                },
             };
             self.reset();
             return Some(received);
         };
         let literal_at = self.line_start + at_in_line;
-        if let Some(found) = parse_append(&self.text[..literal_at], announced.octets, announced.mode, limits)
-        {
+        if let Some(found) = parse_append(&self.text[..literal_at], Some(announced), limits) {
             return self.append_found(found, announced, limits);
         }
         let allowed = (limits.literal_octets - self.literal_octets.min(limits.literal_octets)).min(
@@ -242,7 +245,7 @@ pub fn next_line(buffered: &[u8], max: usize) -> Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Command;
+    use crate::{AppendStep, Command};
 
     fn feed_all(reader: &mut CommandReader, input: &[u8], limits: &Limits) -> Vec<Received> {
         let (mut all, mut at) = (Vec::new(), 0);
@@ -324,8 +327,8 @@ mod tests {
         let (used, received) = reader.feed(b"A3 append saved-messages (\\Seen) {310}\r\nDate:", &limits);
         assert_eq!(used, 40);
         let Received::Append(_, append) = received else { panic!("{received:?}") };
-        let message = &append.message;
-        assert_eq!((message.octets, message.mode), (310, LiteralMode::Synchronizing));
+        let [_, AppendStep::Literal(literal)] = &append.steps[..] else { panic!("{append:?}") };
+        assert_eq!((literal.octets, literal.mode), (310, LiteralMode::Synchronizing));
         // The mailbox itself may be a literal.
         let all = feed_all(&mut reader, b"A4 APPEND {5+}\r\ninbox {3}\r\n", &limits);
         assert!(

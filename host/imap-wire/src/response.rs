@@ -6,6 +6,7 @@ use crate::command::Tag;
 use crate::date::DateTime;
 use crate::esearch::Esearch;
 use crate::flag::Flag;
+use crate::metadata::MetadataResponse;
 use crate::sequence::SequenceSet;
 use crate::status::{StatusItem, StatusValue};
 use crate::text::{
@@ -49,6 +50,8 @@ pub struct Listed {
     pub delimiter: char,
     /// The name, in UTF-8.
     pub name: String,
+    /// What it was called before (RFC 5465 §5.4).
+    pub old_name: Option<String>,
 }
 
 /// One namespace (RFC 2342 §5).
@@ -89,6 +92,8 @@ pub enum Response {
     },
     /// RFC 4314.
     Acl(AclResponse),
+    /// RFC 5464 §4.4.
+    Metadata(MetadataResponse),
     /// Personal, other users', shared.
     Namespace([Vec<NamespaceEntry>; 3]),
     Id(Option<Vec<(String, Option<String>)>>),
@@ -155,6 +160,7 @@ impl Response {
                 });
             }
             Self::Acl(response) => response.write(out, names),
+            Self::Metadata(response) => response.write(out, names),
             Self::Search(numbers) => write_words(out, "SEARCH", numbers),
             Self::Esearch(esearch) => esearch.write(out),
             Self::Vanished { earlier, uids } => {
@@ -268,6 +274,11 @@ impl Listed {
         write_quoted(out, self.delimiter.to_string().as_bytes());
         out.push(b' ');
         write_mailbox(out, &self.name, names);
+        if let Some(old_name) = &self.old_name {
+            out.extend_from_slice(b" (\"OLDNAME\" (");
+            write_mailbox(out, old_name, names);
+            out.extend_from_slice(b"))");
+        }
     }
 }
 
@@ -372,7 +383,12 @@ mod tests {
 
     #[test]
     fn responses_as_the_standards_print_them() {
-        let listed = |attributes, name: &str| Listed { attributes, delimiter: '/', name: name.to_owned() };
+        let listed = |attributes, name: &str| Listed {
+            attributes,
+            delimiter: '/',
+            name: name.to_owned(),
+            old_name: None,
+        };
         let entry = |prefix: &str| vec![NamespaceEntry { prefix: prefix.to_owned(), delimiter: '/' }];
         for (response, expected) in [
             (Response::Exists(172), "* 172 EXISTS\r\n"),
@@ -444,8 +460,14 @@ mod tests {
 
     #[test]
     fn names_are_in_utf_8_for_those_who_ask() {
-        let listed =
-            |name: &str| Response::Lsub(Listed { attributes: vec![], delimiter: '/', name: name.to_owned() });
+        let listed = |name: &str| {
+            Response::Lsub(Listed {
+                attributes: vec![],
+                delimiter: '/',
+                name: name.to_owned(),
+                old_name: None,
+            })
+        };
         for (name, expected) in [("Entwürfe", "\"Entwürfe\""), ("a&b", "a&b"), ("a b", "\"a b\"")] {
             let mut out = Vec::new();
             listed(name).write(&mut out, NameEncoding::Utf8);

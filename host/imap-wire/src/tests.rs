@@ -1,5 +1,7 @@
 //! Known answers, and the inverse: what is encoded reads back as it was, whole or in pieces.
 
+mod appends;
+
 use proptest::prelude::*;
 
 use crate::*;
@@ -68,6 +70,9 @@ fn commands_of_the_standards_read_and_write_back() {
         "a UID SORT RETURN (ALL) (ARRIVAL) UTF-8 ALL",
         "A285 UID THREAD REFERENCES UTF-8 SINCE 5-Mar-2000",
         "a COMPRESS DEFLATE",
+        "a GETMETADATA (MAXSIZE 1024 DEPTH infinity) INBOX (/shared/comment /private/comment)",
+        "a SETMETADATA INBOX (/private/comment \"My new comment\" /shared/comment NIL)",
+        "a SETMETADATA \"\" (/private/comment ~{3+}\r\na\0b)",
         "G0001 GETQUOTA !partition/sda4",
         "G0002 GETQUOTAROOT INBOX",
         "a UID MOVE 42:69 foo",
@@ -88,6 +93,9 @@ fn other_spellings_mean_the_same() {
         ("a SEARCH BCC x", "a SEARCH HEADER BCC x"),
         ("a SEARCH ON \"1-Feb-1994\"", "a SEARCH ON 1-Feb-1994"),
         ("a SEARCH MODSEQ \"/flags/\\\\draft\" all 620162338", "a SEARCH MODSEQ 620162338"),
+        ("a getmetadata \"\" /shared/comment", "a GETMETADATA \"\" (/shared/comment)"),
+        ("a GETMETADATA INBOX (depth 1) (/a/b)", "a GETMETADATA (DEPTH 1) INBOX (/a/b)"),
+        ("a GETMETADATA (DEPTH 0) INBOX \"/a\"", "a GETMETADATA INBOX (/a)"),
         ("a SEARCH RETURN () ALL", "a SEARCH RETURN (ALL) ALL"),
         ("a list \"\" \"*\" return ()", "a LIST \"\" * RETURN ()"),
     ] {
@@ -151,6 +159,15 @@ fn what_is_no_command_is_refused() {
         "a THREAD X UTF-8 ALL",
         "a COMPRESS GZIP",
         "a CREATE x\r\ny",
+        "a GETMETADATA INBOX",
+        "a GETMETADATA INBOX ()",
+        "a GETMETADATA (DEPTH 2) INBOX /a",
+        "a GETMETADATA (SIZE 2) INBOX /a",
+        "a GETMETADATA (DEPTH 1) INBOX (DEPTH 1) /a",
+        "a SETMETADATA INBOX ()",
+        "a SETMETADATA INBOX (/a)",
+        "a SETMETADATA INBOX /a b",
+        "a SETMETADATA INBOX (/ä x)",
     ] {
         assert!(read(line).is_err(), "{line:?} read as {:?}", read(line));
     }
@@ -170,21 +187,6 @@ fn nesting_and_lists_are_bounded() {
     assert_eq!(read(&items), Err(ParseError::TooMany("list members")));
     let parts = format!("a FETCH 1 BODY[1{}]", ".1".repeat(200));
     assert_eq!(read(&parts), Err(ParseError::TooDeep));
-}
-
-#[test]
-fn other_messages_may_follow_an_append() {
-    let next = |line: &str| parse_next_message(line.as_bytes(), &limits());
-    let message = next(" (\\Seen) \" 7-Feb-1994 22:43:04 -0800\" {295}").unwrap().unwrap();
-    assert_eq!((message.flags, message.octets, message.binary), (vec![Flag::Seen], 295, false));
-    let message = next(" ~{3+}").unwrap().unwrap();
-    assert_eq!((message.mode, message.binary), (LiteralMode::NonSynchronizing, true));
-    let message = next(" () UTF8 (~{3+}").unwrap().unwrap();
-    assert_eq!((message.utf8, message.binary), (true, false));
-    assert_eq!(next(""), Ok(None));
-    for line in ["x", "{3}", " {3", " (\\Seen){3}", " x {3}"] {
-        assert!(next(line).is_err(), "{line}");
-    }
 }
 
 #[test]
@@ -328,6 +330,41 @@ fn list() -> impl Strategy<Value = ListCommand> {
         })
 }
 
+fn metadata() -> impl Strategy<Value = MetadataCommand> {
+    let entry = || "/[ -~]{0,8}";
+    let depth = prop_oneof![Just(Depth::Zero), Just(Depth::One), Just(Depth::Infinity)];
+    let value = prop::option::of(prop::collection::vec(any::<u8>(), 0..20));
+    let options = (prop::option::of(any::<u32>()), depth)
+        .prop_map(|(max_size, depth)| MetadataOptions { max_size, depth });
+    prop_oneof![
+        (name(), options, prop::collection::vec(entry(), 1..4))
+            .prop_map(|(mailbox, options, entries)| MetadataCommand::Get { mailbox, options, entries }),
+        (name(), prop::collection::vec((entry(), value), 1..4))
+            .prop_map(|(mailbox, entries)| MetadataCommand::Set { mailbox, entries }),
+    ]
+}
+
+fn notify() -> impl Strategy<Value = NotifyCommand> {
+    let event = prop_oneof![
+        prop::collection::vec(item(), 0..3).prop_map(NotifyEvent::MessageNew),
+        Just(NotifyEvent::MessageExpunge),
+        Just(NotifyEvent::MailboxName),
+        Just(NotifyEvent::Other("AnnotationChange".to_owned())),
+    ];
+    let names = || prop::collection::vec(name(), 1..3);
+    let mailboxes = prop_oneof![
+        Just(EventMailboxes::Selected),
+        Just(EventMailboxes::SelectedDelayed),
+        Just(EventMailboxes::Personal),
+        names().prop_map(EventMailboxes::Subtree),
+        names().prop_map(EventMailboxes::Mailboxes),
+    ];
+    let group = (mailboxes, prop::collection::vec(event, 0..3))
+        .prop_map(|(mailboxes, events)| EventGroup { mailboxes, events });
+    (any::<bool>(), prop::collection::vec(group, 1..3))
+        .prop_map(|(status, groups)| NotifyCommand::Set { status, groups })
+}
+
 fn command() -> impl Strategy<Value = Command> {
     let action =
         || prop_oneof![Just(StoreAction::Add), Just(StoreAction::Remove), Just(StoreAction::Replace)];
@@ -378,6 +415,8 @@ fn command() -> impl Strategy<Value = Command> {
         store.prop_map(Command::Store),
         (by(), set(), name()).prop_map(|(by, set, mailbox)| Command::Move { by, set, mailbox }),
         set().prop_map(Command::UidExpunge),
+        metadata().prop_map(Command::Metadata),
+        notify().prop_map(Command::Notify),
     ]
 }
 
@@ -409,25 +448,13 @@ proptest! {
     }
 
     #[test]
-    fn appends_read_back(mailbox in name(), flags in flags(), seconds in prop::option::of(-9_999_999_i64..99_999_999_999), octets in 0_u64..1000, wait: bool) {
-        let mode = if wait { LiteralMode::Synchronizing } else { LiteralMode::NonSynchronizing };
-        let internal_date = seconds.map(DateTime::from_unix_seconds);
-        let replaces = wait.then_some((By::Uid, 7));
-        let message = AppendMessage { flags, internal_date, octets, mode, binary: octets % 3 == 0, utf8: octets % 3 == 1 };
-        let append = Append { replaces, mailbox, message };
-        let tag = Tag::new("A1").unwrap();
-        let encoded = encode_append(&tag, &append);
-        prop_assert_eq!(received(&encoded, &[3]), vec![Received::Append(tag, Box::new(append))], "{}", String::from_utf8_lossy(&encoded));
-    }
-
-    #[test]
     fn no_octets_make_the_parser_panic(octets in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = parse(&octets, &limits());
         let _ = received(&octets, &[7]);
     }
 
     #[test]
-    fn nearly_right_commands_do_not_either(line in "a (uid )?(fetch|store|search|list|append|login|status) [ -~\r\n]{0,40}", pieces in prop::collection::vec(1_usize..9, 1..6)) {
+    fn nearly_right_commands_do_not_either(line in "a (uid )?(fetch|store|search|list|append|login|status|getmetadata|setmetadata|notify) [ -~\r\n]{0,40}", pieces in prop::collection::vec(1_usize..9, 1..6)) {
         let line = format!("{line}\r\n");
         prop_assert_eq!(received(line.as_bytes(), &[usize::MAX >> 1]), received(line.as_bytes(), &pieces));
         if let Ok(tagged) = parse(line.trim_end_matches(['\r', '\n']).as_bytes(), &limits()) {

@@ -13,6 +13,7 @@ use crate::acl::Acl;
 use crate::changes::Draft;
 use crate::domain_usage::{domain_of, doomed_value};
 use crate::error::StoreError;
+use crate::feed::Happened;
 use crate::ids::{AccountId, MailboxId, UidValidity};
 use crate::mailboxes::{SpecialUse, scan_mailboxes};
 use crate::making::draft_mailbox;
@@ -151,6 +152,9 @@ impl Store {
                 draft.batch.delete(keys::MAILBOX_NAMES, &keys::named(id, name));
                 draft.batch.put(keys::DOOMED, &keys::mailbox(*mailbox), doomed_value(domain_of(account)));
                 draft.touch_gone(*mailbox);
+                if let Ok(name) = MailboxName::new(name) {
+                    draft.note(Happened::Named { account: id, name });
+                }
                 Acl::draft_gone(&snapshot, &mut draft, *mailbox)?;
             }
             let (from, until) = (keys::account(id), keys::after(keys::account(id)));

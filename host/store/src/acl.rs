@@ -13,9 +13,11 @@ use storage::Snapshot;
 
 use crate::changes::Draft;
 use crate::error::StoreError;
+use crate::feed::Happened;
 use crate::ids::MailboxId;
 use crate::keys;
 use crate::mailboxes::read_mailbox;
+use crate::names::MailboxName;
 use crate::rights::Rights;
 use crate::{Store, accounts};
 
@@ -207,6 +209,9 @@ impl Store {
             draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(mailbox));
             after.draft(&mut draft, mailbox, &before);
             draft.touch_rights(mailbox);
+            if let Some(happened) = rights_changed(&snapshot, mailbox, identifier, (&before, &after))? {
+                draft.note(happened);
+            }
         }
         self.commit(draft, held).await.map(drop)
     }
@@ -223,6 +228,25 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// What those who listen hear of a changed entry; nothing where nobody of that name has an account.
+fn rights_changed(
+    snapshot: &Snapshot,
+    mailbox: MailboxId,
+    identifier: &Identifier,
+    (before, after): (&Acl, &Acl),
+) -> Result<Option<Happened>, StoreError> {
+    let who = identifier.0.strip_prefix('-').unwrap_or(&identifier.0);
+    let name = MailboxName::new(&read_mailbox(snapshot, mailbox)?.name)?;
+    if who == ANYONE {
+        return Ok(Some(Happened::Rights { mailbox, person: None, name: Some(name) }));
+    }
+    let Some(account) = AccountName::new(who) else { return Ok(None) };
+    let looks_up = |acl: &Acl| acl.rights_of(&account).contains(Rights::LOOKUP);
+    let name = (looks_up(before) != looks_up(after)).then_some(name);
+    let person = accounts::read_account_id(snapshot, &account)?;
+    Ok(person.map(|person| Happened::Rights { mailbox, person: Some(person), name }))
 }
 
 /// The mailboxes whose lists have an entry of this identifier, so many at most.

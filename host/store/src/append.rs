@@ -1,17 +1,19 @@
 //! Putting messages into mailboxes: in a batch of a delivery, or by themselves.
 
 use mail_types::Timestamp;
-use storage::{Batch, Committed, Content, ContentId, Drawn, Patch, PatchInto};
+use storage::{Batch, Committed, Content, ContentId, Drawn, Patch, PatchInto, Snapshot};
 
 use crate::Store;
 use crate::accounts::Usage;
 use crate::changes::{Changes, Draft};
 use crate::error::StoreError;
+use crate::feed::MessageEvents;
 use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid, UidValidity};
 use crate::import::{ImportMark, draft_marks};
 use crate::keys;
 use crate::keywords::{Keywords, names_added};
 use crate::mailboxes::read_mailbox;
+use crate::quota::Room;
 use crate::record::{CONTENT_AT, MessageRecord, RECORD_MODSEQ_AT};
 use crate::rights::Rights;
 
@@ -99,6 +101,25 @@ impl Beside<'_> {
     }
 }
 
+/// Messages of a draft that is not committed yet.
+pub(crate) struct Drafted {
+    uid_validity: UidValidity,
+    uids: Vec<Drawn>,
+    /// Places of those that only the person has seen, who is not their owner.
+    seen: Vec<usize>,
+    /// Held until the commit.
+    _room: Option<Room>,
+}
+
+impl Drafted {
+    /// Once they are committed: the mailbox's UIDVALIDITY, their UIDs, and those of what only the person has seen.
+    pub(crate) fn settled(self, committed: &Committed) -> (UidValidity, Vec<Uid>, Vec<Uid>) {
+        let uids: Vec<Uid> = self.uids.iter().map(|uid| uid_of(committed, *uid)).collect();
+        let seen = self.seen.iter().map(|at| uids[*at]).collect();
+        (self.uid_validity, uids, seen)
+    }
+}
+
 impl Store {
     /// Adds a message to a batch: the hot path of delivery. Takes no lock, and reads nothing but, once, the account's
     /// name. The batch fails as a conflict where the mailbox is gone by then.
@@ -132,7 +153,7 @@ impl Store {
     pub(crate) async fn append_with(
         &self,
         mailbox: MailboxId,
-        mut messages: Vec<NewMessage>,
+        messages: Vec<NewMessage>,
         beside: &Beside<'_>,
     ) -> Result<(UidValidity, Vec<Uid>), StoreError> {
         if messages.len() > APPEND_MESSAGES_MAX {
@@ -140,36 +161,47 @@ impl Store {
         }
         let held = self.inner.locks.lock(mailbox.account).await;
         let mut draft = Draft::new();
-        let (uid_validity, keywords, room) = {
+        let drafted = {
             let snapshot = self.inner.storage.read()?;
-            let record = read_mailbox(&snapshot, mailbox)?;
-            let rights = self.allow(&snapshot, mailbox, Rights::INSERT)?;
-            messages.iter_mut().for_each(|message| message.permit(rights));
-            if !record.selectable {
-                return Err(StoreError::NotSelectable);
-            }
             let octets = messages.iter().map(|message| message.content.len()).sum();
             let more = Usage { messages: messages.len() as u64, octets };
-            let room = match beside.warned {
-                Some(_) => None,
-                None => Some(self.take_owners_room(mailbox.account, more)?),
-            };
-            let all: Vec<&str> =
-                messages.iter().flat_map(|message| message.keywords.iter().map(String::as_str)).collect();
-            let table = names_added(&snapshot, &mut draft, mailbox, &all)?;
-            let of = |message: &NewMessage| {
-                let names: Vec<&str> = message.keywords.iter().map(String::as_str).collect();
-                table.find_all(&names)
-            };
-            (record.uid_validity, messages.iter().map(of).collect::<Vec<_>>(), room)
+            let more = beside.warned.is_none().then_some(more);
+            self.draft_append(&snapshot, &mut draft, mailbox, messages, more)?
         };
         beside.draft(&mut draft.batch, mailbox.account);
+        let (committed, held) = self.commit(draft, held).await?;
+        let (uid_validity, uids, seen) = drafted.settled(&committed);
+        // The messages are there, whatever becomes of this: an error would have them put in twice.
+        let _ = self.mark_seen(held, mailbox, &seen).await;
+        Ok((uid_validity, uids))
+    }
+
+    /// Drafts messages for a mailbox, where the account has room for so much more, if that is asked. Its lock must be held.
+    pub(crate) fn draft_append(
+        &self,
+        snapshot: &Snapshot,
+        draft: &mut Draft,
+        mailbox: MailboxId,
+        mut messages: Vec<NewMessage>,
+        more: Option<Usage>,
+    ) -> Result<Drafted, StoreError> {
+        let record = read_mailbox(snapshot, mailbox)?;
+        let rights = self.allow(snapshot, mailbox, Rights::INSERT)?;
+        messages.iter_mut().for_each(|message| message.permit(rights));
+        if !record.selectable {
+            return Err(StoreError::NotSelectable);
+        }
+        let room = more.map(|more| self.take_owners_room(mailbox.account, more)).transpose()?;
+        let all: Vec<&str> =
+            messages.iter().flat_map(|message| message.keywords.iter().map(String::as_str)).collect();
+        let table = names_added(snapshot, draft, mailbox, &all)?;
         draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(mailbox));
-        let modseq = draft.touch(mailbox);
-        let mut uids = Vec::with_capacity(messages.len());
+        let modseq = draft.touch(mailbox, MessageEvents::NEW);
         let is_guest = self.guest_of(mailbox.account).is_some();
-        let mut seen = Vec::new();
-        for (message, keywords) in messages.into_iter().zip(keywords) {
+        let (mut uids, mut seen) = (Vec::with_capacity(messages.len()), Vec::new());
+        for message in messages {
+            let names: Vec<&str> = message.keywords.iter().map(String::as_str).collect();
+            let keywords = table.find_all(&names);
             let content_len = message.content.len();
             let request = AppendRequest {
                 mailbox,
@@ -184,13 +216,7 @@ impl Store {
             }
             uids.push(self.insert(&mut draft.batch, &request, keywords, modseq)?);
         }
-        let (committed, held) = self.commit(draft, held).await?;
-        drop(room);
-        let uids: Vec<Uid> = uids.into_iter().map(|uid| uid_of(&committed, uid)).collect();
-        let seen: Vec<Uid> = seen.into_iter().map(|at| uids[at]).collect();
-        // The messages are there, whatever becomes of this: an error would have them put in twice.
-        let _ = self.mark_seen(held, mailbox, &seen).await;
-        Ok((uid_validity, uids))
+        Ok(Drafted { uid_validity: record.uid_validity, uids, seen, _room: room })
     }
 
     /// One message, with counts: a UID is drawn; its reference is added where it is not counted yet.

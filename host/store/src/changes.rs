@@ -8,6 +8,7 @@ use storage::{Batch, Committed, Drawn, Snapshot, StorageError};
 
 use crate::Store;
 use crate::error::StoreError;
+use crate::feed::{Happened, MessageEvents};
 use crate::ids::{MailboxId, ModSeq, Uid};
 use crate::keys;
 use crate::keywords::KeywordTable;
@@ -25,12 +26,13 @@ use crate::view::Listed;
 #[must_use = "publish it once the batch is committed"]
 pub struct Changes {
     touched: SmallVec<[(MailboxId, Touch); 2]>,
+    happened: Vec<Happened>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Touch {
     /// It got this mod-sequence.
-    Changed(Drawn),
+    Changed(Drawn, MessageEvents),
     /// It was deleted.
     Gone,
     /// Somebody may do more with it, or less.
@@ -38,8 +40,10 @@ enum Touch {
 }
 
 impl Changes {
+    /// Of a message that comes.
     pub(crate) fn of(mailbox: MailboxId, modseq: Drawn) -> Self {
-        Self { touched: SmallVec::from_iter([(mailbox, Touch::Changed(modseq))]) }
+        let touched = SmallVec::from_iter([(mailbox, Touch::Changed(modseq, MessageEvents::NEW))]);
+        Self { touched, happened: Vec::new() }
     }
 }
 
@@ -51,19 +55,24 @@ pub(crate) struct Draft {
 
 impl Draft {
     pub(crate) fn new() -> Self {
-        Self { batch: Batch::new(), changes: Changes { touched: SmallVec::new() } }
+        Self { batch: Batch::new(), changes: Changes { touched: SmallVec::new(), happened: Vec::new() } }
     }
 
     /// Draws a mailbox's next mod-sequence: those who watch it hear of this change.
-    pub(crate) fn touch(&mut self, mailbox: MailboxId) -> Drawn {
+    pub(crate) fn touch(&mut self, mailbox: MailboxId, events: MessageEvents) -> Drawn {
         let drawn = self.batch.draw(keys::COUNTERS, &keys::mailbox(mailbox), keys::LAST_MODSEQ);
-        self.changes.touched.push((mailbox, Touch::Changed(drawn)));
+        self.changes.touched.push((mailbox, Touch::Changed(drawn, events)));
         drawn
     }
 
     /// Remembers that rights to a mailbox have changed: who has it open looks again.
     pub(crate) fn touch_rights(&mut self, mailbox: MailboxId) {
         self.changes.touched.push((mailbox, Touch::Rights));
+    }
+
+    /// Remembers something else, for those who listen.
+    pub(crate) fn note(&mut self, happened: Happened) {
+        self.changes.happened.push(happened);
     }
 
     /// Remembers that a mailbox is deleted.
@@ -96,11 +105,18 @@ impl Store {
         task.await.map_err(|e| StoreError::Storage(StorageError::unavailable("committing", e)))?
     }
 
-    /// Tells those who watch of a committed batch's changes.
+    /// Tells those who watch or listen of a committed batch's changes.
     pub fn publish(&self, changes: Changes, committed: &Committed) {
+        let (feeds, deaf) = (&self.inner.feeds, self.deaf.as_ref());
+        for happened in &changes.happened {
+            feeds.other(deaf, happened);
+        }
         for (mailbox, touch) in changes.touched {
             let modseq = match touch {
-                Touch::Changed(drawn) => ModSeq(committed.value(drawn)),
+                Touch::Changed(drawn, events) => {
+                    feeds.messages(deaf, mailbox, events);
+                    ModSeq(committed.value(drawn))
+                }
                 Touch::Gone => ModSeq(u64::MAX),
                 Touch::Rights => ModSeq(0),
             };

@@ -21,7 +21,10 @@
 //!     changes rise, none is above the last mod-sequence.
 //! 17. What a domain counts is the sum of what its accounts' mailboxes count, and of the messages of those that are
 //!     being removed.
+//! 18. Annotations belong to a mailbox or account, and are somebody's or shared; none is above its maxima;
+//!     `store_annotation_payers` has the octets of each, and no others.
 
+mod annotations;
 mod sharing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -159,6 +162,7 @@ impl<'c> Check<'c> {
         self.doomed(&mut mailboxes)?;
         self.strangers(keys::MESSAGES, 6, &mailboxes)?;
         self.sharing(&mailboxes)?;
+        self.annotations(&mailboxes)?;
         for (id, record) in &mailboxes {
             self.messages(*id, record.is_some())?;
         }

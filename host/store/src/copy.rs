@@ -7,6 +7,7 @@ use crate::append::uid_of;
 use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::expunge::{Doomed, Reference};
+use crate::feed::MessageEvents;
 use crate::ids::{Flags, MailboxId, Uid, UidValidity};
 use crate::keywords::{KeywordTable, Keywords, names_added};
 use crate::mailboxes::read_mailbox;
@@ -144,7 +145,7 @@ impl Store {
         let (is_guest, mut seen) = (self.guest_of(to.account).is_some(), Vec::new());
         let (names, table) = keyword_tables(&snapshot, &mut draft, from, to, &found)?;
         draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(to));
-        let modseq = draft.touch(to);
+        let modseq = draft.touch(to, MessageEvents::NEW);
         let now = self.inner.clock.now();
         let mut counts = [(keys::COUNT, 0), (keys::UNSEEN, 0), (keys::DELETED, 0), (keys::OCTETS, 0)];
         let (mut drawn, mut doomed) = (Vec::with_capacity(found.len()), Vec::new());

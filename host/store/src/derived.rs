@@ -173,6 +173,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_slow_disk_cannot_take_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let derived = Derived::new(storage(dir.path()));
+        let kept = |derived: &Derived| {
+            let reader = derived.reader().unwrap();
+            (1..=9).filter(|content| reader.get(ContentId(*content), 1).is_some()).collect::<Vec<_>>()
+        };
+        // Nothing is awaited: no write can end before the last has begun.
+        for content in 1..=WRITES_MAX as u64 + 2 {
+            derived.keep(ContentId(content), 1, b"made".to_vec());
+            derived.flush();
+        }
+        assert_eq!(derived.inner.writes.available_permits(), 0);
+        let all = u32::try_from(WRITES_MAX).unwrap();
+        drop(derived.inner.writes.acquire_many(all).await.unwrap());
+        assert_eq!(kept(&derived), (1..=WRITES_MAX as u64).collect::<Vec<_>>());
+        derived.keep(ContentId(9), 1, b"made".to_vec());
+        derived.flush();
+        drop(derived.inner.writes.acquire_many(all).await.unwrap());
+        assert!(kept(&derived).contains(&9));
+        derived.inner.storage.close().await;
+    }
+
+    #[tokio::test]
     async fn what_is_kept_is_found_and_the_oldest_goes() {
         let dir = tempfile::tempdir().unwrap();
         let derived = Derived::bounded(storage(dir.path()), 10_000_000);

@@ -6,9 +6,11 @@ use mail_types::AccountName;
 use storage::{ContentId, Snapshot};
 
 use crate::accounts::Usage;
+use crate::annotations;
 use crate::changes::Draft;
 use crate::domain_usage::{count_for_domain, doomed_domain};
 use crate::error::StoreError;
+use crate::feed::MessageEvents;
 use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid};
 use crate::locks::Held;
 use crate::logs;
@@ -111,7 +113,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what a removed account leaves at mailboxes of others: rights, and what it has seen.
+    /// Removes what a removed account leaves at mailboxes of others: rights, annotations, and what it has seen.
     pub(crate) async fn remove_traces(&self, account: AccountId) -> Result<(), StoreError> {
         let key = keys::mailbox(MailboxId { account, number: 0 });
         let name = self.inner.storage.read()?.get(keys::DOOMED, &key)?.map(|name| name.into_owned());
@@ -124,7 +126,9 @@ impl Store {
             let mut draft = Draft::new();
             let count = {
                 let snapshot = self.inner.storage.read()?;
-                draft_reader_gone(&snapshot, &mut draft, account, COMMIT_MESSAGES_MAX)?
+                let count = draft_reader_gone(&snapshot, &mut draft, account, COMMIT_MESSAGES_MAX)?;
+                let left = COMMIT_MESSAGES_MAX - count;
+                count + annotations::draft_payer_gone(&snapshot, &mut draft, account, left)?
             };
             let done = count < COMMIT_MESSAGES_MAX;
             if done {
@@ -166,7 +170,7 @@ impl Store {
         doomed: &[Doomed],
         reference: Reference,
     ) -> Result<storage::Drawn, StoreError> {
-        let modseq = draft.touch(mailbox);
+        let modseq = draft.touch(mailbox, MessageEvents::EXPUNGED);
         logs::EXPUNGED.write(snapshot, draft, mailbox, modseq, doomed.iter().map(|doomed| doomed.uid))?;
         let (mut unseen, mut deleted, mut octets) = (0, 0, 0_u64);
         for message in doomed {
@@ -228,6 +232,7 @@ fn draft_remains(snapshot: &Snapshot, draft: &mut Draft, mailbox: MailboxId) -> 
         count_for_domain(&mut draft.batch, doomed_domain(&value), -messages, -octets);
     }
     left -= draft_unread(snapshot, draft, mailbox, left)?;
+    left -= annotations::draft_mailbox_gone(snapshot, draft, mailbox, left)?;
     if left == 0 {
         return Ok(false);
     }

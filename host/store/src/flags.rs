@@ -6,6 +6,7 @@ use storage::{Drawn, Patch, PatchInto, Snapshot};
 
 use crate::changes::Draft;
 use crate::error::StoreError;
+use crate::feed::MessageEvents;
 use crate::ids::{Flags, MailboxId, ModSeq, Uid};
 use crate::keywords::{KeywordTable, Keywords, names_added};
 use crate::logs;
@@ -233,7 +234,7 @@ impl Store {
             stored.keywords = KeywordTable::read(&snapshot, mailbox)?;
             return Ok((draft, 0, None));
         }
-        let drawn = draft.touch(mailbox);
+        let drawn = draft.touch(mailbox, MessageEvents::FLAGS);
         if let (Some(own), Some(guest)) = (own, self.guest_of(mailbox.account))
             && !(rewrites.seen.is_empty() && rewrites.unseen.is_empty())
         {

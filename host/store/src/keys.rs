@@ -18,6 +18,8 @@ pub(crate) const ACLS: Space = Space::new("store_acls");
 pub(crate) const GRANTED: Space = Space::new("store_granted");
 pub(crate) const SEEN: Space = Space::new("store_seen");
 pub(crate) const READERS: Space = Space::new("store_readers");
+pub(crate) const ANNOTATIONS: Space = Space::new("store_annotations");
+pub(crate) const ANNOTATION_PAYERS: Space = Space::new("store_annotation_payers");
 pub(crate) const DOOMED: Space = Space::new("store_doomed");
 pub(crate) const COUNTERS: Space = Space::new("store_counters");
 pub(crate) const IMPORTS: Space = Space::new("store_imports");
@@ -40,6 +42,8 @@ pub const SPACES: &[Space] = &[
     GRANTED,
     SEEN,
     READERS,
+    ANNOTATIONS,
+    ANNOTATION_PAYERS,
     DOOMED,
     COUNTERS,
     IMPORTS,
@@ -145,6 +149,19 @@ pub(crate) fn reader(reader: AccountId, id: MailboxId) -> [u8; 12] {
     let mut key = [0; 12];
     key[..4].copy_from_slice(&account(reader));
     key[4..].copy_from_slice(&mailbox(id));
+    key
+}
+
+/// A key of a mailbox and whose annotations of it.
+pub(crate) fn annotation(id: MailboxId, whose: AccountId) -> [u8; 12] {
+    message(id, Uid(whose.0))
+}
+
+/// A key of who pays for annotations, the mailbox that they are of, and whose they are.
+pub(crate) fn annotation_payer(payer: AccountId, id: MailboxId, whose: AccountId) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..4].copy_from_slice(&account(payer));
+    key[4..].copy_from_slice(&annotation(id, whose));
     key
 }
 

@@ -26,6 +26,8 @@
 //! | `store_granted` | identifier, NUL, a, m | one 0 octet: that mailbox's ACL has an entry of that identifier |
 //! | `store_seen` | a, m, reader's a | version u8, 3 × 0, ranges u32, floor u64, changes u32, 4 × 0; each change, newest first: mod-sequence u64, ranges u32, first and last UID u32 of each; first and last UID u32 of each range seen |
 //! | `store_readers` | reader's a, a, m | one 0 octet: `store_seen` has what that reader has seen of that mailbox |
+//! | `store_annotations` | a, m, whose a u32 (0: shared) | version u8, 3 × 0, then for each entry: name length u16, value length u32, name, value; with m 0 of the whole server |
+//! | `store_annotation_payers` | payer's a, a, m, whose a | octets of that record of `store_annotations`, u32: whose they are pays, the owner for shared ones |
 //! | `store_doomed` | a, m | a deleted mailbox whose messages are still being removed: the domain that they count for, or one 0 octet |
 //! | `store_doomed` | a, 0 | name of a removed account whose traces at others' mailboxes are still being removed |
 //! | `store_imports` | a, digest of 32 octets | how far an import is, as its source says |
@@ -49,6 +51,7 @@
 
 mod accounts;
 mod acl;
+mod annotations;
 mod append;
 mod changes;
 mod check;
@@ -57,6 +60,7 @@ mod derived;
 mod domain_usage;
 mod error;
 mod expunge;
+mod feed;
 mod filing;
 mod flags;
 mod ids;
@@ -77,6 +81,7 @@ mod quota;
 mod record;
 mod renewal;
 mod repair;
+mod replace;
 mod rights;
 mod seen;
 mod totals;
@@ -92,6 +97,10 @@ use storage::Storage;
 
 pub use accounts::{ACCOUNTS_CACHED_MAX, Usage};
 pub use acl::{ACL_ENTRIES_MAX, ANYONE, Acl, AclChange, Identifier};
+pub use annotations::{
+    ANNOTATED_OCTETS_MAX, ANNOTATION_NAME_MAX, ANNOTATION_OCTETS_MAX, ANNOTATION_VALUE_MAX, ANNOTATIONS_MAX,
+    Annotated, AnnotationName, Annotations,
+};
 pub use append::{AppendRequest, AppendedContent, NewMessage};
 pub use changes::{Changes, Delta};
 pub use check::{CheckProgress, Violation};
@@ -99,6 +108,7 @@ pub use copy::Copied;
 pub use derived::{DERIVED_OCTETS_MAX, DERIVED_SPACES, Derived, DerivedReader};
 pub use error::StoreError;
 pub use expunge::Expunged;
+pub use feed::{FEED_WAITING_MAX, Feed, Happened, Happenings, MessageEvents};
 pub use filing::flag_of;
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub use ids::{AccountId, Flags, MailboxId, ModSeq, Uid, UidValidity};
@@ -130,6 +140,8 @@ pub const COMMIT_MESSAGES_MAX: usize = 5_000;
 pub struct Store {
     inner: Arc<Inner>,
     person: Option<Arc<person::Person>>,
+    /// The feed that is not told of what is done by this one.
+    deaf: Option<std::sync::Weak<feed::Ear>>,
 }
 
 struct Inner {
@@ -143,6 +155,7 @@ struct Inner {
     locks: locks::AccountLocks,
     pop_locks: Arc<locks::PopLocks>,
     watches: Arc<watches::Watches>,
+    feeds: Arc<feed::Feeds>,
 }
 
 impl Store {
@@ -171,8 +184,10 @@ impl Store {
                 locks: locks::AccountLocks::default(),
                 pop_locks: Arc::default(),
                 watches: Arc::default(),
+                feeds: Arc::default(),
             }),
             person: None,
+            deaf: None,
         };
         store.count_domains_once().await?;
         store.remove_doomed().await?;

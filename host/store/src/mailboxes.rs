@@ -6,9 +6,11 @@ use std::ops::ControlFlow;
 use storage::Snapshot;
 
 use crate::accounts::read_account;
+use crate::annotations;
 use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::expunge::Reference;
+use crate::feed::Happened;
 use crate::ids::{AccountId, MailboxId, ModSeq, Uid, UidValidity};
 use crate::locks::Held;
 use crate::making::{Making, draft_gone};
@@ -135,6 +137,7 @@ impl Store {
         let mut draft = Draft::new();
         draft.batch.assert_present(keys::ACCOUNTS, &keys::account(account));
         draft.batch.put(keys::SUBSCRIPTIONS, &keys::named(account, name.as_str()), [0]);
+        draft.note(Happened::Subscribed { account, name: name.to_string() });
         self.commit(draft, held).await.map(drop)
     }
 
@@ -143,6 +146,7 @@ impl Store {
         let held = self.inner.locks.lock(account).await;
         let mut draft = Draft::new();
         draft.batch.delete(keys::SUBSCRIPTIONS, &keys::named(account, name.as_str()));
+        draft.note(Happened::Subscribed { account, name: name.to_string() });
         self.commit(draft, held).await.map(drop)
     }
 
@@ -154,15 +158,17 @@ impl Store {
         special_use: Option<SpecialUse>,
     ) -> Result<MailboxId, StoreError> {
         let held = self.inner.locks.lock(account).await;
-        self.create_held(held, account, name, special_use).await.map(|(id, _)| id)
+        self.create_held(held, account, name, special_use, None).await.map(|(id, _)| id)
     }
 
+    /// Or takes the name for what was the INBOX, where one is given.
     async fn create_held(
         &self,
         held: Held,
         account: AccountId,
         name: &MailboxName,
         special_use: Option<SpecialUse>,
+        of_inbox: Option<MailboxId>,
     ) -> Result<(MailboxId, Held), StoreError> {
         let mut draft = Draft::new();
         let id = {
@@ -172,6 +178,15 @@ impl Store {
             making.parents(&mut draft, name)?;
             let id = making.mailbox(&mut draft, name, special_use)?;
             making.end(&mut draft);
+            match of_inbox {
+                Some(inbox) => {
+                    // RFC 5464 §4.1: the new mailbox has the annotations, and the INBOX keeps them.
+                    annotations::draft_copies(&snapshot, &mut draft, inbox, id)?;
+                    let (from, to) = (MailboxName::inbox(), name.clone());
+                    draft.note(Happened::Renamed { account, from, to });
+                }
+                None => draft.note(Happened::Named { account, name: name.clone() }),
+            }
             id
         };
         let (_, held) = self.commit(draft, held).await?;
@@ -196,6 +211,7 @@ impl Store {
                 return Err(StoreError::NotAllowed("the mailbox holds others; delete or rename those first"));
             }
             draft_gone(&snapshot, &mut draft, id, name)?;
+            draft.note(Happened::Named { account, name: name.clone() });
             if has_children {
                 let mut making = Making::begin(&snapshot, account, self.inner.clock.now())?;
                 making.bare_name(&mut draft, name)?;
@@ -247,14 +263,15 @@ impl Store {
                 draft.batch.put(keys::MAILBOXES, &keys::mailbox(id), record.to_octets());
             }
             making.end(&mut draft);
+            draft.note(Happened::Renamed { account, from: from.clone(), to: to.clone() });
         }
         self.commit(draft, held).await.map(drop)
     }
 
     async fn rename_inbox(&self, account: AccountId, to: &MailboxName) -> Result<(), StoreError> {
         let held = self.inner.locks.lock(account).await;
-        let (target, held) = self.create_held(held, account, to, None).await?;
         let inbox = MailboxId::inbox(account);
+        let (target, held) = self.create_held(held, account, to, None, Some(inbox)).await?;
         let mut uids = Vec::new();
         scan_messages(&self.inner.storage.read()?, inbox, .., &mut |uid, _| uids.push(uid))?;
         let locks = (held, None);

@@ -8,6 +8,7 @@ use crate::acl::Acl;
 use crate::changes::Draft;
 use crate::domain_usage::{domain_of, doomed_value};
 use crate::error::StoreError;
+use crate::feed::{Happened, MessageEvents};
 use crate::ids::{AccountId, MailboxId, UidValidity};
 use crate::keys;
 use crate::mailboxes::{MAILBOXES_MAX, SpecialUse, find_mailbox, read_mailbox, scan_mailboxes};
@@ -59,6 +60,7 @@ impl<'s> Making<'s> {
             let id = self.next()?;
             self.inherit(draft, id, parent)?;
             draft_mailbox(draft, id, &mut self.record, parent, None, self.now);
+            draft.note(Happened::Named { account: self.id, name: parent.clone() });
         }
         Ok(())
     }
@@ -141,7 +143,7 @@ pub(crate) fn draft_mailbox(
     let key = keys::named(id.account, name.as_str());
     draft.batch.put(keys::MAILBOX_NAMES, &key, id.number.to_be_bytes());
     // The first mod-sequence is 1 (RFC 7162 §3.1.2.1).
-    draft.touch(id);
+    draft.touch(id, MessageEvents::FLAGS);
 }
 
 /// Drafts the end of a mailbox; its messages are removed afterwards.

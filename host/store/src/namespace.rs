@@ -9,7 +9,7 @@ use mail_types::AccountName;
 use crate::accounts::{read_account, read_account_id};
 use crate::acl::Acl;
 use crate::error::StoreError;
-use crate::ids::AccountId;
+use crate::ids::{AccountId, MailboxId};
 use crate::mailboxes::{MailboxInfo, find_mailbox, read_mailbox, scan_mailboxes};
 use crate::names::{INBOX, MailboxName};
 use crate::{Store, keys};
@@ -73,6 +73,22 @@ impl Store {
             Some(rest) => self.place_of_user(rest),
             None => Ok(None),
         }
+    }
+
+    /// What the person calls a mailbox that they may know of.
+    pub fn called(&self, mailbox: MailboxId) -> Result<String, StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        let name = MailboxName::new(&read_mailbox(&snapshot, mailbox)?.name)?;
+        self.rights_in(&snapshot, mailbox)?;
+        self.called_in(mailbox.account, &name)
+    }
+
+    /// What the person calls what its owner calls so.
+    pub fn called_in(&self, account: AccountId, name: &MailboxName) -> Result<String, StoreError> {
+        if self.guest_of(account).is_none() {
+            return Ok(name.to_string());
+        }
+        Ok(shared_name(&read_account(&self.inner.storage.read()?, account)?.name, name))
     }
 
     /// The mailbox that an account calls so, as far as it may know of it.

@@ -45,7 +45,7 @@ impl Store {
     #[must_use]
     pub fn on_behalf_of(&self, id: AccountId, name: &AccountName) -> Self {
         let person = Person { id, name: name.clone() };
-        Self { inner: Arc::clone(&self.inner), person: Some(Arc::new(person)) }
+        Self { inner: Arc::clone(&self.inner), person: Some(Arc::new(person)), deaf: None }
     }
 
     /// The person, where the account is somebody else's.

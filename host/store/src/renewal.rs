@@ -4,6 +4,7 @@ use crate::Store;
 use crate::accounts::{read_account, scan_accounts};
 use crate::changes::Draft;
 use crate::error::StoreError;
+use crate::feed::MessageEvents;
 use crate::ids::{AccountId, UidValidity};
 use crate::keys;
 use crate::mailboxes::scan_mailboxes;
@@ -37,7 +38,7 @@ impl Store {
                 record.last_uid_validity = UidValidity(next);
                 let mailbox = MailboxRecord { uid_validity: record.last_uid_validity, ..mailbox.clone() };
                 draft.batch.put(keys::MAILBOXES, &keys::mailbox(*id), mailbox.to_octets());
-                draft.touch(*id);
+                draft.touch(*id, MessageEvents::FLAGS);
             }
             draft.batch.put(keys::ACCOUNTS, &keys::account(account), record.to_octets());
         }

@@ -14,6 +14,7 @@ use storage::{Drawn, Patch, PatchInto, Snapshot};
 use crate::Store;
 use crate::changes::Draft;
 use crate::error::StoreError;
+use crate::feed::MessageEvents;
 use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid};
 use crate::keys::{self, u32_at, u64_at};
 use crate::locks::Held;
@@ -220,7 +221,7 @@ impl Store {
         let mut draft = Draft::new();
         {
             let snapshot = self.inner.storage.read()?;
-            let modseq = draft.touch(mailbox);
+            let modseq = draft.touch(mailbox, MessageEvents::FLAGS);
             let seen = Seen::read(&snapshot, mailbox, guest.id)?;
             seen.draft(&snapshot, &mut draft, (mailbox, guest.id), (uids, &[]), modseq)?;
         }

@@ -8,7 +8,9 @@ use storage::{Batch, ContentId, Storage};
 use crate::*;
 
 mod accounts;
+mod annotations;
 mod concurrency;
+mod feed;
 mod import;
 mod listings;
 mod model;
@@ -16,6 +18,7 @@ mod quota;
 mod reading;
 mod renewal;
 mod repair;
+mod replace;
 mod sharing;
 
 /// A store in a folder of its own, which [`Fixture::close`] checks.

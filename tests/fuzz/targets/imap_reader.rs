@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use imap_wire::{CommandReader, Limits, Received, next_line};
+use imap_wire::{CommandReader, Limits, MessageUrl, Received, next_line, parse_append_rest};
 
 /// What comes out; ends where the stream is out of step, or a message would follow.
 fn read(input: &[u8], piece: usize) -> Vec<Received> {
@@ -28,4 +28,8 @@ fuzz_target!(|data: (u8, &[u8])| {
     let (piece, input) = (usize::from(data.0 % 16) + 1, data.1);
     assert_eq!(read(input, input.len().max(1)), read(input, piece));
     let _ = next_line(input, 64);
+    let _ = parse_append_rest(input, data.0 > 127, &Limits::default());
+    if let Ok(text) = std::str::from_utf8(input) {
+        let _ = MessageUrl::parse(text, &Limits::default());
+    }
 });

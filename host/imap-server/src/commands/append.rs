@@ -1,12 +1,12 @@
-//! APPEND (RFC 3501 §6.3.11, RFC 3502) and REPLACE (RFC 8508): messages go from the wire to storage in pieces.
+//! APPEND (RFC 3501 §6.3.11, RFC 3502, RFC 4469) and REPLACE (RFC 8508): messages go from the wire to storage in pieces.
 
 use imap_wire::{
-    Append, AppendMessage, By, Code, Condition, LiteralMode, NameEncoding, Response, SequenceSet, Tag,
-    parse_next_message,
+    Append, AppendLiteral, AppendMessage, AppendRest, AppendStep, By, Code, Condition, LiteralMode,
+    NameEncoding, Response, SequenceSet, Tag, parse_append_rest,
 };
 use mail_types::Timestamp;
-use storage::{Content, StorageError};
-use store::{MailboxId, NewMessage, Uid, UidValidity, Usage};
+use storage::{Content, ContentWriter};
+use store::{Flags, MailboxId, NewMessage, Uid, UidValidity, Usage};
 
 use super::{Context, copy, refusal};
 use crate::answer::Answer;
@@ -14,101 +14,160 @@ use crate::io::End;
 use crate::selected::{Access, split_flags};
 use crate::session::{Session, State};
 
-/// The rest of a line behind a message: flags, a date and the next one's literal.
+/// The rest of a line behind a literal: what is said of a message, URLs, and the next literal.
 const LINE_OCTETS_MAX: usize = 16 * 1024;
+/// Longest URL that comes as a literal, in octets.
+const URL_LITERAL_OCTETS_MAX: u64 = 4 * 1024;
 /// Most messages of one APPEND.
 const MESSAGES_MAX: usize = 1_000;
+/// Most parts that messages of one APPEND are put together from (RFC 4469).
+const PARTS_MAX: usize = 1_000;
 
 /// Octets of messages that wait in memory for the others of their APPEND: small ones; large ones are in files.
 const WAITING_OCTETS_MAX: u64 = 16 << 20;
 
 /// What is going to be appended.
-struct Appending {
+pub(super) struct Appending {
     target: MailboxId,
+    /// The message that goes for the new one: REPLACE.
+    replaced: Option<(MailboxId, Uid)>,
     messages: Vec<NewMessage>,
     /// Octets of all that have come.
     octets: u64,
     /// Of these, octets in memory.
     waiting: u64,
+    parts: usize,
+    /// The message that is coming.
+    pub(super) open: Option<Open>,
+}
+
+/// A message that is coming.
+pub(super) struct Open {
+    flags: Flags,
+    keywords: Vec<String>,
+    internal_date: Option<Timestamp>,
+    catenated: bool,
+    pub(super) writer: ContentWriter,
 }
 
 impl Session {
     /// Takes messages, or refuses them before they are sent: all or none.
     pub(crate) async fn append(&mut self, tag: &Tag, append: Append) -> Result<Answer, End> {
-        let replaced = match self.replaced(&append) {
-            Ok(replaced) => replaced,
-            Err(answer) => return self.refuse_append(&append.message, answer).await,
+        let prepared = self.replaced(&append).and_then(|replaced| {
+            let target = self.append_target(tag, &append)?;
+            Ok(Appending {
+                target,
+                replaced,
+                messages: Vec::new(),
+                octets: 0,
+                waiting: 0,
+                parts: 0,
+                open: None,
+            })
+        });
+        let (mut appending, mut refused) = match prepared {
+            Ok(appending) => (Some(appending), None),
+            Err(answer) => (None, Some(answer)),
         };
-        let target = match self.append_target(tag, &append) {
-            Ok(target) => target,
-            Err(answer) => return self.refuse_append(&append.message, answer).await,
-        };
-        let mut appending = Appending { target, messages: Vec::new(), octets: 0, waiting: 0 };
-        let mut next = append.message;
+        let (mut steps, mut catenated, mut begun) = (append.steps, false, 0);
         loop {
-            let message = match self.new_message(&appending, &next) {
-                Ok(message) => message,
-                Err(answer) => return self.refuse_append(&next, answer).await,
-            };
-            let content = self.receive(&next).await?;
-            let Some(line) = self.rest_of_line(&next).await? else {
-                return Ok(Answer::bad("expected ) after the message"));
-            };
-            let following = match parse_next_message(&line, &self.limits(true)) {
-                Ok(Some(_)) if replaced.is_some() => {
-                    return Err(End::Bye("REPLACE takes one message".into()));
-                }
-                Ok(following) => following,
-                // What follows cannot be told from commands any more where it announced a literal unasked.
-                Err(error) if line.ends_with(b"+}") => return Err(End::Bye(error.to_string().into())),
-                Err(error) => return Ok(Answer::bad(error.to_string())),
-            };
-            let content = match content {
-                // RFC 3516 §4.4: what cannot be given back as it came is not taken.
-                Ok((_, true)) if next.binary || next.utf8 => {
-                    let answer = Answer::no("NUL octets are not kept").code(Code::UnknownCte);
-                    return self.refuse_following(following, answer).await;
-                }
-                Ok((content, _)) => content,
-                Err(error) => return self.refuse_following(following, refusal(&error.into())).await,
-            };
-            appending.octets = appending.octets.saturating_add(content.len());
-            if matches!(content, Content::Inline(_)) {
-                appending.waiting += content.len();
+            begun += steps.iter().filter(|step| matches!(step, AppendStep::Message(_))).count();
+            if append.replaces.is_some() && begun > 1 {
+                return Err(End::Bye("REPLACE takes one message".into()));
             }
-            appending.messages.push(NewMessage { content, ..message });
-            match following {
-                Some(following) => next = following,
-                None => break,
+            catenated = is_open_after(&steps, catenated);
+            let literal = steps.pop_if(|step| matches!(step, AppendStep::Literal(_)));
+            if let Some(open) = &mut appending
+                && let Err(answer) = self.take_steps(open, steps, literal.as_ref()).await
+            {
+                (appending, refused) = (None, Some(answer));
             }
+            let Some(AppendStep::Literal(literal)) = literal else { break };
+            match &mut appending {
+                Some(open) => {
+                    if let Err(answer) = self.receive(open, &literal, catenated).await? {
+                        (appending, refused) = (None, Some(answer));
+                    }
+                }
+                // Nothing comes unasked.
+                None if literal.mode == LiteralMode::Synchronizing => break,
+                None => self.swallow(literal.octets).await?,
+            }
+            steps = match self.following(&literal, catenated).await? {
+                Ok(steps) => steps,
+                Err(answer) => return Ok(refused.unwrap_or(answer)),
+            };
         }
-        self.commit_append(appending, replaced).await
+        match (appending, refused) {
+            (Some(appending), None) => self.commit_append(appending).await,
+            (_, refused) => Ok(refused.unwrap_or_else(|| Answer::bad("no message"))),
+        }
     }
 
-    async fn commit_append(&mut self, appending: Appending, replaced: Option<Uid>) -> Result<Answer, End> {
+    /// Takes what comes before a literal, or before the end, and looks whether the literal may come.
+    async fn take_steps(
+        &mut self,
+        appending: &mut Appending,
+        steps: Vec<AppendStep>,
+        literal: Option<&AppendStep>,
+    ) -> Result<(), Answer> {
+        for step in steps {
+            match step {
+                AppendStep::Message(message) => self.begin_message(appending, &message)?,
+                AppendStep::Url(url) => {
+                    appending.count_part()?;
+                    let max = self.room_for_more(appending, 0)?;
+                    self.catenate(appending, &url, max).await?;
+                    self.room_for_more(appending, 0)?;
+                }
+                AppendStep::End => appending.end_message().await?,
+                AppendStep::Literal(_) => {}
+            }
+        }
+        if let Some(AppendStep::Literal(literal)) = literal {
+            appending.count_part()?;
+            self.admit_literal(appending, literal)?;
+        }
+        Ok(())
+    }
+
+    async fn commit_append(&mut self, mut appending: Appending) -> Result<Answer, End> {
         let store = self.shared.parts.store.clone();
-        let (uid_validity, uids) = match store.append(appending.target, appending.messages).await {
+        let target = appending.target;
+        let appended = match (appending.replaced, appending.messages.pop()) {
+            (Some(replaced), Some(message)) => store
+                .replace(replaced, target, message)
+                .await
+                .map(|(uid_validity, uid)| (uid_validity, vec![uid])),
+            (_, last) => {
+                appending.messages.extend(last);
+                store.append(target, appending.messages).await
+            }
+        };
+        let (uid_validity, uids) = match appended {
             Ok(appended) => appended,
             Err(error) => return Ok(refusal(&error)),
         };
         let code = append_uid(uid_validity, &uids);
-        let (State::Selected(_, selected), Some(replaced)) = (&self.state, replaced) else {
-            let answer = Answer::ok("APPEND done");
-            return Ok(match code {
-                Some(code) => answer.code(code),
-                None => answer,
-            });
-        };
-        // RFC 8508 §4.3: the new message is told before the old one's end.
-        self.io.status(None, Condition::Ok, code, "the new message is here");
-        match store.remove(selected.mailbox, &[replaced]).await {
-            Ok(_) => Ok(Answer::ok("REPLACE done").removed(true)),
-            Err(error) => Ok(refusal(&error)),
+        if let State::Selected(_, selected) = &mut self.state
+            && selected.mailbox == target
+        {
+            selected.makes(uids);
         }
+        if appending.replaced.is_some() {
+            // RFC 8508 §4.3: the new message is told before the old one's end.
+            self.io.status(None, Condition::Ok, code, "the new message is here");
+            return Ok(Answer::ok("REPLACE done").removed(true));
+        }
+        let answer = Answer::ok("APPEND done");
+        Ok(match code {
+            Some(code) => answer.code(code),
+            None => answer,
+        })
     }
 
     /// The message that a REPLACE is for; `None` for APPEND.
-    fn replaced(&self, append: &Append) -> Result<Option<Uid>, Answer> {
+    fn replaced(&self, append: &Append) -> Result<Option<(MailboxId, Uid)>, Answer> {
         let Some((by, number)) = append.replaces else { return Ok(None) };
         let State::Selected(_, selected) = &self.state else {
             return Err(Answer::bad("select a mailbox first"));
@@ -119,7 +178,7 @@ impl Session {
         let set = SequenceSet::from_rising([number]);
         let members = set.and_then(|set| selected.view.resolve(by, &set).ok()).unwrap_or_default();
         match (members.first(), by) {
-            (Some(member), _) => Ok(Some(Uid(member.uid))),
+            (Some(member), _) => Ok(Some((selected.mailbox, Uid(member.uid)))),
             (None, By::SequenceNumber) => Err(Answer::bad("no such message")),
             (None, By::Uid) => Err(Answer::no("no such message").code(Code::NonExistent)),
         }
@@ -130,31 +189,15 @@ impl Session {
         let (State::Authenticated(login) | State::Selected(login, _)) = &self.state else {
             return Err(Answer::bad("log in first"));
         };
-        let context = Context { io: &mut self.io, shared: &self.shared, login, tag, limits };
+        let context =
+            Context { io: &mut self.io, shared: &self.shared, login, tag, limits, options: &self.options };
         copy::target(&context, &append.mailbox)
     }
 
     /// All that can be known of a message before it comes.
-    fn new_message(&self, appending: &Appending, message: &AppendMessage) -> Result<NewMessage, Answer> {
+    fn begin_message(&self, appending: &mut Appending, message: &AppendMessage) -> Result<(), Answer> {
         let (flags, keywords) = split_flags(&message.flags).map_err(Answer::bad)?;
-        if message.utf8 && self.io.dialect.names() != NameEncoding::Utf8 {
-            // RFC 6855 §4.
-            return Err(Answer::bad("ENABLE UTF8=ACCEPT comes first"));
-        }
-        if message.octets == 0 {
-            // RFC 3502: so a client takes an APPEND back.
-            return Err(Answer::no("an empty message is not kept"));
-        }
-        let limits = self.limits(true);
-        let unasked = message.mode == LiteralMode::NonSynchronizing;
-        if message.octets > limits.append_octets
-            || (unasked && message.octets > limits.non_synchronizing_octets)
-        {
-            return Err(Answer::no("message too big").code(Code::TooBig));
-        }
-        let count = appending.messages.len() + 1;
-        let octets = appending.octets.saturating_add(message.octets);
-        if count > MESSAGES_MAX {
+        if appending.messages.len() >= MESSAGES_MAX {
             return Err(Answer::no(format!("more than {MESSAGES_MAX} messages at once")).code(Code::Limit));
         }
         if appending.waiting > WAITING_OCTETS_MAX {
@@ -162,83 +205,137 @@ impl Session {
             let text = format!("more than {max} MiB of small messages at once: append fewer");
             return Err(Answer::no(text).code(Code::Limit));
         }
-        let more = Usage { messages: count as u64, octets };
-        let store = &self.shared.parts.store;
-        store.check_room(appending.target.account, more).map_err(|error| refusal(&error))?;
         let internal_date = message.internal_date.map(|date| {
             // Before 1970 nothing can be kept; nobody had mail to append then.
             Timestamp(u64::try_from(date.as_unix_seconds()).unwrap_or(0) * 1000)
         });
-        Ok(NewMessage { content: Content::from(Vec::new()), flags, keywords, internal_date })
+        let writer = self.shared.parts.storage.content(self.options.message_octets_max);
+        let catenated = message.catenated;
+        appending.open = Some(Open { flags, keywords, internal_date, catenated, writer });
+        Ok(())
     }
 
-    /// What stands behind a message on its line; `None` where a parenthesis is missing that should close there.
-    async fn rest_of_line(&mut self, message: &AppendMessage) -> Result<Option<Vec<u8>>, End> {
-        let line = self.io.line(LINE_OCTETS_MAX, self.options.command_pause_max).await?;
-        if !message.utf8 {
-            return Ok(Some(line));
+    fn admit_literal(&self, appending: &mut Appending, literal: &AppendLiteral) -> Result<(), Answer> {
+        if literal.utf8 && self.io.dialect.names() != NameEncoding::Utf8 {
+            // RFC 6855 §4.
+            return Err(Answer::bad("ENABLE UTF8=ACCEPT comes first"));
         }
-        Ok(line.strip_prefix(b")").map(<[u8]>::to_vec))
-    }
-
-    /// Refuses what follows a message that was not kept.
-    async fn refuse_following(&mut self, next: Option<AppendMessage>, answer: Answer) -> Result<Answer, End> {
-        match next {
-            Some(next) => self.refuse_append(&next, answer).await,
-            None => Ok(answer),
+        let unasked = literal.mode == LiteralMode::NonSynchronizing;
+        if unasked && literal.octets > self.limits(true).non_synchronizing_octets {
+            return Err(too_big());
         }
+        self.room_for_more(appending, literal.octets)?;
+        if let Some(open) = &mut appending.open {
+            if literal.octets == 0 && !open.catenated {
+                return Err(empty());
+            }
+            open.writer.reserve(open.writer.len() + literal.octets);
+        }
+        Ok(())
     }
 
-    /// Answers, and swallows messages that come unasked.
-    async fn refuse_append(&mut self, message: &AppendMessage, answer: Answer) -> Result<Answer, End> {
-        let mut message = Some(message.clone());
-        while let Some(refused) = message.take_if(|next| next.mode == LiteralMode::NonSynchronizing) {
-            let mut left = refused.octets;
+    /// How many octets may still come of the message that is coming, where so many more may.
+    fn room_for_more(&self, appending: &Appending, more: u64) -> Result<u64, Answer> {
+        let max = self.limits(true).append_octets;
+        let octets = appending.open.as_ref().map_or(0, |open| open.writer.len()).saturating_add(more);
+        if octets > max {
+            return Err(too_big());
+        }
+        let (store, target) = (&self.shared.parts.store, appending.target);
+        let messages = appending.messages.len() as u64 + 1;
+        let more = match appending.replaced {
+            Some(replaced) => store.more_by_replacing(replaced, target, octets),
+            None => Ok(Usage { messages, octets: appending.octets.saturating_add(octets) }),
+        };
+        let has_room = more.and_then(|more| store.check_room(target.account, more));
+        has_room.map_err(|error| refusal(&error))?;
+        Ok(max - octets)
+    }
+
+    /// What follows a literal on its line.
+    async fn following(
+        &mut self,
+        literal: &AppendLiteral,
+        catenated: bool,
+    ) -> Result<Result<Vec<AppendStep>, Answer>, End> {
+        let pause = self.options.command_pause_max;
+        let mut line = self.io.line(LINE_OCTETS_MAX, pause).await?;
+        if literal.utf8 {
+            match line.strip_prefix(b")") {
+                Some(rest) => line = rest.to_vec(),
+                None => return Ok(Err(Answer::bad("expected ) after the message"))),
+            }
+        }
+        let limits = self.limits(true);
+        loop {
+            let (octets, mode) = match parse_append_rest(&line, catenated, &limits) {
+                Ok(AppendRest::Steps(steps)) => return Ok(Ok(steps)),
+                Ok(AppendRest::UrlLiteral(octets, mode)) => (octets, mode),
+                // What follows cannot be told from commands any more where it announced a literal unasked.
+                Err(error) if line.ends_with(b"+}") => return Err(End::Bye(error.to_string().into())),
+                Err(error) => return Ok(Err(Answer::bad(error.to_string()))),
+            };
+            if octets > URL_LITERAL_OCTETS_MAX || line.len() > LINE_OCTETS_MAX {
+                return Err(End::Bye("URL too long".into()));
+            }
+            if mode == LiteralMode::Synchronizing {
+                self.io.say(&Response::Continuation("go on".to_owned()));
+                self.io.flush().await?;
+            }
+            line.extend_from_slice(b"\r\n");
+            let mut left = octets;
             while left > 0 {
                 let count = self.piece(left).await?;
+                line.extend_from_slice(&self.io.stream.buffered()[..count]);
                 self.io.stream.consume(count);
                 left -= count as u64;
             }
-            let Some(line) = self.rest_of_line(&refused).await? else { return Ok(answer) };
-            message = match parse_next_message(&line, &self.limits(true)) {
-                Ok(following) => following,
-                Err(error) if line.ends_with(b"+}") => return Err(End::Bye(error.to_string().into())),
-                Err(_) => None,
-            };
+            line.extend(self.io.line(LINE_OCTETS_MAX, pause).await?);
         }
-        Ok(answer)
     }
 
-    /// The message into storage, and whether it has NUL in it. When storage fails half-way the rest is still
-    /// taken off the wire.
+    /// Takes octets off the wire that come unasked.
+    async fn swallow(&mut self, octets: u64) -> Result<(), End> {
+        let mut left = octets;
+        while left > 0 {
+            let count = self.piece(left).await?;
+            self.io.stream.consume(count);
+            left -= count as u64;
+        }
+        Ok(())
+    }
+
+    /// Octets of a message into storage. When storage fails half-way the rest is still taken off the wire.
     async fn receive(
         &mut self,
-        append: &AppendMessage,
-    ) -> Result<Result<(Content, bool), StorageError>, End> {
-        if append.mode == LiteralMode::Synchronizing {
+        appending: &mut Appending,
+        literal: &AppendLiteral,
+        catenated: bool,
+    ) -> Result<Result<(), Answer>, End> {
+        if literal.mode == LiteralMode::Synchronizing {
             self.io.say(&Response::Continuation("go on".to_owned()));
             self.io.flush().await?;
         }
-        let mut writer = Ok(self.shared.parts.storage.content(self.options.message_octets_max));
-        if let Ok(writer) = &mut writer {
-            writer.reserve(append.octets);
-        }
-        let (mut left, mut has_nul) = (append.octets, false);
+        let Some(open) = &mut appending.open else { return Ok(Err(Answer::bad("no message"))) };
+        let (mut left, mut has_nul, mut written) = (literal.octets, false, Ok(()));
         while left > 0 {
             let count = self.piece(left).await?;
-            has_nul |= (append.binary || append.utf8) && self.io.stream.buffered()[..count].contains(&0);
-            if let Ok(open) = &mut writer
-                && let Err(error) = open.write(&self.io.stream.buffered()[..count]).await
-            {
-                writer = Err(error);
+            let piece = &self.io.stream.buffered()[..count];
+            has_nul |= (literal.binary || literal.utf8) && piece.contains(&0);
+            if written.is_ok() {
+                written = open.writer.write(piece).await;
             }
             self.io.stream.consume(count);
             left -= count as u64;
         }
-        Ok(match writer {
-            Ok(writer) => writer.finish().await.map(|content| (content, has_nul)),
-            Err(error) => Err(error),
-        })
+        if let Err(error) = written {
+            return Ok(Err(refusal(&error.into())));
+        }
+        if has_nul {
+            // RFC 3516 §4.4: what cannot be given back as it came is not taken.
+            return Ok(Err(Answer::no("NUL octets are not kept").code(Code::UnknownCte)));
+        }
+        Ok(if catenated { Ok(()) } else { appending.end_message().await })
     }
 
     /// How many octets of the message are buffered; waits where there are none.
@@ -248,6 +345,51 @@ impl Session {
         }
         Ok(self.io.stream.buffered().len().min(usize::try_from(left).unwrap_or(usize::MAX)))
     }
+}
+
+impl Appending {
+    fn count_part(&mut self) -> Result<(), Answer> {
+        self.parts += 1;
+        if self.parts > PARTS_MAX {
+            return Err(Answer::no(format!("more than {PARTS_MAX} parts at once")).code(Code::Limit));
+        }
+        Ok(())
+    }
+
+    /// The message that was coming is whole.
+    async fn end_message(&mut self) -> Result<(), Answer> {
+        let Some(Open { flags, keywords, internal_date, writer, .. }) = self.open.take() else {
+            return Ok(());
+        };
+        if writer.is_empty() {
+            return Err(empty());
+        }
+        let content = writer.finish().await.map_err(|error| refusal(&error.into()))?;
+        self.octets = self.octets.saturating_add(content.len());
+        if matches!(content, Content::Inline(_)) {
+            self.waiting += content.len();
+        }
+        self.messages.push(NewMessage { content, flags, keywords, internal_date });
+        Ok(())
+    }
+}
+
+/// Whether parts of a message follow after these steps.
+fn is_open_after(steps: &[AppendStep], was_open: bool) -> bool {
+    steps.iter().fold(was_open, |is_open, step| match step {
+        AppendStep::Message(message) => message.catenated,
+        AppendStep::End => false,
+        AppendStep::Literal(_) | AppendStep::Url(_) => is_open,
+    })
+}
+
+/// RFC 3502: so a client takes an APPEND back.
+fn empty() -> Answer {
+    Answer::no("an empty message is not kept")
+}
+
+fn too_big() -> Answer {
+    Answer::no("message too big").code(Code::TooBig)
 }
 
 /// RFC 4315 §3, RFC 3502.

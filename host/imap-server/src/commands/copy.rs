@@ -10,7 +10,7 @@ use crate::selected::{Access, Selected};
 
 pub(crate) async fn copy(
     context: &mut Context<'_>,
-    selected: &Selected,
+    selected: &mut Selected,
     by: By,
     set: &SequenceSet,
     name: &MailboxName,
@@ -21,6 +21,7 @@ pub(crate) async fn copy(
     };
     Ok(match context.shared.parts.store.copy(selected.mailbox, &uids, target).await {
         Ok(copied) => {
+            note_made(selected, target, &copied);
             let answer = Answer::ok("COPY done");
             match copy_uid(&copied) {
                 Some(code) => answer.code(code),
@@ -33,7 +34,7 @@ pub(crate) async fn copy(
 
 pub(crate) async fn move_(
     context: &mut Context<'_>,
-    selected: &Selected,
+    selected: &mut Selected,
     by: By,
     set: &SequenceSet,
     name: &MailboxName,
@@ -47,6 +48,7 @@ pub(crate) async fn move_(
     };
     Ok(match context.shared.parts.store.move_(selected.mailbox, &uids, target).await {
         Ok(moved) => {
+            note_made(selected, target, &moved);
             // RFC 6851 §4.3: COPYUID comes before the expunges, in an untagged OK.
             if let Some(code) = copy_uid(&moved) {
                 context.io.status(None, Condition::Ok, Some(code), "moved");
@@ -55,6 +57,12 @@ pub(crate) async fn move_(
         }
         Err(error) => refusal(&error),
     })
+}
+
+fn note_made(selected: &mut Selected, target: MailboxId, copied: &Copied) {
+    if target == selected.mailbox {
+        selected.makes(copied.uids.iter().map(|(_, target)| *target));
+    }
 }
 
 /// Which messages, and where to. Nothing is done for a target that is not there, which the client

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use imap_wire::{By, Code, DateTime, FetchItem, FetchModifiers, FetchResponse, SequenceSet};
-use store::{FlagChange, FlagMode, Flags, Listed, MessageInfo, Reader, Rights, StoreError, Uid};
+use store::{FlagChange, FlagMode, Flags, Listed, MailboxId, MessageInfo, Reader, Rights, StoreError, Uid};
 
 use super::extract::{Extract, Extracts, Need, WholeMessage};
 use super::resync::{changed_members, part};
@@ -16,6 +16,7 @@ use crate::derived::{self, Kind};
 use crate::io::End;
 use crate::object_ids::email_id;
 use crate::selected::{Access, Selected};
+use crate::server::Shared;
 use crate::view::Member;
 
 /// Messages whose `\Seen` is set by one commit, before they are sent.
@@ -254,7 +255,7 @@ async fn fetch_one(
 ) -> Result<Result<Fetched, StoreError>, End> {
     let extracts = match known {
         Some(known) => known,
-        None => match extracts(context, selected, plan, &info).await {
+        None => match extracts(context.shared, selected.mailbox, (&plan.items, plan.need), &info).await {
             Ok(extracts) => extracts,
             Err(error) => return Ok(Err(error)),
         },
@@ -289,27 +290,27 @@ async fn fetch_one(
 }
 
 /// What the items come to. Whatever the client does, no more of the message is in memory afterwards.
-async fn extracts(
-    context: &Context<'_>,
-    selected: &Selected,
-    plan: &Plan,
+pub(super) async fn extracts(
+    shared: &Shared,
+    mailbox: MailboxId,
+    (items, need): (&Arc<[FetchItem]>, Need),
     info: &MessageInfo,
 ) -> Result<Extracts, StoreError> {
-    let store = &context.shared.parts.store;
-    if plan.need == Need::Record {
-        return Ok(Extracts::none(&plan.items));
+    let store = &shared.parts.store;
+    if need == Need::Record {
+        return Ok(Extracts::none(items));
     }
-    if plan.need < Need::Structure {
-        let reader = store.reader(selected.mailbox)?;
-        if let Some(extracts) = Extracts::of_header(&reader, None, info, &plan.items)? {
+    if need < Need::Structure {
+        let reader = store.reader(mailbox)?;
+        if let Some(extracts) = Extracts::of_header(&reader, None, info, items)? {
             return Ok(extracts);
         }
     }
-    let room = context.shared.room_for(info.size).await;
-    let message = WholeMessage { store: store.clone(), mailbox: selected.mailbox, info: *info, room };
-    let extracts = message.extract(Arc::clone(&plan.items)).await?;
-    for (kind, made) in extracts.made(&plan.items) {
-        context.shared.parts.derived.keep(info.content, kind as u8, derived::kept(made));
+    let room = shared.room_for(info.size).await;
+    let message = WholeMessage { store: store.clone(), mailbox, info: *info, room };
+    let extracts = message.extract(Arc::clone(items)).await?;
+    for (kind, made) in extracts.made(items) {
+        shared.parts.derived.keep(info.content, kind as u8, derived::kept(made));
     }
     Ok(extracts)
 }

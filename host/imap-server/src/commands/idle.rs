@@ -3,9 +3,10 @@
 use imap_wire::{Line, Response, next_line};
 use tokio::time::{Instant, timeout_at};
 
+use super::notify::noticed;
 use crate::answer::Answer;
 use crate::io::End;
-use crate::selected::{Expunges, Selected};
+use crate::selected::Expunges;
 use crate::session::{Session, State};
 
 /// `DONE` and its line end, with room for what is wrong.
@@ -15,7 +16,7 @@ impl Session {
     /// Tells what changes as it changes, until the client says DONE.
     pub(crate) async fn idle(&mut self) -> Result<Answer, End> {
         self.io.say(&Response::Continuation("idling".to_owned()));
-        Box::pin(self.tell_all()).await?;
+        Box::pin(self.push(Expunges::Told)).await?;
         self.io.flush().await?;
         let until = Instant::now() + self.options.inactivity_max;
         loop {
@@ -38,29 +39,12 @@ impl Session {
                     Ok(filled) => drop(filled?),
                     Err(_) => return Err(End::Bye("autologout: idle for too long".into())),
                 },
-                () = changed(selected) => {
-                    Box::pin(self.tell_all()).await?;
+                () = noticed(self.notify.as_deref(), selected) => {
+                    Box::pin(self.push(Expunges::Told)).await?;
                     self.io.flush().await?;
                 }
                 () = self.shutdown.wait() => return Err(End::Bye("the server is stopping".into())),
             }
         }
-    }
-
-    async fn tell_all(&mut self) -> Result<(), End> {
-        match &mut self.state {
-            State::Selected(_, selected) => {
-                selected.tell(&self.shared.parts.store, &mut self.io, Expunges::Told).await
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Waits for a change of the selected mailbox; for ever without one.
-async fn changed(selected: Option<&mut Selected>) {
-    match selected {
-        Some(selected) => selected.changed().await,
-        None => std::future::pending().await,
     }
 }

@@ -12,7 +12,7 @@ use crate::pattern::{DELIMITER, Pattern, parents};
 
 /// What is known of one name in the hierarchy.
 #[derive(Debug, Default, Clone)]
-struct Node {
+pub(super) struct Node {
     /// There is a mailbox of the name, which holds messages.
     exists: bool,
     /// There is something of the name that this person may know of; else it is only above such.
@@ -115,7 +115,12 @@ pub(crate) async fn list(context: &mut Context<'_>, command: &ListCommand) -> Re
     }
     if command.patterns.iter().all(String::is_empty) && command.selection.is_empty() {
         // RFC 3501 §6.3.8: the empty name asks for the delimiter and the root of the reference.
-        let root = Listed { attributes: vec!["\\Noselect"], delimiter: DELIMITER, name: String::new() };
+        let root = Listed {
+            attributes: vec!["\\Noselect"],
+            delimiter: DELIMITER,
+            name: String::new(),
+            old_name: None,
+        };
         context.io.say(&Response::List(root));
         return Ok(Answer::ok("LIST done"));
     }
@@ -169,7 +174,7 @@ fn below<'n>(nodes: &'n BTreeMap<String, Node>, name: &str) -> impl Iterator<Ite
     nodes.range(from..until)
 }
 
-fn names(context: &Context<'_>) -> Result<BTreeMap<String, Node>, Answer> {
+pub(super) fn names(context: &Context<'_>) -> Result<BTreeMap<String, Node>, Answer> {
     let store = &context.shared.parts.store;
     let mailboxes = store.mailboxes(context.login.account).map_err(|error| refusal(&error))?;
     let subscriptions = store.subscriptions(context.login.account).map_err(|error| refusal(&error))?;
@@ -178,18 +183,8 @@ fn names(context: &Context<'_>) -> Result<BTreeMap<String, Node>, Answer> {
 }
 
 fn write_node(io: &mut Io, name: &str, node: &Node, wish: &Wish<'_>) {
-    let mut attributes = Vec::new();
-    if !node.exists {
-        // A name that is no mailbox. One such word a response (RFC 5258 §6); clients that ask in the old way know only
-        // the first one.
-        attributes.push(if node.known || !wish.is_extended { "\\Noselect" } else { "\\NonExistent" });
-    }
-    attributes.push(if node.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
-    if wish.tell_subscribed && node.subscribed {
-        attributes.push("\\Subscribed");
-    }
-    attributes.extend(node.special_use.map(attribute));
-    let listed = Listed { attributes, delimiter: DELIMITER, name: name.to_owned() };
+    let attributes = attributes(node, wish.tell_subscribed, wish.is_extended);
+    let listed = Listed { attributes, delimiter: DELIMITER, name: name.to_owned(), old_name: None };
     io.say(&Response::List(listed));
     let out = io.out();
     if wish.recursive && node.has_subscribed_below {
@@ -199,9 +194,48 @@ fn write_node(io: &mut Io, name: &str, node: &Node, wish: &Wish<'_>) {
     }
 }
 
+fn attributes(node: &Node, tell_subscribed: bool, is_extended: bool) -> Vec<&'static str> {
+    let mut attributes = Vec::new();
+    if !node.exists {
+        // A name that is no mailbox. One such word a response (RFC 5258 §6); clients that ask in the old way know only
+        // the first one.
+        attributes.push(if node.known || !is_extended { "\\Noselect" } else { "\\NonExistent" });
+    }
+    attributes.push(if node.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
+    if tell_subscribed && node.subscribed {
+        attributes.push("\\Subscribed");
+    }
+    attributes.extend(node.special_use.map(attribute));
+    attributes
+}
+
+/// Whether a name is a mailbox that this person may know of.
+pub(super) fn is_known(nodes: &BTreeMap<String, Node>, name: &str) -> bool {
+    nodes.get(name).is_some_and(|node| node.known)
+}
+
+/// Tells what a name is now (RFC 5465 §5.4), and what it was called.
+pub(super) fn tell_name(
+    io: &mut Io,
+    nodes: &BTreeMap<String, Node>,
+    name: &str,
+    old_name: Option<&str>,
+    more: &[&'static str],
+) {
+    let mut attributes = attributes(nodes.get(name).unwrap_or(&Node::default()), true, true);
+    attributes.extend_from_slice(more);
+    let (name, old_name) = (name.to_owned(), old_name.map(str::to_owned));
+    io.say(&Response::List(Listed { attributes, delimiter: DELIMITER, name, old_name }));
+}
+
 /// Tells the one name that was selected (RFC 9051 §6.3.2).
 pub(super) fn tell_selected(io: &mut Io, name: &MailboxName) {
-    let listed = Listed { attributes: Vec::new(), delimiter: DELIMITER, name: name.as_str().to_owned() };
+    let listed = Listed {
+        attributes: Vec::new(),
+        delimiter: DELIMITER,
+        name: name.as_str().to_owned(),
+        old_name: None,
+    };
     io.say(&Response::List(listed));
 }
 
@@ -241,7 +275,7 @@ pub(crate) async fn lsub(
         Err(error) => return Ok(refusal(&error)),
     };
     for (name, attributes) in lsub_names(&subscriptions, &Pattern::new(reference, pattern)) {
-        context.io.say(&Response::Lsub(Listed { attributes, delimiter: DELIMITER, name }));
+        context.io.say(&Response::Lsub(Listed { attributes, delimiter: DELIMITER, name, old_name: None }));
         context.io.flush_if_full().await?;
     }
     Ok(Answer::ok("LSUB done"))

@@ -3,6 +3,7 @@
 mod acl;
 mod append;
 mod authenticate;
+mod catenate;
 mod copy;
 mod expunge;
 mod extract;
@@ -10,6 +11,8 @@ mod fetch;
 mod idle;
 mod list;
 mod mailboxes;
+mod metadata;
+mod notify;
 mod quota;
 mod resync;
 mod search;
@@ -25,6 +28,7 @@ use store::{AccountId, MailboxInfo, StoreError};
 
 use crate::answer::Answer;
 use crate::io::{End, Io};
+use crate::options::Options;
 use crate::selected::Selected;
 use crate::server::{AccountSession, Shared};
 
@@ -46,6 +50,7 @@ pub(crate) struct Context<'a> {
     /// The command's tag.
     pub(crate) tag: &'a Tag,
     pub(crate) limits: &'a Limits,
+    pub(crate) options: &'a Options,
 }
 
 /// Commands that need no selected mailbox.
@@ -59,6 +64,7 @@ pub(crate) async fn mailbox(context: &mut Context<'_>, command: Command) -> Resu
         Command::List(list) => list::list(context, &list).await?,
         Command::Lsub { reference, pattern } => list::lsub(context, &reference, &pattern).await?,
         Command::Status { mailbox, items } => status::status(context, &mailbox, &items),
+        Command::Metadata(command) => metadata::metadata(context, &command).await,
         Command::Acl(command) => acl::acl(context, &command).await,
         Command::Namespace => session_commands::namespace(context.io),
         Command::GetQuota(root) => quota::get_quota(context, &root),

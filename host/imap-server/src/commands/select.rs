@@ -35,6 +35,7 @@ impl Session {
                 if self.io.dialect.rev2 {
                     selected.view.forget_recent();
                 }
+                selected.wish(self.wishes());
                 self.tell_selected(&view, &selected);
                 if self.io.dialect.rev2 {
                     list::tell_selected(&mut self.io, name);

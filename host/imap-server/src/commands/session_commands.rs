@@ -1,6 +1,6 @@
 //! CAPABILITY, ID, NAMESPACE, ENABLE.
 
-use imap_wire::{NamespaceEntry, Response};
+use imap_wire::{NamespaceEntry, Response, Tag};
 
 use crate::answer::Answer;
 use crate::io::Io;
@@ -12,10 +12,11 @@ use crate::session::{Session, State};
 const ALWAYS: &[&str] = &["SASL-IR", "ID", "ENABLE"];
 
 /// What a session can after login. `MULTIAPPEND` is RFC 3502, `SORT=DISPLAY` RFC 5957, `ESORT` RFC 5267,
-/// `COMPRESS=DEFLATE` RFC 4978,
-/// `STATUS=SIZE` RFC 8438, `QUOTA` RFC 9208.
+/// `CATENATE` RFC 4469, `COMPRESS=DEFLATE` RFC 4978,
+/// `METADATA` RFC 5464, `NOTIFY` RFC 5465, `STATUS=SIZE` RFC 8438, `QUOTA` RFC 9208.
 const AFTER_LOGIN: &[&str] = &[
     "BINARY",
+    "CATENATE",
     "COMPRESS=DEFLATE",
     "CONDSTORE",
     "CREATE-SPECIAL-USE",
@@ -40,6 +41,7 @@ const AFTER_LOGIN: &[&str] = &[
     "UTF8=ACCEPT",
     "WITHIN",
     "NAMESPACE",
+    "NOTIFY",
     "UIDPLUS",
     "UNSELECT",
     "MOVE",
@@ -51,6 +53,7 @@ const AFTER_LOGIN: &[&str] = &[
     "ACL",
     "RIGHTS=kxte",
     "LIST-MYRIGHTS",
+    "METADATA",
 ];
 
 impl Session {
@@ -81,7 +84,7 @@ impl Session {
 
 impl Session {
     /// RFC 5161 §3.1: what is not known is ignored.
-    pub(crate) fn enable(&mut self, names: &[String]) -> Answer {
+    pub(crate) fn enable(&mut self, tag: &Tag, names: &[String]) -> Answer {
         let asked = |name: &str| names.iter().any(|asked| asked == name);
         let mut enabled = Vec::new();
         let vanished = asked("QRESYNC");
@@ -101,6 +104,10 @@ impl Session {
         if asked("UTF8=ACCEPT") {
             enabled.push("UTF8=ACCEPT".to_owned());
             self.io.dialect.utf8 = true;
+        }
+        if asked("METADATA") {
+            enabled.push("METADATA".to_owned());
+            self.enable_annotations(tag);
         }
         self.io.say(&Response::Enabled(enabled));
         if asked("CONDSTORE") || vanished {

@@ -7,6 +7,7 @@ use storage::{Snapshot, Space};
 use super::Plan;
 use super::names::raise;
 use crate::error::StoreError;
+use crate::feed::MessageEvents;
 use crate::ids::{Flags, MailboxId, ModSeq, Uid};
 use crate::keywords::{KEYWORDS_MAX, KeywordTable};
 use crate::mailboxes::read_recent;
@@ -75,7 +76,7 @@ pub(super) fn mend(snapshot: &Snapshot, plan: &mut Plan<'_>, id: MailboxId) -> R
     let is_living = |uid| there.living.contains(&uid);
     let was_cut = cut(snapshot, plan, id, (keys::EXPUNGED, keys::EXPUNGED_ENTRIES), highest, is_living)?;
     if !there.gone.is_empty() {
-        let modseq = plan.draft.touch(id);
+        let modseq = plan.draft.touch(id, MessageEvents::FLAGS);
         if !was_cut {
             logs::EXPUNGED.write(snapshot, &mut plan.draft, id, modseq, there.gone.iter().copied())?;
         }

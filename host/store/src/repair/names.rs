@@ -9,6 +9,7 @@ use storage::Snapshot;
 use super::Plan;
 use crate::accounts::read_account;
 use crate::error::StoreError;
+use crate::feed::MessageEvents;
 use crate::ids::{AccountId, MailboxId, UidValidity};
 use crate::keys;
 use crate::names::MailboxName;
@@ -301,7 +302,7 @@ fn inbox(
             };
             found.mailboxes.insert(number, record);
             // The first mod-sequence is 1 (RFC 7162 §3.1.2.1).
-            plan.draft.touch(MailboxId::inbox(account));
+            plan.draft.touch(MailboxId::inbox(account), MessageEvents::FLAGS);
         }
     }
 }

@@ -1,8 +1,12 @@
 //! The store against a simple model, under random operations with restarts. Beside each mailbox a
 //! session follows its changes; what it sees must be what is there.
 
+mod guest;
+mod notes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use notes::Notes;
 use proptest::prelude::*;
 
 use super::{Fixture, add, deliver, mailbox_name, message, name};
@@ -41,6 +45,12 @@ enum Op {
         messages: Vec<usize>,
         to: usize,
     },
+    /// A message goes for a new one.
+    Replace {
+        from: usize,
+        message: usize,
+        to: usize,
+    },
     Create {
         name: usize,
     },
@@ -61,6 +71,13 @@ enum Op {
         at: usize,
         messages: Vec<usize>,
         mode: u8,
+    },
+    /// The owner or the guest sets a shared annotation or their own, or takes it away.
+    Annotate {
+        at: usize,
+        by_guest: bool,
+        name: u8,
+        value: Option<u8>,
     },
     RemoveGuest,
     Follow {
@@ -94,12 +111,16 @@ fn operation() -> impl Strategy<Value = Op> {
             .prop_map(|(from, messages, to)| Op::Copy { from, messages, to }),
         2 => (at.clone(), messages, at.clone())
             .prop_map(|(from, messages, to)| Op::Move { from, messages, to }),
+        2 => (at.clone(), 0..12_usize, at.clone())
+            .prop_map(|(from, message, to)| Op::Replace { from, message, to }),
         2 => (0..NAMES.len()).prop_map(|name| Op::Create { name }),
         1 => (0..NAMES.len()).prop_map(|name| Op::Delete { name }),
         1 => (0..NAMES.len(), 0..NAMES.len()).prop_map(|(from, to)| Op::Rename { from, to }),
         3 => (at.clone(), 0..2048_u16).prop_map(|(at, rights)| Op::Grant { at, rights }),
         4 => (at.clone(), proptest::collection::vec(0..12_usize, 0..5), 0..3_u8)
             .prop_map(|(at, messages, mode)| Op::Read { at, messages, mode }),
+        3 => (at.clone(), any::<bool>(), 0..4_u8, proptest::option::of(any::<u8>()))
+            .prop_map(|(at, by_guest, name, value)| Op::Annotate { at, by_guest, name, value }),
         1 => Just(Op::RemoveGuest),
         3 => at.clone().prop_map(|at| Op::Follow { at }),
         1 => at.prop_map(|at| Op::TakeRecent { at }),
@@ -129,6 +150,7 @@ struct Mailbox {
     granted: Option<Rights>,
     read: BTreeSet<Uid>,
     guest_seen: (ModSeq, BTreeMap<Uid, (bool, ModSeq)>),
+    notes: Notes,
 }
 
 struct World {
@@ -162,6 +184,10 @@ impl World {
 
     fn as_guest(&self) -> Store {
         self.store().on_behalf_of(self.guest, &name(GUEST))
+    }
+
+    fn as_owner(&self) -> Store {
+        self.store().on_behalf_of(self.account, &name("user1@example.org"))
     }
 
     fn store(&self) -> Store {
@@ -215,6 +241,7 @@ impl World {
             Op::Expunge { at, messages } => self.expunge(*at, messages.as_deref()).await,
             Op::Copy { from, messages, to } => self.transfer(*from, messages, *to, false).await,
             Op::Move { from, messages, to } => self.transfer(*from, messages, *to, true).await,
+            Op::Replace { from, message, to } => self.replace(*from, *message, *to).await,
             Op::Follow { at } => self.follow(*at),
             Op::TakeRecent { at } => {
                 let at = self.at(*at);
@@ -228,6 +255,9 @@ impl World {
                 self.store().set_acl(at, &Identifier::of(&name(GUEST)), change).await.unwrap();
                 self.mailboxes.get_mut(&at).unwrap().granted = Some(rights);
             }
+            Op::Annotate { at, by_guest, name, value } => {
+                self.annotate(*at, *by_guest, *name, *value).await;
+            }
             Op::Read { at, messages, mode } => self.read(*at, messages, *mode).await,
             Op::RemoveGuest => {
                 let store = self.store();
@@ -235,6 +265,7 @@ impl World {
                 self.guest = store.ensure_account(&name(GUEST)).await.unwrap();
                 for mailbox in self.mailboxes.values_mut() {
                     (mailbox.granted, mailbox.read, mailbox.guest_seen) = Default::default();
+                    mailbox.notes.guests.clear();
                 }
             }
             Op::Create { .. } | Op::Delete { .. } | Op::Rename { .. } => self.name(op).await,
@@ -299,79 +330,6 @@ impl World {
         }
     }
 
-    /// The guest's `\Seen` goes as far as rights do, and is nobody else's.
-    async fn read(&mut self, at: usize, messages: &[usize], mode: u8) {
-        let at = self.at(at);
-        let uids = self.uids(at, messages);
-        let mode = [FlagMode::Add, FlagMode::Remove, FlagMode::Replace][usize::from(mode)];
-        let stored = self.as_guest().store_flags(at, &uids, &FlagChange { mode, ..add(Flags::SEEN) }).await;
-        let mailbox = self.mailboxes.get_mut(&at).unwrap();
-        let rights = mailbox.granted.unwrap_or_default();
-        let may = match mode {
-            FlagMode::Replace => rights.flags() != Flags::NONE,
-            _ => rights.contains(Rights::SEEN),
-        };
-        assert_eq!(stored.is_ok(), may && rights.contains(Rights::READ), "{rights}");
-        if stored.is_err() {
-            return;
-        }
-        for uid in uids {
-            let Some(known) = mailbox.messages.get_mut(&uid) else { continue };
-            if rights.contains(Rights::SEEN) {
-                let _ = if mode == FlagMode::Remove {
-                    mailbox.read.remove(&uid)
-                } else {
-                    mailbox.read.insert(uid)
-                };
-            }
-            if mode == FlagMode::Replace {
-                known.flags = known.flags.without(rights.flags().without(Flags::SEEN));
-                if rights.contains(Rights::WRITE) {
-                    known.keywords.clear();
-                }
-            }
-        }
-    }
-
-    /// What the guest sees is what they have read; no mod-sequence falls, and every change is told.
-    fn compare_guest(&mut self) {
-        let guest = self.as_guest();
-        let mut listed: BTreeSet<MailboxId> = BTreeSet::new();
-        for (id, mailbox) in &mut self.mailboxes {
-            let rights = mailbox.granted.unwrap_or_default();
-            if rights.contains(Rights::LOOKUP) {
-                listed.insert(*id);
-            }
-            if !rights.contains(Rights::READ) {
-                assert!(guest.view(*id).is_err() && guest.status(*id).is_err());
-                continue;
-            }
-            mailbox.read.retain(|uid| mailbox.messages.contains_key(uid));
-            let view = guest.view(*id).unwrap();
-            let now: BTreeMap<Uid, (bool, ModSeq)> = view
-                .messages
-                .iter()
-                .map(|listed| (listed.uid, (listed.flags.contains(Flags::SEEN), listed.modseq)))
-                .collect();
-            let read: BTreeSet<Uid> =
-                now.iter().filter(|(_, (seen, _))| *seen).map(|(uid, _)| *uid).collect();
-            assert_eq!(read, mailbox.read);
-            assert_eq!(guest.status(*id).unwrap().unseen, (now.len() - read.len()) as u64);
-            let (since, before) = std::mem::take(&mut mailbox.guest_seen);
-            let told: BTreeSet<Uid> =
-                guest.changes_since(*id, since).unwrap().changed.iter().map(|listed| listed.uid).collect();
-            for (uid, (seen, modseq)) in &now {
-                let old = before.get(uid);
-                assert!(old.is_none_or(|(_, old)| modseq >= old) && *modseq <= view.highest_modseq);
-                assert!(told.contains(uid) || old.is_some_and(|(old, _)| old == seen));
-            }
-            mailbox.guest_seen = (view.highest_modseq, now);
-        }
-        let granted = guest.granted().unwrap();
-        let shown = granted.iter().filter(|granted| granted.info.selectable).map(|granted| granted.info.id);
-        assert_eq!(shown.collect::<BTreeSet<_>>(), listed);
-    }
-
     async fn expunge(&mut self, at: usize, messages: Option<&[usize]>) {
         let at = self.at(at);
         let uids = messages.map(|messages| self.uids(at, messages));
@@ -405,6 +363,19 @@ impl World {
         }
     }
 
+    async fn replace(&mut self, from: usize, old: usize, to: usize) {
+        let (from, to) = (self.at(from), self.at(to));
+        let old = self.uids(from, &[old])[0];
+        let is_there = self.mailboxes[&from].messages.contains_key(&old);
+        let replaced = self.store().replace((from, old), to, message(b"replaced")).await;
+        assert_eq!(replaced.is_ok(), is_there);
+        if let Ok((_, uid)) = replaced {
+            self.mailboxes.get_mut(&from).unwrap().messages.remove(&old);
+            let octets = b"replaced".to_vec();
+            self.insert(to, uid, Known { flags: Flags::NONE, keywords: BTreeSet::new(), octets });
+        }
+    }
+
     async fn name(&mut self, op: &Op) {
         let store = self.store();
         let of = |index: usize| mailbox_name(NAMES[index]);
@@ -422,6 +393,9 @@ impl World {
             let target = store.mailbox(self.account, &of(*to)).unwrap().id;
             let moved = std::mem::take(&mut self.mailboxes.get_mut(&inbox).unwrap().messages);
             (1..).zip(moved.into_values()).for_each(|(uid, known)| self.insert(target, Uid(uid), known));
+            let mut notes = self.mailboxes[&inbox].notes.clone();
+            notes.guests.clear();
+            self.mailboxes.get_mut(&target).unwrap().notes = notes;
         }
     }
 
@@ -486,6 +460,7 @@ proptest! {
                 world.run(op).await;
                 world.compare();
                 world.compare_guest();
+                world.compare_notes();
             }
             world.fixture.take().unwrap().close().await;
         });

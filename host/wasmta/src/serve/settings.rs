@@ -155,6 +155,7 @@ pub(super) fn imap(config: &Config, listener: &Listener) -> imap_server::Options
     imap_server::Options {
         name: listener.name.clone(),
         host: config.server.name.to_string(),
+        admin: Some(format!("mailto:{}", config.server.postmaster)),
         tls: match listener.tls {
             TlsMode::Off => imap_server::TlsMode::None,
             TlsMode::Offered => imap_server::TlsMode::StartTls,
