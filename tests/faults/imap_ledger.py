@@ -95,12 +95,11 @@ class Writer:
 
     def __init__(self, user, number, chance):
         self.user, self.number, self.chance, self.name = user, number, chance, f"w{number}"
-        self.book, self.may, self.between, self.doing, self.written = Book(), None, None, None, 0
+        self.book, self.may, self.doing, self.written = Book(), None, None, 0
         # By `place`: UIDs that were acknowledged as gone, the highest UID and mod-sequence told.
         self.gone, self.uid_told, self.modseq_told = {}, {}, {}
         # By mailbox: UIDVALIDITY as far as it is known.
         self.validity = {}
-        self.halves = 0
         self.done, self.faults, self.session, self.selected, self.thread = Counter(), [], None, None, None
 
     def start(self, port):
@@ -141,7 +140,6 @@ class Writer:
     def ask(self, doing, after, *parts):
         """Asks for `after`: until the answer is there, it may be, or not."""
         self.doing, self.may = doing, after
-        self.between = self.between if doing == "REPLACE" else None
         answer = self.session.command(*parts).ok()
         self.done[doing] += 1
         return answer
@@ -266,8 +264,6 @@ class Writer:
         target, (key, octets), flags = self.chance.choice(self.places()), self.new_message(), self.flags()
         after = self.book.copied()
         after.coming.append((target, key, flags))
-        # Two commits: a kill between them leaves both messages (RFC 8508 §3.4 asks for one step; none is lost).
-        self.between = after.copied()
         del after.copies[mailbox, uids[0]]
         command = f'UID REPLACE {uids[0]} "{target}" ({" ".join(sorted(flags))}) '
         answer = self.ask("REPLACE", after, command, octets)
@@ -360,8 +356,6 @@ class Writer:
         without, carried_out = self.book.differs(copies, mailboxes), None
         if self.may:
             within = self.may.differs(copies, mailboxes)
-            if within and self.between and not self.between.differs(copies, mailboxes):
-                within, self.halves = "", self.halves + 1
             if without and within:
                 self.faults.append(f"{self.name}, {self.doing} in flight: without it {without}; with it {within}")
             carried_out = not within
