@@ -127,7 +127,7 @@ impl Session {
         for (name, id, interest, rights) in of_messages {
             if status && Some(*id) != selected && rights.contains(Rights::READ) {
                 let all = MessageEvents { new: true, expunged: true, flags: true };
-                tell_status(&mut context, name, *interest, all);
+                tell_status(&mut context, name, *interest, all, true);
                 context.io.flush_if_full().await?;
             }
         }
@@ -217,7 +217,7 @@ impl Session {
             let Ok(name) = shared.parts.store.called(mailbox) else { continue };
             let interest = notify.groups.interest_in(&name, mailbox.account == login.account);
             if Some(mailbox) != selected {
-                tell_status(&mut context, &name, interest, events);
+                tell_status(&mut context, &name, interest, events, false);
                 context.io.flush_if_full().await?;
             }
         }
@@ -292,7 +292,13 @@ fn of_interest(notify: &Notify, store: &Store, account: AccountId) -> Result<Vec
 }
 
 /// RFC 5465 §5.1 to §5.3: a mailbox that is not selected is told by its numbers.
-fn tell_status(context: &mut Context<'_>, name: &str, interest: Interest, events: MessageEvents) {
+fn tell_status(
+    context: &mut Context<'_>,
+    name: &str,
+    interest: Interest,
+    events: MessageEvents,
+    first: bool,
+) {
     let of_messages = interest.messages && (events.new || events.expunged);
     let of_flags = interest.flags && events.flags;
     if !of_messages && !of_flags {
@@ -306,7 +312,8 @@ fn tell_status(context: &mut Context<'_>, name: &str, interest: Interest, events
     if of_flags && !context.io.dialect.modseq {
         items.push(StatusItem::Unseen);
     }
-    if context.io.dialect.modseq {
+    // §3.1 asks for it at first of every server that has CONDSTORE, §5 where the client has enabled that.
+    if context.io.dialect.modseq || (of_flags && first) {
         items.push(StatusItem::HighestModSeq);
     }
     // What is gone meanwhile, or may not be read, has none.
