@@ -21,9 +21,20 @@ pub(crate) fn write_envelope(out: &mut Vec<u8>, envelope: &Envelope) {
     write_nstring(out, envelope.date.as_deref());
     out.push(b' ');
     write_nstring(out, envelope.subject.as_deref());
-    for addresses in
-        [&envelope.from, &envelope.sender, &envelope.reply_to, &envelope.to, &envelope.cc, &envelope.bcc]
-    {
+    out.push(b' ');
+    let from = out.len();
+    write_addresses(out, &envelope.from);
+    let from = from..out.len();
+    for addresses in [&envelope.sender, &envelope.reply_to] {
+        out.push(b' ');
+        if addresses.is_empty() {
+            // RFC 3501 §7.4.2: the same as in From.
+            out.extend_from_within(from.clone());
+        } else {
+            write_addresses(out, addresses);
+        }
+    }
+    for addresses in [&envelope.to, &envelope.cc, &envelope.bcc] {
         out.push(b' ');
         write_addresses(out, addresses);
     }

@@ -12,9 +12,9 @@ pub struct Envelope {
     pub subject: Option<Vec<u8>>,
     /// From.
     pub from: Vec<AddressItem>,
-    /// Sender; From where it is missing or empty.
+    /// Sender. Where it is empty, From stands for it (RFC 3501 §7.4.2).
     pub sender: Vec<AddressItem>,
-    /// Reply-To; From where it is missing or empty.
+    /// Reply-To. Where it is empty, From stands for it.
     pub reply_to: Vec<AddressItem>,
     /// To.
     pub to: Vec<AddressItem>,
@@ -36,38 +36,32 @@ impl Envelope {
         for field in Fields::of(header) {
             envelope.read(&field);
         }
-        if envelope.sender.is_empty() {
-            envelope.sender.clone_from(&envelope.from);
-        }
-        if envelope.reply_to.is_empty() {
-            envelope.reply_to.clone_from(&envelope.from);
-        }
         envelope
     }
 
     fn read(&mut self, field: &Field<'_>) {
-        let name = field.name.to_ascii_lowercase();
-        let text = match name.as_slice() {
-            b"date" => &mut self.date,
-            b"subject" => &mut self.subject,
-            b"in-reply-to" => &mut self.in_reply_to,
-            b"message-id" => &mut self.message_id,
-            name => {
-                let addresses = match name {
-                    b"from" => &mut self.from,
-                    b"sender" => &mut self.sender,
-                    b"reply-to" => &mut self.reply_to,
-                    b"to" => &mut self.to,
-                    b"cc" => &mut self.cc,
-                    b"bcc" => &mut self.bcc,
-                    _ => return,
-                };
-                addresses.extend(parse_addresses(field.value));
-                addresses.truncate(ADDRESSES_MAX);
-                return;
-            }
-        };
-        text.get_or_insert_with(|| field.unfolded().into_owned());
+        let texts = [
+            ("Date", &mut self.date),
+            ("Subject", &mut self.subject),
+            ("In-Reply-To", &mut self.in_reply_to),
+            ("Message-ID", &mut self.message_id),
+        ];
+        if let Some((_, text)) = texts.into_iter().find(|(name, _)| field.is(name)) {
+            text.get_or_insert_with(|| field.unfolded().into_owned());
+            return;
+        }
+        let lists = [
+            ("From", &mut self.from),
+            ("Sender", &mut self.sender),
+            ("Reply-To", &mut self.reply_to),
+            ("To", &mut self.to),
+            ("Cc", &mut self.cc),
+            ("Bcc", &mut self.bcc),
+        ];
+        if let Some((_, addresses)) = lists.into_iter().find(|(name, _)| field.is(name)) {
+            addresses.extend(parse_addresses(field.value));
+            addresses.truncate(ADDRESSES_MAX);
+        }
     }
 }
 
@@ -88,7 +82,7 @@ mod tests {
         assert_eq!(envelope.subject.as_deref(), Some(&b"IMAP4rev1 WG mtg summary and minutes"[..]));
         assert_eq!(envelope.message_id.as_deref(), Some(&b"<B27397-0100000@cac.washington.edu>"[..]));
         assert_eq!(envelope.in_reply_to, None);
-        assert_eq!((&envelope.sender, &envelope.reply_to), (&envelope.from, &envelope.from));
+        assert!(envelope.sender.is_empty() && envelope.reply_to.is_empty());
         assert_eq!((envelope.to.len(), envelope.cc.len(), envelope.bcc.len()), (1, 2, 0));
         let AddressItem::Mailbox(MailboxItem { name, local, domain, .. }) = &envelope.cc[1] else { panic!() };
         assert_eq!(name.as_deref(), Some(&b"John Klensin"[..]));

@@ -23,6 +23,8 @@ const HEADER_OCTETS_FIRST: usize = 16 * 1024;
 const HEADER_OCTETS_MAX: usize = 1024 * 1024;
 /// A message whose structure is longer is told as a single part.
 const STRUCTURE_OCTETS_MAX: usize = 1024 * 1024;
+/// Octets that an ENVELOPE has as a rule, with room.
+const ENVELOPE_OCTETS: usize = 1024;
 /// What is kept of one message in memory while it is sent; one FETCH may name an item many times.
 const EXTRACTS_OCTETS_MAX: usize = 8 * 1024 * 1024;
 /// Parts up to this size are copied; larger ones are read again when they are sent.
@@ -253,7 +255,7 @@ impl Source<'_> {
             FetchItem::Binary(fetch) => self.binary(&fetch.section, fetch.partial),
             FetchItem::BinarySize(section) => self.binary_size(section),
             FetchItem::Envelope => {
-                let mut text = Vec::new();
+                let mut text = Vec::with_capacity(ENVELOPE_OCTETS);
                 let seen = &self.header[..self.header.len().min(HEADER_OCTETS_MAX)];
                 write_envelope(&mut text, &Envelope::parse(seen));
                 Extract::Text(text)
