@@ -108,7 +108,7 @@ names! {
         MailConversionTag "mailConversionTag" "conversion tags",
         MailDeferProcessing "mailDeferProcessing" "whether expansion waits for the reprocess channel",
         MailSmtpSubmitChannel "mailSMTPSubmitChannel" "channel for what the user submits",
-        WasmtaAutoReplyFrom "wasmtaAutoReplyFrom" "From of the reply: ADDRESS, or NAME <ADDRESS>",
+        WasmtaAutoReplyFrom "wasmtaAutoReplyFrom" "From of the reply: ADDRESS, or a name and an address in angle brackets",
         WasmtaSharedMailbox "wasmtaSharedMailbox" "mailbox of the option shared: NAME below shared/, or user/OWNER/NAME",
         WasmtaPlugin "wasmtaPlugin" "plugins of a user or of a domain: NAME, or ROLE NAME",
         InetMailGroupStatus "inetMailGroupStatus" "status of a group",
