@@ -219,7 +219,27 @@ impl Store {
             return Ok(Room(None));
         }
         let mut taken = self.inner.taken.lock();
-        // Read while nobody can give room back: what is not taken any more is counted in here.
+        let (own, shared) = self.find_room(&taken, account, limits, more, fit)?;
+        if more == Usage::default() {
+            return Ok(Room(None));
+        }
+        taken.add(account, more);
+        drop(taken);
+        self.inner.quotas.hear(account, own, &shared);
+        Ok(Room(Some((Arc::clone(&self.inner.taken), account.clone(), more))))
+    }
+
+    /// Whether there is room; what the account and those with whom it shares limits would take up then. It is read while
+    /// nobody can give room back: what is not taken any more is counted in here.
+    #[allow(clippy::type_complexity, reason = "what is taken, and by whom")]
+    fn find_room(
+        &self,
+        taken: &Taken,
+        account: &AccountName,
+        limits: Limits,
+        more: Usage,
+        fit: Fit,
+    ) -> Result<(Usage, Vec<(Arc<SharedQuota>, Usage)>), StoreError> {
         let snapshot = self.inner.storage.read()?;
         let own = match read_account_id(&snapshot, account)? {
             Some(id) if !limits.own.is_unlimited() => usage_in(&snapshot, id)?,
@@ -231,19 +251,13 @@ impl Store {
         }
         let mut shared = Vec::with_capacity(limits.shared.len());
         for limit in limits.shared {
-            let usage = shared_usage(&snapshot, &taken, &limit)?;
+            let usage = shared_usage(&snapshot, taken, &limit)?;
             if !limit.quota.has_room(usage, more, fit) {
                 return Err(StoreError::OverQuota(Full::Shared(limit.name.clone())));
             }
             shared.push((limit, usage.plus(more)));
         }
-        if more == Usage::default() {
-            return Ok(Room(None));
-        }
-        taken.add(account, more);
-        drop(taken);
-        self.inner.quotas.hear(account, own.plus(more), &shared);
-        Ok(Room(Some((Arc::clone(&self.inner.taken), account.clone(), more))))
+        Ok((own.plus(more), shared))
     }
 
     /// The same for what an owner puts into an account. An account that has gone has room: what is put there fails.
@@ -255,9 +269,15 @@ impl Store {
         }
     }
 
-    /// Whether the owner may put so much more into the account now.
+    /// Whether the owner may put so much more into the account now. Takes nothing, and nobody is warned for it.
     pub fn check_room(&self, account: AccountId, more: Usage) -> Result<(), StoreError> {
-        self.take_owners_room(account, more).map(drop)
+        let name = read_account(&self.inner.storage.read()?, account)?.name;
+        let Some(name) = AccountName::new(&name) else { return Ok(()) };
+        let limits = self.inner.quotas.of(&name);
+        if limits.is_unlimited() {
+            return Ok(());
+        }
+        self.find_room(&self.inner.taken.lock(), &name, limits, more, Fit::Within).map(drop)
     }
 
     /// What those who share a limit take up together.
