@@ -131,6 +131,9 @@ def decoded(encoding, octets):
     if encoding in (b"q", b"quoted-printable"):
         if encoding == b"q":
             octets = octets.replace(b"_", b" ")
+        else:
+            # RFC 2045 §6.7 rule 3.
+            octets = re.sub(rb"[ \t\r]*?(\r?\n|\Z)", rb"\1", octets)
         octets = re.sub(rb"=[ \t\r]*\n", b"", octets)
         return re.sub(rb"=([0-9A-Fa-f]{2})", lambda found: bytes([int(found[1], 16)]), octets)
     return octets
