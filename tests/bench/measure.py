@@ -68,6 +68,17 @@ def memory_kib(roots):
     return total
 
 
+def anonymous_kib(roots):
+    """Memory of the trees that is not of files, in KiB."""
+    total = 0
+    for pid in tree(roots):
+        try:
+            total += int(re.search(r"^RssAnon:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M).group(1))
+        except OSError:
+            continue
+    return total
+
+
 def smtp_source(server, messages, persistent, sessions, octets):
     """Runs Postfix's load generator against a server."""
     command = ["smtp-source", "-s", str(sessions), "-m", str(messages), "-l", str(octets)]

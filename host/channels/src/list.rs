@@ -5,9 +5,8 @@
 //! the place, a crash within one nothing of it. The queue remembers who has a copy, so nobody is missed or served twice,
 //! however groups overlap.
 
+mod page;
 mod posting;
-
-use std::ops::ControlFlow;
 
 use directory::{Directory, Search, Typed};
 use mail_types::{
@@ -17,13 +16,12 @@ use profiles::{About, Profiles, Replies};
 use queue::{Accepted, Attempt, BoxFuture, Channel, LIST_SOURCE, Outcome, Outgoing, Reach, Step, StepKind};
 use routing::{List, Routing};
 
+use self::page::Page;
 use crate::outcome::{deferred, failed};
 use crate::reprocess::Reprocess;
 
 /// Members of one batch.
 const BATCH: usize = 10_000;
-/// Entries that one search may find.
-const FOUND_MAX: usize = 1_000_000;
 
 /// Sends to lists; clones are the same.
 #[derive(Clone)]
@@ -223,7 +221,7 @@ impl Lists {
             }
             Some(Ok(search)) => search,
         };
-        let mut found: Vec<(String, Address)> = Vec::new();
+        let mut page = Page::new(after, BATCH);
         let schema = self.directory.schema();
         let searched = self.directory.search(&search, &mut |entry| {
             let address = match Typed::read(entry, schema) {
@@ -231,25 +229,16 @@ impl Lists {
                 Typed::Group(group) => group.address,
                 _ => None,
             };
-            if let Some(address) = address
-                && address.to_key().as_str() > after
-            {
-                found.push((address.to_key(), address));
+            if let Some(address) = address {
+                page.take(address);
             }
-            if found.len() < FOUND_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         if let Err(error) = searched {
             return Lookup::Unavailable(error.to_string());
         }
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
-        found.dedup_by(|(one, _), (other, _)| one == other);
-        let more = found.len() > BATCH;
-        found.truncate(BATCH);
-        chunk.next = match found.last() {
-            Some((last, _)) if more => Some(Place::Search(number, last.clone())),
-            _ => rest,
-        };
-        chunk.addresses = found.into_iter().map(|(_, address)| address).collect();
+        let (addresses, next) = page.finish();
+        chunk.addresses = addresses;
+        chunk.next = next.map(|last| Place::Search(number, last)).or(rest);
         Lookup::Found(chunk)
     }
 }

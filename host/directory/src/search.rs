@@ -97,17 +97,12 @@ impl Directory {
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn search(
-        &self,
-        search: &Search,
-        visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
-    ) -> Result<(), DirectoryError> {
+    pub fn search(&self, search: &Search, visit: &mut dyn FnMut(Entry)) -> Result<(), DirectoryError> {
         self.scan_under(&search.base, &mut |entry| {
             if search.reaches(&entry.dn) && search.filter.matches(&entry) {
-                visit(entry)
-            } else {
-                ControlFlow::Continue(())
+                visit(entry);
             }
+            ControlFlow::Continue(())
         })
     }
 }
