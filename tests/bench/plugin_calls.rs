@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use hooks::{
     Attributes, BoxFuture, CallContext, Direction, Ownership, PluginName, Plugins, Position, RewriteRequest,
-    RewriteVerdict, World,
+    RewriteVerdict, Sitting, World,
 };
 use mail_types::{Address, ChannelName, Domain, Lookup};
 use plugin_engine::{Capability, Engine, EngineParts, HereCompiler, Reuse, Settings};
@@ -84,7 +84,8 @@ async fn measure(plugin: &str, calls: usize) -> anyhow::Result<()> {
     engine.install(&octets, Some(name.clone()), None, "bench", false).await?;
     let native = times(calls, async |request| Ok(native(request))).await?;
     let ask = async |request: &RewriteRequest| {
-        let told = engine.rewrite(&name, &context(), std::slice::from_ref(request)).await;
+        let told =
+            engine.rewrite(&name, &context(), std::slice::from_ref(request), &mut Sitting::default()).await;
         Ok(told.answer.map(drop)?)
     };
     put(&engine, settings(&name)).await?;
@@ -164,7 +165,12 @@ async fn remembered(engine: &Engine, name: &PluginName, calls: usize) -> anyhow:
         return Ok(None);
     }
     let one = request("user1+tag@example.org")?;
-    if engine.rewrite(name, &context(), std::slice::from_ref(&one)).await.answer.is_err() {
+    if engine
+        .rewrite(name, &context(), std::slice::from_ref(&one), &mut Sitting::default())
+        .await
+        .answer
+        .is_err()
+    {
         return Ok(None);
     }
     let context = context();
@@ -205,7 +211,10 @@ async fn tenants(engine: &Engine, octets: &[u8]) -> anyhow::Result<serde_json::V
     let mut first = Vec::with_capacity(TENANTS);
     for name in &names {
         let began = Instant::now();
-        engine.rewrite(name, &context(), std::slice::from_ref(&asked)).await.answer?;
+        engine
+            .rewrite(name, &context(), std::slice::from_ref(&asked), &mut Sitting::default())
+            .await
+            .answer?;
         first.push(began.elapsed());
     }
     first.sort_unstable();

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 
 use hooks::{
     BoxFuture, CallContext, CallReport, Failed, FailureKind, LogLine, PluginName, Plugins, Ready,
-    RewriteRequest, RewriteVerdict, Role, Told as Answered,
+    RewriteRequest, RewriteVerdict, Role, Sitting, Told as Answered,
 };
 use mail_types::{Address, ChannelName, Domain, EnhancedStatus, Persistence, Reply};
 
@@ -170,6 +170,7 @@ impl Plugins for Told {
         plugin: &'a PluginName,
         context: &'a CallContext,
         batch: &'a [RewriteRequest],
+        _: &'a mut Sitting,
     ) -> BoxFuture<'a, Answered<Vec<RewriteVerdict>>> {
         Box::pin(async move {
             let addresses: Vec<String> = batch.iter().map(|request| request.address.to_string()).collect();

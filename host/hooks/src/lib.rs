@@ -20,6 +20,7 @@ mod rewrite;
 mod role;
 mod rows;
 mod sender;
+mod sitting;
 mod world;
 
 pub use action::{Action, Content, DispositionRequest, MessageView};
@@ -34,6 +35,7 @@ pub use rewrite::{Direction, Position, ReverseRequest, ReverseVerdict, RewriteRe
 pub use role::Role;
 pub use rows::{AliasRow, EntryRows, RouteRow};
 pub use sender::{SenderRequest, SenderVerdict};
+pub use sitting::Sitting;
 pub use world::{NoWorld, Ownership, World};
 
 /// Names and values without fixed meaning: where the contract grows.

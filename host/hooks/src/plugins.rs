@@ -15,6 +15,7 @@ use crate::rewrite::{ReverseRequest, ReverseVerdict, RewriteRequest, RewriteVerd
 use crate::role::Role;
 use crate::rows::EntryRows;
 use crate::sender::{SenderRequest, SenderVerdict};
+use crate::sitting::Sitting;
 
 /// A future on the heap, so that the port can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -73,14 +74,16 @@ pub trait Plugins: Send + Sync + 'static {
         Ready::Failed(missing(plugin))
     }
 
-    /// Asks for the new forms of addresses; one verdict each, in order.
+    /// Asks for the new forms of addresses; one verdict each, in order. The questions of one decision come in one sitting:
+    /// one instance may serve them.
     fn rewrite<'a>(
         &'a self,
         plugin: &'a PluginName,
         context: &'a CallContext,
         batch: &'a [RewriteRequest],
+        sitting: &'a mut Sitting,
     ) -> BoxFuture<'a, Told<Vec<RewriteVerdict>>> {
-        let _ = (context, batch);
+        let _ = (context, batch, sitting);
         nobody(plugin)
     }
 

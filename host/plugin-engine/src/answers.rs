@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use hooks::{
     Action, Attributes, BoxFuture, CallContext, Content, Direction, DispositionRequest, EntryRows,
     PluginName, Plugins, Position, Ready, ReverseRequest, ReverseVerdict, RewriteRequest, RewriteVerdict,
-    Role, SenderRequest, SenderVerdict, Standing, Told,
+    Role, SenderRequest, SenderVerdict, Sitting, Standing, Told,
 };
 use mail_types::Domain;
 
@@ -51,6 +51,7 @@ impl Engine {
         name: &PluginName,
         context: &CallContext,
         batch: &[RewriteRequest],
+        sitting: &mut Sitting,
     ) -> Told<Vec<RewriteVerdict>> {
         let plugin = self.plugin(name);
         // Before anything is read: an answer from older tables must not pass for one from newer ones.
@@ -69,7 +70,7 @@ impl Engine {
             let shown =
                 plugin.as_deref().map_or_else(|| context.clone(), |plugin| Self::shown(plugin, context));
             let question = Question::rewrite(&shown, &asked);
-            let told = self.0.put(name, context, question, None, |judge, answer| {
+            let told = self.0.put(name, context, question, None, sitting, |judge, answer| {
                 let Answer::Rewrite(given) = answer else { return wrong() };
                 length(&given, asked.len())?;
                 given.into_iter().map(|verdict| judge.rewrite(verdict)).collect::<Result<Vec<_>, _>>()
@@ -158,8 +159,9 @@ impl Plugins for Engine {
         plugin: &'a PluginName,
         context: &'a CallContext,
         batch: &'a [RewriteRequest],
+        sitting: &'a mut Sitting,
     ) -> BoxFuture<'a, Told<Vec<RewriteVerdict>>> {
-        Box::pin(self.rewrite_batch(plugin, context, batch))
+        Box::pin(self.rewrite_batch(plugin, context, batch, sitting))
     }
 
     fn reverse<'a>(
@@ -178,11 +180,18 @@ impl Plugins for Engine {
                 return Told::at_once(Ok(vec![ReverseVerdict::Unchanged; batch.len()]));
             }
             self.0
-                .put(plugin, context, Question::reverse(context, batch), None, |judge, answer| {
-                    let Answer::Reverse(given) = answer else { return wrong() };
-                    length(&given, batch.len())?;
-                    given.into_iter().map(|verdict| judge.reverse(verdict)).collect()
-                })
+                .put(
+                    plugin,
+                    context,
+                    Question::reverse(context, batch),
+                    None,
+                    &mut Sitting::default(),
+                    |judge, answer| {
+                        let Answer::Reverse(given) = answer else { return wrong() };
+                        length(&given, batch.len())?;
+                        given.into_iter().map(|verdict| judge.reverse(verdict)).collect()
+                    },
+                )
                 .await
         })
     }
@@ -202,10 +211,17 @@ impl Plugins for Engine {
             }
             let asked = crate::question::address(&request.address);
             self.0
-                .put(plugin, context, Question::authorize(context, request), None, |judge, answer| {
-                    let Answer::AuthorizeSender(given) = answer else { return wrong() };
-                    judge.authorize(given, &asked)
-                })
+                .put(
+                    plugin,
+                    context,
+                    Question::authorize(context, request),
+                    None,
+                    &mut Sitting::default(),
+                    |judge, answer| {
+                        let Answer::AuthorizeSender(given) = answer else { return wrong() };
+                        judge.authorize(given, &asked)
+                    },
+                )
                 .await
         })
     }
@@ -220,7 +236,7 @@ impl Plugins for Engine {
         Box::pin(async move {
             let question = Question::dispose(context, recipients);
             self.0
-                .put(plugin, context, question, Some(content), |judge, answer| {
+                .put(plugin, context, question, Some(content), &mut Sitting::default(), |judge, answer| {
                     let Answer::Disposition(given) = answer else { return wrong() };
                     length(&given, recipients.len())?;
                     given.into_iter().map(|actions| judge.dispose(actions)).collect()
@@ -239,7 +255,7 @@ impl Plugins for Engine {
             let context = CallContext { tenant: Some(domain.clone()), ..CallContext::default() };
             let question = Question::build_rows(domain.as_str(), entries);
             self.0
-                .put(plugin, &context, question, None, |judge, answer| {
+                .put(plugin, &context, question, None, &mut Sitting::default(), |judge, answer| {
                     let Answer::RouteTable(given) = answer else { return wrong() };
                     length(&given, entries.len())?;
                     given.into_iter().map(|rows| judge.rows(rows, domain.as_str())).collect()

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use events::Events;
-use hooks::{CallContext, Content, Failed, FailureKind, PluginName, Role, Told, World};
+use hooks::{CallContext, Content, Failed, FailureKind, PluginName, Role, Sitting, Told, World};
 use mail_types::{Domain, Timestamp};
 use runtime::{Clock, Random};
 use storage::Storage;
@@ -238,6 +238,7 @@ impl Inner {
         context: &CallContext,
         question: Question,
         content: Option<Content>,
+        sitting: &mut Sitting,
         check: impl FnOnce(&Judge<'_>, Answer) -> Result<T, Invalid>,
     ) -> Told<T> {
         let role = question.role();
@@ -255,7 +256,7 @@ impl Inner {
         let tape = if taped || shadow.is_some() { Tape::recording() } else { Tape::Off };
         let seed = self.random.u64();
         let manner = Manner { tape, now, seed, fresh: false, content };
-        let Asked { answer, mut report, tape } = plugin.ask(&question, tenant, &share, manner).await;
+        let Asked { answer, mut report, tape } = plugin.ask(&question, tenant, &share, manner, sitting).await;
         report.digest = plugin.manifest.digest.short().to_owned();
         plugin.numbers.calls.fetch_add(1, Ordering::Relaxed);
         plugin.numbers.microseconds.fetch_add(report.microseconds, Ordering::Relaxed);

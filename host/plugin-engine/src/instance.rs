@@ -10,6 +10,7 @@ use crate::bindings::exports::wasmta::policy::{
 use crate::bindings::wasmta::policy::types::Failure;
 use crate::call::Call;
 use crate::question::{Answer, Question};
+use crate::settings::Reuse;
 
 /// Where a component's exports are.
 pub(crate) struct Indices {
@@ -53,7 +54,7 @@ pub(crate) struct Instance {
     /// Calls answered so far.
     pub(crate) calls: u32,
     /// Memory before its first call, in octets.
-    pub(crate) memory_at_first: u64,
+    memory_at_first: u64,
     /// Its place in the pool.
     _place: OwnedSemaphorePermit,
 }
@@ -75,6 +76,12 @@ impl Instance {
             }
             Err(error) => Err((error, store)),
         }
+    }
+
+    /// Whether it has neither served nor grown enough.
+    pub(crate) fn may_serve_again(&self, reuse: &Reuse) -> bool {
+        let grown = self.store.data().memory().saturating_sub(self.memory_at_first);
+        self.calls < reuse.calls && grown <= reuse.growth
     }
 
     pub(crate) async fn describe(&mut self, indices: &Indices) -> wasmtime::Result<plugin::Description> {

@@ -31,6 +31,7 @@ mod question;
 mod recording;
 mod registry;
 mod schema;
+mod seat;
 mod settings;
 mod shadow;
 mod shape;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hooks::{CallReport, Content, Failed, FailureKind, PluginName, Role};
+use hooks::{CallReport, Content, Failed, FailureKind, PluginName, Role, Sitting};
 use mail_types::{Domain, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -22,7 +22,8 @@ use crate::machine::Machine;
 use crate::memo::Memo;
 use crate::question::{Answer, Question};
 use crate::schema::Schema;
-use crate::settings::Settings;
+use crate::seat::Seat;
+use crate::settings::{Reuse, Settings};
 use crate::tape::Tape;
 use crate::tenant::{Tenant, Tenants};
 
@@ -244,10 +245,18 @@ impl Plugin {
         tenant: Option<&Domain>,
         share: &Arc<Tenant>,
         manner: Manner,
+        sitting: &mut Sitting,
     ) -> Asked {
         let wall = self.settings.limits.wall;
         let warm = if manner.fresh { None } else { self.settings.reuse.as_ref() };
+        // What is recorded must be the same again on an instance that has heard nothing else.
+        let sits = !manner.fresh && warm.is_none() && manner.tape.is_off();
+        // What serves nobody now is let go before anything is waited for.
+        let seat = sitting.take::<Seat>().filter(|seat| sits && seat.is_of(&self.settings, tenant));
         let waiting = async {
+            if let Some(Seat { instance, turn }) = seat {
+                return Some((turn, Ok(instance)));
+            }
             let turn = share.place().await?;
             if let Some(instance) = warm.and_then(|reuse| share.shelf.take(reuse.idle)) {
                 return Some((turn, Ok(instance)));
@@ -255,11 +264,11 @@ impl Plugin {
             let place = Arc::clone(&self.places).acquire_many_owned(self.weight()).await.ok()?;
             Some((turn, Err(place)))
         };
-        let Ok(Some((_in_turn, on))) = tokio::time::timeout(wall, waiting).await else {
+        let Ok(Some((turn, on))) = tokio::time::timeout(wall, waiting).await else {
             let why = "no place to run it came free in time (limits.wall)";
             return Asked::nothing(FailureKind::Busy, why.to_owned());
         };
-        let _turn = self.machine.turn();
+        let _running = self.machine.turn();
         let mut instance = match on {
             Ok(mut instance) => {
                 instance.store.data_mut().begin(manner);
@@ -294,19 +303,14 @@ impl Plugin {
         instance.calls += 1;
         let mut asked = ended(instance.store.data_mut(), outcome, share);
         asked.report.fuel = fuel;
-        if whole && warm.is_some() {
-            self.put_back(instance, share);
+        match warm {
+            Some(reuse) if whole && instance.may_serve_again(reuse) => share.shelf.put(instance),
+            None if whole && sits && instance.may_serve_again(&Reuse::default()) => {
+                sitting.keep(Seat { instance, turn });
+            }
+            _ => {}
         }
         asked
-    }
-
-    /// Keeps an instance warm, unless it has served or grown enough.
-    fn put_back(&self, instance: Instance, share: &Tenant) {
-        let Some(reuse) = &self.settings.reuse else { return };
-        let grown = instance.store.data().memory().saturating_sub(instance.memory_at_first);
-        if instance.calls < reuse.calls && grown <= reuse.growth {
-            share.shelf.put(instance);
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hooks::{Content, FailureKind, PluginName};
+use hooks::{Content, FailureKind, PluginName, Sitting};
 use mail_types::{Domain, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
@@ -133,5 +133,5 @@ pub(crate) async fn replay(plugin: &Plugin, live: &Recording) -> Result<Answer, 
         fresh: true,
         content: Some(content),
     };
-    plugin.ask(&live.question, tenant.as_ref(), &share, manner).await.answer
+    plugin.ask(&live.question, tenant.as_ref(), &share, manner, &mut Sitting::default()).await.answer
 }

@@ -25,6 +25,11 @@ pub(crate) enum Tape {
 }
 
 impl Tape {
+    /// Whether nothing is kept or played.
+    pub(crate) fn is_off(&self) -> bool {
+        matches!(self, Self::Off)
+    }
+
     /// Begins to keep.
     pub(crate) fn recording() -> Self {
         Self::Recording(Some((Vec::new(), 0)))

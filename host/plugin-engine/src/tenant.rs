@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mail_types::Domain;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::breaker::Breaker;
 use crate::settings::{BreakerOptions, Limits};
@@ -19,7 +19,7 @@ const TENANTS_MAX: usize = 100_000;
 /// One tenant's share of one plugin.
 pub(crate) struct Tenant {
     memory: Memory,
-    calls: Semaphore,
+    calls: Arc<Semaphore>,
     cpu: Mutex<Bucket>,
     pub(crate) breaker: Breaker,
     /// Instances kept warm for this tenant alone.
@@ -30,7 +30,7 @@ impl Tenant {
     fn new(limits: &Limits, breaker: &BreakerOptions) -> Self {
         Self {
             memory: Memory { used: AtomicU64::new(0), max: limits.tenant_memory },
-            calls: Semaphore::new(limits.tenant_calls.max(1)),
+            calls: Arc::new(Semaphore::new(limits.tenant_calls.max(1))),
             cpu: Mutex::new(Bucket::full(limits.tenant_cpu)),
             breaker: Breaker::new(breaker.clone()),
             shelf: Shelf::default(),
@@ -38,8 +38,8 @@ impl Tenant {
     }
 
     /// A place for one call; waits for one.
-    pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
-        self.calls.acquire().await.ok()
+    pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.calls).acquire_owned().await.ok()
     }
 
     /// Whether its processor time of this second is used up.

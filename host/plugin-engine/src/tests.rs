@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hooks::{
     Attributes, BoxFuture, CallContext, Direction, Failed, FailureKind, Ownership, PluginName, Plugins,
-    Position, RewriteRequest, RewriteVerdict, Told, World,
+    Position, RewriteRequest, RewriteVerdict, Sitting, Told, World,
 };
 use mail_types::{Address, ChannelName, Domain, Lookup};
 use runtime::{Clock, Random};
@@ -104,13 +104,22 @@ impl House {
     }
 
     async fn rewrite(&self, plugin: &str, address: &str) -> Told<Vec<RewriteVerdict>> {
+        self.rewrite_in(&mut Sitting::default(), plugin, address).await
+    }
+
+    async fn rewrite_in(&self, at: &mut Sitting, plugin: &str, address: &str) -> Told<Vec<RewriteVerdict>> {
         let batch = [request(address)];
-        self.engine.rewrite(&name(plugin), &context(address), &batch).await
+        self.engine.rewrite(&name(plugin), &context(address), &batch, at).await
     }
 
     /// The verdict on an address, or the kind of failure, in words.
     async fn said(&self, plugin: &str, address: &str) -> String {
-        match self.rewrite(plugin, address).await.answer {
+        self.said_in(&mut Sitting::default(), plugin, address).await
+    }
+
+    /// The same, in the course of a decision.
+    async fn said_in(&self, at: &mut Sitting, plugin: &str, address: &str) -> String {
+        match self.rewrite_in(at, plugin, address).await.answer {
             Ok(verdicts) => verdicts[0].to_string(),
             Err(failed) => failed.kind.to_string(),
         }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hooks::{CallReport, Content, Direction, FailureKind, Position, Role, World};
+use hooks::{CallReport, Content, Direction, FailureKind, Position, Role, Sitting, World};
 use mail_types::{Domain, Timestamp};
 use storage::Storage;
 use tokio::sync::Semaphore;
@@ -251,7 +251,7 @@ impl Trial {
         let TrialCall { now, seed, tenant, content, fresh } = call;
         let share = self.plugin.tenants.of(tenant.as_ref());
         let manner = Manner { tape: Tape::Off, now, seed, fresh, content };
-        let asked = self.plugin.ask(question, tenant.as_ref(), &share, manner).await;
+        let asked = self.plugin.ask(question, tenant.as_ref(), &share, manner, &mut Sitting::default()).await;
         (asked.answer, asked.report)
     }
 }

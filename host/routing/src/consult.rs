@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 use hooks::{CallContext, Failed, FailureKind, OnFailure, PluginName, Plugins, Ready, Role};
-use hooks::{RewriteRequest, RewriteVerdict, Told};
+use hooks::{RewriteRequest, RewriteVerdict, Sitting, Told};
 use mail_types::{AccountName, Address, Domain, Refusal};
 use runtime::Random;
 
@@ -155,7 +155,13 @@ impl<'a> Consult<'a> {
 
 impl Gathered {
     /// Asks the open questions.
-    async fn ask(&mut self, plugins: &dyn Plugins, about: About<'_>, open: Vec<Question>) {
+    async fn ask(
+        &mut self,
+        plugins: &dyn Plugins,
+        about: About<'_>,
+        open: Vec<Question>,
+        sitting: &mut Sitting,
+    ) {
         let mut seen = HashSet::new();
         let mut groups: Vec<(PluginName, Option<Domain>, Vec<RewriteRequest>)> = Vec::new();
         let mut places = HashMap::new();
@@ -173,7 +179,7 @@ impl Gathered {
         for (plugin, tenant, requests) in groups {
             let context = about.context(tenant);
             for batch in requests.chunks(BATCH_MAX) {
-                let told = plugins.rewrite(&plugin, &context, batch).await;
+                let told = plugins.rewrite(&plugin, &context, batch, sitting).await;
                 self.keep(&plugin, context.tenant.as_ref(), batch, told);
             }
         }
@@ -246,8 +252,9 @@ impl Routing {
     where
         F: Fn(&Rules, &View<'_>) -> Result<T, Halt> + Sync,
     {
+        let mut sitting = Sitting::default();
         for _ in 0..ROUNDS_MAX {
-            gathered.ask(self.plugins(), about, open).await;
+            gathered.ask(self.plugins(), about, open, &mut sitting).await;
             gathered.missed.get_mut().clear();
             match self.round(&policy, about, &gathered, run) {
                 Round::Done(answer) => return (answer, gathered.missed.into_inner()),

@@ -1,7 +1,7 @@
 //! What a hostile plugin can do: one call's worth, and no more.
 
 use super::*;
-use hooks::{Action, DispositionRequest, MessageView, OnFailure, Role, SenderRequest};
+use hooks::{Action, DispositionRequest, MessageView, OnFailure, Role, SenderRequest, Sitting};
 use mail_types::AccountName;
 
 #[tokio::test]
@@ -304,6 +304,46 @@ async fn state_never_passes_from_message_to_message_unless_it_may() {
     let first = house.said("stateful", "one@example.org").await;
     assert_eq!(house.said("stateful", "one@b.example").await, first.replace("example.org", "b.example"));
     assert_ne!(house.said("stateful", "two@example.org").await, first.replace("one", "two"), "it was warm");
+}
+
+#[tokio::test]
+async fn one_instance_serves_a_decision_and_nothing_else() {
+    let house = house().with("stateful", |settings| settings.limits.tenant_calls = 1).await;
+    let mut one = Sitting::default();
+    let mut said = Vec::new();
+    for (plugin, address) in [
+        ("stateful", "first@example.org"),
+        ("stateful", "second@example.org"),
+        // Of another tenant, and back: both times an instance that has heard nothing.
+        ("stateful", "third@b.example"),
+        ("stateful", "fourth@example.org"),
+        ("stateful", "fifth@example.org"),
+    ] {
+        said.push(house.said_in(&mut one, plugin, address).await);
+    }
+    assert_eq!(
+        said,
+        ["no-match", "again first@example.org", "no-match", "no-match", "again fourth@example.org"]
+    );
+    // It holds the only place of its tenant's calls, and whoever else decides gets it when the decision is made.
+    let waiting = async { house.said("stateful", "other@example.org").await };
+    let ending = async {
+        tokio::task::yield_now().await;
+        drop(one);
+    };
+    assert_eq!(tokio::join!(waiting, ending).0, "no-match");
+}
+
+#[tokio::test]
+async fn what_is_recorded_is_asked_of_an_instance_that_has_heard_nothing_else() {
+    let house = house().with("stateful", |_| ()).await;
+    let recorded = HashMap::from([(name("stateful"), 1 << 20)]);
+    let settings = house.engine.plugin(&name("stateful")).unwrap().settings().clone();
+    assert_eq!(house.engine.configure(vec![settings], recorded).await, Vec::<String>::new());
+    let mut one = Sitting::default();
+    for address in ["first@example.org", "second@example.org"] {
+        assert_eq!(house.said_in(&mut one, "stateful", address).await, "no-match", "{address}");
+    }
 }
 
 #[tokio::test]

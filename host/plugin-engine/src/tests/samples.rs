@@ -1,7 +1,7 @@
 //! The samples at work.
 
 use super::*;
-use hooks::Ready;
+use hooks::{Ready, Sitting};
 
 #[tokio::test]
 async fn addresses_come_back_through_srs() {
@@ -42,13 +42,23 @@ async fn answers_are_remembered_while_the_tables_do_not_change() {
     let context = context("x@example.org");
     let plugin = name("subaddress-policy");
     assert_eq!(house.engine.ready(&plugin, &context, &ask), Ready::Ask);
-    let first = house.engine.rewrite(&plugin, &context, std::slice::from_ref(&ask)).await.answer.unwrap();
+    let first = house
+        .engine
+        .rewrite(&plugin, &context, std::slice::from_ref(&ask), &mut Sitting::default())
+        .await
+        .answer
+        .unwrap();
     assert_eq!(house.engine.ready(&plugin, &context, &ask), Ready::Answer(first[0].clone()));
     // It looks users up, and they may be others now.
     house.world.generation.store(1, Ordering::Relaxed);
     assert_eq!(house.engine.ready(&plugin, &context, &ask), Ready::Ask);
     let other_tenant = CallContext { tenant: Some(Domain::parse("b.example").unwrap()), ..context.clone() };
-    house.engine.rewrite(&plugin, &context, std::slice::from_ref(&ask)).await.answer.unwrap();
+    house
+        .engine
+        .rewrite(&plugin, &context, std::slice::from_ref(&ask), &mut Sitting::default())
+        .await
+        .answer
+        .unwrap();
     assert_eq!(house.engine.ready(&plugin, &other_tenant, &ask), Ready::Ask);
 }
 
@@ -64,7 +74,12 @@ async fn answers_that_depend_on_more_are_not_remembered() {
     assert!(plugin.manifest().imports.contains(&Capability::Clock));
     let ask = super::request("SRS0=xxxx=xx=remote.example=bob@example.org");
     let context = context("x@example.org");
-    house.engine.rewrite(&name("srs"), &context, std::slice::from_ref(&ask)).await.answer.unwrap();
+    house
+        .engine
+        .rewrite(&name("srs"), &context, std::slice::from_ref(&ask), &mut Sitting::default())
+        .await
+        .answer
+        .unwrap();
     assert_eq!(house.engine.ready(&name("srs"), &context, &ask), Ready::Ask);
 }
 

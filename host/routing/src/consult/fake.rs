@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use hooks::{
     BoxFuture, CallContext, CallReport, Failed, FailureKind, LogLine, OnFailure, PluginName, Plugins, Ready,
-    RewriteRequest, RewriteVerdict, Role, Told,
+    RewriteRequest, RewriteVerdict, Role, Sitting, Told,
 };
 use mail_types::Domain;
 
@@ -62,6 +62,7 @@ impl Plugins for Fake {
         plugin: &'a PluginName,
         context: &'a CallContext,
         batch: &'a [RewriteRequest],
+        _: &'a mut Sitting,
     ) -> BoxFuture<'a, Told<Vec<RewriteVerdict>>> {
         self.calls.lock().unwrap().push((plugin.to_string(), context.clone(), batch.len()));
         let say = |request| (self.say)(plugin.as_str(), request).expect("it is interested");
