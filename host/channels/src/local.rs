@@ -42,6 +42,13 @@ impl LocalDelivery for StoreDelivery {
         })
     }
 
+    fn prepare_accounts<'a>(
+        &'a self,
+        accounts: &'a [&'a AccountName],
+    ) -> BoxFuture<'a, Result<(), StorageError>> {
+        Box::pin(async move { self.store.ensure_accounts(accounts).await.map_err(in_storage) })
+    }
+
     fn find_full(&self, account: &AccountName) -> Result<Option<String>, StorageError> {
         match self.store.take_room(account, Usage::default(), Fit::Below) {
             Ok(_) => Ok(None),

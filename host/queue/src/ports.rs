@@ -163,6 +163,16 @@ pub trait LocalDelivery: Send + Sync + 'static {
         filing: Option<&'a Filing>,
     ) -> BoxFuture<'a, Result<(), StorageError>>;
 
+    /// Makes those of many accounts that are missing, together: each alone costs a commit. [`LocalDelivery::prepare`] asks for
+    /// each all the same.
+    fn prepare_accounts<'a>(
+        &'a self,
+        accounts: &'a [&'a AccountName],
+    ) -> BoxFuture<'a, Result<(), StorageError>> {
+        let _ = accounts;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// What is full, for people, where an account can get nothing now: itself, its domain, its tenant.
     fn find_full(&self, account: &AccountName) -> Result<Option<String>, StorageError> {
         let _ = account;

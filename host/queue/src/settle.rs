@@ -69,11 +69,7 @@ impl Inner {
             self.take_effect(uncertain.take().unwrap_or_default(), None);
             return Ok(());
         }
-        for accepted in settled.iter().flat_map(replacements) {
-            if let Some(account) = accepted.route.local_account() {
-                self.agents.local.prepare(account, accepted.route.filing()).await?;
-            }
-        }
+        self.prepare(&settled.iter().flat_map(replacements).collect::<Vec<_>>()).await?;
         let _serial = self.stripe(message.first_posting()).lock().await;
         let now = self.clock.now();
         let Present { recipients, next_index, delivered } = self.present(message)?;

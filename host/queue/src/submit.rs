@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use events::Event;
 use mail_types::{AccountName, ChannelName, NextHop, QueueId, Route, Timestamp};
 use message::Action;
-use storage::{Batch, Drawn, Patch, PatchInto};
+use storage::{Batch, Drawn, Patch, PatchInto, StorageError};
 
 use crate::outgoing::Sent;
 use crate::ports::{CopyOf, LocalCopy, Publish, Room};
@@ -51,6 +51,21 @@ impl Queue {
 }
 
 impl Inner {
+    /// Makes sure that the places of local copies are there: all accounts first, together.
+    pub(crate) async fn prepare(&self, recipients: &[&Accepted]) -> Result<(), StorageError> {
+        let accounts: Vec<_> =
+            recipients.iter().filter_map(|accepted| accepted.route.local_account()).collect();
+        if accounts.len() > 1 {
+            self.agents.local.prepare_accounts(&accounts).await?;
+        }
+        for accepted in recipients {
+            if let Some(account) = accepted.route.local_account() {
+                self.agents.local.prepare(account, accepted.route.filing()).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn submit(&self, mut submission: Submission) -> Result<Receipt, SubmitError> {
         let count = submission.recipients.len();
         if count == 0 || count > RECIPIENTS_MAX {
@@ -60,10 +75,10 @@ impl Inner {
         for accepted in &mut submission.recipients {
             accepted.route = options.as_gone(accepted.route.clone());
         }
+        self.prepare(&submission.recipients.iter().collect::<Vec<_>>()).await?;
         let (mut full, mut rooms, mut asked) = (Full::default(), Vec::new(), HashSet::new());
         for accepted in &submission.recipients {
             if let Some(account) = accepted.route.local_account() {
-                self.agents.local.prepare(account, accepted.route.filing()).await?;
                 // Several ways to one account want room once: the second must not find the first in its way.
                 if !asked.insert(account.clone()) {
                     continue;

@@ -25,6 +25,9 @@ use crate::{Store, keys};
 /// Most accounts whose number is kept in memory; when there are more, all are read anew.
 pub const ACCOUNTS_CACHED_MAX: usize = 100_000;
 
+/// Most accounts that are made in one commit.
+const ACCOUNTS_MADE_MAX: usize = 200;
+
 /// The mailboxes that an account has from the beginning, besides the INBOX (RFC 6154 §2).
 const FIRST_MAILBOXES: [(&str, SpecialUse); 5] = [
     ("Drafts", SpecialUse::Drafts),
@@ -116,19 +119,48 @@ impl Store {
         if let Some(id) = self.find_account(name)? {
             return Ok(id);
         }
-        let held = self.inner.locks.lock_making().await;
-        let mut draft = Draft::new();
-        let id = {
-            let snapshot = self.inner.storage.read()?;
-            if let Some(id) = read_account_id(&snapshot, name)? {
-                return Ok(id);
+        self.make_accounts(&[name]).await?;
+        self.find_account(name)?.ok_or(StoreError::NotFound("account"))
+    }
+
+    /// Makes those of some accounts that are not there, many in one commit.
+    pub async fn ensure_accounts(&self, names: &[&AccountName]) -> Result<(), StoreError> {
+        let mut missing = Vec::new();
+        for name in names {
+            if self.find_account(name)?.is_none() {
+                missing.push(*name);
             }
-            draft_account(&snapshot, &mut draft, name, self.inner.clock.now())?
-        };
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        for some in missing.chunks(ACCOUNTS_MADE_MAX) {
+            self.make_accounts(some).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes accounts in one commit, each name once; those that are there meanwhile stay as they are.
+    async fn make_accounts(&self, names: &[&AccountName]) -> Result<(), StoreError> {
+        let held = self.inner.locks.lock_making().await;
+        let (mut draft, mut made) = (Draft::new(), Vec::with_capacity(names.len()));
+        {
+            let snapshot = self.inner.storage.read()?;
+            let now = self.inner.clock.now();
+            for name in names {
+                if read_account_id(&snapshot, name)?.is_none() {
+                    made.push((*name, draft_account(&snapshot, &mut draft, name, made.len(), now)?));
+                }
+            }
+        }
+        if made.is_empty() {
+            return Ok(());
+        }
         self.commit(draft, held).await?;
-        self.remember_account(name, id);
-        self.inner.events.emit(&Event::AccountCreated { account: name });
-        Ok(id)
+        for (account, id) in made {
+            self.remember_account(account, id);
+            self.inner.events.emit(&Event::AccountCreated { account });
+        }
+        Ok(())
     }
 
     /// Removes an account with all its mailboxes and messages; whether there was one. Deliveries
@@ -275,14 +307,16 @@ pub(crate) fn scan_accounts(
     failed.map_or(Ok(()), Err)
 }
 
+/// Drafts an account; `before` others are in the same draft.
 fn draft_account(
     snapshot: &Snapshot,
     draft: &mut Draft,
     name: &AccountName,
+    before: usize,
     now: Timestamp,
 ) -> Result<AccountId, StoreError> {
     let last = snapshot.counter(keys::COUNTERS, keys::STORE_COUNTERS, keys::LAST_ACCOUNT)?;
-    let id = u32::try_from(last + 1)
+    let id = u32::try_from(last + before as u64 + 1)
         .map_err(|_| StoreError::TooMany { what: "accounts", max: u32::MAX as usize })?;
     let id = AccountId(id);
     draft.batch.assert_absent(keys::ACCOUNT_NAMES, name.as_str().as_bytes());

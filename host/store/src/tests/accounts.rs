@@ -27,3 +27,22 @@ async fn an_account_that_comes_again_has_other_uid_validities() {
     assert!(fixture.store.status(once_more).unwrap().uid_validity > highest);
     fixture.close().await;
 }
+
+#[tokio::test]
+async fn many_accounts_are_made_together_and_those_that_are_there_stay() {
+    let fixture = Fixture::new().await;
+    let first = fixture.account().await;
+    let names: Vec<_> = (1..=450).map(|number| name(&format!("user{number}@example.org"))).collect();
+    // Twice the same, and one that is there.
+    let asked: Vec<_> = names.iter().chain(&names[..3]).collect();
+    fixture.store.ensure_accounts(&asked).await.unwrap();
+    let ids = names.iter().map(|name| fixture.store.find_account(name).unwrap().unwrap());
+    let ids: std::collections::BTreeSet<_> = ids.collect();
+    assert_eq!((ids.len(), ids.first()), (450, Some(&first)));
+    let totals = fixture.store.totals().unwrap();
+    assert_eq!((totals.accounts, totals.mailboxes), (450, 450 * 6));
+    // The counter is where it belongs.
+    let next = fixture.store.ensure_account(&name("next@example.org")).await.unwrap();
+    assert!(ids.iter().all(|id| *id < next));
+    fixture.close().await;
+}
