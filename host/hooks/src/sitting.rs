@@ -6,23 +6,39 @@ use std::any::Any;
 /// question of the same decision, a running instance for example; it is gone with the decision. One thing at a time: what
 /// is asked next makes room first, so that nobody holds one thing while waiting for another.
 #[derive(Default)]
-pub struct Sitting(Option<Box<dyn Any + Send>>);
+pub struct Sitting {
+    kept: Option<Box<dyn Any + Send>>,
+    counted: bool,
+}
 
 impl Sitting {
+    /// One in which it is counted what calls cost ([`crate::CallReport::fuel`]): for explanations, which may take their time.
+    #[must_use]
+    pub fn counted() -> Self {
+        Self { kept: None, counted: true }
+    }
+
+    /// Whether it is counted what calls cost.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.counted
+    }
+
     /// Takes what was kept; what is of another type is let go.
     pub fn take<T: Any + Send>(&mut self) -> Option<T> {
-        self.0.take()?.downcast().ok().map(|kept| *kept)
+        self.kept.take()?.downcast().ok().map(|kept| *kept)
     }
 
     /// Keeps something, in place of what was kept before.
     pub fn keep<T: Any + Send>(&mut self, kept: T) {
-        self.0 = Some(Box::new(kept));
+        self.kept = Some(Box::new(kept));
     }
 }
 
 impl std::fmt::Debug for Sitting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Sitting").field(&self.0.is_some()).finish()
+        let Self { kept, counted } = self;
+        f.debug_struct("Sitting").field("kept", &kept.is_some()).field("counted", counted).finish()
     }
 }
 

@@ -20,6 +20,7 @@ use crate::compiler::Compiler;
 use crate::component::Digest;
 use crate::kv::Kv;
 use crate::machine::{Allocation, INSTANCES_MAX, Machine, Profile};
+use crate::meter::Meter;
 use crate::notes;
 use crate::plugin::{Asked, Manner, Plugin};
 use crate::question::{Answer, Question};
@@ -63,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) active: ArcSwap<Active>,
     pub(crate) shadows: Shadows,
     pub(crate) recorder: Recorder,
+    pub(crate) meter: Meter,
     /// Whose signatures count.
     pub(crate) trust: ArcSwap<Trust>,
     /// One change of what is installed at a time.
@@ -164,6 +166,7 @@ impl Engine {
             active: ArcSwap::from_pointee(Active::default()),
             shadows: Shadows::default(),
             recorder,
+            meter: Meter::default(),
             trust: ArcSwap::default(),
             changing: tokio::sync::Mutex::new(()),
             clock,
@@ -253,7 +256,8 @@ impl Inner {
             return self.fail(Some(&plugin), context, role, failed, Told::at_once);
         }
         let (taped, shadow) = (self.recorder.wants(&plugin.settings.name), self.shadows.of(name));
-        let tape = if taped || shadow.is_some() { Tape::recording() } else { Tape::Off };
+        let kept = taped || shadow.is_some() || sitting.is_counted();
+        let tape = if kept { Tape::recording() } else { Tape::Off };
         let seed = self.random.u64();
         let manner = Manner { tape, now, seed, fresh: false, content };
         let Asked { answer, mut report, tape } = plugin.ask(&question, tenant, &share, manner, sitting).await;
@@ -263,6 +267,9 @@ impl Inner {
         notes::logged(&self.events, &plugin, context, &report);
         if let Some(host) = tape.into_kept() {
             let recording = Recording::new(&plugin, context, now, seed, question, host, &answer);
+            if sitting.is_counted() {
+                report.fuel = self.fuel(&plugin, &recording).await;
+            }
             if let Some(shadow) = shadow {
                 self.shadows.compare(shadow, recording.clone());
             }

@@ -25,6 +25,7 @@ mod lifecycle;
 mod linking;
 mod machine;
 mod memo;
+mod meter;
 mod notes;
 mod plugin;
 mod question;

@@ -123,11 +123,24 @@ impl Machine {
             Ok(engine) => (engine, Allocation::Pool),
             Err(_) => (Engine::new(&configuration(profile, Allocation::OnDemand))?, Allocation::OnDemand),
         };
+        Ok(Self::with(engine, allocation, profile))
+    }
+
+    /// An engine that sets no room aside: for what is rare.
+    ///
+    /// # Errors
+    /// The processor or system cannot run components at all.
+    pub fn on_demand(profile: Profile) -> wasmtime::Result<Self> {
+        let engine = Engine::new(&configuration(profile, Allocation::OnDemand))?;
+        Ok(Self::with(engine, Allocation::OnDemand, profile))
+    }
+
+    fn with(engine: Engine, allocation: Allocation, profile: Profile) -> Self {
         let ticker = begin_ticking(engine.weak());
         let running = Arc::new(Running { calls: AtomicUsize::new(0), ticker: ticker.thread().clone() });
         // The thread learns of the counter through its own channel of one.
         ticker.hand_over(Arc::downgrade(&running));
-        Ok(Self { engine, allocation, profile, running })
+        Self { engine, allocation, profile, running }
     }
 
     /// The engine.

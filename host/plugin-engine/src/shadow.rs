@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use crate::plugin::{Manner, Plugin};
+use crate::plugin::{Asked, Manner, Plugin};
 use crate::question::{Answer, Question};
 use crate::recording::Recording;
 use crate::tape::Tape;
@@ -115,8 +115,13 @@ impl hooks::MessageView for Taped {
     }
 }
 
-/// Plays a recorded call on a plugin.
+/// What a plugin says to a recorded call.
 pub(crate) async fn replay(plugin: &Plugin, live: &Recording) -> Result<Answer, (FailureKind, String)> {
+    replayed(plugin, live).await.answer
+}
+
+/// Plays a recorded call on a plugin.
+pub(crate) async fn replayed(plugin: &Plugin, live: &Recording) -> Asked {
     let tenant = match &live.question {
         Question::Rewrite(about, _)
         | Question::Reverse(about, _)
@@ -133,5 +138,5 @@ pub(crate) async fn replay(plugin: &Plugin, live: &Recording) -> Result<Answer, 
         fresh: true,
         content: Some(content),
     };
-    plugin.ask(&live.question, tenant.as_ref(), &share, manner, &mut Sitting::default()).await.answer
+    plugin.ask(&live.question, tenant.as_ref(), &share, manner, &mut Sitting::default()).await
 }

@@ -34,11 +34,14 @@ pub(crate) struct About<'a> {
     pub(crate) source: &'a str,
     pub(crate) authenticated: Option<&'a AccountName>,
     pub(crate) id: &'a str,
+    /// Whether it is counted what plugins cost.
+    pub(crate) counted: bool,
 }
 
 impl<'a> From<&Request<'a>> for About<'a> {
     fn from(request: &Request<'a>) -> Self {
-        Self { source: request.source, authenticated: request.authenticated, id: request.id }
+        let Request { source, authenticated, id, .. } = *request;
+        Self { source, authenticated, id, counted: false }
     }
 }
 
@@ -252,7 +255,7 @@ impl Routing {
     where
         F: Fn(&Rules, &View<'_>) -> Result<T, Halt> + Sync,
     {
-        let mut sitting = Sitting::default();
+        let mut sitting = if about.counted { Sitting::counted() } else { Sitting::default() };
         for _ in 0..ROUNDS_MAX {
             gathered.ask(self.plugins(), about, open, &mut sitting).await;
             gathered.missed.get_mut().clear();

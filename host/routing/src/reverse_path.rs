@@ -31,7 +31,7 @@ impl Routing {
         source: &str,
         authenticated: Option<&AccountName>,
     ) -> Result<Option<NewSender>, Refusal> {
-        let about = About { source, authenticated, id: "" };
+        let about = About { source, authenticated, ..About::default() };
         let answer = self.consult(about, |rules, view| {
             let context = Context {
                 place: Place::Envelope,

@@ -96,7 +96,8 @@ impl Routing {
     async fn walk<R: Recorder>(&self, request: &Request<'_>, keep_traces: bool) -> Walked {
         let mut rounds = 0;
         loop {
-            let walked = self.consult(request.into(), |rules, view| {
+            let about = About { counted: keep_traces, ..request.into() };
+            let walked = self.consult(about, |rules, view| {
                 walk::<R>(&Guide { rules, view, request }, keep_traces).ok_or(Halt::Open)
             });
             let (walked, missed) = walked.await;

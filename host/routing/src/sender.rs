@@ -97,7 +97,7 @@ impl Routing {
         place: HeaderPlace<'_>,
     ) -> Vec<Option<Address>> {
         let HeaderPlace { source, authenticated, id, .. } = place;
-        let changed = self.consult(About { source, authenticated, id }, |rules, view| {
+        let changed = self.consult(About { source, authenticated, id, counted: false }, |rules, view| {
             let mut changed = Vec::with_capacity(addresses.len());
             let mut open = false;
             for (address, direction) in addresses {

@@ -1,6 +1,6 @@
 //! What is in force for a role, as a word that answers are kept by; and how a plugin stands to a role of a domain.
 
-use hooks::{Role, Standing};
+use hooks::{Role, Sitting, Standing};
 
 use super::*;
 
@@ -113,4 +113,22 @@ async fn a_plugin_stands_to_the_roles_that_it_has_and_the_tenants_it_acts_for() 
     house.engine.enable(&plugin, false).await.unwrap();
     assert_eq!(stands(ROWS, &own), Standing::Absent, "disabled");
     assert_eq!(house.engine.standing(&name("nobody"), ROWS, &own), Standing::Absent);
+}
+
+#[tokio::test]
+async fn what_a_call_cost_is_counted_for_who_explains_and_is_the_same_each_time() {
+    let house = super::house().with("subaddress-policy", |_| ()).await;
+    let (plugin, address) = ("subaddress-policy", "anna+shop@example.org");
+    let mut counts = Vec::new();
+    for _ in 0..2 {
+        let told = house.rewrite_in(&mut Sitting::counted(), plugin, address).await;
+        assert_eq!(told.answer.unwrap(), house.rewrite(plugin, address).await.answer.unwrap());
+        counts.push(told.report.fuel.unwrap());
+    }
+    assert!(counts[0] > 1000 && counts[0] == counts[1], "{counts:?}");
+    let longer =
+        house.rewrite_in(&mut Sitting::counted(), plugin, "anna+a-much-longer-tag@example.org").await;
+    assert!(longer.report.fuel.unwrap() > counts[0]);
+    // Mail pays nothing for it.
+    assert_eq!(house.rewrite(plugin, address).await.report.fuel, None);
 }

@@ -94,11 +94,12 @@ impl Said {
             lines.push("nothing had to run".to_owned());
             return lines;
         };
-        let CallReport { digest, cpu_milliseconds, memory, host_calls, remembered, log, .. } = &**call;
+        let CallReport { digest, cpu_milliseconds, memory, host_calls, fuel, remembered, log, .. } = &**call;
+        let fuel = fuel.map_or_else(String::new, |fuel| format!(", fuel {fuel}"));
         let remembered = if *remembered { ", remembered" } else { "" };
         lines.push(format!(
             "ran: component {digest}, {cpu_milliseconds} ms of processor, {memory} octets, \
-             {host_calls} calls of the host{remembered}"
+             {host_calls} calls of the host{fuel}{remembered}"
         ));
         lines.extend(log.iter().map(|line| format!("log {}: {}", line.level, line.text)));
         lines

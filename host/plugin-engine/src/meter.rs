@@ -1,0 +1,72 @@
+//! What a call costs in instructions, which is the same on every machine and at every load: counted where somebody asks for
+//! an explanation.
+//!
+//! What serves mail is stopped by time and counts nothing. So a call that is to be counted is recorded, and played once more
+//! on a twin of the plugin that was compiled for counting: without effect, and with the answer that is known already.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use crate::component::Unfit;
+use crate::engine::Inner;
+use crate::machine::{Machine, Profile};
+use crate::plugin::Plugin;
+use crate::recording::Recording;
+use crate::shadow::replayed;
+
+/// Largest component that is compiled for counting, in octets: an interpreter would keep whoever asks waiting for a minute.
+pub(crate) const COUNTED_COMPONENT_MAX: u64 = 1 << 20;
+/// Most twins that are kept.
+const TWINS_MAX: usize = 16;
+
+/// Plugins as they are compiled for counting. Nothing is set aside before somebody asks.
+#[derive(Default)]
+pub(crate) struct Meter {
+    machine: OnceLock<Arc<Machine>>,
+    twins: tokio::sync::Mutex<VecDeque<Arc<Plugin>>>,
+}
+
+impl Meter {
+    fn machine(&self) -> Result<Arc<Machine>, Unfit> {
+        if let Some(machine) = self.machine.get() {
+            return Ok(Arc::clone(machine));
+        }
+        let machine = Machine::on_demand(Profile::Metering).map_err(|error| {
+            Unfit::new(format!("nothing can be counted here: {error:#}"), "use another machine")
+        })?;
+        Ok(Arc::clone(self.machine.get_or_init(|| Arc::new(machine))))
+    }
+}
+
+impl Inner {
+    /// What a call took; `None` where the component is too large for it, or it cannot be counted.
+    pub(crate) async fn fuel(&self, plugin: &Plugin, call: &Recording) -> Option<u64> {
+        if plugin.manifest.size > COUNTED_COMPONENT_MAX {
+            return None;
+        }
+        let twin = self.twin(plugin).await.ok()?;
+        replayed(&twin, call).await.report.fuel
+    }
+
+    async fn twin(&self, plugin: &Plugin) -> Result<Arc<Plugin>, Unfit> {
+        let mut twins = self.meter.twins.lock().await;
+        let is_of = |twin: &&Arc<Plugin>| {
+            twin.manifest.digest == plugin.manifest.digest && *twin.settings == *plugin.settings
+        };
+        if let Some(twin) = twins.iter().find(is_of) {
+            return Ok(Arc::clone(twin));
+        }
+        let machine = self.meter.machine()?;
+        let (component, manifest) = self.artefacts.load(&plugin.manifest.digest, &machine).await?;
+        let mut surroundings = self.surroundings.clone();
+        surroundings.shadow = true;
+        let settings = (*plugin.settings).clone();
+        let twin = Plugin::load(&machine, &self.places, &component, manifest, settings, surroundings).await?;
+        let twin = Arc::new(twin);
+        twins.push_back(Arc::clone(&twin));
+        if twins.len() > TWINS_MAX {
+            twins.pop_front();
+        }
+        Ok(twin)
+    }
+}
