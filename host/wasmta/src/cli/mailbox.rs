@@ -37,9 +37,10 @@ pub(crate) enum MailboxCommand {
     },
     /// Mend what `wasmta mailbox check` finds; without --apply, only say what would be done.
     ///
-    /// What cannot stay in the store (a record that cannot be read, what is known of a message whose content is gone, content
-    /// that no message names) is kept in a folder repaired-TIME of the data directory first, and each step is told. Where
-    /// content is missing, look for it in a backup before: with its file back in place, there is nothing to mend.
+    /// What cannot stay in the store (a record that cannot be read or is of nothing that is there, what is known of a message
+    /// whose content is gone, content that no message names) is kept in a folder repaired-TIME of the data directory first,
+    /// and each step is told. Where content is missing, look for it in a backup before: with its file back in place, there
+    /// is nothing to mend.
     #[command(after_help = "\
 Examples:
   wasmta mailbox repair                          what is wrong, and what would be done?
