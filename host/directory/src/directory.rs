@@ -108,7 +108,7 @@ impl Directory {
         Ok(View { snapshot: self.0.storage.read()?, schema: self.schema() })
     }
 
-    fn view(&self) -> Result<View<'_>, DirectoryError> {
+    pub(crate) fn view(&self) -> Result<View<'_>, DirectoryError> {
         if self.0.loading.load(Ordering::Acquire) {
             return Err(DirectoryError::Loading);
         }

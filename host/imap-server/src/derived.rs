@@ -3,8 +3,10 @@
 use imap_wire::FetchItem;
 use store::{DerivedReader, MessageInfo};
 
+use crate::dialect::Headers;
+
 /// Raised with every change of what is made: what was made before is then made anew.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// What is made from a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub(crate) enum Kind {
     BodyStructure = 3,
     /// The text of `PREVIEW`.
     Preview = 4,
+    /// Nothing but whether a header has UTF-8, as it is told of each kind.
+    Headers = 5,
 }
 
 impl Kind {
@@ -32,18 +36,24 @@ impl Kind {
     }
 }
 
-/// As it is kept.
-pub(crate) fn kept(made: &[u8]) -> Vec<u8> {
-    [&[VERSION], made].concat()
+/// As it is kept: with whether a header of the message, or of a part, has UTF-8.
+pub(crate) fn kept(made: &[u8], has_utf8_headers: bool) -> Vec<u8> {
+    [&[VERSION, u8::from(has_utf8_headers)], made].concat()
 }
 
-/// What was made of a kind from a message's content, if this code made it.
+/// What was made of a kind from a message's content, if this code made it and it holds for who gets headers so.
 pub(crate) fn read<T>(
     reader: &DerivedReader,
     info: &MessageInfo,
     kind: Kind,
+    headers: Headers,
     read: impl FnOnce(&[u8]) -> T,
 ) -> Option<T> {
-    let with = |octets: &[u8]| octets.strip_prefix(&[VERSION]).map(read);
+    let with = |octets: &[u8]| match octets.split_first_chunk() {
+        Some(([VERSION, has_utf8], made)) if headers == Headers::AsTheyAre || *has_utf8 == 0 => {
+            Some(read(made))
+        }
+        _ => None,
+    };
     reader.with(info.content, kind as u8, with).flatten()
 }

@@ -15,7 +15,22 @@ pub(crate) struct Dialect {
     pub(crate) utf8: bool,
 }
 
+/// How a client gets headers with UTF-8 (RFC 6532).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Headers {
+    /// As they are.
+    AsTheyAre,
+    /// It gets surrogates (RFC 6858), of the headers of parts, too.
+    Surrogates,
+}
+
 impl Dialect {
+    /// How headers are told: UTF-8 is for who has said so (RFC 6855 §3, §8); in IMAP4rev2 it may be in any header (RFC 9051
+    /// §7.5.2).
+    pub(crate) fn headers(self) -> Headers {
+        if self.rev2 || self.utf8 { Headers::AsTheyAre } else { Headers::Surrogates }
+    }
+
     /// How mailbox names are written.
     pub(crate) fn names(self) -> NameEncoding {
         if self.rev2 || self.utf8 { NameEncoding::Utf8 } else { NameEncoding::Utf7 }

@@ -59,6 +59,8 @@ pub enum Code {
     UseAttr,
     /// RFC 3516 §4.3.
     UnknownCte,
+    /// RFC 6858 §3: messages of which surrogates were told, by UID.
+    Downgraded(SequenceSet),
     /// RFC 4978 §3.
     CompressionActive,
     /// RFC 5530.
@@ -118,6 +120,7 @@ impl Code {
             Self::BadUrl(url) => format!("BADURL {}", url_text(url)),
             Self::HighestModSeq(modseq) => format!("HIGHESTMODSEQ {modseq}"),
             Self::Modified(set) => format!("MODIFIED {set}"),
+            Self::Downgraded(uids) => format!("DOWNGRADED {uids}"),
             Self::MetadataLongEntries(octets) => format!("METADATA LONGENTRIES {octets}"),
             Self::MetadataMaxSize(octets) => format!("METADATA MAXSIZE {octets}"),
             Self::MailboxId(id) => format!("MAILBOXID ({id})"),

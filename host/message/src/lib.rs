@@ -25,6 +25,7 @@ mod section;
 mod signature;
 mod structure;
 mod surrogate;
+mod surrogate_message;
 mod trace;
 
 pub use addresses::{
@@ -44,5 +45,6 @@ pub use search::{Needle, body_contains, field_contains, header_contains, text_co
 pub use section::{SectionText, find_part, message_section, part_section, partial};
 pub use signature::Signature;
 pub use structure::{NESTING_MAX, PARTS_MAX, Part, PartKind, Structure};
-pub use surrogate::surrogate_header;
+pub use surrogate::{needs_surrogate, surrogate_header};
+pub use surrogate_message::{Surrogate, SurrogatePiece, has_utf8_headers};
 pub use trace::{FixUps, Protocol, ReceivedField, Tls, return_path_field};

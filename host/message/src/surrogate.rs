@@ -25,11 +25,17 @@ const PARAMETER_FIELDS: [&str; 2] = ["Content-Type", "Content-Disposition"];
 /// An address that belongs to nobody, in the place of one that cannot be shown.
 const NOBODY: &str = "<invalid@internationalized-address.invalid>";
 
+/// Whether such a client gets a surrogate of this header.
+#[must_use]
+pub fn needs_surrogate(header: &[u8]) -> bool {
+    !header.is_ascii() && std::str::from_utf8(header).is_ok()
+}
+
 /// The header of a message as such a client may have it, its empty line included; `None` where it may have it as it is: it
 /// is ASCII, or no UTF-8 at all, which no mode makes right.
 #[must_use]
 pub fn surrogate_header(header: &[u8]) -> Option<Vec<u8>> {
-    if header.is_ascii() || std::str::from_utf8(header).is_err() {
+    if !needs_surrogate(header) {
         return None;
     }
     let mut surrogate = Vec::with_capacity(header.len());

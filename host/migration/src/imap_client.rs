@@ -8,7 +8,8 @@ use imap_wire::{Line, next_line};
 use runtime::{Stream, TlsClient, connect_host};
 use storage::{Content, ContentWriter, StorageError};
 
-use crate::imap_response::{Condition, Response, announces_message, literal_at_end, quote};
+use crate::imap_response::{Condition, Response, Value, announces_message, literal_at_end, quote};
+use crate::sign_in::Credentials;
 
 /// How long the connection may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,10 +34,10 @@ pub struct ImapServer {
     /// Whether the password may go over the network in clear, where the server offers no TLS. Between programs of one machine
     /// it may always.
     pub clear: bool,
-    /// Login.
+    /// Login of whose mail it is.
     pub user: String,
-    /// Password.
-    pub password: String,
+    /// What shows that it may be read.
+    pub credentials: Credentials,
 }
 
 impl ImapServer {
@@ -78,6 +79,8 @@ pub(crate) struct ImapClient {
     stream: Stream,
     tags: u64,
     capabilities: Vec<String>,
+    /// Names and headers are UTF-8 from here on (RFC 6855 §3); `None` where that was not asked yet.
+    utf8: Option<bool>,
 }
 
 impl ImapClient {
@@ -89,7 +92,7 @@ impl ImapClient {
         if server.implicit_tls {
             stream = encrypted(stream, server).await?;
         }
-        let mut client = Self { stream, tags: 0, capabilities: Vec::new() };
+        let mut client = Self { stream, tags: 0, capabilities: Vec::new(), utf8: None };
         let greeting = client.read(&mut no_message).await?.response;
         match &greeting {
             Response::Status { tag: None, condition: Condition::Ok, .. } => {}
@@ -104,7 +107,8 @@ impl ImapClient {
         if !server.implicit_tls {
             client = client.start_tls(server, address.ip()).await?;
         }
-        client.login(server).await?;
+        client.sign_in(server).await?;
+        client.ask_capabilities().await?;
         Ok(client)
     }
 
@@ -123,24 +127,9 @@ impl ImapClient {
         self.command(&[Part::Word("STARTTLS")], &mut no_message, &mut |_| {}).await?;
         // What was said before is void (RFC 3501 §6.2.1).
         let stream = encrypted(self.stream, server).await?;
-        let mut client = Self { stream, tags: self.tags, capabilities: Vec::new() };
+        let mut client = Self { stream, tags: self.tags, capabilities: Vec::new(), utf8: None };
         client.ask_capabilities().await?;
         Ok(client)
-    }
-
-    async fn login(&mut self, server: &ImapServer) -> Result<(), Refusal> {
-        if self.can("LOGINDISABLED") {
-            return Err(Refusal::Never("does not let anybody log in by LOGIN (LOGINDISABLED)".to_owned()));
-        }
-        let (user, password) = (server.user.as_bytes(), server.password.as_bytes());
-        let parts = [Part::Word("LOGIN "), Part::Text(user), Part::Word(" "), Part::Text(password)];
-        match self.command(&parts, &mut no_message, &mut |_| {}).await {
-            Err(Refusal::No(words)) => {
-                Err(Refusal::Never(format!("refuses the login of {}: {words}", server.user)))
-            }
-            other => other,
-        }?;
-        self.ask_capabilities().await
     }
 
     async fn ask_capabilities(&mut self) -> Result<(), Refusal> {
@@ -149,6 +138,28 @@ impl ImapClient {
         self.command(&[Part::Word("CAPABILITY")], &mut no_message, &mut take).await?;
         self.capabilities = found;
         Ok(())
+    }
+
+    /// Asks for messages as they are: without that, a server may send surrogates of headers with UTF-8 (RFC 6855 §7). Whether
+    /// it does so; names are UTF-8 then. To be asked before a mailbox is opened (RFC 5161 §3.1).
+    pub(crate) async fn enable_utf8(&mut self) -> Result<bool, Refusal> {
+        if let Some(known) = self.utf8 {
+            return Ok(known);
+        }
+        let mut enabled = false;
+        if self.can("ENABLE") && self.can("UTF8=ACCEPT") {
+            let is_it =
+                |value: &Value| value.text().is_some_and(|text| text.eq_ignore_ascii_case("UTF8=ACCEPT"));
+            let mut take = |whole: Whole| {
+                enabled |= whole.response.data("ENABLED").is_some_and(|all| all.iter().any(is_it))
+            };
+            match self.command(&[Part::Word("ENABLE UTF8=ACCEPT")], &mut no_message, &mut take).await {
+                Ok(()) | Err(Refusal::No(_)) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        self.utf8 = Some(enabled);
+        Ok(enabled)
     }
 
     /// Whether the server has a capability.
@@ -187,6 +198,24 @@ impl ImapClient {
         self.stream.send(b"\r\n");
         self.send().await?;
         judged(self.until_end(&own, false, content, take).await?)
+    }
+
+    /// Sends a command, and an answer to each challenge of the server, in their order.
+    pub(crate) async fn converse(&mut self, command: &str, answers: Vec<String>) -> Result<(), Refusal> {
+        self.tags += 1;
+        let own = format!("w{}", self.tags);
+        self.stream.send(format!("{own} {command}\r\n").as_bytes());
+        let mut answers = answers.into_iter();
+        loop {
+            self.send().await?;
+            match self.until_end(&own, true, &mut no_message, &mut |_| {}).await? {
+                Response::Continue => match answers.next() {
+                    Some(answer) => self.stream.send(format!("{answer}\r\n").as_bytes()),
+                    None => return Err(Refusal::Never("asks without end".to_owned())),
+                },
+                ended => return judged(ended),
+            }
+        }
     }
 
     /// Reads up to the response with a tag, or to a continuation where one is waited for.
@@ -344,7 +373,7 @@ impl ImapClient {
 }
 
 /// For commands that no message comes of.
-fn no_message() -> Option<ContentWriter> {
+pub(crate) fn no_message() -> Option<ContentWriter> {
     None
 }
 

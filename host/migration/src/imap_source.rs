@@ -212,7 +212,10 @@ impl Session<'_> {
         let mut take = |whole: Whole| {
             validity = whole.response.code_number("UIDVALIDITY").unwrap_or(validity);
         };
-        let parts = [Part::Word("EXAMINE "), Part::Text(&work.mailbox.raw)];
+        // Names were listed before, in modified UTF-7; so marks say the same of them in every import.
+        let utf8 = if client.enable_utf8().await? { decode_utf7(&raw).ok() } else { None };
+        let name = utf8.as_ref().map_or(&work.mailbox.raw[..], |name| name.as_bytes());
+        let parts = [Part::Word("EXAMINE "), Part::Text(name)];
         client.command(&parts, &mut || None, &mut take).await?;
         let (known, last) = before.as_deref().map_or((validity, 0), numbers);
         if known != validity {

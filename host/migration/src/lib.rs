@@ -11,7 +11,7 @@
 //! | `maildir_name` | names of message files (flags, keywords) and of folders (Maildir++) |
 //! | `maildir_source`, `maildir_sink` | a Maildir++ tree, read and written |
 //! | `mbox_reader`, `mbox_source`, `mbox_sink` | mbox files (RFC 4155, mboxrd), read and written |
-//! | `imap_response`, `imap_client`, `imap_source` | another server, read only |
+//! | `imap_response`, `imap_client`, `sign_in`, `imap_source` | another server, read only |
 //! | `filing` | batches on their way into the store, with their marks |
 
 mod calendar;
@@ -29,6 +29,7 @@ mod maildir_source;
 mod mbox_reader;
 mod mbox_sink;
 mod mbox_source;
+mod sign_in;
 mod tell;
 
 pub use error::MigrationError;
@@ -36,6 +37,7 @@ pub use export::{Exported, Format, export};
 pub use filing::{FAULTS_MAX, Imported, MailboxImported};
 pub use imap_client::ImapServer;
 pub use import::{Import, Source, import};
+pub use sign_in::Credentials;
 pub use tell::{Tell, Told};
 
 #[cfg(test)]

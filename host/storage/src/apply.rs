@@ -104,6 +104,11 @@ impl Group {
                 }
                 Ok(())
             }
+            Operation::PackFile { id, file } => {
+                let name = writing.get(CONTENT_FILES, &id.to_key())?.map(|name| name.into_owned());
+                self.dead_files.extend(name.map(|name| String::from_utf8_lossy(&name).into_owned()));
+                writing.put(CONTENT_FILES, &id.to_key(), file.name().as_bytes())
+            }
         }
     }
 

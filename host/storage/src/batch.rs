@@ -2,8 +2,8 @@
 
 use smallvec::SmallVec;
 
-use crate::content::{Content, ContentId};
-use crate::space::Space;
+use crate::content::{Content, ContentId, StagedFile};
+use crate::space::{CONTENT_FILES, Space};
 
 /// Keys are short: most fit without an allocation.
 pub(crate) type Key = SmallVec<[u8; 32]>;
@@ -53,6 +53,7 @@ pub(crate) enum Operation {
     RetainContent { id: ContentId, references: u32 },
     ReleaseContent { id: ContentId, references: u32 },
     PackContent { id: ContentId, packed: Vec<u8> },
+    PackFile { id: ContentId, file: StagedFile },
 }
 
 /// Assertions and changes that take effect together or not at all. Assertions are looked at first,
@@ -152,6 +153,16 @@ impl Batch {
     /// Keeps inline content in another form, where it is still there.
     pub(crate) fn pack_content(&mut self, id: ContentId, packed: Vec<u8>) {
         self.operations.push(Operation::PackContent { id, packed });
+    }
+
+    /// Puts a packed file in the place of the content's file of this name; fails as a conflict where that is gone.
+    pub(crate) fn pack_file(&mut self, id: ContentId, name: &str, file: StagedFile) {
+        self.assertions.push(Assertion::Equals(
+            CONTENT_FILES,
+            Key::from_slice(&id.to_key()),
+            name.as_bytes().to_vec(),
+        ));
+        self.operations.push(Operation::PackFile { id, file });
     }
 
     fn next(&mut self) -> Drawn {

@@ -13,11 +13,24 @@ use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
 use crate::error::StorageError;
+use crate::packed_file::PackedFile;
 
 /// Octets gathered before a large content's file is written to.
 const FILE_CHUNK: usize = 256 * 1024;
 /// Most names of files that wait for the end of a copy to be removed.
 const DEAD_FILES_MAX: usize = 1_000_000;
+
+/// The end of the names of files in packed form.
+const PACKED_ENDING: &str = ".z";
+
+/// Whether a content file of this name is in packed form.
+pub(crate) fn is_packed(name: &str) -> bool {
+    name.ends_with(PACKED_ENDING)
+}
+
+fn plain_name(name: &str) -> &str {
+    name.strip_suffix(PACKED_ENDING).unwrap_or(name)
+}
 
 /// The id of stored content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -141,7 +154,7 @@ impl Files {
         for entry in std::fs::read_dir(&dir)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if let Ok(number) = u64::from_str_radix(&name, 16) {
+            if let Ok(number) = u64::from_str_radix(plain_name(&name), 16) {
                 highest = highest.max(number);
                 if !named.contains(&name) {
                     std::fs::remove_file(entry.path())?;
@@ -162,6 +175,38 @@ impl Files {
 
     fn next_name(&self) -> String {
         format!("{:016x}", self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A file for the packed form of another one. Whoever asks is alone in it, and nothing names what may be left of an earlier try.
+    pub(crate) fn packed_beside(&self, name: &str) -> io::Result<(File, StagedFile)> {
+        let name = format!("{name}{PACKED_ENDING}");
+        let path = self.path(&name);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        Ok((file, StagedFile { path, name, len: 0, kept: AtomicBool::new(false) }))
+    }
+
+    /// Syncs the folder: which files are in it.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        runtime::files::sync_dir(&self.dir)
+    }
+
+    /// Opens a file for reading. One that was packed since its name was read is found under its new name.
+    pub(crate) fn load(&self, name: &str) -> io::Result<LoadedContent> {
+        let path = self.path(name);
+        if is_packed(name) {
+            return LoadedContent::open_packed(&path);
+        }
+        match LoadedContent::open(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let packed = LoadedContent::open_packed(&self.path(&format!("{name}{PACKED_ENDING}")));
+                packed.map_err(|_| e)
+            }
+            loaded => loaded,
+        }
     }
 
     /// Keeps all files until what it gives is dropped.
@@ -305,6 +350,8 @@ pub enum LoadedContent {
         /// Length in octets.
         len: u64,
     },
+    /// In a file, compressed in blocks.
+    Packed(Arc<PackedFile>),
 }
 
 impl LoadedContent {
@@ -314,12 +361,17 @@ impl LoadedContent {
         Ok(Self::File { file: Arc::new(file), len })
     }
 
+    fn open_packed(path: &Path) -> io::Result<Self> {
+        PackedFile::open(File::open(path)?).map(|file| Self::Packed(Arc::new(file)))
+    }
+
     /// Its length in octets.
     #[must_use]
     pub fn len(&self) -> u64 {
         match self {
             Self::Memory(octets) => octets.len() as u64,
             Self::File { len, .. } => *len,
+            Self::Packed(file) => file.len(),
         }
     }
 
@@ -344,6 +396,10 @@ impl LoadedContent {
                     .map_err(|e| StorageError::unavailable("reading content", e))?;
                 Ok(octets.into())
             }
+            Self::Packed(file) => file.range(start, end).map_err(|e| match e.kind() {
+                io::ErrorKind::InvalidData => StorageError::Corrupt(e.to_string()),
+                _ => StorageError::unavailable("reading content", e),
+            }),
         }
     }
 

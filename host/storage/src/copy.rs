@@ -7,10 +7,11 @@ use std::path::Path;
 
 use runtime::files::{create_dir_durably, sync_dir};
 
+use crate::content;
 use crate::engine::Engine;
 use crate::error::StorageError;
 use crate::lmdb::LmdbEngine;
-use crate::open::{CONTENT_FOLDER, FORMAT, FORMAT_FILE, FORMAT_PACKED, Storage};
+use crate::open::{CONTENT_FOLDER, FORMAT, FORMAT_FILE, FORMAT_PACKED, FORMAT_PACKED_FILES, Storage};
 use crate::space::{CONTENT_FILES, CONTENT_PACKED};
 
 /// LMDB's file, and the one beside it, in which it keeps track of readers.
@@ -63,7 +64,9 @@ impl Storage {
         let mut format = FORMAT;
         if let Some(files) = &self.files {
             let (names, is_packed) = named(dir, size_max)?;
-            if is_packed {
+            if names.iter().any(|name| content::is_packed(name)) {
+                format = FORMAT_PACKED_FILES;
+            } else if is_packed {
                 format = FORMAT_PACKED;
             }
             for (done, name) in names.iter().enumerate() {

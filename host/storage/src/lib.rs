@@ -11,13 +11,13 @@
 //! |---|---|---|
 //! | `content` | content id, u64 big-endian | the octets, up to [`Options::inline_max`] |
 //! | `content_packed` | content id | their length, u32 big-endian, then a zstd frame: content that [`Storage::pack`] has taken out of `content` |
-//! | `content_files` | content id | file name (ASCII) in `content/`, for larger content |
+//! | `content_files` | content id | file name (ASCII) in `content/`, for larger content; one that ends with `.z` is packed: blocks of 64 KiB, a zstd frame each |
 //! | `content_references` | content id | u64 little-endian; absent means one |
 //! | `counters` | as the owner of the counters says | u64 little-endian each, as many as were used |
 //!
 //! All other spaces belong to the crates that name them. The format's version stands in the file
-//! `FORMAT` beside the environment; an unknown one is refused at open. Version 2 is version 1 with packed content, and a
-//! folder gets it when its first content is packed.
+//! `FORMAT` beside the environment; an unknown one is refused at open. Version 2 is version 1 with packed content, version 3
+//! has packed files, too; a folder gets them when its first content, or file, is packed.
 
 mod apply;
 mod batch;
@@ -28,6 +28,8 @@ mod error;
 mod lmdb;
 mod open;
 mod pack;
+mod pack_files;
+mod packed_file;
 mod rebuildable;
 mod space;
 mod stats;
@@ -41,6 +43,7 @@ pub use error::StorageError;
 pub use lmdb::LmdbEngine;
 pub use open::{Options, Snapshot, Storage};
 pub use pack::{PackProgress, Packed};
+pub use packed_file::PackedFile;
 pub use space::Space;
 pub use stats::{ContentStats, EngineStats, SpaceStats};
 pub use writer::{Committed, GROUP_MAX, WRITER_QUEUE_MAX, Writer};

@@ -22,6 +22,10 @@ use crate::{pack, rebuildable};
 pub(crate) const FORMAT: &str = "wasmta storage 1\n";
 /// The same with packed content: what does not know of it must not open it.
 pub(crate) const FORMAT_PACKED: &str = "wasmta storage 2\n";
+/// The same with packed content files.
+pub(crate) const FORMAT_PACKED_FILES: &str = "wasmta storage 3\n";
+/// All that this code reads, in their order.
+pub(crate) const FORMATS: [&str; 3] = [FORMAT, FORMAT_PACKED, FORMAT_PACKED_FILES];
 /// The file that says so.
 pub(crate) const FORMAT_FILE: &str = "FORMAT";
 /// The folder of content files.
@@ -52,6 +56,8 @@ pub struct Storage {
     jobs: mpsc::Sender<Job>,
     pub(crate) files: Option<Arc<Files>>,
     inline_max: usize,
+    /// Held while content is packed: one at a time.
+    pub(crate) packing: Arc<tokio::sync::Mutex<()>>,
     /// Turns true when the engine is broken.
     broken: Arc<watch::Sender<bool>>,
     /// Transactions written since it was opened.
@@ -128,7 +134,7 @@ impl Storage {
             broken: Arc::clone(&broken),
             rebuildable: None,
         };
-        (Self { engine, jobs, files, inline_max, broken, version }, writer)
+        (Self { engine, jobs, files, inline_max, packing: Arc::default(), broken, version }, writer)
     }
 
     /// A consistent view. Drop it soon, and not after an `.await`.
@@ -228,10 +234,11 @@ impl Snapshot {
         let Some(files) = &self.files else {
             return Err(StorageError::Corrupt(format!("content {} names a file, but there are none", id.0)));
         };
+        let loaded = files.load(&name);
         let path = files.path(&name);
-        let loaded = LoadedContent::open(&path)
-            .map_err(|e| StorageError::Corrupt(format!("content {}: {}: {e}", id.0, path.display())))?;
-        Ok(Some(loaded))
+        loaded
+            .map(Some)
+            .map_err(|e| StorageError::Corrupt(format!("content {}: {}: {e}", id.0, path.display())))
     }
 
     /// The octets of inline content, without copying them where they are not packed; `None` for files and unknown ids.
@@ -277,13 +284,12 @@ impl Snapshot {
 fn check_format(dir: &Path) -> Result<(), StorageError> {
     let path = dir.join(FORMAT_FILE);
     match std::fs::read_to_string(&path) {
-        Ok(format) if format == FORMAT || format == FORMAT_PACKED => Ok(()),
+        Ok(format) if FORMATS.contains(&format.as_str()) => Ok(()),
         Ok(format) => Err(StorageError::Corrupt(format!(
-            "{} says {:?}; this program reads {:?} and {:?}",
+            "{} says {:?}; this program reads {}",
             path.display(),
             format.trim_end(),
-            FORMAT.trim_end(),
-            FORMAT_PACKED.trim_end()
+            FORMATS.map(|format| format!("{:?}", format.trim_end())).join(", ")
         ))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             runtime::files::write_durably(&path, FORMAT.as_bytes(), runtime::files::Readers::Owner)

@@ -2,8 +2,8 @@
 //!
 //! A delivery is never slowed down by it: content comes in as it is, and is compressed later, away from the threads that serve and
 //! from the writer, which only swaps one value for the other. What it costs is paid by readers: some tens of microseconds
-//! for each message that is opened. Only what is kept in the engine is packed: what is large enough for a file of its own is
-//! mostly attachments, which are compressed already, and is read in ranges.
+//! for each message that is opened. Content in files of its own is packed in blocks, so that it is still read in ranges: even
+//! attachments that were compressed before are in base64, of which a quarter is saved.
 
 use std::ops::ControlFlow;
 
@@ -12,15 +12,15 @@ use runtime::files::{Readers, write_durably};
 use crate::batch::Batch;
 use crate::content::ContentId;
 use crate::error::StorageError;
-use crate::open::{FORMAT_FILE, FORMAT_PACKED, Storage};
+use crate::open::{FORMAT_FILE, FORMAT_PACKED, FORMATS, Storage};
 use crate::space::{CONTENT, COUNTERS};
 
 /// Content below this size is left: it shares a page with others, and there is little to gain.
-const OCTETS_MIN: usize = 2048;
+pub(crate) const OCTETS_MIN: usize = 2048;
 /// At least one part in so many has to be saved.
-const SAVED_MIN: usize = 8;
+pub(crate) const SAVED_MIN: usize = 8;
 /// The level of zstd: the fast end, which compresses text by half or more.
-const LEVEL: i32 = 3;
+pub(crate) const LEVEL: i32 = 3;
 /// Most contents of one batch.
 const BATCH_CONTENTS_MAX: usize = 200;
 /// Most octets that are read for one batch.
@@ -52,6 +52,17 @@ pub struct Packed {
     pub after: u64,
 }
 
+impl Packed {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            seen: self.seen + other.seen,
+            packed: self.packed + other.packed,
+            before: self.before + other.before,
+            after: self.after + other.after,
+        }
+    }
+}
+
 /// What one batch does.
 struct Step {
     batch: Batch,
@@ -61,12 +72,27 @@ struct Step {
 
 impl Storage {
     /// Compresses content that came since it was done last, where it pays, batch by batch; others commit meanwhile. `tell` says
-    /// whether to go on.
+    /// whether to go on. What is packed by somebody else is waited for.
     pub async fn pack(
         &self,
         tell: &(dyn Fn(PackProgress) -> bool + Send + Sync),
     ) -> Result<Packed, StorageError> {
-        self.mark_packed()?;
+        let _one = self.packing.lock().await;
+        let mut goes_on = true;
+        let mut told = |progress| {
+            goes_on = tell(progress);
+            goes_on
+        };
+        let inline = self.pack_inline(&mut told).await?;
+        let files = if goes_on { self.pack_files(tell).await? } else { Packed::default() };
+        Ok(inline.plus(files))
+    }
+
+    async fn pack_inline(
+        &self,
+        tell: &mut (dyn FnMut(PackProgress) -> bool + Send),
+    ) -> Result<Packed, StorageError> {
+        self.mark(FORMAT_PACKED)?;
         let mut sum = Packed::default();
         loop {
             let storage = self.clone();
@@ -74,13 +100,7 @@ impl Storage {
             let step = step.map_err(|e| StorageError::unavailable("compressing", e))??;
             let Some(last) = step.last else { return Ok(sum) };
             self.commit(step.batch).await?;
-            let Packed { seen, packed, before, after } = step.done;
-            sum = Packed {
-                seen: sum.seen + seen,
-                packed: sum.packed + packed,
-                before: sum.before + before,
-                after: sum.after + after,
-            };
+            sum = sum.plus(step.done);
             let of = self.read()?.counter(COUNTERS, crate::apply::CONTENT_COUNTER, 0)?;
             if !tell(PackProgress { at: last, of: of.max(last) }) {
                 return Ok(sum);
@@ -88,14 +108,16 @@ impl Storage {
         }
     }
 
-    /// Before the first packed content: who does not know of it must not open the folder.
-    fn mark_packed(&self) -> Result<(), StorageError> {
+    /// Before the first content of a format: who does not know of it must not open the folder.
+    pub(crate) fn mark(&self, wanted: &'static str) -> Result<(), StorageError> {
         let Some(files) = &self.files else { return Ok(()) };
         let path = files.beside(FORMAT_FILE);
-        if std::fs::read(&path).is_ok_and(|format| format == FORMAT_PACKED.as_bytes()) {
+        let is = std::fs::read_to_string(&path);
+        let rank = |format: &str| FORMATS.iter().position(|known| *known == format);
+        if is.is_ok_and(|is| rank(&is) >= rank(wanted)) {
             return Ok(());
         }
-        let written = write_durably(&path, FORMAT_PACKED.as_bytes(), Readers::Owner);
+        let written = write_durably(&path, wanted.as_bytes(), Readers::Owner);
         written.map_err(|e| StorageError::unavailable("writing the format's version", e))
     }
 

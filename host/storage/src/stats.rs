@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::apply::references_of;
-use crate::content::ContentId;
+use crate::content::{ContentId, LoadedContent};
 use crate::error::StorageError;
 use crate::open::{Snapshot, Storage};
 use crate::pack::packed_len;
@@ -77,7 +77,13 @@ impl Snapshot {
                     Ok(len)
                 } else {
                     stats.files += 1;
-                    self.content(id).map(|content| content.map_or(0, |content| content.len()))
+                    self.content(id).map(|content| {
+                        if let Some(LoadedContent::Packed(file)) = &content {
+                            stats.packed += 1;
+                            stats.packing_saves_octets += file.len().saturating_sub(file.file_len());
+                        }
+                        content.map_or(0, |content| content.len())
+                    })
                 };
                 match (len, references_of(&*self.reading, id)) {
                     (Ok(len), Ok(references)) => {

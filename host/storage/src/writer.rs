@@ -125,8 +125,10 @@ impl Writer {
 /// Content files named by a committed batch belong to the store now.
 fn keep_files(batch: Batch) {
     for operation in batch.operations {
-        if let Operation::StoreContent { content: Content::File(file), references: 1.., .. } = operation {
-            file.keep();
+        match operation {
+            Operation::StoreContent { content: Content::File(file), references: 1.., .. }
+            | Operation::PackFile { file, .. } => file.keep(),
+            _ => {}
         }
     }
 }

@@ -14,6 +14,7 @@ use storage::Snapshot;
 use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::feed::Happened;
+use crate::groups::{GROUP_PREFIX, group_text};
 use crate::ids::MailboxId;
 use crate::keys;
 use crate::mailboxes::read_mailbox;
@@ -28,15 +29,22 @@ pub const ANYONE: &str = "anyone";
 /// The version of every list that is written.
 const VERSION: u8 = 1;
 
-/// Whom an entry is about: an account or `anyone`; with `-`, from whom it takes (RFC 4314 §2).
+/// Whom an entry is about: an account, `anyone`, or the members of a group (`group:ADDRESS`); with `-`, from whom it takes (RFC
+/// 4314 §2).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identifier(String);
 
 impl Identifier {
-    /// Takes an identifier; `None` where no account can have that name. Names are compared in lower case.
+    /// Takes an identifier; `None` where no account can have that name, and no group that address. Names are compared in
+    /// lower case.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let (sign, who) = text.strip_prefix('-').map_or(("", text), |who| ("-", who));
+        if let Some((prefix, group)) = who.split_at_checked(GROUP_PREFIX.len())
+            && prefix.eq_ignore_ascii_case(GROUP_PREFIX)
+        {
+            return group_text(group).map(|who| Self(format!("{sign}{who}")));
+        }
         let who = AccountName::new(who).filter(|who| !who.as_str().starts_with('-'))?;
         Some(Self(format!("{sign}{who}")))
     }
@@ -47,10 +55,21 @@ impl Identifier {
         Self(account.as_str().to_owned())
     }
 
+    /// The entry that gives to the members of a group, by its address's key.
+    pub(crate) fn of_group(group: &str) -> Self {
+        Self(format!("{GROUP_PREFIX}{group}"))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is about the members of a group.
+    #[must_use]
+    pub fn is_group(&self) -> bool {
+        self.0.strip_prefix('-').unwrap_or(&self.0).starts_with(GROUP_PREFIX)
     }
 
     /// Whether it is about this account alone, giving or taking.
@@ -78,14 +97,19 @@ impl Acl {
         self.entries.iter().map(|(identifier, rights)| (identifier, *rights))
     }
 
-    /// What an account may do: all that its own entry and that of `anyone` give, without what their
+    /// Whether what somebody may do depends on the groups that they are in.
+    pub(crate) fn names_groups(&self) -> bool {
+        self.entries.keys().any(Identifier::is_group)
+    }
+
+    /// What an account may do: all that its own entry, those of its groups and that of `anyone` give, without what their
     /// `-` entries take (RFC 4314 §2).
-    #[must_use]
-    pub fn rights_of(&self, account: &AccountName) -> Rights {
+    pub(crate) fn rights_of(&self, account: &AccountName, groups: &[String]) -> Rights {
         let of = |sign: &str| {
-            [account.as_str(), ANYONE].iter().fold(Rights::NONE, |rights, who| {
-                let identifier = Identifier(format!("{sign}{who}"));
-                rights.with(self.entries.get(&identifier).copied().unwrap_or_default())
+            let plain = [account.as_str(), ANYONE].map(|who| format!("{sign}{who}"));
+            let of_groups = groups.iter().map(|group| format!("{sign}{GROUP_PREFIX}{group}"));
+            plain.into_iter().chain(of_groups).fold(Rights::NONE, |rights, who| {
+                rights.with(self.entries.get(&Identifier(who)).copied().unwrap_or_default())
             })
         };
         if self.entries.is_empty() { Rights::NONE } else { of("").without(of("-")) }
@@ -239,11 +263,13 @@ fn rights_changed(
 ) -> Result<Option<Happened>, StoreError> {
     let who = identifier.0.strip_prefix('-').unwrap_or(&identifier.0);
     let name = MailboxName::new(&read_mailbox(snapshot, mailbox)?.name)?;
-    if who == ANYONE {
+    // A group has many members: each looks whether it is about them.
+    if who == ANYONE || identifier.is_group() {
         return Ok(Some(Happened::Rights { mailbox, person: None, name: Some(name) }));
     }
     let Some(account) = AccountName::new(who) else { return Ok(None) };
-    let looks_up = |acl: &Acl| acl.rights_of(&account).contains(Rights::LOOKUP);
+    // By their own entry alone: where groups give the same, who is told in vain looks again.
+    let looks_up = |acl: &Acl| acl.rights_of(&account, &[]).contains(Rights::LOOKUP);
     let name = (looks_up(before) != looks_up(after)).then_some(name);
     let person = accounts::read_account_id(snapshot, &account)?;
     Ok(person.map(|person| Happened::Rights { mailbox, person: Some(person), name }))
@@ -289,13 +315,32 @@ mod tests {
             ("-fred@example.org", "w"),
             ("-anyone", "s"),
         ]);
-        let rights = |name: &str| acl.rights_of(&AccountName::new(name).unwrap()).to_string();
+        let rights = |name: &str| acl.rights_of(&AccountName::new(name).unwrap(), &[]).to_string();
         assert_eq!(
             (rights("fred@example.org"), rights("eve@example.org")),
             ("lr".to_owned(), "lw".to_owned())
         );
-        assert_eq!(Acl::default().rights_of(&AccountName::new("fred").unwrap()), Rights::NONE);
+        assert_eq!(Acl::default().rights_of(&AccountName::new("fred").unwrap(), &[]), Rights::NONE);
         assert_eq!((Identifier::new("--x"), Identifier::new("-"), Identifier::new("")), (None, None, None));
+    }
+
+    #[test]
+    fn groups_give_to_their_members_and_take_from_them() {
+        let acl =
+            acl(&[("GROUP:Staff@Example.org", "lri"), ("-group:guests@example.org", "i"), ("anyone", "l")]);
+        let fred = AccountName::new("fred@example.org").unwrap();
+        let rights = |groups: &[&str]| {
+            let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+            acl.rights_of(&fred, &groups).to_string()
+        };
+        assert!(acl.names_groups());
+        assert_eq!((rights(&[]), rights(&["staff@example.org"])), ("l".to_owned(), "lri".to_owned()));
+        assert_eq!(rights(&["guests@example.org", "staff@example.org"]), "lr");
+        // An account's name is no group's, and the other way round.
+        assert_eq!(acl.rights_of(&AccountName::new("staff@example.org").unwrap(), &[]), Rights::LOOKUP);
+        assert_eq!((Identifier::new("group:"), Identifier::new("group:no address")), (None, None));
+        let shown = Identifier::new("-Group:Staff@EXAMPLE.org").unwrap();
+        assert_eq!((shown.as_str(), shown.is_group()), ("-group:staff@example.org", true));
     }
 
     proptest! {

@@ -12,6 +12,7 @@ use storage::Snapshot;
 use crate::Store;
 use crate::changes::Draft;
 use crate::error::StoreError;
+use crate::expunge::draft_both_gone;
 use crate::feed::Happened;
 use crate::ids::{AccountId, MailboxId};
 use crate::keys::{self, u32_at};
@@ -151,8 +152,17 @@ impl Annotations {
         (octets > ANNOTATION_OCTETS_MAX).then_some(StoreError::TooMany { what, max: ANNOTATION_OCTETS_MAX })
     }
 
+    /// As many of these as keep to the maxima: without values that are too long, then without the last names.
+    pub(crate) fn within_maxima(mut self) -> Self {
+        self.entries.retain(|_, value| value.len() <= ANNOTATION_VALUE_MAX);
+        while self.excess().is_some() {
+            self.entries.pop_last();
+        }
+        self
+    }
+
     /// Drafts these in place of what is there, with what is paid for them.
-    fn draft(&self, draft: &mut Draft, mailbox: MailboxId, whose: AccountId) {
+    pub(crate) fn draft(&self, draft: &mut Draft, mailbox: MailboxId, whose: AccountId) {
         let key = keys::annotation(mailbox, whose);
         let payer_key = keys::annotation_payer(payer(mailbox, whose), mailbox, whose);
         if self.entries.is_empty() {
@@ -326,20 +336,11 @@ pub(crate) fn draft_mailbox_gone(
     max: usize,
 ) -> Result<usize, StoreError> {
     let (from, until) = (keys::mailbox(mailbox), keys::after(keys::mailbox(mailbox)));
-    let mut count = 0;
-    snapshot.scan(keys::ANNOTATIONS, &from, &until, &mut |key, _| {
-        if count == max {
-            return ControlFlow::Break(());
-        }
-        count += 1;
-        draft.batch.delete(keys::ANNOTATIONS, key);
-        if let Some(whose) = u32_at(key, 8).map(AccountId) {
-            let key = keys::annotation_payer(payer(mailbox, whose), mailbox, whose);
-            draft.batch.delete(keys::ANNOTATION_PAYERS, &key);
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(count)
+    draft_both_gone(snapshot, draft, (keys::ANNOTATIONS, &from, &until), max, |key| {
+        let whose = AccountId(u32_at(key, 8)?);
+        let key = keys::annotation_payer(payer(mailbox, whose), mailbox, whose);
+        Some((keys::ANNOTATION_PAYERS, key.to_vec()))
+    })
 }
 
 /// Drafts the removal of so many records that an account paid for at most; how many there were.
@@ -350,19 +351,9 @@ pub(crate) fn draft_payer_gone(
     max: usize,
 ) -> Result<usize, StoreError> {
     let (from, until) = (keys::account(payer), keys::after(keys::account(payer)));
-    let mut count = 0;
-    snapshot.scan(keys::ANNOTATION_PAYERS, &from, &until, &mut |key, _| {
-        if count == max {
-            return ControlFlow::Break(());
-        }
-        count += 1;
-        draft.batch.delete(keys::ANNOTATION_PAYERS, key);
-        if let Some(record) = key.get(4..) {
-            draft.batch.delete(keys::ANNOTATIONS, record);
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(count)
+    draft_both_gone(snapshot, draft, (keys::ANNOTATION_PAYERS, &from, &until), max, |key| {
+        key.get(4..).map(|record| (keys::ANNOTATIONS, record.to_vec()))
+    })
 }
 
 #[cfg(test)]

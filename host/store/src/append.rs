@@ -16,6 +16,7 @@ use crate::mailboxes::read_mailbox;
 use crate::quota::Room;
 use crate::record::{CONTENT_AT, MessageRecord, RECORD_MODSEQ_AT};
 use crate::rights::Rights;
+use crate::seen::NewlySeen;
 
 /// Most messages of one append.
 const APPEND_MESSAGES_MAX: usize = 10_000;
@@ -105,18 +106,14 @@ impl Beside<'_> {
 pub(crate) struct Drafted {
     uid_validity: UidValidity,
     uids: Vec<Drawn>,
-    /// Places of those that only the person has seen, who is not their owner.
-    seen: Vec<usize>,
     /// Held until the commit.
     _room: Option<Room>,
 }
 
 impl Drafted {
-    /// Once they are committed: the mailbox's UIDVALIDITY, their UIDs, and those of what only the person has seen.
-    pub(crate) fn settled(self, committed: &Committed) -> (UidValidity, Vec<Uid>, Vec<Uid>) {
-        let uids: Vec<Uid> = self.uids.iter().map(|uid| uid_of(committed, *uid)).collect();
-        let seen = self.seen.iter().map(|at| uids[*at]).collect();
-        (self.uid_validity, uids, seen)
+    /// Once they are committed: the mailbox's UIDVALIDITY, and their UIDs.
+    pub(crate) fn settled(self, committed: &Committed) -> (UidValidity, Vec<Uid>) {
+        (self.uid_validity, self.uids.iter().map(|uid| uid_of(committed, *uid)).collect())
     }
 }
 
@@ -169,11 +166,8 @@ impl Store {
             self.draft_append(&snapshot, &mut draft, mailbox, messages, more)?
         };
         beside.draft(&mut draft.batch, mailbox.account);
-        let (committed, held) = self.commit(draft, held).await?;
-        let (uid_validity, uids, seen) = drafted.settled(&committed);
-        // The messages are there, whatever becomes of this: an error would have them put in twice.
-        let _ = self.mark_seen(held, mailbox, &seen).await;
-        Ok((uid_validity, uids))
+        let (committed, _) = self.commit(draft, held).await?;
+        Ok(drafted.settled(&committed))
     }
 
     /// Drafts messages for a mailbox, where the account has room for so much more, if that is asked. Its lock must be held.
@@ -198,7 +192,7 @@ impl Store {
         draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(mailbox));
         let modseq = draft.touch(mailbox, MessageEvents::NEW);
         let is_guest = self.guest_of(mailbox.account).is_some();
-        let (mut uids, mut seen) = (Vec::with_capacity(messages.len()), Vec::new());
+        let (mut uids, mut seen) = (Vec::with_capacity(messages.len()), NewlySeen::default());
         for message in messages {
             let names: Vec<&str> = message.keywords.iter().map(String::as_str).collect();
             let keywords = table.find_all(&names);
@@ -211,12 +205,12 @@ impl Store {
                 internal_date: message.internal_date.unwrap_or_else(|| self.inner.clock.now()),
                 flags: if is_guest { message.flags.without(Flags::SEEN) } else { message.flags },
             };
-            if is_guest && message.flags.contains(Flags::SEEN) {
-                seen.push(uids.len());
-            }
-            uids.push(self.insert(&mut draft.batch, &request, keywords, modseq)?);
+            let uid = self.insert(&mut draft.batch, &request, keywords, modseq)?;
+            seen.add(uid, is_guest && message.flags.contains(Flags::SEEN));
+            uids.push(uid);
         }
-        Ok(Drafted { uid_validity: record.uid_validity, uids, seen, _room: room })
+        self.draft_newly_seen(snapshot, draft, mailbox, &seen, modseq)?;
+        Ok(Drafted { uid_validity: record.uid_validity, uids, _room: room })
     }
 
     /// One message, with counts: a UID is drawn; its reference is added where it is not counted yet.

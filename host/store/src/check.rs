@@ -17,7 +17,7 @@
 //! 14. The first recent UID is at most the next UID.
 //! 15. Every ACL belongs to a mailbox; `store_granted` has each of its entries, and no others.
 //! 16. What somebody has seen apart belongs to a mailbox and an account that is not its owner;
-//!     `store_readers` has each, and no others; ranges rise and lie apart, none is above the last UID;
+//!     `store_readers` has each, and no others; ranges rise and do not overlap, none is above the last UID;
 //!     changes rise, none is above the last mod-sequence.
 //! 17. What a domain counts is the sum of what its accounts' mailboxes count, and of the messages of those that are
 //!     being removed.

@@ -15,6 +15,7 @@ use crate::messages::read_message;
 use crate::quota::Room;
 use crate::record::{MessageRecord, RECORD_MODSEQ_AT};
 use crate::rights::Rights;
+use crate::seen::NewlySeen;
 use crate::{COMMIT_MESSAGES_MAX, Store, keys};
 
 /// Most messages that are copied at once: a copy is made whole or not at all (RFC 3501 §6.4.7).
@@ -40,8 +41,6 @@ struct Transfer {
     draft: Draft,
     /// Source and target of each message.
     drawn: Vec<(Uid, Drawn)>,
-    /// The targets that only the person has seen, who is not their owner.
-    seen: Vec<Drawn>,
     /// Held until the commit.
     room: Option<Room>,
 }
@@ -88,22 +87,17 @@ impl Store {
         let (mut held, mut other) = locks;
         let mut copied =
             Copied { uid_validity: self.target(from, to, reference)?, uids: Vec::with_capacity(uids.len()) };
-        let mut seen = Vec::new();
         for chunk in uids.chunks(commit_max) {
-            let Transfer { draft, drawn, seen: new_seen, room } =
-                self.draft_transfer(from, chunk, to, reference)?;
+            let Transfer { draft, drawn, room } = self.draft_transfer(from, chunk, to, reference)?;
             if drawn.is_empty() {
                 continue;
             }
             let committed: Committed;
             (committed, held, other) = self.commit_both(draft, held, other).await?;
             drop(room);
-            seen.extend(new_seen.into_iter().map(|uid| uid_of(&committed, uid)));
             copied.uids.extend(drawn.into_iter().map(|(source, uid)| (source, uid_of(&committed, uid))));
         }
-        // The copies are there, whatever becomes of this: an error would have them made twice.
-        let _ = self.mark_seen(held, to, &seen).await;
-        drop(other);
+        drop((held, other));
         Ok(copied)
     }
 
@@ -138,11 +132,11 @@ impl Store {
         let mut draft = Draft::new();
         let found = find(&snapshot, from, uids)?;
         if found.is_empty() {
-            return Ok(Transfer { draft, drawn: Vec::new(), seen: Vec::new(), room: None });
+            return Ok(Transfer { draft, drawn: Vec::new(), room: None });
         }
         let rights = self.allow(&snapshot, to, Rights::INSERT)?;
         let own = self.seen_in(&snapshot, from)?;
-        let (is_guest, mut seen) = (self.guest_of(to.account).is_some(), Vec::new());
+        let (is_guest, mut seen) = (self.guest_of(to.account).is_some(), NewlySeen::default());
         let (names, table) = keyword_tables(&snapshot, &mut draft, from, to, &found)?;
         draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(to));
         let modseq = draft.touch(to, MessageEvents::NEW);
@@ -164,9 +158,9 @@ impl Store {
             }
             flags = flags.within(rights.flags());
             let uid = draft.batch.draw(keys::COUNTERS, &keys::mailbox(to), keys::LAST_UID);
-            if is_guest && flags.contains(Flags::SEEN) {
+            seen.add(uid, is_guest && flags.contains(Flags::SEEN));
+            if is_guest {
                 flags = flags.without(Flags::SEEN);
-                seen.push(uid);
             }
             let target = MessageRecord { flags, keywords, save_date: now, ..record };
             let patch = |into, at, width, drawn| Patch { into, at, width, drawn };
@@ -193,10 +187,11 @@ impl Store {
             None
         };
         self.count(&mut draft.batch, to, &counts)?;
+        self.draft_newly_seen(&snapshot, &mut draft, to, &seen, modseq)?;
         if !doomed.is_empty() {
             self.draft_removal(&snapshot, &mut draft, from, &doomed, Reference::HandedOn)?;
         }
-        Ok(Transfer { draft, drawn, seen, room })
+        Ok(Transfer { draft, drawn, room })
     }
 }
 

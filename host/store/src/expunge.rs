@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use mail_types::AccountName;
-use storage::{ContentId, Snapshot};
+use storage::{ContentId, Snapshot, Space};
 
 use crate::accounts::Usage;
 use crate::annotations;
@@ -240,6 +240,30 @@ fn draft_remains(snapshot: &Snapshot, draft: &mut Draft, mailbox: MailboxId) -> 
         draft.batch.delete(space, &from);
     }
     Ok(true)
+}
+
+/// Drafts the removal of so many records of a space at most, and of what `beside` names for the key of each: the other
+/// half of a record that two spaces hold. How many there were.
+pub(crate) fn draft_both_gone(
+    snapshot: &Snapshot,
+    draft: &mut Draft,
+    (space, from, until): (Space, &[u8], &[u8]),
+    max: usize,
+    beside: impl Fn(&[u8]) -> Option<(Space, Vec<u8>)>,
+) -> Result<usize, StoreError> {
+    let mut count = 0;
+    snapshot.scan(space, from, until, &mut |key, _| {
+        if count == max {
+            return ControlFlow::Break(());
+        }
+        count += 1;
+        draft.batch.delete(space, key);
+        if let Some((space, key)) = beside(key) {
+            draft.batch.delete(space, &key);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
 }
 
 fn find(snapshot: &Snapshot, mailbox: MailboxId, uids: Option<&[Uid]>) -> Result<Vec<Doomed>, StoreError> {

@@ -63,6 +63,7 @@ mod expunge;
 mod feed;
 mod filing;
 mod flags;
+mod groups;
 mod ids;
 mod import;
 mod keys;
@@ -111,6 +112,7 @@ pub use expunge::Expunged;
 pub use feed::{FEED_WAITING_MAX, Feed, Happened, Happenings, MessageEvents};
 pub use filing::flag_of;
 pub use flags::{FlagChange, FlagMode, FlagsStored};
+pub use groups::{GROUP_PREFIX, Groups};
 pub use ids::{AccountId, Flags, MailboxId, ModSeq, Uid, UidValidity};
 pub use import::{IMPORT_MARK_MAX, ImportMark};
 pub use keys::SPACES;
@@ -149,6 +151,7 @@ struct Inner {
     clock: Clock,
     events: Events,
     quotas: Arc<dyn Quotas>,
+    groups: Arc<dyn Groups>,
     taken: Arc<parking_lot::Mutex<quota::Taken>>,
     accounts: accounts::Cache,
     listings: listings::Listings,
@@ -162,15 +165,16 @@ impl Store {
     /// Opens the store over a storage that was opened with [`SPACES`], and finishes the removal of
     /// mailboxes that an earlier run began.
     pub async fn open(storage: Storage, clock: Clock, events: Events) -> Result<Self, StoreError> {
-        Self::open_with(storage, clock, events, Arc::new(quota::Unlimited)).await
+        Self::open_with(storage, clock, events, (Arc::new(quota::Unlimited), Arc::new(groups::NoGroups)))
+            .await
     }
 
-    /// The same, with accounts that have limits.
+    /// The same, with accounts that have limits, and groups that they are in.
     pub async fn open_with(
         storage: Storage,
         clock: Clock,
         events: Events,
-        quotas: Arc<dyn Quotas>,
+        (quotas, groups): (Arc<dyn Quotas>, Arc<dyn Groups>),
     ) -> Result<Self, StoreError> {
         let store = Self {
             inner: Arc::new(Inner {
@@ -178,6 +182,7 @@ impl Store {
                 clock,
                 events,
                 quotas,
+                groups,
                 taken: Arc::default(),
                 accounts: accounts::Cache::default(),
                 listings: listings::Listings::default(),

@@ -14,6 +14,7 @@ use crate::Store;
 use crate::accounts::read_account;
 use crate::acl::{Acl, Identifier, anyone, granted_to};
 use crate::error::StoreError;
+use crate::groups::have_grants;
 use crate::ids::{AccountId, MailboxId};
 use crate::mailboxes::{MailboxInfo, find_mailbox, info, read_mailbox};
 use crate::names::MailboxName;
@@ -62,7 +63,7 @@ impl Store {
 
     pub(crate) fn rights_in(&self, snapshot: &Snapshot, mailbox: MailboxId) -> Result<Rights, StoreError> {
         let Some(guest) = self.guest_of(mailbox.account) else { return Ok(Rights::ALL) };
-        let rights = Acl::read(snapshot, mailbox)?.rights_of(&guest.name);
+        let rights = self.rights_by(&Acl::read(snapshot, mailbox)?, &guest.name)?;
         if rights.has_any(Rights::KNOWING) { Ok(rights) } else { Err(StoreError::NotFound("mailbox")) }
     }
 
@@ -122,10 +123,15 @@ impl Store {
         let snapshot = self.inner.storage.read()?;
         let mut mailboxes = granted_to(&snapshot, &Identifier::of(&person.name), GRANTED_MAX)?;
         mailboxes.extend(granted_to(&snapshot, &anyone(), GRANTED_MAX)?);
+        if have_grants(&snapshot)? {
+            for group in self.groups_of(&person.name)?.iter() {
+                mailboxes.extend(granted_to(&snapshot, &Identifier::of_group(group), GRANTED_MAX)?);
+            }
+        }
         let mut granted = Vec::new();
         for mailbox in mailboxes.into_iter().filter(|mailbox| mailbox.account != person.id).take(GRANTED_MAX)
         {
-            let rights = Acl::read(&snapshot, mailbox)?.rights_of(&person.name);
+            let rights = self.rights_by(&Acl::read(&snapshot, mailbox)?, &person.name)?;
             if rights.contains(Rights::LOOKUP) {
                 let owner = read_account(&snapshot, mailbox.account)?.name;
                 let info = info(mailbox, read_mailbox(&snapshot, mailbox)?, |_| false)?;
@@ -144,6 +150,6 @@ impl Store {
         account: &AccountName,
     ) -> Result<bool, StoreError> {
         let is_owner = read_account(snapshot, mailbox.account)?.name == account.as_str();
-        Ok(is_owner || Acl::read(snapshot, mailbox)?.rights_of(account).contains(Rights::POST))
+        Ok(is_owner || self.rights_by(&Acl::read(snapshot, mailbox)?, account)?.contains(Rights::POST))
     }
 }

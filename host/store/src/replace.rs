@@ -34,11 +34,8 @@ impl Store {
             self.draft_removal(&snapshot, &mut draft, from, &[doomed], Reference::Released)?;
             drafted
         };
-        let (committed, held, other) = self.commit_both(draft, held, other).await?;
-        let (uid_validity, uids, seen) = drafted.settled(&committed);
-        // The message is there, whatever becomes of this.
-        let _ = self.mark_seen(held, to, &seen).await;
-        drop(other);
+        let (committed, ..) = self.commit_both(draft, held, other).await?;
+        let (uid_validity, uids) = drafted.settled(&committed);
         let uid = uids.first().copied().ok_or(StoreError::NotFound("message"))?;
         Ok((uid_validity, uid))
     }

@@ -7,17 +7,15 @@
 //! all messages count as changed at the last of these for that reader. So a message's mod-sequence
 //! never falls, and at worst a client is told the same flags twice.
 
-use std::ops::ControlFlow;
-
 use storage::{Drawn, Patch, PatchInto, Snapshot};
 
 use crate::Store;
 use crate::changes::Draft;
 use crate::error::StoreError;
+use crate::expunge::draft_both_gone;
 use crate::feed::MessageEvents;
 use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid};
 use crate::keys::{self, u32_at, u64_at};
-use crate::locks::Held;
 use crate::messages::scan_messages;
 
 /// Most ranges of a record.
@@ -32,13 +30,37 @@ const COMPACT_EVERY: usize = 64;
 const VERSION: u8 = 1;
 /// The octets before changes and ranges.
 const HEAD: usize = 24;
+/// Where the floor is.
+const FLOOR_AT: usize = 8;
 
 type Range = (u32, u32);
+/// First and last UID of messages that a batch puts in one after the other.
+type Run = (Drawn, Drawn);
+
+/// Which messages of a batch the person who puts them in has seen.
+#[derive(Default)]
+pub(crate) struct NewlySeen {
+    runs: Vec<Run>,
+    /// Whether the message before is in the last run.
+    is_open: bool,
+}
+
+impl NewlySeen {
+    /// Takes in the next message of the batch. UIDs that one batch draws for a mailbox follow each other.
+    pub(crate) fn add(&mut self, uid: Drawn, is_seen: bool) {
+        match self.runs.last_mut().filter(|_| self.is_open) {
+            Some((_, last)) if is_seen => *last = uid,
+            _ if is_seen => self.runs.push((uid, uid)),
+            _ => {}
+        }
+        self.is_open = is_seen;
+    }
+}
 
 /// What a reader has seen of a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Seen {
-    /// Rising, apart from each other.
+    /// Rising; some may touch.
     ranges: Vec<Range>,
     /// The newest changes, newest first.
     changes: Vec<(ModSeq, Vec<Range>)>,
@@ -105,14 +127,51 @@ impl Seen {
         if !self.ranges.is_empty() && self.ranges.len().is_multiple_of(COMPACT_EVERY) {
             self.compact(snapshot, mailbox)?;
         }
-        if self.ranges.len() > SEEN_RANGES_MAX {
-            return Err(StoreError::TooMany { what: "ranges of seen messages", max: SEEN_RANGES_MAX });
-        }
         let mut change = united(&added, &removed);
         if let [first, .., last] = change[..]
             && change.len() > CHANGE_RANGES_MAX
         {
             change = vec![(first.0, last.1)];
+        }
+        self.put(draft, (mailbox, reader), change, modseq, (&[], &[]))
+    }
+
+    /// Drafts that the reader has seen messages which the same batch puts in: their UIDs are not known yet.
+    pub(crate) fn draft_new(
+        mut self,
+        snapshot: &Snapshot,
+        draft: &mut Draft,
+        (mailbox, reader): (MailboxId, AccountId),
+        new: &NewlySeen,
+        modseq: Drawn,
+    ) -> Result<(), StoreError> {
+        let runs = &new.runs[..];
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(()) };
+        let whole = [(first.0, last.1)];
+        let change = if runs.len() > CHANGE_RANGES_MAX { &whole[..] } else { runs };
+        // What was put in so before may have come to lie next to another range.
+        self.ranges = united(&self.ranges, &[]);
+        let (before, after) = (self.ranges.len(), self.ranges.len() + runs.len());
+        if before / COMPACT_EVERY < after / COMPACT_EVERY {
+            self.compact(snapshot, mailbox)?;
+        }
+        let not_yet = |runs: &[Run]| vec![(u32::MAX, u32::MAX); runs.len()];
+        self.ranges.extend(not_yet(runs));
+        self.put(draft, (mailbox, reader), not_yet(change), modseq, (change, runs))
+    }
+
+    /// Drafts the record with one change more. What is drawn overwrites the first ranges of that change, and the last
+    /// of all.
+    fn put(
+        mut self,
+        draft: &mut Draft,
+        (mailbox, reader): (MailboxId, AccountId),
+        change: Vec<Range>,
+        modseq: Drawn,
+        (drawn_change, drawn_ranges): (&[Run], &[Run]),
+    ) -> Result<(), StoreError> {
+        if self.ranges.len() > SEEN_RANGES_MAX {
+            return Err(StoreError::TooMany { what: "ranges of seen messages", max: SEEN_RANGES_MAX });
         }
         self.changes.insert(0, (ModSeq(0), change));
         if self.changes.len() > SEEN_CHANGES_MAX
@@ -124,10 +183,40 @@ impl Seen {
         // A reader who has gone meanwhile leaves nothing behind.
         draft.batch.assert_present(keys::ACCOUNTS, &keys::account(reader));
         draft.batch.put(keys::READERS, &keys::reader(reader, mailbox), [0]);
-        // The newest change is the first thing after the head.
-        let patch = Patch { into: PatchInto::Value, at: HEAD, width: 8, drawn: modseq };
-        draft.batch.put_drawn(keys::SEEN, &keys::seen(mailbox, reader), self.to_octets(), &[patch]);
+        let octets = self.to_octets();
+        // The newest change is the first thing after the head: its mod-sequence, how many ranges, these.
+        let mut patches = vec![Patch { into: PatchInto::Value, at: HEAD, width: 8, drawn: modseq }];
+        let ranges_at = octets.len() - 8 * drawn_ranges.len();
+        for (at, runs) in [(HEAD + 12, drawn_change), (ranges_at, drawn_ranges)] {
+            let uids = runs.iter().flat_map(|(first, last)| [*first, *last]).enumerate();
+            patches.extend(uids.map(|(number, drawn)| Patch {
+                into: PatchInto::Value,
+                at: at + 4 * number,
+                width: 4,
+                drawn,
+            }));
+        }
+        draft.batch.put_drawn(keys::SEEN, &keys::seen(mailbox, reader), octets, &patches);
         Ok(())
+    }
+
+    /// Drafts a record that [`Seen::fault`] finds faults with anew: as much of it as can be right. All messages count as
+    /// changed for the reader.
+    pub(crate) fn draft_mended(
+        &self,
+        draft: &mut Draft,
+        (mailbox, reader): (MailboxId, AccountId),
+        last_uid: u64,
+    ) {
+        let last_uid = u32::try_from(last_uid).unwrap_or(u32::MAX);
+        let ranges: Vec<Range> =
+            self.ranges.iter().map(|(first, last)| (*first, (*last).min(last_uid))).collect();
+        let is_range = |(first, last): &&Range| (1..=*last).contains(first);
+        let ranges = united(&ranges.iter().filter(is_range).copied().collect::<Vec<_>>(), &[]);
+        let octets = Self { ranges, changes: Vec::new(), floor: ModSeq(0) }.to_octets();
+        let drawn = draft.touch(mailbox, MessageEvents::FLAGS);
+        let patch = Patch { into: PatchInto::Value, at: FLOOR_AT, width: 8, drawn };
+        draft.batch.put_drawn(keys::SEEN, &keys::seen(mailbox, reader), octets, &[patch]);
     }
 
     /// Joins ranges between which no message is that the reader has not seen.
@@ -174,17 +263,17 @@ impl Seen {
         }
         let ranges = read_ranges(octets, at, u32_at(octets, 4)?)?;
         let is_whole = octets.len() == at + 8 * ranges.len();
-        is_whole.then_some(Self { ranges, changes, floor: ModSeq(u64_at(octets, 8)?) })
+        is_whole.then_some(Self { ranges, changes, floor: ModSeq(u64_at(octets, FLOOR_AT)?) })
     }
 
     /// What is wrong with a record of a mailbox with this last UID and mod-sequence.
     pub(crate) fn fault(&self, last_uid: u64, last_modseq: u64) -> Option<&'static str> {
         let rises = |ranges: &[Range]| {
             ranges.iter().all(|(first, last)| (1..=*last).contains(first) && u64::from(*last) <= last_uid)
-                && ranges.windows(2).all(|pair| pair[0].1.saturating_add(1) < pair[1].0)
+                && ranges.windows(2).all(|pair| pair[0].1 < pair[1].0)
         };
         if !rises(&self.ranges) || !self.changes.iter().all(|(_, ranges)| rises(ranges)) {
-            return Some("has ranges that touch, fall or are above the last UID");
+            return Some("has ranges that overlap, fall or are above the last UID");
         }
         let modseqs: Vec<u64> =
             self.changes.iter().map(|(modseq, _)| modseq.0).chain([self.floor.0]).collect();
@@ -207,25 +296,21 @@ impl Store {
         self.guest_of(mailbox.account).map(|guest| Seen::read(snapshot, mailbox, guest.id)).transpose()
     }
 
-    /// Notes that who put these messages into a mailbox of somebody else has seen them. The lock of
+    /// Drafts which of the messages that the draft puts into a mailbox of somebody else the person has seen. The lock of
     /// the mailbox's account must be held.
-    pub(crate) async fn mark_seen(
+    pub(crate) fn draft_newly_seen(
         &self,
-        held: Held,
+        snapshot: &Snapshot,
+        draft: &mut Draft,
         mailbox: MailboxId,
-        uids: &[Uid],
-    ) -> Result<Held, StoreError> {
-        let Some(guest) = self.guest_of(mailbox.account).filter(|_| !uids.is_empty()) else {
-            return Ok(held);
+        new: &NewlySeen,
+        modseq: Drawn,
+    ) -> Result<(), StoreError> {
+        let Some(guest) = self.guest_of(mailbox.account).filter(|_| !new.runs.is_empty()) else {
+            return Ok(());
         };
-        let mut draft = Draft::new();
-        {
-            let snapshot = self.inner.storage.read()?;
-            let modseq = draft.touch(mailbox, MessageEvents::FLAGS);
-            let seen = Seen::read(&snapshot, mailbox, guest.id)?;
-            seen.draft(&snapshot, &mut draft, (mailbox, guest.id), (uids, &[]), modseq)?;
-        }
-        Ok(self.commit(draft, held).await?.1)
+        let seen = Seen::read(snapshot, mailbox, guest.id)?;
+        seen.draft_new(snapshot, draft, (mailbox, guest.id), new, modseq)
     }
 }
 
@@ -237,19 +322,9 @@ pub(crate) fn draft_unread(
     max: usize,
 ) -> Result<usize, StoreError> {
     let (from, until) = (keys::mailbox(mailbox), keys::after(keys::mailbox(mailbox)));
-    let mut count = 0;
-    snapshot.scan(keys::SEEN, &from, &until, &mut |key, _| {
-        if count == max {
-            return ControlFlow::Break(());
-        }
-        count += 1;
-        draft.batch.delete(keys::SEEN, key);
-        if let Some(reader) = u32_at(key, 8) {
-            draft.batch.delete(keys::READERS, &keys::reader(AccountId(reader), mailbox));
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(count)
+    draft_both_gone(snapshot, draft, (keys::SEEN, &from, &until), max, |key| {
+        u32_at(key, 8).map(|reader| (keys::READERS, keys::reader(AccountId(reader), mailbox).to_vec()))
+    })
 }
 
 /// Drafts the removal of so many records of a reader at most; how many there were.
@@ -260,19 +335,10 @@ pub(crate) fn draft_reader_gone(
     max: usize,
 ) -> Result<usize, StoreError> {
     let (from, until) = (keys::account(reader), keys::after(keys::account(reader)));
-    let mut count = 0;
-    snapshot.scan(keys::READERS, &from, &until, &mut |key, _| {
-        if count == max {
-            return ControlFlow::Break(());
-        }
-        count += 1;
-        draft.batch.delete(keys::READERS, key);
-        if let Some(mailbox) = key.get(4..).and_then(keys::mailbox_of) {
-            draft.batch.delete(keys::SEEN, &keys::seen(mailbox, reader));
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(count)
+    draft_both_gone(snapshot, draft, (keys::READERS, &from, &until), max, |key| {
+        let mailbox = key.get(4..).and_then(keys::mailbox_of);
+        mailbox.map(|mailbox| (keys::SEEN, keys::seen(mailbox, reader).to_vec()))
+    })
 }
 
 fn is_in(ranges: &[Range], uid: Uid) -> bool {

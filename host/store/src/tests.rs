@@ -11,6 +11,7 @@ mod accounts;
 mod annotations;
 mod concurrency;
 mod feed;
+mod groups;
 mod import;
 mod listings;
 mod model;
@@ -73,7 +74,8 @@ async fn open_at(dir: &std::path::Path, now: Timestamp) -> Store {
 
 async fn open_with(dir: &std::path::Path, quotas: std::sync::Arc<dyn Quotas>) -> Store {
     let clock = Clock::simulated(Timestamp(1_700_000_000_000));
-    Store::open_with(open_storage(dir), clock.clone(), Events::counting(clock), quotas).await.unwrap()
+    let asked = (quotas, std::sync::Arc::new(crate::groups::NoGroups) as std::sync::Arc<dyn Groups>);
+    Store::open_with(open_storage(dir), clock.clone(), Events::counting(clock), asked).await.unwrap()
 }
 
 fn open_storage(dir: &std::path::Path) -> Storage {

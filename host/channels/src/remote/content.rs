@@ -49,7 +49,7 @@ impl Content {
     pub(crate) fn in_memory(&self) -> Option<&Bytes> {
         match &self.loaded {
             LoadedContent::Memory(octets) => Some(octets),
-            LoadedContent::File { .. } => None,
+            LoadedContent::File { .. } | LoadedContent::Packed(_) => None,
         }
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn open(dir: &std::path::Path) -> Directory {
     Directory::open(storage, Clock::simulated(Timestamp(1_000)), DirectoryOptions::default()).unwrap()
 }
 
-async fn load(directory: &Directory, ldif: &str) -> Result<LoadReport, LoadError> {
+pub(crate) async fn load(directory: &Directory, ldif: &str) -> Result<LoadReport, LoadError> {
     let hasher: Arc<dyn PasswordHasher> = Arc::new(Stars);
     directory.load_ldif(ldif.as_bytes(), &hasher, &mut |_| {}).await
 }

@@ -1,7 +1,7 @@
 //! SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS (RFC 4314 §3).
 
 use imap_wire::{AclCommand, AclResponse, MailboxName, Response};
-use store::{ANYONE, AclChange, Identifier, MailboxInfo, Rights, StoreError};
+use store::{ANYONE, AclChange, GROUP_PREFIX, Identifier, MailboxInfo, Rights, StoreError};
 
 use super::{Context, find, refusal};
 use crate::answer::Answer;
@@ -60,7 +60,9 @@ fn change(text: &str) -> Result<AclChange, String> {
 fn identifier_of(context: &Context<'_>, text: &str) -> Result<Identifier, StoreError> {
     let wrong = StoreError::Name("is no identifier");
     let (sign, who) = text.strip_prefix('-').map_or(("", text), |who| ("-", who));
-    if who.eq_ignore_ascii_case(ANYONE) {
+    let begins_as =
+        |prefix: &str| who.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    if begins_as(GROUP_PREFIX) || who.eq_ignore_ascii_case(ANYONE) {
         return Identifier::new(text).ok_or(wrong);
     }
     let account = context.shared.parts.authenticator.account_named(who);

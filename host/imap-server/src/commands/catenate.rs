@@ -10,6 +10,7 @@ use super::append::Appending;
 use super::extract::{Extract, Need};
 use super::{fetch, refusal};
 use crate::answer::Answer;
+use crate::dialect::Headers;
 use crate::session::{Session, State};
 
 /// Octets of a message that are read at a time.
@@ -73,7 +74,8 @@ impl Session {
         let item = FetchItem::Section(SectionFetch { section: url.section, peek: true, partial: None });
         let need = Need::of(&item);
         let items: Arc<[FetchItem]> = Arc::new([item]);
-        let mut extracts = fetch::extracts(&self.shared, mailbox, (&items, need), &info).await?;
+        let mut extracts =
+            fetch::extracts(&self.shared, mailbox, (&items, need, Headers::AsTheyAre), &info).await?;
         Ok(match (extracts.items.pop(), extracts.octets) {
             (Some(Extract::Literal(octets)), _) => {
                 let Range { start, end } = chosen(0..octets.len() as u64, url.partial);

@@ -3,24 +3,19 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
 
 use imap_wire::{FetchItem, Partial, Section, SectionText};
 use message::{
     Envelope, PartKind, SectionText as Text, Structure, TransferEncoding, find_part, header_len,
     message_section, part_section, partial, preview,
 };
-use storage::StorageError;
-use store::{DerivedReader, Head, MailboxId, MessageInfo, Octets, Reader, Store, StoreError, Uid};
-use tokio::sync::OwnedSemaphorePermit;
+use store::StoreError;
 
-use crate::derived::{self, Kind};
+use crate::derived::Kind;
 use crate::structure::{Form, write_body, write_envelope, write_opaque};
 
-/// Octets that a header is looked for in at first; most are smaller.
-const HEADER_OCTETS_FIRST: usize = 16 * 1024;
 /// Of a longer header, ENVELOPE, HEADER.FIELDS and SEARCH see no more than this.
-const HEADER_OCTETS_MAX: usize = 1024 * 1024;
+pub(super) const HEADER_OCTETS_MAX: usize = 1024 * 1024;
 /// A message whose structure is longer is told as a single part.
 const STRUCTURE_OCTETS_MAX: usize = 1024 * 1024;
 /// Octets that an ENVELOPE has as a rule, with room.
@@ -28,11 +23,7 @@ const ENVELOPE_OCTETS: usize = 1024;
 /// What is kept of one message in memory while it is sent; one FETCH may name an item many times.
 const EXTRACTS_OCTETS_MAX: usize = 8 * 1024 * 1024;
 /// Parts up to this size are copied; larger ones are read again when they are sent.
-const COPY_OCTETS_MAX: usize = 16 * 1024;
-/// Messages up to this size are read and taken apart in the session's own turn; others on a thread
-/// that may block, so that no other session waits.
-const IN_TURN_OCTETS_MAX: u64 = 128 * 1024;
-
+pub(super) const COPY_OCTETS_MAX: usize = 16 * 1024;
 /// How much of a message is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Need {
@@ -83,6 +74,8 @@ pub(super) enum Extract {
     Literal(Vec<u8>),
     /// A literal of these octets of the message.
     Range(Range<u64>),
+    /// A literal of pieces of the message, and of others in between.
+    Mixed(Vec<Slice>),
     /// Octets that may have NUL among them.
     Binary(Vec<u8>),
     /// The encoding of a part is none that is known (RFC 3516 §4.3).
@@ -91,145 +84,57 @@ pub(super) enum Extract {
     Absent,
 }
 
+/// A piece of a literal.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Slice {
+    /// These octets of the message.
+    Stored(Range<u64>),
+    /// Others.
+    Made(Vec<u8>),
+}
+
+impl Slice {
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Stored(range) => range.end - range.start,
+            Self::Made(octets) => octets.len() as u64,
+        }
+    }
+}
+
 impl Extract {
-    fn octets_held(&self) -> usize {
+    pub(super) fn octets_held(&self) -> usize {
         match self {
             Self::Text(octets) | Self::Literal(octets) | Self::Binary(octets) => octets.len(),
+            Self::Mixed(slices) => slices
+                .iter()
+                .map(|slice| if let Slice::Made(octets) = slice { octets.len() } else { 0 })
+                .sum(),
             _ => 0,
         }
     }
 }
 
-/// What the items come to, in their order.
-#[derive(Default)]
-pub(super) struct Extracts {
-    pub(super) items: Vec<Extract>,
-    /// What ranges are read from.
-    pub(super) octets: Option<Octets>,
-}
-
-impl Extracts {
-    /// Where the record is enough.
-    pub(super) fn none(items: &[FetchItem]) -> Self {
-        Self { items: items.iter().map(|_| Extract::Record).collect(), octets: None }
-    }
-
-    /// What was made of the message's content here, to be kept.
-    pub(super) fn made<'a>(&'a self, items: &'a [FetchItem]) -> impl Iterator<Item = (Kind, &'a [u8])> {
-        items.iter().zip(&self.items).filter_map(|(item, extract)| match (Kind::of(item)?, extract) {
-            (kind, Extract::Text(made) | Extract::Literal(made)) => Some((kind, made.as_slice())),
-            _ => None,
-        })
-    }
-
-    /// Octets that it holds in memory.
-    pub(super) fn octets_held(&self) -> usize {
-        self.items.iter().map(Extract::octets_held).sum()
-    }
-
-    /// Where a header of ordinary length is enough, with what was made before; `None` where the header is longer, or
-    /// something has to be made.
-    pub(super) fn of_header(
-        reader: &Reader,
-        derived: Option<&DerivedReader>,
-        info: &MessageInfo,
-        items: &[FetchItem],
-    ) -> Result<Option<Self>, StoreError> {
-        let mut known = Vec::new();
-        for kind in items.iter().filter_map(Kind::of) {
-            match derived.and_then(|reader| derived::read(reader, info, kind, <[u8]>::to_vec)) {
-                Some(made) => known.push((kind, made)),
-                None => return Ok(None),
-            }
-        }
-        if items.iter().all(|item| Need::of(item) == Need::Record || Kind::of(item).is_some()) {
-            let source = Source { header: &[], len: info.size, structure: None, known: &known };
-            return Ok(Some(Self { items: source.extract(items)?, octets: None }));
-        }
-
-        let Some(Head { octets: header, is_whole: true }) = header(reader, info.uid)? else {
-            return if reader.info(info.uid)?.is_some() { Ok(None) } else { Err(gone()) };
-        };
-        let source = Source { header: &header, len: info.size, structure: None, known: &known };
-        let items = source.extract(items)?;
-        let is_sent_in_pieces = items.iter().any(|extract| matches!(extract, Extract::Range(_)));
-        let octets = if is_sent_in_pieces { reader.octets(info.uid)? } else { None };
-        Ok(Some(Self { items, octets }))
-    }
-}
-
-fn gone() -> StoreError {
-    StoreError::NotFound("message")
-}
-
-/// The header of a message, and whether it ends there; `None` where the message went.
-pub(super) fn header(reader: &Reader, uid: Uid) -> Result<Option<Head>, StoreError> {
-    let mut max = HEADER_OCTETS_FIRST;
-    loop {
-        let Some(head) = reader.head(uid, max, header_len)? else { return Ok(None) };
-        if head.is_whole || max >= HEADER_OCTETS_MAX {
-            return Ok(Some(head));
-        }
-        max = max.saturating_mul(4).min(HEADER_OCTETS_MAX);
-    }
-}
-
-/// A message that is read as a whole, and the room it takes until that is done.
-pub(super) struct WholeMessage {
-    pub(super) store: Store,
-    pub(super) mailbox: MailboxId,
-    pub(super) info: MessageInfo,
-    pub(super) room: Option<OwnedSemaphorePermit>,
-}
-
-impl WholeMessage {
-    /// Does with the message what has to be done, on the thread where that belongs.
-    pub(super) async fn apply<T: Send + 'static>(
-        self,
-        work: impl FnOnce(&Self, &Reader) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let in_turn = self.info.size <= IN_TURN_OCTETS_MAX;
-        let work = move || {
-            let reader = self.store.reader(self.mailbox)?;
-            let done = work(&self, &reader);
-            drop((reader, self.room));
-            done
-        };
-        if in_turn {
-            return work();
-        }
-        let working = tokio::task::spawn_blocking(work);
-        working.await.map_err(|e| StorageError::unavailable("reading a message", e))?
-    }
-
-    pub(super) async fn extract(self, items: Arc<[FetchItem]>) -> Result<Extracts, StoreError> {
-        self.apply(move |message, reader| {
-            let octets = reader.octets(message.info.uid)?.ok_or_else(gone)?;
-            let whole = octets.to_bytes()?;
-            let structure = Structure::parse(&whole);
-            let header = &whole[..header_len(&whole)];
-            let source = Source { header, len: octets.len(), structure: Some(&structure), known: &[] };
-            let items = source.extract(&items)?;
-            Ok(Extracts { items, octets: Some(octets) })
-        })
-        .await
-    }
-}
-
 /// What items are taken out of.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     /// The message's header, its empty line included.
-    header: &'a [u8],
+    pub(super) header: &'a [u8],
     /// The message's size.
-    len: u64,
+    pub(super) len: u64,
     /// The message's structure, where an item needs it or the header is long.
-    structure: Option<&'a Structure<'a>>,
+    pub(super) structure: Option<&'a Structure<'a>>,
     /// What was made before.
-    known: &'a [(Kind, Vec<u8>)],
+    pub(super) known: &'a [(Kind, Vec<u8>)],
 }
 
-impl Source<'_> {
-    fn extract(&self, items: &[FetchItem]) -> Result<Vec<Extract>, StoreError> {
+impl<'a> Source<'a> {
+    pub(super) fn of(structure: &'a Structure<'a>) -> Self {
+        let octets = structure.octets();
+        let header = &octets[..header_len(octets)];
+        Self { header, len: octets.len() as u64, structure: Some(structure), known: &[] }
+    }
+
+    pub(super) fn extract(&self, items: &[FetchItem]) -> Result<Vec<Extract>, StoreError> {
         let (mut extracts, mut octets) = (Vec::with_capacity(items.len()), 0);
         for item in items {
             let extract = self.item(item);
@@ -385,9 +290,7 @@ mod tests {
     use imap_wire::SectionFetch;
 
     fn extract(octets: &[u8], items: &[FetchItem]) -> Result<Vec<Extract>, StoreError> {
-        let structure = Structure::parse(octets);
-        let header = &octets[..header_len(octets)];
-        Source { header, len: octets.len() as u64, structure: Some(&structure), known: &[] }.extract(items)
+        Source::of(&Structure::parse(octets)).extract(items)
     }
 
     fn part(number: u32, partial: Option<Partial>) -> FetchItem {

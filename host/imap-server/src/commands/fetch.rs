@@ -7,12 +7,14 @@ use std::sync::Arc;
 use imap_wire::{By, Code, DateTime, FetchItem, FetchModifiers, FetchResponse, SequenceSet};
 use store::{FlagChange, FlagMode, Flags, Listed, MailboxId, MessageInfo, Reader, Rights, StoreError, Uid};
 
-use super::extract::{Extract, Extracts, Need, WholeMessage};
+use super::extract::{Extract, Need};
+use super::extracts::{Extracts, IN_TURN_OCTETS_MAX, WholeMessage};
 use super::resync::{changed_members, part};
 use super::section;
 use super::{Context, refusal};
 use crate::answer::Answer;
-use crate::derived::{self, Kind};
+use crate::derived::Kind;
+use crate::dialect::Headers;
 use crate::io::End;
 use crate::object_ids::email_id;
 use crate::selected::{Access, Selected};
@@ -24,6 +26,8 @@ const SEEN_MESSAGES_MAX: usize = 100;
 /// Messages whose records are read from one snapshot.
 const READ_MESSAGES_MAX: usize = 500;
 
+/// Messages that an answer names because their surrogates were told; a text of so many numbers is a line still.
+const DOWNGRADED_MAX: usize = 1_000;
 /// Messages whose headers are read from one snapshot, and how much of them is kept.
 const HEADERS_AHEAD_MAX: usize = 50;
 const HEADERS_AHEAD_OCTETS_MAX: usize = 128 * 1024;
@@ -35,6 +39,7 @@ struct Plan {
     names: Vec<Cow<'static, str>>,
     by: By,
     need: Need,
+    headers: Headers,
     /// Headers, and what was made before, may be enough.
     reads_ahead: bool,
     sets_seen: bool,
@@ -77,6 +82,7 @@ pub(super) async fn fetch(
         names: items.iter().map(section::name).collect(),
         by,
         need: items.iter().map(Need::of).max().unwrap_or(Need::Record),
+        headers: context.io.dialect.headers(),
         reads_ahead: reads_ahead(&items),
         sets_seen: selected.access == Access::ReadWrite
             && selected.rights.contains(Rights::SEEN)
@@ -100,7 +106,7 @@ pub(super) async fn fetch(
         // RFC 2180 §4.1.2: others have expunged some; the client hears of it when that is allowed.
         return Ok(Answer::no("some of the messages have been expunged").code(Code::ExpungeIssued));
     }
-    Ok(Answer::ok("FETCH done"))
+    Ok(lacks.answered(Answer::ok("FETCH done")))
 }
 
 /// Whether headers, and what was made of messages before, may be enough for all items.
@@ -109,13 +115,25 @@ fn reads_ahead(items: &[FetchItem]) -> bool {
     items.iter().any(|item| Need::of(item) > Need::Record) && items.iter().all(suffices)
 }
 
-/// What could not be told.
+/// What could not be told, or not as it is.
 #[derive(Debug, Default)]
 struct Lacks {
     /// Messages that have been expunged.
     messages: bool,
     /// Parts whose encoding is not known (RFC 3516 §4.3).
     decoding: bool,
+    /// UIDs of messages whose surrogates were told, rising.
+    downgraded: Vec<u32>,
+}
+
+impl Lacks {
+    /// Names the messages whose surrogates were told (RFC 6858 §3).
+    fn answered(self, answer: Answer) -> Answer {
+        match SequenceSet::from_rising(self.downgraded) {
+            Some(uids) => answer.code(Code::Downgraded(uids)),
+            None => answer,
+        }
+    }
 }
 
 /// Fetches some messages.
@@ -151,7 +169,12 @@ async fn fetch_chunk(
         }
         match fetch_one(context, selected, plan, (member, info, known), changed.is_some()).await? {
             // Now the client knows what our change came to, not before.
-            Ok(Fetched::Told) => selected.knows(changed.map(|at| &seen[at])),
+            Ok(Fetched::Told { is_downgraded }) => {
+                selected.knows(changed.map(|at| &seen[at]));
+                if is_downgraded && lacks.downgraded.len() < DOWNGRADED_MAX {
+                    lacks.downgraded.push(member.uid);
+                }
+            }
             Ok(Fetched::UnknownEncoding) => lacks.decoding = true,
             Err(StoreError::NotFound("message")) => lacks.messages = true,
             Err(error) => return Ok(Err(error)),
@@ -225,7 +248,7 @@ fn headers_ahead(
     let derived = if plan.need > Need::Header { context.shared.parts.derived.reader() } else { None };
     let (mut ahead, mut octets) = (VecDeque::new(), 0);
     for (_, info) in infos.iter().take(HEADERS_AHEAD_MAX) {
-        let extracts = match Extracts::of_header(&reader, derived.as_ref(), info, &plan.items) {
+        let extracts = match Extracts::of_header(&reader, derived.as_ref(), info, &plan.items, plan.headers) {
             Ok(extracts) => extracts,
             Err(StoreError::NotFound(_)) => None,
             Err(error) => return Err(error),
@@ -241,7 +264,7 @@ fn headers_ahead(
 
 /// Whether a message was told.
 enum Fetched {
-    Told,
+    Told { is_downgraded: bool },
     UnknownEncoding,
 }
 
@@ -255,10 +278,14 @@ async fn fetch_one(
 ) -> Result<Result<Fetched, StoreError>, End> {
     let extracts = match known {
         Some(known) => known,
-        None => match extracts(context.shared, selected.mailbox, (&plan.items, plan.need), &info).await {
-            Ok(extracts) => extracts,
-            Err(error) => return Ok(Err(error)),
-        },
+        None => {
+            match extracts(context.shared, selected.mailbox, (&plan.items, plan.need, plan.headers), &info)
+                .await
+            {
+                Ok(extracts) => extracts,
+                Err(error) => return Ok(Err(error)),
+            }
+        }
     };
     if extracts.items.contains(&Extract::UnknownEncoding) {
         return Ok(Ok(Fetched::UnknownEncoding));
@@ -286,31 +313,42 @@ async fn fetch_one(
         response.modseq(context.io.out(), info.modseq.0);
     }
     response.end(context.io.out());
-    Ok(Ok(Fetched::Told))
+    Ok(Ok(Fetched::Told { is_downgraded: extracts.is_downgraded }))
 }
 
 /// What the items come to. Whatever the client does, no more of the message is in memory afterwards.
 pub(super) async fn extracts(
     shared: &Shared,
     mailbox: MailboxId,
-    (items, need): (&Arc<[FetchItem]>, Need),
+    (items, need, headers): (&Arc<[FetchItem]>, Need, Headers),
     info: &MessageInfo,
 ) -> Result<Extracts, StoreError> {
     let store = &shared.parts.store;
     if need == Need::Record {
         return Ok(Extracts::none(items));
     }
+    let message = |room| WholeMessage { store: store.clone(), mailbox, info: *info, room };
     if need < Need::Structure {
-        let reader = store.reader(mailbox)?;
-        if let Some(extracts) = Extracts::of_header(&reader, None, info, items)? {
+        let looks_at_parts = headers == Headers::Surrogates && need == Need::Pieces;
+        let found = {
+            let reader = store.reader(mailbox)?;
+            let derived = if looks_at_parts { shared.parts.derived.reader() } else { None };
+            Extracts::of_header(&reader, derived.as_ref(), info, items, headers)?
+        };
+        if let Some(extracts) = found {
             return Ok(extracts);
         }
+        // Of a large message, that there is nothing to replace is seen without reading it as a whole.
+        if looks_at_parts && info.size > IN_TURN_OCTETS_MAX && message(None).has_only_ascii().await? {
+            let reader = store.reader(mailbox)?;
+            if let Some(extracts) = Extracts::of_header(&reader, None, info, items, Headers::AsTheyAre)? {
+                return Ok(extracts);
+            }
+        }
     }
-    let room = shared.room_for(info.size).await;
-    let message = WholeMessage { store: store.clone(), mailbox, info: *info, room };
-    let extracts = message.extract(Arc::clone(items)).await?;
+    let extracts = message(shared.room_for(info.size).await).extract(Arc::clone(items), headers).await?;
     for (kind, made) in extracts.made(items) {
-        shared.parts.derived.keep(info.content, kind as u8, derived::kept(made));
+        shared.parts.derived.keep(info.content, kind as u8, made);
     }
     Ok(extracts)
 }

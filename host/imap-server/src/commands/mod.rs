@@ -7,6 +7,7 @@ mod catenate;
 mod copy;
 mod expunge;
 mod extract;
+mod extracts;
 mod fetch;
 mod idle;
 mod list;

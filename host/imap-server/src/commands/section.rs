@@ -6,7 +6,7 @@ use std::ops::Range;
 use imap_wire::{FetchItem, FetchResponse, SectionFetch};
 use store::Octets;
 
-use super::extract::Extract;
+use super::extract::{Extract, Slice};
 use crate::io::{End, Io};
 
 /// Octets of a message that are read and sent at a time.
@@ -70,7 +70,24 @@ pub(super) async fn write(
             response.literal(io.out(), name, range.end - range.start);
             send_pieces(io, octets, range.clone()).await
         }
-        (Extract::Absent | Extract::UnknownEncoding | Extract::Record | Extract::Range(_), _) => {
+        (Extract::Mixed(slices), Some(octets)) => {
+            response.literal(io.out(), name, slices.iter().map(Slice::len).sum());
+            for slice in slices {
+                match slice {
+                    Slice::Made(made) => send(io, made).await?,
+                    Slice::Stored(range) => send_pieces(io, octets, range.clone()).await?,
+                }
+            }
+            Ok(())
+        }
+        (
+            Extract::Absent
+            | Extract::UnknownEncoding
+            | Extract::Record
+            | Extract::Range(_)
+            | Extract::Mixed(_),
+            _,
+        ) => {
             response.name(io.out(), name);
             io.out().extend_from_slice(b"NIL");
             Ok(())

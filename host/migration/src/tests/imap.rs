@@ -1,7 +1,7 @@
 //! Mail from another server, which here is one that loses connections and answers in its own order.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +19,9 @@ struct Other {
     connections: AtomicU64,
     /// This one cannot be read.
     broken: AtomicU32,
+    /// What it offers, and what of it was asked for.
+    offers: Mutex<String>,
+    asked: Mutex<Vec<String>>,
 }
 
 impl Other {
@@ -41,7 +44,7 @@ impl Other {
             trust: None,
             clear: false,
             user: "anna".to_owned(),
-            password: "p\"w".to_owned(),
+            credentials: Credentials::Password("p\"w".to_owned()),
         };
         (other, Source::Imap(server))
     }
@@ -58,7 +61,16 @@ impl Other {
             let (tag, command) = line.split_once(' ').unwrap();
             let mut end = "OK done";
             let mut out = String::new();
-            if command.starts_with("LOGIN ") {
+            if command == "CAPABILITY" {
+                out = format!("* CAPABILITY IMAP4rev1 {}\r\n", self.offers.lock().unwrap());
+            } else if command == "ENABLE UTF8=ACCEPT" {
+                out = "* ENABLED UTF8=ACCEPT\r\n".to_owned();
+                self.asked.lock().unwrap().push(command.to_owned());
+            } else if let Some(exchange) = command.strip_prefix("AUTHENTICATE ") {
+                let said = self.exchange(exchange, &mut lines, &mut to).await?;
+                end = if is_good(&said[1]) { "OK come in" } else { "NO not you" };
+                self.asked.lock().unwrap().extend(said);
+            } else if command.starts_with("LOGIN ") {
                 assert!(
                     ["LOGIN \"anna\" \"p\\\"w\"", "LOGIN \"anna\" {3}pä"].contains(&command),
                     "{command}"
@@ -96,6 +108,24 @@ impl Other {
         Ok(())
     }
 
+    /// What a client says to AUTHENTICATE: what has "good" in it is taken, to others there is one challenge.
+    async fn exchange(
+        &self,
+        command: &str,
+        lines: &mut tokio::io::Lines<BufReader<tokio::net::tcp::OwnedReadHalf>>,
+        to: &mut tokio::net::tcp::OwnedWriteHalf,
+    ) -> std::io::Result<Vec<String>> {
+        let mut said: Vec<String> = command.split(' ').map(str::to_owned).collect();
+        for challenge in ["+ \r\n", "+ eyJzdGF0dXMiOiI0MDAifQ==\r\n"] {
+            if said.get(1).is_some_and(|first| challenge == "+ \r\n" || is_good(first)) {
+                continue;
+            }
+            to.write_all(challenge.as_bytes()).await?;
+            said.push(lines.next_line().await?.unwrap_or_default());
+        }
+        Ok(said)
+    }
+
     fn uids(&self, set: &str) -> Vec<u32> {
         let last = self.messages.load(Ordering::Relaxed) * 2;
         match set.strip_suffix(":*") {
@@ -104,6 +134,11 @@ impl Other {
             None => set.split(',').map(|uid| uid.parse().unwrap()).collect(),
         }
     }
+}
+
+fn is_good(said: &str) -> bool {
+    base64::Engine::decode(&base64::engine::general_purpose::STANDARD, said)
+        .is_ok_and(|octets| String::from_utf8_lossy(&octets).contains("good"))
 }
 
 fn text(uid: u32) -> String {
@@ -176,8 +211,48 @@ async fn the_password_stays_off_the_network_unless_it_is_let() {
     let (_, source) = Other::start(1).await;
     let Source::Imap(server) = source else { panic!("an IMAP server") };
     assert_eq!(refused(server.clone()).await, None, "loopback");
-    let literal = ImapServer { password: "p\u{e4}".to_owned(), ..server.clone() };
+    let literal = ImapServer { credentials: Credentials::Password("p\u{e4}".to_owned()), ..server.clone() };
     assert_eq!(refused(literal).await, None, "a password that no quotes can hold");
     let tls = ImapServer { implicit_tls: true, ..server };
     assert!(refused(tls).await.unwrap().contains("TLS"));
+}
+
+#[tokio::test]
+async fn a_server_is_signed_in_to_by_what_it_offers() {
+    let (other, source) = Other::start(1).await;
+    let Source::Imap(server) = source else { panic!("an IMAP server") };
+    let enter = async |offers: &str, credentials: Credentials| {
+        offers.clone_into(&mut other.offers.lock().unwrap());
+        let server = ImapServer { credentials, ..server.clone() };
+        let entered = crate::imap_client::ImapClient::enter(&server).await;
+        let refusal = entered.err().map(|refusal| format!("{refusal:?}"));
+        (std::mem::take(&mut *other.asked.lock().unwrap()), refusal)
+    };
+    let own = || Credentials::Password("good".to_owned());
+    let master = || Credentials::Master { login: "root".to_owned(), password: "good".to_owned() };
+    assert_eq!(
+        enter("AUTH=PLAIN SASL-IR", own()).await,
+        (vec!["PLAIN".to_owned(), "AGFubmEAZ29vZA==".to_owned()], None)
+    );
+    assert_eq!(enter("AUTH=PLAIN", own()).await.0, ["PLAIN", "AGFubmEAZ29vZA=="]);
+    let (said, refusal) = enter("AUTH=PLAIN LOGINDISABLED SASL-IR", master()).await;
+    assert_eq!((said.len(), refusal), (2, None));
+    let token = |text: &str| Credentials::Token(text.to_owned());
+    let (said, refusal) = enter("AUTH=OAUTHBEARER SASL-IR", token("bad")).await;
+    assert_eq!((&said[0][..], &said[2..]), ("OAUTHBEARER", &["AQ==".to_owned()][..]), "RFC 7628 \u{a7}3.2.3");
+    assert!(refusal.unwrap().contains("refuses the login of anna: not you"));
+    let (said, _) = enter("AUTH=XOAUTH2", token("bad")).await;
+    assert_eq!((&said[0][..], &said[2..]), ("XOAUTH2", &[String::new()][..]));
+    let (said, refusal) = enter("LOGINDISABLED", own()).await;
+    assert!(said.is_empty() && refusal.unwrap().contains("LOGINDISABLED"));
+}
+
+#[tokio::test]
+async fn messages_are_asked_for_as_they_are() {
+    let fixture = Fixture::new().await;
+    let account = fixture.account("anna@example.org").await;
+    let (other, source) = Other::start(3).await;
+    "ENABLE UTF8=ACCEPT".clone_into(&mut other.offers.lock().unwrap());
+    assert_eq!(fixture.import(account, &source, false).await.unwrap().mailboxes[0].messages, 3);
+    assert_eq!(*other.asked.lock().unwrap(), ["ENABLE UTF8=ACCEPT"]);
 }

@@ -16,13 +16,15 @@
 //! | 11 | a wrong size is set right; a message without content is kept as evidence, and goes |
 //! | 12 | references are counted anew; content that nothing names is kept as evidence, and goes |
 //! | 13 | the log is cut: clients read the mailbox anew |
+//! | 15, 16, 18 | indices are made to have what they are of; records of nothing that is there are kept as evidence, and go; so do annotations that are too many; of what a reader has seen, what can be right is kept |
 //! | 17 | the domain's counters are set to the sums |
 
+mod beside;
 mod contents;
 mod messages;
 mod names;
 
-use storage::{ContentId, Snapshot, StorageError};
+use storage::{ContentId, Snapshot, Space, StorageError};
 
 use crate::accounts::scan_accounts;
 use crate::changes::Draft;
@@ -117,11 +119,43 @@ impl Store {
                 self.take(plan, held, &mut remedies).await?;
             }
         }
+        for space in beside::SPACES {
+            self.repair_beside(space, account, evidence, &mut remedies).await?;
+        }
         self.repair_domains(evidence, &mut remedies).await?;
         if account.is_none() {
             self.repair_contents(evidence, foreign, &mut remedies).await?;
         }
         Ok(remedies)
+    }
+
+    /// Records of a space that lie beside messages, of one account's mailboxes or of all.
+    async fn repair_beside(
+        &self,
+        space: Space,
+        only: Option<AccountId>,
+        evidence: Option<&dyn Evidence>,
+        remedies: &mut Vec<Remedy>,
+    ) -> Result<(), StoreError> {
+        let wrong = beside::wrong(&self.inner.storage.read()?, space, only)?;
+        if evidence.is_none() {
+            remedies.extend(wrong.remedies);
+            return Ok(());
+        }
+        for (account, keys) in wrong.keys {
+            for chunk in keys.chunks(COMMIT_MESSAGES_MAX) {
+                let held = self.inner.locks.lock(account).await;
+                let mut plan = Plan::new(evidence);
+                {
+                    let snapshot = self.inner.storage.read()?;
+                    for key in chunk {
+                        beside::look(&snapshot, &mut plan, space, key)?;
+                    }
+                }
+                self.take(plan, held, remedies).await?;
+            }
+        }
+        Ok(())
     }
 
     /// After everything else: the sums are of the mailboxes' counters.

@@ -45,13 +45,30 @@ async fn repair(fixture: &Fixture, evidence: Option<&dyn Evidence>) -> Vec<Remed
     fixture.store.repair(None, evidence, &|_, _| Ok(())).await.unwrap()
 }
 
-/// Breaks something of an account with three messages; it must be found, told, mended, and what is expected be kept.
+/// The reader of somebody else's mailbox, and somebody who has gone.
+const GUEST: AccountId = AccountId(2);
+const NOBODY: AccountId = AccountId(77);
+
+/// Lets a guest read a mailbox, see one message of it, and note something.
+async fn share(fixture: &Fixture, mailbox: MailboxId) {
+    let name = super::name("guest@example.org");
+    assert_eq!(fixture.store.ensure_account(&name).await.unwrap(), GUEST);
+    let change = AclChange::Replace(Rights::parse("lrs").unwrap());
+    fixture.store.set_acl(mailbox, &Identifier::of(&name), change).await.unwrap();
+    let guest = fixture.store.on_behalf_of(GUEST, &name);
+    guest.store_flags(mailbox, &[Uid(2)], &super::add(Flags::SEEN)).await.unwrap();
+    let comment = AnnotationName::new("/private/comment").unwrap();
+    guest.annotate(Annotated::Mailbox(mailbox), vec![(comment, Some(b"mine".to_vec()))]).await.unwrap();
+}
+
+/// Breaks something of an account with three messages, whose INBOX somebody else reads, too; it must be found, told, mended, and what is expected be kept.
 async fn mended(invariants: &[u8], kept: &[&str], fill: impl FnOnce(&mut Batch, AccountId, &Fixture)) {
     let fixture = Fixture::new().await;
     let account = fixture.account().await;
     let inbox = MailboxId::inbox(account);
     let messages = vec![message(b"one"), message(b"two"), message(b"three")];
     fixture.store.append(inbox, messages).await.unwrap();
+    share(&fixture, inbox).await;
     assert_eq!(repair(&fixture, None).await, []);
     let mut batch = Batch::new();
     fill(&mut batch, account, &fixture);
@@ -91,9 +108,9 @@ async fn counters_are_set_to_what_is_there() {
         batch.add(keys::COUNTERS, &key, &[(keys::COUNT, 5), (keys::UNSEEN, -1), (keys::OCTETS, 7)]);
     })
     .await;
-    mended(&[7, 8], &[], |batch, account, _| {
+    mended(&[7, 8, 16], &[], |batch, account, _| {
         let key = keys::mailbox(MailboxId::inbox(account));
-        batch.add(keys::COUNTERS, &key, &[(keys::LAST_UID, -2), (keys::LAST_MODSEQ, -1)]);
+        batch.add(keys::COUNTERS, &key, &[(keys::LAST_UID, -2), (keys::LAST_MODSEQ, -2)]);
     })
     .await;
     mended(&[14], &[], |batch, account, _| {
@@ -232,4 +249,132 @@ async fn nothing_goes_that_cannot_be_kept() {
     assert_eq!(violations(&fixture), before);
     repair(&fixture, Some(&Kept::default())).await;
     fixture.close().await;
+}
+
+fn octets_of(fixture: &Fixture, space: storage::Space, key: &[u8]) -> Vec<u8> {
+    fixture.store.storage().read().unwrap().get(space, key).unwrap().unwrap().into_owned()
+}
+
+#[tokio::test]
+async fn lists_of_rights_and_their_index_agree_again() {
+    let granted = |account| keys::granted("guest@example.org", MailboxId::inbox(account));
+    mended(&[15], &[], |batch, account, _| batch.delete(keys::GRANTED, &granted(account))).await;
+    mended(&[15], &[], |batch, account, _| {
+        batch.put(keys::GRANTED, &keys::granted("eve@example.org", MailboxId::inbox(account)), [0]);
+        batch.put(keys::GRANTED, b"short", [0]);
+    })
+    .await;
+    // Whose rights cannot be read has none any more.
+    mended(&[1, 15], &["store_acls-0000000100000001"], |batch, account, _| {
+        batch.put(keys::ACLS, &keys::mailbox(MailboxId::inbox(account)), b"rubbish".to_vec());
+    })
+    .await;
+    mended(&[15], &["store_acls-0000000100000063"], |batch, account, fixture| {
+        let lost = MailboxId { account, number: 99 };
+        let acl = octets_of(fixture, keys::ACLS, &keys::mailbox(MailboxId::inbox(account)));
+        batch.put(keys::ACLS, &keys::mailbox(lost), acl);
+        batch.put(keys::GRANTED, &keys::granted("guest@example.org", lost), [0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_readers_have_seen_is_mended_or_kept() {
+    let inbox = MailboxId::inbox;
+    mended(&[16], &[], |batch, account, _| {
+        batch.delete(keys::READERS, &keys::reader(GUEST, inbox(account)));
+        batch.put(keys::READERS, &keys::reader(NOBODY, inbox(account)), [0]);
+    })
+    .await;
+    mended(&[1], &["store_seen-000000010000000100000002"], |batch, account, _| {
+        batch.put(keys::SEEN, &keys::seen(inbox(account), GUEST), b"rubbish".to_vec());
+    })
+    .await;
+    for (mailbox, reader, kept) in [
+        (MailboxId { account: AccountId(1), number: 99 }, GUEST, "store_seen-000000010000006300000002"),
+        (inbox(AccountId(1)), NOBODY, "store_seen-00000001000000010000004d"),
+        (inbox(AccountId(1)), AccountId(1), "store_seen-000000010000000100000001"),
+    ] {
+        mended(&[16], &[kept], |batch, account, fixture| {
+            let seen = octets_of(fixture, keys::SEEN, &keys::seen(inbox(account), GUEST));
+            batch.put(keys::SEEN, &keys::seen(mailbox, reader), seen);
+            batch.put(keys::READERS, &keys::reader(reader, mailbox), [0]);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn of_what_a_reader_has_seen_is_kept_what_can_be_right() {
+    let fixture = Fixture::new().await;
+    let mailbox = MailboxId::inbox(fixture.account().await);
+    fixture.store.append(mailbox, vec![message(b"one"), message(b"two"), message(b"three")]).await.unwrap();
+    share(&fixture, mailbox).await;
+    let guest = fixture.store.on_behalf_of(GUEST, &super::name("guest@example.org"));
+    let before = guest.view(mailbox).unwrap().highest_modseq;
+    let key = keys::seen(mailbox, GUEST);
+    // The last UID of the one range; the change has it, too.
+    let mut octets = octets_of(&fixture, keys::SEEN, &key);
+    let end = octets.len();
+    octets[end - 4..].copy_from_slice(&9_u32.to_be_bytes());
+    commit(&fixture, |batch| batch.put(keys::SEEN, &key, octets)).await;
+    assert_eq!(violations(&fixture).len(), 1);
+    let remedies = repair(&fixture, Some(&Kept::default())).await;
+    assert_eq!(remedies.iter().map(|remedy| remedy.violation.invariant).collect::<Vec<_>>(), [16]);
+    let seen: Vec<bool> = guest
+        .view(mailbox)
+        .unwrap()
+        .messages
+        .iter()
+        .map(|listed| {
+            assert!(listed.modseq > before, "its reader is told anew");
+            listed.flags.contains(Flags::SEEN)
+        })
+        .collect();
+    assert_eq!(seen, [false, true, true]);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn annotations_and_what_is_paid_for_them_agree_again() {
+    let inbox = MailboxId::inbox;
+    let paid = |account| keys::annotation_payer(GUEST, inbox(account), GUEST);
+    mended(&[18], &[], |batch, account, _| {
+        batch.put(keys::ANNOTATION_PAYERS, &paid(account), 1_u32.to_be_bytes());
+        let nothing = keys::annotation_payer(GUEST, inbox(account), AccountId(0));
+        batch.put(keys::ANNOTATION_PAYERS, &nothing, 1_u32.to_be_bytes());
+    })
+    .await;
+    mended(&[18], &[], |batch, account, _| batch.delete(keys::ANNOTATION_PAYERS, &paid(account))).await;
+    mended(&[1], &["store_annotations-000000010000000100000002"], |batch, account, _| {
+        batch.put(keys::ANNOTATIONS, &keys::annotation(inbox(account), GUEST), b"rubbish".to_vec());
+    })
+    .await;
+    for (mailbox, whose, kept) in [
+        (inbox(AccountId(1)), NOBODY, "store_annotations-00000001000000010000004d"),
+        (
+            MailboxId { account: AccountId(1), number: 99 },
+            GUEST,
+            "store_annotations-000000010000006300000002",
+        ),
+    ] {
+        mended(&[18], &[kept], |batch, account, fixture| {
+            let octets = octets_of(fixture, keys::ANNOTATIONS, &keys::annotation(inbox(account), GUEST));
+            batch.put(keys::ANNOTATIONS, &keys::annotation(mailbox, whose), octets);
+        })
+        .await;
+    }
+    // One more than there may be: all are kept as evidence, and as many as there may be stay.
+    mended(&[18], &["annotations-1-1-2"], |batch, account, _| {
+        let mut octets = vec![1, 0, 0, 0];
+        for number in 0..=ANNOTATIONS_MAX {
+            let name = format!("/private/n{number:04}");
+            octets.extend_from_slice(&u16::try_from(name.len()).unwrap().to_be_bytes());
+            octets.extend_from_slice(&1_u32.to_be_bytes());
+            octets.extend_from_slice(name.as_bytes());
+            octets.push(b'x');
+        }
+        batch.put(keys::ANNOTATIONS, &keys::annotation(inbox(account), GUEST), octets);
+    })
+    .await;
 }

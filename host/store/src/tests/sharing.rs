@@ -132,6 +132,58 @@ async fn each_has_seen_for_themselves_and_flags_are_shared() {
 }
 
 #[tokio::test]
+async fn what_is_put_in_as_seen_is_so_by_the_same_commit() {
+    let shared = shared("lrswite").await;
+    let Shared { fixture, mailbox, ben, ben_id } = &shared;
+    let highest = || ben.view(*mailbox).unwrap().highest_modseq.0;
+    let seen = || NewMessage { flags: Flags::SEEN, ..message(b"y") };
+    let mut expected: Vec<bool> = Vec::new();
+    // Runs that touch what was seen before, gaps, and more runs than a change keeps by themselves.
+    let runs: Vec<bool> = (0..250).map(|number| number % 2 == 0).collect();
+    for pattern in [&[true][..], &[true, true], &[false, true, true, false], &[true], &runs, &[true]] {
+        let messages = pattern.iter().map(|is| if *is { seen() } else { message(b"z") }).collect();
+        let before = highest();
+        ben.append(*mailbox, messages).await.unwrap();
+        assert_eq!(highest(), before + 1, "one commit");
+        let delta = ben.changes_since(*mailbox, ModSeq(before)).unwrap();
+        let told: Vec<Uid> = delta.changed.iter().map(|listed| listed.uid).collect();
+        let first = u32::try_from(expected.len()).unwrap() + 1;
+        let last = first + u32::try_from(pattern.len()).unwrap();
+        assert_eq!(told, (first..last).map(Uid).collect::<Vec<_>>());
+        expected.extend(pattern);
+        let is: Vec<bool> = shared.flags(ben).iter().map(|(_, flags)| flags.contains(Flags::SEEN)).collect();
+        assert_eq!(is, expected);
+    }
+    // Deliveries draw UIDs between.
+    let mailbox_uids = expected.len();
+    let (deliveries, appends) = (shared.deliver(20), async {
+        for _ in 0..20 {
+            ben.append(*mailbox, vec![seen(), message(b"z"), seen()]).await.unwrap();
+        }
+    });
+    tokio::join!(deliveries, appends);
+    let all = shared.flags(ben);
+    let new = all[mailbox_uids..].iter().filter(|(_, flags)| flags.contains(Flags::SEEN)).count();
+    assert_eq!((all.len() - mailbox_uids, new), (80, 40));
+    // Copies and moves, within the mailbox and into it.
+    let inbox = MailboxId::inbox(*ben_id);
+    let (_, own) = ben.append(inbox, vec![seen(), message(b"z"), seen()]).await.unwrap();
+    let before = highest();
+    let copied = ben.copy(inbox, &own, *mailbox).await.unwrap();
+    assert_eq!(highest(), before + 1, "one commit");
+    let moved = ben.move_(inbox, &own, *mailbox).await.unwrap();
+    let replaced = ben.replace((*mailbox, moved.uids[0].1), *mailbox, seen()).await.unwrap();
+    let view = ben.view(*mailbox).unwrap();
+    let is_seen =
+        |uid: Uid| view.messages.iter().find(|listed| listed.uid == uid).unwrap().flags.contains(Flags::SEEN);
+    assert_eq!(copied.uids.iter().map(|(_, uid)| is_seen(*uid)).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(moved.uids[1..].iter().map(|(_, uid)| is_seen(*uid)).collect::<Vec<_>>(), [false, true]);
+    assert!(is_seen(replaced.1));
+    assert!(shared.flags(&fixture.store).iter().all(|(_, flags)| !flags.contains(Flags::SEEN)));
+    shared.fixture.close().await;
+}
+
+#[tokio::test]
 async fn flags_that_may_not_be_set_are_left_out() {
     let shared = shared("lris").await;
     shared.deliver(1).await;

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::absolute;
 use super::arguments::Format;
 use super::password::given_or_asked;
-use crate::control::{ExportFormat, ImapFrom, ImportOrder, ImportSource, MailboxRequest};
+use crate::control::{ExportFormat, ImapFrom, ImapSecret, ImportOrder, ImportSource, MailboxRequest};
 use crate::serve::Place;
 
 #[derive(Debug, Subcommand)]
@@ -37,9 +37,10 @@ pub(crate) enum MailboxCommand {
     },
     /// Mend what `wasmta mailbox check` finds; without --apply, only say what would be done.
     ///
-    /// What cannot stay in the store (a record that cannot be read, what is known of a message whose content is gone, content
-    /// that no message names) is kept in a folder repaired-TIME of the data directory first, and each step is told. Where
-    /// content is missing, look for it in a backup before: with its file back in place, there is nothing to mend.
+    /// What cannot stay in the store (a record that cannot be read or is of nothing that is there, what is known of a message
+    /// whose content is gone, content that no message names) is kept in a folder repaired-TIME of the data directory first,
+    /// and each step is told. Where content is missing, look for it in a backup before: with its file back in place, there
+    /// is nothing to mend.
     #[command(after_help = "\
 Examples:
   wasmta mailbox repair                          what is wrong, and what would be done?
@@ -82,7 +83,9 @@ Examples:
     /// the source.
     ///
     /// The password of another server is read from --password-file, from the environment (WASMTA_IMPORT_PASSWORD), or from
-    /// standard input. It goes over the network under TLS only; between programs of one machine also in clear.
+    /// standard input. It goes over the network under TLS only; between programs of one machine also in clear. Where that
+    /// server has a master user, --master moves many people with one password; where it wants OAuth 2.0, --token-file has
+    /// the access token.
     #[command(after_help = "\
 Examples:
   wasmta mailbox import anna@example.org --from maildir:/home/anna/Maildir --dry-run
@@ -90,6 +93,8 @@ Examples:
   wasmta mailbox import anna@example.org --from mbox:/var/mail/anna
   wasmta mailbox import anna@example.org --from mbox:/home/anna/mail --into Old
   wasmta mailbox import anna@example.org --from imaps://anna@imap.old.example --password-file pw
+  wasmta mailbox import anna@example.org --from imaps://anna@imap.old.example --master admin --password-file pw
+  wasmta mailbox import anna@example.org --from imaps://anna@old.example@imap.old.example --token-file token
   wasmta mailbox import anna@example.org --from imap://anna@old.example@192.0.2.1:143 --tls-trust old.pem")]
     Import(Box<Importing>),
 }
@@ -114,6 +119,13 @@ pub(crate) struct Importing {
     /// The file whose first line is the other server's password.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Sign in as this login, which may read the mail of the one in --from (a master user): by AUTHENTICATE PLAIN with an
+    /// authorization identity. The password is this login's.
+    #[arg(long, value_name = "LOGIN")]
+    master: Option<String>,
+    /// The file whose first line is an access token of OAuth 2.0, instead of a password: OAUTHBEARER, or XOAUTH2.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["password_file", "master"])]
+    token_file: Option<PathBuf>,
     /// The authorities, in PEM, under which the other server's certificate must be; the machine's where absent.
     #[arg(long, value_name = "FILE")]
     tls_trust: Option<PathBuf>,
@@ -164,9 +176,11 @@ pub(super) fn question(command: MailboxCommand, place: &Place) -> Result<(Mailbo
 const PASSWORD_VARIABLE: &str = "WASMTA_IMPORT_PASSWORD";
 /// Longest file of a password, in octets.
 const PASSWORD_FILE_MAX: u64 = 4096;
+/// Longest file of an access token, in octets: some carry a whole signed document.
+const TOKEN_FILE_MAX: u64 = 32 * 1024;
 
 fn source(given: &Importing) -> Result<ImportSource, String> {
-    let Importing { from, password_file, tls_trust, clear, .. } = given;
+    let Importing { from, tls_trust, clear, .. } = given;
     let (kind, place) = from.split_once(':').unwrap_or_default();
     let implicit_tls = match kind {
         "maildir" => return Ok(ImportSource::Maildir(absolute(place.as_ref()))),
@@ -183,7 +197,7 @@ fn source(given: &Importing) -> Result<ImportSource, String> {
         format!("--from {from:?} names no server: say {kind}://LOGIN@HOST or {kind}://LOGIN@HOST:PORT")
     })?;
     Ok(ImportSource::Imap(ImapFrom {
-        password: password(password_file.as_deref(), &user)?,
+        secret: secret(given, &user)?,
         host,
         port,
         implicit_tls,
@@ -210,16 +224,35 @@ fn server(place: &str, implicit_tls: bool) -> Option<(String, String, u16)> {
     fits.then(|| (user.to_owned(), host.to_owned(), port))
 }
 
+/// What the other server asks for, by the options.
+fn secret(given: &Importing, user: &str) -> Result<ImapSecret, String> {
+    if let Some(file) = &given.token_file {
+        let token = first_line("--token-file", file, TOKEN_FILE_MAX)?;
+        // RFC 6750 §2.1, b64token; the exchange has control characters of its own.
+        if token.is_empty() || !token.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return Err(format!("--token-file {}: its first line is no access token", file.display()));
+        }
+        return Ok(ImapSecret::Token(token));
+    }
+    let file = given.password_file.as_deref();
+    match &given.master {
+        Some(login) => Ok(ImapSecret::Master { login: login.clone(), password: password(file, login)? }),
+        None => password(file, user).map(ImapSecret::Password),
+    }
+}
+
 fn password(file: Option<&Path>, user: &str) -> Result<String, String> {
     let given = match file {
-        Some(file) => {
-            let octets = runtime::files::read(file, PASSWORD_FILE_MAX);
-            let octets = octets.map_err(|e| format!("--password-file {}: {e}", file.display()))?;
-            Some(String::from_utf8_lossy(&octets).lines().next().unwrap_or_default().to_owned())
-        }
+        Some(file) => Some(first_line("--password-file", file, PASSWORD_FILE_MAX)?),
         None => std::env::var(PASSWORD_VARIABLE).ok(),
     };
     given_or_asked(given, user)
+}
+
+fn first_line(option: &str, file: &Path, max: u64) -> Result<String, String> {
+    let octets = runtime::files::read(file, max);
+    let octets = octets.map_err(|e| format!("{option} {}: {e}", file.display()))?;
+    Ok(String::from_utf8_lossy(&octets).lines().next().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]

@@ -22,12 +22,14 @@ pub(crate) enum ShareCommand {
 Examples:
   wasmta share grant support anna@example.org lrswipkxtea
   wasmta share grant support anyone lrs
+  wasmta share grant support group:team@example.org lrsi the group's members may read and put in
   wasmta share grant support team@example.org p          the group's mail may go there
   wasmta share grant user/anna@example.org/Plans ben@example.org lrs")]
     Grant {
         /// A name below shared/, or user/OWNER/NAME.
         name: String,
-        /// An account, the address of a group, or `anyone`; with `-` before it, from whom the rights are taken.
+        /// An account; `group:ADDRESS` for the members of a group, the group itself included; the address of a group for its
+        /// mail alone; or `anyone`. With `-` before it, from whom the rights are taken.
         #[arg(allow_hyphen_values = true)]
         who: String,
         /// The letters.

@@ -24,8 +24,8 @@ pub(crate) enum StoreCommand {
     /// Compress the content of messages that came since this was done last, while mail goes on.
     ///
     /// Deliveries are never slowed down by it; readers take some tens of microseconds more for a message. What does not get
-    /// smaller stays as it is, and so does what is in files of its own. A nightly task is a good place for it; the room
-    /// that it frees is used before the storage grows. Older versions cannot open a storage with compressed content.
+    /// smaller by an eighth stays as it is. A nightly task is a good place for it; the room that it frees within the storage
+    /// is used before that grows, and files get smaller at once. Older versions cannot open a storage with compressed content.
     Compress(Format),
     /// Copy the data directory while the server runs: mail, queue, directory, plugins, certificates.
     ///

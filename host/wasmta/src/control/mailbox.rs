@@ -100,8 +100,25 @@ pub struct ImapFrom {
     pub trust: Option<PathBuf>,
     /// Whether the password may go over the network in clear.
     pub clear: bool,
-    /// Login.
+    /// Login of whose mail it is.
     pub user: String,
-    /// Password.
-    pub password: String,
+    /// What shows that it may be read.
+    pub secret: ImapSecret,
+}
+
+/// What another IMAP server asks for. Not printable.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImapSecret {
+    /// The user's password.
+    Password(String),
+    /// The password of somebody who may act for the user.
+    Master {
+        /// Who that is.
+        login: String,
+        /// Their password.
+        password: String,
+    },
+    /// An access token of OAuth 2.0.
+    Token(String),
 }

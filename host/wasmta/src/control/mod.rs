@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use client::{Reached, ask};
-pub use mailbox::{ExportFormat, ImapFrom, ImportOrder, ImportSource, MailboxRequest};
+pub use mailbox::{ExportFormat, ImapFrom, ImapSecret, ImportOrder, ImportSource, MailboxRequest};
 pub use plugin::PluginRequest;
 pub use server::{Performer, listen};
 pub use store::StoreRequest;

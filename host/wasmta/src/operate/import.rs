@@ -1,13 +1,13 @@
 //! Mail from elsewhere into mailboxes, by command.
 
-use migration::{ImapServer, Import, Imported, MailboxImported, Source};
+use migration::{Credentials, ImapServer, Import, Imported, MailboxImported, Source};
 use serde_json::json;
 use store::{AccountId, MailboxName};
 use tokio::sync::mpsc;
 
 use super::mailbox::{account_name, telling};
 use crate::config::{Config, size_text};
-use crate::control::{Answer, ImapFrom, ImportOrder, ImportSource, Line};
+use crate::control::{Answer, ImapFrom, ImapSecret, ImportOrder, ImportSource, Line};
 use crate::serve::Parts;
 
 /// Faults that the text for people shows.
@@ -48,8 +48,13 @@ pub(super) async fn perform(
 }
 
 fn server(from: ImapFrom) -> ImapServer {
-    let ImapFrom { host, port, implicit_tls, trust, clear, user, password } = from;
-    ImapServer { host, port, implicit_tls, trust, clear, user, password }
+    let ImapFrom { host, port, implicit_tls, trust, clear, user, secret } = from;
+    let credentials = match secret {
+        ImapSecret::Password(password) => Credentials::Password(password),
+        ImapSecret::Master { login, password } => Credentials::Master { login, password },
+        ImapSecret::Token(token) => Credentials::Token(token),
+    };
+    ImapServer { host, port, implicit_tls, trust, clear, user, credentials }
 }
 
 fn answer(done: &Imported, dry_run: bool) -> Answer {

@@ -46,7 +46,8 @@ async fn create(parts: &Parts, name: &str) -> Result<Answer, String> {
 
 async fn grant(parts: &Parts, name: &str, who: &str, rights: Option<&str>) -> Result<Answer, String> {
     let whole = whole(name);
-    let identifier = Identifier::new(who).ok_or_else(|| format!("{who:?} is no account, and not anyone"))?;
+    let no_one = || format!("{who:?} is no account, no group, and not anyone");
+    let identifier = Identifier::new(who).ok_or_else(no_one)?;
     let change = match rights {
         Some(letters) => {
             let unknown = |letter| format!("{letter:?} is no right: the letters are lrswipkxtea, or c and d");

@@ -5,6 +5,7 @@ mod domain_tables;
 mod files;
 mod files_limit;
 mod first_start;
+mod groups;
 mod key_table;
 mod lock;
 mod logging;

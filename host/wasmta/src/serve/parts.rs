@@ -16,6 +16,7 @@ use store::{Derived, Store};
 
 use super::domain_tables::{self, FollowedTables};
 use super::first_start::{decoy_key, fill};
+use super::groups::DirectoryGroups;
 use super::mirror::{Sources, sourced};
 use super::plugins::{self, Exchanged, Surroundings};
 use super::provisioning::{Follower, Provisioning};
@@ -266,7 +267,8 @@ async fn open_store(
 ) -> Result<(Store, Arc<DirectoryQuotas>), String> {
     let watch = Watch::new(&config.quotas, clock.clone(), events.clone());
     let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), &config.quotas, watch));
-    let asked = Arc::clone(&quotas) as Arc<dyn store::Quotas>;
+    let groups = Arc::new(DirectoryGroups::new(directory.clone())) as Arc<dyn store::Groups>;
+    let asked = (Arc::clone(&quotas) as Arc<dyn store::Quotas>, groups);
     let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), asked).await;
     Ok((store.map_err(|e| format!("the store: {e}"))?, quotas))
 }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::services::{Servers, Services};
-use super::{DataLock, Parts, Place, domain_tables, logging, plugins, policy, settings, ways};
+use super::{DataLock, Parts, Place, domain_tables, groups, logging, plugins, policy, settings, ways};
 use crate::config::{self, Config};
 use crate::control::{self, Answer, Line, Performer, Request};
 use crate::operate;
@@ -209,7 +209,11 @@ impl Running {
         let warning = tokio::spawn(async move {
             parts.quotas.watch().run(&parts.store, &parts.random, &host, &stop).await;
         });
-        let mut tasks = vec![delivering, following, keeping, warning];
+        let (parts, stop) = (self.parts.clone(), self.shutdown.clone());
+        let waking = tokio::spawn(async move {
+            groups::follow(&parts.directory, &parts.store, &parts.events, &stop).await;
+        });
+        let mut tasks = vec![delivering, following, keeping, warning, waking];
         if let Some(mirror) = self.parts.mirror.clone() {
             let stop = self.shutdown.clone();
             tasks.push(tokio::spawn(async move { mirror.run(&stop).await }));

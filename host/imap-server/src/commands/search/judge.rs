@@ -12,9 +12,10 @@ use store::{MessageInfo, Reader, StoreError, Uid};
 
 use super::condition::{Cost, Test};
 use crate::commands::Context;
-use crate::commands::extract::{WholeMessage, header};
+use crate::commands::extracts::{WholeMessage, header};
 use crate::commands::fetch::infos;
 use crate::derived::{self, Kind};
+use crate::dialect::Headers;
 use crate::object_ids::email_id;
 use crate::selected::Selected;
 use crate::view::Member;
@@ -123,7 +124,7 @@ fn by_signature(
     let judge = |(member, info): (Member, MessageInfo)| {
         let mut message = Message::new(member, info, selected, &reader);
         let told = kept.as_ref().and_then(|kept| {
-            derived::read(kept, &info, Kind::Signature, |signature| {
+            derived::read(kept, &info, Kind::Signature, Headers::AsTheyAre, |signature| {
                 message.passes_by_signature(test, Signature::new(signature))
             })
         });
@@ -157,7 +158,7 @@ async fn judge_one(
         judged => judged?,
     };
     if let Some(signature) = signature {
-        parts.derived.keep(info.content, Kind::Signature as u8, derived::kept(&signature));
+        parts.derived.keep(info.content, Kind::Signature as u8, derived::kept(&signature, false));
     }
     Ok(passes)
 }

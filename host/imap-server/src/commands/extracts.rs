@@ -1,0 +1,228 @@
+//! What all items of a FETCH come to for one message, and how much of the message that takes.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use imap_wire::FetchItem;
+use message::{
+    PartKind, Structure, Surrogate, SurrogatePiece, has_utf8_headers, header_len, surrogate_header,
+};
+use storage::StorageError;
+use store::{DerivedReader, Head, MailboxId, MessageInfo, Octets, Reader, Store, StoreError, Uid};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::extract::{COPY_OCTETS_MAX, Extract, HEADER_OCTETS_MAX, Need, Slice, Source};
+use crate::derived::{self, Kind};
+use crate::dialect::Headers;
+
+/// Octets that a header is looked for in at first; most are smaller.
+const HEADER_OCTETS_FIRST: usize = 16 * 1024;
+/// Messages up to this size are read and taken apart in the session's own turn; others on a thread
+/// that may block, so that no other session waits.
+pub(super) const IN_TURN_OCTETS_MAX: u64 = 128 * 1024;
+/// Octets of a message that are looked at at a time.
+const PIECE_OCTETS: usize = 256 * 1024;
+
+/// What the items come to, in their order.
+#[derive(Default)]
+pub(super) struct Extracts {
+    pub(super) items: Vec<Extract>,
+    /// What ranges are read from.
+    pub(super) octets: Option<Octets>,
+    /// A surrogate is told in the place of the message, and makes a difference (RFC 6858 §3).
+    pub(super) is_downgraded: bool,
+    /// Whether a header of the message has UTF-8; `None` where not all of them were looked at.
+    has_utf8_headers: Option<bool>,
+}
+
+impl Extracts {
+    /// Where the record is enough.
+    pub(super) fn none(items: &[FetchItem]) -> Self {
+        Self { items: items.iter().map(|_| Extract::Record).collect(), ..Self::default() }
+    }
+
+    /// What was made of the message's content here, to be kept. Of surrogates nothing is.
+    pub(super) fn made<'a>(&'a self, items: &'a [FetchItem]) -> impl Iterator<Item = (Kind, Vec<u8>)> + 'a {
+        let in_pieces = items.iter().any(|item| Need::of(item) == Need::Pieces);
+        let of_message = self.has_utf8_headers.filter(|_| !self.is_downgraded);
+        of_message.into_iter().flat_map(move |has_utf8| {
+            let made = items.iter().zip(&self.items).filter_map(|(item, extract)| {
+                match (Kind::of(item)?, extract) {
+                    (kind, Extract::Text(made) | Extract::Literal(made)) => Some((kind, made.as_slice())),
+                    _ => None,
+                }
+            });
+            let told = (!has_utf8 && in_pieces).then_some((Kind::Headers, &b""[..]));
+            made.chain(told).map(move |(kind, made)| (kind, derived::kept(made, has_utf8)))
+        })
+    }
+
+    /// Octets that it holds in memory.
+    pub(super) fn octets_held(&self) -> usize {
+        self.items.iter().map(Extract::octets_held).sum()
+    }
+
+    /// Where a header of ordinary length is enough, with what was made before; `None` where the header is longer, or
+    /// something has to be made, or the headers of parts have to be looked at.
+    pub(super) fn of_header(
+        reader: &Reader,
+        derived: Option<&DerivedReader>,
+        info: &MessageInfo,
+        items: &[FetchItem],
+        headers: Headers,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut known = Vec::new();
+        for kind in items.iter().filter_map(Kind::of) {
+            match derived.and_then(|reader| derived::read(reader, info, kind, headers, <[u8]>::to_vec)) {
+                Some(made) => known.push((kind, made)),
+                None => return Ok(None),
+            }
+        }
+        let source = |header| Source { header, len: info.size, structure: None, known: &known };
+        if items.iter().all(|item| Need::of(item) == Need::Record || Kind::of(item).is_some()) {
+            return Ok(Some(Self { items: source(&[]).extract(items)?, ..Self::default() }));
+        }
+
+        let Some(Head { octets: header, is_whole: true }) = header(reader, info.uid)? else {
+            return if reader.info(info.uid)?.is_some() { Ok(None) } else { Err(gone()) };
+        };
+        if headers == Headers::Surrogates {
+            let in_pieces = items.iter().any(|item| Need::of(item) == Need::Pieces);
+            if let Some(surrogate) = surrogate_header(&header) {
+                if in_pieces || header.len().max(surrogate.len()) > COPY_OCTETS_MAX {
+                    return Ok(None);
+                }
+                let plain = source(&header).extract(items)?;
+                let items = source(&surrogate).extract(items)?;
+                return Ok(Some(Self { is_downgraded: items != plain, items, ..Self::default() }));
+            }
+            if in_pieces && !has_plain_parts(reader, derived, info, &header)? {
+                return Ok(None);
+            }
+        }
+        let items = source(&header).extract(items)?;
+        let is_sent_in_pieces = items.iter().any(|extract| matches!(extract, Extract::Range(_)));
+        let octets = if is_sent_in_pieces { reader.octets(info.uid)? } else { None };
+        Ok(Some(Self { items, octets, ..Self::default() }))
+    }
+}
+
+/// Whether no part of a message has a header with UTF-8, as far as that is cheap to tell.
+fn has_plain_parts(
+    reader: &Reader,
+    derived: Option<&DerivedReader>,
+    info: &MessageInfo,
+    header: &[u8],
+) -> Result<bool, StoreError> {
+    if Structure::parse(header).root().kind() == PartKind::Leaf {
+        return Ok(true);
+    }
+    let told = derived
+        .and_then(|reader| derived::read(reader, info, Kind::Headers, Headers::Surrogates, |_| ()))
+        .is_some();
+    Ok(told || info.size <= IN_TURN_OCTETS_MAX && is_ascii(reader, info.uid)?)
+}
+
+/// Whether a message is ASCII: read in pieces.
+fn is_ascii(reader: &Reader, uid: Uid) -> Result<bool, StoreError> {
+    let octets = reader.octets(uid)?.ok_or_else(gone)?;
+    let mut at = 0;
+    while at < octets.len() {
+        let piece = octets.range(at, PIECE_OCTETS)?;
+        if piece.is_empty() || !piece.is_ascii() {
+            return Ok(false);
+        }
+        at += piece.len() as u64;
+    }
+    Ok(true)
+}
+
+fn gone() -> StoreError {
+    StoreError::NotFound("message")
+}
+
+/// The header of a message, and whether it ends there; `None` where the message went.
+pub(super) fn header(reader: &Reader, uid: Uid) -> Result<Option<Head>, StoreError> {
+    let mut max = HEADER_OCTETS_FIRST;
+    loop {
+        let Some(head) = reader.head(uid, max, header_len)? else { return Ok(None) };
+        if head.is_whole || max >= HEADER_OCTETS_MAX {
+            return Ok(Some(head));
+        }
+        max = max.saturating_mul(4).min(HEADER_OCTETS_MAX);
+    }
+}
+
+/// A message that is read as a whole, and the room it takes until that is done.
+pub(super) struct WholeMessage {
+    pub(super) store: Store,
+    pub(super) mailbox: MailboxId,
+    pub(super) info: MessageInfo,
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+impl WholeMessage {
+    /// Does with the message what has to be done, on the thread where that belongs.
+    pub(super) async fn apply<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&Self, &Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let in_turn = self.info.size <= IN_TURN_OCTETS_MAX;
+        let work = move || {
+            let reader = self.store.reader(self.mailbox)?;
+            let done = work(&self, &reader);
+            drop((reader, self.room));
+            done
+        };
+        if in_turn {
+            return work();
+        }
+        let working = tokio::task::spawn_blocking(work);
+        working.await.map_err(|e| StorageError::unavailable("reading a message", e))?
+    }
+
+    pub(super) async fn extract(
+        self,
+        items: Arc<[FetchItem]>,
+        headers: Headers,
+    ) -> Result<Extracts, StoreError> {
+        self.apply(move |message, reader| {
+            let octets = reader.octets(message.info.uid)?.ok_or_else(gone)?;
+            let whole = octets.to_bytes()?;
+            let structure = Structure::parse(&whole);
+            let has_utf8_headers = has_utf8_headers(&structure);
+            let plain = Source::of(&structure).extract(&items)?;
+            let told = Extracts { has_utf8_headers: Some(has_utf8_headers), ..Extracts::default() };
+            if !(has_utf8_headers && headers == Headers::Surrogates) {
+                return Ok(Extracts { items: plain, octets: Some(octets), ..told });
+            }
+            let Some(surrogate) = Surrogate::of(&structure) else { return Err(gone()) };
+            let structure = Structure::parse(surrogate.octets());
+            let made = Source::of(&structure).extract(&items)?;
+            let items: Vec<Extract> = made.into_iter().map(|extract| placed(extract, &surrogate)).collect();
+            Ok(Extracts { is_downgraded: items != plain, items, octets: Some(octets), ..told })
+        })
+        .await
+    }
+
+    /// Whether the message is ASCII.
+    pub(super) async fn has_only_ascii(self) -> Result<bool, StoreError> {
+        self.apply(|message, reader| is_ascii(reader, message.info.uid)).await
+    }
+}
+
+/// What was taken out of a surrogate, by the message's octets where they are the same.
+fn placed(extract: Extract, surrogate: &Surrogate) -> Extract {
+    let Extract::Range(range) = extract else { return extract };
+    let place = |octet: u64| usize::try_from(octet).unwrap_or(usize::MAX);
+    let stored = |range: &Range<usize>| range.start as u64..range.end as u64;
+    let pieces = surrogate.pieces(place(range.start)..place(range.end));
+    if let [SurrogatePiece::Kept(range)] = &pieces[..] {
+        return Extract::Range(stored(range));
+    }
+    let slice = |piece| match piece {
+        SurrogatePiece::Kept(range) => Slice::Stored(stored(&range)),
+        SurrogatePiece::Made(range) => Slice::Made(surrogate.octets()[range].to_vec()),
+    };
+    Extract::Mixed(pieces.into_iter().map(slice).collect())
+}
