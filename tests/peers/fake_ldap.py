@@ -1,4 +1,4 @@
-"""A little LDAP server that lies on demand: it forgets cookies (e-syncRefreshRequired), or talks nonsense.
+"""A little LDAP server that lies on demand: it forgets cookies (e-syncRefreshRequired), talks nonsense, or points elsewhere.
 
 It answers binds and searches over one fixed tree, by RFC 4511, RFC 2696 and RFC 4533, as far as the cases need.
 """
@@ -58,11 +58,19 @@ def uuid(dn):
 class FakeLdap:
     """One server on the loopback; `refusals` is how often each base forgets its cookie."""
 
-    def __init__(self, forgets):
+    def __init__(self, forgets=False):
         self.refusals = 0
         self.refused = 0
         self.nonsense = False
         self.bases_refused = {}
+        # Whom it heard of: a name for each bind.
+        self.binds = []
+        self.connections = 0
+        # By base: where the base itself lies (result code 10), and what its answer is continued with.
+        self.referrals = {}
+        self.references = {}
+        # So many times each answer leads one level further down, to this server itself.
+        self.deeper = False
         fake = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -83,6 +91,7 @@ class FakeLdap:
         self.server.server_close()
 
     def serve(self, handler):
+        self.connections += 1
         while True:
             message = self.message(handler.rfile)
             if message is None:
@@ -96,6 +105,7 @@ class FakeLdap:
                 handler.wfile.write(ber(0x30, octets(identifier, 2), content, further))
 
             if operation == 0x60:
+                self.binds.append(elements(body)[1][1].decode())
                 send(ber(0x61, number(0, 10), octets(""), octets("")))
             elif operation == 0x63:
                 if self.nonsense:
@@ -124,6 +134,14 @@ class FakeLdap:
     def search(self, body, controls, send):
         parts = elements(body)
         base, scope = parts[0][1].decode(), parts[1][1][0]
+        if base in self.referrals:
+            urls = ber(0xA3, *map(octets, self.referrals[base]))
+            send(ber(0x65, number(10, 10), octets(""), octets("elsewhere"), urls))
+            return
+        if self.deeper:
+            send(ber(0x73, octets(f"{self.url}/ou=deeper,{base.replace(' ', '%20')}??sub")))
+        for urls in self.references.get(base, []):
+            send(ber(0x73, *map(octets, urls)))
         wanted = [dn for dn in TREE if dn == base or scope == 2 and dn.endswith("," + base)]
         # A filter that asks for an address or a domain: this tree has none but its own.
         asked = parts[6][1]

@@ -19,11 +19,13 @@ use super::difference::Difference;
 use super::found::{Broken, Found, digest};
 use super::guard::{Trust, guard, guard_empty};
 use super::history::SyncRecord;
+use super::places::places_row;
 use super::records::{REFUSED, SEEN, SYNC, Seen, StoredFound, Way, base_key, decode, encode, refused_key};
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
 use crate::layout::NAME_KEY_MAX;
+use crate::ldap::chase::Place;
 use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, FoundRaw, Search};
 use crate::ldap::filter::Filter;
 use crate::view::View;
@@ -66,6 +68,8 @@ struct Staged {
     watermark: String,
     watermarks: Vec<(Dn, String)>,
     server: String,
+    /// Subtrees that lie on other servers.
+    places: Vec<Place>,
 }
 
 impl Mirror {
@@ -121,7 +125,7 @@ impl Mirror {
         let tops = self.tops(order.domain.as_ref())?;
         self.clear_seen().await?;
         for top in &tops {
-            self.stage_all(top, trust, telling, staged).await?;
+            self.stage_all(top, order, telling, staged).await?;
         }
         let (vanished, there) = self.vanished(&tops, order.domain.is_none(), &staged.moved)?;
         guard(&self.0.options, trust, vanished.len() as u64, there)?;
@@ -135,6 +139,7 @@ impl Mirror {
         let applied = self.apply_staged(vanished, order, telling, staged).await?;
         if order.domain.is_none() {
             self.forget_refused(&staged.broken).await?;
+            self.set_places(std::mem::take(&mut staged.places));
         }
         self.clear_seen().await?;
         Ok((applied, differences))
@@ -162,7 +167,7 @@ impl Mirror {
     async fn stage_all(
         &self,
         top: &Dn,
-        trust: Trust,
+        order: &SyncOrder,
         telling: &Telling,
         staged: &mut Staged,
     ) -> Result<(), SyncError> {
@@ -175,30 +180,30 @@ impl Mirror {
         };
         let expected = self.0.directory.counts().map(|counts| counts.entries).unwrap_or(0);
         (staged.of_base, staged.watermark) = (0, String::new());
-        let mut lease = self.0.servers.lease().await?;
-        lease.server().clone_into(&mut staged.server);
-        let (mut cookie, mut previous) = (Vec::new(), Vec::new());
+        // All of it is asked for anew, also where it lies.
+        let at = order.domain.as_ref().and_then(|_| self.server_of(top));
+        let mut chase = self.0.servers.chase(search, at);
+        let mut previous = Vec::new();
         loop {
             let mut page = Vec::new();
             let mut take = |found| page.push(found);
             // While one page is noted, the next one is on its way.
-            let (read, noted) =
-                tokio::join!(lease.page(&search, cookie, &mut take), self.stage(previous, staged));
+            let (more, noted) = tokio::join!(chase.next(&mut take), self.stage(previous, staged));
             noted?;
-            (cookie, previous) = (read?, page);
+            (previous, staged.server) = (page, chase.server().to_owned());
             telling(staged.seen, expected.max(staged.seen), "entries read");
-            if cookie.is_empty() {
+            if !more? {
                 break;
             }
         }
         self.stage(previous, staged).await?;
-        lease.give_back().await;
+        staged.places.extend(chase.into_places());
         let mut there = 0;
         self.0.directory.raw_view()?.names_under(top, &mut |_| {
             there += 1;
             ControlFlow::Break(())
         })?;
-        guard_empty(trust, top, staged.of_base, there)?;
+        guard_empty(Trust::of(order), top, staged.of_base, there)?;
         staged.watermarks.push((top.clone(), std::mem::take(&mut staged.watermark)));
         Ok(())
     }
@@ -249,6 +254,7 @@ impl Mirror {
             let rows = staged.watermarks.iter().filter(|(_, watermark)| !watermark.is_empty());
             beside
                 .extend(rows.map(|(top, mark)| (SYNC, base_key("watermark", top), mark.as_bytes().to_vec())));
+            beside.push(places_row(&staged.places));
         }
         let broken: Vec<Step> = staged.broken.iter().cloned().map(Step::Broken).collect();
         let removals = vanished.into_iter().map(Step::Gone);

@@ -77,6 +77,7 @@ mod tests {
                 connections_max: 1,
                 page_size: 1,
                 referrals: Referrals::Refuse,
+                referral_servers: Vec::new(),
             },
             bases: Vec::new(),
             mode: SyncMode::Manual,

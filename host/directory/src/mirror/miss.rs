@@ -20,6 +20,7 @@ use crate::error::EditError;
 use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, Search};
 use crate::ldap::failure::{LdapFailure, NO_SUCH_OBJECT};
 use crate::ldap::filter::Filter;
+use crate::ldap::settings::ServerUrl;
 use crate::schema::Field;
 
 /// Most absent addresses and domains that are remembered.
@@ -205,10 +206,21 @@ impl Mirror {
     }
 
     async fn find(&self, base: &Dn, depth: Depth, filter: Filter) -> Result<Vec<Found>, SyncError> {
+        self.find_at(base, depth, filter, self.server_of(base)).await
+    }
+
+    /// What a search finds at one server, or at those of the list.
+    pub(crate) async fn find_at(
+        &self,
+        base: &Dn,
+        depth: Depth,
+        filter: Filter,
+        at: Option<ServerUrl>,
+    ) -> Result<Vec<Found>, SyncError> {
         let search =
             Search { base: base.clone(), depth, filter, attributes: &ALL_ATTRIBUTES, most: FOUND_MAX };
         let mut found = Vec::new();
-        let searched = self.0.servers.search(&search, &mut |raw| found.extend(raw.ok())).await;
+        let searched = self.0.servers.search(&search, at.as_ref(), &mut |raw| found.extend(raw.ok())).await;
         match searched {
             Err(LdapFailure::Refused { code: NO_SUCH_OBJECT, .. }) => return Ok(Vec::new()),
             searched => searched?,

@@ -16,6 +16,7 @@ pub(crate) mod history;
 mod incremental;
 pub(crate) mod live;
 pub(crate) mod miss;
+mod places;
 pub(crate) mod records;
 mod remote;
 mod run;

@@ -16,9 +16,10 @@ use super::records::{FORMAT, REFUSED, Refused, STATE_KEY, SYNC, SyncState, Way, 
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::error::{DirectoryError, EditError};
+use crate::ldap::chase::Place;
 use crate::ldap::failure::LdapFailure;
 use crate::ldap::servers::{ServerHealth, Servers};
-use crate::ldap::settings::LdapOptions;
+use crate::ldap::settings::{LdapOptions, Referrals};
 
 /// How often refused entries are tried again after one batch: each round may free what the next one wants.
 const RETRIES_MAX: usize = 4;
@@ -109,6 +110,8 @@ pub(crate) struct Inner {
     pub(crate) full_wanted: tokio::sync::Notify,
     pub(crate) misses: Misses,
     pub(crate) followers: parking_lot::Mutex<Vec<Follower>>,
+    /// Subtrees that lie on other servers.
+    pub(crate) places: parking_lot::RwLock<Vec<Place>>,
 }
 
 /// A refused entry, for people.
@@ -151,6 +154,10 @@ impl Mirror {
     ) -> Result<Self, LdapFailure> {
         let servers = Servers::new(options.ldap.clone(), events.clone())?;
         let misses = Misses::new(options.misses_max);
+        let places = match options.ldap.referrals {
+            Referrals::Follow => super::places::kept(&directory),
+            Referrals::Refuse | Referrals::Ignore => Vec::new(),
+        };
         let mirror = Self(Arc::new(Inner {
             directory,
             servers,
@@ -163,6 +170,7 @@ impl Mirror {
             full_wanted: tokio::sync::Notify::new(),
             misses,
             followers: parking_lot::Mutex::new(Vec::new()),
+            places: parking_lot::RwLock::new(places),
         }));
         mirror.0.directory.write_through(Arc::new(super::remote::RemoteTree(mirror.clone())));
         Ok(mirror)

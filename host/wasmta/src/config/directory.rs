@@ -181,19 +181,34 @@ fn read_servers(s: &mut Section<'_>, folder: &Path) -> LdapOptions {
         referrals: s.choice(
             "referrals",
             Referrals::Refuse,
-            &[("refuse", Referrals::Refuse), ("ignore", Referrals::Ignore)],
+            &[("refuse", Referrals::Refuse), ("ignore", Referrals::Ignore), ("follow", Referrals::Follow)],
         ),
+        referral_servers: s.parsed_list::<ServerUrl>("referral-servers", hint).unwrap_or_default(),
     };
+    check_referrals(s, &ldap);
     let cleartext = s.flag("cleartext", false);
     let in_clear =
         |server: &&ServerUrl| ldap.protection(server) == Protection::None && !is_here(&server.host);
-    if let Some(server) = ldap.servers.iter().find(in_clear)
-        && !cleartext
-    {
-        let what = format!("{server} would see passwords and entries cross the network in clear");
-        s.fault("servers", what, "set start-tls = true, write ldaps://, or allow it with cleartext = true");
+    for (key, servers) in [("servers", &ldap.servers), ("referral-servers", &ldap.referral_servers)] {
+        if let Some(server) = servers.iter().find(in_clear)
+            && !cleartext
+        {
+            let what = format!("{server} would see passwords and entries cross the network in clear");
+            s.fault(key, what, "set start-tls = true, write ldaps://, or allow it with cleartext = true");
+        }
     }
     ldap
+}
+
+fn check_referrals(s: &Section<'_>, ldap: &LdapOptions) {
+    if ldap.referral_servers.len() > SERVERS_MAX {
+        let what = format!("names more than {SERVERS_MAX} servers");
+        s.fault("referral-servers", what, "name those that the first ones point to");
+    }
+    if !ldap.referral_servers.is_empty() && ldap.referrals != Referrals::Follow {
+        let mend = "set referrals = \"follow\", or take the servers out";
+        s.fault("referral-servers", "is never used: referrals are not followed", mend);
+    }
 }
 
 /// Whether a host is this machine: what is said to it crosses no network.
