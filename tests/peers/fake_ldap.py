@@ -51,14 +51,13 @@ def elements(content):
     return found
 
 
-def uuid(dn):
-    return (list(TREE).index(dn) + 1).to_bytes(16, "big")
-
-
 class FakeLdap:
     """One server on the loopback; `refusals` is how often each base forgets its cookie."""
 
-    def __init__(self, forgets=False):
+    def __init__(self, forgets=False, tree=None):
+        self.tree = TREE if tree is None else tree
+        # What it shows besides, wherever one asks.
+        self.strangers = {}
         self.refusals = 0
         self.refused = 0
         self.nonsense = False
@@ -142,11 +141,12 @@ class FakeLdap:
             send(ber(0x73, octets(f"{self.url}/ou=deeper,{base.replace(' ', '%20')}??sub")))
         for urls in self.references.get(base, []):
             send(ber(0x73, *map(octets, urls)))
-        wanted = [dn for dn in TREE if dn == base or scope == 2 and dn.endswith("," + base)]
+        wanted = [dn for dn in self.tree if dn == base or scope == 2 and dn.endswith("," + base)]
         # A filter that asks for an address or a domain: this tree has none but its own.
         asked = parts[6][1]
         if b"@" in asked or b"sunPreferredDomain" in asked:
-            wanted = [dn for dn in wanted if any(value.encode() in asked for value in TREE[dn].get("mail", ["\0"]))]
+            wanted = [dn for dn in wanted if any(value.encode() in asked for value in self.tree[dn].get("mail", ["\0"]))]
+        wanted += self.strangers
         if SYNC_REQUEST not in controls:
             for dn in wanted:
                 send(self.entry(dn))
@@ -161,15 +161,17 @@ class FakeLdap:
             return
         if not has_cookie:
             for dn in wanted:
-                state = ber(0x30, number(1, 10), octets(uuid(dn)))
+                state = ber(0x30, number(1, 10), octets(self.uuid(dn)))
                 send(self.entry(dn), ber(0x30, octets(SYNC_STATE), octets(state)))
         done = ber(0xA1 if has_cookie else 0xA2, octets("cookie-1"))
         send(ber(0x79, octets(SYNC_INFO, 0x80), octets(done, 0x81)))
 
-    @staticmethod
-    def entry(dn):
-        text = uuid(dn).hex()
+    def uuid(self, dn):
+        return (list(self.tree | self.strangers).index(dn) + 1).to_bytes(16, "big")
+
+    def entry(self, dn):
+        text = self.uuid(dn).hex()
         named = "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-        attributes = TREE[dn] | {"entryUUID": [named], "modifyTimestamp": ["20260101000000Z"]}
+        attributes = (self.tree | self.strangers)[dn] | {"entryUUID": [named], "modifyTimestamp": ["20260101000000Z"]}
         listed = [ber(0x30, octets(name), ber(0x31, *map(octets, values))) for name, values in attributes.items()]
         return ber(0x64, octets(dn), ber(0x30, *listed))

@@ -57,9 +57,10 @@ class LdapPlace:
         self.slapd.load(slapd.tree() if entries is None else entries)
         return self.slapd.start()
 
-    def another_slapd(self, entries):
+    def another_slapd(self, entries, suffixes=("o=isp", "o=internet")):
         """One more server, with entries of its own."""
-        other = slapd.Slapd(self.folder / f"slapd-{len(self.others)}", wasmta_server.free_port())
+        folder = self.folder / f"slapd-{len(self.others)}"
+        other = slapd.Slapd(folder, wasmta_server.free_port(), suffixes=suffixes)
         self.others.append(other)
         other.load(entries)
         return other.start()

@@ -66,6 +66,9 @@ mod tests {
     fn options() -> MirrorOptions {
         let second = Duration::from_secs(1);
         MirrorOptions {
+            name: "ldap".to_owned(),
+            domains: Vec::new(),
+            dc_suffix: Dn::root(),
             ldap: LdapOptions {
                 servers: Vec::new(),
                 start_tls: false,

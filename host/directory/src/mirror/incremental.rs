@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use super::apply::{Applied, BATCH_MAX, Step};
 use super::difference::{DIFFERENCES_MAX, Difference};
-use super::found::{Broken, Found, same_content};
+use super::found::same_content;
 use super::full::{SyncOrder, SyncReport};
 use super::generalized::earlier;
 use super::guard::{Trust, guard};
@@ -60,6 +60,7 @@ impl Mirror {
             kind: "incremental".to_owned(),
             began: began.0,
             milliseconds,
+            source: self.name().to_owned(),
             domain: order.domain.as_ref().map(ToString::to_string),
             server,
             seen,
@@ -145,10 +146,7 @@ impl Mirror {
             chase.server().clone_into(&mut asking.server);
             asking.seen += page.len() as u64;
             for raw in page {
-                let found = match raw {
-                    Ok(raw) => Found::read(raw, self.0.directory.schema()),
-                    Err(why) => Err(Broken { name: why.clone(), attribute: "dn", why }),
-                };
+                let found = self.read(raw);
                 if let Some(modified) = found.as_ref().ok().and_then(|found| found.modified.as_ref())
                     && *modified > watermark
                 {

@@ -15,7 +15,7 @@ use runtime::Shutdown;
 use tokio::time::{Instant, sleep_until};
 
 use super::apply::{BATCH_MAX, Step};
-use super::found::{Broken, Found, Uuid};
+use super::found::{Found, Uuid};
 use super::guard::{Trust, guard, guard_empty};
 use super::records::{SYNC, Way, base_key};
 use super::source::{Mirror, SyncError};
@@ -219,10 +219,7 @@ impl Live<'_> {
                 if self.refreshing {
                     self.present.insert(state.uuid);
                 }
-                let found = match read_entry(item.0) {
-                    Ok(raw) => Found::read(raw, self.mirror.0.directory.schema()),
-                    Err(why) => Err(Broken { name: why.clone(), attribute: "dn", why }),
-                };
+                let found = self.mirror.read(read_entry(item.0));
                 let settled = self.refreshing && self.from_nothing;
                 let put = if settled { Step::Settled } else { Step::Put };
                 self.push(match found {
@@ -334,9 +331,10 @@ impl Live<'_> {
         });
         let known = match gathered {
             Some(dn) => Some(dn),
-            None => self.mirror.0.directory.raw_view()?.name_of(uuid)?,
+            None => self.mirror.0.directory.raw_view()?.name_of(self.mirror.name(), uuid)?,
         };
-        if let Some(dn) = known.or(named) {
+        // A name that the server says it must have to say.
+        if let Some(dn) = known.or(named).filter(|dn| self.mirror.is_own(dn)) {
             self.push(Step::Gone(dn));
         }
         Ok(())

@@ -12,7 +12,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::apply::Step;
-use super::found::Found;
+use super::found::{Broken, Found};
 use super::records::Way;
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
@@ -158,7 +158,7 @@ impl Mirror {
         for base in &self.0.options.bases {
             found.extend(self.find(base, Depth::Subtree, filter.clone()).await?);
         }
-        if let Ok(node) = Dn::from_domain(domain, &self.0.directory.options().dc_suffix) {
+        if let Ok(node) = Dn::from_domain(domain, &self.0.options.dc_suffix) {
             found.extend(self.find_entry(&node).await?);
         }
         let bases: Vec<Dn> = found
@@ -225,7 +225,19 @@ impl Mirror {
             Err(LdapFailure::Refused { code: NO_SUCH_OBJECT, .. }) => return Ok(Vec::new()),
             searched => searched?,
         }
-        let schema = self.0.directory.schema();
-        Ok(found.into_iter().filter_map(|raw| Found::read(raw, schema).ok()).collect())
+        let (mut kept, mut refused) = (Vec::new(), None);
+        for raw in found {
+            match self.read(Ok(raw)) {
+                Ok(found) => kept.push(found),
+                Err(broken) => refused = Some(broken),
+            }
+        }
+        match refused {
+            // What the source has and we cannot take is not unknown.
+            Some(Broken { name, why, .. }) if kept.is_empty() => {
+                Err(SyncError::Unfit(format!("{name}: {why}")))
+            }
+            _ => Ok(kept),
+        }
     }
 }

@@ -3,29 +3,26 @@
 
 use storage::Space;
 
-use super::records::{FORMAT, SYNC, decode, encode};
+use super::records::{FORMAT, SYNC, decode, encode, source_key};
 use super::source::Mirror;
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::ldap::chase::Place;
 use crate::ldap::settings::ServerUrl;
 
-/// Key of the row.
-const KEY: &[u8] = b"places";
-
 /// How they are stored: format, then name and server of each.
 type Stored = (u8, Vec<(String, String)>);
 
 /// The row that keeps them.
-pub(super) fn places_row(places: &[Place]) -> (Space, Vec<u8>, Vec<u8>) {
+pub(super) fn places_row(source: &str, places: &[Place]) -> (Space, Vec<u8>, Vec<u8>) {
     let stored = places.iter().map(|place| (place.base.to_string(), place.server.to_string()));
     let stored: Stored = (FORMAT, stored.collect());
-    (SYNC, KEY.to_vec(), encode(&stored))
+    (SYNC, source_key("places", source), encode(&stored))
 }
 
 /// Those that were kept; none where there are none, or the next full sync has to find them anew.
-pub(super) fn kept(directory: &Directory) -> Vec<Place> {
-    let row = directory.row(SYNC, KEY).ok().flatten();
+pub(super) fn kept(directory: &Directory, source: &str) -> Vec<Place> {
+    let row = directory.row(SYNC, &source_key("places", source)).ok().flatten();
     let stored = row.and_then(|row| decode::<Stored>(&row)).filter(|(format, _)| *format == FORMAT);
     let places = stored.into_iter().flat_map(|(_, places)| places);
     let read = |(base, server): (String, String)| {

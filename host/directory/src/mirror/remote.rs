@@ -3,27 +3,20 @@
 use super::apply::Step;
 use super::records::Way;
 use super::source::{Mirror, SyncError, apart};
-use crate::edit::{RemoteEdit, WriteThrough};
+use crate::edit::RemoteEdit;
 use crate::entry::Entry;
 use crate::error::EditError;
 use crate::ldap::connection::Depth;
 use crate::ldap::filter::Filter;
 
-/// The source, as the place where edits are written.
-pub(crate) struct RemoteTree(pub(crate) Mirror);
-
-impl WriteThrough for RemoteTree {
-    fn write(&self, edits: Vec<RemoteEdit>) -> crate::edit::BoxFuture<'_, Result<u64, EditError>> {
-        let mirror = self.0.clone();
-        Box::pin(async move {
-            if !mirror.0.options.writable {
-                return Err(EditError::ReadOnly);
-            }
-            let written = apart(async move { mirror.write(&edits).await }).await;
-            written.map_err(|why| match why {
-                SyncError::Edit(why) => why,
-                other => EditError::Source(other.to_string()),
-            })
+impl Mirror {
+    /// Makes edits at the source and takes over what came of them; the number of the newest change.
+    pub(super) async fn write_all(&self, edits: Vec<RemoteEdit>) -> Result<u64, EditError> {
+        let mirror = self.clone();
+        let written = apart(async move { mirror.write(&edits).await }).await;
+        written.map_err(|why| match why {
+            SyncError::Edit(why) => why,
+            other => EditError::Source(other.to_string()),
         })
     }
 }
@@ -32,10 +25,6 @@ impl Mirror {
     /// Makes edits at the source in their order, then takes over what it made of them; also of those that were made before
     /// one failed.
     async fn write(&self, edits: &[RemoteEdit]) -> Result<u64, SyncError> {
-        let outside = |edit: &&RemoteEdit| !self.0.options.bases.iter().any(|base| edit.dn().is_within(base));
-        if let Some(edit) = edits.iter().find(outside) {
-            return Err(SyncError::Unfit(format!("{} lies outside of directory.ldap.bases", edit.dn())));
-        }
         let (mut done, mut failure) = (Vec::new(), None);
         for edit in edits {
             match self.0.servers.edit(edit, self.server_of(edit.dn())).await {

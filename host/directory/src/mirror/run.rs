@@ -191,7 +191,7 @@ impl Mirror {
     }
 
     fn tell(&self, kind: &str, cause: &str) {
-        self.0.events.emit(&Event::SyncFailed { kind, cause });
+        self.0.events.emit(&Event::SyncFailed { source: self.name(), kind, cause });
     }
 }
 
