@@ -1,4 +1,4 @@
-"""A little LDAP server that lies on demand: it forgets cookies (e-syncRefreshRequired), or talks nonsense.
+"""A little LDAP server that lies on demand: it forgets cookies (e-syncRefreshRequired), talks nonsense, or points elsewhere.
 
 It answers binds and searches over one fixed tree, by RFC 4511, RFC 2696 and RFC 4533, as far as the cases need.
 """
@@ -51,18 +51,25 @@ def elements(content):
     return found
 
 
-def uuid(dn):
-    return (list(TREE).index(dn) + 1).to_bytes(16, "big")
-
-
 class FakeLdap:
     """One server on the loopback; `refusals` is how often each base forgets its cookie."""
 
-    def __init__(self, forgets):
+    def __init__(self, forgets=False, tree=None):
+        self.tree = TREE if tree is None else tree
+        # What it shows besides, wherever one asks.
+        self.strangers = {}
         self.refusals = 0
         self.refused = 0
         self.nonsense = False
         self.bases_refused = {}
+        # Whom it heard of: a name for each bind.
+        self.binds = []
+        self.connections = 0
+        # By base: where the base itself lies (result code 10), and what its answer is continued with.
+        self.referrals = {}
+        self.references = {}
+        # So many times each answer leads one level further down, to this server itself.
+        self.deeper = False
         fake = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -83,6 +90,7 @@ class FakeLdap:
         self.server.server_close()
 
     def serve(self, handler):
+        self.connections += 1
         while True:
             message = self.message(handler.rfile)
             if message is None:
@@ -96,6 +104,7 @@ class FakeLdap:
                 handler.wfile.write(ber(0x30, octets(identifier, 2), content, further))
 
             if operation == 0x60:
+                self.binds.append(elements(body)[1][1].decode())
                 send(ber(0x61, number(0, 10), octets(""), octets("")))
             elif operation == 0x63:
                 if self.nonsense:
@@ -124,11 +133,20 @@ class FakeLdap:
     def search(self, body, controls, send):
         parts = elements(body)
         base, scope = parts[0][1].decode(), parts[1][1][0]
-        wanted = [dn for dn in TREE if dn == base or scope == 2 and dn.endswith("," + base)]
+        if base in self.referrals:
+            urls = ber(0xA3, *map(octets, self.referrals[base]))
+            send(ber(0x65, number(10, 10), octets(""), octets("elsewhere"), urls))
+            return
+        if self.deeper:
+            send(ber(0x73, octets(f"{self.url}/ou=deeper,{base.replace(' ', '%20')}??sub")))
+        for urls in self.references.get(base, []):
+            send(ber(0x73, *map(octets, urls)))
+        wanted = [dn for dn in self.tree if dn == base or scope == 2 and dn.endswith("," + base)]
         # A filter that asks for an address or a domain: this tree has none but its own.
         asked = parts[6][1]
         if b"@" in asked or b"sunPreferredDomain" in asked:
-            wanted = [dn for dn in wanted if any(value.encode() in asked for value in TREE[dn].get("mail", ["\0"]))]
+            wanted = [dn for dn in wanted if any(value.encode() in asked for value in self.tree[dn].get("mail", ["\0"]))]
+        wanted += self.strangers
         if SYNC_REQUEST not in controls:
             for dn in wanted:
                 send(self.entry(dn))
@@ -143,15 +161,17 @@ class FakeLdap:
             return
         if not has_cookie:
             for dn in wanted:
-                state = ber(0x30, number(1, 10), octets(uuid(dn)))
+                state = ber(0x30, number(1, 10), octets(self.uuid(dn)))
                 send(self.entry(dn), ber(0x30, octets(SYNC_STATE), octets(state)))
         done = ber(0xA1 if has_cookie else 0xA2, octets("cookie-1"))
         send(ber(0x79, octets(SYNC_INFO, 0x80), octets(done, 0x81)))
 
-    @staticmethod
-    def entry(dn):
-        text = uuid(dn).hex()
+    def uuid(self, dn):
+        return (list(self.tree | self.strangers).index(dn) + 1).to_bytes(16, "big")
+
+    def entry(self, dn):
+        text = self.uuid(dn).hex()
         named = "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-        attributes = TREE[dn] | {"entryUUID": [named], "modifyTimestamp": ["20260101000000Z"]}
+        attributes = (self.tree | self.strangers)[dn] | {"entryUUID": [named], "modifyTimestamp": ["20260101000000Z"]}
         listed = [ber(0x30, octets(name), ber(0x31, *map(octets, values))) for name, values in attributes.items()]
         return ber(0x64, octets(dn), ber(0x30, *listed))

@@ -213,6 +213,18 @@ def alone(place):
     assert report["added"] == 1 and place.known("late@d0.test") and not place.known("late@d1.test"), report
     report = place.sync("full", "--domain", "d0.test")
     assert report["removed"] == 1 and not place.known("u9@d0.test") and place.known("u9@d1.test"), report
+    place.slapd.add(user("twin", mail="u1@d0.test"))
+    place.sync("full")
+    shown = place.sync("status", "--domain", "alias-d0.test")
+    assert (shown["dn"], shown["brought"]["way"], shown["known"]) == ("o=d0.test,o=isp", "full sync", True), shown
+    assert [one["dn"] for one in shown["refused"]] == [user_dn("twin")], shown
+    # The domain, its containers, ten users of whom one went and one came, and the list.
+    assert shown["entries"] == 14, shown
+    kinds = [(one["kind"], one["domain"]) for one in shown["history"]]
+    assert kinds == [("full", None), ("full", "d0.test"), ("incremental", "d0.test"), ("full", None)], kinds
+    other = place.sync("status", "--domain", "d1.test")
+    assert other["refused"] == [] and len(other["history"]) == 2, other
+    assert not place.sync("status", "--domain", "nobody.test")["known"]
 
 
 @case("a referral is refused with its address, or left out")

@@ -48,6 +48,7 @@ class LdapPlace:
         self.folder = folder
         self.binary = binary
         self.slapd = None
+        self.others = []
         self.server = None
 
     def slapd_with(self, entries=None, live=True, tls=False):
@@ -55,6 +56,14 @@ class LdapPlace:
         self.slapd = slapd.Slapd(self.folder / "slapd", wasmta_server.free_port(), live, tls_port)
         self.slapd.load(slapd.tree() if entries is None else entries)
         return self.slapd.start()
+
+    def another_slapd(self, entries, suffixes=("o=isp", "o=internet")):
+        """One more server, with entries of its own."""
+        folder = self.folder / f"slapd-{len(self.others)}"
+        other = slapd.Slapd(folder, wasmta_server.free_port(), suffixes=suffixes)
+        self.others.append(other)
+        other.load(entries)
+        return other.start()
 
     def wasmta_with(self, further="", servers=None, wait=True, who=slapd.ADMIN):
         urls = servers or [self.slapd.url]
@@ -76,13 +85,22 @@ class LdapPlace:
         """Waits until every base is followed live."""
         self.until(lambda: self.status()["followers"] and all(f["follows"] for f in self.status()["followers"]), "live")
 
+    def follows_bases(self):
+        """Waits until every base that is no reference is followed live."""
+        def live():
+            states = {follower["base"]: follower["follows"] for follower in self.status()["followers"]}
+            return states.get("o=isp") and states.get("o=internet")
+
+        self.until(live, "live")
+
     def end(self):
         try:
             if self.server is not None:
                 self.server.stop()
         finally:
-            if self.slapd is not None:
-                self.slapd.stop()
+            for one in [self.slapd, *self.others]:
+                if one is not None:
+                    one.stop()
 
     # What one sees of the server.
 

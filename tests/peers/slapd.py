@@ -29,7 +29,8 @@ access to * by * read
 class Slapd:
     """One server; `live` says whether it offers RFC 4533."""
 
-    def __init__(self, folder, port, live=True, tls_port=None):
+    def __init__(self, folder, port, live=True, tls_port=None, suffixes=("o=isp", "o=internet")):
+        self.suffixes, self.admin = suffixes, f"cn=admin,{suffixes[0]}"
         self.folder, self.port, self.live, self.tls_port = Path(folder), port, live, tls_port
         self.process = None
         self.url = f"ldap://127.0.0.1:{port}"
@@ -38,7 +39,7 @@ class Slapd:
     def configure(self):
         syncprov = "overlay syncprov\nsyncprov-sessionlog 1000" if self.live else ""
         databases = ""
-        for suffix in ("o=isp", "o=internet"):
+        for suffix in self.suffixes:
             folder = self.folder / suffix.replace("=", "-")
             folder.mkdir(exist_ok=True)
             admin = f"cn=admin,{suffix}"
@@ -51,7 +52,7 @@ class Slapd:
         tls = "" if self.tls_port is None else self.certificates()
         head = f"{includes}{tls}pidfile {self.folder}/slapd.pid\n{modules}sizelimit unlimited\n"
         # The one administrator writes to both trees.
-        grant = f'access to * by dn.exact="{ADMIN}" write by * read\n'
+        grant = f'access to * by dn.exact="{self.admin}" write by * read\n'
         text = head + "database config\nrootdn cn=config\nrootpw secret\n" + databases.replace("access to * by * read\n", grant)
         (self.folder / "slapd.conf").write_text(text)
 
@@ -72,7 +73,7 @@ class Slapd:
     def load(self, entries):
         """Fills both trees from a list of LDIF entries; slapd must not run."""
         self.configure()
-        for suffix in ("o=isp", "o=internet"):
+        for suffix in self.suffixes:
             own = [entry for entry in entries if entry.split("\n", 1)[0].endswith(suffix)]
             ldif = self.folder / "load.ldif"
             ldif.write_text("\n".join(own))
@@ -83,8 +84,8 @@ class Slapd:
 
     def empty(self):
         """Removes what both trees hold; slapd must not run."""
-        for folder in ("o-isp", "o-internet"):
-            for file in (self.folder / folder).iterdir():
+        for suffix in self.suffixes:
+            for file in (self.folder / suffix.replace("=", "-")).iterdir():
                 file.unlink()
 
     def start(self):
@@ -94,7 +95,7 @@ class Slapd:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
         until = time.monotonic() + START_SECONDS_MAX
-        while self.search("o=isp", "base").returncode != 0:
+        while self.search(self.suffixes[0], "base").returncode != 0:
             if time.monotonic() > until or self.process.poll() is not None:
                 raise AssertionError("slapd does not start")
             time.sleep(0.05)
@@ -112,9 +113,9 @@ class Slapd:
             self.process.wait()
         self.process = None
 
-    def tool(self, name, *words, stdin="", admin=ADMIN):
+    def tool(self, name, *words, stdin="", admin=None):
         return subprocess.run(
-            [name, "-x", "-H", self.url, "-D", admin, "-w", PASSWORD, *words],
+            [name, "-x", "-H", self.url, "-D", admin or self.admin, "-w", PASSWORD, *words],
             input=stdin, capture_output=True, text=True, timeout=60,
         )
 

@@ -21,7 +21,7 @@ use crate::hash::{
 use crate::secret::Secret;
 use crate::throttle::{AccountKey, Throttle, ThrottleOptions};
 use crate::upgrade::{UPGRADES_MAX, Upgrade};
-use crate::verifier::{AskVerifier, Verifier};
+use crate::verifier::Verifier;
 use crate::waiting::Waiting;
 
 /// Whether passwords may cross an unencrypted connection.
@@ -153,7 +153,7 @@ struct Inner {
     /// A value that no password fits, as dear as a real one.
     decoy: OnceLock<Vec<PasswordHash>>,
     /// Who can be asked besides the stored values.
-    verifier: OnceLock<(Arc<dyn Verifier>, AskVerifier)>,
+    verifier: OnceLock<Arc<dyn Verifier>>,
 }
 
 impl std::fmt::Debug for Authenticator {
@@ -190,9 +190,9 @@ impl Authenticator {
 
     /// With a source that verifies passwords itself. To be said once, before the first log-in.
     #[must_use]
-    pub fn with_verifier(self, verifier: Arc<dyn Verifier>, ask: AskVerifier) -> Self {
+    pub fn with_verifier(self, verifier: Arc<dyn Verifier>) -> Self {
         // A directory has one source for as long as it is open.
-        let _ = self.0.verifier.set((verifier, ask));
+        let _ = self.0.verifier.set(verifier);
         self
     }
 
@@ -225,7 +225,7 @@ impl Authenticator {
         &self.0.directory
     }
 
-    pub(crate) fn verifier(&self) -> Option<&(Arc<dyn Verifier>, AskVerifier)> {
+    pub(crate) fn verifier(&self) -> Option<&Arc<dyn Verifier>> {
         self.0.verifier.get()
     }
 

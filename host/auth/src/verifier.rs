@@ -14,6 +14,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Somebody who knows passwords.
 pub trait Verifier: Send + Sync + 'static {
+    /// When it is asked about an entry's password.
+    fn ask(&self, entry: &Dn) -> AskVerifier;
+
     /// `Found`: it is the entry's password. `NotFound`: it is not. `Unavailable`: that cannot be said now.
     fn fits<'a>(&'a self, entry: &'a Dn, password: &'a str) -> BoxFuture<'a, Lookup<()>>;
 
@@ -34,8 +37,7 @@ impl Authenticator {
     /// The user of a login; where the directory has none, its source may have one since a moment ago.
     pub(crate) async fn user_or_asked(&self, login: &str) -> Result<Option<UserEntry>, AuthError> {
         let known = self.user(login)?;
-        let (Some((verifier, _)), None, Ok(address)) = (self.verifier(), &known, Address::parse(login))
-        else {
+        let (Some(verifier), None, Ok(address)) = (self.verifier(), &known, Address::parse(login)) else {
             return Ok(known);
         };
         match verifier.look_up(&address).await {
@@ -53,8 +55,8 @@ impl Authenticator {
         values: &[PasswordHash],
         admit: &(dyn Fn() -> Result<(), AuthError> + Sync),
     ) -> Result<Option<bool>, AuthError> {
-        let (Some((verifier, ask)), Some(user)) = (self.verifier(), user) else { return Ok(None) };
-        if *ask == AskVerifier::WhereNothingIsStored && !values.is_empty() {
+        let (Some(verifier), Some(user)) = (self.verifier(), user) else { return Ok(None) };
+        if verifier.ask(&user.dn) == AskVerifier::WhereNothingIsStored && !values.is_empty() {
             return Ok(None);
         }
         // As before the hashing of a value: those who guess wait for their turn.

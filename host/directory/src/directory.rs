@@ -17,6 +17,7 @@ use crate::entry::Entry;
 use crate::error::DirectoryError;
 use crate::kind::Typed;
 use crate::layout::{ADDRESSES, CHANGES, DOMAINS, Role, decode_change, read_u64};
+use crate::mirror::owners::{DomainMap, OwnDomain};
 use crate::schema::Schema;
 use crate::user_entry::UserEntry;
 use crate::view::View;
@@ -32,8 +33,32 @@ pub struct DirectoryOptions {
     pub dc_suffix: Dn,
     /// Top of the organisation tree (`o=isp`).
     pub organization_suffix: Dn,
+    /// Other tops, of domains that have a source of their own.
+    pub own_tops: Vec<OwnTops>,
     /// What may stand between uid and domain in a login, besides `@`.
     pub login_separators: Vec<char>,
+}
+
+/// Where the entries of some domains go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnTops {
+    /// The domains.
+    pub domains: Vec<OwnDomain>,
+    /// Top of their DC tree.
+    pub dc_suffix: Dn,
+    /// Top of their organisation tree.
+    pub organization_suffix: Dn,
+}
+
+impl DirectoryOptions {
+    /// The tops of the DC tree and of the organisation tree where a domain goes.
+    #[must_use]
+    pub fn tops_of(&self, domain: &Domain) -> (&Dn, &Dn) {
+        let all = self.own_tops.iter().enumerate();
+        let own = DomainMap::of(all.map(|(at, tops)| (at, tops.domains.as_slice()))).get(domain);
+        let own = own.map(|at| &self.own_tops[at]).map(|tops| (&tops.dc_suffix, &tops.organization_suffix));
+        own.unwrap_or((&self.dc_suffix, &self.organization_suffix))
+    }
 }
 
 impl Default for DirectoryOptions {
@@ -43,6 +68,7 @@ impl Default for DirectoryOptions {
             default_domain: None,
             dc_suffix: Dn::root().child("o", "internet").expect("a fixed name is valid"),
             organization_suffix: Dn::root().child("o", "isp").expect("a fixed name is valid"),
+            own_tops: Vec::new(),
             login_separators: vec!['+'],
         }
     }

@@ -60,8 +60,9 @@ impl Directory {
         let administrator = administrator.ok_or_else(|| EditError::NoAdministrator(domain.clone()))?;
         let options = self.options();
         let mut plan = Plan::new(view);
-        let node = Dn::from_domain(domain, &options.dc_suffix)?;
-        let base = options.organization_suffix.child("o", domain.as_str())?;
+        let (dc_top, organization_top) = options.tops_of(domain);
+        let node = Dn::from_domain(domain, dc_top)?;
+        let base = organization_top.child("o", domain.as_str())?;
         plan.containers_above(&node)?;
         plan.upsert(
             with_classes(plan.container_or(&node)?, view.schema, &[Class::InetDomain])

@@ -45,6 +45,9 @@ pub enum SearchError {
     /// Its scope is none.
     #[error("the scope {0:?} is none of base, one, sub")]
     Scope(String),
+    /// It has an extension that may not be left out, and is not known.
+    #[error("the extensions {0:?} are not known here")]
+    Critical(String),
     /// Its filter is none.
     #[error(transparent)]
     Filter(#[from] EntryFilterError),
@@ -79,6 +82,11 @@ impl Search {
             _ => return Err(SearchError::Scope(scope)),
         };
         let filter = parts.next().flatten().filter(|filter| !filter.is_empty());
+        let extensions = parts.next().flatten().unwrap_or_default();
+        // A critical one that is not known forbids the URL (RFC 4516 §2), and none is.
+        if extensions.split(',').any(|one| one.starts_with('!')) {
+            return Err(SearchError::Critical(extensions));
+        }
         let filter = EntryFilter::parse(filter.as_deref().unwrap_or("(objectClass=*)"))?;
         Ok(Self { base, scope, filter })
     }
@@ -108,7 +116,7 @@ impl Directory {
 }
 
 /// Undoes percent-encoding (RFC 4516 §2.1); `None` where the result is no text.
-fn decoded(text: &str) -> Option<String> {
+pub(crate) fn decoded(text: &str) -> Option<String> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, behind @ ..] = rest {
@@ -146,6 +154,7 @@ mod tests {
             ("ldap:///nothing", "is no name of an entry"),
             ("ldap:///o=x??all", "is none of base, one, sub"),
             ("ldap:///o=x??sub?uid=1", "has no \"(\""),
+            ("ldap:///o=x??sub??!x-mine=1", "are not known"),
         ] {
             let error = Search::parse(url).unwrap_err().to_string();
             assert!(error.contains(expected), "{url}: {error}");

@@ -107,11 +107,19 @@ pub enum Event<'a> {
     /// An LDAP server is reached again.
     DirectoryServerUp { server: &'a str },
     /// The directory is as its source has it.
-    SyncFinished { kind: &'a str, seen: u64, changed: u64, removed: u64, refused: u64, milliseconds: u64 },
+    SyncFinished {
+        source: &'a str,
+        kind: &'a str,
+        seen: u64,
+        changed: u64,
+        removed: u64,
+        refused: u64,
+        milliseconds: u64,
+    },
     /// A sync changed nothing more: the source failed, or its answer is not believed.
-    SyncFailed { kind: &'a str, cause: &'a str },
+    SyncFailed { source: &'a str, kind: &'a str, cause: &'a str },
     /// An entry of the source breaks a rule: its last good version stays.
-    SyncEntryRefused { entry: &'a str, attribute: &'a str, cause: &'a str },
+    SyncEntryRefused { source: &'a str, entry: &'a str, attribute: &'a str, cause: &'a str },
     /// The records of a mail domain are published as its entry says.
     DnsPublished { domain: &'a str, place: &'a str, records: u64 },
     /// They could not be published; it is tried again.
@@ -356,7 +364,8 @@ impl<'a> Event<'a> {
                 sink("cause", Text(cause));
             }
             Self::DirectoryServerUp { server } => sink("server", Text(server)),
-            Self::SyncFinished { kind, seen, changed, removed, refused, milliseconds } => {
+            Self::SyncFinished { source, kind, seen, changed, removed, refused, milliseconds } => {
+                sink("source", Text(source));
                 sink("kind", Text(kind));
                 sink("seen", Number(*seen));
                 sink("changed", Number(*changed));
@@ -364,11 +373,13 @@ impl<'a> Event<'a> {
                 sink("refused", Number(*refused));
                 sink("milliseconds", Number(*milliseconds));
             }
-            Self::SyncFailed { kind, cause } => {
+            Self::SyncFailed { source, kind, cause } => {
+                sink("source", Text(source));
                 sink("kind", Text(kind));
                 sink("cause", Text(cause));
             }
-            Self::SyncEntryRefused { entry, attribute, cause } => {
+            Self::SyncEntryRefused { source, entry, attribute, cause } => {
+                sink("source", Text(source));
                 sink("entry", Text(entry));
                 sink("attribute", Text(attribute));
                 sink("cause", Text(cause));

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::answer::{RawEntry, read_entry, read_page_cookie, read_reference};
+use super::chase::REFERENCES_MAX;
 use super::failure::LdapFailure;
 use super::filter::Filter;
 use super::settings::{LdapOptions, Protection, Referrals, ServerUrl};
@@ -28,6 +29,8 @@ pub(crate) const NO_ATTRIBUTES: [&str; 2] = ["1.1", "entryUUID"];
 pub(crate) enum Depth {
     /// At the base alone.
     Base,
+    /// Right below the base.
+    One,
     /// At the base and everything below.
     Subtree,
 }
@@ -41,6 +44,15 @@ pub(crate) struct Search {
     pub(crate) attributes: &'static [&'static str],
     /// Most entries that are wanted; 0: all.
     pub(crate) most: i32,
+}
+
+/// What one page leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// Of the next page; empty after the last one.
+    pub(crate) cookie: Vec<u8>,
+    /// The addresses of each search continuation; none where they are ignored.
+    pub(crate) references: Vec<Vec<String>>,
 }
 
 /// One thing that a search found.
@@ -190,28 +202,34 @@ impl Connection {
         !self.driver.0.is_finished()
     }
 
-    /// Asks for one page of a search (RFC 2696); hands each entry over, and gives the cookie of the next page, empty
-    /// after the last one.
+    /// Asks for one page of a search (RFC 2696), and hands each entry over.
     pub(crate) async fn page(
         &mut self,
         search: &Search,
         size: u16,
         cookie: Vec<u8>,
         found: &mut (dyn FnMut(FoundRaw) + Send),
-    ) -> Result<Vec<u8>, LdapFailure> {
-        let scope = if search.depth == Depth::Base { Scope::Base } else { Scope::Subtree };
+    ) -> Result<Page, LdapFailure> {
+        let scope = match search.depth {
+            Depth::Base => Scope::Base,
+            Depth::One => Scope::OneLevel,
+            Depth::Subtree => Scope::Subtree,
+        };
         let limits = SearchOptions::new().sizelimit(search.most);
         let control = PagedResults { size: i32::from(size), cookie };
         let (base, filter) = (search.base.to_string(), search.filter.as_str().to_owned());
         self.ldap.with_search_options(limits).with_timeout(self.patience).with_controls(control);
         let begun = self.ldap.streaming_search(&base, scope, &filter, search.attributes.to_vec()).await;
         let mut stream = begun.map_err(|error| failure(&self.server, "search", error))?;
-        let mut elsewhere = None;
+        let mut references = Vec::new();
         loop {
             match stream.next().await {
                 Ok(None) => break,
                 Ok(Some(item)) if item.is_ref() => {
-                    elsewhere = read_reference(item.0).into_iter().next().or(elsewhere)
+                    if references.len() > REFERENCES_MAX {
+                        return Err(self.too_many());
+                    }
+                    references.push(read_reference(item.0));
                 }
                 Ok(Some(item)) if item.is_intermediate() => {}
                 Ok(Some(item)) => found(read_entry(item.0)),
@@ -219,16 +237,28 @@ impl Connection {
             }
         }
         let result = stream.finish().await;
-        if let (Some(url), Referrals::Refuse) = (elsewhere, self.referrals) {
-            return Err(LdapFailure::Referral { server: self.server.clone(), url });
+        match self.referrals {
+            Referrals::Follow => {}
+            Referrals::Ignore => references.clear(),
+            Referrals::Refuse => {
+                if let Some(urls) = references.into_iter().next() {
+                    return Err(not_followed(&self.server, urls));
+                }
+                references = Vec::new();
+            }
         }
-        let next = page_cookie(&self.server, &result)?;
+        let cookie = page_cookie(&self.server, &result)?;
         // The wanted number is there: that there would be more is no fault.
         if search.most > 0 && result.rc == SIZE_LIMIT_EXCEEDED {
-            return Ok(Vec::new());
+            return Ok(Page { cookie: Vec::new(), references });
         }
         success(&self.server, "search", result)?;
-        Ok(next)
+        Ok(Page { cookie, references })
+    }
+
+    fn too_many(&self) -> LdapFailure {
+        let what = format!("more than {REFERENCES_MAX} references in one page");
+        LdapFailure::Malformed { server: self.server.clone(), what }
     }
 
     /// Adds an entry (RFC 4511 §4.7).
@@ -280,12 +310,16 @@ pub(crate) fn success(server: &str, what: &'static str, result: LdapResult) -> R
     let server = server.to_owned();
     match result.rc {
         0 => Ok(()),
-        REFERRAL => {
-            let url = result.refs.into_iter().next().unwrap_or_default();
-            Err(LdapFailure::Referral { server, url })
-        }
+        REFERRAL => Err(not_followed(&server, result.refs)),
         code => Err(LdapFailure::Refused { server, what, code, text: result.text }),
     }
+}
+
+/// A reference that nobody follows.
+pub(crate) fn not_followed(server: &str, urls: Vec<String>) -> LdapFailure {
+    let why = "and is not followed: set referrals = \"follow\" and name that server in referral-servers, name its base in \
+               bases, or set referrals = \"ignore\" to do without";
+    LdapFailure::Referral { server: server.to_owned(), urls, why: why.to_owned() }
 }
 
 pub(crate) fn late(server: &str, what: &'static str, after: Duration) -> LdapFailure {

@@ -36,15 +36,24 @@ pub enum LdapFailure {
         text: String,
     },
     /// Part of the answer lies on another server (RFC 4511 §4.1.10), where we do not follow.
-    #[error(
-        "{server}: part of the answer lies elsewhere, at {url}, and referrals are not followed: name that server's base in \
-         bases, or set referrals = \"ignore\" to do without"
-    )]
+    #[error("{server}: part of the answer lies elsewhere, at {}, {why}", .urls.first().map_or("", |url| url.as_str()))]
     Referral {
         /// The server.
         server: String,
-        /// Where it points.
-        url: String,
+        /// Where it points: any of these.
+        urls: Vec<String>,
+        /// Why we do not.
+        why: String,
+    },
+    /// Part of the answer lies on another server, which did not give it.
+    #[error("{server}: {base} lies on another server, and that did not answer: {why}")]
+    Elsewhere {
+        /// The server.
+        server: String,
+        /// What lies elsewhere.
+        base: String,
+        /// What the other server said, or did not.
+        why: String,
     },
     /// The server speaks no LDAP that can be read.
     #[error("{server}: its answer cannot be read: {what}")]
@@ -75,7 +84,7 @@ impl LdapFailure {
             }
             // busy, unavailable
             Self::Refused { code, .. } => matches!(code, 51 | 52),
-            Self::Referral { .. } | Self::Busy(_) | Self::Setting(_) => false,
+            Self::Referral { .. } | Self::Elsewhere { .. } | Self::Busy(_) | Self::Setting(_) => false,
         }
     }
 

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::dn::{DnError, is_type};
 
+/// Longest filter of others that is taken, in octets.
+const FILTER_OCTETS_MAX: usize = 4096;
+
 /// A filter. Its text is valid by construction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter(String);
@@ -23,6 +26,12 @@ impl Filter {
     /// `(attribute>=value)`, by the attribute's own order.
     pub fn at_least(attribute: &str, value: impl AsRef<[u8]>) -> Result<Self, DnError> {
         Self::compared(attribute, ">=", value.as_ref())
+    }
+
+    /// A filter that somebody else wrote; `None` where it is none.
+    pub(crate) fn parsed(text: &str) -> Option<Self> {
+        let fits = text.len() <= FILTER_OCTETS_MAX && ldap3::parse_filter(text).is_ok();
+        fits.then(|| Self(text.to_owned()))
     }
 
     fn compared(attribute: &str, operator: &str, value: &[u8]) -> Result<Self, DnError> {

@@ -4,8 +4,11 @@
 //! task of its own, because the library panics at octets that are no LDAP.
 
 pub(crate) mod answer;
+pub(crate) mod chase;
 pub(crate) mod connection;
+mod elsewhere;
 pub(crate) mod failure;
 pub(crate) mod filter;
+pub(crate) mod reference;
 pub(crate) mod servers;
 pub(crate) mod settings;

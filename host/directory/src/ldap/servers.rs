@@ -9,11 +9,10 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
-use super::connection::{Connection, Credentials, FoundRaw, Replaced, Search, Slow};
+use super::connection::{Connection, Credentials, FoundRaw, Page, Replaced, Search, Slow};
 use super::failure::{INVALID_CREDENTIALS, LdapFailure};
 use super::settings::{LdapOptions, Protection, ServerUrl};
-use crate::dn::Dn;
-use crate::edit::BoxFuture;
+use crate::edit::{BoxFuture, RemoteEdit};
 
 /// How long a server rests that was not reached, while others are.
 const REST: Duration = Duration::from_secs(10);
@@ -21,8 +20,6 @@ const REST: Duration = Duration::from_secs(10);
 const TRIES_MAX: usize = 3;
 /// How long a connection is kept that nobody uses.
 const IDLE_MAX: Duration = Duration::from_secs(60);
-/// inappropriateAuthentication (RFC 4511 Appendix A.2).
-const NO_PASSWORD: u32 = 48;
 /// Longest password file, in octets.
 const PASSWORD_MAX: u64 = 4096;
 
@@ -65,6 +62,8 @@ pub struct ServerHealth {
 pub(crate) struct Lease {
     connection: Option<Connection>,
     servers: Servers,
+    /// Whether it is kept for the next one: it leads to a server of the list.
+    is_kept: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -72,7 +71,8 @@ impl Servers {
     /// Reads the files that the options name. Connects to nothing.
     pub(crate) fn new(options: LdapOptions, events: Events) -> Result<Self, LdapFailure> {
         let setting = |why: String| LdapFailure::Setting(why);
-        let encrypted = options.servers.iter().any(|server| options.protection(server) != Protection::None);
+        let mut all = options.servers.iter().chain(&options.referral_servers);
+        let encrypted = all.any(|server| options.protection(server) != Protection::None);
         let tls = match (&options.authorities, encrypted) {
             (_, false) => None,
             (Some(file), true) => {
@@ -114,15 +114,28 @@ impl Servers {
 
     /// A connection that is bound: one that is idle, or a new one.
     pub(crate) async fn lease(&self) -> Result<Lease, LdapFailure> {
-        let busy = || LdapFailure::Busy(self.0.options.connections_max);
-        let waiting = Arc::clone(&self.0.permits).acquire_owned();
-        let permit = timeout(self.0.options.operation_timeout, waiting).await;
-        let permit = permit.map_err(|_| busy())?.map_err(|_| busy())?;
+        let permit = self.permit().await?;
         let connection = match self.idle().await {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        Ok(Lease { connection: Some(connection), servers: self.clone(), _permit: permit })
+        Ok(Lease { connection: Some(connection), servers: self.clone(), is_kept: true, _permit: permit })
+    }
+
+    /// A connection to one server, by the same rules; it is not kept.
+    pub(crate) async fn lease_at(&self, server: &ServerUrl) -> Result<Lease, LdapFailure> {
+        let permit = self.permit().await?;
+        let inner = &self.0;
+        let (tls, credentials) = (inner.tls.as_ref(), inner.credentials.as_ref());
+        let connection = Connection::open(server, &inner.options, tls, credentials).await?;
+        Ok(Lease { connection: Some(connection), servers: self.clone(), is_kept: false, _permit: permit })
+    }
+
+    /// Leave to have one connection more.
+    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit, LdapFailure> {
+        let busy = || LdapFailure::Busy(self.0.options.connections_max);
+        let waiting = Arc::clone(&self.0.permits).acquire_owned();
+        timeout(self.0.options.operation_timeout, waiting).await.map_err(|_| busy())?.map_err(|_| busy())
     }
 
     async fn idle(&self) -> Option<Connection> {
@@ -201,62 +214,63 @@ impl Servers {
         }
     }
 
-    /// Searches page by page to the end; on another connection where one broke before anything was found.
+    /// Searches page by page to the end, at one server or at those of the list; on another connection where one broke before
+    /// anything was found.
     pub(crate) async fn search(
         &self,
         search: &Search,
+        at: Option<&ServerUrl>,
         found: &mut (dyn FnMut(FoundRaw) + Send),
     ) -> Result<(), LdapFailure> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut lease = self.lease().await?;
             let mut any = false;
             let mut note = |one| {
                 any = true;
                 found(one);
             };
-            match lease.pages(search, &mut note).await {
-                Ok(()) => {
-                    lease.give_back().await;
-                    return Ok(());
+            let mut chase = self.chase(search.clone(), at.cloned());
+            let answer = loop {
+                match chase.next(&mut note).await {
+                    Ok(true) => {}
+                    Ok(false) => break Ok(()),
+                    Err(failure) => break Err(failure),
                 }
+            };
+            match answer {
                 Err(failure) if failure.is_outage() && !any && tries < TRIES_MAX => {}
-                Err(failure) => {
-                    if !failure.is_outage() {
-                        lease.give_back().await;
-                    }
-                    return Err(failure);
-                }
+                answer => return answer,
             }
         }
     }
 
-    /// Whether an entry's password is this one, by binding as it (RFC 4513 §5.1.3); on a connection of its own.
-    pub(crate) async fn password_fits(&self, dn: &Dn, password: &str) -> Result<bool, LdapFailure> {
-        if password.is_empty() {
-            return Ok(false);
-        }
-        let busy = || LdapFailure::Busy(self.0.options.connections_max);
-        let waiting = Arc::clone(&self.0.permits).acquire_owned();
-        let _permit = timeout(self.0.options.operation_timeout, waiting).await.map_err(|_| busy())?;
+    /// Binds as somebody, at one server or at those of the list.
+    pub(crate) async fn bind_as(
+        &self,
+        who: &Arc<Credentials>,
+        at: Option<&ServerUrl>,
+    ) -> Result<(), LdapFailure> {
         let inner = &self.0;
-        let who = Credentials { dn: dn.to_string(), password: Zeroizing::new(password.to_owned()) };
-        let who = Arc::new(who);
+        if let Some(server) = at {
+            let bound = Connection::open(server, &inner.options, inner.tls.as_ref(), Some(who)).await;
+            return bound.map(drop);
+        }
         let tried = self.try_each(|server| {
-            let who = Arc::clone(&who);
+            let who = Arc::clone(who);
             Box::pin(async move {
                 match Connection::open(server, &inner.options, inner.tls.as_ref(), Some(&who)).await {
-                    Ok(_) => Ok(true),
-                    // inappropriateAuthentication: the entry has no password.
-                    Err(failure) if matches!(failure.code(), Some(INVALID_CREDENTIALS | NO_PASSWORD)) => {
-                        Ok(false)
+                    // An answer about whoever binds is the server's answer: no other one is tried.
+                    Err(failure @ (LdapFailure::Refused { .. } | LdapFailure::Referral { .. }))
+                        if !failure.is_outage() =>
+                    {
+                        Ok(Err(failure))
                     }
-                    Err(failure) => Err(failure),
+                    opened => Ok(Ok(opened.map(drop)?)),
                 }
             })
         });
-        tried.await
+        tried.await?
     }
 }
 
@@ -278,40 +292,32 @@ impl Lease {
         search: &Search,
         cookie: Vec<u8>,
         found: &mut (dyn FnMut(FoundRaw) + Send),
-    ) -> Result<Vec<u8>, LdapFailure> {
+    ) -> Result<Page, LdapFailure> {
         let size = self.servers.options().page_size;
         self.open()?.page(search, size, cookie, found).await
     }
 
-    async fn pages(
-        &mut self,
-        search: &Search,
-        found: &mut (dyn FnMut(FoundRaw) + Send),
-    ) -> Result<(), LdapFailure> {
-        let mut cookie = Vec::new();
-        loop {
-            cookie = self.page(search, cookie, found).await?;
-            if cookie.is_empty() {
-                return Ok(());
+    /// Makes an edit.
+    pub(crate) async fn edit(&mut self, edit: &RemoteEdit) -> Result<(), LdapFailure> {
+        let replaced =
+            |name: &str, values: &[Vec<u8>]| Replaced { attribute: name.to_owned(), values: values.to_vec() };
+        let connection = self.open()?;
+        match edit {
+            RemoteEdit::Add(entry) => {
+                let attributes = entry.attributes().iter().map(|one| replaced(&one.name, &one.values));
+                connection.add(&entry.dn, attributes.collect()).await
             }
+            RemoteEdit::Modify(dn, changes) => {
+                let changes = changes.iter().map(|(name, values)| replaced(name, values));
+                connection.modify(dn, changes.collect()).await
+            }
+            RemoteEdit::Remove(dn) => connection.delete(dn).await,
         }
     }
 
-    pub(crate) async fn add(&mut self, dn: &Dn, attributes: Vec<Replaced>) -> Result<(), LdapFailure> {
-        self.open()?.add(dn, attributes).await
-    }
-
-    pub(crate) async fn modify(&mut self, dn: &Dn, changes: Vec<Replaced>) -> Result<(), LdapFailure> {
-        self.open()?.modify(dn, changes).await
-    }
-
-    pub(crate) async fn delete(&mut self, dn: &Dn) -> Result<(), LdapFailure> {
-        self.open()?.delete(dn).await
-    }
-
-    /// Keeps the connection for the next who needs one.
+    /// Keeps the connection for the next who needs one, or ends it.
     pub(crate) async fn give_back(mut self) {
-        if let Some(connection) = self.connection.take().filter(Connection::is_open) {
+        if let Some(connection) = self.connection.take().filter(|open| self.is_kept && open.is_open()) {
             self.servers.0.state.lock().await.idle.push((connection, Instant::now()));
         }
     }

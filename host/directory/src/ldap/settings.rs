@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Most servers in the list.
+/// Most servers in each list.
 pub const SERVERS_MAX: usize = 16;
 /// Most bases.
 pub const BASES_MAX: usize = 64;
@@ -58,6 +58,14 @@ impl FromStr for ServerUrl {
     }
 }
 
+impl ServerUrl {
+    /// Whether both are the same server, reached the same way.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.tls, self.port) == (other.tls, other.port) && self.host.eq_ignore_ascii_case(&other.host)
+    }
+}
+
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "ldaps" } else { "ldap" };
@@ -72,6 +80,8 @@ pub enum Referrals {
     Refuse,
     /// What lies elsewhere counts as not there.
     Ignore,
+    /// The other server is asked, if the operator named it (RFC 4511 §4.1.10).
+    Follow,
 }
 
 /// How the servers are reached.
@@ -79,6 +89,8 @@ pub enum Referrals {
 pub struct LdapOptions {
     /// The servers, the preferred one first (R4).
     pub servers: Vec<ServerUrl>,
+    /// Servers that are asked only where one of the others points to them, by the same rules.
+    pub referral_servers: Vec<ServerUrl>,
     /// Whether plain connections are turned into TLS before anything else is said.
     pub start_tls: bool,
     /// The authorities that a server's certificate must come from; the machine's where absent.

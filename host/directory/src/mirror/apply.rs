@@ -7,9 +7,10 @@ use mail_types::Timestamp;
 use storage::{Space, StorageError};
 
 use super::found::{Broken, Found, Uuid, same_content};
+use super::origin::{Origin, Staging};
 use super::records::{
-    Brought, FORMAT, LISTS, MIRROR, MIRROR_IDS, REFUSED, Record, Refused, SEEN, Seen, StoredFound, Way, cut,
-    encode, refused_key,
+    Brought, LISTS, MIRROR, MIRROR_IDS, REFUSED, REFUSED_FORMAT, Record, Refused, SEEN, Seen, StoredFound,
+    cut, encode, id_key, refused_key, seen_key,
 };
 use crate::directory::Directory;
 use crate::dn::Dn;
@@ -88,13 +89,6 @@ pub(super) enum Age {
 /// Further rows of the same batch: a cookie, a watermark, a mark.
 pub(crate) type Beside = Vec<(Space, Vec<u8>, Vec<u8>)>;
 
-/// Whether a full sync is under way, which has to know what changes beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Staging {
-    UnderWay,
-    Idle,
-}
-
 impl Directory {
     /// Applies steps in one batch, with rows beside them. Where nothing differs and there are no such rows, nothing is
     /// written.
@@ -102,7 +96,7 @@ impl Directory {
         &self,
         steps: &[Step],
         beside: &Beside,
-        (way, staging): (Way, Staging),
+        origin: &Origin,
     ) -> Result<Applied, EditError> {
         for _ in 0..TRIES_MAX {
             let (batch, applied) = {
@@ -111,7 +105,7 @@ impl Directory {
                 if head.loading != 0 {
                     return Err(DirectoryError::Loading.into());
                 }
-                let mut applying = Applying::new(&view, head, (self.0.clock.now(), way), staging);
+                let mut applying = Applying::new(&view, head, self.0.clock.now(), origin);
                 applying.all(steps)?;
                 applying.finish(beside)
             };
@@ -134,8 +128,7 @@ pub(super) struct Applying<'v, 's> {
     pub(super) composing: Composing<'v, 's>,
     pub(super) applied: Applied,
     now: Timestamp,
-    way: Way,
-    staging: Staging,
+    origin: &'v Origin,
     /// Lasting names that this batch has moved or made.
     names: HashMap<Uuid, Dn>,
     /// Glue that this batch has made.
@@ -146,13 +139,12 @@ pub(super) struct Applying<'v, 's> {
 }
 
 impl<'v, 's> Applying<'v, 's> {
-    fn new(view: &'v View<'s>, head: Head, (now, way): (Timestamp, Way), staging: Staging) -> Self {
+    fn new(view: &'v View<'s>, head: Head, now: Timestamp, origin: &'v Origin) -> Self {
         Self {
             composing: Composing::new(view, head),
             applied: Applied::default(),
             now,
-            way,
-            staging,
+            origin,
             names: HashMap::new(),
             glue: HashSet::new(),
             writes: false,
@@ -253,7 +245,7 @@ impl<'v, 's> Applying<'v, 's> {
             });
             if differs || self.changes_tree() {
                 if let Some(old) = replaced.filter(|old| Some(*old) != fresh.uuid) {
-                    self.composing.batch.delete(MIRROR_IDS, &old);
+                    self.composing.batch.delete(MIRROR_IDS, &id_key(&self.origin.source, &old));
                 }
                 self.record(dn, &fresh, was_list);
             }
@@ -270,12 +262,13 @@ impl<'v, 's> Applying<'v, 's> {
 
     /// Whether what a full sync knows of a name is still what it staged.
     fn is_still_staged(&self, dn: &Dn) -> Result<bool, EditError> {
-        let seen = self.composing.view.snapshot.get(SEEN, dn.key()).map_err(DirectoryError::from)?;
+        let key = seen_key(self.origin.number, dn.key());
+        let seen = self.composing.view.snapshot.get(SEEN, &key).map_err(DirectoryError::from)?;
         Ok(seen.is_some_and(|octets| octets.first() == Some(&Seen::DIFFERS)))
     }
 
     fn brought(&self) -> Brought {
-        Brought { way: self.way, at: self.now.0 }
+        Brought { way: self.origin.way, at: self.now.0 }
     }
 
     fn changes_tree(&self) -> bool {
@@ -287,7 +280,7 @@ impl<'v, 's> Applying<'v, 's> {
         let Some(uuid) = found.uuid else { return Ok(None) };
         let known = match self.names.get(&uuid) {
             Some(dn) => Some(dn.clone()),
-            None => self.composing.view.name_of(&uuid)?,
+            None => self.composing.view.name_of(&self.origin.source, &uuid)?,
         };
         Ok(known.filter(|known| known != found.dn()))
     }
@@ -373,7 +366,11 @@ impl<'v, 's> Applying<'v, 's> {
             self.composing.batch.delete(LISTS, dn.key());
         }
         if let Some(uuid) = record.uuid {
-            self.composing.batch.put(MIRROR_IDS, &uuid, dn.to_string().into_bytes());
+            self.composing.batch.put(
+                MIRROR_IDS,
+                &id_key(&self.origin.source, &uuid),
+                dn.to_string().into_bytes(),
+            );
         }
     }
 
@@ -382,9 +379,9 @@ impl<'v, 's> Applying<'v, 's> {
         let view = self.composing.view;
         if let Some(uuid) = view.record(dn)?.and_then(|record| record.uuid)
             && self.names.get(&uuid).is_none_or(|name| name == dn)
-            && view.name_of(&uuid)?.is_none_or(|name| name == *dn)
+            && view.name_of(&self.origin.source, &uuid)?.is_none_or(|name| name == *dn)
         {
-            self.composing.batch.delete(MIRROR_IDS, &uuid);
+            self.composing.batch.delete(MIRROR_IDS, &id_key(&self.origin.source, &uuid));
         }
         self.composing.batch.delete(MIRROR, dn.key());
         self.composing.batch.delete(LISTS, dn.key());
@@ -392,9 +389,9 @@ impl<'v, 's> Applying<'v, 's> {
     }
 
     fn mark(&mut self, dn: &Dn, seen: &Seen) {
-        if self.staging == Staging::UnderWay && dn.key().len() <= crate::layout::NAME_KEY_MAX {
+        if self.origin.staging == Staging::UnderWay && dn.key().len() <= crate::layout::NAME_KEY_MAX {
             self.writes = true;
-            self.composing.batch.put(SEEN, dn.key(), encode(seen));
+            self.composing.batch.put(SEEN, &seen_key(self.origin.number, dn.key()), encode(seen));
         }
     }
 
@@ -420,7 +417,8 @@ impl<'v, 's> Applying<'v, 's> {
             return Ok(());
         }
         let refused = Refused {
-            format: FORMAT,
+            format: REFUSED_FORMAT,
+            source: self.origin.source.clone(),
             name: name.to_owned(),
             attribute: attribute.to_owned(),
             why,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use super::found::same_content;
-use super::records::{SEEN, Seen, decode};
+use super::records::{SEEN, Seen, decode, seen_key};
 use super::source::{Mirror, SyncError};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
@@ -35,7 +35,7 @@ impl Mirror {
         let root = [Dn::root()];
         for top in if all { &root } else { tops } {
             view.names_under(top, &mut |key| {
-                match view.is_vanished(key, moved) {
+                match view.is_vanished(self, key, moved) {
                     Ok(None) => {}
                     Ok(Some(None)) => there += 1,
                     Ok(Some(Some(dn))) => {
@@ -61,7 +61,7 @@ impl Mirror {
         let view = self.0.directory.raw_view()?;
         let (mut differences, mut failure) = (Vec::new(), None);
         view.snapshot
-            .scan(SEEN, &[], &[0xff; 9], &mut |_, value| {
+            .scan(SEEN, &[self.number()], &[self.number(), 0xff], &mut |_, value| {
                 if let Some(Seen::Differs(stored)) = decode::<Seen>(value) {
                     let what = stored.found().and_then(|found| {
                         let there = view.entry(found.dn())?;
@@ -103,16 +103,19 @@ impl View<'_> {
     /// `None`: glue. `Some(None)`: it was seen, or stands elsewhere now. `Some(Some)`: the source lacks it.
     fn is_vanished(
         &self,
+        mirror: &Mirror,
         key: &[u8],
         moved: &HashSet<Vec<u8>>,
     ) -> Result<Option<Option<Dn>>, DirectoryError> {
-        let seen = self.snapshot.get(SEEN, key)?.is_some();
+        let seen = self.snapshot.get(SEEN, &seen_key(mirror.number(), key))?.is_some();
         if seen || moved.contains(key) {
             return Ok(Some(None));
         }
         let Some(id) = self.snapshot.get(NAMES, key)? else { return Ok(None) };
         let Some(entry) = self.entry_by_id(crate::layout::read_u64(&id))? else { return Ok(None) };
-        if self.record(&entry.dn)?.is_some_and(|record| record.glue) {
+        // Of another source's subtrees that one judges; what is in nobody's is left over.
+        let is_anothers = !mirror.is_sole() && !mirror.may_judge(&entry.dn);
+        if is_anothers || self.record(&entry.dn)?.is_some_and(|record| record.glue) {
             return Ok(None);
         }
         Ok(Some(Some(entry.dn)))

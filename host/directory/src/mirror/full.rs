@@ -19,14 +19,21 @@ use super::difference::Difference;
 use super::found::{Broken, Found, digest};
 use super::guard::{Trust, guard, guard_empty};
 use super::history::SyncRecord;
-use super::records::{REFUSED, SEEN, SYNC, Seen, StoredFound, Way, base_key, decode, encode, refused_key};
+use super::places::places_row;
+use super::records::{
+    REFUSED, Refused, SEEN, SYNC, Seen, StoredFound, Way, base_key, decode, encode, refused_key, seen_key,
+};
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
 use crate::layout::NAME_KEY_MAX;
+use crate::ldap::chase::Place;
 use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, FoundRaw, Search};
 use crate::ldap::filter::Filter;
 use crate::view::View;
+
+/// Most names that are forgotten in one batch.
+const CLEARED_MAX: usize = 10_000;
 
 /// Told how far a sync is: entries seen, about how many there are, at what.
 pub type Telling = Arc<dyn Fn(u64, u64, &str) + Send + Sync>;
@@ -66,6 +73,8 @@ struct Staged {
     watermark: String,
     watermarks: Vec<(Dn, String)>,
     server: String,
+    /// Subtrees that lie on other servers.
+    places: Vec<Place>,
 }
 
 impl Mirror {
@@ -92,6 +101,7 @@ impl Mirror {
             kind: "full".to_owned(),
             began: began.0,
             milliseconds,
+            source: self.name().to_owned(),
             domain: order.domain.as_ref().map(ToString::to_string),
             server: staged.server,
             seen: staged.seen,
@@ -121,7 +131,7 @@ impl Mirror {
         let tops = self.tops(order.domain.as_ref())?;
         self.clear_seen().await?;
         for top in &tops {
-            self.stage_all(top, trust, telling, staged).await?;
+            self.stage_all(top, order, telling, staged).await?;
         }
         let (vanished, there) = self.vanished(&tops, order.domain.is_none(), &staged.moved)?;
         guard(&self.0.options, trust, vanished.len() as u64, there)?;
@@ -135,6 +145,7 @@ impl Mirror {
         let applied = self.apply_staged(vanished, order, telling, staged).await?;
         if order.domain.is_none() {
             self.forget_refused(&staged.broken).await?;
+            self.set_places(std::mem::take(&mut staged.places));
         }
         self.clear_seen().await?;
         Ok((applied, differences))
@@ -162,7 +173,7 @@ impl Mirror {
     async fn stage_all(
         &self,
         top: &Dn,
-        trust: Trust,
+        order: &SyncOrder,
         telling: &Telling,
         staged: &mut Staged,
     ) -> Result<(), SyncError> {
@@ -175,30 +186,30 @@ impl Mirror {
         };
         let expected = self.0.directory.counts().map(|counts| counts.entries).unwrap_or(0);
         (staged.of_base, staged.watermark) = (0, String::new());
-        let mut lease = self.0.servers.lease().await?;
-        lease.server().clone_into(&mut staged.server);
-        let (mut cookie, mut previous) = (Vec::new(), Vec::new());
+        // All of it is asked for anew, also where it lies.
+        let at = order.domain.as_ref().and_then(|_| self.server_of(top));
+        let mut chase = self.0.servers.chase(search, at);
+        let mut previous = Vec::new();
         loop {
             let mut page = Vec::new();
             let mut take = |found| page.push(found);
             // While one page is noted, the next one is on its way.
-            let (read, noted) =
-                tokio::join!(lease.page(&search, cookie, &mut take), self.stage(previous, staged));
+            let (more, noted) = tokio::join!(chase.next(&mut take), self.stage(previous, staged));
             noted?;
-            (cookie, previous) = (read?, page);
+            (previous, staged.server) = (page, chase.server().to_owned());
             telling(staged.seen, expected.max(staged.seen), "entries read");
-            if cookie.is_empty() {
+            if !more? {
                 break;
             }
         }
         self.stage(previous, staged).await?;
-        lease.give_back().await;
+        staged.places.extend(chase.into_places());
         let mut there = 0;
         self.0.directory.raw_view()?.names_under(top, &mut |_| {
             there += 1;
             ControlFlow::Break(())
         })?;
-        guard_empty(trust, top, staged.of_base, there)?;
+        guard_empty(Trust::of(order), top, staged.of_base, there)?;
         staged.watermarks.push((top.clone(), std::mem::take(&mut staged.watermark)));
         Ok(())
     }
@@ -206,32 +217,43 @@ impl Mirror {
     /// Notes one page: what is the same by its name, what differs as a whole.
     async fn stage(&self, page: Vec<FoundRaw>, staged: &mut Staged) -> Result<(), SyncError> {
         let _in_order = self.0.applying.lock().await;
-        let schema = self.0.directory.schema();
         let batch = {
             let view = self.0.directory.raw_view()?;
             let mut batch = Batch::new();
             for raw in page {
                 staged.seen += 1;
                 staged.of_base += 1;
-                let found = match raw {
-                    Ok(raw) => Found::read(raw, schema),
-                    Err(why) => Err(Broken { name: why.clone(), attribute: "dn", why }),
-                };
-                match found {
+                match self.read(raw) {
                     Ok(found) if found.dn().key().len() <= NAME_KEY_MAX => {
-                        stage_one(&view, &found, staged, &mut batch)?;
+                        stage_one(&view, (self.name(), self.number()), &found, staged, &mut batch)?;
                     }
                     Ok(found) => {
                         let why = crate::error::EditError::NameTooLong(found.dn().clone()).to_string();
                         staged.broken(Broken { name: found.dn().to_string(), attribute: "dn", why });
                     }
-                    Err(broken) => staged.broken(broken),
+                    Err(broken) => {
+                        self.stage_broken(&view, &broken, &mut batch)?;
+                        staged.broken(broken);
+                    }
                 }
             }
             batch
         };
         if !batch.is_empty() {
             self.0.directory.commit(batch).await.map_err(DirectoryError::from)?;
+        }
+        Ok(())
+    }
+
+    /// The last good version of an entry that cannot be kept stays, if it is one by the rules of now.
+    fn stage_broken(&self, view: &View<'_>, broken: &Broken, batch: &mut Batch) -> Result<(), SyncError> {
+        let Ok(dn) = Dn::parse(&broken.name) else { return Ok(()) };
+        if dn.key().len() <= NAME_KEY_MAX
+            && let Some(entry) = view.entry(&dn)?
+            && self.may_judge(&dn)
+            && self.is_admitted(&entry)
+        {
+            batch.put(SEEN, &seen_key(self.number(), dn.key()), encode(&Seen::Same));
         }
         Ok(())
     }
@@ -249,18 +271,19 @@ impl Mirror {
             let rows = staged.watermarks.iter().filter(|(_, watermark)| !watermark.is_empty());
             beside
                 .extend(rows.map(|(top, mark)| (SYNC, base_key("watermark", top), mark.as_bytes().to_vec())));
+            beside.push(places_row(self.name(), &staged.places));
         }
         let broken: Vec<Step> = staged.broken.iter().cloned().map(Step::Broken).collect();
         let removals = vanished.into_iter().map(Step::Gone);
         let steps = staged.differing as usize + broken.len() + removals.len();
         if steps <= BATCH_MAX {
-            let (mut puts, _) = self.differing(&[])?;
+            let (mut puts, _) = self.differing(&[self.number()])?;
             puts.extend(broken);
             puts.extend(removals);
             return Ok(self.apply(Way::Full, &puts, &beside).await?);
         }
         let (mut total, mut done) = (Applied::default(), 0);
-        let (mut puts, mut next) = self.differing(&[])?;
+        let (mut puts, mut next) = self.differing(&[self.number()])?;
         loop {
             done += puts.len() as u64;
             let nothing = Vec::new();
@@ -289,9 +312,16 @@ impl Mirror {
         let mut batch = Batch::new();
         {
             let view = self.0.directory.raw_view()?;
-            for (key, _) in self.0.directory.rows(REFUSED, &[], REFUSED_MAX)? {
+            for (key, value) in self.0.directory.rows(REFUSED, &[], REFUSED_MAX)? {
+                if decode::<Refused>(&value).is_some_and(|refused| refused.source != self.name()) {
+                    continue;
+                }
                 let is_broken = broken.iter().any(|broken| refused_key(&broken.name) == key);
-                let is_seen = view.snapshot.get(SEEN, &key).map_err(DirectoryError::from)?.is_some();
+                let is_seen = view
+                    .snapshot
+                    .get(SEEN, &seen_key(self.number(), &key))
+                    .map_err(DirectoryError::from)?
+                    .is_some();
                 if !is_broken && !is_seen {
                     batch.delete(REFUSED, &key);
                 }
@@ -308,7 +338,7 @@ impl Mirror {
         let (mut steps, mut next, mut failure) = (Vec::new(), None, None);
         let view = self.0.directory.raw_view()?;
         view.snapshot
-            .scan(SEEN, from, &[0xff; 9], &mut |key, value| {
+            .scan(SEEN, from, &[self.number(), 0xff], &mut |key, value| {
                 if steps.len() == BATCH_MAX {
                     next = Some(key.to_vec());
                     return ControlFlow::Break(());
@@ -332,19 +362,28 @@ impl Mirror {
     }
 
     async fn clear_seen(&self) -> Result<(), SyncError> {
-        if self.0.directory.rows(SEEN, &[], 1)?.is_empty() {
-            return Ok(());
+        loop {
+            let most = if self.is_sole() { 1 } else { CLEARED_MAX };
+            let prefix: &[u8] = if self.is_sole() { &[] } else { &[self.number()] };
+            let rows = self.0.directory.rows(SEEN, prefix, most)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let mut batch = Batch::new();
+            if self.is_sole() {
+                batch.clear(SEEN);
+            } else {
+                // Another source's full sync may be under way.
+                rows.iter().for_each(|(key, _)| batch.delete(SEEN, key));
+            }
+            self.0.directory.commit(batch).await.map_err(DirectoryError::from)?;
         }
-        let mut batch = Batch::new();
-        batch.clear(SEEN);
-        self.0.directory.commit(batch).await.map_err(DirectoryError::from)?;
-        Ok(())
     }
 
     /// Whether the last full sync is too long ago.
     pub(crate) fn full_is_due(&self) -> Result<bool, DirectoryError> {
         let every = self.0.options.full_every;
-        let last = self.0.directory.raw_view()?.sync_state()?.full_at;
+        let last = self.0.directory.raw_view()?.sync_state(self.name())?.full_at;
         let now = self.0.clock.now().0;
         Ok(last == 0 || !every.is_zero() && Duration::from_millis(now.saturating_sub(last)) >= every)
     }
@@ -357,11 +396,12 @@ fn count(differences: &[Difference]) -> (u64, u64) {
 
 fn stage_one(
     view: &View<'_>,
+    (source, number): (&str, u8),
     found: &Found,
     staged: &mut Staged,
     batch: &mut Batch,
 ) -> Result<(), SyncError> {
-    let key = found.dn().key();
+    let key = &seen_key(number, found.dn().key());
     if let Some(modified) = &found.modified
         && *modified > staged.watermark
     {
@@ -375,7 +415,7 @@ fn stage_one(
     let is_known = record.as_ref().is_some_and(|record| !record.glue && record.uuid == found.uuid);
     if !is_known
         && let Some(uuid) = &found.uuid
-        && let Some(old) = view.name_of(uuid)?.filter(|old| old != found.dn())
+        && let Some(old) = view.name_of(source, uuid)?.filter(|old| old != found.dn())
     {
         staged.moved.insert(old.key().to_vec());
     }

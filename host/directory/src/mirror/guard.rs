@@ -66,6 +66,9 @@ mod tests {
     fn options() -> MirrorOptions {
         let second = Duration::from_secs(1);
         MirrorOptions {
+            name: "ldap".to_owned(),
+            domains: Vec::new(),
+            dc_suffix: Dn::root(),
             ldap: LdapOptions {
                 servers: Vec::new(),
                 start_tls: false,
@@ -77,6 +80,7 @@ mod tests {
                 connections_max: 1,
                 page_size: 1,
                 referrals: Referrals::Refuse,
+                referral_servers: Vec::new(),
             },
             bases: Vec::new(),
             mode: SyncMode::Manual,

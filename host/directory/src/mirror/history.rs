@@ -5,15 +5,18 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 use storage::{Batch, Space};
 
-use super::records::SYNC;
+use super::records::{GENERAL_SOURCE, SYNC};
 use crate::directory::Directory;
 use crate::error::DirectoryError;
 use crate::layout::read_u64;
 
 /// Most syncs that are remembered.
 pub const HISTORY_MAX: usize = 100;
-/// Where they stand.
-const PREFIX: &[u8] = b"history/";
+
+/// Where those of a source stand.
+fn prefix(source: &str) -> Vec<u8> {
+    if source == GENERAL_SOURCE { b"history/".to_vec() } else { format!("past/{source}/").into() }
+}
 
 /// One sync, as it went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +27,9 @@ pub struct SyncRecord {
     pub began: u64,
     /// How long it took.
     pub milliseconds: u64,
+    /// The source; [`GENERAL_SOURCE`] of a sync of the time before there were several.
+    #[serde(default = "general")]
+    pub source: String,
     /// The domain that it was limited to.
     pub domain: Option<String>,
     /// Which server was asked.
@@ -44,35 +50,41 @@ pub struct SyncRecord {
     pub failure: Option<String>,
 }
 
+fn general() -> String {
+    GENERAL_SOURCE.to_owned()
+}
+
 /// Key and value.
 type Row = (Vec<u8>, Vec<u8>);
 
 impl Directory {
-    /// Adds a sync to the history; the oldest ones go.
+    /// Adds a sync to the history of its source; the oldest ones go.
     pub(crate) async fn remember(&self, record: &SyncRecord) -> Result<(), DirectoryError> {
+        let prefix = prefix(&record.source);
         let (last, old) = {
             let view = self.raw_view()?;
             let mut keys: Vec<Vec<u8>> = Vec::new();
-            view.snapshot.scan(SYNC, PREFIX, &until(), &mut |key, _| {
+            view.snapshot.scan(SYNC, &prefix, &until(&prefix), &mut |key, _| {
                 keys.push(key.to_vec());
                 ControlFlow::Continue(())
             })?;
-            let last = keys.last().map_or(0, |key| read_u64(&key[PREFIX.len()..]));
+            let last = keys.last().map_or(0, |key| read_u64(&key[prefix.len()..]));
             keys.truncate((keys.len() + 1).saturating_sub(HISTORY_MAX));
             (last, keys)
         };
         let mut batch = Batch::new();
         let text = serde_json::to_vec(record).map_err(|why| DirectoryError::Damaged(why.to_string()))?;
-        batch.put(SYNC, &key(last + 1), text);
+        batch.put(SYNC, &[&prefix[..], &u64::to_be_bytes(last + 1)].concat(), text);
         old.iter().for_each(|key| batch.delete(SYNC, key));
         Ok(self.commit(batch).await?)
     }
 
-    /// The syncs of the past, the newest first.
-    pub(crate) fn history(&self) -> Result<Vec<SyncRecord>, DirectoryError> {
+    /// The syncs of a source, the newest first.
+    pub(crate) fn history(&self, source: &str) -> Result<Vec<SyncRecord>, DirectoryError> {
         let view = self.raw_view()?;
         let mut records = Vec::new();
-        view.snapshot.scan_back(SYNC, PREFIX, &until(), &mut |_, text| {
+        let prefix = prefix(source);
+        view.snapshot.scan_back(SYNC, &prefix, &until(&prefix), &mut |_, text| {
             // One that cannot be read was written by another version.
             records.extend(serde_json::from_slice::<SyncRecord>(text).ok());
             ControlFlow::Continue(())
@@ -97,12 +109,8 @@ impl Directory {
     }
 }
 
-fn key(number: u64) -> Vec<u8> {
-    [PREFIX, &number.to_be_bytes()].concat()
-}
-
-fn until() -> Vec<u8> {
-    [PREFIX, &[0xff; 9]].concat()
+fn until(prefix: &[u8]) -> Vec<u8> {
+    [prefix, &[0xff; 9]].concat()
 }
 
 #[cfg(test)]
@@ -110,29 +118,36 @@ mod tests {
     use super::*;
     use crate::mirror::apply::tests::open;
 
+    fn record(source: &str, began: u64) -> SyncRecord {
+        SyncRecord {
+            kind: "full".to_owned(),
+            began,
+            milliseconds: 1,
+            source: source.to_owned(),
+            domain: None,
+            server: String::new(),
+            seen: 0,
+            added: 0,
+            modified: 0,
+            moved: 0,
+            removed: 0,
+            refused: 0,
+            failure: None,
+        }
+    }
+
     #[tokio::test]
-    async fn the_oldest_syncs_are_forgotten() {
+    async fn the_oldest_syncs_of_a_source_are_forgotten() {
         let dir = tempfile::tempdir().unwrap();
         let directory = open(dir.path());
+        directory.remember(&record("ldap", 7)).await.unwrap();
         for number in 0..HISTORY_MAX as u64 + 7 {
-            let record = SyncRecord {
-                kind: "full".to_owned(),
-                began: number,
-                milliseconds: 1,
-                domain: None,
-                server: String::new(),
-                seen: 0,
-                added: 0,
-                modified: 0,
-                moved: 0,
-                removed: 0,
-                refused: 0,
-                failure: None,
-            };
-            directory.remember(&record).await.unwrap();
+            directory.remember(&record("acme", number)).await.unwrap();
         }
-        let history = directory.history().unwrap();
+        let history = directory.history("acme").unwrap();
         assert_eq!(history.len(), HISTORY_MAX);
         assert_eq!(history[0].began, HISTORY_MAX as u64 + 6);
+        assert_eq!(directory.history("ldap").unwrap(), [record("ldap", 7)]);
+        assert_eq!(directory.history("ac").unwrap(), []);
     }
 }

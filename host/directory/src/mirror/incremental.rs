@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use super::apply::{Applied, BATCH_MAX, Step};
 use super::difference::{DIFFERENCES_MAX, Difference};
-use super::found::{Broken, Found, same_content};
+use super::found::same_content;
 use super::full::{SyncOrder, SyncReport};
 use super::generalized::earlier;
 use super::guard::{Trust, guard};
@@ -24,6 +24,10 @@ use crate::schema::{Class, Field};
 
 /// The attribute that says when an entry was last written (RFC 4512 §3.4.4).
 const MODIFIED: &str = "modifyTimestamp";
+
+/// So many entries are held until the answer is known to be whole. Of more than that those that came are taken over
+/// before: each of them is true for itself, and neither removals nor the watermark follow from a part.
+const HELD_MAX: usize = 10_000;
 
 /// What is asked, and what came of it so far.
 struct Asking<'o> {
@@ -56,6 +60,7 @@ impl Mirror {
             kind: "incremental".to_owned(),
             began: began.0,
             milliseconds,
+            source: self.name().to_owned(),
             domain: order.domain.as_ref().map(ToString::to_string),
             server,
             seen,
@@ -132,19 +137,16 @@ impl Mirror {
             attributes: &ALL_ATTRIBUTES,
             most: 0,
         };
-        let (mut total, mut watermark, mut cookie) = (Applied::default(), known, Vec::new());
-        let mut lease = self.0.servers.lease().await?;
-        lease.server().clone_into(&mut asking.server);
+        let (mut total, mut watermark) = (Applied::default(), known);
+        let mut chase = self.0.servers.chase(search, self.server_of(top));
+        let mut steps = Vec::new();
         loop {
             let mut page = Vec::new();
-            cookie = lease.page(&search, cookie, &mut |found| page.push(found)).await?;
+            let more = chase.next(&mut |found| page.push(found)).await?;
+            chase.server().clone_into(&mut asking.server);
             asking.seen += page.len() as u64;
-            let mut steps = Vec::with_capacity(page.len());
             for raw in page {
-                let found = match raw {
-                    Ok(raw) => Found::read(raw, self.0.directory.schema()),
-                    Err(why) => Err(Broken { name: why.clone(), attribute: "dn", why }),
-                };
+                let found = self.read(raw);
                 if let Some(modified) = found.as_ref().ok().and_then(|found| found.modified.as_ref())
                     && *modified > watermark
                 {
@@ -152,12 +154,13 @@ impl Mirror {
                 }
                 steps.push(found.map_or_else(Step::Broken, |found| Step::Put(Box::new(found))));
             }
-            total.join(self.settle(&steps, asking).await?);
-            if cookie.is_empty() {
+            if !more || steps.len() >= HELD_MAX {
+                total.join(self.settle(&std::mem::take(&mut steps), asking).await?);
+            }
+            if !more {
                 break;
             }
         }
-        lease.give_back().await;
         if asking.order.dry_run || top != base {
             return Ok(total);
         }
@@ -184,7 +187,7 @@ impl Mirror {
         let mut unreadable = None;
         self.0
             .servers
-            .search(&search, &mut |raw| match raw
+            .search(&search, self.server_of(top).as_ref(), &mut |raw| match raw
                 .and_then(|raw| Dn::parse(&raw.dn).map_err(|why| why.to_string()))
             {
                 Ok(dn) => drop(names.insert(dn.key().to_vec())),

@@ -15,7 +15,7 @@ use runtime::Shutdown;
 use tokio::time::{Instant, sleep_until};
 
 use super::apply::{BATCH_MAX, Step};
-use super::found::{Broken, Found, Uuid};
+use super::found::{Found, Uuid};
 use super::guard::{Trust, guard, guard_empty};
 use super::records::{SYNC, Way, base_key};
 use super::source::{Mirror, SyncError};
@@ -23,9 +23,10 @@ use crate::dn::Dn;
 use crate::ldap::answer::{
     EntryState, SyncInfo, read_entry, read_reference, read_sync_info, read_sync_state,
 };
-use crate::ldap::connection::{ALL_ATTRIBUTES, Moving, Slow, ended_early, failure, success};
+use crate::ldap::connection::{ALL_ATTRIBUTES, Moving, Slow, ended_early, failure, not_followed, success};
 use crate::ldap::failure::LdapFailure;
 use crate::ldap::filter::Filter;
+use crate::ldap::reference::Reference;
 use crate::ldap::settings::Referrals;
 
 /// The Sync State control's name (RFC 4533 §2.3).
@@ -113,6 +114,12 @@ impl Mirror {
         followers.push(Follower { base, state: state.to_owned(), follows });
         followers.sort_by(|a, b| a.base.cmp(&b.base));
     }
+
+    /// Forgets how a base was followed.
+    pub(super) fn follows_no_longer(&self, base: &Dn) {
+        let base = base.to_string();
+        self.0.followers.lock().retain(|follower| follower.base != base);
+    }
 }
 
 impl Live<'_> {
@@ -194,11 +201,7 @@ impl Live<'_> {
             };
         }
         if item.is_ref() {
-            let url = read_reference(item.0).into_iter().next().unwrap_or_default();
-            return match self.mirror.0.options.ldap.referrals {
-                Referrals::Ignore => Ok(()),
-                Referrals::Refuse => Err(LdapFailure::Referral { server: self.server.clone(), url }.into()),
-            };
+            return self.reference(&read_reference(item.0));
         }
         let value =
             item.1.iter().find_map(|Control(_, raw)| (raw.ctype == SYNC_STATE).then_some(raw.val.as_ref()));
@@ -216,10 +219,7 @@ impl Live<'_> {
                 if self.refreshing {
                     self.present.insert(state.uuid);
                 }
-                let found = match read_entry(item.0) {
-                    Ok(raw) => Found::read(raw, self.mirror.0.directory.schema()),
-                    Err(why) => Err(Broken { name: why.clone(), attribute: "dn", why }),
-                };
+                let found = self.mirror.read(read_entry(item.0));
                 let settled = self.refreshing && self.from_nothing;
                 let put = if settled { Step::Settled } else { Step::Put };
                 self.push(match found {
@@ -230,6 +230,25 @@ impl Live<'_> {
         }
         if let Some(cookie) = state.cookie {
             self.new_cookie(cookie);
+        }
+        Ok(())
+    }
+
+    /// What lies elsewhere this search does not follow: a full sync does, now where it is new, and then it is asked for at
+    /// intervals.
+    fn reference(&self, urls: &[String]) -> Result<(), SyncError> {
+        match self.mirror.0.options.ldap.referrals {
+            Referrals::Ignore => return Ok(()),
+            Referrals::Refuse => return Err(not_followed(&self.server, urls.to_vec()).into()),
+            Referrals::Follow => {}
+        }
+        let known = |url: &String| {
+            let base = Reference::parse(url).ok().and_then(|reference| reference.base);
+            base.is_some_and(|base| self.mirror.knows_place(&base))
+        };
+        // Of one that is told of later it cannot be seen whether it came or went.
+        if !self.refreshing || !urls.iter().any(known) {
+            self.mirror.0.full_wanted.notify_one();
         }
         Ok(())
     }
@@ -273,6 +292,9 @@ impl Live<'_> {
         let view_of = &self.mirror.0.directory;
         let view = view_of.raw_view()?;
         view.scan_under(&self.base, &mut |_, entry| {
+            if self.mirror.server_of(&entry.dn).is_some() {
+                return ControlFlow::Continue(());
+            }
             match view.record(&entry.dn) {
                 // Of what the source has never shown, a full sync judges.
                 Ok(None) => {}
@@ -309,9 +331,10 @@ impl Live<'_> {
         });
         let known = match gathered {
             Some(dn) => Some(dn),
-            None => self.mirror.0.directory.raw_view()?.name_of(uuid)?,
+            None => self.mirror.0.directory.raw_view()?.name_of(self.mirror.name(), uuid)?,
         };
-        if let Some(dn) = known.or(named) {
+        // A name that the server says it must have to say.
+        if let Some(dn) = known.or(named).filter(|dn| self.mirror.is_own(dn)) {
             self.push(Step::Gone(dn));
         }
         Ok(())

@@ -12,7 +12,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::apply::Step;
-use super::found::Found;
+use super::found::{Broken, Found};
 use super::records::Way;
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
@@ -20,6 +20,7 @@ use crate::error::EditError;
 use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, Search};
 use crate::ldap::failure::{LdapFailure, NO_SUCH_OBJECT};
 use crate::ldap::filter::Filter;
+use crate::ldap::settings::ServerUrl;
 use crate::schema::Field;
 
 /// Most absent addresses and domains that are remembered.
@@ -157,7 +158,7 @@ impl Mirror {
         for base in &self.0.options.bases {
             found.extend(self.find(base, Depth::Subtree, filter.clone()).await?);
         }
-        if let Ok(node) = Dn::from_domain(domain, &self.0.directory.options().dc_suffix) {
+        if let Ok(node) = Dn::from_domain(domain, &self.0.options.dc_suffix) {
             found.extend(self.find_entry(&node).await?);
         }
         let bases: Vec<Dn> = found
@@ -205,15 +206,38 @@ impl Mirror {
     }
 
     async fn find(&self, base: &Dn, depth: Depth, filter: Filter) -> Result<Vec<Found>, SyncError> {
+        self.find_at(base, depth, filter, self.server_of(base)).await
+    }
+
+    /// What a search finds at one server, or at those of the list.
+    pub(crate) async fn find_at(
+        &self,
+        base: &Dn,
+        depth: Depth,
+        filter: Filter,
+        at: Option<ServerUrl>,
+    ) -> Result<Vec<Found>, SyncError> {
         let search =
             Search { base: base.clone(), depth, filter, attributes: &ALL_ATTRIBUTES, most: FOUND_MAX };
         let mut found = Vec::new();
-        let searched = self.0.servers.search(&search, &mut |raw| found.extend(raw.ok())).await;
+        let searched = self.0.servers.search(&search, at.as_ref(), &mut |raw| found.extend(raw.ok())).await;
         match searched {
             Err(LdapFailure::Refused { code: NO_SUCH_OBJECT, .. }) => return Ok(Vec::new()),
             searched => searched?,
         }
-        let schema = self.0.directory.schema();
-        Ok(found.into_iter().filter_map(|raw| Found::read(raw, schema).ok()).collect())
+        let (mut kept, mut refused) = (Vec::new(), None);
+        for raw in found {
+            match self.read(Ok(raw)) {
+                Ok(found) => kept.push(found),
+                Err(broken) => refused = Some(broken),
+            }
+        }
+        match refused {
+            // What the source has and we cannot take is not unknown.
+            Some(Broken { name, why, .. }) if kept.is_empty() => {
+                Err(SyncError::Unfit(format!("{name}: {why}")))
+            }
+            _ => Ok(kept),
+        }
     }
 }

@@ -3,14 +3,15 @@
 //! | space | key | value |
 //! |---|---|---|
 //! | `directory_mirror` | key of an entry's name | [`Record`] in postcard: where it came from |
-//! | `directory_mirror_ids` | entryUUID, 16 octets | the entry's name, as text |
+//! | `directory_mirror_ids` | entryUUID, 16 octets; before it the name of a source that is not the general one | the entry's name, as text |
 //! | `directory_lists` | key of a list's name | empty |
-//! | `directory_seen` | key of a name | what a full sync that is under way knows of it: [`Seen`] in postcard |
+//! | `directory_seen` | number of the source, u8, and key of a name | what a full sync that is under way knows of it: [`Seen`] in postcard |
 //! | `directory_refused` | name as text, cut and with its hash where long | [`Refused`] in postcard |
-//! | `directory_sync` | `state` | [`SyncState`] in postcard |
+//! | `directory_sync` | `state`, `state/` and a source's name | [`SyncState`] in postcard |
+//! | | `places`, in the same way | subtrees on other servers: [`super::places`] |
 //! | | `cookie/` and the key of a base | the cookie of its live sync (RFC 4533), octets |
 //! | | `watermark/` and the key of a base | the greatest `modifyTimestamp` seen there (R45), text |
-//! | | `history/` and a number, u64 big-endian | [`super::history::SyncRecord`] in JSON |
+//! | | `history/` or `past/NAME/`, and a number, u64 big-endian | [`super::history::SyncRecord`] in JSON |
 //!
 //! Every record begins with [`FORMAT`], or [`RECORD_FORMAT`]; one of another format counts as absent, and the next full sync writes it anew.
 
@@ -36,8 +37,10 @@ pub(crate) const SYNC: Space = Space::new("directory_sync");
 
 /// The format of these records.
 pub(crate) const FORMAT: u8 = 1;
-/// Key of the [`SyncState`].
-pub(crate) const STATE_KEY: &[u8] = b"state";
+/// The format of [`Refused`], which has changed once.
+pub(crate) const REFUSED_FORMAT: u8 = 2;
+/// The source that every directory had before there were several: its keys have no name.
+pub const GENERAL_SOURCE: &str = "ldap";
 /// Octets of a refused entry's name in its key; longer ones are cut, and end in a hash.
 const NAME_TEXT_MAX: usize = 400;
 
@@ -186,6 +189,8 @@ impl Seen {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Refused {
     pub(crate) format: u8,
+    /// The source that shows it.
+    pub(crate) source: String,
     /// Its name, as far as it can be read.
     pub(crate) name: String,
     /// The attribute in which the fault lies.
@@ -238,6 +243,22 @@ pub(crate) fn cut(normal: &[u8]) -> Vec<u8> {
     [&normal[..NAME_TEXT_MAX], &hash.to_be_bytes()].concat()
 }
 
+/// A key of the sync's own space that belongs to a source.
+pub(crate) fn source_key(what: &str, source: &str) -> Vec<u8> {
+    if source == GENERAL_SOURCE { what.into() } else { format!("{what}/{source}").into() }
+}
+
+/// The key of a lasting name: no source can say that another one's entry is its own.
+pub(crate) fn id_key(source: &str, uuid: &Uuid) -> Vec<u8> {
+    let source = if source == GENERAL_SOURCE { "" } else { source };
+    [source.as_bytes(), uuid].concat()
+}
+
+/// The key of a name in what the full sync of a source knows.
+pub(crate) fn seen_key(source: u8, key: &[u8]) -> Vec<u8> {
+    [&[source], key].concat()
+}
+
 /// A key of the sync's own space that belongs to a base.
 pub(crate) fn base_key(what: &str, base: &Dn) -> Vec<u8> {
     [what.as_bytes(), b"/", base.key()].concat()
@@ -251,18 +272,21 @@ impl View<'_> {
             .filter(|record| record.format == RECORD_FORMAT))
     }
 
-    pub(crate) fn name_of(&self, uuid: &Uuid) -> Result<Option<Dn>, DirectoryError> {
-        let octets = self.snapshot.get(MIRROR_IDS, uuid)?;
+    /// The name of what a source calls so for good.
+    pub(crate) fn name_of(&self, source: &str, uuid: &Uuid) -> Result<Option<Dn>, DirectoryError> {
+        let octets = self.snapshot.get(MIRROR_IDS, &id_key(source, uuid))?;
         Ok(octets.and_then(|octets| Dn::parse(std::str::from_utf8(&octets).ok()?).ok()))
     }
 
     pub(crate) fn refused(&self, name: &str) -> Result<Option<Refused>, DirectoryError> {
         let octets = self.snapshot.get(REFUSED, &refused_key(name))?;
-        Ok(octets.and_then(|octets| decode::<Refused>(&octets)).filter(|refused| refused.format == FORMAT))
+        Ok(octets
+            .and_then(|octets| decode::<Refused>(&octets))
+            .filter(|refused| refused.format == REFUSED_FORMAT))
     }
 
-    pub(crate) fn sync_state(&self) -> Result<SyncState, DirectoryError> {
-        let octets = self.snapshot.get(SYNC, STATE_KEY)?;
+    pub(crate) fn sync_state(&self, source: &str) -> Result<SyncState, DirectoryError> {
+        let octets = self.snapshot.get(SYNC, &source_key("state", source))?;
         Ok(octets.and_then(|octets| decode::<SyncState>(&octets)).unwrap_or_default())
     }
 }

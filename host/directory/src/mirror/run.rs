@@ -1,5 +1,6 @@
 //! Keeping the tree like its source while the server runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use events::Event;
@@ -14,6 +15,7 @@ use super::source::{Mirror, SyncError, SyncMode, apart};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
 use crate::ldap::failure::{LdapFailure, NO_SUCH_EXTENSION, REFRESH_REQUIRED, UNWILLING};
+use crate::ldap::settings::Referrals;
 
 /// The wait after the first failure; each further one doubles it.
 const WAIT_FIRST: Duration = Duration::from_millis(500);
@@ -51,26 +53,20 @@ impl Mirror {
         if !self.first_full(shutdown).await {
             return;
         }
+        let asked = Arc::new(Asked::default());
         if self.0.options.mode == SyncMode::Incremental {
-            tokio::join!(self.run_full(shutdown), self.run_incremental(shutdown));
-            return;
+            self.0.options.bases.iter().for_each(|base| asked.add(base));
+        } else {
+            for base in self.0.options.bases.clone() {
+                let (mirror, shutdown, asked) = (self.clone(), shutdown.clone(), Arc::clone(&asked));
+                tokio::spawn(async move {
+                    if mirror.run_live(base.clone(), &shutdown).await == Followed::Lacks {
+                        asked.add(&base);
+                    }
+                });
+            }
         }
-        let bases = self.0.options.bases.clone();
-        let followed = bases.into_iter().map(|base| {
-            let (mirror, shutdown) = (self.clone(), shutdown.clone());
-            tokio::spawn(async move { mirror.run_live(base, &shutdown).await })
-        });
-        let followed: Vec<_> = followed.collect();
-        let live = async {
-            let mut lacks = false;
-            for task in followed {
-                lacks |= task.await.is_ok_and(|outcome| outcome == Followed::Lacks);
-            }
-            if lacks {
-                self.run_incremental(shutdown).await;
-            }
-        };
-        tokio::join!(self.run_full(shutdown), live);
+        tokio::join!(self.run_full(shutdown), self.run_incremental(shutdown, &asked));
     }
 
     /// Makes the first full sync, however often it takes; whether to go on.
@@ -115,15 +111,21 @@ impl Mirror {
         }
     }
 
-    async fn run_incremental(&self, shutdown: &Shutdown) {
+    async fn run_incremental(&self, shutdown: &Shutdown, asked: &Asked) {
         loop {
-            for base in &self.0.options.bases {
+            let bases = asked.bases.lock().clone();
+            for base in &bases {
                 self.follows(base, "asking for changes at intervals", false);
             }
             let round = async {
-                // How it went is in the history and among the events.
-                let _ = self.incremental(SyncOrder::default()).await;
-                sleep(self.0.options.incremental_every).await;
+                if !bases.is_empty() || self.has_places() {
+                    // How it went is in the history and among the events.
+                    let _ = self.incremental(SyncOrder::default()).await;
+                }
+                tokio::select! {
+                    () = asked.more.notified() => {}
+                    () = sleep(self.0.options.incremental_every) => {}
+                }
             };
             tokio::select! {
                 () = shutdown.wait() => return,
@@ -163,6 +165,8 @@ impl Mirror {
                         self.tell("live", &why.to_string());
                     }
                 }
+                // The base itself lies elsewhere.
+                _ if self.is_followed(&why) => return Followed::Lacks,
                 _ => self.tell("live", &why.to_string()),
             }
             // One that went on for long is a new one.
@@ -175,6 +179,11 @@ impl Mirror {
         }
     }
 
+    fn is_followed(&self, why: &SyncError) -> bool {
+        let referred = matches!(why, SyncError::Source(LdapFailure::Referral { .. }));
+        referred && self.0.options.ldap.referrals == Referrals::Follow
+    }
+
     async fn forget_cookie(&self, base: &Dn) -> Result<(), DirectoryError> {
         let mut batch = Batch::new();
         batch.delete(SYNC, &base_key("cookie", base));
@@ -182,7 +191,21 @@ impl Mirror {
     }
 
     fn tell(&self, kind: &str, cause: &str) {
-        self.0.events.emit(&Event::SyncFailed { kind, cause });
+        self.0.events.emit(&Event::SyncFailed { source: self.name(), kind, cause });
+    }
+}
+
+/// The bases that are asked for changes, because nobody tells of them.
+#[derive(Default)]
+struct Asked {
+    bases: parking_lot::Mutex<Vec<Dn>>,
+    more: tokio::sync::Notify,
+}
+
+impl Asked {
+    fn add(&self, base: &Dn) {
+        self.bases.lock().push(base.clone());
+        self.more.notify_one();
     }
 }
 

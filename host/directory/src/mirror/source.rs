@@ -8,17 +8,25 @@ use std::time::Duration;
 use events::{Event, Events};
 use runtime::Clock;
 
-use super::apply::{Applied, Beside, Staging, Step};
+use super::apply::{Applied, Beside, Step};
+use super::found::{Broken, Found};
 use super::history::SyncRecord;
 use super::live::Follower;
 use super::miss::Misses;
-use super::records::{FORMAT, REFUSED, Refused, STATE_KEY, SYNC, SyncState, Way, decode, encode};
+use super::origin::{Origin, Staging};
+use super::owners::{OwnDomain, Owners};
+use super::records::{
+    FORMAT, REFUSED, REFUSED_FORMAT, Refused, SYNC, SyncState, Way, decode, encode, source_key,
+};
 use crate::directory::Directory;
 use crate::dn::Dn;
+use crate::entry::Entry;
 use crate::error::{DirectoryError, EditError};
+use crate::ldap::chase::Place;
+use crate::ldap::connection::FoundRaw;
 use crate::ldap::failure::LdapFailure;
 use crate::ldap::servers::{ServerHealth, Servers};
-use crate::ldap::settings::LdapOptions;
+use crate::ldap::settings::{LdapOptions, Referrals};
 
 /// How often refused entries are tried again after one batch: each round may free what the next one wants.
 const RETRIES_MAX: usize = 4;
@@ -37,6 +45,12 @@ pub enum SyncMode {
 /// How a source is mirrored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirrorOptions {
+    /// What it is called.
+    pub name: String,
+    /// The domains that are its own; none: all that no other source has.
+    pub domains: Vec<OwnDomain>,
+    /// Top of its DC tree.
+    pub dc_suffix: Dn,
     /// The servers.
     pub ldap: LdapOptions,
     /// The tops of the subtrees that are mirrored.
@@ -95,6 +109,9 @@ pub struct Mirror(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) directory: Directory,
+    owners: Arc<Owners>,
+    /// Its place among them.
+    at: usize,
     pub(crate) servers: Servers,
     pub(crate) options: MirrorOptions,
     pub(crate) events: Events,
@@ -109,6 +126,8 @@ pub(crate) struct Inner {
     pub(crate) full_wanted: tokio::sync::Notify,
     pub(crate) misses: Misses,
     pub(crate) followers: parking_lot::Mutex<Vec<Follower>>,
+    /// Subtrees that lie on other servers.
+    pub(crate) places: parking_lot::RwLock<Vec<Place>>,
 }
 
 /// A refused entry, for people.
@@ -127,6 +146,10 @@ pub struct RefusedEntry {
 /// How the mirror does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirrorStatus {
+    /// The source.
+    pub source: String,
+    /// The domains that it alone may name.
+    pub domains: Vec<String>,
     /// The servers.
     pub servers: Vec<ServerHealth>,
     /// How each base is followed.
@@ -142,17 +165,23 @@ pub struct MirrorStatus {
 }
 
 impl Mirror {
-    /// Joins a directory with its source. Connects to nothing.
-    pub fn new(
+    /// Joins a directory with one of its sources. Connects to nothing.
+    pub(super) fn new(
         directory: Directory,
         options: MirrorOptions,
-        clock: Clock,
-        events: Events,
+        (owners, at): (Arc<Owners>, usize),
+        (clock, events): (Clock, Events),
     ) -> Result<Self, LdapFailure> {
         let servers = Servers::new(options.ldap.clone(), events.clone())?;
         let misses = Misses::new(options.misses_max);
-        let mirror = Self(Arc::new(Inner {
+        let places = match options.ldap.referrals {
+            Referrals::Follow => super::places::kept(&directory, &options.name),
+            Referrals::Refuse | Referrals::Ignore => Vec::new(),
+        };
+        Ok(Self(Arc::new(Inner {
             directory,
+            owners,
+            at,
             servers,
             options,
             events,
@@ -163,9 +192,47 @@ impl Mirror {
             full_wanted: tokio::sync::Notify::new(),
             misses,
             followers: parking_lot::Mutex::new(Vec::new()),
-        }));
-        mirror.0.directory.write_through(Arc::new(super::remote::RemoteTree(mirror.clone())));
-        Ok(mirror)
+            places: parking_lot::RwLock::new(places),
+        })))
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.options.name
+    }
+
+    /// Its number among the sources.
+    pub(super) fn number(&self) -> u8 {
+        // There are at most SOURCES_MAX of them.
+        u8::try_from(self.0.at).unwrap_or(u8::MAX)
+    }
+
+    /// Whether there is no other source.
+    pub(super) fn is_sole(&self) -> bool {
+        self.0.owners.is_sole()
+    }
+
+    /// Whether what it does not show of a name means anything: of its own, and of what nobody has any more.
+    pub(super) fn may_judge(&self, dn: &Dn) -> bool {
+        self.0.owners.of_name(dn).is_none_or(|at| at == self.0.at)
+    }
+
+    /// Whether a name lies below its bases.
+    pub(super) fn is_own(&self, dn: &Dn) -> bool {
+        self.0.owners.of_name(dn) == Some(self.0.at)
+    }
+
+    /// An entry as it came, if it can be kept and is this source's to say.
+    pub(super) fn read(&self, raw: FoundRaw) -> Result<Found, Broken> {
+        let schema = self.0.directory.schema();
+        let raw = raw.map_err(|why| Broken { name: why.clone(), attribute: "dn", why })?;
+        self.0.owners.admit(self.0.at, Found::read(raw, schema)?, schema)
+    }
+
+    /// Whether an entry that is here is still this source's to say.
+    pub(super) fn is_admitted(&self, entry: &Entry) -> bool {
+        self.0.owners.fault(self.0.at, entry, self.0.directory.schema()).is_none()
     }
 
     /// Its options.
@@ -182,12 +249,12 @@ impl Mirror {
 
     /// Whether a full sync ever ended well: before that, what is absent here may be there.
     pub fn is_complete(&self) -> Result<bool, DirectoryError> {
-        Ok(self.0.directory.raw_view()?.sync_state()?.full_at > 0)
+        Ok(self.0.directory.raw_view()?.sync_state(self.name())?.full_at > 0)
     }
 
     /// How it does.
     pub async fn status(&self) -> Result<MirrorStatus, DirectoryError> {
-        let state = self.0.directory.raw_view()?.sync_state()?;
+        let state = self.0.directory.raw_view()?.sync_state(self.name())?;
         let known = |at: u64| Some(at).filter(|at| *at > 0);
         let refused = self.refused()?.into_iter().map(|refused| RefusedEntry {
             name: refused.name,
@@ -196,19 +263,22 @@ impl Mirror {
             since: refused.at,
         });
         Ok(MirrorStatus {
+            source: self.name().to_owned(),
+            domains: self.0.options.domains.iter().map(ToString::to_string).collect(),
             servers: self.0.servers.health().await,
             followers: self.0.followers.lock().clone(),
             full_at: known(state.full_at),
             heard_at: known(state.heard_at),
             refused: refused.collect(),
-            history: self.0.directory.history()?,
+            history: self.0.directory.history(self.name())?,
         })
     }
 
     fn refused(&self) -> Result<Vec<Refused>, DirectoryError> {
         let rows = self.0.directory.rows(REFUSED, &[], super::apply::REFUSED_MAX)?;
         let read = rows.iter().filter_map(|(_, value)| decode::<Refused>(value));
-        Ok(read.filter(|refused| refused.format == FORMAT).collect())
+        let mine = |refused: &Refused| refused.format == REFUSED_FORMAT && refused.source == self.name();
+        Ok(read.filter(mine).collect())
     }
 
     /// Applies what the source said, tries again what that may have freed, and tells of what is refused.
@@ -237,7 +307,7 @@ impl Mirror {
             self.0.full_wanted.notify_one();
         }
         for (entry, attribute, cause) in &total.refused {
-            self.0.events.emit(&Event::SyncEntryRefused { entry, attribute, cause });
+            self.0.events.emit(&Event::SyncEntryRefused { source: self.name(), entry, attribute, cause });
         }
         // A sync adds up many of these: what is told and done need not be kept.
         total.refused = Vec::new();
@@ -248,7 +318,8 @@ impl Mirror {
     async fn apply_once(&self, way: Way, steps: &[Step], beside: &Beside) -> Result<Applied, EditError> {
         let under_way = self.0.staging.load(Ordering::Acquire);
         let staging = if under_way { Staging::UnderWay } else { Staging::Idle };
-        self.0.directory.apply(steps, beside, (way, staging)).await
+        let (source, number) = (self.name().to_owned(), self.number());
+        self.0.directory.apply(steps, beside, &Origin { way, source, number, staging }).await
     }
 
     /// The refused entries whose holders have changed.
@@ -284,16 +355,18 @@ impl Mirror {
     /// The row that says when the source was last heard, and with `full` when all of it was.
     pub(crate) fn heard(&self, full: bool) -> Result<(storage::Space, Vec<u8>, Vec<u8>), DirectoryError> {
         let now = self.0.clock.now().0;
-        let mut state = self.0.directory.raw_view()?.sync_state()?;
+        let mut state = self.0.directory.raw_view()?.sync_state(self.name())?;
         state = SyncState { format: FORMAT, heard_at: now, full_at: if full { now } else { state.full_at } };
-        Ok((SYNC, STATE_KEY.to_vec(), encode(&state)))
+        Ok((SYNC, source_key("state", self.name()), encode(&state)))
     }
 
     /// Books how a sync went.
     pub(crate) async fn book(&self, record: SyncRecord) {
+        let source = self.name();
         match &record.failure {
-            Some(cause) => self.0.events.emit(&Event::SyncFailed { kind: &record.kind, cause }),
+            Some(cause) => self.0.events.emit(&Event::SyncFailed { source, kind: &record.kind, cause }),
             None => self.0.events.emit(&Event::SyncFinished {
+                source,
                 kind: &record.kind,
                 seen: record.seen,
                 changed: record.added + record.modified + record.moved,
@@ -303,7 +376,7 @@ impl Mirror {
             }),
         }
         if let Err(why) = self.0.directory.remember(&record).await {
-            self.0.events.emit(&Event::SyncFailed { kind: &record.kind, cause: &why.to_string() });
+            self.0.events.emit(&Event::SyncFailed { source, kind: &record.kind, cause: &why.to_string() });
         }
     }
 }

@@ -18,8 +18,8 @@ Examples:
     Full(Scope),
     /// Take over what was modified since the last sync. Deleted users are seen by a full sync alone.
     Incremental(Scope),
-    /// How servers and syncs do, which entries are refused, the history of syncs, and how DNS tables stand.
-    Status(Format),
+    /// How servers and syncs do, which entries are refused, the history of syncs, and how DNS tables stand; or one domain.
+    Status(StatusScope),
     /// Read DNS tables now, whatever their versions: one, or all.
     ///
     /// Where more domains would go than the configuration believes, nothing changes; --force says that it is right.
@@ -39,7 +39,19 @@ pub(crate) struct DnsScope {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct StatusScope {
+    /// How this domain stands: its source, what brought it, its entries, those that are refused, its syncs.
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Scope {
+    /// Only this LDAP directory: "ldap", or a tenant's name; without it, all.
+    #[arg(long, value_name = "SOURCE", conflicts_with = "domain")]
+    source: Option<String>,
     /// Only the entries of this domain.
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
@@ -56,8 +68,8 @@ pub(crate) struct Scope {
 /// What a command asks, and whether in JSON.
 pub(super) fn question(command: SyncCommand) -> (SyncRequest, bool) {
     let scope = |scope: Scope| {
-        let Scope { domain, dry_run, force, format } = scope;
-        (SyncScope { domain, dry_run, force }, format.json)
+        let Scope { source, domain, dry_run, force, format } = scope;
+        (SyncScope { domain, source, dry_run, force }, format.json)
     };
     match command {
         SyncCommand::Full(given) => {
@@ -68,7 +80,7 @@ pub(super) fn question(command: SyncCommand) -> (SyncRequest, bool) {
             let (scope, json) = scope(given);
             (SyncRequest::Incremental(scope), json)
         }
-        SyncCommand::Status(format) => (SyncRequest::Status, format.json),
+        SyncCommand::Status(StatusScope { domain, format }) => (SyncRequest::Status { domain }, format.json),
         SyncCommand::Dns(DnsScope { table, force, format }) => {
             (SyncRequest::Dns { table, force }, format.json)
         }

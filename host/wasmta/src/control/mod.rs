@@ -184,7 +184,10 @@ pub enum SyncRequest {
     /// Ask for what was modified since.
     Incremental(SyncScope),
     /// How it stands.
-    Status,
+    Status {
+        /// How one domain stands; all, where absent.
+        domain: Option<String>,
+    },
     /// Read DNS tables now, whatever their versions.
     Dns {
         /// Which; all, where absent.
@@ -221,6 +224,8 @@ pub enum ShareRequest {
 pub struct SyncScope {
     /// Only this domain's entries.
     pub domain: Option<String>,
+    /// Only this source; all, where absent.
+    pub source: Option<String>,
     /// Only say what would change.
     pub dry_run: bool,
     /// Believe the source, whatever it lacks.

@@ -18,6 +18,7 @@ mod restore;
 mod share;
 mod stats;
 mod sync;
+mod sync_status;
 mod waiting;
 
 use std::path::Path;

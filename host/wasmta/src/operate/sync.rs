@@ -1,22 +1,26 @@
-//! The directory and its source, by command (R35, R38).
+//! The directory and its sources, by command (R35, R38).
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
-use directory::{Mirror, MirrorStatus, SyncOrder, SyncRecord, SyncReport, Telling};
-use mail_types::{Domain, Timestamp};
-use serde_json::{Value, json};
+use directory::{Mirror, Mirrors, SyncOrder, SyncReport, Telling};
+use mail_types::Domain;
+use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{age_text, dns_tables};
+use super::{dns_tables, sync_status};
 use crate::control::{Answer, Line, SyncRequest, SyncScope};
 use crate::serve::Parts;
 
 /// Differences that the text lists; JSON has all that are kept.
-const DIFFERENCES_SHOWN: usize = 50;
-/// Past syncs that the text lists.
-const HISTORY_SHOWN: usize = 10;
+pub(super) const DIFFERENCES_SHOWN: usize = 50;
+
+/// Which kind of sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Full,
+    Incremental,
+}
 
 /// Performs a request.
 pub(super) async fn perform(
@@ -24,39 +28,89 @@ pub(super) async fn perform(
     request: SyncRequest,
     progress: mpsc::Sender<Line>,
 ) -> Result<Answer, String> {
-    let tables = &parts.followed.tables;
-    if let SyncRequest::Dns { table, force } = &request {
-        return dns_tables::read(parts, table.as_deref(), *force).await;
-    }
-    let Some(mirror) = &parts.mirror else {
-        if request == SyncRequest::Status && !tables.is_empty() {
-            let (json, text) = dns_tables::status(parts);
-            return Ok(Answer::new(json!({ "dns_tables": json }), text));
-        }
-        return Err(
-            "the directory is its own source: there is nothing to sync with (directory.source)".to_owned()
-        );
-    };
     match request {
-        SyncRequest::Status => status(parts, mirror).await,
         SyncRequest::Dns { table, force } => dns_tables::read(parts, table.as_deref(), force).await,
-        SyncRequest::Full(scope) => {
-            let report =
-                mirror.full(order(scope)?, telling(progress)).await.map_err(|why| why.to_string())?;
-            parts.follow_directory().await?;
-            Ok(answer(&report))
+        SyncRequest::Status { domain } => sync_status::perform(parts, domain.as_deref()).await,
+        SyncRequest::Full(scope) => sync(parts, Kind::Full, scope, progress).await,
+        SyncRequest::Incremental(scope) => sync(parts, Kind::Incremental, scope, progress).await,
+    }
+}
+
+/// What is said where there is nothing to sync with.
+pub(super) const NO_SOURCE: &str =
+    "the directory is its own source: there is nothing to sync with (directory.source)";
+
+async fn sync(
+    parts: &Parts,
+    kind: Kind,
+    scope: SyncScope,
+    progress: mpsc::Sender<Line>,
+) -> Result<Answer, String> {
+    let mirrors = parts.mirror.as_ref().ok_or(NO_SOURCE)?;
+    let domain = scope.domain.map(|name| Domain::parse(&name).map_err(|e| e.to_string())).transpose()?;
+    let asked = asked(mirrors, domain.as_ref(), scope.source.as_deref())?;
+    let order = SyncOrder { domain, dry_run: scope.dry_run, force: scope.force };
+    // All at once: one that is slow holds no other back.
+    let running = asked.iter().map(|mirror| {
+        let (mirror, order, told) = ((*mirror).clone(), order.clone(), telling(progress.clone()));
+        tokio::spawn(async move {
+            let synced = match kind {
+                Kind::Full => mirror.full(order, told).await,
+                Kind::Incremental => mirror.incremental(order).await,
+            };
+            synced.map_err(|why| why.to_string())
+        })
+    });
+    let mut outcomes = Vec::new();
+    for one in running.collect::<Vec<_>>() {
+        outcomes.push(one.await.map_err(|why| why.to_string())?);
+    }
+    parts.follow_directory().await?;
+    match <[_; 1]>::try_from(outcomes) {
+        Ok([sole]) => sole.map(|report| answer(&report)),
+        Err(outcomes) => Ok(of_several(&asked, outcomes)),
+    }
+}
+
+/// The sources that are meant.
+fn asked<'m>(
+    mirrors: &'m Mirrors,
+    domain: Option<&Domain>,
+    source: Option<&str>,
+) -> Result<Vec<&'m Mirror>, String> {
+    match (domain, source) {
+        (None, None) => Ok(mirrors.all().iter().collect()),
+        (Some(domain), _) => {
+            let nobody = || format!("{domain} is a domain of no source (domains in directory.tenants)");
+            Ok(vec![mirrors.of_domain(domain).ok_or_else(nobody)?])
         }
-        SyncRequest::Incremental(scope) => {
-            let report = mirror.incremental(order(scope)?).await.map_err(|why| why.to_string())?;
-            parts.follow_directory().await?;
-            Ok(answer(&report))
+        (None, Some(name)) => {
+            let names: Vec<&str> = mirrors.all().iter().map(Mirror::name).collect();
+            let unknown = || format!("there is no source {name}; there are: {}", names.join(", "));
+            Ok(vec![mirrors.all().iter().find(|mirror| mirror.name() == name).ok_or_else(unknown)?])
         }
     }
 }
 
-fn order(scope: SyncScope) -> Result<SyncOrder, String> {
-    let domain = scope.domain.map(|name| Domain::parse(&name).map_err(|e| e.to_string())).transpose()?;
-    Ok(SyncOrder { domain, dry_run: scope.dry_run, force: scope.force })
+/// What came of several, each for itself.
+fn of_several(asked: &[&Mirror], outcomes: Vec<Result<SyncReport, String>>) -> Answer {
+    let (mut all, mut lines, mut faulty) = (Vec::new(), Vec::new(), false);
+    for (mirror, outcome) in asked.iter().zip(outcomes) {
+        let name = mirror.name();
+        match outcome {
+            Ok(report) => {
+                let Answer { json, text, .. } = answer(&report);
+                all.push(json);
+                lines.push(format!("{name}: {text}"));
+            }
+            Err(why) => {
+                faulty = true;
+                all.push(json!({ "source": name, "failure": why }));
+                lines.push(format!("{name}: nothing is changed: {why}"));
+            }
+        }
+    }
+    Answer { faulty, ..Answer::new(json!({ "sources": all }), lines.join("\n")) }
 }
 
 /// Notes on the way; those that nobody takes are dropped.
@@ -84,80 +138,11 @@ fn answer(report: &SyncReport) -> Answer {
     if differences.len() > DIFFERENCES_SHOWN {
         let _ = write!(text, "\n  and {} more (--json)", differences.len() - DIFFERENCES_SHOWN);
     }
-    let mut json = record_json(record);
+    let mut json = json!(record);
     json["dry_run"] = json!(dry_run);
     json["differences"] = differences
         .iter()
         .map(|difference| json!({ "what": difference.what, "dn": difference.dn }))
         .collect();
     Answer::new(json, text)
-}
-
-fn record_json(record: &SyncRecord) -> Value {
-    json!(record)
-}
-
-async fn status(parts: &Parts, mirror: &Mirror) -> Result<Answer, String> {
-    let status = mirror.status().await.map_err(|why| why.to_string())?;
-    let now = parts.clock.now();
-    let ago = |at: u64| format!("{} ago", age_text(now.since(Timestamp(at))));
-    let mut text = String::new();
-    for server in &status.servers {
-        let _ = writeln!(text, "{:<40} {}", server.server, if server.up { "up" } else { "down" });
-    }
-    for follower in &status.followers {
-        let _ = writeln!(text, "{:<40} {}", follower.base, follower.state);
-    }
-    let full = status.full_at.map_or("never".to_owned(), ago);
-    let heard = status.heard_at.map_or("never".to_owned(), ago);
-    let _ = write!(text, "last full sync {full}; last change heard of {heard}");
-    if !status.refused.is_empty() {
-        let _ =
-            write!(text, "\n{} entries are refused; their last good versions stay:", status.refused.len());
-    }
-    for refused in status.refused.iter().take(DIFFERENCES_SHOWN) {
-        let since = ago(refused.since);
-        let _ = write!(text, "\n  {} ({}, {since}): {}", refused.name, refused.attribute, refused.why);
-    }
-    for record in status.history.iter().take(HISTORY_SHOWN) {
-        let _ = write!(text, "\n{}", history_line(record, &ago(record.began)));
-    }
-    let mut json = status_json(&status);
-    if !parts.followed.tables.is_empty() {
-        let (tables, lines) = dns_tables::status(parts);
-        json["dns_tables"] = tables;
-        let _ = write!(text, "\n{lines}");
-    }
-    Ok(Answer::new(json, text))
-}
-
-fn history_line(record: &SyncRecord, ago: &str) -> String {
-    let took = Duration::from_millis(record.milliseconds).as_secs_f64();
-    let what = match &record.failure {
-        Some(why) => format!("failed: {why}"),
-        None => format!(
-            "{} seen, {} added, {} modified, {} moved, {} removed, {} refused",
-            record.seen, record.added, record.modified, record.moved, record.removed, record.refused
-        ),
-    };
-    format!("{ago:<16} {:<12} {took:>8.3} s  {what}", record.kind)
-}
-
-fn status_json(status: &MirrorStatus) -> Value {
-    let servers = status.servers.iter().map(|server| json!({ "server": server.server, "up": server.up }));
-    let followers = status.followers.iter();
-    let followers = followers.map(
-        |follower| json!({ "base": follower.base, "state": follower.state, "follows": follower.follows }),
-    );
-    let refused = status.refused.iter().map(|refused| {
-        json!({ "dn": refused.name, "attribute": refused.attribute, "why": refused.why, "since": refused.since })
-    });
-    json!({
-        "servers": servers.collect::<Vec<_>>(),
-        "followers": followers.collect::<Vec<_>>(),
-        "full_at": status.full_at,
-        "heard_at": status.heard_at,
-        "refused": refused.collect::<Vec<_>>(),
-        "history": status.history,
-    })
 }

@@ -40,16 +40,18 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
         let mend = "name a certificate with its chain and the key that belongs to it, both in PEM";
         found.push(places.problem("tls.certificate", why.to_string(), mend));
     }
-    if let Some(ldap) = config.directory.ldap.as_ref().map(|ldap| &ldap.mirror.ldap) {
+    for source in &config.directory.sources {
+        let (name, ldap) = (&source.mirror.name, &source.mirror.ldap);
+        let section = if source.mirror.domains.is_empty() { name.clone() } else { format!("tenants.{name}") };
         if let Some(file) = &ldap.authorities
             && let Err(why) = TlsClient::trusting_file(file)
         {
             let mend = "name a file with the certificates of authorities, in PEM";
-            found.push(places.problem("directory.ldap.ca-file", why.to_string(), mend));
+            found.push(places.problem(&format!("directory.{section}.ca-file"), why.to_string(), mend));
         }
         if let Some(Err(why)) = ldap.password_file.as_deref().map(password) {
             let mend = "name a file whose first line is the password";
-            found.push(places.problem("directory.ldap.password-file", why, mend));
+            found.push(places.problem(&format!("directory.{section}.password-file"), why, mend));
         }
     }
     for channel in &config.channels {
@@ -89,7 +91,7 @@ pub(super) fn password(file: &Path) -> Result<String, String> {
 /// What is wrong with the LDIF, and what in it mail cannot use.
 pub(super) fn ldif(config: &Config, places: &Places) -> (Option<Problem>, Vec<String>) {
     // Where LDAP servers fill the directory, no file does.
-    if config.directory.ldap.is_some() {
+    if !config.directory.sources.is_empty() {
         return (None, Vec::new());
     }
     let path = &config.directory.ldif;

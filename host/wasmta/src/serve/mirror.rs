@@ -1,8 +1,9 @@
 //! The sources behind the directory, LDAP servers above all: the ports through which the rest asks them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use directory::{Directory, DirectoryOptions, Dn, DomainTables, Mirror, Schema};
+use directory::{Directory, DirectoryOptions, Dn, DomainTables, Mirrors, OwnTops, Schema};
 use events::Events;
 use mail_types::{Address, Lookup};
 use routing::{Builders, Routing, Tables};
@@ -21,40 +22,53 @@ pub(super) fn options(config: &Config) -> Result<DirectoryOptions, String> {
         schema,
         dc_suffix: config.directory.dc_suffix.clone(),
         organization_suffix: config.directory.organization_suffix.clone(),
+        own_tops: own_tops(config),
         ..DirectoryOptions::default()
     })
 }
 
-/// The mirror, where the directory has another source than itself.
+/// Where the new domains of tenants go that have directories of their own.
+fn own_tops(config: &Config) -> Vec<OwnTops> {
+    let tenants = config.directory.sources.iter().filter(|source| !source.mirror.domains.is_empty());
+    let tops = tenants.map(|source| OwnTops {
+        domains: source.mirror.domains.clone(),
+        dc_suffix: source.mirror.dc_suffix.clone(),
+        organization_suffix: source.organization_suffix.clone(),
+    });
+    tops.collect()
+}
+
+/// The mirrors, where the directory has other sources than itself.
 pub(super) fn of(
     config: &Config,
     directory: &Directory,
     clock: &Clock,
     events: &Events,
-) -> Result<Option<Mirror>, String> {
-    let Some(ldap) = &config.directory.ldap else { return Ok(None) };
-    let mirror = Mirror::new(directory.clone(), ldap.mirror.clone(), clock.clone(), events.clone());
-    mirror.map(Some).map_err(|why| format!("directory.ldap: {why}"))
+) -> Result<Option<Mirrors>, String> {
+    if config.directory.sources.is_empty() {
+        return Ok(None);
+    }
+    let sources = config.directory.sources.iter().map(|source| source.mirror.clone()).collect();
+    let mirrors = Mirrors::new(directory.clone(), sources, clock, events);
+    mirrors.map(Some).map_err(|why| format!("directory.ldap: {why}"))
 }
 
 /// An authenticator that has the source verify passwords where the configuration, or an entry without a hash, says so.
 pub(super) fn verified(
     authenticator: auth::Authenticator,
-    mirror: Option<&Mirror>,
+    mirrors: Option<&Mirrors>,
     config: &Config,
 ) -> auth::Authenticator {
-    let Some(mirror) = mirror else { return authenticator };
-    let ask = match config.directory.ldap.as_ref().map(|ldap| ldap.authenticate) {
-        Some(Authenticate::Bind) => auth::AskVerifier::First,
-        _ => auth::AskVerifier::WhereNothingIsStored,
-    };
-    authenticator.with_verifier(Arc::new(ByBind(mirror.clone())), ask)
+    let Some(mirrors) = mirrors else { return authenticator };
+    let by_bind = config.directory.sources.iter().filter(|source| source.authenticate == Authenticate::Bind);
+    let by_bind = by_bind.map(|source| source.mirror.name.clone()).collect();
+    authenticator.with_verifier(Arc::new(ByBind { mirrors: mirrors.clone(), by_bind }))
 }
 
 /// Where the rows of the tables come from, besides the directory's own entries.
 pub(super) struct Sources<'a> {
     /// LDAP servers.
-    pub(super) mirror: Option<&'a Mirror>,
+    pub(super) mirror: Option<&'a Mirrors>,
     /// DNS tables.
     pub(super) tables: &'a DomainTables,
     /// What makes domains ours, where that is wanted.
@@ -114,21 +128,32 @@ impl routing::Source for All {
 }
 
 /// Passwords, by bind.
-struct ByBind(Mirror);
+struct ByBind {
+    mirrors: Mirrors,
+    /// The sources that are asked in any case.
+    by_bind: HashSet<String>,
+}
 
 impl auth::Verifier for ByBind {
+    fn ask(&self, entry: &Dn) -> auth::AskVerifier {
+        match self.mirrors.of_entry(entry) {
+            Some(mirror) if self.by_bind.contains(mirror.name()) => auth::AskVerifier::First,
+            _ => auth::AskVerifier::WhereNothingIsStored,
+        }
+    }
+
     fn fits<'a>(&'a self, entry: &'a Dn, password: &'a str) -> auth::BoxFuture<'a, Lookup<()>> {
-        Box::pin(self.0.password_fits(entry, password))
+        Box::pin(self.mirrors.password_fits(entry, password))
     }
 
     fn look_up<'a>(&'a self, address: &'a Address) -> auth::BoxFuture<'a, Lookup<()>> {
-        Box::pin(async move { self.0.look_up(address).await.map(drop) })
+        Box::pin(async move { self.mirrors.look_up(address).await.map(drop) })
     }
 }
 
 /// Misses, by one look-up and with tables that have followed it.
 struct LiveLookUp {
-    mirror: Mirror,
+    mirror: Mirrors,
     tables: Tables,
     plugins: plugin_engine::Engine,
     events: Events,

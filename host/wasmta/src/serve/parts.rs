@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use auth::{Authenticator, Hasher};
 use channels::StoreDelivery;
-use directory::{Directory, Mirror, PasswordHasher};
+use directory::{Directory, Mirrors, PasswordHasher};
 use events::{Event, Events};
 use queue::{Agents, Queue};
 use routing::{Builders, Routing, TableError, Tables};
@@ -38,7 +38,7 @@ pub struct Parts {
     /// Domains, users and groups.
     pub directory: Directory,
     /// What keeps it like its source, where that is another one.
-    pub mirror: Option<Mirror>,
+    pub mirror: Option<Mirrors>,
     /// What publishes the records of domains, where that is wanted.
     pub(crate) publishing: Option<Publishing>,
     /// Domains by DNS tables.
@@ -205,7 +205,7 @@ fn open_directory(
     data: &Path,
     clock: &Clock,
     events: &Events,
-) -> Result<(Storage, Directory, Option<Mirror>), String> {
+) -> Result<(Storage, Directory, Option<Mirrors>), String> {
     let storage = open_storage(config, data, "directory", directory::SPACES, true)?;
     let directory = Directory::open(storage.clone(), clock.clone(), mirror::options(config)?)
         .map_err(|e| format!("the directory: {e}"))?;

@@ -75,8 +75,8 @@ pub(super) fn auth_offers(config: &Config) -> (Unencrypted, ChannelBinding) {
 pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
     let usual = AuthOptions::default();
     // A bind shows the server the password, which SCRAM never does; and hashes at a source are the source's to change.
-    let by_source = config.directory.ldap.is_some();
-    let by_bind = config.directory.ldap.as_ref().is_some_and(|ldap| ldap.authenticate == Authenticate::Bind);
+    let by_source = !config.directory.sources.is_empty();
+    let by_bind = config.directory.sources.iter().any(|source| source.authenticate == Authenticate::Bind);
     let (unencrypted, channel_binding) = auth_offers(config);
     AuthOptions {
         hash: hash(config),

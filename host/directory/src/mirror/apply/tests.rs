@@ -8,7 +8,7 @@ use storage::{Options, Storage};
 use super::*;
 use crate::directory::DirectoryOptions;
 use crate::entry::Entry;
-use crate::mirror::records::SYNC;
+use crate::mirror::records::{SYNC, Way};
 
 pub(crate) fn open(dir: &std::path::Path) -> Directory {
     let options = Options { size_max: 1 << 30, inline_max: 1024, synced: false };
@@ -27,7 +27,15 @@ fn user(name: &str, uuid: u8, version: &str, mail: &str) -> Step {
 }
 
 async fn apply(directory: &Directory, steps: &[Step]) -> Applied {
-    let applied = directory.apply(steps, &Vec::new(), (Way::Full, Staging::Idle)).await.unwrap();
+    apply_of(directory, "ldap", steps).await
+}
+
+fn origin(source: &str) -> Origin {
+    Origin { way: Way::Full, source: source.to_owned(), number: 0, staging: Staging::Idle }
+}
+
+async fn apply_of(directory: &Directory, source: &str, steps: &[Step]) -> Applied {
+    let applied = directory.apply(steps, &Vec::new(), &origin(source)).await.unwrap();
     assert_eq!(directory.check(&mut |_| {}).unwrap(), Vec::<String>::new());
     applied
 }
@@ -84,6 +92,20 @@ async fn a_moved_entry_keeps_its_address() {
     // Gone under its old name means nothing any more.
     apply(&directory, &[Step::Gone(dn("uid=a,ou=x,o=isp"))]).await;
     assert!(owner(&directory, "a@d.test").is_some());
+}
+
+#[tokio::test]
+async fn a_lasting_name_is_one_of_its_source_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    apply_of(&directory, "ldap", &[user("uid=a,o=isp", 1, "1", "a@d.test")]).await;
+    // Another source says that the same entry stands with it now.
+    let claimed = apply_of(&directory, "acme", &[user("uid=a,o=acme", 1, "2", "a@acme.test")]).await;
+    assert_eq!((claimed.added, claimed.moved, claimed.removed), (1, 0, 0));
+    assert_eq!(owner(&directory, "a@d.test").as_deref(), Some("uid=a,o=isp"));
+    let moved = apply_of(&directory, "ldap", &[user("uid=b,o=isp", 1, "2", "a@d.test")]).await;
+    assert_eq!((moved.moved, moved.removed), (1, 0));
+    assert_eq!(owner(&directory, "a@acme.test").as_deref(), Some("uid=a,o=acme"));
 }
 
 #[tokio::test]
@@ -152,7 +174,7 @@ async fn rows_beside_are_written_with_the_steps() {
     let dir = tempfile::tempdir().unwrap();
     let directory = open(dir.path());
     let beside = vec![(SYNC, b"cookie/x".to_vec(), b"1".to_vec())];
-    directory.apply(&[], &beside, (Way::Full, Staging::Idle)).await.unwrap();
+    directory.apply(&[], &beside, &origin("ldap")).await.unwrap();
     let view = directory.raw_view().unwrap();
     assert_eq!(view.snapshot.get(SYNC, b"cookie/x").unwrap().as_deref(), Some(b"1".as_slice()));
 }

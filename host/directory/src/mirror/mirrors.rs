@@ -1,0 +1,139 @@
+//! All sources of one tree. Each has its own servers, subtrees and domains, follows them by itself, and has its own
+//! cookies, watermarks, guard and status: one that is down holds no other back.
+
+use std::sync::Arc;
+
+use events::Events;
+use mail_types::{Address, Domain, Lookup};
+use runtime::{Clock, Shutdown};
+
+use super::owners::Owners;
+use super::source::{Mirror, MirrorOptions};
+use crate::directory::Directory;
+use crate::dn::Dn;
+use crate::edit::{RemoteEdit, WriteThrough};
+use crate::error::EditError;
+use crate::ldap::failure::LdapFailure;
+
+/// Most sources of one tree.
+pub const SOURCES_MAX: usize = 64;
+
+/// The sources of a directory. Clones are the same.
+#[derive(Clone)]
+pub struct Mirrors(Arc<Inner>);
+
+struct Inner {
+    all: Vec<Mirror>,
+    owners: Arc<Owners>,
+    directory: Directory,
+}
+
+impl Mirrors {
+    /// Joins a directory with its sources, one at least. Connects to nothing.
+    ///
+    /// # Errors
+    /// A file that an option names cannot be used.
+    pub fn new(
+        directory: Directory,
+        sources: Vec<MirrorOptions>,
+        clock: &Clock,
+        events: &Events,
+    ) -> Result<Self, LdapFailure> {
+        let owners = Arc::new(Owners::of(&sources));
+        let mut all = Vec::with_capacity(sources.len());
+        for (at, options) in sources.into_iter().enumerate() {
+            let owned = (Arc::clone(&owners), at);
+            all.push(Mirror::new(directory.clone(), options, owned, (clock.clone(), events.clone()))?);
+        }
+        let mirrors = Self(Arc::new(Inner { all, owners, directory }));
+        mirrors
+            .0
+            .directory
+            .write_through(Arc::new(RemoteTree(mirrors.0.all.clone(), Arc::clone(&mirrors.0.owners))));
+        Ok(mirrors)
+    }
+
+    /// The directory that they keep.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    /// All of them, in their order.
+    #[must_use]
+    pub fn all(&self) -> &[Mirror] {
+        &self.0.all
+    }
+
+    /// The one that a domain belongs to, if any.
+    #[must_use]
+    pub fn of_domain(&self, domain: &Domain) -> Option<&Mirror> {
+        let canonical = match self.0.directory.domain(domain) {
+            Lookup::Found(known) => known.domain,
+            // What the tree cannot say now the name says.
+            Lookup::NotFound | Lookup::Unavailable(_) => domain.clone(),
+        };
+        self.0.owners.of_domain(&canonical).map(|at| &self.0.all[at])
+    }
+
+    /// The one that has an entry, if any.
+    #[must_use]
+    pub fn of_entry(&self, dn: &Dn) -> Option<&Mirror> {
+        self.0.owners.of_name(dn).map(|at| &self.0.all[at])
+    }
+
+    /// Follows every source until the server stops.
+    pub async fn run(&self, shutdown: &Shutdown) {
+        let running = self.0.all.iter().map(|mirror| {
+            let (mirror, shutdown) = (mirror.clone(), shutdown.clone());
+            tokio::spawn(async move { mirror.run(&shutdown).await })
+        });
+        for one in running.collect::<Vec<_>>() {
+            // A task that panicked is told of by the runtime; the others go on.
+            let _ = one.await;
+        }
+    }
+
+    /// Asks the source of an address about it; see [`Mirror::look_up`].
+    pub async fn look_up(&self, address: &Address) -> Lookup<u64> {
+        match self.of_domain(&address.domain) {
+            Some(mirror) => mirror.look_up(address).await,
+            None => Lookup::NotFound,
+        }
+    }
+
+    /// Whether an entry's password is this one, by its own source; see [`Mirror::password_fits`].
+    pub async fn password_fits(&self, dn: &Dn, password: &str) -> Lookup<()> {
+        match self.of_entry(dn) {
+            Some(mirror) => mirror.password_fits(dn, password).await,
+            None => Lookup::Unavailable(format!("{dn} lies below no base")),
+        }
+    }
+}
+
+/// The sources, as the place where edits are written: each at the one that has the name.
+struct RemoteTree(Vec<Mirror>, Arc<Owners>);
+
+impl WriteThrough for RemoteTree {
+    fn write(&self, edits: Vec<RemoteEdit>) -> crate::edit::BoxFuture<'_, Result<u64, EditError>> {
+        Box::pin(async move {
+            let mut placed: Vec<(usize, Vec<RemoteEdit>)> = Vec::new();
+            for edit in edits {
+                let outside = || EditError::Source(format!("{} lies below no base of a source", edit.dn()));
+                let at = self.1.of_name(edit.dn()).ok_or_else(outside)?;
+                match placed.last_mut() {
+                    Some((last, run)) if *last == at => run.push(edit),
+                    _ => placed.push((at, vec![edit])),
+                }
+            }
+            if placed.iter().any(|(at, _)| !self.0[*at].options().writable) {
+                return Err(EditError::ReadOnly);
+            }
+            let mut csn = 0;
+            for (at, run) in placed {
+                csn = self.0[at].write_all(run).await?;
+            }
+            Ok(csn)
+        })
+    }
+}
