@@ -268,7 +268,8 @@ impl Inner {
         if let Some(host) = tape.into_kept() {
             let recording = Recording::new(&plugin, context, now, seed, question, host, &answer);
             if sitting.is_counted() {
-                report.fuel = self.fuel(&plugin, &recording).await;
+                // On the heap: what is rare must not make every call larger.
+                report.fuel = Box::pin(self.fuel(&plugin, &recording)).await;
             }
             if let Some(shadow) = shadow {
                 self.shadows.compare(shadow, recording.clone());

@@ -67,12 +67,12 @@ impl Instance {
         pre: &InstancePre<Call>,
         mut store: Store<Call>,
         place: OwnedSemaphorePermit,
-    ) -> Result<Self, (wasmtime::Error, Store<Call>)> {
+    ) -> Result<Box<Self>, (wasmtime::Error, Store<Call>)> {
         match pre.instantiate_async(&mut store).await {
             Ok(instance) => {
                 let memory_at_first = store.data().memory();
                 let functions = Functions::default();
-                Ok(Self { store, instance, functions, calls: 0, memory_at_first, _place: place })
+                Ok(Box::new(Self { store, instance, functions, calls: 0, memory_at_first, _place: place }))
             }
             Err(error) => Err((error, store)),
         }

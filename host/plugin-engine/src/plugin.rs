@@ -7,7 +7,7 @@ use std::time::Duration;
 use hooks::{CallReport, Content, Failed, FailureKind, PluginName, Role, Sitting};
 use mail_types::{Domain, Timestamp};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
 
@@ -107,6 +107,14 @@ pub(crate) struct Manner {
     pub(crate) fresh: bool,
     /// The message that it may look at.
     pub(crate) content: Option<Content>,
+}
+
+/// Where a call runs.
+enum Room {
+    /// On this instance.
+    Taken(Box<Instance>),
+    /// On one that is still to be made, in this place of the pool.
+    Empty(OwnedSemaphorePermit),
 }
 
 /// What came of a call.
@@ -238,6 +246,24 @@ impl Plugin {
         new_store(&self.machine, call)
     }
 
+    /// A warm instance, or a place for a new one, where either is to be had without waiting.
+    fn room_now(&self, share: &Tenant, warm: Option<&Reuse>) -> Option<Room> {
+        if let Some(instance) = warm.and_then(|reuse| share.shelf.take(reuse.idle)) {
+            return Some(Room::Taken(instance));
+        }
+        Arc::clone(&self.places).try_acquire_many_owned(self.weight()).ok().map(Room::Empty)
+    }
+
+    /// The same, with a place among the calls of the tenant, and with all the patience of the caller.
+    async fn room(&self, share: &Tenant, warm: Option<&Reuse>) -> Option<(OwnedSemaphorePermit, Room)> {
+        let turn = share.place().await?;
+        if let Some(instance) = warm.and_then(|reuse| share.shelf.take(reuse.idle)) {
+            return Some((turn, Room::Taken(instance)));
+        }
+        let place = Arc::clone(&self.places).acquire_many_owned(self.weight()).await.ok()?;
+        Some((turn, Room::Empty(place)))
+    }
+
     /// Asks on an instance of a tenant. Always ends within the limits.
     pub(crate) async fn ask(
         &self,
@@ -253,31 +279,28 @@ impl Plugin {
         let sits = !manner.fresh && warm.is_none() && manner.tape.is_off();
         // What serves nobody now is let go before anything is waited for.
         let seat = sitting.take::<Seat>().filter(|seat| sits && seat.is_of(&self.settings, tenant));
-        let waiting = async {
-            if let Some(Seat { instance, turn }) = seat {
-                return Some((turn, Ok(instance)));
-            }
-            let turn = share.place().await?;
-            if let Some(instance) = warm.and_then(|reuse| share.shelf.take(reuse.idle)) {
-                return Some((turn, Ok(instance)));
-            }
-            let place = Arc::clone(&self.places).acquire_many_owned(self.weight()).await.ok()?;
-            Some((turn, Err(place)))
+        let ready = match seat {
+            Some(Seat { instance, turn }) => Some((turn, Room::Taken(instance))),
+            None => share.place_now().and_then(|turn| Some((turn, self.room_now(share, warm)?))),
         };
-        let Ok(Some((turn, on))) = tokio::time::timeout(wall, waiting).await else {
+        let found = match ready {
+            Some(found) => Ok(Some(found)),
+            None => tokio::time::timeout(wall, Box::pin(self.room(share, warm))).await,
+        };
+        let Ok(Some((turn, room))) = found else {
             let why = "no place to run it came free in time (limits.wall)";
             return Asked::nothing(FailureKind::Busy, why.to_owned());
         };
         let _running = self.machine.turn();
-        let mut instance = match on {
-            Ok(mut instance) => {
+        let mut instance = match room {
+            Room::Taken(mut instance) => {
                 instance.store.data_mut().begin(manner);
                 instance
             }
-            Err(place) => {
+            Room::Empty(place) => {
                 let mut store = self.store(tenant, share);
                 store.data_mut().begin(manner);
-                match tokio::time::timeout(wall, Instance::new(&self.pre, store, place)).await {
+                match tokio::time::timeout(wall, Box::pin(Instance::new(&self.pre, store, place))).await {
                     Ok(Ok(instance)) => instance,
                     Ok(Err((error, mut store))) => return ended(store.data_mut(), Err(error), share),
                     Err(_) => {

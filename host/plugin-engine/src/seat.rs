@@ -11,7 +11,7 @@ use crate::settings::Settings;
 /// An instance that waits for the next question of the decision that it was made for, and its place among the calls of its
 /// tenant: decisions that come back to a plugin hold no more of the pool than calls do.
 pub(crate) struct Seat {
-    pub(crate) instance: Instance,
+    pub(crate) instance: Box<Instance>,
     pub(crate) turn: OwnedSemaphorePermit,
 }
 

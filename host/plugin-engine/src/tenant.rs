@@ -37,6 +37,11 @@ impl Tenant {
         }
     }
 
+    /// A place for one call, where one is free.
+    pub(crate) fn place_now(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.calls).try_acquire_owned().ok()
+    }
+
     /// A place for one call; waits for one.
     pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.calls).acquire_owned().await.ok()

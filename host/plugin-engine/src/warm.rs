@@ -11,11 +11,11 @@ const WARM_MAX: usize = 8;
 
 /// The warm instances of one tenant.
 #[derive(Default)]
-pub(crate) struct Shelf(Mutex<Vec<(Instant, Instance)>>);
+pub(crate) struct Shelf(Mutex<Vec<(Instant, Box<Instance>)>>);
 
 impl Shelf {
     /// Takes one of the same generation; older ones are dropped.
-    pub(crate) fn take(&self, idle: Duration) -> Option<Instance> {
+    pub(crate) fn take(&self, idle: Duration) -> Option<Box<Instance>> {
         let mut shelf = self.0.lock();
         while let Some((since, instance)) = shelf.pop() {
             if since.elapsed() <= idle {
@@ -26,7 +26,7 @@ impl Shelf {
     }
 
     /// Puts one back; where there is no room, it is dropped.
-    pub(crate) fn put(&self, instance: Instance) {
+    pub(crate) fn put(&self, instance: Box<Instance>) {
         let mut shelf = self.0.lock();
         if shelf.len() < WARM_MAX {
             shelf.push((Instant::now(), instance));
