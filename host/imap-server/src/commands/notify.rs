@@ -170,6 +170,7 @@ impl Session {
         if let State::Selected(_, selected) = &mut self.state {
             selected.tell(&self.shared.parts.store, &mut self.io, expunges).await?;
         }
+        self.update_results().await?;
         if self.notify.is_some() {
             self.fetch_fresh().await?;
             self.tell_feed().await?;
