@@ -13,6 +13,8 @@ from pathlib import Path
 import wasmta_server
 
 PASSWORD = "password"
+# With it any login may act for any user.
+MASTER_PASSWORD = "of-the-master"
 START_SECONDS_MAX = 20
 
 CONFIG = """
@@ -33,6 +35,11 @@ first_valid_uid = 0
 mail_uid = {user}
 mail_gid = {group}
 {users}
+passdb {{
+  driver = static
+  args = password={master_password}
+  master = yes
+}}
 passdb {{
   driver = static
   args = password={password}
@@ -81,7 +88,7 @@ class Dovecot:
         users = "" if self.root else f"default_internal_user = {name}\ndefault_login_user = {name}"
         (self.folder / "dovecot.conf").write_text(CONFIG.format(
             folder=self.folder, user=self.owner.pw_uid, group=self.owner.pw_gid, users=users,
-            password=PASSWORD, port=self.port, tls_port=self.tls_port, prefix=prefix,
+            password=PASSWORD, master_password=MASTER_PASSWORD, port=self.port, tls_port=self.tls_port, prefix=prefix,
         ))
 
     def own(self, path):

@@ -6,7 +6,7 @@ import re
 import time
 
 from cases import case
-from dovecot import Dovecot
+from dovecot import MASTER_PASSWORD, Dovecot
 from place import PASSWORD, insecure_tls
 
 _numbers = itertools.count(1)
@@ -128,6 +128,30 @@ def moves_in_by_imap(place):
             session.logout()
             assert pull(place, user, *begun).rstrip().endswith("\n1 messages came")
             assert len(of_ours(place, user)["INBOX"]) == len(expected.get("INBOX", [])) + 1
+
+
+@case("a master user moves people in from Dovecot", "dovecot", "openssl")
+def moves_in_by_master(place):
+    secret = place.folder / "master"
+    with Dovecot("") as dovecot:
+        for there in ("anna@old.example", "ben@old.example"):
+            session = imaplib.IMAP4("127.0.0.1", dovecot.port)
+            session.login(there, PASSWORD)
+            session.append("INBOX", r"(\Seen)", None, f"Subject: of {there}\r\n\r\n".encode())
+            session.logout()
+            user = new_user(place)
+            source = ["--from", f"imaps://{there}@localhost:{dovecot.tls_port}", "--tls-trust", str(dovecot.folder / "cert.pem")]
+            words = ["mailbox", "import", user, *source, "--master", "root", "--password-file", str(secret)]
+            secret.write_text("wrong\n")
+            try:
+                place.server.command(*words)
+            except Exception as refused:
+                assert f"refuses the login of {there}" in str(refused), refused
+            else:
+                raise AssertionError("somebody without the master's password was let in")
+            secret.write_text(MASTER_PASSWORD + "\n")
+            place.server.command(*words)
+            same(of_ours(place, user), of_dovecot(dovecot, there))
 
 
 @case("a server that cannot be trusted gets no password", "dovecot", "openssl")

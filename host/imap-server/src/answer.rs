@@ -15,6 +15,11 @@ pub(crate) struct Answer {
     pub(crate) removed: bool,
 }
 
+/// What names messages by number once UIDONLY is enabled (RFC 9586 §3).
+pub(crate) fn uid_required() -> Answer {
+    Answer::bad("message numbers are not allowed once UIDONLY is enabled").code(Code::UidRequired)
+}
+
 impl Answer {
     fn new(condition: Condition, text: impl Into<Cow<'static, str>>) -> Self {
         Self { condition, code: None, text: text.into(), removed: false }

@@ -1,6 +1,6 @@
 //! What the client has said that it understands.
 
-use imap_wire::{Command, FetchItem, ListReturn, NameEncoding, SearchKey, StatusItem};
+use imap_wire::{By, Command, FetchItem, ListReturn, NameEncoding, SearchKey, StatusItem};
 
 /// How a session speaks; what was enabled stays so until the connection ends (RFC 5161 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,6 +13,8 @@ pub(crate) struct Dialect {
     pub(crate) rev2: bool,
     /// Names and appended messages are UTF-8 (RFC 6855 §3).
     pub(crate) utf8: bool,
+    /// Messages are named by UID alone, by both sides (RFC 9586).
+    pub(crate) uid_only: bool,
 }
 
 /// How a client gets headers with UTF-8 (RFC 6532).
@@ -55,6 +57,24 @@ pub(crate) fn asks_for_modseq(command: &Command) -> bool {
         Command::Search(search) => has_modseq(&search.keys),
         Command::Sort(sort) => has_modseq(&sort.keys),
         Command::Thread(thread) => has_modseq(&thread.keys),
+        _ => false,
+    }
+}
+
+/// Whether a command names messages by sequence number, which UIDONLY forbids (RFC 9586 §3).
+pub(crate) fn names_by_number(command: &Command) -> bool {
+    match command {
+        Command::Fetch { by, .. } | Command::Copy { by, .. } | Command::Move { by, .. } => {
+            *by == By::SequenceNumber
+        }
+        Command::Store(store) => store.by == By::SequenceNumber,
+        Command::Search(search) => search.by == By::SequenceNumber || has_sequence_numbers(&search.keys),
+        Command::Sort(sort) => sort.by == By::SequenceNumber || has_sequence_numbers(&sort.keys),
+        Command::Thread(thread) => thread.by == By::SequenceNumber || has_sequence_numbers(&thread.keys),
+        // RFC 9586 §3.7.
+        Command::Select { parameters, .. } | Command::Examine { parameters, .. } => {
+            parameters.qresync.as_ref().is_some_and(|known| known.matches.is_some())
+        }
         _ => false,
     }
 }

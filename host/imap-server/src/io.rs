@@ -3,11 +3,14 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use imap_wire::{Code, CommandReader, Condition, Limits, Line, Received, Response, Status, Tag, next_line};
+use imap_wire::{
+    Code, CommandReader, Condition, FetchResponse, Limits, Line, Received, Response, Status, Tag, next_line,
+};
 use runtime::{Shutdown, Stream};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::dialect::Dialect;
+use crate::view::Member;
 
 /// Octets gathered before they are sent: what a client that reads slowly costs us.
 pub(crate) const OUTPUT_OCTETS_MAX: usize = 64 * 1024;
@@ -64,6 +67,21 @@ impl Io {
     /// Gathers a status response; untagged without a tag.
     pub(crate) fn status(&mut self, tag: Option<Tag>, condition: Condition, code: Option<Code>, text: &str) {
         self.say(&Response::Status(Status { tag, condition, code, text: text.to_owned() }));
+    }
+
+    /// Begins a response about a message: FETCH, with its UID where that is wanted; or UIDFETCH, which has it anyway (RFC
+    /// 9586 §3.3).
+    pub(crate) fn fetch_response(&mut self, member: Member, with_uid: bool) -> FetchResponse {
+        let uid_only = self.dialect.uid_only;
+        let out = self.out();
+        if uid_only {
+            return FetchResponse::begin_by_uid(out, member.uid);
+        }
+        let mut response = FetchResponse::begin(out, member.sequence);
+        if with_uid {
+            response.uid(out, member.uid);
+        }
+        response
     }
 
     /// Where encoders write to.

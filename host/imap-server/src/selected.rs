@@ -1,12 +1,13 @@
 //! The selected mailbox of a session: what it has been told, and how it is told what changes.
 
-use imap_wire::{Condition, FetchResponse, Flag, Response, SequenceSet};
+use imap_wire::{Condition, Flag, Response, SequenceSet};
 use store::{
     Delta, Flags, KeywordTable, Keywords, Listed, MailboxId, ModSeq, Rights, Store, StoreError, Uid, Watch,
 };
 
 use crate::io::{End, Io};
-use crate::view::View;
+use crate::live::AllLive;
+use crate::view::{Member, View};
 
 /// Whether a mailbox may be changed: SELECT or EXAMINE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub(crate) struct Selected {
     /// New messages that are to be fetched, and those that the session itself has put in.
     fresh: Vec<u32>,
     made: Vec<u32>,
+    /// Results that are kept up to date.
+    pub(crate) live: AllLive,
 }
 
 impl Selected {
@@ -104,7 +107,13 @@ impl Selected {
             is_unsaid: false,
             fresh: Vec::new(),
             made: Vec::new(),
+            live: AllLive::default(),
         }
+    }
+
+    /// Whether there are messages that the client has not been told of.
+    pub(crate) fn is_unsaid(&self) -> bool {
+        self.is_unsaid
     }
 
     /// From now on this is told. What was not before and is now comes with the next telling.
@@ -201,10 +210,11 @@ impl Selected {
         Ok(())
     }
 
-    /// EXPUNGE, or VANISHED to those who asked for it (RFC 7162 §3.2.10).
+    /// EXPUNGE, or VANISHED to those who asked for it (RFC 7162 §3.2.10, RFC 9586 §3.4).
     async fn tell_gone(&mut self, io: &mut Io) -> Result<(), End> {
         let gone = self.view.take_gone();
-        if io.dialect.vanished {
+        self.live.tell_gone(io, &gone).await?;
+        if io.dialect.vanished || io.dialect.uid_only {
             if let Some(uids) = SequenceSet::from_rising(gone.iter().rev().map(|member| member.uid)) {
                 io.say(&Response::Vanished { earlier: false, uids });
             }
@@ -241,6 +251,7 @@ impl Selected {
         self.made.sort_unstable();
         for listed in delta.changed {
             let is_new = self.view.add(listed.uid.0);
+            self.live.note(listed.uid.0);
             if is_new && self.wishes.fetched && self.made.binary_search(&listed.uid.0).is_err() {
                 self.fresh.push(listed.uid.0);
             }
@@ -285,9 +296,8 @@ impl Selected {
         let Some(sequence) = self.view.sequence_of(listed.uid.0) else { return };
         let flags = self.flags(listed.uid.0, listed.flags, listed.keywords);
         let with_modseq = io.dialect.modseq;
+        let mut fetch = io.fetch_response(Member { sequence, uid: listed.uid.0 }, true);
         let out = io.out();
-        let mut fetch = FetchResponse::begin(out, sequence);
-        fetch.uid(out, listed.uid.0);
         fetch.flags(out, &flags);
         if with_modseq {
             fetch.modseq(out, listed.modseq.0);

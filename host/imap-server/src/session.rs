@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use imap_wire::{By, Code, Command, Condition, Limits, LiteralMode, NameEncoding, Received, Tag, Tagged};
+use imap_wire::{Code, Command, Condition, Limits, LiteralMode, NameEncoding, Received, Tag, Tagged};
 use runtime::{Shutdown, Stream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, uid_required};
 use crate::commands::{self, Context, Login};
-use crate::dialect::{asks_for_modseq, has_sequence_numbers};
+use crate::dialect::{asks_for_modseq, names_by_number};
 use crate::io::{End, Io, Patience};
 use crate::notify::Notify;
 use crate::options::{Options, TlsMode};
@@ -163,12 +163,11 @@ impl Session {
             self.bad(Some(tag), &format!("{verb}: {why}"))?;
             return Ok(None);
         }
-        let expunges = if forbids_expunge(verb, is_by_sequence_number(&command)) {
-            Expunges::Kept
-        } else {
-            Expunges::Told
-        };
+        // RFC 7162 §3.2.10.2: a search by UID may name messages by number, too.
+        let by_number = names_by_number(&command);
+        let expunges = if forbids_expunge(verb, by_number) { Expunges::Kept } else { Expunges::Told };
         let answer = match command {
+            _ if by_number && self.io.dialect.uid_only => uid_required(),
             Command::Compress => return self.compress(tag).await.map(|()| None),
             Command::StartTls => match self.may_start_tls() {
                 Ok(()) => return Ok(Some(tag)),
@@ -223,6 +222,7 @@ impl Session {
                 answer.code = Some(Code::HighestModSeq(selected.settled().0));
             }
         }
+        Box::pin(self.update_results()).await?;
         match &self.notify {
             Some(notify) if notify.at_once => Box::pin(self.fetch_fresh()).await?,
             Some(_) => Box::pin(self.tell_feed()).await?,
@@ -235,6 +235,16 @@ impl Session {
         self.bad_commands = 0;
         self.io.status(Some(tag), answer.condition, answer.code, &answer.text);
         self.io.flush_if_full().await
+    }
+
+    /// Tells what has changed in results that are kept up to date.
+    pub(crate) async fn update_results(&mut self) -> Result<(), End> {
+        let limits = &self.limits(true);
+        let State::Selected(login, selected) = &mut self.state else { return Ok(()) };
+        let Some(tag) = selected.live.due().cloned() else { return Ok(()) };
+        let (options, shared) = (&*self.options, &*self.shared);
+        let mut context = Context { io: &mut self.io, shared, login, tag: &tag, limits, options };
+        commands::update(&mut context, selected).await
     }
 
     fn bad(&mut self, tag: Option<Tag>, why: &str) -> Result<(), End> {
@@ -341,17 +351,5 @@ impl Session {
                 }
             },
         }
-    }
-}
-
-fn is_by_sequence_number(command: &Command) -> bool {
-    match command {
-        Command::Fetch { by, .. } => *by == By::SequenceNumber,
-        Command::Store(store) => store.by == By::SequenceNumber,
-        // RFC 7162 §3.2.10.2: a search by UID may name messages by number, too.
-        Command::Search(search) => search.by == By::SequenceNumber || has_sequence_numbers(&search.keys),
-        Command::Sort(sort) => sort.by == By::SequenceNumber || has_sequence_numbers(&sort.keys),
-        Command::Thread(thread) => thread.by == By::SequenceNumber || has_sequence_numbers(&thread.keys),
-        _ => false,
     }
 }

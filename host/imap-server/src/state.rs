@@ -44,7 +44,7 @@ const AUTHENTICATED: &[&str] = &[
     "GETQUOTAROOT",
 ];
 
-/// Legal with a selected mailbox only (RFC 3501 §6.4, RFC 3691, RFC 4315, RFC 5256, RFC 6851).
+/// Legal with a selected mailbox only (RFC 3501 §6.4, RFC 3691, RFC 4315, RFC 5256, RFC 5267, RFC 6851).
 const SELECTED: &[&str] = &[
     "CHECK",
     "CLOSE",
@@ -52,6 +52,7 @@ const SELECTED: &[&str] = &[
     "EXPUNGE",
     "UID EXPUNGE",
     "SEARCH",
+    "CANCELUPDATE",
     "SORT",
     "THREAD",
     "FETCH",

@@ -57,6 +57,10 @@ pub enum Code {
     MailboxId(String),
     /// RFC 6154 §3.
     UseAttr,
+    /// RFC 9586 §3.
+    UidRequired,
+    /// RFC 5267 §4.3.1: the tag of the search whose results are not kept up to date.
+    NoUpdate(String),
     /// RFC 3516 §4.3.
     UnknownCte,
     /// RFC 6858 §3: messages of which surrogates were told, by UID.
@@ -120,6 +124,7 @@ impl Code {
             Self::BadUrl(url) => format!("BADURL {}", url_text(url)),
             Self::HighestModSeq(modseq) => format!("HIGHESTMODSEQ {modseq}"),
             Self::Modified(set) => format!("MODIFIED {set}"),
+            Self::NoUpdate(tag) => format!("NOUPDATE \"{tag}\""),
             Self::Downgraded(uids) => format!("DOWNGRADED {uids}"),
             Self::MetadataLongEntries(octets) => format!("METADATA LONGENTRIES {octets}"),
             Self::MetadataMaxSize(octets) => format!("METADATA MAXSIZE {octets}"),
@@ -142,6 +147,7 @@ impl Code {
             Self::MetadataTooMany => "METADATA TOOMANY",
             Self::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Self::UseAttr => "USEATTR",
+            Self::UidRequired => "UIDREQUIRED",
             Self::UnknownCte => "UNKNOWN-CTE",
             Self::CompressionActive => "COMPRESSIONACTIVE",
             Self::Unavailable => "UNAVAILABLE",

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::acl::AclCommand;
+use crate::cancel::cancel_update;
 use crate::cursor::{Cursor, ParseError, is_tag_char};
 use crate::fetch::{FetchItem, fetch_items};
 use crate::limits::Limits;
@@ -165,6 +166,8 @@ pub enum Command {
     /// RFC 4315 §2.1.
     UidExpunge(SequenceSet),
     Search(Search),
+    /// RFC 5267 §4.3.5: tags.
+    CancelUpdate(Vec<String>),
     /// RFC 5256.
     Sort(Sort),
     /// RFC 5256.
@@ -226,6 +229,7 @@ impl Command {
             Self::Expunge => "EXPUNGE",
             Self::UidExpunge(_) => "UID EXPUNGE",
             Self::Search(_) => "SEARCH",
+            Self::CancelUpdate(_) => "CANCELUPDATE",
             Self::Sort(_) => "SORT",
             Self::Thread(_) => "THREAD",
             Self::Fetch { .. } => "FETCH",
@@ -292,6 +296,7 @@ fn command(cursor: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "EXPUNGE" => Command::Expunge,
         "ID" | "AUTHENTICATE" | "LOGIN" | "ENABLE" | "COMPRESS" => session_command(cursor, &name)?,
         "NOTIFY" => Command::Notify(notify(cursor)?),
+        "CANCELUPDATE" => cancel_update(cursor)?,
         "UID" => uid_command(cursor)?,
         name if MESSAGE_COMMANDS.contains(&name) => message_command(cursor, name, By::SequenceNumber)?,
         _ => mailbox_command(cursor, &name)?,

@@ -157,6 +157,7 @@ fn write_command(out: &mut Vec<u8>, command: &Command) {
         }
         Command::UidExpunge(_)
         | Command::Search(_)
+        | Command::CancelUpdate(_)
         | Command::Sort(_)
         | Command::Thread(_)
         | Command::Fetch { .. }
@@ -321,6 +322,13 @@ fn message_command(out: &mut Vec<u8>, command: &Command) {
     match command {
         Command::UidExpunge(set) => word(out, &format!("UID EXPUNGE {set}")),
         Command::Search(search) => write_search(out, search),
+        Command::CancelUpdate(tags) => {
+            word(out, "CANCELUPDATE");
+            for tag in tags {
+                out.push(b' ');
+                string(out, tag.as_bytes());
+            }
+        }
         Command::Sort(sort) => write_sort(out, sort),
         Command::Thread(thread) => {
             word(out, &format!("{}THREAD {} ", prefix(thread.by), thread.algorithm.name()));

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use crate::partial::PartialRange;
-use crate::sequence::SequenceSet;
 use crate::text::write_string;
 
 /// `ESEARCH` (RFC 4731 §3.1): the results that were asked for and are there.
@@ -21,10 +20,24 @@ pub struct Esearch {
     pub count: Option<u32>,
     /// `ALL`: the set, or the numbers in their order where that is one of SORT.
     pub all: Option<String>,
-    /// `PARTIAL`: the range that was asked for, and what it has (RFC 9394 §4).
-    pub partial: Option<(PartialRange, Option<SequenceSet>)>,
+    /// `PARTIAL`: the range that was asked for, and what it has, as a set or in the order of SORT (RFC 9394 §4, RFC 5267
+    /// §4.4).
+    pub partial: Option<(PartialRange, Option<String>)>,
+    /// `ADDTO` and `REMOVEFROM`: what changed in results, one after the other (RFC 5267 §4.3.2).
+    pub updates: Vec<ResultUpdate>,
     /// `MODSEQ`: the highest of the messages told (RFC 4731 §3.2).
     pub modseq: Option<u64>,
+}
+
+/// A change of results (RFC 5267 §4.3.3, §4.3.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultUpdate {
+    /// Messages come in; else they go out.
+    pub adds: bool,
+    /// From which place on, counted from 1; 0 where the order is the mailbox's.
+    pub place: u32,
+    /// The messages, as a set.
+    pub set: String,
 }
 
 impl Esearch {
@@ -49,8 +62,14 @@ impl Esearch {
             let _ = write!(rest, " ALL {all}");
         }
         if let Some((range, set)) = &self.partial {
-            let set = set.as_ref().map_or_else(|| "NIL".to_owned(), SequenceSet::to_string);
+            let set = set.as_deref().unwrap_or("NIL");
             let _ = write!(rest, " PARTIAL ({range} {set})");
+        }
+        for same in self.updates.chunk_by(|one, next| one.adds == next.adds) {
+            let name = if same.iter().any(|update| update.adds) { "ADDTO" } else { "REMOVEFROM" };
+            let pairs: Vec<String> =
+                same.iter().map(|update| format!("{} {}", update.place, update.set)).collect();
+            let _ = write!(rest, " {name} ({})", pairs.join(" "));
         }
         if let Some(modseq) = self.modseq {
             let _ = write!(rest, " MODSEQ {modseq}");
@@ -72,7 +91,8 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         let tagged = |tag: &str| Esearch { tag: tag.to_owned(), ..Esearch::default() };
-        let set = SequenceSet::from_rising([5, 6, 7]);
+        let set = Some("5:7".to_owned());
+        let change = |adds, place, set: &str| ResultUpdate { adds, place, set: set.to_owned() };
         let range = PartialRange { from_end: true, first: 1, last: 3 };
         for (esearch, expected) in [
             (tagged("A284"), "* ESEARCH (TAG \"A284\")\r\n"),
@@ -91,6 +111,21 @@ mod tests {
             (
                 Esearch { partial: Some((range, None)), ..tagged("A04") },
                 "* ESEARCH (TAG \"A04\") PARTIAL (-1:-3 NIL)\r\n",
+            ),
+            (
+                Esearch { uid: true, updates: vec![change(true, 0, "32768:32769")], ..tagged("B01") },
+                "* ESEARCH (TAG \"B01\") UID ADDTO (0 32768:32769)\r\n",
+            ),
+            (
+                Esearch {
+                    updates: vec![
+                        change(false, 7, "2"),
+                        change(true, 1, "2733"),
+                        change(true, 1, "2731:2732"),
+                    ],
+                    ..tagged("C01")
+                },
+                "* ESEARCH (TAG \"C01\") REMOVEFROM (7 2) ADDTO (1 2733 1 2731:2732)\r\n",
             ),
         ] {
             assert_eq!(text(esearch), expected);

@@ -42,6 +42,7 @@ mod sort;
 mod status;
 mod store;
 
+mod cancel;
 mod code;
 mod encode;
 mod esearch;
@@ -59,7 +60,7 @@ pub use command::{By, Command, IdParameter, Secret, Tag, Tagged, Unparsed, parse
 pub use cursor::ParseError;
 pub use date::{Date, DateTime};
 pub use encode::{encode_append, encode_command};
-pub use esearch::Esearch;
+pub use esearch::{Esearch, ResultUpdate};
 pub use fetch::{FetchItem, Partial, Section, SectionFetch, SectionText};
 pub use flag::Flag;
 pub use limits::Limits;

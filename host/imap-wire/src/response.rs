@@ -282,23 +282,28 @@ impl Listed {
     }
 }
 
-/// Writes one `FETCH` response item by item, so that a large literal can be sent in pieces between
-/// two items.
+/// Writes one `FETCH` response item by item: a large literal can be sent in pieces between two of them.
 ///
 /// ```text
 /// message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att))
 /// msg-att      = "(" (msg-att-dynamic / msg-att-static) *(SP (msg-att-dynamic / msg-att-static)) ")"
 /// ```
 #[derive(Debug)]
+#[must_use]
 pub struct FetchResponse {
     first: bool,
 }
 
 impl FetchResponse {
     /// Appends `* n FETCH (`.
-    #[must_use]
     pub fn begin(out: &mut Vec<u8>, sequence_number: u32) -> Self {
         out.extend_from_slice(format!("* {sequence_number} FETCH (").as_bytes());
+        Self { first: true }
+    }
+
+    /// Appends `* uid UIDFETCH (` (RFC 9586 §3.3).
+    pub fn begin_by_uid(out: &mut Vec<u8>, uid: u32) -> Self {
+        out.extend_from_slice(format!("* {uid} UIDFETCH (").as_bytes());
         Self { first: true }
     }
 

@@ -3,7 +3,7 @@
 use crate::cursor::{Cursor, ParseError};
 use crate::partial::{PartialRange, partial_range};
 
-/// The result options of an extended search (RFC 4731 §3.1, RFC 5182 §2.1, RFC 9394 §3.1).
+/// The result options of an extended search (RFC 4731 §3.1, RFC 5182 §2.1, RFC 9394 §3.1, RFC 5267 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SearchReturns {
     /// `MIN`: the lowest number.
@@ -18,11 +18,15 @@ pub struct SearchReturns {
     pub save: bool,
     /// `PARTIAL`: a part of the set.
     pub partial: Option<PartialRange>,
+    /// `CONTEXT`: the same is asked for again soon (RFC 5267 §4.2).
+    pub context: bool,
+    /// `UPDATE`: changes of the set are told (RFC 5267 §4.3).
+    pub update: bool,
 }
 
 /// ```text
 /// search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")" ; RFC 4466 §2.6.1
-/// search-return-opt  = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE" / "PARTIAL" SP partial-range
+/// search-return-opt  = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE" / "PARTIAL" SP partial-range / "CONTEXT" / "UPDATE"
 /// ```
 /// An empty list asks for `ALL` (RFC 4731 §3.1).
 pub(crate) fn search_returns(cursor: &mut Cursor<'_>) -> Result<SearchReturns, ParseError> {
@@ -36,6 +40,8 @@ pub(crate) fn search_returns(cursor: &mut Cursor<'_>) -> Result<SearchReturns, P
             "ALL" => returns.all = true,
             "COUNT" => returns.count = true,
             "SAVE" => returns.save = true,
+            "CONTEXT" => returns.context = true,
+            "UPDATE" => returns.update = true,
             "PARTIAL" if returns.partial.is_none() => {
                 cursor.space()?;
                 returns.partial = Some(partial_range(cursor)?);
@@ -60,6 +66,8 @@ impl SearchReturns {
             (self.all, "ALL"),
             (self.count, "COUNT"),
             (self.save, "SAVE"),
+            (self.context, "CONTEXT"),
+            (self.update, "UPDATE"),
         ];
         let mut words: Vec<String> =
             named.iter().filter(|(asked, _)| *asked).map(|(_, word)| (*word).to_owned()).collect();

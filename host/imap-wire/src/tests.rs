@@ -395,7 +395,12 @@ fn command() -> impl Strategy<Value = Command> {
         (by(), prop::option::of(atom()), prop::collection::vec(key(), 1..3)).prop_map(
             |(by, charset, keys)| Command::Search(Search {
                 by,
-                returns: charset.is_some().then(|| SearchReturns { min: true, ..SearchReturns::default() }),
+                returns: charset.is_some().then(|| SearchReturns {
+                    min: true,
+                    context: true,
+                    update: true,
+                    ..SearchReturns::default()
+                }),
                 charset,
                 keys,
             })
@@ -415,6 +420,7 @@ fn command() -> impl Strategy<Value = Command> {
         store.prop_map(Command::Store),
         (by(), set(), name()).prop_map(|(by, set, mailbox)| Command::Move { by, set, mailbox }),
         set().prop_map(Command::UidExpunge),
+        prop::collection::vec(atom(), 1..3).prop_map(Command::CancelUpdate),
         metadata().prop_map(Command::Metadata),
         notify().prop_map(Command::Notify),
     ]

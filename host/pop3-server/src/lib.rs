@@ -12,6 +12,7 @@ mod maildrop;
 mod options;
 mod server;
 mod session;
+mod shown;
 mod table;
 mod transaction;
 pub mod wire;

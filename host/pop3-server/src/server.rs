@@ -7,11 +7,12 @@ use auth::Authenticator;
 use events::{Event, Events};
 use runtime::{Accepted, Connection, Listener, Refused, Shutdown, TlsServer};
 use store::Store;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::delays::Delays;
 use crate::options::{Options, TlsMode};
 use crate::session::Session;
+use crate::shown::WHOLE_KIB_MAX;
 use crate::wire::response::{Code, Response};
 
 /// What sessions work with.
@@ -31,6 +32,8 @@ pub struct Parts {
 pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) delays: Delays,
+    /// KiB of messages that are looked at as wholes.
+    pub(crate) whole_messages: Semaphore,
 }
 
 /// The POP3 server: turns connections into sessions. Clones are the same server.
@@ -43,7 +46,8 @@ impl Server {
     /// Over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { shared: Arc::new(Shared { parts, delays: Delays::default() }) }
+        let whole_messages = Semaphore::new(WHOLE_KIB_MAX as usize);
+        Self { shared: Arc::new(Shared { parts, delays: Delays::default(), whole_messages }) }
     }
 
     /// Serves a listener until the order to stop. Each session takes the options that are current when it begins.

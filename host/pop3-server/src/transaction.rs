@@ -1,19 +1,15 @@
 //! TRANSACTION: what is in the maildrop, and the messages themselves (RFC 1939 §5 and §7).
 
 use events::Event;
-use store::{Octets, StoreError, Uid};
+use store::{StoreError, Uid};
 
 use crate::io::End;
 use crate::maildrop::{Entry, Maildrop, Mark, NoMessage};
 use crate::session::{Next, Session, State};
+use crate::shown::{PIECE_OCTETS, Piece, Shown};
 use crate::wire::command::{Command, MessageNumber};
 use crate::wire::response::{Code, Response};
 use crate::wire::stuffing::{Stuffer, Top};
-
-/// Octets of a message in memory at a time.
-const PIECE_OCTETS: usize = 64 * 1024;
-/// Octets of a message in which its header must end, to be looked at for UTF-8.
-const HEADER_OCTETS_MAX: usize = 256 * 1024;
 
 /// How a listing writes a message: LIST its size, UIDL its unique-id.
 type Written = fn(&Maildrop, &Entry) -> String;
@@ -64,7 +60,7 @@ impl Session {
 
     /// RETR, and TOP where `lines` says how many.
     async fn send(&mut self, number: MessageNumber, lines: Option<u64>) -> Result<Next, End> {
-        let message = match self.open(number) {
+        let message = match self.open(number).await {
             Ok(message) => message,
             Err(Refused::Said(response)) => {
                 self.io.say(&response);
@@ -88,7 +84,7 @@ impl Session {
         Ok(Next::Answered)
     }
 
-    fn open(&mut self, number: MessageNumber) -> Result<Shown, Refused> {
+    async fn open(&mut self, number: MessageNumber) -> Result<Shown, Refused> {
         let State::Transaction(maildrop) = &mut self.state else {
             return Err(Refused::Said(Response::refused("log in first")));
         };
@@ -97,57 +93,51 @@ impl Session {
             return Err(Refused::Said(Response::refused("the message was removed by another session")));
         };
         if self.utf8 {
-            return Ok(Shown { octets, instead: None });
+            return Ok(Shown::whole(octets));
         }
-        match surrogate(&octets).map_err(Refused::Store)? {
-            Header::Plain => Ok(Shown { octets, instead: None }),
-            Header::Replaced(header, at) => Ok(Shown { octets, instead: Some((header, at)) }),
-            Header::TooLarge => {
-                let text = "the message has UTF-8 in its header: say UTF8 before you log in";
-                Err(Refused::Said(Response::refused_with(Code::Utf8, text)))
-            }
-        }
+        let shown = Shown::conventional(octets, &self.shared.whole_messages).await.map_err(Refused::Store)?;
+        shown.ok_or_else(|| {
+            let text = "the message has UTF-8 in its header: say UTF8 before you log in";
+            Refused::Said(Response::refused_with(Code::Utf8, text))
+        })
     }
 
     /// Sends a message piece by piece. When it cannot be read to its end there is no way to say so: the connection
     /// is closed, and the client keeps nothing.
     async fn stream(&mut self, message: &Shown, mut top: Option<Top>) -> Result<(), End> {
-        let (mut stuffer, mut at) = (Stuffer::default(), 0);
-        if let Some((header, after)) = &message.instead {
-            let kept = top.as_mut().map_or(header.len(), |top| top.cut(header));
-            stuffer.push(&header[..kept], self.io.stream.sending());
-            at = if kept < header.len() { message.octets.len() } else { *after };
-        }
-        while at < message.octets.len() {
-            let piece = message.octets.range(at, PIECE_OCTETS);
-            let piece = piece.map_err(|error| End::Lost(error.to_string().into()))?;
-            if piece.is_empty() {
-                return Err(End::Lost("a message is shorter than its size".into()));
-            }
-            at += piece.len() as u64;
-            let kept = top.as_mut().map_or(piece.len(), |top| top.cut(&piece));
-            stuffer.push(&piece[..kept], self.io.stream.sending());
-            self.io.flush_if_full().await?;
-            if kept < piece.len() {
-                break;
+        let mut stuffer = Stuffer::default();
+        // Of the top, how much of a piece, and whether there is more to come.
+        let mut cut = |piece: &[u8]| top.as_mut().map_or(piece.len(), |top| top.cut(piece));
+        'message: for piece in &message.pieces {
+            let mut left = match piece {
+                Piece::Stored(range) => range.clone(),
+                Piece::Made(made) => {
+                    let kept = cut(made);
+                    stuffer.push(&made[..kept], self.io.stream.sending());
+                    if kept < made.len() {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            while left.start < left.end {
+                let want = usize::try_from(left.end - left.start).unwrap_or(usize::MAX).min(PIECE_OCTETS);
+                let octets = message.octets.range(left.start, want);
+                let octets = octets.map_err(|error| End::Lost(error.to_string().into()))?;
+                if octets.is_empty() {
+                    return Err(End::Lost("a message is shorter than its size".into()));
+                }
+                left.start += octets.len() as u64;
+                let kept = cut(&octets);
+                stuffer.push(&octets[..kept], self.io.stream.sending());
+                self.io.flush_if_full().await?;
+                if kept < octets.len() {
+                    break 'message;
+                }
             }
         }
         stuffer.finish(self.io.stream.sending());
         Ok(())
-    }
-}
-
-/// A message as the client gets it.
-struct Shown {
-    octets: Octets,
-    /// A header in the place of the message's own, and where that ends.
-    instead: Option<(Vec<u8>, u64)>,
-}
-
-impl Shown {
-    fn len(&self) -> u64 {
-        let whole = self.octets.len();
-        self.instead.as_ref().map_or(whole, |(header, at)| header.len() as u64 + whole.saturating_sub(*at))
     }
 }
 
@@ -184,31 +174,4 @@ fn answer(maildrop: &mut Maildrop, command: &Command) -> Response {
         }
         _ => Response::ok(""),
     }
-}
-
-/// What a client that has not said UTF8 gets of a header (RFC 6856 §2.1).
-enum Header {
-    /// It as it is.
-    Plain,
-    /// A surrogate (RFC 6858), in the place of so many octets.
-    Replaced(Vec<u8>, u64),
-    /// Nothing: it is too large to be looked at.
-    TooLarge,
-}
-
-fn surrogate(octets: &Octets) -> Result<Header, StoreError> {
-    let mut head = Vec::new();
-    while (head.len() as u64) < octets.len() && head.len() < HEADER_OCTETS_MAX {
-        let piece = octets.range(head.len() as u64, PIECE_OCTETS.min(HEADER_OCTETS_MAX - head.len()))?;
-        if piece.is_empty() {
-            break;
-        }
-        head.extend_from_slice(&piece);
-        let len = message::header_len(&head);
-        if len < head.len() || len as u64 == octets.len() {
-            let replaced = message::surrogate_header(&head[..len]);
-            return Ok(replaced.map_or(Header::Plain, |header| Header::Replaced(header, len as u64)));
-        }
-    }
-    Ok(if head.is_ascii() { Header::Plain } else { Header::TooLarge })
 }

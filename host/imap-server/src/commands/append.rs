@@ -9,7 +9,7 @@ use storage::{Content, ContentWriter};
 use store::{Flags, MailboxId, NewMessage, Uid, UidValidity, Usage};
 
 use super::{Context, copy, refusal};
-use crate::answer::Answer;
+use crate::answer::{Answer, uid_required};
 use crate::io::End;
 use crate::selected::{Access, split_flags};
 use crate::session::{Session, State};
@@ -169,6 +169,9 @@ impl Session {
     /// The message that a REPLACE is for; `None` for APPEND.
     fn replaced(&self, append: &Append) -> Result<Option<(MailboxId, Uid)>, Answer> {
         let Some((by, number)) = append.replaces else { return Ok(None) };
+        if by == By::SequenceNumber && self.io.dialect.uid_only {
+            return Err(uid_required());
+        }
         let State::Selected(_, selected) = &self.state else {
             return Err(Answer::bad("select a mailbox first"));
         };

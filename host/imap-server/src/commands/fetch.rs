@@ -290,13 +290,11 @@ async fn fetch_one(
     if extracts.items.contains(&Extract::UnknownEncoding) {
         return Ok(Ok(Fetched::UnknownEncoding));
     }
-    let mut response = FetchResponse::begin(context.io.out(), member.sequence);
     let mut flags_told = false;
     // RFC 7162 §3.2.4: a change of flags is told with all that belongs to it.
     let with_modseq = tell_flags && context.io.dialect.modseq;
-    if (plan.by == By::Uid || with_modseq) && !plan.items.contains(&FetchItem::Uid) {
-        response.uid(context.io.out(), member.uid);
-    }
+    let with_uid = (plan.by == By::Uid || with_modseq) && !plan.items.contains(&FetchItem::Uid);
+    let mut response = context.io.fetch_response(member, with_uid);
     for ((item, name), extract) in plan.items.iter().zip(&plan.names).zip(&extracts.items) {
         flags_told |= *item == FetchItem::Flags;
         if *extract == Extract::Record {

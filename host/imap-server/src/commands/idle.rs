@@ -29,22 +29,34 @@ impl Session {
                 Line::TooLong => return Err(End::Bye("expected DONE".into())),
                 Line::NeedMore => {}
             }
-            let selected = match &mut self.state {
-                State::Selected(_, selected) => Some(&mut **selected),
-                _ => None,
-            };
-            tokio::select! {
-                filled = timeout_at(until, self.io.stream.fill()) => match filled {
-                    Ok(Ok(0)) => return Err(End::Lost("the client closed the connection".into())),
-                    Ok(filled) => drop(filled?),
-                    Err(_) => return Err(End::Bye("autologout: idle for too long".into())),
-                },
-                () = noticed(self.notify.as_deref(), selected) => {
-                    Box::pin(self.push(Expunges::Told)).await?;
-                    self.io.flush().await?;
-                }
-                () = self.shutdown.wait() => return Err(End::Bye("the server is stopping".into())),
+            if self.wake(until).await? == Woken::ByNews {
+                Box::pin(self.push(Expunges::Told)).await?;
+                self.io.flush().await?;
             }
         }
     }
+
+    /// Waits until the client says something, or something has happened that is to be told.
+    pub(super) async fn wake(&mut self, until: Instant) -> Result<Woken, End> {
+        let selected = match &mut self.state {
+            State::Selected(_, selected) => Some(&mut **selected),
+            _ => None,
+        };
+        tokio::select! {
+            filled = timeout_at(until, self.io.stream.fill()) => match filled {
+                Ok(Ok(0)) => Err(End::Lost("the client closed the connection".into())),
+                Ok(filled) => Ok(filled.map(|_| Woken::ByClient)?),
+                Err(_) => Err(End::Bye("autologout: nothing was said for too long".into())),
+            },
+            () = noticed(self.notify.as_deref(), selected) => Ok(Woken::ByNews),
+            () = self.shutdown.wait() => Err(End::Bye("the server is stopping".into())),
+        }
+    }
+}
+
+/// What ended a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Woken {
+    ByClient,
+    ByNews,
 }

@@ -33,6 +33,7 @@ use crate::options::Options;
 use crate::selected::Selected;
 use crate::server::{AccountSession, Shared};
 
+pub(crate) use search::update;
 pub(crate) use select::claim_recent;
 pub(crate) use session_commands::id;
 
@@ -90,6 +91,7 @@ pub(crate) async fn message(
         Command::UidExpunge(set) => Ok(expunge::expunge(context, selected, Some(&set)).await),
         Command::Search(search) => search::search(context, selected, search).await,
         Command::Sort(sort) => search::sort(context, selected, sort).await,
+        Command::CancelUpdate(tags) => Ok(search::cancel(selected, &tags)),
         Command::Thread(thread) => search::thread(context, selected, thread).await,
         Command::Fetch { by, set, items, modifiers } => {
             fetch::fetch(context, selected, fetch::Request { by, set: &set, items: &items, modifiers }).await

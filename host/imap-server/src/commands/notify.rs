@@ -11,7 +11,7 @@ use store::{
     AccountId, Annotated, Feed, Granted, Happened, MailboxId, MailboxInfo, MessageEvents, Rights, Store,
     StoreError, shared_name,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{Context, fetch, list, refusal, status};
 use crate::answer::Answer;
@@ -148,19 +148,7 @@ impl Session {
             let expunges = if self.wishes().delayed { Expunges::Kept } else { Expunges::Told };
             self.push(expunges).await?;
             self.io.flush().await?;
-            let selected = match &mut self.state {
-                State::Selected(_, selected) => Some(&mut **selected),
-                _ => None,
-            };
-            tokio::select! {
-                filled = timeout_at(until, self.io.stream.fill()) => match filled {
-                    Ok(Ok(0)) => return Err(End::Lost("the client closed the connection".into())),
-                    Ok(filled) => drop(filled?),
-                    Err(_) => return Err(End::Bye("autologout: no command for too long".into())),
-                },
-                () = noticed(self.notify.as_deref(), selected) => {}
-                () = self.shutdown.wait() => return Err(End::Bye("the server is stopping".into())),
-            }
+            self.wake(until).await?;
         }
         Ok(())
     }
@@ -170,6 +158,7 @@ impl Session {
         if let State::Selected(_, selected) = &mut self.state {
             selected.tell(&self.shared.parts.store, &mut self.io, expunges).await?;
         }
+        self.update_results().await?;
         if self.notify.is_some() {
             self.fetch_fresh().await?;
             self.tell_feed().await?;

@@ -69,11 +69,11 @@ impl Session {
         if !io.dialect.rev2 {
             io.say(&Response::Recent(selected.view.recent()));
         }
-        let rev2 = io.dialect.rev2;
+        let unnumbered = io.dialect.rev2 || io.dialect.uid_only;
         let mut ok = |code, text| io.status(None, Condition::Ok, Some(code), text);
-        // IMAP4rev2 has no UNSEEN there (RFC 9051 appendix E).
+        // IMAP4rev2 has no UNSEEN there (RFC 9051 appendix E); and it is a message number (RFC 9586 §3).
         if let Some(sequence) =
-            view.first_unseen.filter(|_| !rev2).and_then(|place| u32::try_from(place + 1).ok())
+            view.first_unseen.filter(|_| !unnumbered).and_then(|place| u32::try_from(place + 1).ok())
         {
             ok(Code::Unseen(sequence), "first unseen");
         }

@@ -11,14 +11,16 @@ use crate::session::{Session, State};
 /// What every session can; complete, or it would not stand here.
 const ALWAYS: &[&str] = &["SASL-IR", "ID", "ENABLE"];
 
-/// What a session can after login. `MULTIAPPEND` is RFC 3502, `SORT=DISPLAY` RFC 5957, `ESORT` RFC 5267,
+/// What a session can after login. `MULTIAPPEND` is RFC 3502, `SORT=DISPLAY` RFC 5957, `ESORT`, `CONTEXT=SEARCH` and `CONTEXT=SORT` RFC 5267,
 /// `CATENATE` RFC 4469, `COMPRESS=DEFLATE` RFC 4978,
-/// `METADATA` RFC 5464, `NOTIFY` RFC 5465, `STATUS=SIZE` RFC 8438, `QUOTA` RFC 9208.
+/// `METADATA` RFC 5464, `NOTIFY` RFC 5465, `STATUS=SIZE` RFC 8438, `QUOTA` RFC 9208, `UIDONLY` RFC 9586.
 const AFTER_LOGIN: &[&str] = &[
     "BINARY",
     "CATENATE",
     "COMPRESS=DEFLATE",
     "CONDSTORE",
+    "CONTEXT=SEARCH",
+    "CONTEXT=SORT",
     "CREATE-SPECIAL-USE",
     "ESEARCH",
     "ESORT",
@@ -38,6 +40,7 @@ const AFTER_LOGIN: &[&str] = &[
     "SORT=DISPLAY",
     "THREAD=ORDEREDSUBJECT",
     "THREAD=REFERENCES",
+    "UIDONLY",
     "UTF8=ACCEPT",
     "WITHIN",
     "NAMESPACE",
@@ -104,6 +107,10 @@ impl Session {
         if asked("UTF8=ACCEPT") {
             enabled.push("UTF8=ACCEPT".to_owned());
             self.io.dialect.utf8 = true;
+        }
+        if asked("UIDONLY") {
+            enabled.push("UIDONLY".to_owned());
+            self.io.dialect.uid_only = true;
         }
         if asked("METADATA") {
             enabled.push("METADATA".to_owned());

@@ -1,6 +1,6 @@
 //! STORE (RFC 3501 §6.4.6, RFC 7162 §3.1.3).
 
-use imap_wire::{By, Code, FetchResponse, Store, StoreAction};
+use imap_wire::{By, Code, Store, StoreAction};
 use store::{FlagChange, FlagMode, FlagsStored, Listed, ModSeq, Uid};
 
 use super::resync::named as named_set;
@@ -124,11 +124,9 @@ async fn tell(
     for message in messages {
         let Some(sequence) = selected.view.sequence_of(message.uid.0) else { continue };
         let flags = selected.flags(message.uid.0, message.flags, message.keywords);
+        let member = Member { sequence, uid: message.uid.0 };
+        let mut fetch = context.io.fetch_response(member, by == By::Uid || with_modseq);
         let out = context.io.out();
-        let mut fetch = FetchResponse::begin(out, sequence);
-        if by == By::Uid || with_modseq {
-            fetch.uid(out, message.uid.0);
-        }
         if told == Told::Flags {
             fetch.flags(out, &flags);
         }

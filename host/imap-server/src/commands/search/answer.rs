@@ -73,8 +73,10 @@ pub(super) fn extended(
     }
     let number = |found: &Found| number(told.by, found.member);
     let set = |found: &[Found]| SequenceSet::from_rising(found.iter().map(number));
-    let all =
-        if told.in_order { runs(found.iter().map(number)) } else { set(found).map(|set| set.to_string()) };
+    let listed = |found: &[Found]| {
+        if told.in_order { runs(found.iter().map(number)) } else { set(found).map(|set| set.to_string()) }
+    };
+    let all = if returns.all { listed(found) } else { None };
     let told_messages = told_of(found, returns);
     context.io.say(&Response::Esearch(Esearch {
         tag: context.tag.as_str().to_owned(),
@@ -82,8 +84,9 @@ pub(super) fn extended(
         min: found.first().map(number).filter(|_| returns.min),
         max: found.last().map(number).filter(|_| returns.max),
         count: returns.count.then(|| u32::try_from(found.len()).unwrap_or(u32::MAX)),
-        all: all.filter(|_| returns.all),
-        partial: part.map(|(range, part)| (range, set(part))),
+        all,
+        partial: part.map(|(range, part)| (range, listed(part))),
+        updates: Vec::new(),
         modseq: highest(told_messages, told),
     }));
 }

@@ -1,12 +1,13 @@
-//! SEARCH, SORT and THREAD (RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 5256).
+//! SEARCH, SORT and THREAD (RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 5256, RFC 5267).
 
 mod answer;
 mod condition;
 mod judge;
+mod live;
 mod sort;
 mod thread;
 
-use imap_wire::{Code, Search, SearchKey, SearchReturns, Sort, Thread};
+use imap_wire::{By, Code, Search, SearchKey, SearchReturns, Sort, SortCriterion, Thread};
 use message::is_known_charset;
 use store::StoreError;
 
@@ -16,14 +17,21 @@ use super::{Context, refusal};
 use crate::answer::Answer;
 use crate::dialect::has_modseq;
 use crate::io::End;
+use crate::live::Live;
 use crate::selected::Selected;
 use crate::view::Member;
+
+pub(super) use self::live::cancel;
+pub(crate) use self::live::update;
 
 pub(super) async fn search(
     context: &mut Context<'_>,
     selected: &mut Selected,
     search: Search,
 ) -> Result<Answer, End> {
+    if is_tag_reused(context, selected, search.returns) {
+        return Ok(tag_reused());
+    }
     if search.charset.is_some() && context.io.dialect.utf8 {
         // RFC 6855 §3: strings are UTF-8 then.
         return Ok(Answer::bad("no CHARSET after ENABLE UTF8=ACCEPT"));
@@ -41,6 +49,10 @@ pub(super) async fn search(
         None => answer::plain(context, "SEARCH", &found, told).await?,
         Some(returns) => answer::extended(context, selected, &found, (returns, told)),
     }
+    if search.returns.is_some_and(|returns| returns.update) {
+        let live = live_of(context, (search.by, search.keys, charset), None, &found);
+        live::keep(context, selected, live);
+    }
     Ok(Answer::ok("SEARCH done"))
 }
 
@@ -49,9 +61,8 @@ pub(super) async fn sort(
     selected: &mut Selected,
     sort: Sort,
 ) -> Result<Answer, End> {
-    if sort.returns.is_some_and(|returns| returns.partial.is_some()) {
-        // Of RFC 5267's options, ESORT has those of ESEARCH (RFC 5267 §3).
-        return Ok(Answer::bad("PARTIAL is for SEARCH"));
+    if is_tag_reused(context, selected, sort.returns) {
+        return Ok(tag_reused());
     }
     let found = match find(context, selected, &sort.charset, &sort.keys).await {
         Ok(found) => found,
@@ -65,6 +76,11 @@ pub(super) async fn sort(
     match sort.returns {
         None => answer::plain(context, "SORT", &found, told).await?,
         Some(returns) => answer::extended(context, selected, &found, (returns, told)),
+    }
+    if sort.returns.is_some_and(|returns| returns.update) {
+        let asked = (sort.by, sort.keys, sort.charset.as_str());
+        let live = live_of(context, asked, Some(sort.criteria), &found);
+        live::keep(context, selected, live);
     }
     Ok(Answer::ok("SORT done"))
 }
@@ -83,6 +99,32 @@ pub(super) async fn thread(
         Err(error) => return Ok(refusal(&error)),
     }
     Ok(Answer::ok("THREAD done"))
+}
+
+/// RFC 5267 §4.3.
+fn is_tag_reused(context: &Context<'_>, selected: &Selected, returns: Option<SearchReturns>) -> bool {
+    returns.is_some_and(|returns| returns.update) && selected.live.has(context.tag.as_str())
+}
+
+fn tag_reused() -> Answer {
+    Answer::bad("results are kept up to date under that tag already")
+}
+
+fn live_of(
+    context: &Context<'_>,
+    (by, keys, charset): (By, Vec<SearchKey>, &str),
+    criteria: Option<Vec<SortCriterion>>,
+    found: &[Found],
+) -> Live {
+    Live {
+        tag: context.tag.clone(),
+        by,
+        keys,
+        charset: charset.to_owned(),
+        asked: context.shared.parts.store.now().as_seconds(),
+        criteria,
+        found: uids(found.iter().map(|found| found.member)),
+    }
 }
 
 /// What matches all keys, in the order of the mailbox.
