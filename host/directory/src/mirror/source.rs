@@ -275,7 +275,8 @@ impl Mirror {
     }
 
     fn refused(&self) -> Result<Vec<Refused>, DirectoryError> {
-        let rows = self.0.directory.rows(REFUSED, &[], super::apply::REFUSED_MAX)?;
+        let most = super::apply::REFUSED_MAX * super::mirrors::SOURCES_MAX;
+        let rows = self.0.directory.rows(REFUSED, &[], most)?;
         let read = rows.iter().filter_map(|(_, value)| decode::<Refused>(value));
         let mine = |refused: &Refused| refused.format == REFUSED_FORMAT && refused.source == self.name();
         Ok(read.filter(mine).collect())
