@@ -149,12 +149,19 @@ impl<'a> Guide<'a> {
         }
         // ROUTE_TO_ROUTING_HOST of the product: the directory names the host, so the DNS is not asked.
         let routing_host = known.filter(|known| !known.local).and_then(|known| {
-            let host = known.row.routing_hosts.first()?;
+            let hosts = known.row.routing_hosts.as_slice();
+            let first = hosts.first()?;
             recorder.note(|| {
-                Step::new(StepKind::Domain, format!("{} is handled by {host}", address.domain))
+                let hosts = hosts.join(", or else ");
+                Step::new(StepKind::Domain, format!("{} is handled by {hosts}", address.domain))
                     .at(known.row.origin())
             });
-            host_of(host)
+            if hosts.len() == 1 {
+                return host_of(first);
+            }
+            // Any host of the community will do: those that serve the domain are tried one after the other.
+            let canonical = known.canonical.as_deref().and_then(|name| Domain::parse(name).ok());
+            Some(NextHop::Domain(canonical.unwrap_or_else(|| address.domain.clone())))
         });
         let next_hop = match (via, routing_host) {
             (Some(via), _) => NextHop::Host { host: via, port: None },
