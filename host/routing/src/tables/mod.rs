@@ -36,6 +36,7 @@ mod listing;
 mod reader;
 mod rebuild;
 pub mod row;
+mod shown;
 mod waiting;
 
 pub use build::{Rows, rows_of};
@@ -45,6 +46,7 @@ pub use failing::{FAILING_MAX, FailingEntry, Waiting, WaitingOf};
 pub use follow::Refreshed;
 pub use reader::{Claim, Reader};
 pub use rebuild::{CHUNK_MAX, Rebuild};
+pub use shown::ShownRow;
 pub use waiting::ASKED_MAX;
 
 use std::sync::Arc;
