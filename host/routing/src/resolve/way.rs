@@ -171,7 +171,46 @@ impl<'a> Guide<'a> {
             }
             (None, None) => NextHop::Domain(address.domain.clone()),
         };
-        Ok(Next::route(address, channel.as_str(), next_hop))
+        let channel = self.way_out(channel, recorder)?;
+        Ok(Next::route(address, &channel, next_hop))
+    }
+
+    /// The channel by which something leaves: of what a user submits, the one that the user's entry names
+    /// (`mailSMTPSubmitChannel`), or the domain's (`mailDomainSourceChannel`), where rules leave it to the usual one (R10).
+    fn way_out<'c, R: Recorder>(
+        &self,
+        channel: &'c ChannelName,
+        recorder: &mut R,
+    ) -> Result<Cow<'c, str>, Refusal> {
+        let usual = Cow::Borrowed(channel.as_str());
+        let Some(account) = self.request.authenticated.filter(|_| channel.as_str() == ChannelName::SMTP)
+        else {
+            return Ok(usual);
+        };
+        let unavailable = |error| refusals::unavailable(&error);
+        let claim = self.view.reader.alias(account.as_str()).map_err(unavailable)?;
+        let mut named = match claim {
+            Some(Claim::One(row)) => {
+                let channel = row.detail.as_ref().and_then(|detail| detail.submit_channel.clone());
+                channel.map(|channel| (channel, row.dn.to_string()))
+            }
+            Some(Claim::Several(_)) | None => None,
+        };
+        if let (None, Some((_, domain))) = (&named, account.as_str().rsplit_once('@')) {
+            let known = self.view.domain(domain).map_err(unavailable)?;
+            named = known
+                .and_then(|known| Some((known.row.source_channel.clone()?, known.row.origin().to_owned())));
+        }
+        let Some((name, entry)) = named.filter(|(name, _)| name != ChannelName::SMTP) else {
+            return Ok(usual);
+        };
+        if !self.view.options.ways_out.contains(&name) {
+            return Err(refusals::no_way_out(account, &name, &entry));
+        }
+        recorder.note(|| {
+            Step::new(StepKind::Domain, format!("what {account} submits leaves by {name}")).at(entry)
+        });
+        Ok(Cow::Owned(name))
     }
 
     /// Whether the domain of an address is one of the directory's.

@@ -67,6 +67,7 @@ fn domain_says(row: &DomainRow) -> String {
         ("unknown users go to", &row.smart_host),
         ("unknown users are", &row.catch_all),
         ("users without mailHost are at", &row.preferred_mail_host),
+        ("what its users submit leaves by", &row.source_channel),
     ];
     says.extend(singles.into_iter().filter_map(|(word, value)| Some(format!("{word} {}", value.as_ref()?))));
     if !row.routing_hosts.is_empty() {
@@ -81,6 +82,7 @@ fn alias_says(row: &AliasRow<'_>) -> String {
     let singles = [
         ("account", detail.and_then(|detail| detail.account.as_ref())),
         ("at host", detail.and_then(|detail| detail.mail_host.as_ref())),
+        ("what it submits leaves by", detail.and_then(|detail| detail.submit_channel.as_ref())),
         ("handed on as", detail.and_then(|detail| detail.routing_address.as_ref())),
     ];
     says.extend(singles.into_iter().filter_map(|(word, value)| Some(format!("{word} {}", value?))));
