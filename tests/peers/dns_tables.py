@@ -2,9 +2,11 @@
 
 import imaplib
 import shutil
+import signal
 import smtplib
 import socket
 import subprocess
+import time
 
 NAMED = """
 include "{folder}/transfer.key";
@@ -163,6 +165,24 @@ def a_dead_name_server_costs_no_mail(place, until):
     until(lambda: " good " in status(place), "and it is read again by itself")
 
 
+def a_name_server_that_hangs_holds_no_mail_up(place, until):
+    serve(place)
+    until(lambda: is_read(place), "the zone is read")
+    place.named.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        deliver(place, "anna@local.customers.test")
+        assert take_mail(place, "x@backup.customers.test") == 250, "what it said last holds"
+        assert time.monotonic() - began < 5
+        said = place.command("sync", "dns", "customers", check=False)
+        assert "nothing is changed" in said, said
+        assert "serial 1:" in status(place)
+    finally:
+        place.named.process.send_signal(signal.SIGCONT)
+    place.command("sync", "dns", "customers")
+    assert " good " in status(place), status(place)
+
+
 def a_wrong_key_changes_nothing(place, until):
     serve(place)
     until(lambda: is_read(place), "the zone is read")
@@ -281,6 +301,7 @@ CASES = [
     a_zone_makes_domains_local_and_handed_on,
     a_changed_zone_is_followed_at_once,
     a_dead_name_server_costs_no_mail,
+    a_name_server_that_hangs_holds_no_mail_up,
     a_wrong_key_changes_nothing,
     what_was_never_read_is_not_unknown,
     too_much_that_goes_needs_a_word,

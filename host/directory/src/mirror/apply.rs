@@ -166,7 +166,7 @@ impl<'v, 's> Applying<'v, 's> {
                 }
                 Step::Broken(broken) => {
                     let why = broken.why.clone();
-                    self.refuse(&broken.name, broken.attribute, why, None, None)?;
+                    self.refuse(&broken.name, &broken.attribute, why, None, None)?;
                     continue;
                 }
             };

@@ -231,7 +231,7 @@ impl Mirror {
                     }
                     Ok(found) => {
                         let why = crate::error::EditError::NameTooLong(found.dn().clone()).to_string();
-                        staged.broken(Broken { name: found.dn().to_string(), attribute: "dn", why });
+                        staged.broken(Broken { name: found.dn().to_string(), attribute: "dn".into(), why });
                     }
                     Err(broken) => {
                         self.stage_broken(&view, &broken, &mut batch)?;

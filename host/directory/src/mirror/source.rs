@@ -22,6 +22,7 @@ use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::entry::Entry;
 use crate::error::{DirectoryError, EditError};
+use crate::ldap::answer::Unreadable;
 use crate::ldap::chase::Place;
 use crate::ldap::connection::FoundRaw;
 use crate::ldap::failure::LdapFailure;
@@ -226,7 +227,11 @@ impl Mirror {
     /// An entry as it came, if it can be kept and is this source's to say.
     pub(super) fn read(&self, raw: FoundRaw) -> Result<Found, Broken> {
         let schema = self.0.directory.schema();
-        let raw = raw.map_err(|why| Broken { name: why.clone(), attribute: "dn", why })?;
+        let raw = raw.map_err(|Unreadable { name, attribute, why }| Broken {
+            name,
+            attribute: attribute.into(),
+            why,
+        })?;
         self.0.owners.admit(self.0.at, Found::read(raw, schema)?, schema)
     }
 
