@@ -331,7 +331,7 @@ async fn build(ldif: &str, dir: &std::path::Path, options: &str) -> Result<Table
     Ok(tables)
 }
 
-/// `channel NAME HOST…`, `relay DOMAIN`, `recipients-max N`, `postmaster ADDRESS`, `default-domain DOMAIN`,
+/// `channel NAME HOST…`, `relay DOMAIN`, `way-out NAME`, `recipients-max N`, `postmaster ADDRESS`, `default-domain DOMAIN`,
 /// `general KEY VALUE`, `delivery OPTION TEMPLATE`, `delivery-of DOMAIN OPTION TEMPLATE`, `source-routes allowed`, `no tables`.
 fn options(text: &str) -> Result<(Options, ChannelTags, bool), String> {
     let domain = |text: &str| Domain::parse(text).map_err(|error| error.to_string());
@@ -344,6 +344,7 @@ fn options(text: &str) -> Result<(Options, ChannelTags, bool), String> {
         match line.split_whitespace().collect::<Vec<_>>().as_slice() {
             [] | ["no", "tables"] => {}
             ["channel", name, hosts @ ..] => tags.add(name, hosts),
+            ["way-out", name] => options.ways_out.push((*name).to_owned()),
             ["relay", name] => options.relay_domains.push(domain(name)?),
             ["recipients-max", number] => {
                 options.recipients_max = number.parse().map_err(|_| "no number")?;

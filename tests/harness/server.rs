@@ -62,7 +62,8 @@ impl TestServer {
     pub async fn start(archive: &Archive, names: &[(String, String)]) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let own = archive.get("server.toml").unwrap_or_default().to_owned();
-        let own = names.iter().fold(own, |text, (name, value)| text.replace(name, value));
+        let filled = |text: String| names.iter().fold(text, |text, (name, value)| text.replace(name, value));
+        let own = filled(own);
         // Only root can, and then must, give programs a user of their own.
         let user = if runtime::is_root() { "user = \"nobody\"" } else { "" };
         let own = own.replace("<<program user>>", user);
@@ -72,12 +73,13 @@ impl TestServer {
             let shipped = || std::fs::read_to_string(tests_folder().join("../config").join(file));
             let text = archive.get(file).map_or_else(shipped, |text| Ok(text.to_owned()));
             let text = text.map_err(|e| format!("{file}: {e}"))?;
-            std::fs::write(folder.path().join(file), text).map_err(|e| e.to_string())?;
+            std::fs::write(folder.path().join(file), filled(text)).map_err(|e| e.to_string())?;
         }
         // Tables and secrets that the configuration names.
         let is_file = |name: &str| [".txt", ".rules", ".ldif"].iter().any(|ending| name.ends_with(ending));
         for section in archive.sections.iter().filter(|section| is_file(&section.name)) {
-            std::fs::write(folder.path().join(&section.name), &section.text).map_err(|e| e.to_string())?;
+            let text = filled(section.text.clone());
+            std::fs::write(folder.path().join(&section.name), text).map_err(|e| e.to_string())?;
         }
         let path = folder.path().join("wasmta.toml");
         std::fs::write(&path, toml).map_err(|e| e.to_string())?;

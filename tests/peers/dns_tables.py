@@ -1,7 +1,12 @@
 """Cases of `tests/peers/dns`: routing tables from a real BIND's zones, and from domains that are watched (R11, R25)."""
 
+import imaplib
+import shutil
+import signal
 import smtplib
+import socket
 import subprocess
+import time
 
 NAMED = """
 include "{folder}/transfer.key";
@@ -160,6 +165,24 @@ def a_dead_name_server_costs_no_mail(place, until):
     until(lambda: " good " in status(place), "and it is read again by itself")
 
 
+def a_name_server_that_hangs_holds_no_mail_up(place, until):
+    serve(place)
+    until(lambda: is_read(place), "the zone is read")
+    place.named.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        deliver(place, "anna@local.customers.test")
+        assert take_mail(place, "x@backup.customers.test") == 250, "what it said last holds"
+        assert time.monotonic() - began < 5
+        said = place.command("sync", "dns", "customers", check=False)
+        assert "nothing is changed" in said, said
+        assert "serial 1:" in status(place)
+    finally:
+        place.named.process.send_signal(signal.SIGCONT)
+    place.command("sync", "dns", "customers")
+    assert " good " in status(place), status(place)
+
+
 def a_wrong_key_changes_nothing(place, until):
     serve(place)
     until(lambda: is_read(place), "the zone is read")
@@ -221,13 +244,69 @@ def domains_of_a_list_are_watched(place, until):
     until(lambda: "550" in explained(place, "x@local.customers.test"), "the row goes when the time of its record is up")
 
 
+def a_table_that_lags_behind_the_dns_bounces_nothing(place, until):
+    # Nobody tells of the change, and the zone is not asked again by itself: its table lags.
+    lagging = TABLE.replace('again-min = "1 s"', 'again-min = "1 h"').format(
+        port=place.named.port, key=place.named.folder / "transfer.key"
+    )
+    serve(place, tables=lagging)
+    server = place.server
+    server.stop()
+    text = server.config.read_text()
+    server.config.write_text("".join(line for line in text.splitlines(True) if not line.startswith("notify-listen")))
+    users = server.config.parent / "users.ldif"
+    users.write_text(USERS.replace("userPassword", "mailAlternateAddress: anna@backup.customers.test\nuserPassword"))
+    shutil.rmtree(server.data)
+    server.start()
+    until(lambda: is_read(place), "the zone is read")
+    update(
+        place,
+        "zone customers.test",
+        "update delete backup.customers.test MX",
+        "update add backup.customers.test 60 MX 5 mail.dyn.test.",
+    )
+    # The table still says that others are better hosts; the DNS says that there is none but us.
+    assert "better mail hosts" in explained(place, "anna@backup.customers.test")
+    deliver(place, "anna@backup.customers.test")
+    until(lambda: "its table lags" in server.log.read_text(errors="replace"), "it waits, and says why")
+    *_, tried = [line for line in server.log.read_text(errors="replace").splitlines() if " attempted " in line]
+    assert "outcome=deferred" in tried and "its table lags" in tried, tried
+    assert "serial 1:" in status(place), "the table has not been read since"
+    assert "anna@backup.customers.test" in place.command("queue", "list"), "it is still there"
+    place.command("sync", "dns", "customers")
+    place.command("queue", "retry", "--all")
+    until(lambda: "0 messages" in place.command("queue", "list"), "the table follows, and so does the mail")
+    with imaplib.IMAP4("127.0.0.1", server.port("imap")) as session:
+        session.login("anna@local.customers.test", "password")
+        assert session.select("INBOX")[1] == [b"1"], "it is anna's, and no report of a failure"
+
+
+def a_port_for_notices_that_is_taken_is_told(place, until):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as holder:
+            holder.bind(("127.0.0.1", place.named.notify))
+            if kind == socket.SOCK_STREAM:
+                holder.listen()
+            serve(place)
+            until(lambda: is_read(place), "the zone is read nevertheless")
+            log = place.server.log.read_text(errors="replace")
+            *_, told = [line for line in log.splitlines() if "dns.notify-listen" in line]
+            assert "dns_table_failed" in told and "Address already in use" in told, told
+            assert f"127.0.0.1:{place.named.notify} cannot be listened at" in told, told
+            deliver(place, "anna@local.customers.test")
+            place.server.stop()
+
+
 CASES = [
     a_zone_makes_domains_local_and_handed_on,
     a_changed_zone_is_followed_at_once,
     a_dead_name_server_costs_no_mail,
+    a_name_server_that_hangs_holds_no_mail_up,
     a_wrong_key_changes_nothing,
     what_was_never_read_is_not_unknown,
     too_much_that_goes_needs_a_word,
     domains_of_a_list_are_watched,
+    a_table_that_lags_behind_the_dns_bounces_nothing,
+    a_port_for_notices_that_is_taken_is_told,
     mail_for_an_unknown_domain_adds_it,
 ]

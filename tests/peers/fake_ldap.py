@@ -3,8 +3,10 @@
 It answers binds and searches over one fixed tree, by RFC 4511, RFC 2696 and RFC 4533, as far as the cases need.
 """
 
+import contextlib
 import socketserver
 import threading
+import time
 
 SYNC_REQUEST = b"1.3.6.1.4.1.4203.1.9.1.1"
 SYNC_STATE = b"1.3.6.1.4.1.4203.1.9.1.2"
@@ -70,11 +72,16 @@ class FakeLdap:
         self.references = {}
         # So many times each answer leads one level further down, to this server itself.
         self.deeper = False
+        # After so many entries of a search: the connection ends, or the result is sizeLimitExceeded. Before each: a wait.
+        self.cut_after = self.limit_after = None
+        self.delay = 0
         fake = self
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self):
-                fake.serve(self)
+                # Whoever has lost patience is gone.
+                with contextlib.suppress(ConnectionError):
+                    fake.serve(self)
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
@@ -111,7 +118,8 @@ class FakeLdap:
                     # A well-formed element of a kind that no answer to a search has.
                     send(ber(0x7E, octets("what?")))
                     continue
-                self.search(body, controls, send)
+                if self.search(body, controls, send) == "cut":
+                    return
             elif operation == 0x42:
                 return
 
@@ -136,7 +144,7 @@ class FakeLdap:
         if base in self.referrals:
             urls = ber(0xA3, *map(octets, self.referrals[base]))
             send(ber(0x65, number(10, 10), octets(""), octets("elsewhere"), urls))
-            return
+            return None
         if self.deeper:
             send(ber(0x73, octets(f"{self.url}/ou=deeper,{base.replace(' ', '%20')}??sub")))
         for urls in self.references.get(base, []):
@@ -147,24 +155,31 @@ class FakeLdap:
         if b"@" in asked or b"sunPreferredDomain" in asked:
             wanted = [dn for dn in wanted if any(value.encode() in asked for value in self.tree[dn].get("mail", ["\0"]))]
         wanted += self.strangers
+        time.sleep(self.delay)
         if SYNC_REQUEST not in controls:
-            for dn in wanted:
+            for number_sent, dn in enumerate(wanted):
+                if number_sent == self.cut_after:
+                    return "cut"
+                if number_sent == self.limit_after:
+                    send(ber(0x65, number(4, 10), octets(""), octets("too many")))
+                    return None
                 send(self.entry(dn))
             send(ber(0x65, number(0, 10), octets(""), octets("")))
-            return
+            return None
         # `syncRequestValue ::= SEQUENCE { mode, cookie OPTIONAL, … }`
         has_cookie = any(tag == 4 for tag, _ in elements(elements(controls[SYNC_REQUEST])[0][1]))
         if has_cookie and self.bases_refused.get(base, 0) < self.refusals:
             self.bases_refused[base] = self.bases_refused.get(base, 0) + 1
             self.refused += 1
             send(ber(0x65, number(REFRESH_REQUIRED, 10), octets(""), octets("cookie is stale")))
-            return
+            return None
         if not has_cookie:
             for dn in wanted:
                 state = ber(0x30, number(1, 10), octets(self.uuid(dn)))
                 send(self.entry(dn), ber(0x30, octets(SYNC_STATE), octets(state)))
         done = ber(0xA1 if has_cookie else 0xA2, octets("cookie-1"))
         send(ber(0x79, octets(SYNC_INFO, 0x80), octets(done, 0x81)))
+        return None
 
     def uuid(self, dn):
         return (list(self.tree | self.strangers).index(dn) + 1).to_bytes(16, "big")

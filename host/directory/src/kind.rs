@@ -4,6 +4,7 @@ use crate::domain_entry::{DomainEntry, DomainNode};
 use crate::domain_tables::DnsDomain;
 use crate::entry::Entry;
 use crate::group_entry::GroupEntry;
+use crate::reading::Defect;
 use crate::schema::{Class, Schema};
 use crate::user_entry::UserEntry;
 
@@ -64,6 +65,17 @@ impl Typed {
         match DomainEntry::read(&entry, schema) {
             Some(domain) => Self::Domain(Box::new(domain)),
             None => Self::Other(entry),
+        }
+    }
+
+    /// The values that mail cannot use.
+    #[must_use]
+    pub fn defects(&self) -> &[Defect] {
+        match self {
+            Self::Domain(domain) => &domain.defects,
+            Self::User(user) => &user.defects,
+            Self::Group(group) => &group.defects,
+            Self::Other(_) | Self::FromDns(_) => &[],
         }
     }
 }

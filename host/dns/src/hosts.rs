@@ -84,7 +84,7 @@ impl Hosts {
     }
 }
 
-fn host_and_port(text: &str) -> Result<HostPort, HostError> {
+pub(crate) fn host_and_port(text: &str) -> Result<HostPort, HostError> {
     let error = || HostError::Host(text.to_owned());
     let number = |digits: &str| digits.parse::<u16>().ok().filter(|port| *port != 0).ok_or_else(error);
     let (host, port) = match text.strip_prefix('[') {

@@ -11,7 +11,7 @@ use runtime::Random;
 use tokio::task::JoinSet;
 
 use crate::client::{Answer, Client, DnsError, Servers};
-use crate::hosts::{HostPort, Hosts};
+use crate::hosts::{HostPort, Hosts, host_and_port};
 use crate::mx::{MailHost, MailHosts, Ourselves, alternate, named, rank, usable};
 
 /// A future on the heap, so that the port can be a trait object.
@@ -92,6 +92,14 @@ impl Dns {
             Answer::NoData | Answer::NoName => Lookup::NotFound,
             Answer::Unavailable(why) => Lookup::Unavailable(why),
         }
+    }
+
+    /// These hosts, in their order, with their addresses: each `host`, `host:port`, `192.0.2.1:port` or
+    /// `[2001:db8::1]:port`. One that is none of that is left out.
+    pub async fn hosts_named(&self, hosts: &[String]) -> Lookup<MailHosts> {
+        let named: Vec<HostPort> =
+            hosts.iter().filter_map(|text| host_and_port(text).ok()).take(crate::mx::HOSTS_MAX).collect();
+        self.static_hosts(&named).await
     }
 
     async fn resolve_mail_hosts(&self, domain: &Domain) -> Lookup<MailHosts> {

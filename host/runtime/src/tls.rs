@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio_rustls::rustls;
 
 pub use client::TlsClient;
-pub use server::{TlsServer, make_self_signed};
+pub use server::{CertificateFiles, TlsServer, make_self_signed};
 
 /// How long a handshake may take.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -6,38 +6,70 @@ use ldap3::asn1::{PL, StructureTag, parse_tag};
 /// Largest entry that is taken, in octets of all its values.
 pub(crate) const ENTRY_OCTETS_MAX: usize = 8 << 20;
 
+/// An attribute as it came: name and values.
+pub(crate) type RawAttribute = (String, Vec<Vec<u8>>);
+
 /// An entry as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawEntry {
     /// Its name.
     pub(crate) dn: String,
     /// Its attributes.
-    pub(crate) attributes: Vec<(String, Vec<Vec<u8>>)>,
+    pub(crate) attributes: Vec<RawAttribute>,
+}
+
+/// An entry that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    /// Its name, as far as it can be read; else what is wrong.
+    pub(crate) name: String,
+    /// Where it is wrong: an attribute, or `dn`.
+    pub(crate) attribute: String,
+    /// What is wrong.
+    pub(crate) why: String,
+}
+
+impl Unreadable {
+    fn nameless(why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { name: why.clone(), attribute: "dn".to_owned(), why }
+    }
 }
 
 /// `SearchResultEntry ::= [APPLICATION 4] SEQUENCE { objectName, attributes }` (RFC 4511 §4.5.2). A name that is no
 /// UTF-8 comes back as what can be read of it: the entry cannot be used, and can be told of.
-pub(crate) fn read_entry(tag: StructureTag) -> Result<RawEntry, String> {
-    let mut parts = constructed(tag)?.into_iter();
-    let dn = primitive(parts.next().ok_or("an entry without a name")?)?;
-    let dn = String::from_utf8(dn)
-        .map_err(|why| format!("the name {:?} is no UTF-8", String::from_utf8_lossy(why.as_bytes())))?;
+pub(crate) fn read_entry(tag: StructureTag) -> Result<RawEntry, Unreadable> {
+    let mut parts = constructed(tag).map_err(Unreadable::nameless)?.into_iter();
+    let dn = parts.next().ok_or("an entry without a name".to_owned()).and_then(primitive);
+    let dn = String::from_utf8(dn.map_err(Unreadable::nameless)?).map_err(|why| {
+        Unreadable::nameless(format!("the name {:?} is no UTF-8", String::from_utf8_lossy(why.as_bytes())))
+    })?;
+    let mut at = "dn".to_owned();
+    match read_attributes(parts.next(), &mut at) {
+        Ok(attributes) => Ok(RawEntry { dn, attributes }),
+        Err(why) => Err(Unreadable { name: dn, attribute: at, why }),
+    }
+}
+
+/// `PartialAttributeList`; `at` says which attribute is read.
+fn read_attributes(list: Option<StructureTag>, at: &mut String) -> Result<Vec<RawAttribute>, String> {
     let (mut attributes, mut octets) = (Vec::new(), 0_usize);
-    for attribute in constructed(parts.next().ok_or("an entry without attributes")?)? {
+    for attribute in constructed(list.ok_or("an entry without attributes")?)? {
         let mut parts = constructed(attribute)?.into_iter();
         let name = primitive(parts.next().ok_or("an attribute without a name")?)?;
-        let name = String::from_utf8(name).map_err(|_| format!("{dn}: an attribute's name is no UTF-8"))?;
+        let name = String::from_utf8(name).map_err(|_| "an attribute's name is no UTF-8")?;
+        at.clone_from(&name);
         let values = constructed(parts.next().ok_or("an attribute without values")?)?;
         let values = values.into_iter().map(primitive).collect::<Result<Vec<_>, _>>()?;
         octets += values.iter().map(Vec::len).sum::<usize>();
         if octets > ENTRY_OCTETS_MAX {
-            return Err(format!("{dn}: larger than {ENTRY_OCTETS_MAX} octets"));
+            return Err(format!("the entry is larger than {ENTRY_OCTETS_MAX} octets"));
         }
         if !values.is_empty() {
             attributes.push((name, values));
         }
     }
-    Ok(RawEntry { dn, attributes })
+    Ok(attributes)
 }
 
 /// The addresses of a search continuation (RFC 4511 §4.5.3).

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::answer::{RawEntry, read_entry, read_page_cookie, read_reference};
+use super::answer::{RawEntry, Unreadable, read_entry, read_page_cookie, read_reference};
 use super::chase::REFERENCES_MAX;
 use super::failure::LdapFailure;
 use super::filter::Filter;
@@ -56,7 +56,7 @@ pub(crate) struct Page {
 }
 
 /// One thing that a search found.
-pub(crate) type FoundRaw = Result<RawEntry, String>;
+pub(crate) type FoundRaw = Result<RawEntry, Unreadable>;
 
 /// One change of an attribute, for a modification.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::found::{Broken, Found, Uuid, same_content};
 use super::origin::{Origin, Staging};
 use super::records::{
     Brought, LISTS, MIRROR, MIRROR_IDS, REFUSED, REFUSED_FORMAT, Record, Refused, SEEN, Seen, StoredFound,
-    cut, encode, id_key, refused_key, seen_key,
+    cut, decode, encode, id_key, refused_key, seen_key,
 };
 use crate::directory::Directory;
 use crate::dn::Dn;
@@ -22,7 +22,7 @@ use crate::view::View;
 
 /// Most steps that one batch takes.
 pub const BATCH_MAX: usize = 2_000;
-/// Most refused entries that are kept; further ones are told of, and tried again at the next full sync.
+/// Most refused entries of a source that are kept; further ones are told of, and tried again at the next full sync.
 pub const REFUSED_MAX: usize = 1_000;
 /// How often a batch is composed anew because others were faster.
 const TRIES_MAX: u32 = 16;
@@ -166,7 +166,7 @@ impl<'v, 's> Applying<'v, 's> {
                 }
                 Step::Broken(broken) => {
                     let why = broken.why.clone();
-                    self.refuse(&broken.name, broken.attribute, why, None, None)?;
+                    self.refuse(&broken.name, &broken.attribute, why, None, None)?;
                     continue;
                 }
             };
@@ -413,7 +413,7 @@ impl<'v, 's> Applying<'v, 's> {
         if let Some(dn) = found.map(Found::dn) {
             self.mark(&dn.clone(), &Seen::Same);
         }
-        if known.is_none() && count_refused(view)? >= REFUSED_MAX {
+        if known.is_none() && count_refused(view, &self.origin.source)? >= REFUSED_MAX {
             return Ok(());
         }
         let refused = Refused {
@@ -456,10 +456,11 @@ impl<'v, 's> Applying<'v, 's> {
     }
 }
 
-fn count_refused(view: &View<'_>) -> Result<usize, DirectoryError> {
+/// How many of a source's entries are refused.
+fn count_refused(view: &View<'_>, source: &str) -> Result<usize, DirectoryError> {
     let mut count = 0;
-    view.snapshot.scan(REFUSED, &[], &[0xff; 9], &mut |_, _| {
-        count += 1;
+    view.snapshot.scan(REFUSED, &[], &[0xff; 9], &mut |_, value| {
+        count += usize::from(decode::<Refused>(value).is_some_and(|refused| refused.source == source));
         if count < REFUSED_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     Ok(count)

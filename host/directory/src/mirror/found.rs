@@ -1,5 +1,7 @@
 //! An entry as a source has it, in the form in which it is kept.
 
+use std::borrow::Cow;
+
 use crate::dn::Dn;
 use crate::entry::Entry;
 use crate::ldap::answer::RawEntry;
@@ -28,7 +30,7 @@ pub(crate) struct Broken {
     /// Its name, as far as it can be read.
     pub(crate) name: String,
     /// Where it is broken.
-    pub(crate) attribute: &'static str,
+    pub(crate) attribute: Cow<'static, str>,
     /// What is wrong.
     pub(crate) why: String,
 }
@@ -39,7 +41,7 @@ impl Found {
     pub(crate) fn read(raw: RawEntry, schema: &Schema) -> Result<Self, Broken> {
         let dn = Dn::parse(&raw.dn).map_err(|why| Broken {
             name: raw.dn.clone(),
-            attribute: "dn",
+            attribute: "dn".into(),
             why: why.to_string(),
         })?;
         let (mut uuid, mut modified, mut csn) = (None, None, None);
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn a_name_that_is_none_is_told() {
         let broken = Found::read(raw("nonsense", &[]), &Schema::product()).unwrap_err();
-        assert_eq!((broken.name.as_str(), broken.attribute), ("nonsense", "dn"));
+        assert_eq!((broken.name.as_str(), &*broken.attribute), ("nonsense", "dn"));
     }
 
     #[test]

@@ -19,9 +19,11 @@ use super::difference::Difference;
 use super::found::{Broken, Found, digest};
 use super::guard::{Trust, guard, guard_empty};
 use super::history::SyncRecord;
+use super::mirrors::SOURCES_MAX;
 use super::places::places_row;
 use super::records::{
-    REFUSED, Refused, SEEN, SYNC, Seen, StoredFound, Way, base_key, decode, encode, refused_key, seen_key,
+    REFUSED, REFUSED_FORMAT, Refused, SEEN, SYNC, Seen, StoredFound, Way, base_key, decode, encode,
+    refused_key, seen_key,
 };
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
@@ -229,7 +231,7 @@ impl Mirror {
                     }
                     Ok(found) => {
                         let why = crate::error::EditError::NameTooLong(found.dn().clone()).to_string();
-                        staged.broken(Broken { name: found.dn().to_string(), attribute: "dn", why });
+                        staged.broken(Broken { name: found.dn().to_string(), attribute: "dn".into(), why });
                     }
                     Err(broken) => {
                         self.stage_broken(&view, &broken, &mut batch)?;
@@ -312,8 +314,9 @@ impl Mirror {
         let mut batch = Batch::new();
         {
             let view = self.0.directory.raw_view()?;
-            for (key, value) in self.0.directory.rows(REFUSED, &[], REFUSED_MAX)? {
-                if decode::<Refused>(&value).is_some_and(|refused| refused.source != self.name()) {
+            for (key, value) in self.0.directory.rows(REFUSED, &[], REFUSED_MAX * SOURCES_MAX)? {
+                let known = decode::<Refused>(&value).filter(|refused| refused.format == REFUSED_FORMAT);
+                if known.is_some_and(|refused| refused.source != self.name()) {
                     continue;
                 }
                 let is_broken = broken.iter().any(|broken| refused_key(&broken.name) == key);

@@ -188,6 +188,7 @@ impl Mirror {
         self.0
             .servers
             .search(&search, self.server_of(top).as_ref(), &mut |raw| match raw
+                .map_err(|unreadable| unreadable.why)
                 .and_then(|raw| Dn::parse(&raw.dn).map_err(|why| why.to_string()))
             {
                 Ok(dn) => drop(names.insert(dn.key().to_vec())),

@@ -220,14 +220,14 @@ impl Mirror {
         let search =
             Search { base: base.clone(), depth, filter, attributes: &ALL_ATTRIBUTES, most: FOUND_MAX };
         let mut found = Vec::new();
-        let searched = self.0.servers.search(&search, at.as_ref(), &mut |raw| found.extend(raw.ok())).await;
+        let searched = self.0.servers.search(&search, at.as_ref(), &mut |raw| found.push(raw)).await;
         match searched {
             Err(LdapFailure::Refused { code: NO_SUCH_OBJECT, .. }) => return Ok(Vec::new()),
             searched => searched?,
         }
         let (mut kept, mut refused) = (Vec::new(), None);
         for raw in found {
-            match self.read(Ok(raw)) {
+            match self.read(raw) {
                 Ok(found) => kept.push(found),
                 Err(broken) => refused = Some(broken),
             }

@@ -131,7 +131,9 @@ impl Owners {
     pub(crate) fn admit(&self, at: usize, found: Found, schema: &Schema) -> Result<Found, Broken> {
         match self.fault(at, &found.entry, schema) {
             None => Ok(found),
-            Some((attribute, why)) => Err(Broken { name: found.dn().to_string(), attribute, why }),
+            Some((attribute, why)) => {
+                Err(Broken { name: found.dn().to_string(), attribute: attribute.into(), why })
+            }
         }
     }
 

@@ -22,6 +22,7 @@ use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::entry::Entry;
 use crate::error::{DirectoryError, EditError};
+use crate::ldap::answer::Unreadable;
 use crate::ldap::chase::Place;
 use crate::ldap::connection::FoundRaw;
 use crate::ldap::failure::LdapFailure;
@@ -226,7 +227,11 @@ impl Mirror {
     /// An entry as it came, if it can be kept and is this source's to say.
     pub(super) fn read(&self, raw: FoundRaw) -> Result<Found, Broken> {
         let schema = self.0.directory.schema();
-        let raw = raw.map_err(|why| Broken { name: why.clone(), attribute: "dn", why })?;
+        let raw = raw.map_err(|Unreadable { name, attribute, why }| Broken {
+            name,
+            attribute: attribute.into(),
+            why,
+        })?;
         self.0.owners.admit(self.0.at, Found::read(raw, schema)?, schema)
     }
 
@@ -275,7 +280,8 @@ impl Mirror {
     }
 
     fn refused(&self) -> Result<Vec<Refused>, DirectoryError> {
-        let rows = self.0.directory.rows(REFUSED, &[], super::apply::REFUSED_MAX)?;
+        let most = super::apply::REFUSED_MAX * super::mirrors::SOURCES_MAX;
+        let rows = self.0.directory.rows(REFUSED, &[], most)?;
         let read = rows.iter().filter_map(|(_, value)| decode::<Refused>(value));
         let mine = |refused: &Refused| refused.format == REFUSED_FORMAT && refused.source == self.name();
         Ok(read.filter(mine).collect())

@@ -43,6 +43,8 @@ pub struct Options {
     pub relay_domains: Vec<Domain>,
     /// Whether a source route in RCPT is ignored (RFC 5321 §4.1.1.3 says SHOULD) instead of refused.
     pub ignore_source_routes: bool,
+    /// The channels that entries may name as the way out of what their users submit, in lower case.
+    pub ways_out: Vec<String>,
     /// Most recipients that one RCPT may expand to.
     pub recipients_max: usize,
     /// The general table of the rules, `$(key)`: its keys in lower case, for they are compared without case.
@@ -62,6 +64,7 @@ impl Options {
             default_domain,
             separator: '+',
             relay_domains: Vec::new(),
+            ways_out: Vec::new(),
             ignore_source_routes: false,
             recipients_max: RECIPIENTS_MAX,
             general: None,

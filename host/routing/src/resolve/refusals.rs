@@ -1,7 +1,7 @@
 //! The replies for addresses that are not taken. The peer reads what it may know; the cause names files and entries.
 
 use directory::Status;
-use mail_types::{Address, EnhancedStatus, Persistence, Refusal, Reply};
+use mail_types::{AccountName, Address, EnhancedStatus, Persistence, Refusal, Reply};
 
 use crate::rewrite::unroutable::Unroutable;
 use crate::tables::TableError;
@@ -81,6 +81,15 @@ pub(crate) fn known_to_dns_alone(address: &Address, origin: &str) -> Refusal {
     let cause =
         format!("{address}: its domain is here by the DNS alone, and no entry has the address ({origin})");
     transient(450, 1, 1, "This address is not known here yet, try again later", cause)
+}
+
+/// The directory names a way out that is none here, or none that entries may name: not by another way than was meant.
+#[must_use]
+pub(crate) fn no_way_out(account: &AccountName, channel: &str, entry: &str) -> Refusal {
+    let cause = format!(
+        "{entry} says that what {account} submits leaves by {channel}, and there is no such channel with for-entries = true"
+    );
+    transient(451, 3, 5, "The way out that the directory names is not configured here", cause)
 }
 
 /// A rule calls the domain local, but the directory does not have it.

@@ -149,12 +149,19 @@ impl<'a> Guide<'a> {
         }
         // ROUTE_TO_ROUTING_HOST of the product: the directory names the host, so the DNS is not asked.
         let routing_host = known.filter(|known| !known.local).and_then(|known| {
-            let host = known.row.routing_hosts.first()?;
+            let hosts = known.row.routing_hosts.as_slice();
+            let first = hosts.first()?;
             recorder.note(|| {
-                Step::new(StepKind::Domain, format!("{} is handled by {host}", address.domain))
+                let hosts = hosts.join(", or else ");
+                Step::new(StepKind::Domain, format!("{} is handled by {hosts}", address.domain))
                     .at(known.row.origin())
             });
-            host_of(host)
+            if hosts.len() == 1 {
+                return host_of(first);
+            }
+            // Any host of the community will do: those that serve the domain are tried one after the other.
+            let canonical = known.canonical.as_deref().and_then(|name| Domain::parse(name).ok());
+            Some(NextHop::Domain(canonical.unwrap_or_else(|| address.domain.clone())))
         });
         let next_hop = match (via, routing_host) {
             (Some(via), _) => NextHop::Host { host: via, port: None },
@@ -164,7 +171,46 @@ impl<'a> Guide<'a> {
             }
             (None, None) => NextHop::Domain(address.domain.clone()),
         };
-        Ok(Next::route(address, channel.as_str(), next_hop))
+        let channel = self.way_out(channel, recorder)?;
+        Ok(Next::route(address, &channel, next_hop))
+    }
+
+    /// The channel by which something leaves: of what a user submits, the one that the user's entry names
+    /// (`mailSMTPSubmitChannel`), or the domain's (`mailDomainSourceChannel`), where rules leave it to the usual one (R10).
+    fn way_out<'c, R: Recorder>(
+        &self,
+        channel: &'c ChannelName,
+        recorder: &mut R,
+    ) -> Result<Cow<'c, str>, Refusal> {
+        let usual = Cow::Borrowed(channel.as_str());
+        let Some(account) = self.request.authenticated.filter(|_| channel.as_str() == ChannelName::SMTP)
+        else {
+            return Ok(usual);
+        };
+        let unavailable = |error| refusals::unavailable(&error);
+        let claim = self.view.reader.alias(account.as_str()).map_err(unavailable)?;
+        let mut named = match claim {
+            Some(Claim::One(row)) => {
+                let channel = row.detail.as_ref().and_then(|detail| detail.submit_channel.clone());
+                channel.map(|channel| (channel, row.dn.to_string()))
+            }
+            Some(Claim::Several(_)) | None => None,
+        };
+        if let (None, Some((_, domain))) = (&named, account.as_str().rsplit_once('@')) {
+            let known = self.view.domain(domain).map_err(unavailable)?;
+            named = known
+                .and_then(|known| Some((known.row.source_channel.clone()?, known.row.origin().to_owned())));
+        }
+        let Some((name, entry)) = named.filter(|(name, _)| name != ChannelName::SMTP) else {
+            return Ok(usual);
+        };
+        if !self.view.options.ways_out.contains(&name) {
+            return Err(refusals::no_way_out(account, &name, &entry));
+        }
+        recorder.note(|| {
+            Step::new(StepKind::Domain, format!("what {account} submits leaves by {name}")).at(entry)
+        });
+        Ok(Cow::Owned(name))
     }
 
     /// Whether the domain of an address is one of the directory's.

@@ -69,6 +69,7 @@ fn domain_rows(entry: &DomainEntry) -> Vec<(String, DomainRow)> {
         smart_host: entry.smart_host.clone(),
         catch_all: entry.catch_all.as_ref().map(Address::to_string),
         preferred_mail_host: entry.preferred_mail_host.as_ref().map(|host| host.to_ascii_lowercase()),
+        source_channel: entry.source_channel.as_ref().map(|name| name.to_ascii_lowercase()),
         uplevel: entry.uplevel & 1 != 0,
         plugins: entry.plugins.clone(),
         dns: None,
@@ -127,6 +128,7 @@ fn user_rows(entry: &UserEntry) -> Vec<(String, AliasRow<'static>)> {
         files: entry.files.clone(),
         shared: entry.shared.clone(),
         plugins: entry.plugins.clone(),
+        submit_channel: entry.submit_channel.as_ref().map(|name| name.to_ascii_lowercase()),
         ..Detail::default()
     };
     let keys = keys(entry.address.as_ref(), &entry.alternates, &entry.equivalents, &entry.alternate_domains);
@@ -160,6 +162,7 @@ fn group_rows(entry: &GroupEntry) -> Vec<(String, AliasRow<'static>)> {
         list: list_settings(entry),
         policy: policy(&entry.policy),
         plugins: Vec::new(),
+        submit_channel: None,
     };
     let keys = keys(entry.address.as_ref(), &entry.alternates, &entry.equivalents, &entry.alternate_domains);
     let row = |(key, relation): (String, Relation)| {

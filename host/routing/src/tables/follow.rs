@@ -30,6 +30,8 @@ use super::{DOMAINS, ORIGINS, STATE, STATE_KEY, State, TableError, Tables, key, 
 const TRIES_MAX: u32 = 8;
 /// Entries read ahead of the writer while everything is built.
 const READ_AHEAD_MAX: usize = 4096;
+/// Most values that cannot be used which one refresh tells of.
+const DEFECTS_TOLD_MAX: usize = 100;
 /// After a failure the directory is asked again no later than this.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -63,6 +65,20 @@ impl Refreshed {
             builders.events.emit(&Event::TablesBuilt { kind, entries, rows, csn, milliseconds });
         }
     }
+}
+
+/// Tells of values in an entry that mail cannot use, of so many at most; of how many it told.
+fn tell_defects(dn: &Dn, entry: &Typed, most: usize, builders: &Builders<'_>) -> usize {
+    let told = entry.defects().len().min(most);
+    for defect in entry.defects().iter().take(told) {
+        let (entry, cause) = (dn.to_string(), defect.to_string());
+        builders.events.emit(&Event::DirectoryDefect {
+            place: "the directory",
+            entry: &entry,
+            cause: &cause,
+        });
+    }
+    told
 }
 
 impl Tables {
@@ -105,6 +121,17 @@ impl Tables {
         directory: &Directory,
         builders: &Builders<'_>,
     ) -> Result<Refreshed, TableError> {
+        // Who loaded the entries has told of what is wrong in them.
+        self.rebuild_telling(directory, builders, 0).await
+    }
+
+    /// The same, telling of so many values that cannot be used.
+    async fn rebuild_telling(
+        &self,
+        directory: &Directory,
+        builders: &Builders<'_>,
+        mut untold: usize,
+    ) -> Result<Refreshed, TableError> {
         let _one = self.building.lock().await;
         // What changes while the entries are read is replayed afterwards: the number is taken first.
         let csn = directory.csn();
@@ -128,7 +155,9 @@ impl Tables {
                 })
             });
             while let Some(entry) = entries.recv().await {
-                rebuild.add(&Typed::read(entry, directory.schema()), directory.schema()).await?;
+                let (dn, typed) = (entry.dn.clone(), Typed::read(entry, directory.schema()));
+                untold -= tell_defects(&dn, &typed, untold, builders);
+                rebuild.add(&typed, directory.schema()).await?;
             }
             let read = reading.await.map_err(|error| TableError::Directory(error.to_string()))?;
             // A scan that failed half-way must not pass for a small directory: absent is not empty.
@@ -197,7 +226,9 @@ impl Tables {
         }
         let changes = directory.changes_since(state.csn);
         let (changes, csn) = match changes.map_err(|error| TableError::Directory(error.to_string()))? {
-            Changes::Rebuild { .. } => return self.rebuild_from(directory, builders).await,
+            Changes::Rebuild { .. } => {
+                return self.rebuild_telling(directory, builders, DEFECTS_TOLD_MAX).await;
+            }
             Changes::List { changes, csn } => (changes, csn),
         };
         let mut changed = BTreeMap::new();
@@ -222,6 +253,10 @@ impl Tables {
         } else {
             self.replace(&changed, directory.schema(), csn, builders).await?
         };
+        let mut untold = DEFECTS_TOLD_MAX;
+        for (dn, entry) in changed.values() {
+            untold -= entry.as_ref().map_or(0, |entry| tell_defects(dn, entry, untold, builders));
+        }
         Ok(Refreshed { full: false, entries, rows, csn })
     }
 

@@ -36,6 +36,7 @@ mod listing;
 mod reader;
 mod rebuild;
 pub mod row;
+mod shown;
 mod waiting;
 
 pub use build::{Rows, rows_of};
@@ -45,6 +46,7 @@ pub use failing::{FAILING_MAX, FailingEntry, Waiting, WaitingOf};
 pub use follow::Refreshed;
 pub use reader::{Claim, Reader};
 pub use rebuild::{CHUNK_MAX, Rebuild};
+pub use shown::ShownRow;
 pub use waiting::ASKED_MAX;
 
 use std::sync::Arc;
@@ -54,7 +56,7 @@ use serde::{Deserialize, Serialize};
 use storage::{Space, Storage, StorageError};
 
 /// The format of rows and state.
-pub const FORMAT: u16 = 7;
+pub const FORMAT: u16 = 8;
 /// Most entries that may claim one key.
 pub const CLAIMS_MAX: usize = 16;
 

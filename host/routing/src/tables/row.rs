@@ -103,6 +103,8 @@ pub struct Detail {
     pub policy: Option<Box<Policy>>,
     /// `wasmtaPlugin` of a user.
     pub plugins: Vec<Binding>,
+    /// `mailSMTPSubmitChannel`.
+    pub submit_channel: Option<String>,
 }
 
 /// What a group changes of the messages that it sends on (requirements §2.3): what makes a group a list.
@@ -242,6 +244,8 @@ pub struct DomainRow {
     pub catch_all: Option<String>,
     /// `preferredMailHost`.
     pub preferred_mail_host: Option<String>,
+    /// `mailDomainSourceChannel`.
+    pub source_channel: Option<String>,
     /// `mailDomainUplevel`, bit 0.
     pub uplevel: bool,
     /// `wasmtaPlugin`: the tenant's own chain.
@@ -291,6 +295,7 @@ impl DomainRow {
             (&mut self.smart_host, other.smart_host),
             (&mut self.catch_all, other.catch_all),
             (&mut self.preferred_mail_host, other.preferred_mail_host),
+            (&mut self.source_channel, other.source_channel),
         ] {
             *mine = mine.take().or(theirs);
         }

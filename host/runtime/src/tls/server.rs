@@ -1,5 +1,6 @@
-//! The server's certificate and key, reloadable while connections run.
+//! The server's certificates and keys, reloadable while connections run.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,27 +8,73 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use tokio_rustls::rustls;
 
 use super::certificate::server_end_point;
 use super::{PEM_MAX, TlsError, VERSIONS, provider};
 use crate::files::{self, Readers};
 
-/// The server side of TLS. Clones share the certificate; a reload serves the handshakes that follow.
+/// The server side of TLS. Clones share the certificates; a reload serves the handshakes that follow.
 #[derive(Debug, Clone)]
 pub struct TlsServer(Arc<Files>);
 
 #[derive(Debug)]
 struct Files {
-    certificate: PathBuf,
-    key: PathBuf,
+    usual: CertificateFiles,
+    /// By the name that a client asks for.
+    named: Vec<(String, CertificateFiles)>,
     current: ArcSwap<Loaded>,
+}
+
+/// A certificate with its chain, and its key: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) config: Arc<ServerConfig>,
-    pub(crate) end_point: Option<Arc<[u8]>>,
+    choice: Arc<ByName>,
+}
+
+impl Loaded {
+    /// The digest of the certificate that was shown to a client that asked for a name (RFC 5929 §4.1).
+    pub(crate) fn end_point(&self, name: Option<&str>) -> Option<Arc<[u8]>> {
+        self.choice.of(name).end_point.clone()
+    }
+}
+
+/// One certificate, ready to be shown.
+#[derive(Debug)]
+struct Shown {
+    key: Arc<CertifiedKey>,
+    end_point: Option<Arc<[u8]>>,
+}
+
+/// Which certificate is shown: that of the name which the client asks for (RFC 6066 §3), else the usual one.
+#[derive(Debug)]
+struct ByName {
+    usual: Shown,
+    named: HashMap<String, Shown>,
+}
+
+impl ByName {
+    fn of(&self, name: Option<&str>) -> &Shown {
+        let named = name.and_then(|name| self.named.get(&name.to_ascii_lowercase()));
+        named.unwrap_or(&self.usual)
+    }
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.of(hello.server_name()).key))
+    }
 }
 
 impl TlsServer {
@@ -36,16 +83,28 @@ impl TlsServer {
     /// # Errors
     /// A file is missing, unreadable or without what it should hold, or the two do not go together.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let current = ArcSwap::from_pointee(load(certificate, key)?);
-        Ok(Self(Arc::new(Files { certificate: certificate.to_owned(), key: key.to_owned(), current })))
+        let usual = CertificateFiles { certificate: certificate.to_owned(), key: key.to_owned() };
+        Self::load_named(usual, Vec::new())
     }
 
-    /// Reads the same files again; where that fails, the old certificate stays. Blocks.
+    /// The same, with further certificates for clients that ask for these names. Blocks.
+    ///
+    /// # Errors
+    /// As [`TlsServer::load`].
+    pub fn load_named(
+        usual: CertificateFiles,
+        named: Vec<(String, CertificateFiles)>,
+    ) -> Result<Self, TlsError> {
+        let current = ArcSwap::from_pointee(load(&usual, &named)?);
+        Ok(Self(Arc::new(Files { usual, named, current })))
+    }
+
+    /// Reads the same files again; where that fails, the old certificates stay. Blocks.
     ///
     /// # Errors
     /// As [`TlsServer::load`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.0.current.store(Arc::new(load(&self.0.certificate, &self.0.key)?));
+        self.0.current.store(Arc::new(load(&self.0.usual, &self.0.named)?));
         Ok(())
     }
 
@@ -54,19 +113,27 @@ impl TlsServer {
     }
 }
 
-fn load(certificate: &Path, key: &Path) -> Result<Loaded, TlsError> {
-    let chain = read_certificates(certificate)?;
-    let end_point = chain.first().and_then(|leaf| server_end_point(leaf));
-    let secret = PrivateKeyDer::from_pem_slice(&read(key)?)
-        .map_err(|error| content(key, format!("holds no private key: {error}")))?;
+fn load(usual: &CertificateFiles, named: &[(String, CertificateFiles)]) -> Result<Loaded, TlsError> {
+    let further = named.iter().map(|(name, files)| Ok((name.to_ascii_lowercase(), shown(files)?)));
+    let choice = Arc::new(ByName { usual: shown(usual)?, named: further.collect::<Result<_, TlsError>>()? });
+    let resolver: Arc<dyn ResolvesServerCert> = Arc::clone(&choice) as _;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(VERSIONS)?
         .with_no_client_auth()
-        .with_single_cert(chain, secret)?;
+        .with_cert_resolver(resolver);
     // Resumption by tickets that the client keeps: no session memory on our side.
     config.ticketer = rustls::crypto::ring::Ticketer::new()?;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-    Ok(Loaded { config: Arc::new(config), end_point })
+    Ok(Loaded { config: Arc::new(config), choice })
+}
+
+fn shown(files: &CertificateFiles) -> Result<Shown, TlsError> {
+    let chain = read_certificates(&files.certificate)?;
+    let end_point = chain.first().and_then(|leaf| server_end_point(leaf));
+    let secret = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
+        .map_err(|error| content(&files.key, format!("holds no private key: {error}")))?;
+    let key = CertifiedKey::from_der(chain, secret, &provider())?;
+    Ok(Shown { key: Arc::new(key), end_point })
 }
 
 /// The certificates of a PEM file: at least one.

@@ -40,7 +40,11 @@ impl TlsSession {
         let loaded = server.current();
         let connection = ServerConnection::new(Arc::clone(&loaded.config)).map_err(io::Error::other)?;
         let mut session = Self::shake(socket, connection.into(), early.to_vec()).await?;
-        session.info.server_end_point = loaded.end_point.clone();
+        let asked = match &session.connection {
+            Connection::Server(connection) => connection.server_name(),
+            Connection::Client(_) => None,
+        };
+        session.info.server_end_point = loaded.end_point(asked);
         Ok(session)
     }
 

@@ -1,3 +1,5 @@
+use super::certificate::server_end_point;
+use super::server::read_certificates;
 use super::*;
 use crate::{Stream, connect};
 use rustls::pki_types::pem::PemObject;
@@ -161,6 +163,38 @@ async fn a_reload_changes_the_certificate_or_keeps_the_old() {
     make_self_signed(folder.path(), &["new.example.org".to_owned()]).unwrap();
     server.reload().unwrap();
     assert_ne!(end_point(shake(&server, &client, "localhost").await.0), before);
+}
+
+#[tokio::test]
+async fn each_host_shows_its_own_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = |host: &str| {
+        let (certificate, key) = make_self_signed(&folder.path().join(host), &[host.to_owned()]).unwrap();
+        CertificateFiles { certificate, key }
+    };
+    let (usual, acme, beta) = (files("mail.test"), files("mail.acme.test"), files("mail.beta.test"));
+    let named = vec![("Mail.ACME.test".to_owned(), acme.clone()), ("mail.beta.test".to_owned(), beta)];
+    let server = TlsServer::load_named(usual, named).unwrap();
+    for (host, asked) in [
+        ("mail.acme.test", "mail.acme.test"),
+        ("mail.beta.test", "MAIL.beta.test"),
+        ("mail.test", "mail.test"),
+        ("mail.test", "mail.unknown.test"),
+        ("mail.test", "127.0.0.1"),
+    ] {
+        let expected = read_certificates(&folder.path().join(host).join("tls-cert.pem")).unwrap();
+        let (ours, theirs) = shake(&server, &TlsClient::opportunistic().unwrap(), asked).await;
+        theirs.unwrap();
+        let bound = ours.unwrap().tls().unwrap().server_end_point.clone();
+        assert_eq!(bound, server_end_point(&expected[0]), "{asked}");
+        // Whoever checks names is content with the certificate of the name that was asked for.
+        if host == asked {
+            let client = TlsClient::trusting_file(&folder.path().join(host).join("tls-cert.pem")).unwrap();
+            assert!(shake(&server, &client, asked).await.1.is_ok(), "{asked}");
+        }
+    }
+    std::fs::write(acme.key, "broken").unwrap();
+    assert!(server.reload().is_err(), "one that cannot be read keeps all as they were");
 }
 
 #[test]

@@ -152,6 +152,13 @@ pub(crate) enum DomainCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// Show a domain's own table: the rows of its entries, and which entry each comes from.
+    Rows {
+        /// Its name.
+        domain: String,
+        #[command(flatten)]
+        format: Format,
+    },
     /// Compare a domain's entry, the routing tables and the DNS, and say what to mend.
     Check {
         /// Its name.

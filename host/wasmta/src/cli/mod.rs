@@ -157,6 +157,7 @@ fn domain_question(command: DomainCommand) -> (Request, bool) {
     match command {
         DomainCommand::Add { domain, administrator } => (Request::DomainAdd { domain, administrator }, false),
         DomainCommand::Show { domain, format } => (Request::DomainShow { domain }, format.json),
+        DomainCommand::Rows { domain, format } => (Request::DomainRows { domain }, format.json),
         DomainCommand::Check { domain, format } => (Request::DomainCheck { domain }, format.json),
         DomainCommand::List(format) => (Request::DomainList, format.json),
         DomainCommand::Remove { domain, with_users, mail } => {

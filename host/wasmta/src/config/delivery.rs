@@ -121,6 +121,8 @@ pub struct Channel {
     pub reuse: Duration,
     /// Address that connections come from.
     pub source: Option<IpAddr>,
+    /// Whether entries of the directory may name it as the way out of what their users submit.
+    pub for_entries: bool,
 }
 
 impl Channel {
@@ -180,6 +182,7 @@ fn usual(name: &str, kind: ChannelKind) -> Channel {
         messages_per_connection: 100,
         reuse: secs(5),
         source: None,
+        for_entries: false,
     }
 }
 
@@ -278,6 +281,7 @@ fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>, fold
         ),
         reuse: s.duration("reuse", usual.reuse, secs(0)..=secs(300)),
         source: s.parsed("source", "write an IP address of this machine"),
+        for_entries: s.flag("for-entries", usual.for_entries),
     };
     if channel.login.is_some() && channel.smart_host.is_none() {
         s.fault("login", "is for a smart host, and none is named", "add smart-host = \"host:port\"");
@@ -300,6 +304,7 @@ fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>, fold
             "connect-timeout",
             "reply-timeout",
             "source",
+            "for-entries",
             "reuse",
         ] {
             if s.has(key) {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use mail_types::Domain;
+
 use super::Limits;
 use super::section::Section;
 
@@ -55,6 +57,8 @@ pub enum TlsMode {
 pub struct Listener {
     /// Its name in the file, in logs and in rules.
     pub name: String,
+    /// By which name it answers, in greetings and Received fields; the server's own where absent.
+    pub host: Option<Domain>,
     /// What is spoken.
     pub protocol: Protocol,
     /// Where. Port 0: any free one.
@@ -113,6 +117,7 @@ fn by_default(usual: &(&str, Protocol, u16, TlsMode), limits: &Limits) -> Listen
     let (name, protocol, port, tls) = *usual;
     Listener {
         name: name.to_owned(),
+        host: None,
         protocol,
         address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port),
         tls,
@@ -136,6 +141,7 @@ fn read_one(name: &str, mut s: Section<'_>, usual: Option<Listener>, limits: &Li
     let modes = [("off", TlsMode::Off), ("offered", TlsMode::Offered), ("implicit", TlsMode::Implicit)];
     let listener = Listener {
         name: name.to_owned(),
+        host: s.parsed("host", "write the name of a host, as \"mail.example.org\""),
         protocol: s.choice("protocol", usual.protocol, &PROTOCOLS),
         address: s.parsed("address", hint).unwrap_or(usual.address),
         tls: s.choice("tls", usual.tls, &modes),

@@ -4,19 +4,50 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mail_types::Domain;
+
 use super::section::Section;
 use super::server::secs;
 use super::{Auth, Network, below};
 
-/// `[tls]`: certificate and key, in PEM.
+/// Most hosts with a certificate of their own.
+const TLS_HOSTS_MAX: usize = 10_000;
+
+/// `[tls]`: certificates and keys, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// Both, or neither: then a self-signed pair is made in the data directory.
     pub files: Option<(PathBuf, PathBuf)>,
+    /// `[tls.hosts."NAME"]`: further pairs, each for clients that ask for this name (RFC 6066 §3).
+    pub hosts: Vec<(Domain, (PathBuf, PathBuf))>,
 }
 
 impl Tls {
     pub(super) fn read(mut s: Section<'_>, folder: &Path) -> Self {
+        let files = Self::pair(&mut s, folder);
+        let named = s.section("hosts").named_sections();
+        if named.len() > TLS_HOSTS_MAX {
+            let what = format!("{} hosts have certificates of their own", named.len());
+            s.fault("hosts", what, format!("at most {TLS_HOSTS_MAX}; one certificate may have many names"));
+        }
+        let mut hosts = Vec::new();
+        for (name, mut section) in named {
+            let domain = Domain::parse(&name);
+            if let Err(why) = &domain {
+                section.fault("", why.to_string(), "write [tls.hosts.\"mail.example.org\"]");
+            }
+            let pair = Self::pair(&mut section, folder);
+            if pair.is_none() && !section.has("certificate") && !section.has("key") {
+                section.fault("", "has no certificate", "add certificate and key");
+            }
+            section.close();
+            hosts.extend(domain.ok().zip(pair));
+        }
+        s.close();
+        Self { files, hosts }
+    }
+
+    fn pair(s: &mut Section<'_>, folder: &Path) -> Option<(PathBuf, PathBuf)> {
         let files = match (s.path("certificate"), s.path("key")) {
             (Some(certificate), Some(key)) => Some((below(folder, certificate), below(folder, key))),
             (None, None) => None,
@@ -34,8 +65,7 @@ impl Tls {
                 s.file(name, path);
             }
         }
-        s.close();
-        Self { files }
+        files
     }
 }
 

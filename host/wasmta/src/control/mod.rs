@@ -65,6 +65,11 @@ pub enum Request {
         /// Its name.
         domain: String,
     },
+    /// Show the rows of a domain's entries.
+    DomainRows {
+        /// Its name.
+        domain: String,
+    },
     /// Compare a domain's entry, its records and the tables.
     DomainCheck {
         /// Its name.

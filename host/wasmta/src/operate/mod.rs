@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod directory;
 mod dns_tables;
+mod domain_rows;
 mod explain;
 mod import;
 mod mailbox;
@@ -51,6 +52,7 @@ pub(crate) async fn perform(
                 .await
         }
         Request::DomainShow { domain } => directory::show_domain(parts, &domain),
+        Request::DomainRows { domain } => domain_rows::show(parts, &domain),
         Request::DomainCheck { domain } => published::check_domain(parts, &domain).await,
         Request::DomainList => directory::list_domains(&parts.directory),
         Request::DomainRemove { domain, with_users, mail } => {

@@ -34,12 +34,7 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
             mend: error.mend,
         })),
     }
-    if let Some((certificate, key)) = &config.tls.files
-        && let Err(why) = TlsServer::load(certificate, key)
-    {
-        let mend = "name a certificate with its chain and the key that belongs to it, both in PEM";
-        found.push(places.problem("tls.certificate", why.to_string(), mend));
-    }
+    certificates(config, places, &mut found);
     for source in &config.directory.sources {
         let (name, ldap) = (&source.mirror.name, &source.mirror.ldap);
         let section = if source.mirror.domains.is_empty() { name.clone() } else { format!("tenants.{name}") };
@@ -77,6 +72,19 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
         Some(places.problem(&format!("programs.{name}.user"), what, mend))
     }));
     found
+}
+
+/// What is wrong with certificates and keys.
+fn certificates(config: &Config, places: &Places, found: &mut Vec<Problem>) {
+    let usual = config.tls.files.iter().map(|files| ("tls.certificate".to_owned(), files));
+    let named = &config.tls.hosts;
+    let named = named.iter().map(|(host, files)| (format!("tls.hosts.{host}.certificate"), files));
+    for (key_name, (certificate, key)) in usual.chain(named) {
+        if let Err(why) = TlsServer::load(certificate, key) {
+            let mend = "name a certificate with its chain and the key that belongs to it, both in PEM";
+            found.push(places.problem(&key_name, why.to_string(), mend));
+        }
+    }
 }
 
 /// The password of a file: its first line.

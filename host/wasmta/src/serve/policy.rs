@@ -103,6 +103,8 @@ fn options(config: &Config) -> Result<Options, String> {
     options.separator = routing.subaddress_separator;
     options.relay_domains.clone_from(&routing.relay_domains);
     options.ignore_source_routes = routing.ignore_source_routes;
+    let named = config.channels.iter().filter(|channel| channel.for_entries);
+    options.ways_out = named.map(|channel| channel.name.to_ascii_lowercase()).collect();
     options.recipients_max = routing.expansion_max;
     options.general = match &routing.general_table {
         Some(path) => Some(Arc::new(key_table::read(path)?)),

@@ -10,7 +10,7 @@ use auth::{ClearPasswords, Secret};
 use events::{Event, Events};
 use mail_types::{Lookup, Timestamp};
 use parking_lot::Mutex;
-use runtime::{Shutdown, TlsServer, make_self_signed};
+use runtime::{CertificateFiles, Shutdown, TlsServer, make_self_signed};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -174,7 +174,15 @@ fn servers(parts: &Parts, tls: Option<TlsServer>) -> Servers {
     }
 }
 
-/// The configured certificate, or a self-signed one in the data directory.
+/// The certificates of `[tls.hosts]`.
+fn named_certificates(config: &Config) -> Vec<(String, CertificateFiles)> {
+    let named = config.tls.hosts.iter().cloned();
+    named
+        .map(|(host, (certificate, key))| (host.to_string(), CertificateFiles { certificate, key }))
+        .collect()
+}
+
+/// The configured certificates, or a self-signed one in the data directory; each virtual host may have its own (R93).
 fn certificate(config: &Config, data: &Path) -> Result<Option<TlsServer>, String> {
     let (certificate, key) = match &config.tls.files {
         Some(files) => files.clone(),
@@ -183,7 +191,8 @@ fn certificate(config: &Config, data: &Path) -> Result<Option<TlsServer>, String
             make_self_signed(data, &names).map_err(|e| format!("the self-signed certificate: {e}"))?
         }
     };
-    TlsServer::load(&certificate, &key).map(Some).map_err(|e| format!("tls: {e}"))
+    let usual = CertificateFiles { certificate, key };
+    TlsServer::load_named(usual, named_certificates(config)).map(Some).map_err(|e| format!("tls: {e}"))
 }
 
 impl Running {

@@ -98,6 +98,11 @@ pub(super) fn auth(config: &Config, decoy_key: [u8; 32]) -> AuthOptions {
     }
 }
 
+/// By which name a listener answers: a virtual host is one to whoever comes there (R100).
+fn host<'c>(config: &'c Config, listener: &'c Listener) -> &'c mail_types::Domain {
+    listener.host.as_ref().unwrap_or(&config.server.name)
+}
+
 /// A listener of `[listeners]` with `[smtp]`, `[submission]`, `[lmtp]` and `[limits]`.
 pub(super) fn smtp(config: &Config, listener: &Listener) -> smtp_server::Options {
     let kind = match listener.protocol {
@@ -106,7 +111,7 @@ pub(super) fn smtp(config: &Config, listener: &Listener) -> smtp_server::Options
         _ => smtp_server::Kind::Smtp,
     };
     let submission = kind == smtp_server::Kind::Submission;
-    let mut options = smtp_server::Options::new(&listener.name, kind, config.server.name.as_str());
+    let mut options = smtp_server::Options::new(&listener.name, kind, host(config, listener).as_str());
     options.tls = match listener.tls {
         TlsMode::Off => smtp_server::TlsMode::None,
         TlsMode::Offered if submission && config.submission.require_tls => {
@@ -154,7 +159,7 @@ fn networks(networks: &[Network]) -> smtp_server::Networks {
 pub(super) fn imap(config: &Config, listener: &Listener) -> imap_server::Options {
     imap_server::Options {
         name: listener.name.clone(),
-        host: config.server.name.to_string(),
+        host: host(config, listener).to_string(),
         admin: Some(format!("mailto:{}", config.server.postmaster)),
         tls: match listener.tls {
             TlsMode::Off => imap_server::TlsMode::None,
@@ -173,7 +178,7 @@ pub(super) fn imap(config: &Config, listener: &Listener) -> imap_server::Options
 pub(super) fn pop3(config: &Config, listener: &Listener) -> pop3_server::Options {
     pop3_server::Options {
         name: listener.name.clone(),
-        host: config.server.name.to_string(),
+        host: host(config, listener).to_string(),
         tls: match listener.tls {
             TlsMode::Off => pop3_server::TlsMode::None,
             TlsMode::Offered => pop3_server::TlsMode::StartTls,

@@ -182,7 +182,7 @@ pub(super) fn resolver(config: &Config, random: &Random) -> Result<Dns, String> 
         .map_err(|e| format!("dns: {e}"))
 }
 
-/// The resolver, for mail of domains that DNS tables lead here.
+/// The resolver, for mail of domains whose hosts the directory names, and of those that DNS tables lead here.
 struct Tabled {
     dns: Dns,
     tables: Tables,
@@ -191,6 +191,12 @@ struct Tabled {
 impl Resolver for Tabled {
     fn mail_hosts<'a>(&'a self, domain: &'a Domain) -> dns::BoxFuture<'a, Lookup<MailHosts>> {
         Box::pin(async move {
+            // `mailRoutingHosts`: the part of the community that serves the domain (R26), in the directory's order. Only what
+            // is not handled here is asked about.
+            let named = self.routing_hosts(domain);
+            if !named.is_empty() {
+                return self.dns.hosts_named(&named).await;
+            }
             let found = self.dns.mail_hosts(domain).await;
             // We were a backup when the mail came, and are the best host now: the tables are about to say so, and mail does
             // not bounce because they lag (R20).
@@ -207,6 +213,15 @@ impl Resolver for Tabled {
 }
 
 impl Tabled {
+    fn routing_hosts(&self, domain: &Domain) -> Vec<String> {
+        match self.tables.domain_attributes(domain) {
+            Lookup::Found(pairs) => {
+                pairs.into_iter().filter(|(name, _)| name == "routing-host").map(|(_, host)| host).collect()
+            }
+            Lookup::NotFound | Lookup::Unavailable(_) => Vec::new(),
+        }
+    }
+
     fn is_from_dns(&self, domain: &Domain) -> bool {
         match self.tables.domain_attributes(domain) {
             Lookup::Found(pairs) => pairs.iter().any(|(name, _)| name == "dns"),
