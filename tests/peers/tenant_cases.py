@@ -30,10 +30,10 @@ def acme_entries(users=10):
     return [TOP] + [of_acme(entry) for entry in [organisation, people, groups, *users]]
 
 
-def two_tenants(place, further="", tenant="", wait=True):
+def two_tenants(place, further="", tenant="", wait=True, users=10):
     """The general directory, and one of a tenant's own."""
-    acme = place.another_slapd(acme_entries(), suffixes=("o=acme",))
-    place.slapd_with()
+    acme = place.another_slapd(acme_entries(users), suffixes=("o=acme",))
+    place.slapd_with(tree(users=users))
     place.wasmta_with(further + TENANT.format(url=acme.url) + tenant, wait=wait)
     return acme
 
@@ -157,6 +157,21 @@ def own_guard(place):
     kinds = [(one["source"], one["failure"] is None) for one in source(place, "acme")["history"]]
     assert kinds[:2] == [("acme", True), ("acme", False)], kinds
     assert all(one["failure"] is None for one in source(place, "ldap")["history"])
+
+
+@case("large directories are taken over beside each other, while both change")
+def side_by_side(place):
+    acme = two_tenants(place, users=3000, wait=False)
+    for number in range(20):
+        acme.add(of_acme(user(f"new{number}", "acme.test")))
+        place.slapd.add(user(f"new{number}"))
+        acme.delete(of_acme(user_dn(f"a{number}", "acme.test")))
+    place.until(lambda: all(source(place, name)["full_at"] for name in ("ldap", "acme")), "both full syncs", seconds=60)
+    place.follows()
+    place.until(lambda: place.known("new19@acme.test") and place.known("new19@d0.test"), "the last changes")
+    left = place.sync("full", "--dry-run")["sources"]
+    assert [(one["added"], one["modified"], one["removed"]) for one in left] == [(0, 0, 0)] * 2, left
+    assert not place.known("a19@acme.test") and place.known("a20@acme.test") and place.known("u19@d1.test")
 
 
 @case("domains that are given to another source go over to it, and those of a source that is gone go")

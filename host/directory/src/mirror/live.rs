@@ -271,7 +271,14 @@ impl Live<'_> {
                 self.remove_absent().await?;
                 self.phase_over(cookie, done).await?;
             }
-            SyncInfo::RefreshDelete { cookie, done } => self.phase_over(cookie, done).await?,
+            SyncInfo::RefreshDelete { cookie, done } => {
+                // Without a cookie all that is there was shown (RFC 4533 §3.3.1): what was not is gone, since the full sync before.
+                if self.refreshing && self.from_nothing && done {
+                    self.flush().await?;
+                    self.remove_absent().await?;
+                }
+                self.phase_over(cookie, done).await?;
+            }
         }
         Ok(())
     }

@@ -40,9 +40,10 @@ impl Mirrors {
         events: &Events,
     ) -> Result<Self, LdapFailure> {
         let owners = Arc::new(Owners::of(&sources));
+        let applying = Arc::default();
         let mut all = Vec::with_capacity(sources.len());
         for (at, options) in sources.into_iter().enumerate() {
-            let owned = (Arc::clone(&owners), at);
+            let owned = (Arc::clone(&owners), at, Arc::clone(&applying));
             all.push(Mirror::new(directory.clone(), options, owned, (clock.clone(), events.clone()))?);
         }
         let mirrors = Self(Arc::new(Inner { all, owners, directory }));

@@ -117,8 +117,9 @@ pub(crate) struct Inner {
     pub(crate) options: MirrorOptions,
     pub(crate) events: Events,
     pub(crate) clock: Clock,
-    /// One batch of answers at a time, so that none overtakes another.
-    pub(crate) applying: tokio::sync::Mutex<()>,
+    /// One batch of answers at a time, so that none overtakes another; of all sources, so that none has to compose its own
+    /// anew again and again because another one was faster. Nobody waits for a server meanwhile.
+    pub(crate) applying: Arc<tokio::sync::Mutex<()>>,
     /// One full or incremental sync at a time.
     pub(crate) syncing: tokio::sync::Mutex<()>,
     /// A full sync is under way.
@@ -170,7 +171,7 @@ impl Mirror {
     pub(super) fn new(
         directory: Directory,
         options: MirrorOptions,
-        (owners, at): (Arc<Owners>, usize),
+        (owners, at, applying): (Arc<Owners>, usize, Arc<tokio::sync::Mutex<()>>),
         (clock, events): (Clock, Events),
     ) -> Result<Self, LdapFailure> {
         let servers = Servers::new(options.ldap.clone(), events.clone())?;
@@ -187,7 +188,7 @@ impl Mirror {
             options,
             events,
             clock,
-            applying: tokio::sync::Mutex::new(()),
+            applying,
             syncing: tokio::sync::Mutex::new(()),
             staging: AtomicBool::new(false),
             full_wanted: tokio::sync::Notify::new(),

@@ -14,7 +14,8 @@ pub(crate) enum SyncCommand {
     #[command(after_help = "\
 Examples:
   wasmta sync full --dry-run               what would change?
-  wasmta sync full --domain example.org    one domain alone")]
+  wasmta sync full --domain example.org    one domain alone
+  wasmta sync full --source acme           one tenant's LDAP directory alone")]
     Full(Scope),
     /// Take over what was modified since the last sync. Deleted users are seen by a full sync alone.
     Incremental(Scope),
