@@ -67,6 +67,19 @@ def followed(place):
     assert place.rcpt("second@d0.test") == 250 and place.rcpt("f2@far.test") == 250
 
 
+@case("a reference that comes while everything is followed live is followed too")
+def new_reference(place):
+    node, entries = far_entries()
+    far = place.another_slapd(entries)
+    place.slapd_with()
+    place.wasmta_with(named(far.url))
+    place.follows_bases()
+    place.slapd.must("ldapadd", stdin=node)
+    place.slapd.must("ldapadd", "-M", stdin=reference(far.url))
+    place.until(lambda: place.known("f1@far.test"), "what lies there")
+    assert place.rcpt("f1@far.test") == 250 and place.known("u1@d0.test")
+
+
 @case("edits and binds go to the server that has the entry")
 def edits_follow(place):
     far = two_servers(place, 'authenticate = "bind"')
