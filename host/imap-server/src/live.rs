@@ -1,6 +1,6 @@
 //! Results of searches that are kept up to date (RFC 5267 §4.3), each as the client knows it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use imap_wire::{By, Esearch, Response, ResultUpdate, SearchKey, SequenceSet, SortCriterion, Tag};
 
@@ -37,8 +37,8 @@ pub(crate) struct Live {
 #[derive(Default)]
 pub(crate) struct AllLive {
     all: Vec<Live>,
-    /// UIDs of messages in the view, no more than that has.
-    changed: Vec<u32>,
+    /// UIDs of messages in the view: no more than that has, however often they change before it is looked.
+    changed: BTreeSet<u32>,
 }
 
 impl AllLive {
@@ -74,16 +74,14 @@ impl AllLive {
     /// Notes that a message has come, or has changed.
     pub(crate) fn note(&mut self, uid: u32) {
         if !self.all.is_empty() {
-            self.changed.push(uid);
+            self.changed.insert(uid);
         }
     }
 
     /// Takes out what is to be looked at: the results, and the messages; nothing where nothing has changed.
     pub(crate) fn take(&mut self) -> Option<(Vec<Live>, Vec<u32>)> {
         self.due()?;
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.sort_unstable();
-        changed.dedup();
+        let changed = std::mem::take(&mut self.changed).into_iter().collect();
         Some((std::mem::take(&mut self.all), changed))
     }
 
@@ -95,6 +93,9 @@ impl AllLive {
     /// Tells what goes out of results with messages that go; before they are told as gone, so that numbers hold (RFC 5267
     /// §4.3.4).
     pub(crate) async fn tell_gone(&mut self, io: &mut Io, gone: &[Member]) -> Result<(), End> {
+        if self.all.is_empty() {
+            return Ok(());
+        }
         let numbers: HashMap<u32, u32> = gone.iter().map(|member| (member.uid, member.sequence)).collect();
         for live in &mut self.all {
             let number = |uid: u32| numbers.get(&uid).copied().unwrap_or(uid);
@@ -102,6 +103,7 @@ impl AllLive {
             let updates = live.removed(&leaving, &number);
             live.tell(io, updates).await?;
         }
+        self.changed.retain(|uid| !numbers.contains_key(uid));
         Ok(())
     }
 }
