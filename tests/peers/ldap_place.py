@@ -107,9 +107,10 @@ class LdapPlace:
     def status(self):
         return json.loads(self.server.command("sync", "status", "--json"))
 
-    def sync(self, *words, check=True):
+    def sync(self, *words, check=True, seconds_max=60):
         done = subprocess.run(
-            [str(self.binary), *self.server.options(), "sync", *words, "--json"], capture_output=True, text=True, timeout=60,
+            [str(self.binary), *self.server.options(), "sync", *words, "--json"], capture_output=True, text=True,
+            timeout=seconds_max,
         )
         if check:
             assert done.returncode == 0, done.stderr

@@ -15,6 +15,8 @@ pub(crate) struct Dialect {
     pub(crate) utf8: bool,
     /// Messages are named by UID alone, by both sides (RFC 9586).
     pub(crate) uid_only: bool,
+    /// The operator has all clients get headers with UTF-8 as they are.
+    pub(crate) no_surrogates: bool,
 }
 
 /// How a client gets headers with UTF-8 (RFC 6532).
@@ -30,7 +32,7 @@ impl Dialect {
     /// How headers are told: UTF-8 is for who has said so (RFC 6855 §3, §8); in IMAP4rev2 it may be in any header (RFC 9051
     /// §7.5.2).
     pub(crate) fn headers(self) -> Headers {
-        if self.rev2 || self.utf8 { Headers::AsTheyAre } else { Headers::Surrogates }
+        if self.rev2 || self.utf8 || self.no_surrogates { Headers::AsTheyAre } else { Headers::Surrogates }
     }
 
     /// How mailbox names are written.

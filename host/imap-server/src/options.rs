@@ -34,6 +34,8 @@ pub struct Options {
     pub literal_octets_max: u64,
     /// Announces `LITERAL-` in place of `LITERAL+` (RFC 7888 §5).
     pub literal_minus: bool,
+    /// Whether clients that have not asked for UTF-8 get surrogates of headers with it (RFC 6858), or these as they are.
+    pub surrogates: bool,
     /// Commands answered with BAD, in a row, before the session ends.
     pub bad_commands_max: u32,
     /// Failed logins before the session ends.
@@ -68,6 +70,7 @@ impl Default for Options {
             line_octets_max: Limits::default().line_octets,
             literal_octets_max: Limits::default().literal_octets,
             literal_minus: false,
+            surrogates: true,
             bad_commands_max: 10,
             login_failures_max: 3,
             login_delay: Duration::from_secs(1),

@@ -64,7 +64,8 @@ impl Session {
         options: Arc<Options>,
         shutdown: Shutdown,
     ) -> Self {
-        let io = Io::new(stream, options.write_pause_max);
+        let mut io = Io::new(stream, options.write_pause_max);
+        io.dialect.no_surrogates = !options.surrogates;
         let state = State::NotAuthenticated;
         Self {
             io,

@@ -28,6 +28,8 @@ pub struct Options {
     pub login_timeout: Duration,
     /// How long a client may take to read what it asked for, for each piece.
     pub write_timeout: Duration,
+    /// Whether clients that have not said UTF8 get surrogates of headers with UTF-8 (RFC 6858), or these as they are.
+    pub surrogates: bool,
     /// Refused commands before the session is closed.
     pub errors_max: u32,
     /// Failed log-ins before the session is closed.
@@ -45,6 +47,7 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(600),
             login_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(180),
+            surrogates: true,
             errors_max: 20,
             failures_max: 5,
             login_delay: Duration::ZERO,

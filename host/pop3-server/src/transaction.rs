@@ -92,7 +92,7 @@ impl Session {
         let Some(octets) = maildrop.octets(&self.shared.parts.store, uid).map_err(Refused::Store)? else {
             return Err(Refused::Said(Response::refused("the message was removed by another session")));
         };
-        if self.utf8 {
+        if self.utf8 || !self.options.surrogates {
             return Ok(Shown::whole(octets));
         }
         let shown = Shown::conventional(octets, &self.shared.whole_messages).await.map_err(Refused::Store)?;

@@ -247,6 +247,8 @@ pub struct Imap {
     pub login_timeout: Duration,
     /// Longest command line, in octets; literals of APPEND count against limits.message-size.
     pub line_max: usize,
+    /// Whether clients that have not asked for UTF-8 get surrogates of headers with it (RFC 6858).
+    pub surrogates: bool,
 }
 
 impl Imap {
@@ -255,6 +257,7 @@ impl Imap {
             idle_timeout: s.duration("idle-timeout", secs(1800), secs(1800)..=secs(86_400)),
             login_timeout: s.duration("login-timeout", secs(60), secs(1)..=secs(3600)),
             line_max: usize::try_from(s.size("line-max", 64 << 10, 8 << 10..=16 << 20)).unwrap_or(1 << 16),
+            surrogates: s.flag("surrogates", true),
         };
         s.close();
         imap
@@ -268,6 +271,8 @@ pub struct Pop3 {
     pub idle_timeout: Duration,
     /// Silence before log-in.
     pub login_timeout: Duration,
+    /// Whether clients that have not said UTF8 get surrogates of headers with UTF-8 (RFC 6858).
+    pub surrogates: bool,
 }
 
 impl Pop3 {
@@ -275,6 +280,7 @@ impl Pop3 {
         let pop3 = Self {
             idle_timeout: s.duration("idle-timeout", secs(600), secs(600)..=secs(86_400)),
             login_timeout: s.duration("login-timeout", secs(60), secs(1)..=secs(3600)),
+            surrogates: s.flag("surrogates", true),
         };
         s.close();
         pop3

@@ -168,6 +168,7 @@ pub(super) fn imap(config: &Config, listener: &Listener) -> imap_server::Options
         },
         message_octets_max: config.limits.message_size,
         line_octets_max: config.imap.line_max,
+        surrogates: config.imap.surrogates,
         inactivity_max: config.imap.idle_timeout,
         inactivity_before_login_max: config.imap.login_timeout,
         ..imap_server::Options::default()
@@ -184,6 +185,7 @@ pub(super) fn pop3(config: &Config, listener: &Listener) -> pop3_server::Options
             TlsMode::Offered => pop3_server::TlsMode::StartTls,
             TlsMode::Implicit => pop3_server::TlsMode::Implicit,
         },
+        surrogates: config.pop3.surrogates,
         idle_timeout: config.pop3.idle_timeout,
         login_timeout: config.pop3.login_timeout,
         ..pop3_server::Options::default()
