@@ -61,7 +61,7 @@ impl Shown {
             Header::TooLarge => return Ok(None),
             Header::WithParts => {}
         }
-        let (octets, is_ascii) = apart(octets, is_ascii).await?;
+        let (octets, is_ascii) = apart(octets, Octets::is_ascii).await?;
         if is_ascii {
             return Ok(Some(Self::whole(octets)));
         }
@@ -111,18 +111,6 @@ fn look(octets: &Octets) -> Result<Header, StoreError> {
         }
     }
     Ok(if needs_surrogate(&head) { Header::TooLarge } else { Header::Plain })
-}
-
-fn is_ascii(octets: &Octets) -> Result<bool, StoreError> {
-    let mut at = 0;
-    while at < octets.len() {
-        let piece = octets.range(at, PIECE_OCTETS)?;
-        if piece.is_empty() || !piece.is_ascii() {
-            return Ok(false);
-        }
-        at += piece.len() as u64;
-    }
-    Ok(true)
 }
 
 /// The pieces of a message's surrogate; all of the message where it needs none.

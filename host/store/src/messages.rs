@@ -55,6 +55,9 @@ impl MessageInfo {
 /// Octets of a content that are copied at a time.
 const COPY_OCTETS: usize = 1 << 20;
 
+/// Octets that are looked at at a time.
+const LOOKED_AT_OCTETS: usize = 256 << 10;
+
 /// A message's octets: the fields on top, then the content. Ranges are read without the rest.
 #[derive(Debug, Clone)]
 pub struct Octets {
@@ -104,6 +107,19 @@ impl Octets {
             at += piece.len();
         }
         Ok(both.freeze())
+    }
+
+    /// Whether all are ASCII: read in pieces, as far as the first that is not.
+    pub fn is_ascii(&self) -> Result<bool, StoreError> {
+        let mut at = 0;
+        while at < self.len() {
+            let piece = self.range(at, LOOKED_AT_OCTETS)?;
+            if piece.is_empty() || !piece.is_ascii() {
+                return Ok(false);
+            }
+            at += piece.len() as u64;
+        }
+        Ok(true)
     }
 
     /// All of them; mind the size.

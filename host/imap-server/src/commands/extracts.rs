@@ -20,8 +20,6 @@ const HEADER_OCTETS_FIRST: usize = 16 * 1024;
 /// Messages up to this size are read and taken apart in the session's own turn; others on a thread
 /// that may block, so that no other session waits.
 pub(super) const IN_TURN_OCTETS_MAX: u64 = 128 * 1024;
-/// Octets of a message that are looked at at a time.
-const PIECE_OCTETS: usize = 256 * 1024;
 
 /// What the items come to, in their order.
 #[derive(Default)]
@@ -120,21 +118,7 @@ fn has_plain_parts(
     let told = derived
         .and_then(|reader| derived::read(reader, info, Kind::Headers, Headers::Surrogates, |_| ()))
         .is_some();
-    Ok(told || info.size <= IN_TURN_OCTETS_MAX && is_ascii(reader, info.uid)?)
-}
-
-/// Whether a message is ASCII: read in pieces.
-fn is_ascii(reader: &Reader, uid: Uid) -> Result<bool, StoreError> {
-    let octets = reader.octets(uid)?.ok_or_else(gone)?;
-    let mut at = 0;
-    while at < octets.len() {
-        let piece = octets.range(at, PIECE_OCTETS)?;
-        if piece.is_empty() || !piece.is_ascii() {
-            return Ok(false);
-        }
-        at += piece.len() as u64;
-    }
-    Ok(true)
+    Ok(told || info.size <= IN_TURN_OCTETS_MAX && reader.octets(info.uid)?.ok_or_else(gone)?.is_ascii()?)
 }
 
 fn gone() -> StoreError {
@@ -207,7 +191,7 @@ impl WholeMessage {
 
     /// Whether the message is ASCII.
     pub(super) async fn has_only_ascii(self) -> Result<bool, StoreError> {
-        self.apply(|message, reader| is_ascii(reader, message.info.uid)).await
+        self.apply(|message, reader| reader.octets(message.info.uid)?.ok_or_else(gone)?.is_ascii()).await
     }
 }
 
