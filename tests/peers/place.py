@@ -67,12 +67,15 @@ class Place:
         session.login(user, PASSWORD)
         return session
 
-    def arrived(self, user, subject, mailbox="INBOX", wait=ARRIVAL_SECONDS_MAX):
-        """The message with that subject, once it is there; its number in `.number`, its flags in `.flags`."""
+    def arrived(self, user, subject, mailbox="INBOX", wait=ARRIVAL_SECONDS_MAX, utf8=False):
+        """The message with that subject, once it is there; its number in `.number`, its flags in `.flags`. With `utf8` for a
+        client that reads UTF-8 in headers."""
         until = time.monotonic() + wait
         while True:
             session = self.imap(user)
             try:
+                if utf8:
+                    session.enable("UTF8=ACCEPT")
                 found = find(session, subject, mailbox)
             finally:
                 session.logout()
