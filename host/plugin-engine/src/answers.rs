@@ -70,7 +70,7 @@ impl Engine {
             let shown =
                 plugin.as_deref().map_or_else(|| context.clone(), |plugin| Self::shown(plugin, context));
             let question = Question::rewrite(&shown, &asked);
-            let told = self.0.put(name, context, question, None, sitting, |judge, answer| {
+            let told = self.0.put_in(sitting, name, context, question, None, |judge, answer| {
                 let Answer::Rewrite(given) = answer else { return wrong() };
                 length(&given, asked.len())?;
                 given.into_iter().map(|verdict| judge.rewrite(verdict)).collect::<Result<Vec<_>, _>>()
@@ -180,18 +180,11 @@ impl Plugins for Engine {
                 return Told::at_once(Ok(vec![ReverseVerdict::Unchanged; batch.len()]));
             }
             self.0
-                .put(
-                    plugin,
-                    context,
-                    Question::reverse(context, batch),
-                    None,
-                    &mut Sitting::default(),
-                    |judge, answer| {
-                        let Answer::Reverse(given) = answer else { return wrong() };
-                        length(&given, batch.len())?;
-                        given.into_iter().map(|verdict| judge.reverse(verdict)).collect()
-                    },
-                )
+                .put(plugin, context, Question::reverse(context, batch), None, |judge, answer| {
+                    let Answer::Reverse(given) = answer else { return wrong() };
+                    length(&given, batch.len())?;
+                    given.into_iter().map(|verdict| judge.reverse(verdict)).collect()
+                })
                 .await
         })
     }
@@ -211,17 +204,10 @@ impl Plugins for Engine {
             }
             let asked = crate::question::address(&request.address);
             self.0
-                .put(
-                    plugin,
-                    context,
-                    Question::authorize(context, request),
-                    None,
-                    &mut Sitting::default(),
-                    |judge, answer| {
-                        let Answer::AuthorizeSender(given) = answer else { return wrong() };
-                        judge.authorize(given, &asked)
-                    },
-                )
+                .put(plugin, context, Question::authorize(context, request), None, |judge, answer| {
+                    let Answer::AuthorizeSender(given) = answer else { return wrong() };
+                    judge.authorize(given, &asked)
+                })
                 .await
         })
     }
@@ -236,7 +222,7 @@ impl Plugins for Engine {
         Box::pin(async move {
             let question = Question::dispose(context, recipients);
             self.0
-                .put(plugin, context, question, Some(content), &mut Sitting::default(), |judge, answer| {
+                .put(plugin, context, question, Some(content), |judge, answer| {
                     let Answer::Disposition(given) = answer else { return wrong() };
                     length(&given, recipients.len())?;
                     given.into_iter().map(|actions| judge.dispose(actions)).collect()
@@ -255,7 +241,7 @@ impl Plugins for Engine {
             let context = CallContext { tenant: Some(domain.clone()), ..CallContext::default() };
             let question = Question::build_rows(domain.as_str(), entries);
             self.0
-                .put(plugin, &context, question, None, &mut Sitting::default(), |judge, answer| {
+                .put(plugin, &context, question, None, |judge, answer| {
                     let Answer::RouteTable(given) = answer else { return wrong() };
                     length(&given, entries.len())?;
                     given.into_iter().map(|rows| judge.rows(rows, domain.as_str())).collect()

@@ -234,14 +234,26 @@ impl Inner {
         Ok(Arc::clone(plugin))
     }
 
-    /// Asks a plugin, checks what it says, and books how it went.
+    /// Asks a plugin one question that is not followed by others.
     pub(crate) async fn put<T>(
         &self,
         name: &PluginName,
         context: &CallContext,
         question: Question,
         content: Option<Content>,
+        check: impl FnOnce(&Judge<'_>, Answer) -> Result<T, Invalid>,
+    ) -> Told<T> {
+        self.put_in(&mut Sitting::default(), name, context, question, content, check).await
+    }
+
+    /// Asks a plugin, checks what it says, and books how it went.
+    pub(crate) async fn put_in<T>(
+        &self,
         sitting: &mut Sitting,
+        name: &PluginName,
+        context: &CallContext,
+        question: Question,
+        content: Option<Content>,
         check: impl FnOnce(&Judge<'_>, Answer) -> Result<T, Invalid>,
     ) -> Told<T> {
         let role = question.role();

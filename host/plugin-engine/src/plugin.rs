@@ -257,8 +257,8 @@ impl Plugin {
     /// The same, with a place among the calls of the tenant, and with all the patience of the caller.
     async fn room(&self, share: &Tenant, warm: Option<&Reuse>) -> Option<(OwnedSemaphorePermit, Room)> {
         let turn = share.place().await?;
-        if let Some(instance) = warm.and_then(|reuse| share.shelf.take(reuse.idle)) {
-            return Some((turn, Room::Taken(instance)));
+        if let Some(room) = self.room_now(share, warm) {
+            return Some((turn, room));
         }
         let place = Arc::clone(&self.places).acquire_many_owned(self.weight()).await.ok()?;
         Some((turn, Room::Empty(place)))
