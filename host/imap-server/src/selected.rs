@@ -249,13 +249,20 @@ impl Selected {
         let mut new_flags = Vec::new();
         self.told.sort_unstable();
         self.made.sort_unstable();
+        let mut told = self.told.iter().peekable();
         for listed in delta.changed {
+            // What changed rises as what was told does.
+            while told.next_if(|(uid, _)| *uid < listed.uid).is_some() {}
+            let mut is_told = false;
+            while let Some((_, modseq)) = told.next_if(|(uid, _)| *uid == listed.uid) {
+                is_told |= *modseq == listed.modseq;
+            }
             let is_new = self.view.add(listed.uid.0);
             self.live.note(listed.uid.0);
             if is_new && self.wishes.fetched && self.made.binary_search(&listed.uid.0).is_err() {
                 self.fresh.push(listed.uid.0);
             }
-            if !is_new && self.told.binary_search(&(listed.uid, listed.modseq)).is_err() {
+            if !is_new && !is_told {
                 new_flags.push(listed);
             }
         }

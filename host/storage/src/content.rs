@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
 use crate::error::StorageError;
+use crate::open::{FORMAT_FILE, FORMATS, rank};
 use crate::packed_file::PackedFile;
 
 /// Octets gathered before a large content's file is written to.
@@ -171,6 +172,13 @@ impl Files {
     /// A file of the storage's folder itself.
     pub(crate) fn beside(&self, name: &str) -> PathBuf {
         self.dir.with_file_name(name)
+    }
+
+    /// The format of the folder, where it is one that is known.
+    pub(crate) fn format(&self) -> Result<Option<&'static str>, StorageError> {
+        let is = std::fs::read_to_string(self.beside(FORMAT_FILE))
+            .map_err(|e| StorageError::unavailable("reading the format's version", e))?;
+        Ok(rank(&is).map(|place| FORMATS[place]))
     }
 
     fn next_name(&self) -> String {

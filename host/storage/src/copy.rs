@@ -11,7 +11,7 @@ use crate::content;
 use crate::engine::Engine;
 use crate::error::StorageError;
 use crate::lmdb::LmdbEngine;
-use crate::open::{CONTENT_FOLDER, FORMAT, FORMAT_FILE, FORMAT_PACKED, FORMAT_PACKED_FILES, Storage};
+use crate::open::{CONTENT_FOLDER, FORMAT, FORMAT_FILE, FORMAT_PACKED, FORMAT_PACKED_FILES, Storage, rank};
 use crate::space::{CONTENT_FILES, CONTENT_PACKED};
 
 /// LMDB's file, and the one beside it, in which it keeps track of readers.
@@ -68,6 +68,10 @@ impl Storage {
                 format = FORMAT_PACKED_FILES;
             } else if is_packed {
                 format = FORMAT_PACKED;
+            }
+            // Of spaces that came later, some may have records.
+            if let Some(own) = files.format()?.filter(|own| rank(own) > rank(FORMAT_PACKED_FILES)) {
+                format = own;
             }
             for (done, name) in names.iter().enumerate() {
                 if !tell(done as u64, names.len() as u64) {

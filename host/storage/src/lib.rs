@@ -17,7 +17,8 @@
 //!
 //! All other spaces belong to the crates that name them. The format's version stands in the file
 //! `FORMAT` beside the environment; an unknown one is refused at open. Version 2 is version 1 with packed content, version 3
-//! has packed files, too; a folder gets them when its first content, or file, is packed.
+//! has packed files, too; a folder gets them when its first content, or file, is packed. Version 4 may have records in spaces
+//! that programs before it do not know ([`Space::added_in`]); a folder gets it before the first of them.
 
 mod apply;
 mod batch;

@@ -24,8 +24,13 @@ pub(crate) const FORMAT: &str = "wasmta storage 1\n";
 pub(crate) const FORMAT_PACKED: &str = "wasmta storage 2\n";
 /// The same with packed content files.
 pub(crate) const FORMAT_PACKED_FILES: &str = "wasmta storage 3\n";
-/// All that this code reads, in their order.
-pub(crate) const FORMATS: [&str; 3] = [FORMAT, FORMAT_PACKED, FORMAT_PACKED_FILES];
+/// All that this code reads, in their order; from the fourth on they are those of spaces ([`Space::added_in`]).
+pub(crate) const FORMATS: [&str; 4] = [FORMAT, FORMAT_PACKED, FORMAT_PACKED_FILES, "wasmta storage 4\n"];
+/// The place of a format in their order.
+pub(crate) fn rank(format: &str) -> Option<usize> {
+    FORMATS.iter().position(|known| *known == format)
+}
+
 /// The file that says so.
 pub(crate) const FORMAT_FILE: &str = "FORMAT";
 /// The folder of content files.

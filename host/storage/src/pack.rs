@@ -12,8 +12,8 @@ use runtime::files::{Readers, write_durably};
 use crate::batch::Batch;
 use crate::content::ContentId;
 use crate::error::StorageError;
-use crate::open::{FORMAT_FILE, FORMAT_PACKED, FORMATS, Storage};
-use crate::space::{CONTENT, COUNTERS};
+use crate::open::{FORMAT_FILE, FORMAT_PACKED, FORMATS, Storage, rank};
+use crate::space::{CONTENT, COUNTERS, Space};
 
 /// Content below this size is left: it shares a page with others, and there is little to gain.
 pub(crate) const OCTETS_MIN: usize = 2048;
@@ -111,14 +111,20 @@ impl Storage {
     /// Before the first content of a format: who does not know of it must not open the folder.
     pub(crate) fn mark(&self, wanted: &'static str) -> Result<(), StorageError> {
         let Some(files) = &self.files else { return Ok(()) };
-        let path = files.beside(FORMAT_FILE);
-        let is = std::fs::read_to_string(&path);
-        let rank = |format: &str| FORMATS.iter().position(|known| *known == format);
-        if is.is_ok_and(|is| rank(&is) >= rank(wanted)) {
+        if files.format()?.is_some_and(|is| rank(is) >= rank(wanted)) {
             return Ok(());
         }
+        let path = files.beside(FORMAT_FILE);
         let written = write_durably(&path, wanted.as_bytes(), Readers::Owner);
         written.map_err(|e| StorageError::unavailable("writing the format's version", e))
+    }
+
+    /// Call it before the first record of a space that came with a later format.
+    pub fn admit(&self, space: Space) -> Result<(), StorageError> {
+        match FORMATS.get(space.format() - 1) {
+            Some(format) if space.format() > 1 => self.mark(format),
+            _ => Ok(()),
+        }
     }
 
     fn pack_step(&self) -> Result<Step, StorageError> {

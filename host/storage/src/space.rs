@@ -2,19 +2,33 @@
 
 /// A key space of the engine. Every crate names its own as constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Space(&'static str);
+pub struct Space {
+    name: &'static str,
+    format: usize,
+}
 
 impl Space {
     /// Names a space.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
-        Self(name)
+        Self { name, format: 1 }
+    }
+
+    /// A space that came with a later format: programs before it must not open a folder where it has records, so ask
+    /// [`crate::Storage::admit`] before the first one.
+    #[must_use]
+    pub const fn added_in(self, format: usize) -> Self {
+        Self { format, ..self }
+    }
+
+    pub(crate) const fn format(self) -> usize {
+        self.format
     }
 
     /// The name.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        self.0
+        self.name
     }
 }
 

@@ -15,7 +15,8 @@ use crate::keywords::KeywordTable;
 use crate::locks::Held;
 use crate::logs;
 use crate::mailboxes::read_mailbox;
-use crate::messages::{read_message, scan_messages};
+use crate::messages::{Records, scan_messages};
+use crate::record::MessageRecord;
 use crate::rights::Rights;
 use crate::seen::Seen;
 use crate::view::Listed;
@@ -135,15 +136,15 @@ impl Store {
         let highest_modseq = ModSeq(counter(keys::LAST_MODSEQ)?);
         let last_uid = u32::try_from(counter(keys::LAST_UID)?).unwrap_or(u32::MAX);
         let (expunged, complete) = match logs::EXPUNGED.since(&snapshot, mailbox, since)? {
-            Some(expunged) => (expunged, true),
-            None => (logs::EXPUNGED.known(&snapshot, mailbox)?, false),
+            Some(expunged) => (logs::uids(&expunged), true),
+            None => (logs::uids(&logs::EXPUNGED.known(&snapshot, mailbox)?), false),
         };
         Ok(Delta {
             uid_next: Uid(last_uid).next(),
             highest_modseq,
             changed: match seen {
                 Some(seen) => changed_for(&seen, &snapshot, mailbox, since)?,
-                None => changed_since(&snapshot, mailbox, since)?,
+                None => self.changed_since(&snapshot, mailbox, since)?,
             },
             expunged,
             complete,
@@ -152,7 +153,7 @@ impl Store {
     }
 }
 
-/// The same as a reader sees it who has seen messages apart from others.
+/// What has changed as a reader sees it who has seen messages apart from others.
 fn changed_for(
     seen: &Seen,
     snapshot: &Snapshot,
@@ -192,29 +193,31 @@ pub(crate) fn changed_since(
         })?;
         return Ok(changed);
     };
-    let mut changed = BTreeMap::new();
-    for uid in flagged {
-        if let Some(listed) = read_message(snapshot, mailbox, uid, |record| Listed::of(uid, record))? {
-            changed.insert(uid, listed);
-        }
+    let records = Records::of(snapshot, mailbox)?;
+    let mut changed = Vec::new();
+    for (first, last) in flagged {
+        records.scan(Uid(first)..=Uid(last), &mut |uid, record| changed.push(Listed::of(uid, record)))?;
     }
     // UIDs and mod-sequences are drawn together: below the first message that is not newer, none is new.
     let from = keys::mailbox(mailbox);
     let until = keys::after(from);
     let mut failed = None;
-    snapshot.scan_back(keys::MESSAGES, &from, &until, &mut |key, value| match Listed::parse(key, value) {
-        Ok(listed) if listed.modseq > since => {
-            changed.insert(listed.uid, listed);
-            ControlFlow::Continue(())
+    snapshot.scan_back(keys::MESSAGES, &from, &until, &mut |key, value| {
+        match (keys::uid_of(key), MessageRecord::parse(value)) {
+            (Some(uid), Ok(stored)) if stored.modseq > since => {
+                changed.push(Listed::of(uid, &records.laid_over(uid, stored)));
+                return ControlFlow::Continue(());
+            }
+            (Some(_), Ok(_)) => {}
+            (_, Err(error)) => failed = Some(error),
+            (None, Ok(_)) => failed = Some(StoreError::corrupt("a message's key is unreadable")),
         }
-        Ok(_) => ControlFlow::Break(()),
-        Err(error) => {
-            failed = Some(error);
-            ControlFlow::Break(())
-        }
+        ControlFlow::Break(())
     })?;
     failed.map_or(Ok(()), Err)?;
-    Ok(changed.into_values().collect())
+    changed.sort_unstable_by_key(|listed| listed.uid);
+    changed.dedup_by_key(|listed| listed.uid);
+    Ok(changed)
 }
 
 /// What changed in a mailbox.

@@ -23,6 +23,8 @@
 //!     being removed.
 //! 18. Annotations belong to a mailbox or account, and are somebody's or shared; none is above its maxima;
 //!     `store_annotation_payers` has the octets of each, and no others.
+//! 19. Sweeps belong to a mailbox and are at most [`crate::SWEEPS_MAX`]; they rise, none is above the last mod-sequence; their
+//!     ranges rise and do not overlap, none is above the last UID.
 
 mod annotations;
 mod sharing;
@@ -41,6 +43,7 @@ use crate::keywords::KeywordTable;
 use crate::mailboxes::{read_recent, scan_mailboxes};
 use crate::names::{INBOX, MailboxName};
 use crate::record::{MailboxRecord, MessageRecord};
+use crate::sweeps::Sweeps;
 use crate::{Store, keys};
 
 /// Most violations that one check collects.
@@ -161,6 +164,7 @@ impl<'c> Check<'c> {
         }
         self.doomed(&mut mailboxes)?;
         self.strangers(keys::MESSAGES, 6, &mailboxes)?;
+        self.strangers(keys::SWEEPS, 19, &mailboxes)?;
         self.sharing(&mailboxes)?;
         self.annotations(&mailboxes)?;
         for (id, record) in &mailboxes {
@@ -308,9 +312,10 @@ impl<'c> Check<'c> {
         let mut counted = Counted::default();
         let mut uids = HashSet::new();
         let snapshot = self.snapshot;
+        let sweeps = self.sweeps(id, last_uid, last_modseq)?;
         let mut failed = None;
         snapshot.scan(keys::MESSAGES, &key, &keys::after(key), &mut |key, value| {
-            let (Some(uid), Ok(record)) = (keys::uid_of(key), MessageRecord::parse(value)) else {
+            let (Some(uid), Ok(mut record)) = (keys::uid_of(key), MessageRecord::parse(value)) else {
                 self.violated(1, format!("mailbox {id}: the message at {key:?} is unreadable"));
                 return ControlFlow::Continue(());
             };
@@ -321,6 +326,7 @@ impl<'c> Check<'c> {
             if record.modseq.0 == 0 || record.modseq.0 > last_modseq {
                 self.violated(8, format!("message {id}/{uid} is above the last change {last_modseq}"));
             }
+            sweeps.lay_over(uid, &mut record);
             counted.count(&record);
             match self.content(id, uid, &record) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -337,6 +343,22 @@ impl<'c> Check<'c> {
             self.log(keys::EXPUNGED, keys::EXPUNGED_ENTRIES, id, last_modseq, &uids)?;
         }
         Ok(())
+    }
+
+    /// What lies over the records; nothing, where it is not as it should be.
+    fn sweeps(&mut self, id: MailboxId, last_uid: u64, last_modseq: u64) -> Result<Sweeps, StoreError> {
+        let Some(octets) = self.snapshot.get(keys::SWEEPS, &keys::mailbox(id))? else {
+            return Ok(Sweeps::default());
+        };
+        let why = match Sweeps::parse(&octets) {
+            None => "are unreadable",
+            Some(sweeps) => match sweeps.fault(last_uid, last_modseq) {
+                None => return Ok(sweeps),
+                Some(why) => why,
+            },
+        };
+        self.violated(19, format!("the sweeps of mailbox {id} {why}"));
+        Ok(Sweeps::default())
     }
 
     fn content(&mut self, id: MailboxId, uid: Uid, record: &MessageRecord<'_>) -> Result<(), StoreError> {

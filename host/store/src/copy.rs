@@ -11,7 +11,7 @@ use crate::feed::MessageEvents;
 use crate::ids::{Flags, MailboxId, Uid, UidValidity};
 use crate::keywords::{KeywordTable, Keywords, names_added};
 use crate::mailboxes::read_mailbox;
-use crate::messages::read_message;
+use crate::messages::Records;
 use crate::quota::Room;
 use crate::record::{MessageRecord, RECORD_MODSEQ_AT};
 use crate::rights::Rights;
@@ -198,11 +198,9 @@ impl Store {
 fn find(snapshot: &Snapshot, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::with_capacity(uids.len());
     let mut known = std::collections::HashSet::with_capacity(uids.len());
+    let records = Records::of(snapshot, mailbox)?;
     for uid in uids.iter().filter(|uid| known.insert(**uid)) {
-        found.extend(read_message(snapshot, mailbox, *uid, |record| Found {
-            uid: *uid,
-            octets: record.to_octets(),
-        })?);
+        found.extend(records.get(*uid, |record| Found { uid: *uid, octets: record.to_octets() })?);
     }
     Ok(found)
 }

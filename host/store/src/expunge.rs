@@ -15,7 +15,7 @@ use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid};
 use crate::locks::Held;
 use crate::logs;
 use crate::mailboxes::read_mailbox;
-use crate::messages::{read_message, scan_messages};
+use crate::messages::{Records, scan_messages};
 use crate::record::MessageRecord;
 use crate::rights::Rights;
 use crate::seen::{draft_reader_gone, draft_unread};
@@ -236,7 +236,7 @@ fn draft_remains(snapshot: &Snapshot, draft: &mut Draft, mailbox: MailboxId) -> 
     if left == 0 {
         return Ok(false);
     }
-    for space in [keys::KEYWORDS, keys::RECENT, keys::COUNTERS, keys::DOOMED] {
+    for space in [keys::KEYWORDS, keys::RECENT, keys::SWEEPS, keys::COUNTERS, keys::DOOMED] {
         draft.batch.delete(space, &from);
     }
     Ok(true)
@@ -270,8 +270,9 @@ fn find(snapshot: &Snapshot, mailbox: MailboxId, uids: Option<&[Uid]>) -> Result
     let mut found = Vec::new();
     match uids {
         Some(uids) => {
+            let records = Records::of(snapshot, mailbox)?;
             for uid in uids {
-                found.extend(read_message(snapshot, mailbox, *uid, |record| Doomed::of(*uid, record))?);
+                found.extend(records.get(*uid, |record| Doomed::of(*uid, record))?);
             }
             // Given twice, it goes once.
             found.sort_unstable_by_key(|doomed| doomed.uid);

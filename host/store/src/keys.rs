@@ -12,6 +12,7 @@ pub(crate) const SUBSCRIPTIONS: Space = Space::new("store_subscriptions");
 pub(crate) const KEYWORDS: Space = Space::new("store_keywords");
 pub(crate) const RECENT: Space = Space::new("store_recent");
 pub(crate) const MESSAGES: Space = Space::new("store_messages");
+pub(crate) const SWEEPS: Space = Space::new("store_sweeps").added_in(4);
 pub(crate) const FLAGGED: Space = Space::new("store_flagged");
 pub(crate) const EXPUNGED: Space = Space::new("store_expunged");
 pub(crate) const ACLS: Space = Space::new("store_acls");
@@ -36,6 +37,7 @@ pub const SPACES: &[Space] = &[
     KEYWORDS,
     RECENT,
     MESSAGES,
+    SWEEPS,
     FLAGGED,
     EXPUNGED,
     ACLS,

@@ -20,7 +20,8 @@
 //! | `store_keywords` | a, m | names in the order of their bits, each followed by LF |
 //! | `store_recent` | a, m | first UID that no session has been told of as recent, u32 |
 //! | `store_messages` | a, m, UID u32 | version u8, flags u8, 2 × 0, prefix length u32, content id u64, mod-sequence u64, size u64, internal date u64 ms, save date u64 ms, keywords u64, prefix |
-//! | `store_flagged` | a, m, mod-sequence u64 | UIDs whose flags that change set, u32 each; at 0: the floor, u64 |
+//! | `store_sweeps` | a, m | version u8, 3 × 0, count u32; each change of flags of very many messages, oldest first: mod-sequence u64, flags set u8, flags cleared u8, 2 × 0, ranges u32, keywords set u64, keywords cleared u64, first and last UID u32 of each range. It holds for messages there with a lower mod-sequence |
+//! | `store_flagged` | a, m, mod-sequence u64 | UIDs whose flags that change set, u32 each, or u8 1 and first and last UID u32 of each range; at 0: the floor, u64 |
 //! | `store_expunged` | a, m, mod-sequence u64 | UIDs that went with that change, u32 each; at 0: the floor, u64 |
 //! | `store_acls` | a, m | version u8, 3 × 0, then for each entry: rights u16, length u16, identifier |
 //! | `store_granted` | identifier, NUL, a, m | one 0 octet: that mailbox's ACL has an entry of that identifier |
@@ -79,12 +80,14 @@ mod namespace;
 mod person;
 mod posting;
 mod quota;
+mod ranges;
 mod record;
 mod renewal;
 mod repair;
 mod replace;
 mod rights;
 mod seen;
+mod sweeps;
 mod totals;
 mod view;
 mod warning;
@@ -129,6 +132,7 @@ pub use quota::{Fit, Full, Limits, Quota, Quotas, Room, SharedQuota};
 pub use repair::{Evidence, Foreign, Remedy};
 pub use rights::Rights;
 pub use seen::{SEEN_CHANGES_MAX, SEEN_RANGES_MAX};
+pub use sweeps::SWEEPS_MAX;
 pub use totals::Totals;
 pub use view::{Listed, View};
 pub use watches::Watch;

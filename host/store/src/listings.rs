@@ -13,6 +13,7 @@ use crate::ids::{Flags, MailboxId, ModSeq};
 use crate::keys;
 use crate::logs;
 use crate::messages::scan_messages;
+use crate::ranges::is_in;
 use crate::seen::Seen;
 use crate::view::Listed;
 
@@ -34,6 +35,28 @@ impl Listing {
     fn new(modseq: ModSeq, messages: Vec<Listed>) -> Self {
         let first_unseen = messages.iter().position(|listed| !listed.flags.contains(Flags::SEEN));
         Self { modseq, messages: messages.into(), first_unseen }
+    }
+
+    /// What has changed above a mod-sequence.
+    pub(crate) fn since(&self, modseq: ModSeq) -> Vec<Listed> {
+        self.messages.iter().filter(|listed| listed.modseq > modseq).copied().collect()
+    }
+
+    /// With these messages as they are after the change that came next; rising by UID.
+    pub(crate) fn after(&self, modseq: ModSeq, changed: impl Iterator<Item = Listed>) -> Option<Self> {
+        if modseq != ModSeq(self.modseq.0.saturating_add(1)) {
+            // Something came between, and is not in here.
+            return None;
+        }
+        let mut messages = self.messages.to_vec();
+        let mut place = 0;
+        for new in changed {
+            place += messages[place..].iter().take_while(|listed| listed.uid < new.uid).count();
+            if let Some(listed) = messages.get_mut(place).filter(|listed| listed.uid == new.uid) {
+                *listed = new;
+            }
+        }
+        Some(Self::new(modseq, messages))
     }
 
     /// As a reader sees it who has seen messages apart from others.
@@ -64,7 +87,7 @@ impl Listing {
         let changed = changed_since(snapshot, mailbox, self.modseq)?;
         let mut messages = Vec::with_capacity(self.messages.len() + changed.len());
         let mut changed = changed.into_iter().peekable();
-        let old = self.messages.iter().filter(|listed| expunged.binary_search(&listed.uid).is_err());
+        let old = self.messages.iter().filter(|listed| !is_in(&expunged, listed.uid));
         for listed in old {
             messages.extend(std::iter::from_fn(|| changed.next_if(|new| new.uid < listed.uid)));
             messages.push(changed.next_if(|new| new.uid == listed.uid).unwrap_or(*listed));
@@ -123,6 +146,23 @@ impl Kept {
 }
 
 impl Store {
+    /// New messages, and those with new flags, rising by UID.
+    pub(crate) fn changed_since(
+        &self,
+        snapshot: &Snapshot,
+        mailbox: MailboxId,
+        since: ModSeq,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let modseq = ModSeq(snapshot.counter(keys::COUNTERS, &keys::mailbox(mailbox), keys::LAST_MODSEQ)?);
+        let known = self.inner.listings.kept.lock().get(mailbox).filter(|known| known.modseq == modseq);
+        known.map_or_else(|| changed_since(snapshot, mailbox, since), |known| Ok(known.since(since)))
+    }
+
+    /// Keeps a listing.
+    pub(crate) fn keep_listing(&self, mailbox: MailboxId, listing: Listing) {
+        self.inner.listings.kept.lock().put(mailbox, listing, LISTED_MESSAGES_MAX);
+    }
+
     /// The messages of a mailbox.
     pub(crate) fn listing(&self, snapshot: &Snapshot, mailbox: MailboxId) -> Result<Listing, StoreError> {
         let key = keys::mailbox(mailbox);
@@ -142,7 +182,7 @@ impl Store {
             Some(listing) => listing,
             None => Listing::read(snapshot, mailbox, modseq, count)?,
         };
-        listings.kept.lock().put(mailbox, listing.clone(), LISTED_MESSAGES_MAX);
+        self.keep_listing(mailbox, listing.clone());
         Ok(listing)
     }
 }

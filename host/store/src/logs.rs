@@ -8,7 +8,8 @@ use storage::{Drawn, Patch, PatchInto, Snapshot, Space};
 use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::ids::{MailboxId, ModSeq, Uid};
-use crate::keys;
+use crate::keys::{self, u32_at};
+use crate::ranges::{Range, united, write_ranges};
 
 /// Most entries (one a commit) of a mailbox's log of flag changes. It serves sessions that are
 /// open now, and reading all messages serves instead.
@@ -16,6 +17,9 @@ pub const FLAGGED_MAX: u64 = 1_000;
 /// Most entries (one a commit) of a mailbox's log of expunges. It serves clients that come back
 /// (RFC 7162 §3.2), for whom nothing else can.
 pub const EXPUNGED_MAX: u64 = 10_000;
+
+/// The first octet of an entry of ranges; all others are UIDs, and a multiple of four octets long.
+const RANGES: u8 = 1;
 
 /// One of the two.
 #[derive(Clone, Copy)]
@@ -41,7 +45,31 @@ impl Log {
         modseq: Drawn,
         uids: impl Iterator<Item = Uid>,
     ) -> Result<(), StoreError> {
-        let value: Vec<u8> = uids.flat_map(|uid| uid.0.to_be_bytes()).collect();
+        self.write_entry(snapshot, draft, mailbox, modseq, uids.flat_map(|uid| uid.0.to_be_bytes()).collect())
+    }
+
+    /// The same of ranges of UIDs.
+    pub(crate) fn write_ranges(
+        self,
+        snapshot: &Snapshot,
+        draft: &mut Draft,
+        mailbox: MailboxId,
+        modseq: Drawn,
+        ranges: &[Range],
+    ) -> Result<(), StoreError> {
+        let mut value = vec![RANGES];
+        write_ranges(&mut value, ranges);
+        self.write_entry(snapshot, draft, mailbox, modseq, value)
+    }
+
+    fn write_entry(
+        self,
+        snapshot: &Snapshot,
+        draft: &mut Draft,
+        mailbox: MailboxId,
+        modseq: Drawn,
+        value: Vec<u8>,
+    ) -> Result<(), StoreError> {
         let patch = Patch { into: PatchInto::Key, at: keys::MODSEQ_AT, width: 8, drawn: modseq };
         draft.batch.put_drawn(self.space, &keys::log(mailbox, ModSeq(0)), value, &[patch]);
         let key = keys::mailbox(mailbox);
@@ -91,38 +119,49 @@ impl Log {
         Ok(())
     }
 
-    /// The UIDs of all entries above a mod-sequence, rising, each once. `None` where the log does not
-    /// reach back so far.
+    /// The UIDs of all entries above a mod-sequence. `None` where the log does not reach back so far.
     pub(crate) fn since(
         self,
         snapshot: &Snapshot,
         mailbox: MailboxId,
         above: ModSeq,
-    ) -> Result<Option<Vec<Uid>>, StoreError> {
+    ) -> Result<Option<Vec<Range>>, StoreError> {
         let floor = snapshot.get(self.space, &keys::log(mailbox, ModSeq(0)))?;
         let floor = floor.and_then(|octets| keys::u64_at(&octets, 0)).unwrap_or(0);
         if above.0 < floor {
             return Ok(None);
         }
-        let mut uids = Vec::new();
-        self.scan(snapshot, mailbox, above, &mut |_, value| {
-            uids.extend(value.chunks_exact(4).filter_map(|uid| keys::u32_at(uid, 0)).map(Uid));
-            ControlFlow::Continue(())
-        })?;
-        uids.sort_unstable();
-        uids.dedup();
-        Ok(Some(uids))
+        self.above(snapshot, mailbox, above).map(Some)
     }
 
     /// All that the log still tells, also where it was cut.
-    pub(crate) fn known(self, snapshot: &Snapshot, mailbox: MailboxId) -> Result<Vec<Uid>, StoreError> {
-        let mut uids = Vec::new();
-        self.scan(snapshot, mailbox, ModSeq(0), &mut |_, value| {
-            uids.extend(value.chunks_exact(4).filter_map(|uid| keys::u32_at(uid, 0)).map(Uid));
+    pub(crate) fn known(self, snapshot: &Snapshot, mailbox: MailboxId) -> Result<Vec<Range>, StoreError> {
+        self.above(snapshot, mailbox, ModSeq(0))
+    }
+
+    fn above(self, snapshot: &Snapshot, mailbox: MailboxId, above: ModSeq) -> Result<Vec<Range>, StoreError> {
+        let mut ranges = Vec::new();
+        self.scan(snapshot, mailbox, above, &mut |_, value| {
+            add_entry(&mut ranges, value);
             ControlFlow::Continue(())
         })?;
-        uids.sort_unstable();
-        uids.dedup();
-        Ok(uids)
+        Ok(united(&ranges, &[]))
     }
+}
+
+/// Adds the UIDs of an entry.
+fn add_entry(ranges: &mut Vec<Range>, value: &[u8]) {
+    if let Some((&RANGES, octets)) = value.split_first()
+        && octets.len().is_multiple_of(8)
+    {
+        ranges
+            .extend(octets.chunks_exact(8).filter_map(|range| Some((u32_at(range, 0)?, u32_at(range, 4)?))));
+        return;
+    }
+    ranges.extend(value.chunks_exact(4).filter_map(|uid| u32_at(uid, 0)).map(|uid| (uid, uid)));
+}
+
+/// All UIDs of ranges.
+pub(crate) fn uids(ranges: &[Range]) -> Vec<Uid> {
+    ranges.iter().flat_map(|(first, last)| *first..=*last).map(Uid).collect()
 }

@@ -1,5 +1,6 @@
 //! Reading messages.
 
+use std::borrow::Cow;
 use std::ops::{Bound, ControlFlow, RangeBounds};
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +16,7 @@ use crate::mailboxes::read_mailbox;
 use crate::record::MessageRecord;
 use crate::rights::Rights;
 use crate::seen::Seen;
+use crate::sweeps::Sweeps;
 
 /// All that is known of a message without its octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,14 +134,19 @@ impl Octets {
 pub struct Reader {
     snapshot: Snapshot,
     mailbox: MailboxId,
+    sweeps: Sweeps,
     /// What the person has seen, where that is apart from others.
     seen: Option<Seen>,
 }
 
 impl Reader {
+    fn records(&self) -> Records<'_> {
+        Records { snapshot: &self.snapshot, mailbox: self.mailbox, sweeps: Cow::Borrowed(&self.sweeps) }
+    }
+
     /// What is known of a message; `None` where it went.
     pub fn info(&self, uid: Uid) -> Result<Option<MessageInfo>, StoreError> {
-        read_message(&self.snapshot, self.mailbox, uid, |record| self.info_of(uid, record))
+        self.records().get(uid, |record| self.info_of(uid, record))
     }
 
     /// Visits the messages of a range, rising by UID.
@@ -148,7 +155,7 @@ impl Reader {
         uids: impl RangeBounds<Uid>,
         mut visit: impl FnMut(MessageInfo),
     ) -> Result<(), StoreError> {
-        scan_messages(&self.snapshot, self.mailbox, uids, &mut |uid, record| {
+        self.records().scan(uids, &mut |uid, record| {
             visit(self.info_of(uid, record));
         })
     }
@@ -163,9 +170,8 @@ impl Reader {
 
     /// A message's octets; `None` where it went.
     pub fn octets(&self, uid: Uid) -> Result<Option<Octets>, StoreError> {
-        let found = read_message(&self.snapshot, self.mailbox, uid, |record| {
-            (Bytes::copy_from_slice(record.prefix), record.content)
-        })?;
+        let found =
+            self.records().get(uid, |record| (Bytes::copy_from_slice(record.prefix), record.content))?;
         let Some((prefix, id)) = found else { return Ok(None) };
         let content = self.snapshot.content(id)?.ok_or_else(|| lost(self.mailbox, uid, id))?;
         Ok(Some(Octets { prefix, content }))
@@ -179,9 +185,7 @@ impl Reader {
         octets_max: usize,
         wanted: impl Fn(&[u8]) -> usize,
     ) -> Result<Option<Head>, StoreError> {
-        let found = read_message(&self.snapshot, self.mailbox, uid, |record| {
-            (record.prefix.to_vec(), record.content)
-        })?;
+        let found = self.records().get(uid, |record| (record.prefix.to_vec(), record.content))?;
         let Some((mut octets, id)) = found else { return Ok(None) };
         let mut take = |seen: &[u8], len: u64| {
             let count = wanted(seen).min(seen.len());
@@ -199,7 +203,7 @@ impl Reader {
 
     /// The fields on top of a message's content; `None` where the message went.
     pub fn prefix(&self, uid: Uid) -> Result<Option<Vec<u8>>, StoreError> {
-        read_message(&self.snapshot, self.mailbox, uid, |record| record.prefix.to_vec())
+        self.records().get(uid, |record| record.prefix.to_vec())
     }
 
     /// The names of the mailbox's keywords.
@@ -228,7 +232,8 @@ impl Store {
         read_mailbox(&snapshot, mailbox)?;
         self.allow(&snapshot, mailbox, Rights::READ)?;
         let seen = self.seen_in(&snapshot, mailbox)?;
-        Ok(Reader { snapshot, mailbox, seen })
+        let sweeps = Sweeps::read(&snapshot, mailbox)?;
+        Ok(Reader { snapshot, mailbox, sweeps, seen })
     }
 
     /// One message's octets; `None` where it went.
@@ -237,53 +242,102 @@ impl Store {
     }
 }
 
-/// Reads something of one message's record; `None` where there is no such message.
+/// The records of a mailbox's messages at one moment, as they hold: with the sweeps that lie over them.
+pub(crate) struct Records<'s> {
+    snapshot: &'s Snapshot,
+    mailbox: MailboxId,
+    sweeps: Cow<'s, Sweeps>,
+}
+
+impl<'s> Records<'s> {
+    pub(crate) fn of(snapshot: &'s Snapshot, mailbox: MailboxId) -> Result<Self, StoreError> {
+        Ok(Self { snapshot, mailbox, sweeps: Cow::Owned(Sweeps::read(snapshot, mailbox)?) })
+    }
+
+    pub(crate) fn mailbox(&self) -> MailboxId {
+        self.mailbox
+    }
+
+    pub(crate) fn sweeps(&self) -> &Sweeps {
+        &self.sweeps
+    }
+
+    /// A stored record as it holds.
+    pub(crate) fn laid_over<'r>(&self, uid: Uid, mut stored: MessageRecord<'r>) -> MessageRecord<'r> {
+        self.sweeps.lay_over(uid, &mut stored);
+        stored
+    }
+
+    /// Reads something of one message's record; `None` where there is no such message.
+    pub(crate) fn get<T>(
+        &self,
+        uid: Uid,
+        read: impl FnOnce(&MessageRecord<'_>) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        match self.snapshot.get(keys::MESSAGES, &keys::message(self.mailbox, uid))? {
+            Some(octets) => Ok(Some(read(&self.laid_over(uid, MessageRecord::parse(&octets)?)))),
+            None => Ok(None),
+        }
+    }
+
+    /// Visits a range of messages, rising by UID.
+    pub(crate) fn scan(
+        &self,
+        uids: impl RangeBounds<Uid>,
+        visit: &mut dyn FnMut(Uid, &MessageRecord<'_>),
+    ) -> Result<(), StoreError> {
+        self.scan_stored(uids, &mut |uid, stored| {
+            visit(uid, &self.laid_over(uid, *stored));
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The same of the records as they are stored, without what lies over them.
+    pub(crate) fn scan_stored(
+        &self,
+        uids: impl RangeBounds<Uid>,
+        visit: &mut dyn FnMut(Uid, &MessageRecord<'_>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let from = match uids.start_bound() {
+            Bound::Included(uid) => *uid,
+            Bound::Excluded(uid) => uid.next(),
+            Bound::Unbounded => Uid(0),
+        };
+        let until = match uids.end_bound() {
+            Bound::Excluded(uid) => keys::message(self.mailbox, *uid).to_vec(),
+            Bound::Included(uid) if *uid < Uid::MAX => keys::message(self.mailbox, uid.next()).to_vec(),
+            Bound::Included(_) | Bound::Unbounded => keys::after(keys::mailbox(self.mailbox)),
+        };
+        let from = keys::message(self.mailbox, from);
+        let mut failed = None;
+        self.snapshot.scan(keys::MESSAGES, &from, &until, &mut |key, value| {
+            match (keys::uid_of(key), MessageRecord::parse(value)) {
+                (Some(uid), Ok(record)) => return visit(uid, &record),
+                (_, Err(error)) => failed = Some(error),
+                (None, Ok(_)) => failed = Some(StoreError::corrupt("a message's key is unreadable")),
+            }
+            ControlFlow::Break(())
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Reads something of one message's record, as it holds; `None` where there is no such message.
 pub(crate) fn read_message<T>(
     snapshot: &Snapshot,
     mailbox: MailboxId,
     uid: Uid,
     read: impl FnOnce(&MessageRecord<'_>) -> T,
 ) -> Result<Option<T>, StoreError> {
-    match snapshot.get(keys::MESSAGES, &keys::message(mailbox, uid))? {
-        Some(octets) => Ok(Some(read(&MessageRecord::parse(&octets)?))),
-        None => Ok(None),
-    }
+    Records::of(snapshot, mailbox)?.get(uid, read)
 }
 
-/// Visits the records of a range of messages, rising by UID.
+/// Visits the records of a range of messages, as they hold, rising by UID.
 pub(crate) fn scan_messages(
     snapshot: &Snapshot,
     mailbox: MailboxId,
     uids: impl RangeBounds<Uid>,
     visit: &mut dyn FnMut(Uid, &MessageRecord<'_>),
 ) -> Result<(), StoreError> {
-    let from = match uids.start_bound() {
-        Bound::Included(uid) => *uid,
-        Bound::Excluded(uid) => uid.next(),
-        Bound::Unbounded => Uid(0),
-    };
-    let until = match uids.end_bound() {
-        Bound::Excluded(uid) => keys::message(mailbox, *uid).to_vec(),
-        Bound::Included(uid) if *uid < Uid::MAX => keys::message(mailbox, uid.next()).to_vec(),
-        Bound::Included(_) | Bound::Unbounded => keys::after(keys::mailbox(mailbox)),
-    };
-    let mut failed = None;
-    snapshot.scan(keys::MESSAGES, &keys::message(mailbox, from), &until, &mut |key, value| match (
-        keys::uid_of(key),
-        MessageRecord::parse(value),
-    ) {
-        (Some(uid), Ok(record)) => {
-            visit(uid, &record);
-            ControlFlow::Continue(())
-        }
-        (_, Err(error)) => {
-            failed = Some(error);
-            ControlFlow::Break(())
-        }
-        (None, Ok(_)) => {
-            failed = Some(StoreError::corrupt("a message's key is unreadable"));
-            ControlFlow::Break(())
-        }
-    })?;
-    failed.map_or(Ok(()), Err)
+    Records::of(snapshot, mailbox)?.scan(uids, visit)
 }

@@ -17,6 +17,7 @@ use crate::feed::MessageEvents;
 use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid};
 use crate::keys::{self, u32_at, u64_at};
 use crate::messages::scan_messages;
+use crate::ranges::{Range, are_right, is_in, ranges_of, read_ranges, united, without, write_ranges};
 
 /// Most ranges of a record.
 pub const SEEN_RANGES_MAX: usize = 50_000;
@@ -33,7 +34,6 @@ const HEAD: usize = 24;
 /// Where the floor is.
 const FLOOR_AT: usize = 8;
 
-type Range = (u32, u32);
 /// First and last UID of messages that a batch puts in one after the other.
 type Run = (Drawn, Drawn);
 
@@ -268,10 +268,7 @@ impl Seen {
 
     /// What is wrong with a record of a mailbox with this last UID and mod-sequence.
     pub(crate) fn fault(&self, last_uid: u64, last_modseq: u64) -> Option<&'static str> {
-        let rises = |ranges: &[Range]| {
-            ranges.iter().all(|(first, last)| (1..=*last).contains(first) && u64::from(*last) <= last_uid)
-                && ranges.windows(2).all(|pair| pair[0].1 < pair[1].0)
-        };
+        let rises = |ranges: &[Range]| are_right(ranges, last_uid);
         if !rises(&self.ranges) || !self.changes.iter().all(|(_, ranges)| rises(ranges)) {
             return Some("has ranges that overlap, fall or are above the last UID");
         }
@@ -341,67 +338,6 @@ pub(crate) fn draft_reader_gone(
     })
 }
 
-fn is_in(ranges: &[Range], uid: Uid) -> bool {
-    let after = ranges.partition_point(|(first, _)| *first <= uid.0);
-    after > 0 && uid.0 <= ranges[after - 1].1
-}
-
-/// The ranges of rising UIDs.
-fn ranges_of(uids: &[Uid]) -> Vec<Range> {
-    let mut ranges: Vec<Range> = Vec::new();
-    for uid in uids {
-        match ranges.last_mut() {
-            Some((_, last)) if last.checked_add(1) == Some(uid.0) => *last = uid.0,
-            _ => ranges.push((uid.0, uid.0)),
-        }
-    }
-    ranges
-}
-
-fn united(one: &[Range], other: &[Range]) -> Vec<Range> {
-    let mut all: Vec<Range> = [one, other].concat();
-    all.sort_unstable();
-    let mut ranges: Vec<Range> = Vec::with_capacity(all.len());
-    for (first, last) in all {
-        match ranges.last_mut() {
-            Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
-            _ => ranges.push((first, last)),
-        }
-    }
-    ranges
-}
-
-fn without(ranges: &[Range], removed: &[Range]) -> Vec<Range> {
-    let mut left = Vec::with_capacity(ranges.len());
-    for (first, last) in ranges.iter().copied() {
-        let mut from = first;
-        let begin = removed.partition_point(|(_, end)| *end < first);
-        for (gap, end) in removed[begin..].iter().copied().take_while(|(gap, _)| *gap <= last) {
-            if from < gap {
-                left.push((from, gap - 1));
-            }
-            from = end.saturating_add(1);
-        }
-        if from <= last {
-            left.push((from, last));
-        }
-    }
-    left
-}
-
-fn write_ranges(octets: &mut Vec<u8>, ranges: &[Range]) {
-    for (first, last) in ranges {
-        octets.extend_from_slice(&first.to_be_bytes());
-        octets.extend_from_slice(&last.to_be_bytes());
-    }
-}
-
-fn read_ranges(octets: &[u8], at: usize, count: u32) -> Option<Vec<Range>> {
-    let len = usize::try_from(count).ok()?.checked_mul(8)?;
-    let octets = octets.get(at..at.checked_add(len)?)?;
-    octets.chunks_exact(8).map(|range| Some((u32_at(range, 0)?, u32_at(range, 4)?))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -409,25 +345,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn uids(ranges: &[Range]) -> BTreeSet<u32> {
-        ranges.iter().flat_map(|(first, last)| *first..=*last).collect()
-    }
-
     fn ranges(set: &BTreeSet<u32>) -> Vec<Range> {
         ranges_of(&set.iter().copied().map(Uid).collect::<Vec<_>>())
     }
 
     proptest! {
-        #[test]
-        fn ranges_are_sets(one: BTreeSet<u8>, other: BTreeSet<u8>) {
-            let [one, other] = [one, other].map(|set| set.into_iter().map(|uid| u32::from(uid) + 1).collect::<BTreeSet<_>>());
-            let (a, b) = (ranges(&one), ranges(&other));
-            prop_assert_eq!(united(&a, &b), ranges(&one.union(&other).copied().collect()));
-            prop_assert_eq!(without(&a, &b), ranges(&one.difference(&other).copied().collect()));
-            prop_assert_eq!(uids(&a), one.clone());
-            prop_assert!((1..=256).all(|uid| is_in(&a, Uid(uid)) == one.contains(&uid)));
-        }
-
         #[test]
         fn records_are_inverse(set: BTreeSet<u8>, floor: u64, changes: Vec<(u64, BTreeSet<u8>)>) {
             let ranges = |set: &BTreeSet<u8>| ranges(&set.iter().map(|uid| u32::from(*uid) + 1).collect());

@@ -21,6 +21,7 @@ mod renewal;
 mod repair;
 mod replace;
 mod sharing;
+mod sweeps;
 
 /// A store in a folder of its own, which [`Fixture::close`] checks.
 pub(crate) struct Fixture {

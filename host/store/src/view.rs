@@ -35,11 +35,6 @@ impl Listed {
         seen.apply(self.uid, &mut self.flags, &mut self.modseq);
         self
     }
-
-    pub(crate) fn parse(key: &[u8], value: &[u8]) -> Result<Self, StoreError> {
-        let uid = keys::uid_of(key).ok_or_else(|| StoreError::corrupt("a message's key is unreadable"))?;
-        Ok(Self::of(uid, &MessageRecord::parse(value)?))
-    }
 }
 
 /// A mailbox at one moment.

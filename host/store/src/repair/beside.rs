@@ -17,8 +17,15 @@ use crate::keys;
 use crate::seen::Seen;
 
 /// What is looked at, in this order.
-pub(super) const SPACES: [Space; 6] =
-    [keys::ACLS, keys::GRANTED, keys::SEEN, keys::READERS, keys::ANNOTATIONS, keys::ANNOTATION_PAYERS];
+pub(super) const SPACES: [Space; 7] = [
+    keys::SWEEPS,
+    keys::ACLS,
+    keys::GRANTED,
+    keys::SEEN,
+    keys::READERS,
+    keys::ANNOTATIONS,
+    keys::ANNOTATION_PAYERS,
+];
 
 /// What is wrong in a space: keys by the account whose mailbox they are of, and what would be done.
 #[derive(Default)]
@@ -67,6 +74,9 @@ pub(super) fn look(
         return Ok(());
     };
     match space {
+        // Those of mailboxes that are there were mended with their messages.
+        keys::SWEEPS if is_known(snapshot, id)? => Ok(()),
+        keys::SWEEPS => go(plan, (space, key, &value), 19, "is of no known mailbox"),
         keys::ACLS => acl(snapshot, plan, id, (key, &value)),
         keys::GRANTED => granted(snapshot, plan, id, key),
         keys::SEEN => seen(snapshot, plan, id, (key, &value)),
@@ -79,7 +89,7 @@ pub(super) fn look(
 /// The mailbox that a record is of.
 fn mailbox_of(space: Space, key: &[u8]) -> Option<MailboxId> {
     let (at, len) = match space {
-        keys::ACLS => (0, 8),
+        keys::ACLS | keys::SWEEPS => (0, 8),
         keys::GRANTED => (key.len().checked_sub(8)?, key.len()),
         keys::SEEN | keys::ANNOTATIONS => (0, 12),
         keys::READERS => (4, 12),

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use storage::{Snapshot, Space};
+use storage::{Patch, PatchInto, Snapshot, Space};
 
 use super::Plan;
 use super::names::raise;
@@ -11,7 +11,8 @@ use crate::feed::MessageEvents;
 use crate::ids::{Flags, MailboxId, ModSeq, Uid};
 use crate::keywords::{KEYWORDS_MAX, KeywordTable};
 use crate::mailboxes::read_recent;
-use crate::record::MessageRecord;
+use crate::record::{MessageRecord, RECORD_MODSEQ_AT};
+use crate::sweeps::Sweeps;
 use crate::{keys, logs};
 
 /// What is there, once the plan is carried out.
@@ -26,10 +27,18 @@ struct There {
     last_modseq: u64,
     living: std::collections::HashSet<Uid>,
     gone: Vec<Uid>,
+    /// What lies over the records; where that is lost, the records that are to be written anew.
+    sweeps: Sweeps,
+    anew: Option<Vec<(Uid, Vec<u8>)>>,
 }
 
 impl There {
-    fn count(&mut self, uid: Uid, record: &MessageRecord<'_>) {
+    fn count(&mut self, uid: Uid, stored: &MessageRecord<'_>) {
+        let mut record = *stored;
+        self.sweeps.lay_over(uid, &mut record);
+        if let Some(anew) = &mut self.anew {
+            anew.push((uid, record.to_octets()));
+        }
         self.messages += 1;
         self.unseen += u64::from(!record.flags.contains(Flags::SEEN));
         self.deleted += u64::from(record.flags.contains(Flags::DELETED));
@@ -45,6 +54,7 @@ impl There {
 pub(super) fn mend(snapshot: &Snapshot, plan: &mut Plan<'_>, id: MailboxId) -> Result<(), StoreError> {
     let key = keys::mailbox(id);
     let mut there = There::default();
+    sweeps(snapshot, plan, id, &mut there)?;
     let mut found = Vec::new();
     // Records are looked at one by one: evidence is written on the way.
     snapshot.scan(keys::MESSAGES, &key, &keys::after(key), &mut |key, _| {
@@ -72,15 +82,54 @@ pub(super) fn mend(snapshot: &Snapshot, plan: &mut Plan<'_>, id: MailboxId) -> R
         plan.remedy(14, what, format!("it is {right} now"));
     }
     let highest = last_modseq.max(there.last_modseq);
-    cut(snapshot, plan, id, (keys::FLAGGED, keys::FLAGGED_ENTRIES), highest, |_| false)?;
+    let flagged_was_cut =
+        cut(snapshot, plan, id, (keys::FLAGGED, keys::FLAGGED_ENTRIES), highest, |_| false)?;
     let is_living = |uid| there.living.contains(&uid);
     let was_cut = cut(snapshot, plan, id, (keys::EXPUNGED, keys::EXPUNGED_ENTRIES), highest, is_living)?;
-    if !there.gone.is_empty() {
-        let modseq = plan.draft.touch(id, MessageEvents::FLAGS);
-        if !was_cut {
-            logs::EXPUNGED.write(snapshot, &mut plan.draft, id, modseq, there.gone.iter().copied())?;
-        }
+    if there.gone.is_empty() && there.anew.is_none() {
+        return Ok(());
     }
+    let modseq = plan.draft.touch(id, MessageEvents::FLAGS);
+    if !there.gone.is_empty() && !was_cut {
+        logs::EXPUNGED.write(snapshot, &mut plan.draft, id, modseq, there.gone.iter().copied())?;
+    }
+    let anew = there.anew.unwrap_or_default();
+    if !anew.is_empty() && !flagged_was_cut {
+        logs::FLAGGED.write(snapshot, &mut plan.draft, id, modseq, anew.iter().map(|(uid, _)| *uid))?;
+    }
+    for (uid, octets) in anew {
+        let patch = Patch { into: PatchInto::Value, at: RECORD_MODSEQ_AT, width: 8, drawn: modseq };
+        plan.draft.batch.put_drawn(keys::MESSAGES, &keys::message(id, uid), octets, &[patch]);
+    }
+    Ok(())
+}
+
+/// What lies over the records. Where it cannot be read, messages have the flags from before, and count as changed: so
+/// clients learn of it.
+fn sweeps(
+    snapshot: &Snapshot,
+    plan: &mut Plan<'_>,
+    id: MailboxId,
+    there: &mut There,
+) -> Result<(), StoreError> {
+    let key = keys::mailbox(id);
+    let Some(octets) = snapshot.get(keys::SWEEPS, &key)? else { return Ok(()) };
+    let why = match Sweeps::parse(&octets) {
+        None => "are unreadable",
+        Some(sweeps) => match sweeps.fault(u64::MAX, u64::MAX) {
+            Some(why) => why,
+            None => {
+                (there.last_uid, there.last_modseq) = sweeps.last();
+                there.sweeps = sweeps;
+                return Ok(());
+            }
+        },
+    };
+    let place = plan.keep(&format!("sweeps-{}-{}", id.account, id.number), &octets)?;
+    plan.draft.batch.delete(keys::SWEEPS, &key);
+    there.anew = Some(Vec::new());
+    let action = format!("they go, kept as {place}; messages have the flags from before them");
+    plan.remedy(19, format!("the sweeps of mailbox {id} {why}"), action);
     Ok(())
 }
 

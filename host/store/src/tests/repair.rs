@@ -125,6 +125,37 @@ async fn counters_are_set_to_what_is_there() {
 }
 
 #[tokio::test]
+async fn what_lies_over_records_is_mended_or_goes() {
+    let sweep = |modseq: u64, last: u32| {
+        let head = [
+            &[1, 0, 0, 0][..],
+            &1_u32.to_be_bytes(),
+            &modseq.to_be_bytes(),
+            &[4, 0, 0, 0],
+            &1_u32.to_be_bytes(),
+        ];
+        [&head.concat()[..], &[0; 16], &1_u32.to_be_bytes(), &last.to_be_bytes()].concat()
+    };
+    mended(&[19], &["sweeps-1-1"], |batch, account, _| {
+        batch.put(keys::SWEEPS, &keys::mailbox(MailboxId::inbox(account)), b"what".to_vec());
+    })
+    .await;
+    mended(&[19], &["sweeps-1-1"], |batch, account, _| {
+        batch.put(keys::SWEEPS, &keys::mailbox(MailboxId::inbox(account)), sweep(1, 0));
+    })
+    .await;
+    // What came with a number that was never given shows that it was.
+    mended(&[7, 8], &[], |batch, account, _| {
+        batch.put(keys::SWEEPS, &keys::mailbox(MailboxId::inbox(account)), sweep(90, 9));
+    })
+    .await;
+    mended(&[19], &["store_sweeps-0000000100000063"], |batch, account, _| {
+        batch.put(keys::SWEEPS, &keys::mailbox(MailboxId { account, number: 99 }), sweep(1, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn records_of_messages_are_mended_or_kept() {
     mended(&[11, 9], &["message-1-1-2"], |batch, account, fixture| {
         let info = fixture.store.reader(MailboxId::inbox(account)).unwrap().info(Uid(2)).unwrap().unwrap();
