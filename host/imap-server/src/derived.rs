@@ -1,4 +1,4 @@
-//! What was made from messages before and is kept: structures, previews, and what their texts cannot contain.
+//! What was made from messages before and is kept: structures, envelopes, previews, and what their texts cannot contain.
 
 use imap_wire::FetchItem;
 use store::{DerivedReader, MessageInfo};
@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Preview = 4,
     /// Nothing but whether a header has UTF-8, as it is told of each kind.
     Headers = 5,
+    /// The text of `ENVELOPE`, of messages without fields of it on top of their content.
+    Envelope = 6,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             FetchItem::Body => Some(Self::Body),
             FetchItem::BodyStructure => Some(Self::BodyStructure),
             FetchItem::Preview { .. } => Some(Self::Preview),
+            FetchItem::Envelope => Some(Self::Envelope),
             _ => None,
         }
     }

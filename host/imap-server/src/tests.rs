@@ -8,7 +8,7 @@ use events::{Events, LogOptions};
 use mail_types::{AccountName, Timestamp};
 use parking_lot::Mutex;
 use runtime::{Clock, Listener, ListenerOptions, Random, Shutdown};
-use store::{Flags, MailboxId, NewMessage, Store};
+use store::{AppendRequest, AppendedContent, Derived, Flags, MailboxId, NewMessage, Store};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -52,6 +52,7 @@ impl Log {
 /// A server on loopback over a store of its own.
 struct Bench {
     store: Store,
+    kept: Derived,
     address: std::net::SocketAddr,
     _options: watch::Sender<Arc<Options>>,
     log: Log,
@@ -81,6 +82,7 @@ async fn bench(whole_messages_kib: u32) -> Bench {
     let of_derived = dir.path().join("derived");
     let of_derived = storage::Storage::open(&of_derived, store::DERIVED_SPACES, &storage_options).unwrap();
     let derived = store::Derived::new(of_derived);
+    let kept = derived.clone();
     let parts = Parts { store: store.clone(), derived, storage, authenticator, events, tls: None };
     let server = Server::with_room(parts, whole_messages_kib);
     let address = (Ipv4Addr::LOCALHOST, 0).into();
@@ -90,7 +92,7 @@ async fn bench(whole_messages_kib: u32) -> Bench {
     let address = listener.local_addr();
     let (sender, options) = watch::channel(Arc::new(Options::default()));
     tokio::spawn(async move { server.serve(listener, options, Shutdown::new()).await });
-    Bench { store, address, _options: sender, log, _dir: dir }
+    Bench { store, kept, address, _options: sender, log, _dir: dir }
 }
 
 impl Bench {
@@ -102,6 +104,30 @@ impl Bench {
         let content = content.finish().await.unwrap();
         let message = NewMessage { content, flags: Flags::NONE, keywords: vec![], internal_date: None };
         self.store.append(inbox, vec![message]).await.unwrap();
+    }
+
+    /// Two copies of one content, with these fields on top.
+    async fn deliver_with(&self, prefixes: [&[u8]; 2], octets: &[u8]) {
+        let account = AccountName::new("jo@example.org").unwrap();
+        let mailbox = MailboxId::inbox(self.store.ensure_account(&account).await.unwrap());
+        let mut batch = storage::Batch::new();
+        let content = AppendedContent::Drawn(batch.store_content(octets.to_vec().into(), 2));
+        let mut appended = Vec::new();
+        for prefix in prefixes {
+            let request = AppendRequest {
+                mailbox,
+                content,
+                content_len: octets.len() as u64,
+                prefix,
+                internal_date: Timestamp(9_000),
+                flags: Flags::NONE,
+            };
+            appended.push(self.store.append_to_batch(&mut batch, &request).unwrap());
+        }
+        let committed = self.store.storage().commit(batch).await.unwrap();
+        for appended in appended {
+            self.store.publish_appended(appended, &committed);
+        }
     }
 
     async fn selected(&self) -> Client {
@@ -186,6 +212,58 @@ async fn headers_of_any_length_come_as_they_are() {
         assert_eq!(got[got.len() - 2..], ["body", ")"].map(str::to_owned));
         assert_eq!(got[got.len() - 3], " BODY[TEXT] {6}");
     }
+}
+
+/// Whether the envelope of a content is kept.
+async fn has_envelope(bench: &Bench, content: storage::ContentId) -> bool {
+    for _ in 0..100 {
+        if bench.kept.reader().unwrap().get(content, crate::derived::Kind::Envelope as u8).is_some() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn an_envelope_is_kept_where_it_is_the_contents_alone() {
+    let bench = bench(1024).await;
+    let header = "Subject: of the content\r\nFrom: a@b.example\r\n\r\n";
+    let received = &b"Received: from here\r\n"[..];
+    bench.deliver_with([b"Subject: on top\r\n", received], header.as_bytes()).await;
+    bench.deliver(b"Subject: sch\xc3\xb6n\r\n\r\n").await;
+    let mut client = bench.selected().await;
+    let info = |uid| {
+        let account = AccountName::new("jo@example.org").unwrap();
+        let inbox = MailboxId::inbox(bench.store.find_account(&account).unwrap().unwrap());
+        bench.store.reader(inbox).unwrap().info(store::Uid(uid)).unwrap().unwrap()
+    };
+    let (shared, utf8) = (info(1).content, info(3).content);
+    assert_eq!(info(2).content, shared);
+    let subject = |lines: &[String]| lines[0].split('"').nth(1).unwrap_or_default().to_owned();
+    let on_top = client.ok("FETCH 1 ENVELOPE").await;
+    assert_eq!(subject(&on_top), "on top");
+    assert!(bench.kept.reader().unwrap().get(shared, crate::derived::Kind::Envelope as u8).is_none());
+    let of_content = client.ok("FETCH 2 ENVELOPE").await;
+    assert_eq!(subject(&of_content), "of the content");
+    assert!(has_envelope(&bench, shared).await);
+    // From what is kept, alone and beside other items; and not where it does not hold.
+    assert_eq!(client.ok("FETCH 2 ENVELOPE").await, of_content);
+    assert_eq!(client.ok("FETCH 1 ENVELOPE").await, on_top);
+    assert_eq!(subject(&client.ok("FETCH 2 (ENVELOPE BODYSTRUCTURE)").await), "of the content");
+    assert_eq!(subject(&client.ok("FETCH 1 (ENVELOPE BODYSTRUCTURE)").await), "on top");
+    // Who cannot take UTF-8 gets another one than who can, whoever asked first.
+    let surrogate = client.ok("FETCH 3 ENVELOPE").await;
+    let mut other = bench.selected().await;
+    other.ok("ENABLE UTF8=ACCEPT").await;
+    let plain = other.ok("FETCH 3 ENVELOPE").await;
+    assert!(has_envelope(&bench, utf8).await);
+    assert!(
+        surrogate.concat().is_ascii() && plain.concat().contains("sch\u{f6}n"),
+        "{surrogate:?} {plain:?}"
+    );
+    assert_eq!(client.ok("FETCH 3 ENVELOPE").await, surrogate);
+    assert_eq!(other.ok("FETCH 3 ENVELOPE").await, plain);
 }
 
 #[tokio::test]

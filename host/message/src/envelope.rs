@@ -3,6 +3,10 @@
 use crate::addresses::{ADDRESSES_MAX, AddressItem, parse_addresses};
 use crate::header::{Field, Fields};
 
+/// Fields of text, and of addresses.
+const TEXTS: [&str; 4] = ["Date", "Subject", "In-Reply-To", "Message-ID"];
+const LISTS: [&str; 6] = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"];
+
 /// The envelope structure. Texts stand as in the header, unfolded, encoded words left as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Envelope {
@@ -40,29 +44,24 @@ impl Envelope {
     }
 
     fn read(&mut self, field: &Field<'_>) {
-        let texts = [
-            ("Date", &mut self.date),
-            ("Subject", &mut self.subject),
-            ("In-Reply-To", &mut self.in_reply_to),
-            ("Message-ID", &mut self.message_id),
-        ];
-        if let Some((_, text)) = texts.into_iter().find(|(name, _)| field.is(name)) {
+        let texts = [&mut self.date, &mut self.subject, &mut self.in_reply_to, &mut self.message_id];
+        if let Some((_, text)) = TEXTS.iter().zip(texts).find(|(name, _)| field.is(name)) {
             text.get_or_insert_with(|| field.unfolded().into_owned());
             return;
         }
-        let lists = [
-            ("From", &mut self.from),
-            ("Sender", &mut self.sender),
-            ("Reply-To", &mut self.reply_to),
-            ("To", &mut self.to),
-            ("Cc", &mut self.cc),
-            ("Bcc", &mut self.bcc),
-        ];
-        if let Some((_, addresses)) = lists.into_iter().find(|(name, _)| field.is(name)) {
+        let lists =
+            [&mut self.from, &mut self.sender, &mut self.reply_to, &mut self.to, &mut self.cc, &mut self.bcc];
+        if let Some((_, addresses)) = LISTS.iter().zip(lists).find(|(name, _)| field.is(name)) {
             addresses.extend(parse_addresses(field.value));
             addresses.truncate(ADDRESSES_MAX);
         }
     }
+}
+
+/// Whether one of these fields counts for the envelope.
+#[must_use]
+pub fn has_envelope_fields(fields: &[u8]) -> bool {
+    Fields::of(fields).any(|field| TEXTS.iter().chain(&LISTS).any(|name| field.is(name)))
 }
 
 #[cfg(test)]
@@ -87,5 +86,7 @@ mod tests {
         let AddressItem::Mailbox(MailboxItem { name, local, domain, .. }) = &envelope.cc[1] else { panic!() };
         assert_eq!(name.as_deref(), Some(&b"John Klensin"[..]));
         assert_eq!((local.as_slice(), domain.as_deref()), (&b"KLENSIN"[..], Some(&b"MIT.EDU"[..])));
+        assert!(has_envelope_fields(b"Received: x\r\n from: a@b.c\r\nmessage-ID: <1@x>\r\n"));
+        assert!(!has_envelope_fields(b"Return-Path: <a@b.c>\r\nReceived: x\r\n From: y\r\nX-To: z\r\n"));
     }
 }

@@ -38,7 +38,7 @@ pub use date::{Date, Day, date_text, internal_date_text, parse_date, parse_inter
 pub use decode::{TransferEncoding, decode_charset, decode_header, is_known_charset};
 pub use dsn::{Action, ComposedDsn, Dsn, DsnRecipient, RETURNED_HEADER_OCTETS_MAX, RETURNED_OCTETS_MAX};
 pub use encode::{base64_body, encode_header, encode_phrase};
-pub use envelope::Envelope;
+pub use envelope::{Envelope, has_envelope_fields};
 pub use header::{FACTS_OCTETS_MAX, Facts, Field, Fields, header_len, unfold};
 pub use preview::{PREVIEW_CHARS_MAX, preview};
 pub use search::{Needle, body_contains, field_contains, header_contains, text_contains};

@@ -37,6 +37,8 @@ pub struct MessageInfo {
     pub save_date: Timestamp,
     /// Its content: the same for all copies.
     pub content: ContentId,
+    /// Whether fields stand on top of the content, which other copies need not have.
+    pub has_prefix: bool,
 }
 
 impl MessageInfo {
@@ -50,6 +52,7 @@ impl MessageInfo {
             internal_date: record.internal_date,
             save_date: record.save_date,
             content: record.content,
+            has_prefix: !record.prefix.is_empty(),
         }
     }
 }

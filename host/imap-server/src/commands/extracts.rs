@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use imap_wire::FetchItem;
 use message::{
-    PartKind, Structure, Surrogate, SurrogatePiece, has_utf8_headers, header_len, surrogate_header,
+    PartKind, Structure, Surrogate, SurrogatePiece, has_envelope_fields, has_utf8_headers, header_len,
+    surrogate_header,
 };
 use storage::StorageError;
 use store::{DerivedReader, Head, MailboxId, MessageInfo, Octets, Reader, Store, StoreError, Uid};
@@ -29,8 +30,10 @@ pub(super) struct Extracts {
     pub(super) octets: Option<Octets>,
     /// A surrogate is told in the place of the message, and makes a difference (RFC 6858 §3).
     pub(super) is_downgraded: bool,
-    /// Whether a header of the message has UTF-8; `None` where not all of them were looked at.
+    /// Whether a header of the message or of a part has UTF-8; `None` where not all of them were looked at.
     has_utf8_headers: Option<bool>,
+    /// Whether the message's own has; `None` where its envelope was not made here, or is not its content's alone.
+    has_utf8_header: Option<bool>,
 }
 
 impl Extracts {
@@ -41,18 +44,20 @@ impl Extracts {
 
     /// What was made of the message's content here, to be kept. Of surrogates nothing is.
     pub(super) fn made<'a>(&'a self, items: &'a [FetchItem]) -> impl Iterator<Item = (Kind, Vec<u8>)> + 'a {
+        let is_kept =
+            !self.is_downgraded && (self.has_utf8_headers.is_some() || self.has_utf8_header.is_some());
+        let items: &[FetchItem] = if is_kept { items } else { &[] };
+        let made = items.iter().zip(&self.items).filter_map(|(item, extract)| {
+            let kind = Kind::of(item)?;
+            let has_utf8 = if kind == Kind::Envelope { self.has_utf8_header } else { self.has_utf8_headers };
+            match extract {
+                Extract::Text(made) | Extract::Literal(made) => Some((kind, derived::kept(made, has_utf8?))),
+                _ => None,
+            }
+        });
         let in_pieces = items.iter().any(|item| Need::of(item) == Need::Pieces);
-        let of_message = self.has_utf8_headers.filter(|_| !self.is_downgraded);
-        of_message.into_iter().flat_map(move |has_utf8| {
-            let made = items.iter().zip(&self.items).filter_map(|(item, extract)| {
-                match (Kind::of(item)?, extract) {
-                    (kind, Extract::Text(made) | Extract::Literal(made)) => Some((kind, made.as_slice())),
-                    _ => None,
-                }
-            });
-            let told = (!has_utf8 && in_pieces).then_some((Kind::Headers, &b""[..]));
-            made.chain(told).map(move |(kind, made)| (kind, derived::kept(made, has_utf8)))
-        })
+        let told = in_pieces && self.has_utf8_headers == Some(false);
+        made.chain(told.then(|| (Kind::Headers, derived::kept(b"", false))))
     }
 
     /// Octets that it holds in memory.
@@ -72,12 +77,17 @@ impl Extracts {
         let mut known = Vec::new();
         for kind in items.iter().filter_map(Kind::of) {
             match derived.and_then(|reader| derived::read(reader, info, kind, headers, <[u8]>::to_vec)) {
-                Some(made) => known.push((kind, made)),
-                None => return Ok(None),
+                Some(made) if kind != Kind::Envelope || is_contents_alone(reader, info)? => {
+                    known.push((kind, made));
+                }
+                // The header is enough for it.
+                _ if kind == Kind::Envelope => {}
+                _ => return Ok(None),
             }
         }
+        let is_known = |item: &FetchItem| known.iter().any(|(kind, _)| Kind::of(item) == Some(*kind));
         let source = |header| Source { header, len: info.size, structure: None, known: &known };
-        if items.iter().all(|item| Need::of(item) == Need::Record || Kind::of(item).is_some()) {
+        if items.iter().all(|item| Need::of(item) == Need::Record || is_known(item)) {
             return Ok(Some(Self { items: source(&[]).extract(items)?, ..Self::default() }));
         }
 
@@ -98,11 +108,22 @@ impl Extracts {
                 return Ok(None);
             }
         }
+        let makes_envelope = items.iter().any(|item| *item == FetchItem::Envelope && !is_known(item));
+        let is_to_be_kept = makes_envelope && derived.is_some() && is_contents_alone(reader, info)?;
         let items = source(&header).extract(items)?;
         let is_sent_in_pieces = items.iter().any(|extract| matches!(extract, Extract::Range(_)));
         let octets = if is_sent_in_pieces { reader.octets(info.uid)? } else { None };
-        Ok(Some(Self { items, octets, ..Self::default() }))
+        let has_utf8_header = is_to_be_kept.then(|| !header.is_ascii());
+        Ok(Some(Self { items, octets, has_utf8_header, ..Self::default() }))
     }
+}
+
+/// Whether a message's envelope is its content's: no field of it stands on top of that.
+fn is_contents_alone(reader: &Reader, info: &MessageInfo) -> Result<bool, StoreError> {
+    if !info.has_prefix {
+        return Ok(true);
+    }
+    Ok(reader.prefix(info.uid)?.is_some_and(|prefix| !has_envelope_fields(&prefix)))
 }
 
 /// Whether no part of a message has a header with UTF-8, as far as that is cheap to tell.
@@ -176,7 +197,12 @@ impl WholeMessage {
             let structure = Structure::parse(&whole);
             let has_utf8_headers = has_utf8_headers(&structure);
             let plain = Source::of(&structure).extract(&items)?;
-            let told = Extracts { has_utf8_headers: Some(has_utf8_headers), ..Extracts::default() };
+            let is_contents_alone = is_contents_alone(reader, &message.info)?;
+            let told = Extracts {
+                has_utf8_headers: Some(has_utf8_headers),
+                has_utf8_header: is_contents_alone.then_some(has_utf8_headers),
+                ..Extracts::default()
+            };
             if !(has_utf8_headers && headers == Headers::Surrogates) {
                 return Ok(Extracts { items: plain, octets: Some(octets), ..told });
             }

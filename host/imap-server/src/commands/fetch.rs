@@ -42,6 +42,8 @@ struct Plan {
     headers: Headers,
     /// Headers, and what was made before, may be enough.
     reads_ahead: bool,
+    /// Something that is made of messages is kept.
+    keeps: bool,
     sets_seen: bool,
 }
 
@@ -84,6 +86,7 @@ pub(super) async fn fetch(
         need: items.iter().map(Need::of).max().unwrap_or(Need::Record),
         headers: context.io.dialect.headers(),
         reads_ahead: reads_ahead(&items),
+        keeps: items.iter().any(|item| Kind::of(item).is_some()),
         sets_seen: selected.access == Access::ReadWrite
             && selected.rights.contains(Rights::SEEN)
             && items.iter().any(FetchItem::sets_seen),
@@ -95,7 +98,7 @@ pub(super) async fn fetch(
             return Ok(refusal(&error));
         }
     }
-    if plan.need >= Need::Structure {
+    if plan.keeps {
         context.shared.parts.derived.flush();
     }
     if lacks.decoding {
@@ -245,7 +248,7 @@ fn headers_ahead(
     infos: &[(Member, MessageInfo)],
 ) -> Result<VecDeque<Option<Extracts>>, StoreError> {
     let reader = context.shared.parts.store.reader(selected.mailbox)?;
-    let derived = if plan.need > Need::Header { context.shared.parts.derived.reader() } else { None };
+    let derived = if plan.keeps { context.shared.parts.derived.reader() } else { None };
     let (mut ahead, mut octets) = (VecDeque::new(), 0);
     for (_, info) in infos.iter().take(HEADERS_AHEAD_MAX) {
         let extracts = match Extracts::of_header(&reader, derived.as_ref(), info, &plan.items, plan.headers) {
@@ -253,7 +256,10 @@ fn headers_ahead(
             Err(StoreError::NotFound(_)) => None,
             Err(error) => return Err(error),
         };
-        octets += extracts.as_ref().map_or(0, Extracts::octets_held);
+        if let Some(extracts) = &extracts {
+            octets += extracts.octets_held();
+            keep(context.shared, info, &plan.items, extracts);
+        }
         ahead.push_back(extracts);
         if octets > HEADERS_AHEAD_OCTETS_MAX {
             break;
@@ -330,10 +336,12 @@ pub(super) async fn extracts(
         let looks_at_parts = headers == Headers::Surrogates && need == Need::Pieces;
         let found = {
             let reader = store.reader(mailbox)?;
-            let derived = if looks_at_parts { shared.parts.derived.reader() } else { None };
+            let reads = looks_at_parts || items.iter().any(|item| Kind::of(item).is_some());
+            let derived = if reads { shared.parts.derived.reader() } else { None };
             Extracts::of_header(&reader, derived.as_ref(), info, items, headers)?
         };
         if let Some(extracts) = found {
+            keep(shared, info, items, &extracts);
             return Ok(extracts);
         }
         // Of a large message, that there is nothing to replace is seen without reading it as a whole.
@@ -345,10 +353,15 @@ pub(super) async fn extracts(
         }
     }
     let extracts = message(shared.room_for(info.size).await).extract(Arc::clone(items), headers).await?;
+    keep(shared, info, items, &extracts);
+    Ok(extracts)
+}
+
+/// Keeps what was made of a message's content.
+fn keep(shared: &Shared, info: &MessageInfo, items: &[FetchItem], extracts: &Extracts) {
     for (kind, made) in extracts.made(items) {
         shared.parts.derived.keep(info.content, kind as u8, made);
     }
-    Ok(extracts)
 }
 
 /// Writes an item that the message's record knows.
