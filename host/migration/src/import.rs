@@ -69,7 +69,8 @@ impl Names {
             Some(below) => format!("{below}/{source}"),
             None => source.to_owned(),
         };
-        MailboxName::new(&whole).map_err(|e| format!("the mailbox {source:?} was left out: {e}"))
+        let name = MailboxName::new(&whole).and_then(|name| name.may_be_given().map(|()| name));
+        name.map_err(|e| format!("the mailbox {source:?} was left out: {e}"))
     }
 }
 

@@ -102,13 +102,19 @@ impl Acl {
         self.entries.keys().any(Identifier::is_group)
     }
 
-    /// What an account may do: all that its own entry, those of its groups and that of `anyone` give, without what their
-    /// `-` entries take (RFC 4314 §2).
-    pub(crate) fn rights_of(&self, account: &AccountName, groups: &[String]) -> Rights {
+    /// Whether it gives something to `anyone`.
+    pub(crate) fn names_anyone(&self) -> bool {
+        self.entries.keys().any(|identifier| identifier.0 == ANYONE)
+    }
+
+    /// What an account may do: all that its own entry, those of its groups and, where it is meant, that of `anyone` give,
+    /// without what their `-` entries take (RFC 4314 §2).
+    pub(crate) fn rights_of(&self, account: &AccountName, groups: &[String], is_anyone: bool) -> Rights {
         let of = |sign: &str| {
-            let plain = [account.as_str(), ANYONE].map(|who| format!("{sign}{who}"));
+            let anyone = if is_anyone || sign == "-" { Some(ANYONE) } else { None };
+            let plain = [account.as_str()].into_iter().chain(anyone).map(|who| format!("{sign}{who}"));
             let of_groups = groups.iter().map(|group| format!("{sign}{GROUP_PREFIX}{group}"));
-            plain.into_iter().chain(of_groups).fold(Rights::NONE, |rights, who| {
+            plain.chain(of_groups).fold(Rights::NONE, |rights, who| {
                 rights.with(self.entries.get(&Identifier(who)).copied().unwrap_or_default())
             })
         };
@@ -269,7 +275,7 @@ fn rights_changed(
     }
     let Some(account) = AccountName::new(who) else { return Ok(None) };
     // By their own entry alone: where groups give the same, who is told in vain looks again.
-    let looks_up = |acl: &Acl| acl.rights_of(&account, &[]).contains(Rights::LOOKUP);
+    let looks_up = |acl: &Acl| acl.rights_of(&account, &[], false).contains(Rights::LOOKUP);
     let name = (looks_up(before) != looks_up(after)).then_some(name);
     let person = accounts::read_account_id(snapshot, &account)?;
     Ok(person.map(|person| Happened::Rights { mailbox, person: Some(person), name }))
@@ -315,12 +321,12 @@ mod tests {
             ("-fred@example.org", "w"),
             ("-anyone", "s"),
         ]);
-        let rights = |name: &str| acl.rights_of(&AccountName::new(name).unwrap(), &[]).to_string();
+        let rights = |name: &str| acl.rights_of(&AccountName::new(name).unwrap(), &[], true).to_string();
         assert_eq!(
             (rights("fred@example.org"), rights("eve@example.org")),
             ("lr".to_owned(), "lw".to_owned())
         );
-        assert_eq!(Acl::default().rights_of(&AccountName::new("fred").unwrap(), &[]), Rights::NONE);
+        assert_eq!(Acl::default().rights_of(&AccountName::new("fred").unwrap(), &[], true), Rights::NONE);
         assert_eq!((Identifier::new("--x"), Identifier::new("-"), Identifier::new("")), (None, None, None));
     }
 
@@ -331,13 +337,13 @@ mod tests {
         let fred = AccountName::new("fred@example.org").unwrap();
         let rights = |groups: &[&str]| {
             let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
-            acl.rights_of(&fred, &groups).to_string()
+            acl.rights_of(&fred, &groups, true).to_string()
         };
         assert!(acl.names_groups());
         assert_eq!((rights(&[]), rights(&["staff@example.org"])), ("l".to_owned(), "lri".to_owned()));
         assert_eq!(rights(&["guests@example.org", "staff@example.org"]), "lr");
         // An account's name is no group's, and the other way round.
-        assert_eq!(acl.rights_of(&AccountName::new("staff@example.org").unwrap(), &[]), Rights::LOOKUP);
+        assert_eq!(acl.rights_of(&AccountName::new("staff@example.org").unwrap(), &[], true), Rights::LOOKUP);
         assert_eq!((Identifier::new("group:"), Identifier::new("group:no address")), (None, None));
         let shown = Identifier::new("-Group:Staff@EXAMPLE.org").unwrap();
         assert_eq!((shown.as_str(), shown.is_group()), ("-group:staff@example.org", true));

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use mail_types::{AccountName, Address};
 use storage::{Snapshot, StorageError};
 
+use crate::accounts::read_account;
 use crate::acl::Acl;
 use crate::error::StoreError;
 use crate::ids::{MailboxId, ModSeq};
+use crate::namespace::SHARED_ACCOUNT;
 use crate::rights::Rights;
 use crate::{Store, keys};
 
@@ -26,6 +28,9 @@ pub trait Groups: Send + Sync {
     /// # Errors
     /// Why that is not known now: then nothing may be concluded.
     fn of(&self, account: &AccountName) -> Result<Arc<[String]>, String>;
+
+    /// Whether `anyone`, in the list of a mailbox of the first, means the other: who is another tenant's is not met.
+    fn are_together(&self, owner: &AccountName, other: &AccountName) -> bool;
 }
 
 /// There are none.
@@ -34,6 +39,10 @@ pub(crate) struct NoGroups;
 impl Groups for NoGroups {
     fn of(&self, _: &AccountName) -> Result<Arc<[String]>, String> {
         Ok(Arc::default())
+    }
+
+    fn are_together(&self, _: &AccountName, _: &AccountName) -> bool {
+        true
     }
 }
 
@@ -88,9 +97,21 @@ impl Store {
         groups.map_err(|why| StoreError::Storage(StorageError::unavailable("looking groups up", why)))
     }
 
-    /// What an account, or a group, may do by a list. Groups are asked for where the list names some.
-    pub(crate) fn rights_by(&self, acl: &Acl, account: &AccountName) -> Result<Rights, StoreError> {
+    /// What an account, or a group, may do with a mailbox. Groups are asked for where its list names some.
+    pub(crate) fn rights_by(
+        &self,
+        snapshot: &Snapshot,
+        mailbox: MailboxId,
+        account: &AccountName,
+    ) -> Result<Rights, StoreError> {
+        let acl = Acl::read(snapshot, mailbox)?;
         let groups = if acl.names_groups() { self.groups_of(account)? } else { Arc::default() };
-        Ok(acl.rights_of(account, &groups))
+        let is_anyone = acl.names_anyone() && {
+            // What belongs to nobody in particular is the operator's, and `anyone` there is everybody.
+            let owner = AccountName::new(&read_account(snapshot, mailbox.account)?.name);
+            let owner = owner.filter(|owner| owner.as_str() != SHARED_ACCOUNT);
+            owner.is_none_or(|owner| self.inner.groups.are_together(&owner, account))
+        };
+        Ok(acl.rights_of(account, &groups, is_anyone))
     }
 }

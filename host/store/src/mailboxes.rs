@@ -170,6 +170,7 @@ impl Store {
         special_use: Option<SpecialUse>,
         of_inbox: Option<MailboxId>,
     ) -> Result<(MailboxId, Held), StoreError> {
+        name.may_be_given()?;
         let mut draft = Draft::new();
         let id = {
             let snapshot = self.inner.storage.read()?;
@@ -240,6 +241,7 @@ impl Store {
         if to.is_below(from) {
             return Err(StoreError::NotAllowed("a mailbox cannot be moved below itself"));
         }
+        to.may_be_given()?;
         let held = self.inner.locks.lock(account).await;
         let mut draft = Draft::new();
         {

@@ -45,6 +45,18 @@ impl MailboxName {
         Ok(Self(name.to_owned()))
     }
 
+    /// Whether a mailbox may get the name: other programs take a level that is `.` or `..` for a way out of their folders,
+    /// and synchronize nothing at all where one is listed, be it another's.
+    ///
+    /// # Errors
+    /// [`StoreError::Name`].
+    pub fn may_be_given(&self) -> Result<(), StoreError> {
+        if self.0.split('/').any(|level| matches!(level, "." | "..")) {
+            return Err(StoreError::Name("has a level that is a dot or two"));
+        }
+        Ok(())
+    }
+
     /// The name of the account's INBOX.
     #[must_use]
     pub fn inbox() -> Self {
@@ -105,6 +117,9 @@ mod tests {
         let (long, deep) = ("x".repeat(MAILBOX_NAME_MAX + 1), "a/".repeat(MAILBOX_DEPTH_MAX + 1));
         for name in ["", "/", "/a", "a//b", "a//", "a\n", "\u{7f}", &long, &deep] {
             assert!(MailboxName::new(name).is_err(), "{name}");
+        }
+        for (name, may) in [("a.b", true), ("...", true), (".", false), ("a/..", false), ("../a", false)] {
+            assert_eq!(MailboxName::new(name).unwrap().may_be_given().is_ok(), may, "{name}");
         }
         let (a, ab) = (MailboxName::new("a").unwrap(), MailboxName::new("a/b").unwrap());
         assert!(ab.is_below(&a) && !a.is_below(&a) && !MailboxName::new("ab").unwrap().is_below(&a));

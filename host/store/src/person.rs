@@ -12,7 +12,7 @@ use storage::Snapshot;
 
 use crate::Store;
 use crate::accounts::read_account;
-use crate::acl::{Acl, Identifier, anyone, granted_to};
+use crate::acl::{Identifier, anyone, granted_to};
 use crate::error::StoreError;
 use crate::groups::have_grants;
 use crate::ids::{AccountId, MailboxId};
@@ -63,7 +63,7 @@ impl Store {
 
     pub(crate) fn rights_in(&self, snapshot: &Snapshot, mailbox: MailboxId) -> Result<Rights, StoreError> {
         let Some(guest) = self.guest_of(mailbox.account) else { return Ok(Rights::ALL) };
-        let rights = self.rights_by(&Acl::read(snapshot, mailbox)?, &guest.name)?;
+        let rights = self.rights_by(snapshot, mailbox, &guest.name)?;
         if rights.has_any(Rights::KNOWING) { Ok(rights) } else { Err(StoreError::NotFound("mailbox")) }
     }
 
@@ -131,7 +131,7 @@ impl Store {
         let mut granted = Vec::new();
         for mailbox in mailboxes.into_iter().filter(|mailbox| mailbox.account != person.id).take(GRANTED_MAX)
         {
-            let rights = self.rights_by(&Acl::read(&snapshot, mailbox)?, &person.name)?;
+            let rights = self.rights_by(&snapshot, mailbox, &person.name)?;
             if rights.contains(Rights::LOOKUP) {
                 let owner = read_account(&snapshot, mailbox.account)?.name;
                 let info = info(mailbox, read_mailbox(&snapshot, mailbox)?, |_| false)?;
@@ -150,6 +150,6 @@ impl Store {
         account: &AccountName,
     ) -> Result<bool, StoreError> {
         let is_owner = read_account(snapshot, mailbox.account)?.name == account.as_str();
-        Ok(is_owner || self.rights_by(&Acl::read(snapshot, mailbox)?, account)?.contains(Rights::POST))
+        Ok(is_owner || self.rights_by(snapshot, mailbox, account)?.contains(Rights::POST))
     }
 }

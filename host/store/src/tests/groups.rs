@@ -28,6 +28,11 @@ impl Groups for Book {
             None => Ok(Arc::default()),
         }
     }
+
+    fn are_together(&self, owner: &AccountName, other: &AccountName) -> bool {
+        let domain = |name: &AccountName| name.as_str().rsplit_once('@').map(|(_, domain)| domain.to_owned());
+        domain(owner) == domain(other)
+    }
 }
 
 #[tokio::test]
@@ -79,5 +84,41 @@ async fn members_have_what_their_groups_have_at_every_moment() {
     assert!(watch.has_changed() && !inbox.has_changed());
     assert!(matches!(rights(), Err(StoreError::NotFound(_))));
     assert!(store.check(|_, _| Ok(()), &mut |_| {}).unwrap().is_empty());
+    store.storage().close().await;
+}
+
+#[tokio::test]
+async fn anyone_is_who_is_together_with_the_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = runtime::Clock::simulated(mail_types::Timestamp(1_000_000));
+    let groups = Arc::new(Book::default()) as Arc<dyn Groups>;
+    let asked = (Arc::new(quota::Unlimited) as Arc<dyn Quotas>, groups);
+    let events = events::Events::counting(clock.clone());
+    let store = Store::open_with(open_storage(dir.path()), clock, events, asked).await.unwrap();
+    let [anna, ben, eve] = ["anna@a.example", "ben@a.example", "eve@e.example"].map(name);
+    let annas = store.ensure_account(&anna).await.unwrap();
+    let shared = store.ensure_account(&name(SHARED_ACCOUNT)).await.unwrap();
+    let everybody = Identifier::new(ANYONE).unwrap();
+    let plans = store.create_mailbox(annas, &mailbox_name("Plans"), None).await.unwrap();
+    let board = store.create_mailbox(shared, &mailbox_name("board"), None).await.unwrap();
+    for mailbox in [plans, board] {
+        let change = AclChange::Replace(Rights::parse("lr").unwrap());
+        store.set_acl(mailbox, &everybody, change).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    for who in [&ben, &eve] {
+        let person = store.on_behalf_of(store.ensure_account(who).await.unwrap(), who);
+        let rights = [plans, board].map(|mailbox| person.rights(mailbox).is_ok());
+        seen.push((rights, person.granted().unwrap().len()));
+    }
+    assert_eq!(seen, [([true, true], 2), ([false, true], 1)]);
+    // What is taken from anyone is taken from all, and who is named is meant wherever they are.
+    let named = Identifier::of(&eve);
+    store.set_acl(plans, &named, AclChange::Replace(Rights::parse("lr").unwrap())).await.unwrap();
+    let eves = store.on_behalf_of(store.ensure_account(&eve).await.unwrap(), &eve);
+    assert_eq!(eves.rights(plans).unwrap().to_string(), "lr");
+    let not_all = Identifier::new("-anyone").unwrap();
+    store.set_acl(plans, &not_all, AclChange::Replace(Rights::parse("r").unwrap())).await.unwrap();
+    assert_eq!(eves.rights(plans).unwrap().to_string(), "l");
     store.storage().close().await;
 }

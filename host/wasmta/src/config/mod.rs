@@ -46,7 +46,7 @@ pub use queue::Queue;
 pub use quotas::{Limit, Quotas, TenantQuota};
 pub use routing::Routing;
 pub use server::{Auth, Log, LogFormat, LogLevel, Server, Storage};
-pub use service::{BareNewlines, Imap, Limits, Lmtp, Pop3, Smtp, Submission, Tls, Verify};
+pub use service::{Anyone, BareNewlines, Imap, Limits, Lmtp, Pop3, Smtp, Submission, Tls, Verify};
 pub use tables::{DnsTable, DnsTableSource};
 pub use units::{Network, duration_text, rounded_size_text, size_text};
 

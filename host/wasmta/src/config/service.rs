@@ -249,6 +249,17 @@ pub struct Imap {
     pub line_max: usize,
     /// Whether clients that have not asked for UTF-8 get surrogates of headers with it (RFC 6858).
     pub surrogates: bool,
+    /// Whom users mean by `anyone` when they share mailboxes of their own (RFC 4314).
+    pub anyone: Anyone,
+}
+
+/// Who `anyone` is in the list of a user's mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anyone {
+    /// Accounts of the owner's domain, and of those that a tenant has beside it.
+    Domain,
+    /// Every account of the server.
+    Server,
 }
 
 impl Imap {
@@ -258,6 +269,11 @@ impl Imap {
             login_timeout: s.duration("login-timeout", secs(60), secs(1)..=secs(3600)),
             line_max: usize::try_from(s.size("line-max", 64 << 10, 8 << 10..=16 << 20)).unwrap_or(1 << 16),
             surrogates: s.flag("surrogates", true),
+            anyone: s.choice(
+                "anyone",
+                Anyone::Domain,
+                &[("domain", Anyone::Domain), ("server", Anyone::Server)],
+            ),
         };
         s.close();
         imap

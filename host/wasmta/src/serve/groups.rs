@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use directory::Directory;
 use events::{Event, Events};
-use mail_types::{AccountName, Address, Lookup};
-use parking_lot::Mutex;
+use mail_types::{AccountName, Address, Domain, Lookup};
+use parking_lot::{Mutex, RwLock};
 use runtime::Shutdown;
 use store::{Groups, Store};
+
+use crate::config::{Anyone, Config};
 
 /// Most accounts whose groups are kept in memory; when there are more, all are looked up anew.
 const ACCOUNTS_CACHED_MAX: usize = 10_000;
@@ -20,6 +22,28 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct DirectoryGroups {
     directory: Directory,
     known: Mutex<Known>,
+    together: RwLock<Together>,
+}
+
+/// Whom `anyone` means.
+struct Together {
+    anyone: Anyone,
+    /// The place of the tenant that a domain is of.
+    tenants: HashMap<Domain, usize>,
+}
+
+impl Together {
+    fn of(config: &Config) -> Self {
+        let tenants = config.quotas.tenants.iter().enumerate();
+        let tenants =
+            tenants.flat_map(|(place, tenant)| tenant.domains.iter().map(move |name| (name.clone(), place)));
+        Self { anyone: config.imap.anyone, tenants: tenants.collect() }
+    }
+
+    fn has_both(&self, one: &Domain, other: &Domain) -> bool {
+        let tenant = |domain| self.tenants.get(domain);
+        self.anyone == Anyone::Server || one == other || tenant(one).is_some() && tenant(one) == tenant(other)
+    }
 }
 
 /// What was read, and after which change of the directory.
@@ -30,8 +54,13 @@ struct Known {
 }
 
 impl DirectoryGroups {
-    pub(super) fn new(directory: Directory) -> Self {
-        Self { directory, known: Mutex::default() }
+    pub(super) fn new(directory: Directory, config: &Config) -> Self {
+        Self { directory, known: Mutex::default(), together: RwLock::new(Together::of(config)) }
+    }
+
+    /// Takes what a new configuration says.
+    pub(super) fn replace(&self, config: &Config) {
+        *self.together.write() = Together::of(config);
     }
 
     fn read(&self, account: &AccountName) -> Result<Arc<[String]>, String> {
@@ -84,5 +113,13 @@ impl Groups for DirectoryGroups {
             known.groups.insert(account.clone(), Arc::clone(&groups));
         }
         Ok(groups)
+    }
+
+    fn are_together(&self, owner: &AccountName, other: &AccountName) -> bool {
+        let domain = |name: &AccountName| Address::parse(name.as_str()).ok().map(|address| address.domain);
+        match (domain(owner), domain(other)) {
+            (Some(one), Some(other)) => self.together.read().has_both(&one, &other),
+            _ => false,
+        }
     }
 }

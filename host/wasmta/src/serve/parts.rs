@@ -63,6 +63,8 @@ pub struct Parts {
     pub(super) derived: Derived,
     /// What accounts may take up.
     pub(super) quotas: Arc<DirectoryQuotas>,
+    /// Who is in which groups, and whom `anyone` means.
+    pub(super) groups: Arc<DirectoryGroups>,
     /// Queue, mailboxes and content.
     pub(super) mail: Storage,
     /// Whether the directory was filled just now: this is the first start.
@@ -113,7 +115,7 @@ impl Parts {
         let profiles = in_their_world(&routing, &plugins, &surroundings);
 
         let mail = open_mail(config, data)?;
-        let (store, quotas) = open_store(config, &mail, &directory, (&clock, &events)).await?;
+        let (store, quotas, groups) = open_store(config, &mail, &directory, (&clock, &events)).await?;
         let of_derived = open_storage(config, data, "derived", store::DERIVED_SPACES, false)?;
         let stores = (&directory, &store);
         let agents = Agents {
@@ -121,9 +123,7 @@ impl Parts {
             local: Arc::new(StoreDelivery::new(store.clone())),
             channels: ways::prepare(config, stores, &routing, &profiles, (&clock, &random), &events)?,
         };
-        let (time, chance, told) = (clock.clone(), random.clone(), events.clone());
-        let queue = Queue::open(mail.clone(), agents, settings::queue(config), time, chance, told)
-            .map_err(|e| format!("the queue: {e}"))?;
+        let queue = open_queue(config, &mail, agents, (&clock, &random, &events))?;
         Ok(Self {
             clock,
             random,
@@ -137,6 +137,7 @@ impl Parts {
             routing,
             store,
             quotas,
+            groups,
             queue,
             plugins,
             profiles,
@@ -258,19 +259,32 @@ fn open_mail(config: &Config, data: &Path) -> Result<Storage, String> {
     open_storage(config, data, "store", &spaces, true)
 }
 
+/// Opens the queue.
+fn open_queue(
+    config: &Config,
+    mail: &Storage,
+    agents: Agents,
+    (clock, random, events): (&Clock, &Random, &Events),
+) -> Result<Queue, String> {
+    let (clock, random, events) = (clock.clone(), random.clone(), events.clone());
+    Queue::open(mail.clone(), agents, settings::queue(config), clock, random, events)
+        .map_err(|e| format!("the queue: {e}"))
+}
+
 /// Opens the mailboxes.
 async fn open_store(
     config: &Config,
     mail: &Storage,
     directory: &Directory,
     (clock, events): (&Clock, &Events),
-) -> Result<(Store, Arc<DirectoryQuotas>), String> {
+) -> Result<(Store, Arc<DirectoryQuotas>, Arc<DirectoryGroups>), String> {
     let watch = Watch::new(&config.quotas, clock.clone(), events.clone());
     let quotas = Arc::new(DirectoryQuotas::new(directory.clone(), &config.quotas, watch));
-    let groups = Arc::new(DirectoryGroups::new(directory.clone())) as Arc<dyn store::Groups>;
-    let asked = (Arc::clone(&quotas) as Arc<dyn store::Quotas>, groups);
+    let groups = Arc::new(DirectoryGroups::new(directory.clone(), config));
+    let known = Arc::clone(&groups) as Arc<dyn store::Groups>;
+    let asked = (Arc::clone(&quotas) as Arc<dyn store::Quotas>, known);
     let store = Store::open_with(mail.clone(), clock.clone(), events.clone(), asked).await;
-    Ok((store.map_err(|e| format!("the store: {e}"))?, quotas))
+    Ok((store.map_err(|e| format!("the store: {e}"))?, quotas, groups))
 }
 
 /// Brings the tables up to the directory, and says what that took; `false` where a row cannot be read.

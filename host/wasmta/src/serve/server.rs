@@ -283,6 +283,7 @@ impl Running {
         self.parts.queue.set_options(settings::queue(&new));
         self.parts.routing.reconfigure(rules, options);
         self.parts.quotas.replace(&new.quotas);
+        self.parts.groups.replace(&new);
         self.parts.plugins.set_trust(new.trust.clone());
         notes.extend(self.left_behind(&new));
         notes.extend(self.services.enforce(&new, planned));
