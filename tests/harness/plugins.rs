@@ -182,6 +182,7 @@ impl Plugins for Told {
             Answered {
                 answer: batch.iter().map(say).collect(),
                 report: CallReport {
+                    uncounted: None,
                     digest: "0a1b2c3d".to_owned(),
                     microseconds: MICROSECONDS,
                     cpu_milliseconds: 0,

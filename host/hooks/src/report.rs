@@ -28,6 +28,9 @@ pub struct CallReport {
     pub host_calls: u32,
     /// Instructions, more or less, where they are counted: the same on every run.
     pub fuel: Option<u64>,
+    /// Why there is none, where they were to be counted.
+    #[serde(default)]
+    pub uncounted: Option<Box<str>>,
     /// Whether the answer was remembered from an equal call.
     pub remembered: bool,
     /// What it logged.

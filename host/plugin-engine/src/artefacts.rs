@@ -42,6 +42,16 @@ pub(crate) struct Artefacts {
     compiler: Arc<dyn Compiler>,
 }
 
+fn manifest_path(folder: &Path, digest: &Digest) -> PathBuf {
+    folder.join("artefacts").join(format!("{}.json", digest.as_str()))
+}
+
+/// What an installed component is, by the folder of plugins alone.
+pub(crate) fn manifest_in(folder: &Path, digest: &Digest) -> Option<Manifest> {
+    let manifest = runtime::files::read(&manifest_path(folder, digest), MANIFEST_MAX).ok()?;
+    serde_json::from_slice(&manifest).ok().filter(|manifest: &Manifest| manifest.digest == *digest)
+}
+
 impl Artefacts {
     /// Opens or makes the folder; nobody else may look into it, or it is not used.
     pub(crate) fn open(folder: &Path, compiler: Arc<dyn Compiler>, random: &Random) -> io::Result<Self> {
@@ -85,7 +95,7 @@ impl Artefacts {
     }
 
     fn manifest_path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join("artefacts").join(format!("{}.json", digest.as_str()))
+        manifest_path(&self.folder, digest)
     }
 
     /// Takes a component in: compiles it apart, and keeps both. Gives what it is.
@@ -157,8 +167,7 @@ impl Artefacts {
 
     /// What an installed component is, as it was noted when it was compiled.
     pub(crate) fn manifest(&self, digest: &Digest) -> Option<Manifest> {
-        let manifest = runtime::files::read(&self.manifest_path(digest), MANIFEST_MAX).ok()?;
-        serde_json::from_slice(&manifest).ok().filter(|manifest: &Manifest| manifest.digest == *digest)
+        manifest_in(&self.folder, digest)
     }
 
     fn sealed(&self, digest: &Digest, machine: &Machine) -> Option<(Component, Manifest)> {

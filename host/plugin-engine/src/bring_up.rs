@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hooks::PluginName;
 
 use crate::component::{Digest, Manifest, Unfit};
+use crate::doubts::denied;
 use crate::engine::{Active, Inner};
 use crate::lifecycle::Installation;
 use crate::plugin::{Description, Plugin};
@@ -106,7 +107,7 @@ impl Inner {
                 let broken = answer.as_ref().err().is_some_and(|(kind, _)| kind.is_fault());
                 if broken && recording.answer.is_ok() && !force {
                     let why = answer.err().map(|(_, why)| why).unwrap_or_default();
-                    let what = format!("it fails on a recorded call ({}): {why}", recording.id);
+                    let what = format!("it fails on a recorded call ({}): {why}", recording.whose());
                     return Err(Unfit::new(what, "mend it, or install it with --force"));
                 }
             }
@@ -114,11 +115,11 @@ impl Inner {
         let before = self.registry.of(&name).map(|installed| installed.active);
         let old = self.active.load().plugins.get(&name).map(|plugin| plugin.manifest.imports.clone());
         let old = old.unwrap_or_default();
-        let grants = settings.map(|settings| settings.grants).unwrap_or_default();
+        let settings = settings.unwrap_or_else(|| Settings::new(name.clone()));
         let installation = Installation {
             gains: manifest.imports.iter().filter(|one| !old.contains(one)).copied().collect(),
             loses: old.iter().filter(|one| !manifest.imports.contains(one)).copied().collect(),
-            denied: manifest.imports.iter().filter(|one| !grants.contains(one)).copied().collect(),
+            denied: denied(&manifest.imports, &settings),
             description,
             manifest,
             before,
@@ -134,12 +135,14 @@ impl Inner {
         &self,
         name: &PluginName,
         digest: &Digest,
-        (source, signature): (&str, Option<Signed>),
+        (source, signature, description): (&str, Option<Signed>, Description),
         before: Option<Installed>,
     ) -> Result<(), Unfit> {
         let mut previous = before.as_ref().map(|one| one.previous.clone()).unwrap_or_default();
         let mut signed = before.as_ref().map(|one| one.signed.clone()).unwrap_or_default();
         signed.extend(signature.map(|signature| (digest.clone(), signature)));
+        let mut described = before.as_ref().map(|one| one.described.clone()).unwrap_or_default();
+        described.insert(digest.clone(), description);
         if let Some(old) = before.filter(|old| old.active != *digest) {
             previous.retain(|other| *other != old.active && other != digest);
             previous.push(old.active);
@@ -148,9 +151,17 @@ impl Inner {
             previous.drain(..previous.len() - HISTORY_MAX);
         }
         signed.retain(|version, _| version == digest || previous.contains(version));
+        described.retain(|version, _| version == digest || previous.contains(version));
         let (installed_at, source) = (self.clock.now().as_seconds(), source.to_owned());
-        let installed =
-            Installed { active: digest.clone(), enabled: true, previous, source, installed_at, signed };
+        let installed = Installed {
+            active: digest.clone(),
+            enabled: true,
+            previous,
+            source,
+            installed_at,
+            signed,
+            described,
+        };
         self.registry.set(name, Some(installed)).map_err(|why| Unfit::new(why, "look at the disk"))
     }
 

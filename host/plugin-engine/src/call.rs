@@ -129,6 +129,7 @@ impl Call {
         let spent = used.began.elapsed();
         let cpu = used.cpu(1);
         let report = CallReport {
+            uncounted: None,
             digest: String::new(),
             microseconds: u64::try_from(spent.as_micros()).unwrap_or(u64::MAX),
             cpu_milliseconds: used.slices,

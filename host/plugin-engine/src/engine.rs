@@ -281,7 +281,7 @@ impl Inner {
             let recording = Recording::new(&plugin, context, now, seed, question, host, &answer);
             if sitting.is_counted() {
                 // On the heap: what is rare must not make every call larger.
-                report.fuel = Box::pin(self.fuel(&plugin, &recording)).await;
+                Box::pin(self.count(&plugin, &recording, &mut report)).await;
             }
             if let Some(shadow) = shadow {
                 self.shadows.compare(shadow, recording.clone());

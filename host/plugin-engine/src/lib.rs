@@ -15,6 +15,7 @@ mod call;
 mod capability;
 mod compiler;
 mod component;
+mod doubts;
 mod engine;
 mod fault;
 mod host;
@@ -46,9 +47,10 @@ mod warm;
 pub use capability::Capability;
 pub use compiler::{COMPILE_MAX, Compiler, HereCompiler, Outcome, ProcessCompiler};
 pub use component::{COMPONENT_MAX, Digest, Manifest, Unfit, compile};
+pub use doubts::{Doubt, doubts};
 pub use engine::{Engine, EngineParts};
 pub use kv::{KEY_MAX, SPACES, VALUE_MAX};
-pub use lifecycle::{Installation, Listed, Replayed, ShadowReport};
+pub use lifecycle::{Installation, Listed, Prepared, Replayed, ShadowReport};
 /// The engine that compiles, by its own name: only this crate names wasmtime.
 pub use wasmtime::Engine as CompilerEngine;
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
 use crate::component::{Digest, Manifest, Unfit};
+use crate::doubts::denied;
 use crate::engine::{Active, Engine};
 use crate::notes;
 use crate::plugin::{Description, Plugin};
@@ -50,10 +51,13 @@ pub struct Installation {
 pub struct Listed {
     /// What is installed.
     pub installed: Installed,
-    /// What it says of itself, where it runs.
+    /// What it says of itself; where it does not run, what it said when it was installed.
     pub description: Option<Description>,
     /// What it is, whether it runs or not.
     pub manifest: Option<Manifest>,
+    /// Capabilities that it imports and that are not granted: using one ends a call.
+    #[serde(default)]
+    pub denied: Vec<Capability>,
     /// Why it does not run.
     pub missing: Option<String>,
     /// Calls, remembered answers, questions passed over.
@@ -100,49 +104,103 @@ impl Replayed {
     }
 }
 
+/// Settings with their plugins started, not in force yet.
+#[must_use]
+pub struct Prepared<'e> {
+    engine: &'e Engine,
+    active: Active,
+    record: HashMap<PluginName, u64>,
+    notes: Vec<String>,
+    broken: Vec<String>,
+    _one: tokio::sync::MutexGuard<'e, ()>,
+}
+
+impl Prepared<'_> {
+    /// Plugins that run now and could not be started with these settings: they would go on with those before.
+    #[must_use]
+    pub fn broken(&self) -> &[String] {
+        &self.broken
+    }
+
+    /// Puts them in force. Gives a note for each plugin that something is to be told of.
+    pub fn put_in_force(self) -> Vec<String> {
+        let Self { engine, active, record, mut notes, broken, .. } = self;
+        notes.extend(broken);
+        let mut names: Vec<&PluginName> = active.plugins.keys().collect();
+        names.sort();
+        notes.extend(names.into_iter().filter_map(|name| engine.0.untrusted(name)));
+        engine.0.active.store(Arc::new(active));
+        engine.0.recorder.choose(record);
+        notes
+    }
+}
+
+/// That a plugin imports what it may not use, with the mend.
+fn not_granted(name: &PluginName, denied: &[Capability]) -> String {
+    let denied: Vec<String> = denied.iter().map(ToString::to_string).collect();
+    let denied = denied.join(", ");
+    format!("it imports {denied}, and using what is not granted ends the call: add to plugins.{name}.allow")
+}
+
 impl Engine {
     /// Whose signatures count from now on. What is in force stays.
     pub fn set_trust(&self, trust: Trust) {
         self.0.trust.store(Arc::new(trust));
     }
 
-    /// Puts settings in force, with every installed and enabled plugin that they name. A plugin that cannot be started
-    /// with its new settings keeps running with the old ones where it did; else it is missing, and its `on-failure`
-    /// applies. Gives a note for each.
-    pub async fn configure(&self, settings: Vec<Settings>, record: HashMap<PluginName, u64>) -> Vec<String> {
-        let _one = self.0.changing.lock().await;
+    /// Starts every installed and enabled plugin that settings name with them; nothing is in force yet, and no other
+    /// change is made before that is decided.
+    pub async fn prepare(&self, settings: Vec<Settings>, record: HashMap<PluginName, u64>) -> Prepared<'_> {
+        let one = self.0.changing.lock().await;
         let before = self.0.active.load_full();
-        let mut notes = Vec::new();
+        let mut prepared = Prepared {
+            engine: self,
+            active: Active::default(),
+            record,
+            notes: Vec::new(),
+            broken: Vec::new(),
+            _one: one,
+        };
         let (mut plugins, mut missing) = (HashMap::new(), HashMap::new());
         for one in &settings {
+            let name = &one.name;
             match self.0.bring_up(one, &before).await {
                 Ok(Some(plugin)) => {
-                    notes.extend(self.0.untrusted(&one.name));
-                    plugins.insert(one.name.clone(), plugin);
+                    let denied = denied(&plugin.manifest.imports, one);
+                    let is_new = before.plugins.get(name).is_none_or(|old| !Arc::ptr_eq(old, &plugin));
+                    if is_new && !denied.is_empty() {
+                        prepared.notes.push(format!("plugin {name}: {}", not_granted(name, &denied)));
+                    }
+                    plugins.insert(name.clone(), plugin);
                 }
                 Ok(None) => {
                     let why =
                         "it is not installed, or disabled: `wasmta plugin install`, `wasmta plugin enable`";
-                    notes.push(format!("plugin {}: {why}", one.name));
-                    missing.insert(one.name.clone(), why.to_owned());
+                    prepared.notes.push(format!("plugin {name}: {why}"));
+                    missing.insert(name.clone(), why.to_owned());
                 }
-                Err(unfit) => {
-                    notes.push(format!("plugin {}: {unfit}", one.name));
-                    match before.plugins.get(&one.name) {
-                        Some(old) => {
-                            plugins.insert(one.name.clone(), Arc::clone(old));
-                        }
-                        None => {
-                            missing.insert(one.name.clone(), unfit.to_string());
-                        }
+                Err(unfit) => match before.plugins.get(name) {
+                    Some(old) => {
+                        prepared.broken.push(format!("plugin {name}: {unfit}"));
+                        plugins.insert(name.clone(), Arc::clone(old));
                     }
-                }
+                    None => {
+                        prepared.notes.push(format!("plugin {name}: {unfit}"));
+                        missing.insert(name.clone(), unfit.to_string());
+                    }
+                },
             }
         }
         let settings = settings.into_iter().map(|one| (one.name.clone(), one)).collect();
-        self.0.active.store(Arc::new(Active::new(settings, plugins, missing)));
-        self.0.recorder.choose(record);
-        notes
+        prepared.active = Active::new(settings, plugins, missing);
+        prepared
+    }
+
+    /// Puts settings in force, with every installed and enabled plugin that they name. A plugin that cannot be started
+    /// with its new settings keeps running with the old ones where it did; else it is missing, and its `on-failure`
+    /// applies. Gives a note for each.
+    pub async fn configure(&self, settings: Vec<Settings>, record: HashMap<PluginName, u64>) -> Vec<String> {
+        self.prepare(settings, record).await.put_in_force()
     }
 
     /// Takes a component in under its own name, or another, tries it, and puts it in force; with `activate` false it is
@@ -173,7 +231,8 @@ impl Engine {
         match installed {
             Ok((name, mut installation, plugin)) => {
                 let before = self.0.registry.of(&name);
-                self.0.note_installed(&name, &digest, (source, signed.clone()), before)?;
+                let description = installation.description.clone();
+                self.0.note_installed(&name, &digest, (source, signed.clone(), description), before)?;
                 installation.signed = signed;
                 installation.in_force = self.0.swap_in(&name, plugin);
                 self.0.sweep();
@@ -251,7 +310,13 @@ impl Engine {
             let calls = number(|numbers| numbers.calls.load(Ordering::Relaxed));
             let failures = numbers.map(crate::plugin::Numbers::failures).unwrap_or_default();
             let listed = Listed {
-                description: plugin.map(|plugin| plugin.description.clone()),
+                description: match plugin {
+                    Some(plugin) => Some(plugin.description.clone()),
+                    None => installed.description().cloned(),
+                },
+                denied: plugin
+                    .map(|plugin| denied(&plugin.manifest.imports, &plugin.settings))
+                    .unwrap_or_default(),
                 manifest: match plugin {
                     Some(plugin) => Some(plugin.manifest.clone()),
                     None => self.0.artefacts.manifest(&installed.active),

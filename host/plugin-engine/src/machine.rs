@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -30,6 +30,8 @@ const KEEP_RESIDENT: usize = 512 << 10;
 const WARM_SLOTS_MAX: u32 = 64;
 /// Slices without a call before the clock stops until the next one.
 const IDLE_SLICES: u32 = 200;
+/// How long it then rests, where no call comes.
+const REST: Duration = Duration::from_secs(1);
 
 /// How a component is compiled and run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -210,9 +212,12 @@ fn begin_ticking(engine: EngineWeak) -> Ticker {
             idle += 1;
             drop((engine, running));
             if idle >= IDLE_SLICES {
-                idle = 0;
+                let parked = Instant::now();
                 // Woken by the next call; looks from time to time whether its engine still lives.
-                thread::park_timeout(Duration::from_secs(1));
+                thread::park_timeout(REST);
+                if parked.elapsed() < REST {
+                    idle = 0;
+                }
             }
         }
     });

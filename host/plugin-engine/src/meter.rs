@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
+use hooks::CallReport;
+
 use crate::component::Unfit;
 use crate::engine::Inner;
 use crate::machine::{Machine, Profile};
@@ -39,13 +41,27 @@ impl Meter {
 }
 
 impl Inner {
-    /// What a call took; `None` where the component is too large for it, or it cannot be counted.
-    pub(crate) async fn fuel(&self, plugin: &Plugin, call: &Recording) -> Option<u64> {
-        if plugin.manifest.size > COUNTED_COMPONENT_MAX {
-            return None;
+    /// Counts what a call took, or says in its report why that cannot be done.
+    pub(crate) async fn count(&self, plugin: &Plugin, call: &Recording, report: &mut CallReport) {
+        match self.fuel(plugin, call).await {
+            Ok(fuel) => report.fuel = Some(fuel),
+            Err(why) => report.uncounted = Some(why.into()),
         }
-        let twin = self.twin(plugin).await.ok()?;
-        replayed(&twin, call).await.report.fuel
+    }
+
+    async fn fuel(&self, plugin: &Plugin, call: &Recording) -> Result<u64, String> {
+        let (size, max) = (plugin.manifest.size >> 10, COUNTED_COMPONENT_MAX >> 10);
+        if size > max {
+            return Err(format!(
+                "a component of {size} KiB is not compiled for counting, only up to {max} KiB"
+            ));
+        }
+        let twin = self.twin(plugin).await.map_err(|unfit| unfit.to_string())?;
+        let asked = replayed(&twin, call).await;
+        asked.report.fuel.ok_or_else(|| match asked.answer {
+            Err((_, why)) => format!("played once more, it fails: {why}"),
+            Ok(_) => "played once more, it counts nothing".to_owned(),
+        })
     }
 
     async fn twin(&self, plugin: &Plugin) -> Result<Arc<Plugin>, Unfit> {

@@ -47,6 +47,12 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// Whose call it is, for people.
+    #[must_use]
+    pub fn whose(&self) -> &str {
+        if self.id.is_empty() { "before the message had an id" } else { &self.id }
+    }
+
     pub(crate) fn new(
         plugin: &Plugin,
         context: &CallContext,

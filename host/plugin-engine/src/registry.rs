@@ -9,6 +9,7 @@ use runtime::files::{Readers, write_durably};
 use serde::{Deserialize, Serialize};
 
 use crate::component::Digest;
+use crate::plugin::Description;
 use crate::trust::Signed;
 
 /// The format of the file.
@@ -36,9 +37,18 @@ pub struct Installed {
     /// Who vouched for it, or for a version before, when that was installed.
     #[serde(default)]
     pub signed: BTreeMap<Digest, Signed>,
+    /// What it said of itself when it was installed, and versions before of themselves.
+    #[serde(default)]
+    pub described: BTreeMap<Digest, Description>,
 }
 
 impl Installed {
+    /// What the version in force said of itself; `None` where a program before this one installed it.
+    #[must_use]
+    pub fn description(&self) -> Option<&Description> {
+        self.described.get(&self.active)
+    }
+
     /// Who vouched for the version in force.
     #[must_use]
     pub fn signature(&self) -> Option<&Signed> {

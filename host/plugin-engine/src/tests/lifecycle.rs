@@ -25,7 +25,7 @@ async fn versions_are_installed_swapped_and_taken_back() {
     engine.enable(&plugin, false).await.unwrap();
     assert_eq!(house.said("policy", "x@example.org").await, "missing");
     let listed = engine.list().remove(&plugin).unwrap();
-    assert!(listed.missing.is_some() && listed.description.is_none());
+    assert!(listed.missing.is_some() && listed.description.is_some());
     assert_eq!(listed.manifest, Some(first.manifest.clone()), "what it is can be told all the same");
     engine.enable(&plugin, true).await.unwrap();
     assert_eq!(house.said("policy", "x@example.org").await, "trap");
@@ -34,6 +34,31 @@ async fn versions_are_installed_swapped_and_taken_back() {
     assert!(engine.list().is_empty());
     let left = std::fs::read_dir(house.folder.path().join("plugins/components")).unwrap().count();
     assert_eq!(left, 0, "nobody names the components any more");
+}
+
+#[tokio::test]
+async fn settings_that_would_break_what_runs_are_told_before_they_are_in_force() {
+    let house = house().with("subaddress-policy", |_| ()).await;
+    let folder = house.folder.path().join("plugins");
+    let mut settings = granted("subaddress-policy");
+    settings.config = serde_json::json!({ "seperator": "-" });
+    settings.grants.clear();
+    let [doubt] = &crate::doubts(&folder, std::slice::from_ref(&settings)).unwrap()[..] else { panic!() };
+    assert!(doubt.config[0].starts_with("seperator is not known"), "{doubt:?}");
+    assert_eq!(doubt.denied.len(), 2);
+    let prepared = house.engine.prepare(vec![settings.clone()], HashMap::new()).await;
+    assert!(prepared.broken()[0].contains("seperator"), "{:?}", prepared.broken());
+    drop(prepared);
+    assert_eq!(house.said("subaddress-policy", "x+y@example.org").await, "no-match");
+    // Put in force all the same, it goes on as it was.
+    let notes = house.engine.configure(vec![settings], HashMap::new()).await;
+    assert!(notes[0].contains("seperator"), "{notes:?}");
+    assert_eq!(house.said("subaddress-policy", "x+y@example.org").await, "no-match");
+    assert_eq!(crate::doubts(&folder, &[granted("subaddress-policy")]).unwrap(), []);
+    // Disabled, it keeps what it said of itself, and is held against nothing.
+    house.engine.enable(&name("subaddress-policy"), false).await.unwrap();
+    let listed = house.engine.list().remove(&name("subaddress-policy")).unwrap();
+    assert_eq!(listed.description.unwrap().version, "1.0.0");
 }
 
 #[tokio::test]

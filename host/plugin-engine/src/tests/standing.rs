@@ -130,5 +130,20 @@ async fn what_a_call_cost_is_counted_for_who_explains_and_is_the_same_each_time(
         house.rewrite_in(&mut Sitting::counted(), plugin, "anna+a-much-longer-tag@example.org").await;
     assert!(longer.report.fuel.unwrap() > counts[0]);
     // Mail pays nothing for it.
-    assert_eq!(house.rewrite(plugin, address).await.report.fuel, None);
+    let report = house.rewrite(plugin, address).await.report;
+    assert_eq!((report.fuel, report.uncounted), (None, None));
+}
+
+#[tokio::test]
+async fn why_a_call_was_not_counted_is_said() {
+    let house = super::house().with("subaddress-policy", |_| ()).await;
+    // What is installed is lost: what serves goes on, but nothing can be compiled for counting.
+    let components = house.folder.path().join("plugins/components");
+    for file in std::fs::read_dir(&components).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let told = house.rewrite_in(&mut Sitting::counted(), "subaddress-policy", "anna+x@example.org").await;
+    assert!(told.answer.is_ok());
+    assert_eq!(told.report.fuel, None);
+    assert!(told.report.uncounted.unwrap().contains("cannot be read"), "it says why");
 }

@@ -94,8 +94,14 @@ impl Said {
             lines.push("nothing had to run".to_owned());
             return lines;
         };
-        let CallReport { digest, cpu_milliseconds, memory, host_calls, fuel, remembered, log, .. } = &**call;
-        let fuel = fuel.map_or_else(String::new, |fuel| format!(", fuel {fuel}"));
+        let CallReport {
+            digest, cpu_milliseconds, memory, host_calls, fuel, uncounted, remembered, log, ..
+        } = &**call;
+        let fuel = match (fuel, uncounted) {
+            (Some(fuel), _) => format!(", fuel {fuel}"),
+            (None, Some(why)) => format!(", fuel not counted ({why})"),
+            (None, None) => String::new(),
+        };
         let remembered = if *remembered { ", remembered" } else { "" };
         lines.push(format!(
             "ran: component {digest}, {cpu_milliseconds} ms of processor, {memory} octets, \

@@ -88,7 +88,8 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
             let replayed = engine.replay(&name, given.as_ref().map(Given::offered), chosen).await;
             let replayed = replayed.map_err(|unfit| unfit.to_string())?;
             let text = replay(&replayed);
-            answer(&replayed, text)
+            let faulty = replayed.iter().any(|one| !one.is_same());
+            Ok(Answer { faulty, ..answer(&replayed, text)? })
         }
     }
 }
@@ -192,7 +193,11 @@ fn table(engine: &Engine) -> String {
         let version = one.description.as_ref().map_or("-", |description| description.version.as_str());
         let contract = one.manifest.as_ref().map_or("-", |manifest| manifest.contract.as_str());
         let signed = one.installed.signature().map_or("-", |signed| signed.key.as_str());
-        let state = one.missing.as_deref().unwrap_or("in force");
+        let state = match (&one.missing, &one.denied[..]) {
+            (Some(why), _) => why.clone(),
+            (None, []) => "in force".to_owned(),
+            (None, denied) => format!("in force; not granted: {}", words(denied)),
+        };
         // Writing to a String cannot fail.
         let _ = write!(
             text,
@@ -226,6 +231,12 @@ fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
     if let Some(manifest) = &one.manifest {
         line("roles", words(&manifest.roles));
         line("capabilities", words(&manifest.imports));
+        if !one.denied.is_empty() {
+            line(
+                "not granted",
+                format!("{}: using one ends the call (plugins.{name}.allow)", words(&one.denied)),
+            );
+        }
         if !manifest.foreign.is_empty() {
             line("foreign", format!("{}: calling them ends the call", manifest.foreign.join(", ")));
         }

@@ -68,7 +68,7 @@ impl Place {
         Ok(config)
     }
 
-    /// Looks at everything, the LDIF too. Gives what may stay as it is, or what has to be mended.
+    /// Looks at everything, the LDIF and the installed plugins too. Gives what may stay as it is, or what has to be mended.
     pub fn check(&self) -> Result<Vec<String>, String> {
         let (config, problems, warnings) = self.examine(true);
         let mut config = config.filter(|_| problems.0.is_empty()).ok_or_else(|| refused(&problems))?;
@@ -76,15 +76,18 @@ impl Place {
         Ok(warnings)
     }
 
-    fn examine(&self, ldif: bool) -> (Option<Config>, Problems, Vec<String>) {
+    fn examine(&self, all: bool) -> (Option<Config>, Problems, Vec<String>) {
         let Examined { config, mut problems, places } = Config::examine(&self.config);
         let (mut further, mut warnings) = (Vec::new(), Vec::new());
         if let Some(config) = &config {
             further = files::problems(config, &places);
-            if ldif {
+            if all {
                 let (problem, found) = files::ldif(config, &places);
                 further.extend(problem);
                 warnings = found;
+                let (problems, doubtful) = plugins::doubts(config, &self.data, &places);
+                further.extend(problems);
+                warnings.extend(doubtful);
             }
         }
         // A file that is not there has been told of with its key.

@@ -10,13 +10,13 @@ use directory::Directory;
 use dns::Dns;
 use hooks::{Attributes, BoxFuture, Ownership, PluginName, World};
 use mail_types::{Address, ChannelName, Domain, Lookup};
-use plugin_engine::{Engine, EngineParts, ProcessCompiler, Settings, Table};
+use plugin_engine::{Doubt, Engine, EngineParts, ProcessCompiler, Settings, Table};
 use routing::Tables;
 use storage::Storage;
 
 use super::row_cache::RowCache;
 use super::{key_table, ways};
-use crate::config::{Config, Plugin};
+use crate::config::{Config, Places, Plugin, Problem};
 
 /// Largest file of a secret, in octets.
 const SECRET_MAX: u64 = 64 << 10;
@@ -171,6 +171,35 @@ pub(crate) fn load(config: &Config) -> Result<(Vec<Settings>, HashMap<PluginName
         }
     }
     if faults.is_empty() { Ok((settings, record)) } else { Err(faults.join("\n")) }
+}
+
+/// What is wrong between the configuration and the plugins that are installed below a data directory, and what may be wanted.
+pub(super) fn doubts(config: &Config, data: &Path, places: &Places) -> (Vec<Problem>, Vec<String>) {
+    let folder = data.join("plugins");
+    // Before the first start there is none.
+    if !folder.join("installed.json").exists() {
+        return (Vec::new(), Vec::new());
+    }
+    let settings: Vec<Settings> = config.plugins.iter().map(|plugin| plugin.settings.clone()).collect();
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    let doubts = match plugin_engine::doubts(&folder, &settings) {
+        Ok(doubts) => doubts,
+        Err(why) => return (problems, vec![why]),
+    };
+    for Doubt { plugin, config, denied } in doubts {
+        problems.extend(config.into_iter().map(|what| {
+            let mend = format!("`wasmta plugin inspect {plugin}` tells what version is installed");
+            places.problem(&format!("plugins.{plugin}.config"), what, mend)
+        }));
+        if !denied.is_empty() {
+            let denied: Vec<String> = denied.iter().map(ToString::to_string).collect();
+            warnings.push(format!(
+                "plugins.{plugin}.allow does not grant {}, which the plugin imports: using one ends the call",
+                denied.join(", ")
+            ));
+        }
+    }
+    (problems, warnings)
 }
 
 fn load_one(plugin: &Plugin) -> Result<Settings, String> {

@@ -1,6 +1,5 @@
 //! A running server.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,9 +18,6 @@ use super::{DataLock, Parts, Place, domain_tables, groups, logging, plugins, pol
 use crate::config::{self, Config};
 use crate::control::{self, Answer, Line, Performer, Request};
 use crate::operate;
-
-/// Notes on what waits, and what the plugins are to be put in force with.
-type TakenUp = (Vec<String>, Vec<plugin_engine::Settings>, HashMap<hooks::PluginName, u64>);
 
 /// How often what plugins keep is looked through.
 const PLUGIN_UPKEEP: Duration = Duration::from_secs(60);
@@ -237,9 +233,18 @@ impl Running {
     async fn reload(&self) -> Result<Answer, String> {
         let _one = self.reloading.lock().await;
         let file = self.place.config.display().to_string();
-        match self.take_up() {
-            Ok((mut notes, of_each, record)) => {
-                notes.extend(self.parts.plugins.configure(of_each, record).await);
+        let taken_up = async {
+            let new = self.place.load_whole()?;
+            let (of_each, record) = plugins::load(&new)?;
+            let prepared = self.parts.plugins.prepare(of_each, record).await;
+            match prepared.broken() {
+                [] => self.take_up(new).map(|notes| (notes, prepared)),
+                broken => Err(broken.join("\n")),
+            }
+        };
+        match taken_up.await {
+            Ok((mut notes, prepared)) => {
+                notes.extend(prepared.put_in_force());
                 notes.extend(self.parts.follow_plugins().await.err());
                 self.parts.events.emit(&Event::ConfigurationLoaded { file: &file });
                 let mut text = format!("{file} is in force");
@@ -258,13 +263,11 @@ impl Running {
 
     /// Prepares everything first, so that nothing has changed when something is wrong. Gives notes
     /// on what takes effect only at the next start.
-    fn take_up(&self) -> Result<TakenUp, String> {
-        let new = self.place.load_whole()?;
+    fn take_up(&self, new: Config) -> Result<Vec<String>, String> {
         let (rules, options) = policy::load(&new).map_err(|why| why.to_string())?;
         let Parts { directory, routing, profiles, store, clock, random, events, .. } = &self.parts;
         let (stores, chance) = ((directory, store), (clock, random));
         let agents = ways::prepare(&new, stores, routing, profiles, chance, events)?;
-        let (of_plugins, record) = plugins::load(&new)?;
         let exchanged = plugins::Exchanged::new(&new, random)?;
         let planned = self.services.plan(&new)?;
         // From here on nothing fails.
@@ -288,7 +291,7 @@ impl Running {
         notes.extend(self.left_behind(&new));
         notes.extend(self.services.enforce(&new, planned));
         *self.config.lock() = Arc::new(new);
-        Ok((notes, of_plugins, record))
+        Ok(notes)
     }
 
     /// Mail that waits for a channel which is not there any more.
