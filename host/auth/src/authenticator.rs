@@ -19,6 +19,7 @@ use crate::hash::{
     ClearPasswords, Cost, HashError, HashOptions, Hasher, ScramKeys, considered, cost, verify_any,
 };
 use crate::secret::Secret;
+use crate::standing::{Fingerprint, Renewed};
 use crate::throttle::{AccountKey, Throttle, ThrottleOptions};
 use crate::upgrade::{UPGRADES_MAX, Upgrade};
 use crate::verifier::Verifier;
@@ -128,6 +129,8 @@ pub struct Identity {
     pub dn: directory::Dn,
     /// By which mechanism; [`Mechanism::Plain`] for the log-in commands of IMAP and POP3.
     pub mechanism: Mechanism,
+    /// The password's stored values.
+    pub(crate) values: Fingerprint,
 }
 
 /// Authenticates against the directory. Clones are the same authenticator.
@@ -144,6 +147,7 @@ struct Inner {
     hasher: Hasher,
     throttle: Throttle,
     verified: Verified,
+    renewed: Renewed,
     hashing: Semaphore,
     upgrading: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -176,6 +180,7 @@ impl Authenticator {
             random,
             throttle: Throttle::new(options.throttle),
             verified: Verified::new(options.verified_max, options.verified_for),
+            renewed: Renewed::default(),
             hashing: Semaphore::new(options.hashing_max.max(1)),
             upgrading: Arc::new(Semaphore::new(UPGRADES_MAX)),
             waiting: AtomicUsize::new(0),
@@ -223,6 +228,10 @@ impl Authenticator {
 
     pub(crate) fn directory(&self) -> &Directory {
         &self.0.directory
+    }
+
+    pub(crate) fn renewed(&self) -> &Renewed {
+        &self.0.renewed
     }
 
     pub(crate) fn verifier(&self) -> Option<&Arc<dyn Verifier>> {
@@ -407,10 +416,15 @@ impl Authenticator {
     }
 
     fn cache_key(&self, user: Option<&UserEntry>, values: &[PasswordHash], secret: &Secret) -> CacheKey {
-        let mut text = zeroize::Zeroizing::new(Vec::new());
         let dn = user.map(|user| user.dn.key()).unwrap_or_default();
         let values = values.iter().map(|value| value.reveal().as_bytes());
-        for part in std::iter::once(dn).chain(values).chain([secret.reveal().as_bytes()]) {
+        self.keyed(std::iter::once(dn).chain(values).chain([secret.reveal().as_bytes()]))
+    }
+
+    /// An HMAC under the key of this process over parts, each with its length.
+    pub(crate) fn keyed<'a>(&self, parts: impl Iterator<Item = &'a [u8]>) -> CacheKey {
+        let mut text = zeroize::Zeroizing::new(Vec::new());
+        for part in parts {
             text.extend_from_slice(&(part.len() as u64).to_be_bytes());
             text.extend_from_slice(part);
         }
@@ -482,7 +496,8 @@ impl Authenticator {
         let address = user.address.as_ref().or(user.alternates.first());
         match (user.account(), address) {
             (Some(account), Some(address)) => {
-                Ok(Identity { account, address: address.clone(), dn: user.dn.clone(), mechanism })
+                let values = self.fingerprint(user, &user.password_hashes);
+                Ok(Identity { account, address: address.clone(), dn: user.dn.clone(), mechanism, values })
             }
             _ => Err(shut("The account has no address".to_owned())),
         }

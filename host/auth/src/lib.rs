@@ -16,6 +16,7 @@ mod hash;
 mod names;
 pub mod scram;
 mod secret;
+mod standing;
 mod throttle;
 mod upgrade;
 mod verifier;

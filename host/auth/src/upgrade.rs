@@ -44,6 +44,9 @@ impl Authenticator {
             let _permit = permit;
             if let Ok(values) = authenticator.hash(secret.reveal()).await {
                 let known = &user.password_hashes;
+                // Before it is so: no session must take it for a password that somebody changed.
+                let fingerprint = |values| authenticator.fingerprint(&user, values);
+                authenticator.renewed().add(fingerprint(known), fingerprint(&values));
                 let _ = authenticator.directory().replace_password(&user.dn, known, &values).await;
             }
         });

@@ -1,8 +1,7 @@
 //! AUTH: the SASL exchange between client and `auth` (RFC 4954).
 
-use auth::{AuthError, Context, Exchange, Service};
+use auth::{AuthError, Context, Exchange, Identity, Service};
 use events::Event;
-use mail_types::AccountName;
 use smtp_wire::{SaslLine, decode_sasl_line};
 
 use crate::answer::Answer;
@@ -33,24 +32,47 @@ impl Session {
             Some(Err(_)) => return self.fault(NOT_BASE64),
         };
         let mechanism = mechanism.to_ascii_uppercase();
-        let peer = self.client.address.ip();
-        let context = Context { service: Service::Smtp, peer, tls: self.tls.clone() };
-        match self.server.authenticator.start(&mechanism, &context) {
+        match self.server.authenticator.start(&mechanism, &self.auth_context()) {
             Ok(exchange) => Next::Authenticate(Box::new(Authentication { exchange, mechanism, initial })),
             Err(error) => self.auth_failed(&mechanism, "", &error),
         }
     }
 
     /// The exchange proved who the client is.
-    pub(crate) fn authenticated(&mut self, mechanism: &str, account: AccountName) -> Answer {
+    pub(crate) fn authenticated(&mut self, mechanism: &str, identity: Identity) -> Answer {
         self.server.events.emit(&Event::AuthenticationSucceeded {
             service: &self.options.name,
             peer: self.client.address.ip(),
-            account: &account,
+            account: &identity.account,
             mechanism,
         });
-        self.client.account = Some(account);
+        self.client.account = Some(identity.account.clone());
+        self.client.identity = Some(Box::new(identity));
         Answer::Line("235 2.7.0 Authentication succeeded")
+    }
+
+    /// Whether who logged in may still send: an account may have been shut since, or its password changed, because
+    /// somebody else sends by it. What to say where it may not.
+    pub(crate) fn standing(&self) -> Result<(), Next> {
+        let Some(identity) = self.client.identity.as_deref() else { return Ok(()) };
+        match self.server.authenticator.still_stands(identity, &self.auth_context()) {
+            Ok(()) => Ok(()),
+            Err(error @ AuthError::Unavailable(_)) => Err(Next::Say(Answer::Reply(error.reply()))),
+            Err(error) => {
+                self.server.events.emit(&Event::AuthenticationFailed {
+                    service: &self.options.name,
+                    peer: self.client.address.ip(),
+                    login: identity.account.as_str(),
+                    mechanism: identity.mechanism.as_str(),
+                    cause: &format!("{error}, since the session began"),
+                });
+                Err(Next::Close(Answer::Line("421 4.7.0 The account has changed, log in again")))
+            }
+        }
+    }
+
+    fn auth_context(&self) -> Context {
+        Context { service: Service::Smtp, peer: self.client.address.ip(), tls: self.tls.clone() }
     }
 
     /// The exchange failed.

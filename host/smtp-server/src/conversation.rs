@@ -386,7 +386,7 @@ impl Conversation {
                     {
                         break self.session.fault(answer);
                     }
-                    break Next::Say(self.session.authenticated(&mechanism, identity.account));
+                    break Next::Say(self.session.authenticated(&mechanism, identity));
                 }
             }
         };

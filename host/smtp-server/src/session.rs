@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use auth::Identity;
 use events::{Event, Stage};
 use mail_types::{AccountName, Persistence, Refusal, Reply};
 use message::{Facts, FixUps};
@@ -42,6 +43,8 @@ pub(crate) struct Client {
     pub(crate) hello_told: Option<String>,
     /// As whom it has authenticated.
     pub(crate) account: Option<AccountName>,
+    /// What that rests on, where it did so here.
+    pub(crate) identity: Option<Box<Identity>>,
 }
 
 impl Client {
@@ -112,6 +115,7 @@ impl Session {
             hello: None,
             hello_told: None,
             account: None,
+            identity: None,
         };
         let counts = Counts::default();
         Self { server, options, client, tls: None, transaction: None, counts, began: Instant::now() }
@@ -220,6 +224,9 @@ impl Session {
     async fn mail(&mut self, mail: Mail) -> Next {
         if self.counts.transactions >= self.options.limits.transactions_max {
             return Next::Close(Answer::Line("421 4.7.0 Too many messages, connect again"));
+        }
+        if let Err(next) = self.standing() {
+            return next;
         }
         match decide::mail(self, &mail).await {
             Err(refusal) => {

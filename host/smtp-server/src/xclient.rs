@@ -39,5 +39,6 @@ pub(crate) fn apply(attributes: &XclientAttributes, client: &mut Client) -> Resu
     }
     client.hello = None;
     client.account = account;
+    client.identity = None;
     Ok(())
 }

@@ -116,6 +116,28 @@ async fn an_imported_value_is_made_new_by_the_first_log_in_that_shows_the_passwo
 }
 
 #[tokio::test]
+async fn who_logged_in_stands_until_the_account_changes() {
+    let bench = bench().await;
+    let context = from_here();
+    let identity = check(&bench, "old@example.org", "password").await.unwrap();
+    // The value is made new, and the password is the same.
+    bench.auth.upgraded().await;
+    assert_eq!(bench.auth.still_stands(&identity, &context), Ok(()));
+    let again = check(&bench, "old@example.org", "password").await.unwrap();
+    assert_eq!(bench.auth.still_stands(&again, &context), Ok(()));
+    let values = bench.auth.hash("another").await.unwrap();
+    bench.directory.set_password("old@example.org", &values).await.unwrap();
+    let changed = |what: &str| Err(AuthError::Disabled(what.to_owned()));
+    for identity in [&identity, &again] {
+        assert_eq!(bench.auth.still_stands(identity, &context), changed("The password has been changed"));
+    }
+    let identity = check(&bench, "old@example.org", "another").await.unwrap();
+    assert_eq!(bench.auth.still_stands(&identity, &context), Ok(()));
+    bench.directory.remove_user("old@example.org").await.unwrap();
+    assert_eq!(bench.auth.still_stands(&identity, &context), changed("The account is gone"));
+}
+
+#[tokio::test]
 async fn imported_values_stay_where_the_source_is_not_ours_to_change() {
     let bench = bench_with(AuthOptions { upgrade: Upgrade::Left, ..options() }).await;
     assert!(check(&bench, "old@example.org", "password").await.is_ok());
