@@ -134,6 +134,11 @@ impl Directory {
         Ok(View { snapshot: self.0.storage.read()?, schema: self.schema() })
     }
 
+    /// Lets look-ups say *unavailable*, or answer again.
+    pub(crate) fn pause(&self, paused: bool) {
+        self.0.loading.store(paused, Ordering::Release);
+    }
+
     pub(crate) fn view(&self) -> Result<View<'_>, DirectoryError> {
         if self.0.loading.load(Ordering::Acquire) {
             return Err(DirectoryError::Loading);

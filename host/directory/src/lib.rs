@@ -31,6 +31,7 @@ mod plan;
 mod profile;
 mod publication;
 mod reading;
+mod reindex;
 mod schema;
 mod search;
 mod status;

@@ -207,6 +207,14 @@ impl Schema {
         Ok(())
     }
 
+    /// All names in use, for people and to tell whether two are the same.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        let fields = Field::ALL.iter().map(|field| (field.name(), self.names(*field)));
+        let classes = Class::ALL.iter().map(|class| (class.name(), &self.classes[*class as usize][..]));
+        fields.chain(classes).map(|(name, local)| format!("{name}={}\n", local.join(","))).collect()
+    }
+
     /// The local names of an attribute; the first is the one that is written.
     #[must_use]
     pub fn names(&self, field: Field) -> &[String] {

@@ -124,18 +124,28 @@ impl Active {
         self.bound.contains_key(&role)
     }
 
-    /// What is in force for a role: components, configurations and bindings. Secrets are not part of it, nor limits:
-    /// neither is what answers depend on.
+    /// What is in force for a role: components, configurations and bindings, those too of plugins that are not there now.
+    /// Secrets are not part of it, nor limits: neither is what answers depend on.
     pub(crate) fn stamp(&self, role: Role) -> String {
-        let mut with_role: Vec<&Arc<Plugin>> =
-            self.plugins.values().filter(|plugin| plugin.manifest.roles.contains(&role)).collect();
+        let has_role = |settings: &Settings| match self.plugins.get(&settings.name) {
+            Some(plugin) => plugin.manifest.roles.contains(&role),
+            // What it has nobody knows: it may have built something before.
+            None => {
+                !settings.domains.is_empty() && (settings.roles.is_empty() || settings.roles.contains(&role))
+            }
+        };
+        let mut with_role: Vec<&Settings> =
+            self.settings.values().filter(|settings| has_role(settings)).collect();
         if with_role.is_empty() {
             return String::new();
         }
-        with_role.sort_by(|a, b| a.settings.name.cmp(&b.settings.name));
-        let of_one = |plugin: &Arc<Plugin>| {
-            let Settings { name, domains, roles, order, tenants, config, .. } = &*plugin.settings;
-            let digest = &plugin.manifest.digest;
+        with_role.sort_by(|a, b| a.name.cmp(&b.name));
+        let of_one = |given: &Settings| {
+            let plugin = self.plugins.get(&given.name);
+            // A plugin that could not be started anew runs with its settings of before.
+            let settings = plugin.map_or(given, |plugin| &*plugin.settings);
+            let Settings { name, domains, roles, order, tenants, config, .. } = settings;
+            let digest = plugin.map_or("absent", |plugin| plugin.manifest.digest.as_str());
             format!("{name} {digest} {domains:?} {roles:?} {order} {tenants:?} {config}\n")
         };
         let all: String = with_role.into_iter().map(of_one).collect();

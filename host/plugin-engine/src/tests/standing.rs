@@ -69,7 +69,7 @@ async fn a_stamp_is_of_one_roles_plugins_whatever_came_first() {
 }
 
 #[tokio::test]
-async fn a_stamp_follows_versions_and_what_is_away_has_none() {
+async fn a_stamp_follows_versions_and_the_bindings_of_what_is_away() {
     let house = house();
     let plugin = name("rows");
     let install = async |component: &str| {
@@ -83,11 +83,13 @@ async fn a_stamp_follows_versions_and_what_is_away_has_none() {
     house.engine.roll_back(&plugin).await.unwrap();
     assert_eq!(house.engine.stamp(ROWS), first);
     house.engine.enable(&plugin, false).await.unwrap();
-    assert_eq!(house.engine.stamp(ROWS), "");
+    let away = house.engine.stamp(ROWS);
+    assert!(away != first && !away.is_empty());
     house.engine.enable(&plugin, true).await.unwrap();
     assert_eq!(house.engine.stamp(ROWS), first);
     house.engine.remove(&plugin).await.unwrap();
-    assert_eq!(house.engine.stamp(ROWS), "");
+    assert_eq!(house.engine.stamp(ROWS), away, "its rows wait, as long as it is bound");
+    assert_eq!(house.configured(vec![]).await, "", "and are nobody's when it is not");
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ impl Parts {
     pub async fn open(config: &Config, data: &Path, events: Events) -> Result<Self, String> {
         let (clock, random) = (Clock::system(), Random::system());
         let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(random.clone(), settings::hash(config)));
-        let (of_directory, directory, mirror) = open_directory(config, data, &clock, &events)?;
+        let (of_directory, directory, mirror) = open_directory(config, data, &clock, &events).await?;
         let filled =
             mirror.is_none() && fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
         let (followed, publishing) = in_the_dns(config, &directory, (&clock, &random, &events)).await?;
@@ -201,7 +201,7 @@ impl Parts {
 }
 
 /// Opens the directory, with the mirror of its source where that is another one.
-fn open_directory(
+async fn open_directory(
     config: &Config,
     data: &Path,
     clock: &Clock,
@@ -210,6 +210,11 @@ fn open_directory(
     let storage = open_storage(config, data, "directory", directory::SPACES, true)?;
     let directory = Directory::open(storage.clone(), clock.clone(), mirror::options(config)?)
         .map_err(|e| format!("the directory: {e}"))?;
+    let made_anew = directory.follow_schema().await.map_err(|e| format!("the directory: {e}"))?;
+    if made_anew {
+        let change = "its indices were made anew: it is read by other names than before (directory.schema)";
+        events.emit(&Event::DirectoryChanged { change, entry: "" });
+    }
     let mirror = mirror::of(config, &directory, clock, events)?;
     Ok((storage, directory, mirror))
 }
