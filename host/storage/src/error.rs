@@ -22,6 +22,9 @@ pub enum StorageError {
     /// What is on disk breaks its own rules.
     #[error("storage is corrupt: {0}; run `wasmta check`, and restore from a backup if it agrees")]
     Corrupt(String),
+    /// What is on disk is right, and this program does not know its format.
+    #[error("{0}: it was written by a newer version of wasmta: start that version over these data")]
+    Newer(String),
     /// The storage has been closed.
     #[error("storage is closed")]
     Closed,

@@ -16,6 +16,10 @@ use crate::engine::{Engine, Reading, Visit, Writing};
 use crate::error::StorageError;
 use crate::space::{OWN, Space};
 use crate::stats::{EngineStats, SpaceStats};
+use crate::whole_file::cut_off;
+
+/// LMDB's file.
+const ENGINE_FILE: &str = "data.mdb";
 
 /// Concurrent views. LMDB keeps a slot of 64 octets for each.
 const READERS_MAX: u32 = 4096;
@@ -61,6 +65,14 @@ impl LmdbEngine {
             }
             cause => StorageError::unavailable("opening the environment", cause),
         };
+        if let Some(cut) =
+            cut_off(&dir.join(ENGINE_FILE)).map_err(|e| StorageError::unavailable("opening", e))?
+        {
+            return Err(StorageError::Corrupt(format!(
+                "{ENGINE_FILE} was cut off: it has {} octets, and its last page ends at {}",
+                cut.octets, cut.octets_wanted
+            )));
+        }
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         let size = usize::try_from(size_max).unwrap_or(usize::MAX);
         let spaces: Vec<Space> = OWN.iter().chain(spaces).copied().collect();

@@ -2,6 +2,7 @@
 //! server runs, in the command's own process.
 
 mod backup;
+mod backup_list;
 mod check;
 mod directory;
 mod dns_tables;
@@ -29,7 +30,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::control::{Answer, Line, Request, StoreRequest};
-use crate::serve::{DataLock, Parts, Place, counting};
+use crate::serve::{DataLock, Parts, Place, complete, counting};
 
 use explain::Question;
 pub(crate) use explain::SOURCES;
@@ -110,6 +111,7 @@ pub(crate) fn age_text(age: Duration) -> String {
 
 /// Only serving makes data: a command with a mistyped directory must not.
 fn data_is_there(data: &Path) -> Result<(), String> {
+    complete(data)?;
     if data.join("directory").is_dir() {
         return Ok(());
     }

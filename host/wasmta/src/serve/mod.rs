@@ -1,6 +1,7 @@
 //! Serving: from a configuration to a running server, and down again.
 
 pub(crate) mod bounds;
+mod complete;
 mod domain_tables;
 mod files;
 mod files_limit;
@@ -34,6 +35,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Examined, Problems};
 
+pub(crate) use complete::complete;
 pub use lock::DataLock;
 pub(crate) use logging::{counting, to_standard_error};
 pub use parts::Parts;
