@@ -30,7 +30,7 @@ pub enum Event<'a> {
     /// The server ends, after its sessions or at a deadline.
     Stopping { reason: &'a str },
     /// A new configuration is in force.
-    ConfigurationLoaded { file: &'a str },
+    ConfigurationLoaded { file: &'a str, notes: &'a str },
     /// A new configuration was refused; the old one stays.
     ConfigurationRefused { file: &'a str, cause: &'a str },
     /// A client connected.
@@ -70,8 +70,8 @@ pub enum Event<'a> {
         size: u64,
         message_id: Option<&'a str>,
     },
-    /// A message could not be accepted for a passing reason.
-    AcceptFailed { id: QueueId, cause: &'a str },
+    /// A copy is in a mailbox.
+    Delivered { id: QueueId, recipient: &'a Address, account: &'a AccountName, mailbox: &'a str },
     /// One try for one recipient.
     Attempted {
         id: QueueId,
@@ -179,7 +179,7 @@ impl<'a> Event<'a> {
             Self::AuthenticationFailed { .. } => (8, "authentication_failed", Level::Warning),
             Self::Refused { .. } => (9, "refused", Level::Info),
             Self::Accepted { .. } => (10, "accepted", Level::Info),
-            Self::AcceptFailed { .. } => (11, "accept_failed", Level::Error),
+            Self::Delivered { .. } => (11, "delivered", Level::Info),
             Self::Attempted { .. } => (12, "attempted", Level::Info),
             Self::DsnQueued { .. } => (13, "dsn_queued", Level::Info),
             Self::Sent { .. } => (39, "sent", Level::Info),
@@ -228,7 +228,12 @@ impl<'a> Event<'a> {
                 show!(address);
             }
             Self::Stopping { reason } => sink("reason", Text(reason)),
-            Self::ConfigurationLoaded { file } => sink("file", Text(file)),
+            Self::ConfigurationLoaded { file, notes } => {
+                sink("file", Text(file));
+                if !notes.is_empty() {
+                    sink("notes", Text(notes));
+                }
+            }
             Self::ConfigurationRefused { file, cause } => {
                 sink("file", Text(file));
                 sink("cause", Text(cause));
@@ -292,9 +297,11 @@ impl<'a> Event<'a> {
                     sink("message_id", Text(message_id));
                 }
             }
-            Self::AcceptFailed { id, cause } => {
+            Self::Delivered { id, recipient, account, mailbox } => {
                 show!(id);
-                sink("cause", Text(cause));
+                sink("to", Field::Shown(recipient));
+                show!(account);
+                sink("mailbox", Text(mailbox));
             }
             Self::Attempted {
                 id,

@@ -16,7 +16,7 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "authentication_failed",
     "refused",
     "accepted",
-    "accept_failed",
+    "delivered",
     "attempted",
     "dsn_queued",
     "dsn_suppressed",

@@ -246,7 +246,7 @@ impl Running {
             Ok((mut notes, prepared)) => {
                 notes.extend(prepared.put_in_force());
                 notes.extend(self.parts.follow_plugins().await.err());
-                self.parts.events.emit(&Event::ConfigurationLoaded { file: &file });
+                self.parts.events.emit(&Event::ConfigurationLoaded { file: &file, notes: &notes.join("; ") });
                 let mut text = format!("{file} is in force");
                 for note in notes {
                     text.push_str("\n  ");
