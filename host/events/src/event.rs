@@ -33,6 +33,10 @@ pub enum Event<'a> {
     ConfigurationLoaded { file: &'a str, notes: &'a str },
     /// A new configuration was refused; the old one stays.
     ConfigurationRefused { file: &'a str, cause: &'a str },
+    /// A certificate does not suit what it is for: clients will refuse it.
+    CertificateUnfit { file: &'a str, cause: &'a str },
+    /// A certificate has come to its end, or is about to.
+    CertificateExpires { file: &'a str, cause: &'a str },
     /// A client connected.
     ConnectionOpened { service: &'a str, peer: IpAddr },
     /// A client was turned away before its session began.
@@ -211,6 +215,8 @@ impl<'a> Event<'a> {
             Self::DnsFailed { .. } => (38, "dns_failed", Level::Warning),
             Self::TargetRefused { .. } => (40, "target_refused", Level::Warning),
             Self::DnsTableRead { .. } => (41, "dns_table_read", Level::Info),
+            Self::CertificateUnfit { .. } => (44, "certificate_unfit", Level::Warning),
+            Self::CertificateExpires { .. } => (45, "certificate_expires", Level::Warning),
             Self::DnsTableFailed { .. } => (42, "dns_table_failed", Level::Warning),
         }
     }
@@ -234,7 +240,9 @@ impl<'a> Event<'a> {
                     sink("notes", Text(notes));
                 }
             }
-            Self::ConfigurationRefused { file, cause } => {
+            Self::ConfigurationRefused { file, cause }
+            | Self::CertificateUnfit { file, cause }
+            | Self::CertificateExpires { file, cause } => {
                 sink("file", Text(file));
                 sink("cause", Text(cause));
             }

@@ -1,6 +1,7 @@
 //! Serving: from a configuration to a running server, and down again.
 
 pub(crate) mod bounds;
+mod certificates;
 mod complete;
 mod domain_tables;
 mod files;
@@ -90,6 +91,9 @@ impl Place {
                 let (problems, doubtful) = plugins::doubts(config, &self.data, &places);
                 further.extend(problems);
                 warnings.extend(doubtful);
+                warnings.extend(files::secrecy(config));
+                let now = runtime::Clock::system().now();
+                warnings.extend(certificates::look(config, now).iter().map(certificates::Note::text));
             }
         }
         // A file that is not there has been told of with its key.
