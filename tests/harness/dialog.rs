@@ -21,6 +21,9 @@
 //! | `@run ARGUMENTS` | runs `wasmta ARGUMENTS`; the `O: text` lines that follow are its output |
 //! | `O*` | any number of output lines, up to the one that the next line `O:` expects, or to the end |
 //! | `@exit N` | the last `@run` ended with this exit code |
+//! | `L: text` | the server's log has, or has soon, a line like this |
+//! | `@damage HOW PATH …` | a file of the case's folder is lost or changed: `remove PATH`, `cut PATH OCTETS`, `overwrite PATH AT`, `write PATH TEXT`, `copy FROM TO`, `rename FROM TO` |
+//! | `@absent PATH` | the case's folder has no such file |
 //! | `@stop` | every connection is closed and the server stops; commands do without it, until `@restart` |
 //! | `@restart` | every connection is closed, the server stops and starts over the same data |
 //! | `@configure SECTION` | that section is laid over `server.toml`, captured texts filled in; `@run reload` takes it up |
@@ -35,12 +38,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use runtime::Stream;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+use crate::damage::damage;
 use crate::pattern::{Names, fill, matches, unescape};
 use crate::txtar::{Archive, Section};
 use crate::wire::{PATIENCE, Wire};
@@ -68,6 +73,8 @@ pub trait Place: Sync {
     fn restart(&self) -> impl Future<Output = Result<(), String>> + Send;
     /// Lays a text over the configuration file.
     fn configure(&self, toml: &str) -> Result<(), String>;
+    /// What the server has logged so far.
+    fn log(&self) -> String;
 }
 
 /// A running dialogue.
@@ -186,6 +193,7 @@ impl<'a, P: Place> Dialog<'a, P> {
             Some(("S*", _)) => self.hear_until(at).await,
             Some(("O*", _)) => Ok(self.printed_until(at)),
             Some(("O:", text)) => self.printed(at, text.strip_prefix(' ').unwrap_or(text)),
+            Some(("L:", text)) => self.logged(text.trim_start()).await.map(|()| at + 1),
             _ if line.starts_with('@') => {
                 self.no_output_left(at)?;
                 self.direct(at, &line).await.map(|()| at + 1)
@@ -225,6 +233,21 @@ impl<'a, P: Place> Dialog<'a, P> {
         self.archive.get(name).ok_or_else(|| format!("no section is called {name:?}"))
     }
 
+    /// Waits for a connection, as a peer.
+    async fn accept(&mut self) -> Result<(), String> {
+        let listener = self.peer.as_ref().ok_or("only a peer accepts")?;
+        let accepted = timeout(PATIENCE, listener.accept()).await.map_err(|_| "nobody connected")?;
+        let (socket, _) = accepted.map_err(|e| e.to_string())?;
+        self.connections.insert("peer".to_owned(), Wire::new(Stream::plain(socket)));
+        "peer".clone_into(&mut self.current);
+        Ok(())
+    }
+
+    /// The case's folder.
+    fn folder(&self) -> Result<&Path, String> {
+        self.names.get("folder").map(Path::new).ok_or_else(|| "a peer has no folder".to_owned())
+    }
+
     async fn direct(&mut self, at: usize, line: &str) -> Result<(), String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
@@ -234,14 +257,7 @@ impl<'a, P: Place> Dialog<'a, P> {
                 (*name).clone_into(&mut self.current);
                 Ok(())
             }
-            ["@accept"] => {
-                let listener = self.peer.as_ref().ok_or("only a peer accepts")?;
-                let accepted = timeout(PATIENCE, listener.accept()).await.map_err(|_| "nobody connected")?;
-                let (socket, _) = accepted.map_err(|e| e.to_string())?;
-                self.connections.insert("peer".to_owned(), Wire::new(Stream::plain(socket)));
-                "peer".clone_into(&mut self.current);
-                Ok(())
-            }
+            ["@accept"] => self.accept().await,
             ["@tls"] => {
                 self.wire().await?;
                 let wire = self.connections.remove(&self.current).ok_or("the connection is gone")?;
@@ -282,6 +298,9 @@ impl<'a, P: Place> Dialog<'a, P> {
                 self.current.clear();
                 self.place.restart().await
             }
+            ["@damage", words @ ..] => damage(self.folder()?, words),
+            ["@absent", name] if self.folder()?.join(name).exists() => Err(format!("{name} is there")),
+            ["@absent", _] => Ok(()),
             ["@configure", section] => self.place.configure(&fill(self.section(section)?, &self.names)?),
             ["@run", ..] => {
                 let arguments = fill(line.trim_start_matches("@run").trim(), &self.names)?;
@@ -292,6 +311,21 @@ impl<'a, P: Place> Dialog<'a, P> {
                 Ok(())
             }
             _ => Err("this is no directive".to_owned()),
+        }
+    }
+
+    /// Waits until the log has a line.
+    async fn logged(&mut self, pattern: &str) -> Result<(), String> {
+        let began = Instant::now();
+        loop {
+            let log = self.place.log();
+            if log.lines().any(|line| matches(pattern, line, &mut self.names)) {
+                return Ok(());
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(format!("no line like that in the log:\n{log}"));
+            }
+            tokio::time::sleep(TRY_AGAIN_AFTER).await;
         }
     }
 

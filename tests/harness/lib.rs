@@ -5,6 +5,7 @@
 //! *Layer:* above everything; nothing of the product knows of it.
 
 pub mod cases;
+mod damage;
 pub mod dialog;
 pub mod pattern;
 pub mod play;

@@ -1,10 +1,12 @@
 //! The real server, in the test's own process, over a data directory of its own.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use events::Events;
+use events::{Events, LogOptions};
 use parking_lot::Mutex;
 use runtime::Clock;
 use tempfile::TempDir;
@@ -54,6 +56,22 @@ const GRACE: Duration = Duration::from_millis(200);
 pub struct TestServer {
     folder: TempDir,
     server: Mutex<Option<Server>>,
+    events: Events,
+    log: Log,
+}
+
+/// What the server writes to its log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().write(octets)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 impl TestServer {
@@ -83,7 +101,10 @@ impl TestServer {
         }
         let path = folder.path().join("wasmta.toml");
         std::fs::write(&path, toml).map_err(|e| e.to_string())?;
-        let server = Self { folder, server: Mutex::default() };
+        let log = Log::default();
+        let events = Events::logging(Clock::system(), LogOptions::default(), log.clone());
+        let events = events.map_err(|e| e.to_string())?;
+        let server = Self { folder, server: Mutex::default(), events, log };
         server.start_over().await?;
         Ok(server)
     }
@@ -93,7 +114,7 @@ impl TestServer {
         let place = self.place();
         let config = Config::load(&place.config).map_err(|problems| problems.to_string())?;
         let lock = DataLock::take(&place.data)?;
-        let server = Server::start(config, place, lock, Events::counting(Clock::system())).await?;
+        let server = Server::start(config, place, lock, self.events.clone()).await?;
         *self.server.lock() = Some(server);
         Ok(())
     }
@@ -148,6 +169,11 @@ impl dialog::Place for TestServer {
 
     async fn stop(&self) {
         TestServer::stop(self).await;
+    }
+
+    fn log(&self) -> String {
+        self.events.flush();
+        String::from_utf8_lossy(&self.log.0.lock()).into_owned()
     }
 
     async fn command(&self, arguments: &str) -> Result<Printed, String> {

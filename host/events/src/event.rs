@@ -30,9 +30,13 @@ pub enum Event<'a> {
     /// The server ends, after its sessions or at a deadline.
     Stopping { reason: &'a str },
     /// A new configuration is in force.
-    ConfigurationLoaded { file: &'a str },
+    ConfigurationLoaded { file: &'a str, notes: &'a str },
     /// A new configuration was refused; the old one stays.
     ConfigurationRefused { file: &'a str, cause: &'a str },
+    /// A certificate does not suit what it is for: clients will refuse it.
+    CertificateUnfit { file: &'a str, cause: &'a str },
+    /// A certificate has come to its end, or is about to.
+    CertificateExpires { file: &'a str, cause: &'a str },
     /// A client connected.
     ConnectionOpened { service: &'a str, peer: IpAddr },
     /// A client was turned away before its session began.
@@ -70,8 +74,8 @@ pub enum Event<'a> {
         size: u64,
         message_id: Option<&'a str>,
     },
-    /// A message could not be accepted for a passing reason.
-    AcceptFailed { id: QueueId, cause: &'a str },
+    /// A copy is in a mailbox.
+    Delivered { id: QueueId, recipient: &'a Address, account: &'a AccountName, mailbox: &'a str },
     /// One try for one recipient.
     Attempted {
         id: QueueId,
@@ -179,7 +183,7 @@ impl<'a> Event<'a> {
             Self::AuthenticationFailed { .. } => (8, "authentication_failed", Level::Warning),
             Self::Refused { .. } => (9, "refused", Level::Info),
             Self::Accepted { .. } => (10, "accepted", Level::Info),
-            Self::AcceptFailed { .. } => (11, "accept_failed", Level::Error),
+            Self::Delivered { .. } => (11, "delivered", Level::Info),
             Self::Attempted { .. } => (12, "attempted", Level::Info),
             Self::DsnQueued { .. } => (13, "dsn_queued", Level::Info),
             Self::Sent { .. } => (39, "sent", Level::Info),
@@ -211,6 +215,8 @@ impl<'a> Event<'a> {
             Self::DnsFailed { .. } => (38, "dns_failed", Level::Warning),
             Self::TargetRefused { .. } => (40, "target_refused", Level::Warning),
             Self::DnsTableRead { .. } => (41, "dns_table_read", Level::Info),
+            Self::CertificateUnfit { .. } => (44, "certificate_unfit", Level::Warning),
+            Self::CertificateExpires { .. } => (45, "certificate_expires", Level::Warning),
             Self::DnsTableFailed { .. } => (42, "dns_table_failed", Level::Warning),
         }
     }
@@ -228,8 +234,15 @@ impl<'a> Event<'a> {
                 show!(address);
             }
             Self::Stopping { reason } => sink("reason", Text(reason)),
-            Self::ConfigurationLoaded { file } => sink("file", Text(file)),
-            Self::ConfigurationRefused { file, cause } => {
+            Self::ConfigurationLoaded { file, notes } => {
+                sink("file", Text(file));
+                if !notes.is_empty() {
+                    sink("notes", Text(notes));
+                }
+            }
+            Self::ConfigurationRefused { file, cause }
+            | Self::CertificateUnfit { file, cause }
+            | Self::CertificateExpires { file, cause } => {
                 sink("file", Text(file));
                 sink("cause", Text(cause));
             }
@@ -292,9 +305,11 @@ impl<'a> Event<'a> {
                     sink("message_id", Text(message_id));
                 }
             }
-            Self::AcceptFailed { id, cause } => {
+            Self::Delivered { id, recipient, account, mailbox } => {
                 show!(id);
-                sink("cause", Text(cause));
+                sink("to", Field::Shown(recipient));
+                show!(account);
+                sink("mailbox", Text(mailbox));
             }
             Self::Attempted {
                 id,

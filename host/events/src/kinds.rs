@@ -1,7 +1,7 @@
 //! The kinds of events, as counters know them; [`crate::Event`] gives each its number.
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 44;
+pub(crate) const KINDS: usize = 46;
 
 /// The names of all kinds, by their number.
 pub(crate) const NAMES: [&str; KINDS] = [
@@ -16,7 +16,7 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "authentication_failed",
     "refused",
     "accepted",
-    "accept_failed",
+    "delivered",
     "attempted",
     "dsn_queued",
     "dsn_suppressed",
@@ -49,4 +49,6 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "dns_table_read",
     "dns_table_failed",
     "quota_near",
+    "certificate_unfit",
+    "certificate_expires",
 ];

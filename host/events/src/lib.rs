@@ -18,5 +18,5 @@ mod words;
 pub use counters::Counters;
 pub use event::{Event, Level};
 pub use format::Style;
-pub use log::{Events, LOG_LINES_MAX, LogOptions};
+pub use log::{Events, FLUSH_WAIT_MAX, LOG_LINES_MAX, LogOptions};
 pub use words::{Outcome, Stage};

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use runtime::Clock;
 
@@ -14,6 +15,11 @@ use crate::format::{Style, line};
 pub const LOG_LINES_MAX: usize = 65_536;
 /// Octets gathered before they are written in one go.
 const WRITE_CHUNK: usize = 64 * 1024;
+
+/// How long the last words may take: whoever reads the log may have stopped.
+pub const FLUSH_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long between two looks whether there is room for the last words.
+const FLUSH_PAUSE: Duration = Duration::from_millis(10);
 
 /// What is logged, and how.
 #[derive(Debug, Clone, Copy)]
@@ -97,15 +103,22 @@ impl Events {
         &self.inner.counters
     }
 
-    /// Waits until what was told before is written: for the last words of a process.
+    /// Waits until what was told before is written, [`FLUSH_WAIT_MAX`] at most: for the last words of a process, which a log that
+    /// nobody reads must not keep from ending.
     pub fn flush(&self) {
-        if let Some(lines) = &self.inner.lines {
-            let (done, written) = sync_channel(1);
-            if lines.send(Item::Flush(done)).is_ok() {
-                // An error means that the writer ended: there is nothing to wait for.
-                let _ = written.recv();
+        let Some(lines) = &self.inner.lines else { return };
+        let until = Instant::now() + FLUSH_WAIT_MAX;
+        let (done, written) = sync_channel(1);
+        let mut item = Item::Flush(done);
+        while let Err(TrySendError::Full(back)) = lines.try_send(item) {
+            if Instant::now() >= until {
+                return;
             }
+            item = back;
+            std::thread::sleep(FLUSH_PAUSE);
         }
+        // An error means that the writer ended, or that the time is over: there is nothing to wait for.
+        let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -160,5 +173,34 @@ mod tests {
         assert!(!text.contains("stopping"));
         let counted: Vec<_> = events.counters().all().into_iter().filter(|(_, n)| *n > 0).collect();
         assert_eq!(counted, [("stopping", 1), ("tables_failed", 1)]);
+    }
+
+    /// Nobody reads: a pipe that is full.
+    struct Stalled(Receiver<()>);
+
+    impl Write for Stalled {
+        fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(octets.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_log_that_nobody_reads_holds_nothing_up() {
+        let (reader, stalled) = std::sync::mpsc::channel();
+        let events = Events::logging(Clock::system(), LogOptions::default(), Stalled(stalled)).unwrap();
+        let began = Instant::now();
+        for _ in 0..LOG_LINES_MAX + 1000 {
+            events.emit(&Event::Stopping { reason: "asked to" });
+        }
+        events.flush();
+        let took = began.elapsed();
+        assert!(took >= FLUSH_WAIT_MAX && took < FLUSH_WAIT_MAX * 5, "{took:?}");
+        drop(reader);
+        events.flush();
+        assert!(began.elapsed() < FLUSH_WAIT_MAX * 10);
     }
 }

@@ -12,9 +12,10 @@
 //!
 //! The way of a message through the files: `submit` (one batch), `schedule` (whose turn it is),
 //! `work` (read, route again, try), `settle` (one batch for what became of it), `report` (who is
-//! told), `late` (what waits behind a destination that rests). `operate` and `listing` are the operator's.
+//! told), `late` (what waits behind a destination that rests). `operate`, `listing` and `history` are the operator's.
 
 mod copies;
+mod history;
 mod late;
 mod listing;
 mod operate;
@@ -32,6 +33,7 @@ mod trail;
 mod work;
 
 pub use copies::LIST_SOURCE;
+pub use history::{HISTORY_LOOKED_AT_MAX, History, Past, PastMessage};
 pub use listing::{Filter, Listing, QueuedMessage, QueuedRecipient, RouteSummary, content_references};
 pub use operate::{Change, OperateError};
 pub use options::{ChannelLimits, Options, OverQuota, Retry};

@@ -101,7 +101,7 @@ pub struct RouteSummary {
 
 /// Reads the queue of a storage, running or not.
 pub struct Listing<'s> {
-    storage: &'s Storage,
+    pub(crate) storage: &'s Storage,
     now: Timestamp,
 }
 
@@ -269,7 +269,7 @@ impl Filter {
 
 /// Whether a pattern means an address, both with or without angle brackets and without regard to case. `*` stands
 /// for any run of characters.
-fn fits(pattern: &str, address: &str) -> bool {
+pub(crate) fn fits(pattern: &str, address: &str) -> bool {
     let bare = |text: &str| text.trim_start_matches('<').trim_end_matches('>').to_lowercase();
     let (pattern, address) = (bare(pattern), bare(address));
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == address };

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use mail_types::{EnhancedStatus, Reply};
+use mail_types::{EnhancedStatus, NextHop, Reply, Route, Timestamp};
 
-use mail_types::{NextHop, Route};
+/// The longest wait that is no retry: after a fault of our own.
+pub(crate) const OTHER_WAITS_MAX: Duration = Duration::from_secs(600);
 
 /// Limits of one channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,6 +142,17 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether a recipient is due. A time further away than any that is ever set was set by a clock that was put back since:
+    /// what waits for it would stand still until that moment comes again.
+    pub(crate) fn is_due(&self, due: Timestamp, now: Timestamp) -> bool {
+        due <= now || due > self.latest_due(now)
+    }
+
+    /// The latest time that a recipient is given now.
+    pub(crate) fn latest_due(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.retry.longest.mul_f64(1.0 + self.retry.jitter.clamp(0.0, 1.0)).max(OTHER_WAITS_MAX))
+    }
+
     /// The route as the channel goes it: to the channel's own next hop, where it has one.
     #[must_use]
     pub(crate) fn as_gone(&self, mut route: Route) -> Route {

@@ -142,16 +142,21 @@ impl Queue {
     /// not end is tried again after the next start.
     pub async fn run(&self, shutdown: Shutdown) {
         let mut attempts = JoinSet::new();
-        let mut maintenance = self.inner.clock.now().plus(MAINTENANCE);
+        let mut maintenance = self.inner.clock.steady() + MAINTENANCE;
         while !shutdown.is_triggered() {
-            let now = self.inner.clock.now();
-            if now >= maintenance {
+            let (now, steady) = (self.inner.clock.now(), self.inner.clock.steady());
+            if steady >= maintenance {
                 let (inner, shutdown) = (Arc::clone(&self.inner), shutdown.clone());
                 attempts.spawn(async move { inner.maintain(&shutdown).await });
-                maintenance = now.plus(MAINTENANCE);
+                maintenance = steady + MAINTENANCE;
             }
             let options = self.inner.options();
-            let next = self.inner.schedule.lock().next(now, &options);
+            let next = {
+                let mut schedule = self.inner.schedule.lock();
+                schedule.look_at_clock(now, steady);
+                schedule.next(now, &options)
+            };
+            let until_maintenance = maintenance.saturating_sub(steady);
             let wait = match next {
                 Next::Lease(job) => {
                     let inner = Arc::clone(&self.inner);
@@ -159,8 +164,8 @@ impl Queue {
                     while attempts.try_join_next().is_some() {}
                     continue;
                 }
-                Next::Wait(until) => until.min(maintenance).since(now),
-                Next::Idle => maintenance.since(now),
+                Next::Wait(until) => until.since(now).min(until_maintenance),
+                Next::Idle => until_maintenance,
             };
             tokio::select! {
                 () = self.inner.wake.notified() => {}

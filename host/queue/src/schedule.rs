@@ -11,6 +11,9 @@ use mail_types::{QueueId, Route, Timestamp};
 
 use crate::options::Options;
 
+/// A clock that moves by less than this, in milliseconds, is only put right.
+const CLOCK_STEP_MIN: i64 = 1000;
+
 /// A message on its way over a route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Job {
@@ -80,6 +83,8 @@ pub(crate) struct Schedule {
     active: HashSet<Job>,
     /// Messages that an operator is changing: no attempt begins meanwhile.
     held_back: HashSet<QueueId>,
+    /// The clock less how long it ran, in milliseconds, when it was last looked at.
+    clock_offset: Option<i64>,
     /// The channel after which the next look begins, so that none is first always.
     last_channel: String,
 }
@@ -141,9 +146,31 @@ impl Schedule {
         self.enter_ring(&route);
     }
 
+    /// Takes note of the clock: where it was set to another time, forward or back, rests and rates go on as long as they had
+    /// still to go. `steady` is how long the clock ran.
+    pub(crate) fn look_at_clock(&mut self, now: Timestamp, steady: Duration) {
+        let milliseconds = |value: u128| i64::try_from(value).unwrap_or(i64::MAX);
+        let offset = milliseconds(now.0.into()) - milliseconds(steady.as_millis());
+        let moved = offset - *self.clock_offset.get_or_insert(offset);
+        if moved.abs() < CLOCK_STEP_MIN {
+            return;
+        }
+        self.clock_offset = Some(offset);
+        let shifted = |at: Timestamp| Timestamp(at.0.saturating_add_signed(moved));
+        for destination in self.destinations.values_mut() {
+            for until in [&mut destination.rests_until, &mut destination.paced_until] {
+                *until = shifted(*until);
+            }
+        }
+        self.wakes = std::mem::take(&mut self.wakes)
+            .into_keys()
+            .map(|(at, route)| ((shifted(at), route), ()))
+            .collect();
+    }
+
     /// What to do now.
     pub(crate) fn next(&mut self, now: Timestamp, options: &Options) -> Next {
-        self.ripen(now);
+        self.ripen(now, options);
         let names: Vec<String> = self.rings.keys().cloned().collect();
         let start = names.partition_point(|name| *name <= self.last_channel);
         for name in names[start..].iter().chain(&names[..start]) {
@@ -246,12 +273,16 @@ impl Schedule {
     }
 
     /// Moves what became due to its destination.
-    fn ripen(&mut self, now: Timestamp) {
-        while let Some(((due, _, _), ())) = self.waiting.first_key_value() {
-            if *due > now {
-                break;
-            }
-            let Some(((_, id, route), ())) = self.waiting.pop_first() else { break };
+    fn ripen(&mut self, now: Timestamp, options: &Options) {
+        let latest = options.latest_due(now);
+        loop {
+            let next = match (self.waiting.first_key_value(), self.waiting.last_key_value()) {
+                (Some(((due, _, _), ())), _) if *due <= now => self.waiting.pop_first(),
+                // As in `Options::is_due`.
+                (_, Some(((due, _, _), ()))) if *due > latest => self.waiting.pop_last(),
+                _ => None,
+            };
+            let Some(((_, id, route), ())) = next else { break };
             self.due_of.remove(&Job { id, route: Arc::clone(&route) });
             self.destinations
                 .entry(Arc::clone(&route))

@@ -19,7 +19,7 @@ use crate::records::{
 };
 use crate::report::{About, Fate};
 use crate::submission::Accepted;
-use crate::submit::{Effects, new_record, put_recipient};
+use crate::submit::{Effects, Stored, new_record, put_recipient};
 use crate::trail::{TrailLine, add_line};
 use crate::work::Settled;
 
@@ -322,6 +322,7 @@ impl Inner {
             arrived: message.arrived,
         };
         to.effects.publish.push(self.agents.local.append(&mut to.batch, &copy)?);
+        to.effects.stored.push(Stored::new(to.message.id, &copy));
         to.stored.push(account.clone());
         if accepted.recipient.notify.on_success() {
             to.fates.push(Fate::without_remote(&accepted.recipient, Action::Delivered, to.now));

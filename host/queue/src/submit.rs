@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
 use std::sync::atomic::Ordering;
 
-use events::Event;
-use mail_types::{AccountName, ChannelName, NextHop, QueueId, Route, Timestamp};
+use events::{Event, Events};
+use mail_types::{AccountName, Address, ChannelName, NextHop, QueueId, Route, Timestamp};
 use message::Action;
 use storage::{Batch, Drawn, Patch, PatchInto, StorageError};
 
@@ -26,6 +26,8 @@ pub(crate) struct Effects {
     pub(crate) publish: Vec<Publish>,
     /// Room that copies need in the local store, held until they are there.
     pub(crate) rooms: Vec<Box<dyn Any + Send>>,
+    /// Copies in mailboxes.
+    pub(crate) stored: Vec<Stored>,
     /// Jobs that become due, and when.
     pub(crate) jobs: Vec<(QueueId, Route, Timestamp)>,
     /// Messages that enter the queue, less those that leave it.
@@ -36,17 +38,33 @@ pub(crate) struct Effects {
     pub(crate) sent: Vec<Sent>,
 }
 
+/// A copy in a mailbox, as the log tells it.
+pub(crate) struct Stored {
+    id: QueueId,
+    recipient: Address,
+    account: AccountName,
+    mailbox: String,
+}
+
+impl Stored {
+    pub(crate) fn new(id: QueueId, copy: &LocalCopy<'_>) -> Self {
+        let named = copy.filing.map(|filing| filing.mailbox.as_str()).filter(|name| !name.is_empty());
+        let mailbox = named.unwrap_or("INBOX");
+        let (recipient, account) = (copy.recipient.address.clone(), copy.account.clone());
+        Self { id, recipient, account, mailbox: mailbox.to_owned() }
+    }
+
+    fn emit(&self, events: &Events) {
+        let (recipient, account) = (&self.recipient, &self.account);
+        events.emit(&Event::Delivered { id: self.id, recipient, account, mailbox: &self.mailbox });
+    }
+}
+
 impl Queue {
     /// Keeps a message: recipients of the local store are appended to their mailboxes, all others
-    /// queued, in one batch. The receipt is the proof that it is on stable storage.
+    /// queued, in one batch. The receipt is the proof that it is on stable storage. Whoever is refused tells so, with its client.
     pub async fn submit(&self, submission: Submission) -> Result<Receipt, SubmitError> {
-        let inner = &self.inner;
-        let id = submission.id;
-        let result = inner.submit(submission).await;
-        if let Err(error) = &result {
-            inner.events.emit(&Event::AcceptFailed { id, cause: &error.to_string() });
-        }
-        result
+        self.inner.submit(submission).await
     }
 }
 
@@ -100,8 +118,8 @@ impl Inner {
         let (batch, mut effects, told) = self.plan(submission, &dropped, &full, now)?;
         effects.rooms = rooms;
         let committed = self.commit(batch).await?;
-        self.take_effect(effects, Some(&committed));
         told.emit(self);
+        self.take_effect(effects, Some(&committed));
         Ok(Receipt { id: told.id, accepted: now })
     }
 
@@ -137,6 +155,7 @@ impl Inner {
                 arrived: now,
             };
             effects.publish.push(self.agents.local.append(&mut batch, &copy)?);
+            effects.stored.push(Stored::new(id, &copy));
         }
         if queued > 0 {
             let first_posting = None;
@@ -215,6 +234,9 @@ impl Inner {
             }
             drop(schedule);
             self.wake.notify_one();
+        }
+        for stored in &effects.stored {
+            stored.emit(&self.events);
         }
         for report in &effects.reports {
             report.emit(&self.events);

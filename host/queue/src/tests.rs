@@ -1,5 +1,6 @@
 //! The queue over a real storage, with a scripted channel, router and store; time is paused.
 
+mod clock;
 mod late;
 mod lists;
 mod trouble;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mail_types::{EnhancedStatus, Lookup, Persistence, Reply, Route, Timestamp};
 use storage::{LoadedContent, StorageError};
 
+use crate::options::OTHER_WAITS_MAX;
 use crate::ports::{Attempt, Outcome, Reach};
 use crate::queue::Inner;
 use crate::records::{self, MESSAGES, RECIPIENTS, Record, StoredMessage, StoredState};
@@ -18,7 +19,7 @@ pub(crate) const READ_MAX: usize = 10_000;
 const SETTLE_WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// When a job is tried again whose attempt panicked.
-const PANICKED_WAIT: Duration = Duration::from_secs(600);
+const PANICKED_WAIT: Duration = OTHER_WAITS_MAX;
 /// When a job is looked at again whose message or recipients cannot be read.
 const UNREADABLE_WAIT: Duration = Duration::from_secs(300);
 
@@ -253,7 +254,7 @@ impl Inner {
         job: &Job,
         most: usize,
     ) -> Result<Vec<(u32, Record)>, StorageError> {
-        let now = self.clock.now();
+        let (now, options) = (self.clock.now(), self.options());
         let (mut due, mut broken, prefix) = (Vec::new(), None, records::route_prefix(&job.route));
         view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |key, value| {
             if !value.starts_with(&prefix) {
@@ -266,7 +267,7 @@ impl Inner {
                     return ControlFlow::Break(());
                 }
             };
-            let is_due = matches!(record.state, StoredState::Waiting(at) if at <= now);
+            let is_due = matches!(record.state, StoredState::Waiting(at) if options.is_due(at, now));
             if let (true, Some((_, index))) = (is_due, records::read_recipient_key(key)) {
                 due.push((index, record));
             }

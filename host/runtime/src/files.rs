@@ -112,6 +112,15 @@ pub fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
     Ok(octets)
 }
 
+/// Octets that the file system of a folder has left for this process.
+///
+/// # Errors
+/// The system does not say.
+pub fn free_octets(folder: &Path) -> io::Result<u64> {
+    let known = rustix::fs::statvfs(folder)?;
+    Ok(known.f_bavail.saturating_mul(known.f_frsize))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,5 +33,7 @@ pub use random::Random;
 pub use shutdown::{SessionGuard, Shutdown};
 pub use stream::{Stream, connect, connect_host};
 pub use supervisor::supervise;
-pub use tls::{CertificateFiles, TlsClient, TlsError, TlsInfo, TlsServer, make_self_signed};
+pub use tls::{
+    CertificateFacts, CertificateFiles, TlsClient, TlsError, TlsInfo, TlsServer, make_self_signed,
+};
 pub use users::{find_group, find_user};

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod client;
+mod facts;
 mod server;
 pub(crate) mod session;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio_rustls::rustls;
 
 pub use client::TlsClient;
+pub use facts::CertificateFacts;
 pub use server::{CertificateFiles, TlsServer, make_self_signed};
 
 /// How long a handshake may take.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use mail_types::{QueueId, Refusal, Reply};
 use message::header_len;
+use queue::SubmitError;
 use smtp_wire::LineFault;
 use storage::{Content, ContentWriter, StorageError};
 
@@ -130,10 +131,7 @@ impl Intake {
 fn storage_refusal(error: &StorageError) -> Refusal {
     match error {
         StorageError::TooLarge(max) => too_large(*max),
-        _ => Refusal::new(
-            reply(451, 3, 0, "The message could not be stored, try again later"),
-            error.to_string(),
-        ),
+        _ => Refusal::new(SubmitError::from(error.clone()).reply(), error.to_string()),
     }
 }
 

@@ -299,8 +299,8 @@ impl ContentWriter {
 
     /// Moves what memory holds to the file.
     pub async fn spill(&mut self) -> Result<(), StorageError> {
-        let failed = |e: io::Error| StorageError::unavailable("writing content", e);
         let Some(files) = &self.files else { return Ok(()) };
+        let failed = |e: io::Error| StorageError::of_writing("writing content", &e, &files.dir);
         let (file, staged) = match self.file.take() {
             Some(open) => open,
             None => {
@@ -334,10 +334,10 @@ impl ContentWriter {
             return Ok(Content::Inline(self.octets.into()));
         }
         self.spill().await?;
-        let failed = |e: io::Error| StorageError::unavailable("syncing content", e);
         let (Some((mut file, staged)), Some(files)) = (self.file, self.files) else {
             return Err(StorageError::Corrupt("a content file vanished while it was written".into()));
         };
+        let failed = |e: io::Error| StorageError::of_writing("syncing content", &e, &files.dir);
         file.flush().await.map_err(failed)?;
         file.sync_all().await.map_err(failed)?;
         let dir = tokio::fs::File::open(&files.dir).await.map_err(failed)?;

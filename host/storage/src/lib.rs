@@ -34,6 +34,7 @@ mod packed_file;
 mod rebuildable;
 mod space;
 mod stats;
+mod whole_file;
 mod writer;
 
 pub use batch::{Batch, Drawn, Into as PatchInto, Patch};

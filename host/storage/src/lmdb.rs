@@ -16,6 +16,10 @@ use crate::engine::{Engine, Reading, Visit, Writing};
 use crate::error::StorageError;
 use crate::space::{OWN, Space};
 use crate::stats::{EngineStats, SpaceStats};
+use crate::whole_file::cut_off;
+
+/// LMDB's file.
+const ENGINE_FILE: &str = "data.mdb";
 
 /// Concurrent views. LMDB keeps a slot of 64 octets for each.
 const READERS_MAX: u32 = 4096;
@@ -61,6 +65,14 @@ impl LmdbEngine {
             }
             cause => StorageError::unavailable("opening the environment", cause),
         };
+        if let Some(cut) =
+            cut_off(&dir.join(ENGINE_FILE)).map_err(|e| StorageError::unavailable("opening", e))?
+        {
+            return Err(StorageError::Corrupt(format!(
+                "{ENGINE_FILE} was cut off: it has {} octets, and its last page ends at {}",
+                cut.octets, cut.octets_wanted
+            )));
+        }
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         let size = usize::try_from(size_max).unwrap_or(usize::MAX);
         let spaces: Vec<Space> = OWN.iter().chain(spaces).copied().collect();
@@ -83,7 +95,18 @@ impl LmdbEngine {
         if is_panic(error) {
             self.broken.store(true, Ordering::Relaxed);
         }
-        StorageError::unavailable(doing, error)
+        of_writing(doing, error, self.env.path())
+    }
+}
+
+/// What an error of LMDB comes to for who wants to write.
+fn of_writing(doing: &'static str, error: &heed::Error, dir: &Path) -> StorageError {
+    match error {
+        heed::Error::Io(error) => StorageError::of_writing(doing, error, dir),
+        heed::Error::Mdb(heed::MdbError::MapFull) => {
+            StorageError::Full { doing, cause: "storage.size-max is reached".into() }
+        }
+        error => StorageError::unavailable(doing, error),
     }
 }
 
@@ -125,7 +148,7 @@ impl Engine for LmdbEngine {
         apply: &mut dyn FnMut(&mut dyn Writing) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
         let transaction = self.env.write_txn().map_err(|e| self.failed("beginning to write", &e))?;
-        let mut writing = LmdbWriting { transaction, tables: &self.tables };
+        let mut writing = LmdbWriting { transaction, tables: &self.tables, dir: self.env.path() };
         apply(&mut writing)?;
         writing.transaction.commit().map_err(|e| self.failed("committing", &e))
     }
@@ -254,6 +277,7 @@ impl Reading for LmdbReading {
 struct LmdbWriting<'e> {
     transaction: RwTxn<'e>,
     tables: &'e Tables,
+    dir: &'e Path,
 }
 
 impl Reading for LmdbWriting<'_> {
@@ -279,7 +303,7 @@ impl Reading for LmdbWriting<'_> {
 impl Writing for LmdbWriting<'_> {
     fn put(&mut self, space: Space, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
         let table = self.tables.of(space)?;
-        table.put(&mut self.transaction, key, value).map_err(|e| StorageError::unavailable("writing", e))
+        table.put(&mut self.transaction, key, value).map_err(|e| of_writing("writing", &e, self.dir))
     }
 
     fn append(&mut self, space: Space, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
@@ -287,18 +311,18 @@ impl Writing for LmdbWriting<'_> {
         match table.put_with_flags(&mut self.transaction, PutFlags::APPEND, key, value) {
             // Not the highest key after all: an ordinary put says the same, slower.
             Err(heed::Error::Mdb(heed::MdbError::KeyExist)) => self.put(space, key, value),
-            other => other.map_err(|e| StorageError::unavailable("writing", e)),
+            other => other.map_err(|e| of_writing("writing", &e, self.dir)),
         }
     }
 
     fn delete(&mut self, space: Space, key: &[u8]) -> Result<bool, StorageError> {
         let table = self.tables.of(space)?;
-        table.delete(&mut self.transaction, key).map_err(|e| StorageError::unavailable("deleting", e))
+        table.delete(&mut self.transaction, key).map_err(|e| of_writing("deleting", &e, self.dir))
     }
 
     fn clear(&mut self, space: Space) -> Result<(), StorageError> {
         let table = self.tables.of(space)?;
-        table.clear(&mut self.transaction).map_err(|e| StorageError::unavailable("deleting", e))
+        table.clear(&mut self.transaction).map_err(|e| of_writing("deleting", &e, self.dir))
     }
 }
 
@@ -315,5 +339,19 @@ mod tests {
         assert!(!engine.is_broken());
         engine.failed("committing", &heed::Error::Mdb(heed::MdbError::Panic));
         assert!(engine.is_broken());
+    }
+
+    #[test]
+    fn a_limit_that_is_reached_is_told_as_want_of_room() {
+        const SPACE: Space = Space::new("numbers");
+        let dir = tempfile::tempdir().unwrap();
+        let engine = LmdbEngine::open(dir.path(), &[SPACE], 1 << 20, true).unwrap();
+        let full = engine.write(&mut |writing| {
+            (0..1000_u32).try_for_each(|number| writing.put(SPACE, &number.to_be_bytes(), &[b'x'; 3000]))
+        });
+        let why = full.unwrap_err();
+        assert!(matches!(why, StorageError::Full { .. }), "{why}");
+        assert!(why.to_string().contains("storage.size-max is reached"), "{why}");
+        assert!(!engine.is_broken());
     }
 }

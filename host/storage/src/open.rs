@@ -92,7 +92,7 @@ impl Storage {
         let boot = runtime::files::boot_id();
         rebuildable::enter(dir, boot.as_deref()).map_err(failed)?;
         let (storage, writer) = match Self::prepare_whole(dir, spaces, options) {
-            Err(StorageError::Corrupt(_)) => {
+            Err(StorageError::Corrupt(_) | StorageError::Newer(_)) => {
                 Self::discard(dir)?;
                 rebuildable::enter(dir, boot.as_deref()).map_err(failed)?;
                 Self::prepare_whole(dir, spaces, options)?
@@ -290,12 +290,15 @@ fn check_format(dir: &Path) -> Result<(), StorageError> {
     let path = dir.join(FORMAT_FILE);
     match std::fs::read_to_string(&path) {
         Ok(format) if FORMATS.contains(&format.as_str()) => Ok(()),
-        Ok(format) => Err(StorageError::Corrupt(format!(
-            "{} says {:?}; this program reads {}",
-            path.display(),
-            format.trim_end(),
-            FORMATS.map(|format| format!("{:?}", format.trim_end())).join(", ")
-        ))),
+        Ok(format) => {
+            let known = FORMATS.map(|format| format!("{:?}", format.trim_end())).join(", ");
+            let what = format!("{} says {:?}; this program reads {known}", path.display(), format.trim_end());
+            let number =
+                format.trim_end().strip_prefix("wasmta storage ").and_then(|n| n.parse::<usize>().ok());
+            // They are numbered from 1 on.
+            let is_newer = number.is_some_and(|number| number > FORMATS.len());
+            Err(if is_newer { StorageError::Newer(what) } else { StorageError::Corrupt(what) })
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             runtime::files::write_durably(&path, FORMAT.as_bytes(), runtime::files::Readers::Owner)
                 .map_err(|e| StorageError::unavailable("writing the format's version", e))

@@ -146,9 +146,15 @@ async fn content_beyond_its_maximum_is_refused() {
 #[test]
 fn an_unknown_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("FORMAT"), "wasmta storage 99\n").unwrap();
-    let opened = Storage::open(dir.path(), &[THINGS], &Options::default());
-    assert!(matches!(opened, Err(StorageError::Corrupt(_))));
+    let opened = |format: &str| {
+        std::fs::write(dir.path().join("FORMAT"), format).unwrap();
+        Storage::open(dir.path(), &[THINGS], &Options::default()).err().unwrap()
+    };
+    assert!(matches!(opened("wasmta storage 0\n"), StorageError::Corrupt(_)));
+    assert!(matches!(opened("something else"), StorageError::Corrupt(_)));
+    let why = opened("wasmta storage 99\n").to_string();
+    assert!(why.contains("written by a newer version"), "{why}");
+    assert!(!why.contains("corrupt"), "{why}");
 }
 
 #[tokio::test]

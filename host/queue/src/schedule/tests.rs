@@ -183,3 +183,39 @@ fn late_messages_are_taken_from_failed_destinations_and_come_again_when_they_are
     schedule.forget_looks();
     assert_eq!(schedule.take_late(Timestamp(200), &options, 9).len(), 1);
 }
+
+#[test]
+fn a_clock_that_is_set_back_or_forward_neither_ends_a_rest_nor_prolongs_it() {
+    for moved in [-86_400_000_i64, 86_400_000] {
+        let (mut schedule, options) = (Schedule::default(), options(9, 9));
+        let start = 100_000_000_000_u64;
+        let at = |seconds: u64| Timestamp(start + seconds * 1000);
+        schedule.look_at_clock(at(0), Duration::from_secs(50));
+        schedule.push(QueueId::from_u64(1), &route("dead.example"), at(0));
+        schedule.push(QueueId::from_u64(2), &route("dead.example"), at(0));
+        let job = lease(&mut schedule, at(0).0, &options).unwrap();
+        schedule.finish(&job, Some(true), at(0), &options);
+        assert_eq!(lease(&mut schedule, at(1).0, &options), None, "it rests");
+        let then = |seconds: u64| Timestamp(at(seconds).0.saturating_add_signed(moved));
+        schedule.look_at_clock(then(10), Duration::from_secs(60));
+        schedule.push(QueueId::from_u64(3), &route("dead.example"), then(10));
+        assert_eq!(schedule.rests_until(&route("dead.example"), then(10)), Some(then(60)));
+        assert_eq!(lease(&mut schedule, then(59).0, &options), None);
+        // A clock that is only put right moves nothing.
+        schedule.look_at_clock(Timestamp(then(59).0 + 900), Duration::from_secs(109));
+        assert_eq!(schedule.rests_until(&route("dead.example"), then(10)), Some(then(60)));
+        assert!(lease(&mut schedule, then(60).0, &options).is_some());
+    }
+}
+
+#[test]
+fn a_time_further_away_than_any_that_is_set_is_due() {
+    let (mut schedule, options) = (Schedule::default(), options(9, 9));
+    let now = Timestamp(100_000_000_000);
+    let latest = options.latest_due(now);
+    assert_eq!(latest.since(now), Duration::from_secs(4 * 3600 * 12 / 10));
+    schedule.push(QueueId::from_u64(1), &route("a.example"), latest);
+    schedule.push(QueueId::from_u64(2), &route("a.example"), Timestamp(latest.0 + 1));
+    assert_eq!(lease(&mut schedule, now.0, &options).map(|job| job.id), Some(QueueId::from_u64(2)));
+    assert_eq!(schedule.next(now, &options), Next::Wait(latest));
+}

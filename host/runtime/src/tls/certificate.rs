@@ -34,6 +34,52 @@ fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
     der(algorithm, OID).map(|(oid, _)| oid)
 }
 
+/// From when to when a certificate holds, in milliseconds since 1970.
+///
+/// tbsCertificate ::= SEQUENCE { [0] version, serialNumber INTEGER, signature SEQUENCE, issuer SEQUENCE, validity SEQUENCE
+/// { notBefore, notAfter }, … }
+pub(super) fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
+    const SEQUENCE: u8 = 0x30;
+    const INTEGER: u8 = 0x02;
+    const VERSION: u8 = 0xa0;
+    let (inside, _) = der(certificate, SEQUENCE)?;
+    let (signed, _) = der(inside, SEQUENCE)?;
+    let signed = der(signed, VERSION).map_or(signed, |(_, after)| after);
+    let (_, after) = der(signed, INTEGER)?;
+    let (_, after) = der(after, SEQUENCE)?;
+    let (_, after) = der(after, SEQUENCE)?;
+    let (validity, _) = der(after, SEQUENCE)?;
+    let (not_before, after) = time(validity)?;
+    Some((not_before, time(after)?.0))
+}
+
+/// UTCTime, of years from 1950 on in two digits, or GeneralizedTime, in four; both to the second and in UTC. And what follows.
+fn time(octets: &[u8]) -> Option<(u64, &[u8])> {
+    const UTC_TIME: u8 = 0x17;
+    const GENERALIZED_TIME: u8 = 0x18;
+    let (text, after) = der(octets, UTC_TIME).or_else(|| der(octets, GENERALIZED_TIME))?;
+    let digits = text.strip_suffix(b"Z")?;
+    let number = |octets: &[u8]| std::str::from_utf8(octets).ok()?.parse::<u64>().ok();
+    let (year, rest) = match digits.len() {
+        12 => {
+            let year = number(&digits[..2])?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, &digits[2..])
+        }
+        14 => (number(&digits[..4])?, &digits[4..]),
+        _ => return None,
+    };
+    let fields: Vec<u64> = rest.chunks(2).map(number).collect::<Option<_>>()?;
+    let [month @ 1..=12, day @ 1..=31, hour, minute, second] = fields[..] else { return None };
+    // Days since 1970, of years that begin in March, so that the leap day is their last.
+    let years = if month < 3 { year.checked_sub(1)? } else { year };
+    let months = (month + 9) % 12;
+    let days = 365 * years + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day - 1;
+    // Of the first of March in the year 0.
+    const TO_1970: u64 = 719_468;
+    let seconds = days.checked_sub(TO_1970)? * 86_400 + hour * 3600 + minute * 60 + second;
+    Some((seconds * 1000, after))
+}
+
 /// One DER element of a certain tag: its content, and what follows it.
 fn der(octets: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let [found, first, rest @ ..] = octets else { return None };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::message::MessageCommand;
 use super::profile::ProfileCommand;
 use crate::{config, operate};
 
@@ -305,15 +306,4 @@ pub(crate) struct Which {
     /// Waiting for at least this long, as "2 h".
     #[arg(long, value_name = "TIME", value_parser = config::parse_duration)]
     pub(crate) age: Option<Duration>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum MessageCommand {
-    /// What was decided for a message, and by which rule or directory entry.
-    Trace {
-        /// The queue id, as it stands in the Received field and in the reply to the sender.
-        id: String,
-        #[command(flatten)]
-        format: Format,
-    },
 }

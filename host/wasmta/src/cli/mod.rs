@@ -3,6 +3,7 @@
 mod arguments;
 mod list;
 mod mailbox;
+mod message;
 mod password;
 mod plugin;
 mod plugin_author;
@@ -22,9 +23,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::control::{self, Action, Answer, Reached, Request};
 use crate::{operate, serve};
-use arguments::{
-    Arguments, Chosen, Command, DomainCommand, MessageCommand, QueueCommand, UserCommand, Which,
-};
+use arguments::{Arguments, Chosen, Command, DomainCommand, QueueCommand, UserCommand, Which};
 use plugin::PluginCommand;
 use store::StoreCommand;
 
@@ -149,7 +148,7 @@ fn question(command: Command, place: &serve::Place) -> Result<(Request, bool), S
         Command::Explain { address, from, source, account, client, format } => {
             (Request::Explain { address, from, source, account, client }, format.json)
         }
-        Command::Message(MessageCommand::Trace { id, format }) => (Request::Trace { id }, format.json),
+        Command::Message(command) => message::question(command),
     })
 }
 

@@ -29,8 +29,8 @@ pub(crate) enum StoreCommand {
     Compress(Format),
     /// Copy the data directory while the server runs: mail, queue, directory, plugins, certificates.
     ///
-    /// Each part is copied as of one moment. The folder must be empty or not there; the server writes it, as its own user.
-    /// It holds keys and hashes of passwords. The configuration is not in it.
+    /// Each part is copied as of one moment. The folder must be empty or not there, and outside of the data directory; the
+    /// server writes it, as its own user. It holds a list of all files with their SHA-256, keys and hashes of passwords. The configuration is not in it.
     #[command(after_help = "\
 Examples:
   wasmta store backup /var/backups/wasmta/2026-11-27
@@ -50,7 +50,7 @@ Examples:
 pub(crate) enum StoppedCommand {
     /// Bring a backup back, while no server runs.
     ///
-    /// It is copied, opened and checked as `wasmta check` does before it takes the place of the data; what is wrong leaves the
+    /// It is held against its list of files, copied, opened and checked as `wasmta check` does before it takes the place of the data; what is wrong leaves the
     /// data as they are. All mailboxes get new UIDVALIDITYs, so that no client takes new messages for others that it
     /// read since the backup.
     Restore {

@@ -8,7 +8,7 @@ use mail_types::{Domain, NextHop};
 
 use super::below;
 use super::section::Section;
-use super::server::secs;
+use super::server::{Auth, secs};
 
 /// What a channel does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +107,10 @@ pub struct Channel {
     pub login: Option<(String, PathBuf)>,
     /// Port at the other side.
     pub port: u16,
-    /// TLS.
+    /// TLS: `verified` where nothing else is said and we log in, or name authorities.
     pub tls: OutgoingTls,
+    /// Who vouches for the hosts' certificates, in PEM; whom this machine trusts, where absent.
+    pub authorities: Option<PathBuf>,
     /// TLS for some domains and hosts, and all below them.
     pub tls_for: Vec<(Domain, OutgoingTls)>,
     /// Wait for a connection.
@@ -137,7 +139,7 @@ impl Channel {
 const CHANNELS_MAX: usize = 256;
 
 /// Reads the section. The usual channels are always there; the file changes them or adds some.
-pub(super) fn read_channels(section: Section<'_>, folder: &Path) -> Vec<Channel> {
+pub(super) fn read_channels(section: Section<'_>, auth: &Auth, folder: &Path) -> Vec<Channel> {
     let mut named = section.named_sections();
     if named.len() > CHANNELS_MAX {
         section.fault(
@@ -150,11 +152,11 @@ pub(super) fn read_channels(section: Section<'_>, folder: &Path) -> Vec<Channel>
     for (word, kind) in KINDS {
         let at = named.iter().position(|(name, _)| name == word);
         channels.push(match at {
-            Some(at) => read_channel(word, named.remove(at).1, Some(kind), folder),
+            Some(at) => read_channel(word, named.remove(at).1, Some(kind), (auth, folder)),
             None => usual(word, kind),
         });
     }
-    channels.extend(named.into_iter().map(|(name, one)| read_channel(&name, one, None, folder)));
+    channels.extend(named.into_iter().map(|(name, one)| read_channel(&name, one, None, (auth, folder))));
     channels
 }
 
@@ -176,6 +178,7 @@ fn usual(name: &str, kind: ChannelKind) -> Channel {
         login: None,
         port: if kind == ChannelKind::Lmtp { 24 } else { 25 },
         tls: if kind == ChannelKind::Lmtp { OutgoingTls::Off } else { OutgoingTls::Opportunistic },
+        authorities: None,
         tls_for: Vec::new(),
         connect_timeout: secs(30),
         reply_timeout: secs(300),
@@ -255,9 +258,34 @@ fn read_kind(name: &str, s: &mut Section<'_>, given: Option<ChannelKind>) -> Cha
     kind
 }
 
-fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>, folder: &Path) -> Channel {
+/// A password is for one host alone: it is shown under TLS to whom the certificate proves to be that, unless the file says
+/// otherwise.
+fn check_secrecy(s: &mut Section<'_>, channel: &Channel, auth: &Auth) {
+    if channel.login.is_some() && channel.tls == OutgoingTls::Off && !auth.cleartext {
+        s.fault("tls", "the password of login would go over the network in clear", "write \"verified\"");
+    }
+    let is_verified = |tls: OutgoingTls| tls == OutgoingTls::Verified;
+    let any = is_verified(channel.tls) || channel.tls_for.iter().any(|(_, tls)| is_verified(*tls));
+    if channel.authorities.is_some() && !any {
+        s.fault("ca-file", "no certificate is held against it", "write tls = \"verified\"");
+    }
+}
+
+fn read_channel(
+    name: &str,
+    mut s: Section<'_>,
+    given: Option<ChannelKind>,
+    (auth, folder): (&Auth, &Path),
+) -> Channel {
     let kind = read_kind(name, &mut s, given);
-    let usual = usual(name, kind);
+    let mut usual = usual(name, kind);
+    let authorities = s.path("ca-file").map(|path| below(folder, path));
+    if let Some(file) = &authorities {
+        s.file("ca-file", file);
+    }
+    if authorities.is_some() || s.has("login") {
+        usual.tls = OutgoingTls::Verified;
+    }
     let channel = Channel {
         name: name.to_owned(),
         kind,
@@ -271,6 +299,7 @@ fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>, fold
         port: u16::try_from(s.number("port", usual.port.into(), 1..=65_535)).unwrap_or(usual.port),
         login: read_login(&mut s, folder),
         tls: s.choice("tls", usual.tls, &TLS),
+        authorities,
         tls_for: read_tls_for(s.section("tls-for")),
         connect_timeout: s.duration("connect-timeout", usual.connect_timeout, secs(1)..=secs(600)),
         reply_timeout: s.duration("reply-timeout", usual.reply_timeout, secs(1)..=secs(3600)),
@@ -286,6 +315,7 @@ fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>, fold
     if channel.login.is_some() && channel.smart_host.is_none() {
         s.fault("login", "is for a smart host, and none is named", "add smart-host = \"host:port\"");
     }
+    check_secrecy(&mut s, &channel, auth);
     if channel.per_destination > channel.concurrency {
         let key = if s.has("per-destination") { "per-destination" } else { "concurrency" };
         s.fault(
@@ -301,6 +331,7 @@ fn read_channel(name: &str, mut s: Section<'_>, given: Option<ChannelKind>, fold
             "port",
             "tls",
             "tls-for",
+            "ca-file",
             "connect-timeout",
             "reply-timeout",
             "source",
@@ -369,4 +400,36 @@ pub(super) fn read_hosts(section: Section<'_>) -> Vec<HostEntry> {
         }
     }
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn who_is_shown_a_password_has_to_prove_who_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["pw", "ca.pem"] {
+            std::fs::write(folder.path().join(file), "x").unwrap();
+        }
+        let login = "smart-host = \"relay.example\"\nlogin = \"anna\"\npassword-file = \"pw\"\n";
+        for (keys, tls) in [
+            ("", OutgoingTls::Opportunistic),
+            (login, OutgoingTls::Verified),
+            ("ca-file = \"ca.pem\"\n", OutgoingTls::Verified),
+            (&format!("{login}tls = \"required\"\n"), OutgoingTls::Required),
+        ] {
+            let text = format!("[directory]\n[routing]\n[channels.smtp]\n{keys}");
+            let config = Config::parse("", &text, folder.path()).unwrap();
+            let smtp = config.channels.iter().find(|channel| channel.name == "smtp").unwrap();
+            assert_eq!(smtp.tls, tls, "{keys}");
+        }
+        // In clear only where clear passwords are taken anyway.
+        let in_clear = format!("{login}tls = \"off\"\n");
+        for (auth, is_right) in [("", false), ("[auth]\ncleartext = true\n", true)] {
+            let text = format!("[directory]\n[routing]\n[channels.smtp]\n{in_clear}{auth}");
+            assert_eq!(Config::parse("", &text, folder.path()).is_ok(), is_right, "{auth}");
+        }
+    }
 }

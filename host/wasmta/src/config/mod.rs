@@ -195,7 +195,7 @@ impl Config {
                 &root.section("delivery-options-of"),
             ),
             queue: Queue::read(root.section("queue")),
-            channels: delivery::read_channels(root.section("channels"), folder),
+            channels: delivery::read_channels(root.section("channels"), &auth, folder),
             programs: programs::read(&root.section("programs"), folder),
             files: Files::read(root.section("files")),
             hosts: delivery::read_hosts(root.section("hosts")),

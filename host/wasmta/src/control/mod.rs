@@ -166,6 +166,8 @@ pub enum Request {
         /// Queue id.
         id: String,
     },
+    /// Messages of the past.
+    MessageList(Past),
     /// Check the store.
     Check,
     /// Mailboxes.
@@ -252,6 +254,23 @@ pub struct Which {
     pub channel: Option<String>,
     /// Least age, in seconds.
     pub age: Option<u64>,
+}
+
+/// Which messages of the past: all that meet every condition, the newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// Sender, or `<>`.
+    pub sender: Option<String>,
+    /// A recipient.
+    pub recipient: Option<String>,
+    /// The Message-ID field.
+    pub message_id: Option<String>,
+    /// Not older, in milliseconds since 1970.
+    pub since: Option<u64>,
+    /// Older.
+    pub until: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
 }
 
 /// What to do with messages of the queue.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use storage::Storage;
 use tokio::sync::mpsc;
 
+use super::backup_list;
 use crate::config::Config;
 use crate::config::rounded_size_text as size;
 use crate::control::{Answer, Line};
@@ -25,7 +26,7 @@ const MANIFEST_OCTETS_MAX: u64 = 64 << 10;
 /// Most files besides the environments: certificates, keys, plugins and what was compiled of them.
 const OTHER_FILES_MAX: u64 = 100_000;
 /// Most levels of folders among them.
-const FOLDERS_DEPTH_MAX: usize = 16;
+pub(super) const FOLDERS_DEPTH_MAX: usize = 16;
 
 /// Makes a backup.
 pub(super) async fn backup(
@@ -38,8 +39,16 @@ pub(super) async fn backup(
     let durable = parts.durable().map(|(name, storage)| (name, storage.clone()));
     let (size_max, began) = (config.storage.size_max, parts.clock.now());
     let work = tokio::task::spawn_blocking(move || {
+        outside(&folder, &data)?;
         let unfinished = prepare(&folder)?;
-        let made = copy(&durable, size_max, (&data, &unfinished), &progress);
+        let made = copy(&durable, size_max, (&data, &unfinished), &progress).and_then(|(mut json, text)| {
+            let files = json["files"].take().as_u64().unwrap_or(0);
+            json["files"] = backup_list::write(&unfinished, &folder, &mut |done| {
+                drop(progress.try_send(Line::Progress(done, files.max(done), "files read again".to_owned())));
+                !progress.is_closed()
+            })?;
+            Ok((json, text))
+        });
         let (mut json, text) = made.inspect_err(|_| {
             // What cannot be removed is no backup, by its name.
             let _ = std::fs::remove_dir_all(&unfinished);
@@ -58,6 +67,21 @@ pub(super) async fn backup(
 pub(super) const COPY: &str = "data";
 /// What it is called until it is whole.
 const UNFINISHED: &str = "data.unfinished";
+
+/// A backup within the data directory would be copied into itself, and lost with it.
+fn outside(folder: &Path, data: &Path) -> Result<(), String> {
+    let data = std::fs::canonicalize(data).map_err(|e| format!("{}: {e}", data.display()))?;
+    // Of what is not there yet, the nearest that is.
+    let nearest = folder.ancestors().find_map(|path| std::fs::canonicalize(path).ok());
+    if nearest.is_some_and(|nearest| nearest.starts_with(&data)) {
+        return Err(format!(
+            "{} is within the data directory {}: name a folder outside of it",
+            folder.display(),
+            data.display()
+        ));
+    }
+    Ok(())
+}
 
 /// Makes the folder, for its owner alone: keys and hashes of passwords come into it.
 fn prepare(folder: &Path) -> Result<PathBuf, String> {
@@ -99,7 +123,7 @@ fn copy(
     copy_others(data, unfinished, 0, &mut others).map_err(|e| format!("{}: {e}", data.display()))?;
     let json = json!({
         "format": BACKUP_FORMAT, "version": env!("CARGO_PKG_VERSION"),
-        "environments": environments, "other_files": others,
+        "environments": environments, "other_files": others, "files": files + others,
     });
     let text = format!(
         "{}, {files} content files, {others} other files; the configuration is not in it",
@@ -124,11 +148,17 @@ fn copy_others(from: &Path, to: &Path, depth: usize, count: &mut u64) -> io::Res
             std::fs::create_dir(&target)?;
             copy_others(&entry.path(), &target, depth + 1, count)?;
         } else if kind.is_file() {
-            *count += 1;
-            if *count > OTHER_FILES_MAX {
+            if *count == OTHER_FILES_MAX {
                 return Err(io::Error::other(format!("more than {OTHER_FILES_MAX} files besides the mail")));
             }
-            copy_file(&entry.path(), &target)?;
+            // It may have been replaced or removed meanwhile, as old artefacts of plugins are.
+            match copy_file(&entry.path(), &target) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !entry.path().exists() => {}
+                copied => {
+                    copied?;
+                    *count += 1;
+                }
+            }
         }
     }
     sync_dir(to)
@@ -136,16 +166,12 @@ fn copy_others(from: &Path, to: &Path, depth: usize, count: &mut u64) -> io::Res
 
 /// Copies a file with its permissions, synced.
 pub(super) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::copy(from, to) {
-        Ok(_) => std::fs::File::open(to)?.sync_all(),
-        // It was replaced or removed meanwhile, as old artefacts of plugins are.
-        Err(e) if e.kind() == io::ErrorKind::NotFound && !from.exists() => Ok(()),
-        Err(e) => Err(e),
-    }
+    std::fs::copy(from, to)?;
+    std::fs::File::open(to)?.sync_all()
 }
 
-/// Whether a folder is a backup that this program can read; why not.
-pub(super) fn examine(folder: &Path) -> Result<(), String> {
+/// What a backup's manifest says; why it is none that this program can read.
+pub(super) fn examine(folder: &Path) -> Result<Value, String> {
     let path = folder.join(MANIFEST);
     let octets = runtime::files::read(&path, MANIFEST_OCTETS_MAX).map_err(|e| {
         format!(
@@ -155,7 +181,7 @@ pub(super) fn examine(folder: &Path) -> Result<(), String> {
     })?;
     let manifest: Value = serde_json::from_slice(&octets).map_err(|e| format!("{}: {e}", path.display()))?;
     match manifest["format"].as_u64() {
-        Some(BACKUP_FORMAT) => Ok(()),
+        Some(BACKUP_FORMAT) => Ok(manifest),
         other => Err(format!(
             "{} is of format {}, and this program reads {BACKUP_FORMAT}: use the version that made it, {}",
             folder.display(),

@@ -11,7 +11,7 @@ use mail_types::{AccountName, Address, Domain, Lookup};
 use routing::tables::WaitingOf;
 use serde_json::{Value, json};
 
-use super::{published, waiting};
+use super::{published, tell_changed, waiting};
 use crate::control::Answer;
 use crate::serve::Parts;
 
@@ -23,6 +23,7 @@ pub(super) async fn add_domain(parts: &Parts, name: &str, administrator: &Addres
     let domain = parse_domain(name)?;
     let new = NewDomain { domain, administrator: Some(administrator.clone()), attributes: Vec::new() };
     let added = parts.directory.add_domain(&new).await.map_err(|e| e.to_string())?;
+    tell_changed(parts, new.domain.as_str(), "domain added");
     parts.follow_directory().await?;
     let names: Vec<String> = added.iter().map(ToString::to_string).collect();
     let mut text = format!(
@@ -92,12 +93,14 @@ pub(super) async fn remove_domain(
         EditError::DomainInUse { .. } => format!("{e} (--with-users)"),
         other => other.to_string(),
     })?;
+    tell_changed(parts, domain.as_str(), &format!("domain removed, {removed} entries"));
     parts.follow_directory().await?;
     let mut text = format!("{domain} is no mail domain any more; {removed} entries removed");
     let left = ownerless(parts, &domain)?;
     if mail {
         for account in &left {
             parts.store.remove_account(account).await.map_err(|e| e.to_string())?;
+            tell_changed(parts, account.as_str(), "mailboxes removed");
         }
         text.push_str(&format!(", and the mailboxes of {} accounts", left.len()));
     } else if !left.is_empty() {
@@ -145,6 +148,7 @@ pub(super) async fn add_user(
     let name = (!name.is_empty()).then(|| name.to_owned());
     let new = NewUser { address, name, passwords, alternates: Vec::new(), attributes: Vec::new() };
     let dn = parts.directory.add_user(&new).await.map_err(|e| e.to_string())?;
+    tell_changed(parts, &new.address.to_string(), "user added");
     parts.follow_directory().await?;
     let text = format!("{} has a mailbox now and can log in ({dn})", new.address);
     Ok(Answer::new(json!({ "address": new.address, "dn": dn.to_string() }), text))
@@ -169,6 +173,7 @@ pub(super) fn show_user(directory: &Directory, name: &str) -> Result<Answer, Str
 pub(super) async fn set_password(parts: &Parts, user: &str, password: &str) -> Result<Answer, String> {
     let hashes = hashes(parts, password).await?;
     let dn = parts.directory.set_password(user, &hashes).await.map_err(|e| e.to_string())?;
+    tell_changed(parts, user, "password set");
     parts.follow_directory().await?;
     Ok(Answer::done(format!("{user} has a new password ({dn})")))
 }
@@ -186,10 +191,12 @@ pub(super) async fn remove_user(parts: &Parts, user: &str, mail: bool) -> Result
     };
     let account = entry.and_then(|entry| entry.account());
     let dn = parts.directory.remove_user(user).await.map_err(|e| e.to_string())?;
+    tell_changed(parts, user, "user removed");
     parts.follow_directory().await?;
     let mut text = format!("{user} is gone");
     if let (true, Some(account)) = (mail, account) {
         let gone = parts.store.remove_account(&account).await.map_err(|e| e.to_string())?;
+        tell_changed(parts, account.as_str(), "mailboxes removed");
         text.push_str(if gone { ", mailboxes too" } else { "; there were no mailboxes" });
     } else {
         text.push_str(
@@ -215,6 +222,7 @@ async fn remove_what_is_left(parts: &Parts, user: &str, mail: bool) -> Result<An
         });
     }
     if parts.store.remove_account(&account).await.map_err(|e| e.to_string())? {
+        tell_changed(parts, account.as_str(), "mailboxes removed");
         return Ok(Answer::done(format!(
             "{user} was gone already; the mailboxes that were left are gone too"
         )));

@@ -2,6 +2,7 @@
 //! server runs, in the command's own process.
 
 mod backup;
+mod backup_list;
 mod check;
 mod directory;
 mod dns_tables;
@@ -9,6 +10,7 @@ mod domain_rows;
 mod explain;
 mod import;
 mod mailbox;
+mod message;
 mod plugins;
 mod profile;
 mod published;
@@ -25,11 +27,12 @@ mod waiting;
 use std::path::Path;
 use std::time::Duration;
 
+use events::Event;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::control::{Answer, Line, Request, StoreRequest};
-use crate::serve::{DataLock, Parts, Place, counting};
+use crate::serve::{DataLock, Parts, Place, complete, counting};
 
 use explain::Question;
 pub(crate) use explain::SOURCES;
@@ -68,7 +71,7 @@ pub(crate) async fn perform(
         Request::ProfileShow { user } => profile::show(parts, &user),
         Request::ProfileSet { user, values } => profile::set(parts, config, &user, values).await,
         Request::UserRemove { address, mail } => directory::remove_user(parts, &address, mail).await,
-        Request::QueueList { which } => queue::list(parts, &which),
+        Request::QueueList { which } => queue::list(parts, &config.channels, &which),
         Request::QueueShow { id } => queue::show(parts, &id),
         Request::QueueSummary => queue::summary(parts),
         Request::QueueAct { action, which } => queue::act(parts, &config.channels, &action, &which).await,
@@ -76,7 +79,8 @@ pub(crate) async fn perform(
             let (address, from, source, account) = (&*address, &*from, &*source, account.as_deref());
             explain::explain(parts, config, &Question { address, from, source, account, client }).await
         }
-        Request::Trace { id } => queue::trace(parts, &id),
+        Request::Trace { id } => message::trace(parts, &id),
+        Request::MessageList(past) => message::list(parts, &past),
         Request::Check => check::check(parts, progress).await,
         Request::Mailbox(request) => mailbox::perform(parts, config, request, progress).await,
         Request::Store(StoreRequest::Stats) => stats::stats(parts).await,
@@ -108,8 +112,14 @@ pub(crate) fn age_text(age: Duration) -> String {
     text
 }
 
+/// Tells the log what an operator changed of whose entry, or of which shared mailbox; never a password.
+fn tell_changed(parts: &Parts, entry: &str, what: &str) {
+    parts.events.emit(&Event::DirectoryChanged { change: &format!("{what}, by an operator"), entry });
+}
+
 /// Only serving makes data: a command with a mistyped directory must not.
 fn data_is_there(data: &Path) -> Result<(), String> {
+    complete(data)?;
     if data.join("directory").is_dir() {
         return Ok(());
     }

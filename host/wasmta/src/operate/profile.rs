@@ -53,6 +53,8 @@ pub(super) async fn set(
         changes.push(ProfileChange { field: *field, language, values });
     }
     let dn = parts.directory.set_profile(user, &changes).await.map_err(|e| e.to_string())?;
+    let names: Vec<&str> = changes.iter().map(|change| change.field.name()).collect();
+    super::tell_changed(parts, user, &format!("profile set: {}", names.join(", ")));
     parts.follow_directory().await?;
     let mut answer = show(parts, user)?;
     answer.text = format!("{user} has this profile now ({dn}):\n{}", answer.text);

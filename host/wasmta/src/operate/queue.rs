@@ -26,7 +26,7 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(50);
 const RECIPIENTS_SHOWN: usize = 5;
 
 /// Lists waiting messages.
-pub(super) fn list(parts: &Parts, which: &Which) -> Result<Answer, String> {
+pub(super) fn list(parts: &Parts, channels: &[Channel], which: &Which) -> Result<Answer, String> {
     let now = parts.clock.now();
     let mut messages = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX + 1).map_err(fault)?;
     let more = messages.len() > MESSAGES_MAX;
@@ -36,6 +36,12 @@ pub(super) fn list(parts: &Parts, which: &Which) -> Result<Answer, String> {
         describe(&mut text, message, now, RECIPIENTS_SHOWN);
     }
     let _ = write!(text, "{}", count(messages.len(), "message"));
+    if let (true, Some(name)) = (messages.is_empty(), &which.channel) {
+        // Mail may wait for a channel that is not there any more: only where none does it is a mistake.
+        if let Err(why) = named(name, channels) {
+            let _ = write!(text, ", and {why}");
+        }
+    }
     if more {
         text.push_str(", the oldest of more; conditions as --domain or --age narrow the list");
     }
@@ -164,38 +170,6 @@ async fn change_when_free(
     }
 }
 
-/// What was decided for a message, and what became of it.
-pub(super) fn trace(parts: &Parts, id: &str) -> Result<Answer, String> {
-    let id = parse_id(id)?;
-    let trail = parts.queue.listing().trail(id).map_err(fault)?;
-    if trail.head.is_none() && trail.lines.is_empty() {
-        return Err(format!("nothing is known of message {id}: it never was, or its trail is gone by age"));
-    }
-    let mut text = format!("message {id}");
-    if let Some(head) = &trail.head {
-        let source = &head.source;
-        let _ =
-            write!(text, "\n{} accepted from {} by {}", moment(head.at), head.reverse_path, source.channel);
-        if let Some(peer) = source.peer {
-            let _ = write!(text, ", client {peer} ({}), {}", source.helo, source.protocol);
-        }
-        if let Some(account) = &source.authenticated {
-            let _ = write!(text, ", as {account}");
-        }
-        let _ = write!(text, ", {} octets", head.size);
-        for recipient in &head.recipients {
-            let _ = write!(text, "\n  {}", recipient.original);
-            steps(&mut text, &recipient.steps);
-            let _ = write!(text, "\n    -> {} by {}", recipient.address, recipient.route);
-        }
-    }
-    for line in &trail.lines {
-        let whom = line.recipient.as_ref().map_or_else(String::new, |address| format!(" {address}"));
-        let _ = write!(text, "\n{}{whom} {}: {}", moment(line.at), line.what, line.text);
-    }
-    Ok(Answer::new(to_json(&trail)?, text))
-}
-
 /// The steps of a decision, one a line, with the place that decided.
 pub(super) fn steps(text: &mut String, steps: &[Step]) {
     for step in steps {
@@ -252,7 +226,7 @@ fn filter(which: &Which) -> Result<Filter, String> {
 }
 
 /// A whole address, or a pattern that says that it is one.
-fn pattern(option: &str, text: &str) -> Result<String, String> {
+pub(super) fn pattern(option: &str, text: &str) -> Result<String, String> {
     if text.contains(['@', '*']) || text == "<>" {
         return Ok(text.to_owned());
     }
@@ -261,14 +235,18 @@ fn pattern(option: &str, text: &str) -> Result<String, String> {
     ))
 }
 
+fn named<'c>(name: &str, channels: &'c [Channel]) -> Result<&'c Channel, String> {
+    channels.iter().find(|channel| channel.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+        let names: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
+        format!("there is no channel {name:?}: write one of {}", names.join(", "))
+    })
+}
+
 /// `CHANNEL`, `CHANNEL:HOST` or `CHANNEL:HOST:PORT`; a host stands for itself, without its MX. Only what somebody
 /// serves: mail on another route would wait until it is given up.
 fn parse_route(text: &str, channels: &[Channel]) -> Result<Route, String> {
     let (name, host) = text.split_once(':').map_or((text, None), |(name, host)| (name, Some(host)));
-    let Some(channel) = channels.iter().find(|channel| channel.name.eq_ignore_ascii_case(name)) else {
-        let names: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
-        return Err(format!("there is no channel {name:?}: write one of {}", names.join(", ")));
-    };
+    let channel = named(name, channels)?;
     let (channel, host) = match (channel.kind, host) {
         (ChannelKind::Store, _) => {
             return Err("the store has an account for each recipient: \"reprocess\" finds it".to_owned());
@@ -289,7 +267,7 @@ fn parse_route(text: &str, channels: &[Channel]) -> Result<Route, String> {
     Ok(Route::new(channel, NextHop::Host { host, port }))
 }
 
-fn parse_id(text: &str) -> Result<QueueId, String> {
+pub(super) fn parse_id(text: &str) -> Result<QueueId, String> {
     text.parse().map_err(|_| format!("{text:?} is no queue id"))
 }
 
@@ -298,16 +276,16 @@ pub(super) fn moment(at: Timestamp) -> String {
     moment.map_or_else(String::new, |moment| format!("{moment:.3}"))
 }
 
-fn count(number: usize, what: &str) -> String {
+pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "as map_err hands it")]
-fn fault(error: StorageError) -> String {
+pub(super) fn fault(error: StorageError) -> String {
     error.to_string()
 }
 
-fn to_json(value: &impl serde::Serialize) -> Result<Value, String> {
+pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Value, String> {
     serde_json::to_value(value).map_err(|e| e.to_string())
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use mail_types::{AccountName, Domain};
+use mail_types::{AccountName, Address, Domain, Lookup};
 use serde_json::{Value, json};
 use store::{Quota, Usage};
 
@@ -21,11 +21,24 @@ pub(super) fn quota(parts: &Parts, name: &str) -> Result<Answer, String> {
     let limits = store.limits(&account);
     if name.contains('@') {
         let id = store.find_account(&account).map_err(|e| e.to_string())?;
+        let is_user = || match Address::parse(name).map(|address| parts.directory.by_address(&address)) {
+            // What cannot be looked up now is not denied.
+            Ok(Lookup::Found(_) | Lookup::Unavailable(_)) => true,
+            Ok(Lookup::NotFound) | Err(_) => !matches!(parts.directory.user_by_login(name), Lookup::NotFound),
+        };
+        if id.is_none() && !is_user() {
+            return Err(format!("there is no user {name}"));
+        }
         let usage = id.map_or(Ok(Usage::default()), |id| store.usage(id)).map_err(|e| e.to_string())?;
         rows.push((account.to_string(), limits.own, usage));
     } else if !limits.shared.iter().any(|limit| limit.name.starts_with("domain ")) {
         let domain = domain(name)?.to_string();
         let usage = store.domain_usage(&domain).map_err(|e| e.to_string())?;
+        let is_unknown = Domain::parse(&domain)
+            .is_ok_and(|domain| matches!(parts.directory.domain(&domain), Lookup::NotFound));
+        if is_unknown && usage == Usage::default() && limits.shared.is_empty() {
+            return Err(format!("there is no domain {domain}"));
+        }
         rows.push((format!("domain {domain}"), Quota::default(), usage));
     }
     for limit in &limits.shared {

@@ -8,6 +8,7 @@ use storage::Storage;
 use tokio::sync::mpsc;
 
 use super::backup::{COPY, copy_file, examine};
+use super::backup_list;
 use super::{PROGRESS_WAITING_MAX, check, data_is_there};
 use crate::config::Config;
 use crate::config::rounded_size_text as size;
@@ -25,7 +26,8 @@ pub(crate) struct Restoring {
 
 /// Brings a backup back: copied, opened as a server would, checked, and only then put in place.
 pub(crate) fn restore(place: &Place, folder: &Path, how: Restoring) -> Result<Answer, String> {
-    examine(folder)?;
+    let manifest = examine(folder)?;
+    let has_digests = backup_list::compare(folder, &manifest)?;
     let config = place.load()?;
     let data = &place.data;
     let _lock = DataLock::take(data).map_err(stop_first)?;
@@ -41,8 +43,12 @@ pub(crate) fn restore(place: &Place, folder: &Path, how: Restoring) -> Result<An
         // Of an earlier try that never counted.
         fs::remove_dir_all(&restoring).map_err(fault)?;
     }
-    copy_tree(&folder.join(COPY), &restoring).map_err(fault)?;
-    let verified = verify(&config, &restoring, how.keep_uids);
+    let copied = if has_digests {
+        backup_list::copy(folder, &restoring)
+    } else {
+        copy_tree(&folder.join(COPY), &restoring).map_err(fault)
+    };
+    let verified = copied.and_then(|()| verify(&config, &restoring, how.keep_uids));
     let (seen, moment) = verified.inspect_err(|_| {
         // What cannot be removed now is removed by the next try.
         let _ = fs::remove_dir_all(&restoring);
@@ -50,6 +56,12 @@ pub(crate) fn restore(place: &Place, folder: &Path, how: Restoring) -> Result<An
     let aside = put_in_place(data, moment).map_err(|e| format!("{}: {e}", data.display()))?;
     let had = fs::read_dir(&aside).is_ok_and(|mut entries| entries.next().is_some());
     let mut text = format!("{} is in place; {seen}", folder.display());
+    if !has_digests {
+        text.push_str(
+            "\nit is a backup of a version that kept no digests of files: they are as many and as large as they were, and \
+             whether their content is the same was not seen",
+        );
+    }
     if had {
         text.push_str(&format!("\nwhat was there before is in {}", aside.display()));
     } else {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use mail_types::AccountName;
+use mail_types::{AccountName, Address, Lookup};
 use serde_json::json;
 use store::{
     AclChange, Identifier, MailboxName, Rights, SHARED_ACCOUNT, SHARED_PREFIX, StoreError, USER_PREFIX,
@@ -41,6 +41,7 @@ async fn create(parts: &Parts, name: &str) -> Result<Answer, String> {
         parts.store.create_mailbox(account, &mailbox, None).await.map_err(|e| e.to_string())
     };
     made.await.map_err(|why| format!("{name}: {why}"))?;
+    super::tell_changed(parts, &format!("{SHARED_PREFIX}{name}"), "shared mailbox made");
     Ok(Answer::done(format!("{SHARED_PREFIX}{name} is made; nobody sees it until rights are granted")))
 }
 
@@ -60,10 +61,23 @@ async fn grant(parts: &Parts, name: &str, who: &str, rights: Option<&str>) -> Re
         parts.store.set_acl(mailbox.id, &identifier, change).await
     };
     changed.await.map_err(|why| format!("{whole}: {why}"))?;
-    Ok(Answer::done(match rights {
+    let text = match rights {
         Some(letters) => format!("{identifier} has {letters} on {whole}"),
         None => format!("{identifier} is off the list of {whole}"),
-    }))
+    };
+    super::tell_changed(parts, &whole, &text);
+    // Rights may be given before there is somebody to have them.
+    let note = rights.and_then(|_| nobody(parts, who));
+    Ok(Answer::done(note.map_or(text.clone(), |note| format!("{text}\n{note}"))))
+}
+
+/// What is to be said of an identifier that the directory knows nobody by.
+fn nobody(parts: &Parts, who: &str) -> Option<String> {
+    let bare = who.trim_start_matches('-');
+    let (kind, address) = bare.strip_prefix("group:").map_or(("account", bare), |group| ("group", group));
+    let address = Address::parse(address).ok()?;
+    let is_absent = matches!(parts.directory.by_address(&address), Lookup::NotFound);
+    is_absent.then(|| format!("warning: there is no {kind} {address} yet"))
 }
 
 fn list(parts: &Parts) -> Result<Answer, StoreError> {

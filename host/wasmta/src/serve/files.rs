@@ -7,7 +7,7 @@ use std::path::Path;
 use runtime::{TlsClient, TlsServer};
 
 use super::policy::{self, RulesFault};
-use crate::config::{Config, Places, Problem};
+use crate::config::{Config, OutgoingTls, Places, Problem};
 
 /// Everything that is wrong with the rules, the certificate and the files of passwords.
 pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
@@ -50,6 +50,10 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
         }
     }
     for channel in &config.channels {
+        if let Some(Err(why)) = channel.authorities.as_deref().map(TlsClient::trusting_file) {
+            let mend = "name a file with the certificates of authorities, in PEM";
+            found.push(places.problem(&format!("channels.{}.ca-file", channel.name), why.to_string(), mend));
+        }
         let Some((_, file)) = &channel.login else { continue };
         if let Err(why) = password(file) {
             let key = format!("channels.{}.password-file", channel.name);
@@ -85,6 +89,20 @@ fn certificates(config: &Config, places: &Places, found: &mut Vec<Problem>) {
             found.push(places.problem(&key_name, why.to_string(), mend));
         }
     }
+}
+
+/// Who may be shown a password that is for one host alone.
+pub(super) fn secrecy(config: &Config) -> Vec<String> {
+    let anybody = |tls| matches!(tls, OutgoingTls::Opportunistic | OutgoingTls::Required | OutgoingTls::Off);
+    let told = config.channels.iter().filter(|channel| channel.login.is_some() && anybody(channel.tls));
+    told.map(|channel| {
+        format!(
+            "channels.{}.tls: the password of login goes to whoever answers in the smart host's place; only \"verified\" asks \
+             for proof",
+            channel.name
+        )
+    })
+    .collect()
 }
 
 /// The password of a file: its first line.

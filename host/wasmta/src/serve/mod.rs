@@ -1,6 +1,8 @@
 //! Serving: from a configuration to a running server, and down again.
 
 pub(crate) mod bounds;
+mod certificates;
+mod complete;
 mod domain_tables;
 mod files;
 mod files_limit;
@@ -34,6 +36,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Examined, Problems};
 
+pub(crate) use complete::complete;
 pub use lock::DataLock;
 pub(crate) use logging::{counting, to_standard_error};
 pub use parts::Parts;
@@ -88,6 +91,9 @@ impl Place {
                 let (problems, doubtful) = plugins::doubts(config, &self.data, &places);
                 further.extend(problems);
                 warnings.extend(doubtful);
+                warnings.extend(files::secrecy(config));
+                let now = runtime::Clock::system().now();
+                warnings.extend(certificates::look(config, now).iter().map(certificates::Note::text));
             }
         }
         // A file that is not there has been told of with its key.

@@ -23,7 +23,7 @@ use super::provisioning::{Follower, Provisioning};
 use super::publication::{self, Publishing};
 use super::quota_warnings::Watch;
 use super::quotas::DirectoryQuotas;
-use super::{mirror, policy, settings, ways};
+use super::{complete, mirror, policy, settings, ways};
 use crate::config::Config;
 
 /// The parts, wired.
@@ -77,6 +77,13 @@ impl Parts {
     /// Opens everything below a data directory whose lock the caller holds. An empty directory is
     /// filled from the configured LDIF, and the tables are brought up to it.
     pub async fn open(config: &Config, data: &Path, events: Events) -> Result<Self, String> {
+        complete::complete(data)?;
+        let parts = Self::open_all(config, data, events).await?;
+        complete::note(data)?;
+        Ok(parts)
+    }
+
+    async fn open_all(config: &Config, data: &Path, events: Events) -> Result<Self, String> {
         let (clock, random) = (Clock::system(), Random::system());
         let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(random.clone(), settings::hash(config)));
         let (of_directory, directory, mirror) = open_directory(config, data, &clock, &events).await?;

@@ -14,6 +14,8 @@ use runtime::files::{Readers, sync_dir, write_durably};
 pub(crate) const RESTORING: &str = "restoring";
 /// Before the time in the names of folders that keep what was there before.
 const BEFORE: &str = "before-restore-";
+/// Most such folders of one moment.
+const ASIDE_MAX: u32 = 100;
 /// The mark; in it, the name of the folder for what was there before.
 const MARK: &str = "RESTORE";
 /// Longest mark, in octets.
@@ -36,12 +38,24 @@ pub(crate) fn is_own_file(name: &str) -> bool {
 
 /// Lets what lies in `restoring` count, and moves it into place; where the old data are now. The lock must be held.
 pub(crate) fn put_in_place(data: &Path, moment: u64) -> io::Result<PathBuf> {
-    let aside = format!("{BEFORE}{moment}");
-    fs::create_dir(data.join(&aside))?;
+    let aside = new_aside(data, moment)?;
     sync_dir(data)?;
     write_durably(&data.join(MARK), aside.as_bytes(), Readers::Owner)?;
     finish(data)?;
     Ok(data.join(aside))
+}
+
+/// Makes the folder for what was there before, by the moment; several of one moment are numbered.
+fn new_aside(data: &Path, moment: u64) -> io::Result<String> {
+    for number in 1..=ASIDE_MAX {
+        let more = if number == 1 { String::new() } else { format!("-{number}") };
+        let aside = format!("{BEFORE}{moment}{more}");
+        match fs::create_dir(data.join(&aside)) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| aside),
+        }
+    }
+    Err(io::Error::other(format!("{ASIDE_MAX} folders {BEFORE}{moment} are there: remove some")))
 }
 
 /// Finishes what a mark says; nothing where there is none.

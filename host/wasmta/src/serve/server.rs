@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::services::{Servers, Services};
-use super::{DataLock, Parts, Place, domain_tables, groups, logging, plugins, policy, settings, ways};
+use super::{
+    DataLock, Parts, Place, certificates, domain_tables, groups, logging, plugins, policy, settings, ways,
+};
 use crate::config::{self, Config};
 use crate::control::{self, Answer, Line, Performer, Request};
 use crate::operate;
@@ -218,7 +220,9 @@ impl Running {
         let waking = tokio::spawn(async move {
             groups::follow(&parts.directory, &parts.store, &parts.events, &stop).await;
         });
-        let mut tasks = vec![delivering, following, keeping, warning, waking];
+        let (running, stop) = (Arc::clone(self), self.shutdown.clone());
+        let looking = tokio::spawn(async move { running.look_at_certificates(&stop).await });
+        let mut tasks = vec![delivering, following, keeping, warning, waking, looking];
         if let Some(mirror) = self.parts.mirror.clone() {
             let stop = self.shutdown.clone();
             tasks.push(tokio::spawn(async move { mirror.run(&stop).await }));
@@ -228,6 +232,25 @@ impl Running {
             tasks.extend(publishing.begin(&self.parts.events, &self.shutdown));
         }
         tasks
+    }
+
+    /// Tells of certificates that clients will refuse: of all that is wrong at the start, later of those that come to their
+    /// end.
+    async fn look_at_certificates(&self, stop: &Shutdown) {
+        let mut is_first = true;
+        loop {
+            let (config, now) = (Arc::clone(&self.config.lock()), self.parts.clock.now());
+            let looked = tokio::task::spawn_blocking(move || certificates::look(&config, now)).await;
+            // A panic has said so itself.
+            for note in looked.unwrap_or_default().iter().filter(|note| is_first || note.is_about_end()) {
+                note.emit(&self.parts.events);
+            }
+            is_first = false;
+            tokio::select! {
+                () = tokio::time::sleep(certificates::LOOKED_AT_EVERY) => {}
+                () = stop.wait() => return,
+            }
+        }
     }
 
     async fn reload(&self) -> Result<Answer, String> {
@@ -246,7 +269,7 @@ impl Running {
             Ok((mut notes, prepared)) => {
                 notes.extend(prepared.put_in_force());
                 notes.extend(self.parts.follow_plugins().await.err());
-                self.parts.events.emit(&Event::ConfigurationLoaded { file: &file });
+                self.parts.events.emit(&Event::ConfigurationLoaded { file: &file, notes: &notes.join("; ") });
                 let mut text = format!("{file} is in force");
                 for note in notes {
                     text.push_str("\n  ");
@@ -278,6 +301,7 @@ impl Running {
         {
             notes.push(format!("the certificate stays as it was: {why}"));
         }
+        notes.extend(certificates::look(&new, clock.now()).iter().map(certificates::Note::text));
         self.parts.events.set_options(logging::options(&new.log));
         let (unencrypted, channel_binding) = settings::auth_offers(&new);
         self.parts.authenticator.set_offers(unencrypted, channel_binding);

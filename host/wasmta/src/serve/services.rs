@@ -82,8 +82,8 @@ impl Services {
     }
 
     /// Puts a configuration in force: new listeners begin, those that are gone accept no more,
-    /// and the others' next sessions take the new options and limits. Gives notes on what waits for the next
-    /// start.
+    /// and the others' next sessions take the new options and limits. Gives notes on those that are gone, and on what
+    /// waits for the next start.
     pub(super) fn enforce(&self, config: &Config, planned: Planned) -> Vec<String> {
         let mut notes = Vec::new();
         let mut bound = self.bound.lock();
@@ -91,6 +91,10 @@ impl Services {
             .into_iter()
             .partition(|bound| config.listeners.iter().any(|listener| same(&bound.config, listener)));
         for bound in gone {
+            notes.push(format!(
+                "listeners.{} takes no more connections at {}",
+                bound.config.name, bound.local
+            ));
             bound.stop.trigger();
             self.closed.lock().push(bound.stop);
         }

@@ -134,8 +134,13 @@ fn remote(
     options.timeouts.connect = channel.connect_timeout;
     options.timeouts.greeting = channel.reply_timeout;
     options.timeouts.command = channel.reply_timeout;
+    let mut tls = tls.clone();
+    if let Some(file) = &channel.authorities {
+        let verified = TlsClient::trusting_file(file);
+        tls.verified = Some(verified.map_err(|why| format!("channels.{}.ca-file: {why}", channel.name))?);
+    }
     let Some((host, port)) = &channel.smart_host else {
-        return Ok(Box::new(RemoteChannel::new(options, tls.clone(), Arc::clone(resolver), clock.clone())));
+        return Ok(Box::new(RemoteChannel::new(options, tls, Arc::clone(resolver), clock.clone())));
     };
     if let Some((login, file)) = &channel.login {
         let password = files::password(file);
@@ -144,7 +149,7 @@ fn remote(
         options.credentials.insert(host.clone(), credentials);
     }
     let next_hop = NextHop::Host { host: host.clone(), port: *port };
-    let channel = RemoteChannel::new(options, tls.clone(), Arc::clone(resolver), clock.clone());
+    let channel = RemoteChannel::new(options, tls, Arc::clone(resolver), clock.clone());
     Ok(Box::new(SmartHost { next_hop, channel }))
 }
 
