@@ -10,7 +10,7 @@ use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::domain_entry::DomainEntry;
 use crate::domain_tables::records::is_reserved;
-use crate::entry::Entry;
+use crate::entry::{Attribute, Entry, Values};
 use crate::error::{DirectoryError, EditError};
 use crate::kind::Kind;
 use crate::layout::{
@@ -145,17 +145,13 @@ fn remote_edits(view: &View<'_>, edits: &[Edit]) -> Result<Vec<RemoteEdit>, Dire
             Edit::Add(entry) => RemoteEdit::Add(entry.clone()),
             Edit::Remove(dn) => RemoteEdit::Remove(dn.clone()),
             Edit::Modify(entry) => {
-                let old = view.entry(&entry.dn)?;
-                let old = old.as_ref().map(Entry::attributes).unwrap_or_default();
-                let differs = |attribute: &&crate::entry::Attribute| {
-                    old.iter().all(|old| {
-                        !old.name.eq_ignore_ascii_case(&attribute.name) || old.values != attribute.values
-                    })
-                };
-                let changed = entry.attributes().iter().filter(differs);
-                let changed = changed.map(|attribute| (attribute.name.clone(), attribute.values.clone()));
-                let lost = old.iter().filter(|old| entry.values(&old.name).is_empty());
-                let lost = lost.map(|old| (old.name.clone(), Vec::new()));
+                let old = view.entry(&entry.dn)?.unwrap_or_else(|| Entry::new(entry.dn.clone()));
+                let differs = |attribute: &Attribute<'_>| !old.values(attribute.name).eq(attribute.values);
+                let owned = |values: Values<'_>| values.map(<[u8]>::to_vec).collect();
+                let changed = entry.attributes().filter(differs);
+                let changed = changed.map(|one| (one.name.to_owned(), owned(one.values)));
+                let lost = old.attributes().filter(|old| entry.values(old.name).is_empty());
+                let lost = lost.map(|old| (old.name.to_owned(), Vec::new()));
                 RemoteEdit::Modify(entry.dn.clone(), changed.chain(lost).collect())
             }
         });

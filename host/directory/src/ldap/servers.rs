@@ -299,16 +299,17 @@ impl Lease {
 
     /// Makes an edit.
     pub(crate) async fn edit(&mut self, edit: &RemoteEdit) -> Result<(), LdapFailure> {
-        let replaced =
-            |name: &str, values: &[Vec<u8>]| Replaced { attribute: name.to_owned(), values: values.to_vec() };
+        let replaced = |name: &str, values: Vec<Vec<u8>>| Replaced { attribute: name.to_owned(), values };
         let connection = self.open()?;
         match edit {
             RemoteEdit::Add(entry) => {
-                let attributes = entry.attributes().iter().map(|one| replaced(&one.name, &one.values));
+                let attributes = entry.attributes();
+                let attributes =
+                    attributes.map(|one| replaced(one.name, one.values.map(<[u8]>::to_vec).collect()));
                 connection.add(&entry.dn, attributes.collect()).await
             }
             RemoteEdit::Modify(dn, changes) => {
-                let changes = changes.iter().map(|(name, values)| replaced(name, values));
+                let changes = changes.iter().map(|(name, values)| replaced(name, values.clone()));
                 connection.modify(dn, changes.collect()).await
             }
             RemoteEdit::Remove(dn) => connection.delete(dn).await,
