@@ -306,7 +306,7 @@ def refresh_required(place):
         place.server.stop()
         fake.refusals = 1
         place.server.start()
-        place.follows()
+        place.follows_bases()
         assert fake.refused == 2, f"each base is refused once: {fake.refused}"
         assert "refreshed" in place.log()
         assert place.rcpt("anna@fake.test") == 250

@@ -122,6 +122,13 @@ impl Servers {
         Ok(Lease { connection: Some(connection), servers: self.clone(), is_kept: true, _permit: permit })
     }
 
+    /// A new connection, which is not kept.
+    pub(crate) async fn lease_new(&self) -> Result<Lease, LdapFailure> {
+        let permit = self.permit().await?;
+        let connection = Some(self.connect().await?);
+        Ok(Lease { connection, servers: self.clone(), is_kept: false, _permit: permit })
+    }
+
     /// A connection to one server, by the same rules; it is not kept.
     pub(crate) async fn lease_at(&self, server: &ServerUrl) -> Result<Lease, LdapFailure> {
         let permit = self.permit().await?;

@@ -209,6 +209,31 @@ pub(crate) enum Seen {
     Gone,
 }
 
+/// [`StoredFound`], where it lies.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StoredFoundRef<'a> {
+    entry: &'a [u8],
+    uuid: Option<Uuid>,
+    modified: Option<String>,
+    version: String,
+}
+
+impl StoredFoundRef<'_> {
+    pub(crate) fn found(self) -> Result<Found, DirectoryError> {
+        let Self { entry, uuid, modified, version } = self;
+        Ok(Found { entry: decode_entry(entry)?, uuid, modified, version })
+    }
+}
+
+/// [`Seen`], where it lies.
+#[derive(Debug, Deserialize)]
+pub(crate) enum SeenRef<'a> {
+    Same,
+    #[serde(borrow)]
+    Differs(StoredFoundRef<'a>),
+    Gone,
+}
+
 impl Seen {
     /// The first octet of [`Seen::Differs`] as it is stored (postcard: the number of the variant).
     pub(crate) const DIFFERS: u8 = 1;
