@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use mail_types::{Address, Domain, Lookup};
 use runtime::Clock;
-use storage::{Batch, Storage};
+use storage::{Batch, HandedOver, Storage};
 use tokio::sync::watch;
 
 use crate::change::{CHANGES_LISTED_MAX, Changes};
@@ -330,6 +330,10 @@ impl Directory {
             *newest = csn.max(*newest);
             rises
         });
+    }
+
+    pub(crate) async fn hand_over(&self, batch: Batch) -> Result<HandedOver, storage::StorageError> {
+        self.0.storage.hand_over(batch).await
     }
 
     pub(crate) async fn commit(&self, batch: Batch) -> Result<(), storage::StorageError> {

@@ -1,12 +1,18 @@
 //! Distinguished names (RFC 4514): reading, writing, and the normal form that compares them.
 
+mod plain;
+mod rdn;
+
 use std::cmp::Ordering;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use mail_types::Domain;
+
+pub(crate) use self::rdn::is_type;
+use self::rdn::{Rdn, RdnValue, first_level, read_levels};
 
 /// Longest name, as text, in octets.
 pub const DN_MAX: usize = 2048;
@@ -30,37 +36,29 @@ pub enum DnError {
     Value(String),
 }
 
-/// The value in a relative name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum RdnValue {
-    /// A string.
-    Text(String),
-    /// BER octets, written `#04024869` (RFC 4514 §2.4).
-    Ber(Vec<u8>),
-}
-
-/// One level of a name: one attribute and value as a rule, several joined by `+` at times.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Rdn(Vec<(String, RdnValue)>);
-
 /// A distinguished name, leaf first. Names are equal when their normal forms are: types without
 /// case and OIDs by their short names, values without case and with runs of spaces as one
 /// (caseIgnoreMatch, RFC 4518, for ASCII and the simple case folds of Unicode). A clone is the same name, and costs nothing
-/// to speak of.
+/// to speak of; so does the name above.
 #[derive(Clone)]
 pub struct Dn {
-    /// The levels, leaf first; the first `skipped` ones are of names below this one.
-    levels: Arc<[Rdn]>,
-    skipped: usize,
-    /// The normal form, root first, each level ended by NUL: a prefix is an ancestor.
-    key: Arc<str>,
+    /// The normal form, root first, each level ended by NUL: a prefix is an ancestor. Right behind it the string form,
+    /// leaf first: a suffix is an ancestor. Both of the name that was read, and of those above it.
+    octets: Arc<str>,
+    /// Where the normal form ends.
+    key_end: usize,
+    /// Where the string form begins.
+    text_start: usize,
+    /// Whether nothing in the string form is escaped, and no level has several parts: commas and equals signs alone tell
+    /// where what is.
+    is_plain: bool,
 }
 
 impl Dn {
     /// The name of no levels, above every root.
     #[must_use]
     pub fn root() -> Self {
-        Self { levels: Arc::new([]), skipped: 0, key: Arc::from("") }
+        Self { octets: Arc::from(""), key_end: 0, text_start: 0, is_plain: true }
     }
 
     /// Reads the string form of RFC 4514 §3. Spaces around separators are taken, as older
@@ -69,26 +67,44 @@ impl Dn {
         if text.len() > DN_MAX {
             return Err(DnError::TooLong);
         }
+        if let Some(dn) = plain::read(text) {
+            return Ok(dn);
+        }
         if text.trim().is_empty() {
             return Ok(Self::root());
         }
-        let rdns = split(text, |c| c == ',' || c == ';')
-            .into_iter()
-            .map(Rdn::parse)
-            .collect::<Result<Vec<_>, _>>()?;
-        Self::from_rdns(rdns)
+        Self::from_levels(&read_levels(text)?)
     }
 
-    fn from_rdns(rdns: Vec<Rdn>) -> Result<Self, DnError> {
-        if rdns.len() > RDN_MAX {
+    fn from_levels(levels: &[Rdn]) -> Result<Self, DnError> {
+        if levels.len() > RDN_MAX {
             return Err(DnError::TooLong);
         }
-        let key = rdns.iter().rev().fold(String::new(), |key, rdn| key + &rdn.to_normal() + "\0");
-        Ok(Self { levels: rdns.into(), skipped: 0, key: key.into() })
+        let mut octets =
+            levels.iter().rev().fold(String::new(), |key, level| key + &level.to_normal() + "\0");
+        let key_end = octets.len();
+        for (at, level) in levels.iter().enumerate() {
+            octets.push_str(if at > 0 { "," } else { "" });
+            octets.push_str(&level.to_string());
+        }
+        let text = &octets[key_end..];
+        let is_plain = levels.is_empty() || plain::read(text).is_some_and(|plain| plain.as_str() == text);
+        Ok(Self { octets: octets.into(), key_end, text_start: key_end, is_plain })
     }
 
-    fn rdns(&self) -> &[Rdn] {
-        &self.levels[self.skipped..]
+    /// The string form of RFC 4514 §2.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.octets[self.text_start..]
+    }
+
+    fn levels(&self) -> Vec<Rdn> {
+        // It was written by `from_levels` or `plain`, and what they write can be read.
+        if self.text_start == self.octets.len() {
+            Vec::new()
+        } else {
+            read_levels(self.as_str()).unwrap_or_default()
+        }
     }
 
     /// The name one level below this one.
@@ -99,8 +115,12 @@ impl Dn {
         if value.is_empty() || value.len() > DN_MAX {
             return Err(DnError::Value(value.to_owned()));
         }
+        if let Some(child) = plain::child(self, attribute, value) {
+            return Ok(child);
+        }
         let leaf = Rdn(vec![(attribute.to_owned(), RdnValue::Text(value.to_owned()))]);
-        Self::from_rdns(std::iter::once(leaf).chain(self.rdns().iter().cloned()).collect())
+        let levels: Vec<Rdn> = std::iter::once(leaf).chain(self.levels()).collect();
+        Self::from_levels(&levels)
     }
 
     /// The `dc=` levels that mirror a domain (RFC 2247 §2) below a suffix: `example.org` below
@@ -112,7 +132,12 @@ impl Dn {
     /// The domain that the leading `dc=` levels mirror (RFC 2247 §3), if the leaf is one.
     #[must_use]
     pub fn to_domain(&self) -> Option<Domain> {
-        let labels: Vec<&str> = self.rdns().iter().map_while(|rdn| rdn.single("dc")).collect();
+        // Most names are no domain's: their last level says so.
+        if self.is_plain && !plain::is_dc(self.as_str()) {
+            return None;
+        }
+        let levels = self.levels();
+        let labels: Vec<&str> = levels.iter().map_while(|level| level.single("dc")).collect();
         if labels.is_empty() {
             return None;
         }
@@ -122,222 +147,58 @@ impl Dn {
     /// The name one level up; `None` for the root.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        let leaf = self.rdns().first()?;
-        let above = self.key.len() - leaf.to_normal().len() - 1;
-        let (levels, skipped) = (Arc::clone(&self.levels), self.skipped + 1);
-        Some(Self { levels, skipped, key: Arc::from(&self.key[..above]) })
+        let above = self.key().strip_suffix(b"\0")?;
+        let key_end = above.iter().rposition(|octet| *octet == 0).map_or(0, |nul| nul + 1);
+        let text = self.as_str();
+        let leaf = if self.is_plain { text.find(',').unwrap_or(text.len()) } else { first_level(text).len() };
+        // After the leaf comes the comma, unless it is all there is.
+        let text_start = (self.text_start + leaf + 1).min(self.octets.len());
+        Some(Self { octets: Arc::clone(&self.octets), key_end, text_start, is_plain: self.is_plain })
     }
 
     /// Whether this name is the other, or lies below it.
     #[must_use]
     pub fn is_within(&self, ancestor: &Dn) -> bool {
-        self.key.starts_with(&*ancestor.key)
+        self.key().starts_with(ancestor.key())
     }
 
     /// The first attribute and value of the leaf, where the value is a string.
     #[must_use]
-    pub fn leaf(&self) -> Option<(&str, &str)> {
-        match self.rdns().first()?.0.first()? {
+    pub fn leaf(&self) -> Option<(String, String)> {
+        match self.levels().into_iter().next()?.0.into_iter().next()? {
             (name, RdnValue::Text(value)) => Some((name, value)),
             (_, RdnValue::Ber(_)) => None,
         }
     }
 
     /// Every attribute and value of the leaf, string values only.
-    pub fn leaf_values(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.rdns().first().into_iter().flat_map(|rdn| &rdn.0).filter_map(|(name, value)| match value {
-            RdnValue::Text(value) => Some((name.as_str(), value.as_str())),
+    #[must_use]
+    pub fn leaf_values(&self) -> Vec<(String, String)> {
+        let leaf = self.levels().into_iter().next();
+        let values = leaf.into_iter().flat_map(|level| level.0).filter_map(|(name, value)| match value {
+            RdnValue::Text(value) => Some((name, value)),
             RdnValue::Ber(_) => None,
-        })
+        });
+        values.collect()
     }
 
     /// Number of levels.
     #[must_use]
     pub fn depth(&self) -> usize {
-        self.rdns().len()
+        self.key().iter().filter(|octet| **octet == 0).count()
     }
 
     /// Key bytes: the normal form, root first, each level ended by NUL. The entries of a
     /// subtree are those whose keys start with the key of its top.
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        self.key.as_bytes()
-    }
-}
-
-impl Rdn {
-    fn parse(text: &str) -> Result<Self, DnError> {
-        let parts = split(text, |c| c == '+').into_iter().map(|part| {
-            let (name, value) =
-                part.split_once('=').ok_or_else(|| DnError::NoEquals(part.trim().to_owned()))?;
-            let name = name.trim();
-            if !is_type(name) {
-                return Err(DnError::Type(name.to_owned()));
-            }
-            Ok((name.to_owned(), RdnValue::parse(value)?))
-        });
-        parts.collect::<Result<Vec<_>, _>>().map(Self)
-    }
-
-    /// The value, where this level has one attribute, of that type.
-    fn single(&self, attribute: &str) -> Option<&str> {
-        match self.0.as_slice() {
-            [(name, RdnValue::Text(value))] if normal_type(name) == attribute => Some(value),
-            _ => None,
-        }
-    }
-
-    fn to_normal(&self) -> String {
-        let mut parts: Vec<String> = self
-            .0
-            .iter()
-            .map(|(name, value)| format!("{}={}", normal_type(name), value.to_normal()))
-            .collect();
-        // The order of the parts has no meaning (RFC 4514 §2.2).
-        parts.sort_unstable();
-        parts.join("+")
-    }
-}
-
-impl RdnValue {
-    fn parse(text: &str) -> Result<Self, DnError> {
-        let error = || DnError::Value(text.to_owned());
-        let text = trim_unescaped(text);
-        if let Some(hex) = text.strip_prefix('#') {
-            return decode_hex(hex).map(Self::Ber).ok_or_else(error);
-        }
-        if let Some(quoted) = text.strip_prefix('"') {
-            // RFC 2253 §4 asks readers to take the quoted form of RFC 1779.
-            let inner = quoted.strip_suffix('"').ok_or_else(error)?;
-            return unescape(inner, "\"").map(Self::Text).ok_or_else(error);
-        }
-        unescape(text, "\"+,;<>").map(Self::Text).ok_or_else(error)
-    }
-
-    fn to_normal(&self) -> String {
-        match self {
-            Self::Ber(_) => self.to_string(),
-            Self::Text(text) => {
-                let folded = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-                Self::Text(folded).to_string()
-            }
-        }
-    }
-}
-
-impl fmt::Display for RdnValue {
-    /// Escaped by RFC 4514 §2.4.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Self::Text(text) => text,
-            Self::Ber(octets) => {
-                f.write_char('#')?;
-                return octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"));
-            }
-        };
-        let last = text.len().saturating_sub(1);
-        for (at, c) in text.char_indices() {
-            match c {
-                '"' | '+' | ',' | ';' | '<' | '>' | '\\' => write!(f, "\\{c}")?,
-                '#' | ' ' if at == 0 => write!(f, "\\{c}")?,
-                ' ' if at == last => f.write_str("\\ ")?,
-                c if c.is_ascii_control() => write!(f, "\\{:02X}", c as u32)?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Cuts at separators that are neither escaped nor in quotes.
-fn split(text: &str, is_separator: impl Fn(char) -> bool) -> Vec<&str> {
-    let (mut parts, mut start, mut escaped, mut quoted) = (Vec::new(), 0, false, false);
-    for (at, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => quoted = !quoted,
-            c if !quoted && is_separator(c) => {
-                parts.push(&text[start..at]);
-                start = at + c.len_utf8();
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    parts
-}
-
-/// Takes spaces off both ends, but leaves a last one that is escaped.
-fn trim_unescaped(text: &str) -> &str {
-    let text = text.trim_start_matches(' ');
-    let trimmed = text.trim_end_matches(' ');
-    let backslashes = trimmed.bytes().rev().take_while(|byte| *byte == b'\\').count();
-    if backslashes % 2 == 1 && trimmed.len() < text.len() { &text[..=trimmed.len()] } else { trimmed }
-}
-
-/// Resolves `\,` and `\2C` (RFC 4514 §3). `None` for a bare special, or what is no UTF-8.
-fn unescape(text: &str, specials: &str) -> Option<String> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        if c != '\\' {
-            if c == '\0' || specials.contains(c) {
-                return None;
-            }
-            octets.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            continue;
-        }
-        let first = rest.next()?;
-        if "\\ \"#+,;<=>".contains(first) {
-            octets.push(first as u8);
-            continue;
-        }
-        let pair = [first, rest.next()?];
-        let octet = pair.iter().try_fold(0, |octet, digit| Some(octet * 16 + digit.to_digit(16)?))?;
-        octets.push(u8::try_from(octet).ok()?);
-    }
-    String::from_utf8(octets).ok()
-}
-
-fn decode_hex(text: &str) -> Option<Vec<u8>> {
-    if text.is_empty() || !text.len().is_multiple_of(2) || !text.is_ascii() {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
-}
-
-/// `descr` or `numericoid` (RFC 4512 §1.4).
-pub(crate) fn is_type(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    match bytes.next() {
-        Some(first) if first.is_ascii_alphabetic() => bytes.all(|b| b.is_ascii_alphanumeric() || b == b'-'),
-        Some(first) if first.is_ascii_digit() => {
-            text.split('.').all(|arc| !arc.is_empty() && arc.bytes().all(|b| b.is_ascii_digit()))
-        }
-        _ => false,
-    }
-}
-
-/// Lower case, short names for the OIDs of RFC 4514 §3.
-fn normal_type(name: &str) -> String {
-    match name {
-        "2.5.4.3" => "cn".to_owned(),
-        "2.5.4.6" => "c".to_owned(),
-        "2.5.4.7" => "l".to_owned(),
-        "2.5.4.8" => "st".to_owned(),
-        "2.5.4.9" => "street".to_owned(),
-        "2.5.4.10" => "o".to_owned(),
-        "2.5.4.11" => "ou".to_owned(),
-        "0.9.2342.19200300.100.1.25" => "dc".to_owned(),
-        "0.9.2342.19200300.100.1.1" => "uid".to_owned(),
-        other => other.to_ascii_lowercase(),
+        &self.octets.as_bytes()[..self.key_end]
     }
 }
 
 impl PartialEq for Dn {
     fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
+        self.key() == other.key()
     }
 }
 
@@ -345,7 +206,7 @@ impl Eq for Dn {}
 
 impl Hash for Dn {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key.hash(state);
+        self.key().hash(state);
     }
 }
 
@@ -358,28 +219,19 @@ impl PartialOrd for Dn {
 impl Ord for Dn {
     /// Ancestors before what lies below them.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.key.cmp(&other.key)
+        self.key().cmp(other.key())
     }
 }
 
 impl fmt::Display for Dn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (level, rdn) in self.rdns().iter().enumerate() {
-            if level > 0 {
-                f.write_char(',')?;
-            }
-            for (part, (name, value)) in rdn.0.iter().enumerate() {
-                let plus = if part > 0 { "+" } else { "" };
-                write!(f, "{plus}{name}={value}")?;
-            }
-        }
-        Ok(())
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Dn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        f.write_str(self.as_str())
     }
 }
 
@@ -391,81 +243,4 @@ impl FromStr for Dn {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn examples_of_rfc_4514_are_read_and_written() {
-        for text in [
-            "UID=jsmith,DC=example,DC=net",
-            "OU=Sales+CN=J.  Smith,DC=example,DC=net",
-            r#"CN=James \"Jim\" Smith\, III,DC=example,DC=net"#,
-            r"CN=Before\0DAfter,DC=example,DC=net",
-            "1.3.6.1.4.1.1466.0=#04024869",
-        ] {
-            assert_eq!(Dn::parse(text).unwrap().to_string(), text);
-        }
-        assert_eq!(Dn::parse(r"CN=Lu\C4\8Di\C4\87").unwrap().to_string(), "CN=Lučić");
-    }
-
-    #[test]
-    fn names_compare_by_their_normal_form() {
-        for (a, b) in [
-            ("UID=JSmith, DC=Example ,DC=net", "uid=jsmith,dc=example,dc=net"),
-            ("OU=Sales+CN=J.  Smith,DC=net", "cn=j. smith+ou=sales,dc=net"),
-            ("2.5.4.10=isp", "o=ISP"),
-            (r"cn=a\2Cb", r"cn=a\,b"),
-            (r#"cn="a,b";o=x"#, r"cn=a\,b,o=x"),
-        ] {
-            assert_eq!(Dn::parse(a).unwrap(), Dn::parse(b).unwrap(), "{a} {b}");
-        }
-        assert_ne!(Dn::parse(r"cn=a\,b").unwrap(), Dn::parse("cn=a,cn=b").unwrap());
-    }
-
-    #[test]
-    fn what_is_no_name_is_refused() {
-        for text in
-            ["jsmith", "=x", "1a=x", "cn=a,", "cn=a<b", r"cn=a\", r"cn=\zz", r"cn=\ff", "cn=#0", "cn=\"a"]
-        {
-            assert!(Dn::parse(text).is_err(), "{text}");
-        }
-        assert_eq!(Dn::parse(&"o=a,".repeat(600)), Err(DnError::TooLong));
-    }
-
-    #[test]
-    fn a_subtree_is_a_prefix_of_keys() {
-        let top = Dn::parse("o=example.org,o=isp").unwrap();
-        let user = top.child("ou", "People").unwrap().child("uid", "user1").unwrap();
-        assert!(user.is_within(&top) && user.key().starts_with(top.key()) && user.depth() == 4);
-        assert!(!Dn::parse("o=example.organic,o=isp").unwrap().is_within(&top));
-        assert_eq!(user.parent().unwrap().parent().unwrap(), top);
-        assert_eq!(user.leaf(), Some(("uid", "user1")));
-        assert!(user.is_within(&Dn::root()) && Dn::root().parent().is_none());
-    }
-
-    #[test]
-    fn domains_and_dc_levels_mirror_each_other() {
-        let suffix = Dn::parse("o=internet").unwrap();
-        let domain = Domain::parse("branch.example.org").unwrap();
-        let dn = Dn::from_domain(&domain, &suffix).unwrap();
-        assert_eq!(dn.to_string(), "dc=branch,dc=example,dc=org,o=internet");
-        assert_eq!(dn.to_domain(), Some(domain));
-        assert_eq!(suffix.to_domain(), None);
-    }
-
-    proptest! {
-        #[test]
-        fn any_value_survives_writing_and_reading(values in prop::collection::vec("[^\0]{1,12}", 1..5)) {
-            let dn = values.iter().try_fold(Dn::root(), |above, value| above.child("cn", value)).unwrap();
-            let read = Dn::parse(&dn.to_string()).unwrap();
-            prop_assert_eq!(&read, &dn);
-            prop_assert_eq!(read.leaf().map(|(_, v)| v.to_owned()), values.last().cloned());
-        }
-
-        #[test]
-        fn reading_never_panics(text in "\\PC*") {
-            let _ = Dn::parse(&text);
-        }
-    }
-}
+mod tests;

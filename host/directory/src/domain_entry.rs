@@ -114,7 +114,7 @@ impl DomainNode {
         if names.is_empty() {
             // An organisation named after its domain: o=example.org.
             let named = entry.dn.leaf().map(|(_, value)| value).filter(|value| value.contains('.'));
-            names.extend(named.and_then(|name| Domain::parse(name).ok()));
+            names.extend(named.and_then(|name| Domain::parse(&name).ok()));
         }
         let mut seen = Vec::new();
         names.retain(|name| {

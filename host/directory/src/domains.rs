@@ -214,7 +214,7 @@ fn remove_node(view: &View<'_>, node: Dn, edits: &mut Vec<Edit>) -> Result<(), E
     Ok(())
 }
 
-fn is_dc((attribute, _): (&str, &str)) -> bool {
+fn is_dc((attribute, _): (String, String)) -> bool {
     attribute.eq_ignore_ascii_case("dc")
 }
 

@@ -10,12 +10,12 @@ use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::domain_entry::DomainEntry;
 use crate::domain_tables::records::is_reserved;
-use crate::entry::Entry;
+use crate::entry::{Attribute, Entry, Values};
 use crate::error::{DirectoryError, EditError};
 use crate::kind::Kind;
 use crate::layout::{
-    ADDRESSES, CHANGES, DOMAINS, HEAD, Head, NAME_KEY_MAX, STATE, address_keys, delete_entry, domain_keys,
-    encode_change, put_entry, replace_entry,
+    ADDRESSES, CHANGES, DOMAINS, HEAD, Head, NAME_KEY_MAX, Role, STATE, address_keys, delete_entry,
+    domain_keys, encode_change, put_entry, replace_entry,
 };
 use crate::schema::Field;
 use crate::user_entry::PasswordHash;
@@ -145,17 +145,13 @@ fn remote_edits(view: &View<'_>, edits: &[Edit]) -> Result<Vec<RemoteEdit>, Dire
             Edit::Add(entry) => RemoteEdit::Add(entry.clone()),
             Edit::Remove(dn) => RemoteEdit::Remove(dn.clone()),
             Edit::Modify(entry) => {
-                let old = view.entry(&entry.dn)?;
-                let old = old.as_ref().map(Entry::attributes).unwrap_or_default();
-                let differs = |attribute: &&crate::entry::Attribute| {
-                    old.iter().all(|old| {
-                        !old.name.eq_ignore_ascii_case(&attribute.name) || old.values != attribute.values
-                    })
-                };
-                let changed = entry.attributes().iter().filter(differs);
-                let changed = changed.map(|attribute| (attribute.name.clone(), attribute.values.clone()));
-                let lost = old.iter().filter(|old| entry.values(&old.name).is_empty());
-                let lost = lost.map(|old| (old.name.clone(), Vec::new()));
+                let old = view.entry(&entry.dn)?.unwrap_or_else(|| Entry::new(entry.dn.clone()));
+                let differs = |attribute: &Attribute<'_>| !old.values(attribute.name).eq(attribute.values);
+                let owned = |values: Values<'_>| values.map(<[u8]>::to_vec).collect();
+                let changed = entry.attributes().filter(differs);
+                let changed = changed.map(|one| (one.name.to_owned(), owned(one.values)));
+                let lost = old.attributes().filter(|old| entry.values(old.name).is_empty());
+                let lost = lost.map(|old| (old.name.to_owned(), Vec::new()));
                 RemoteEdit::Modify(entry.dn.clone(), changed.chain(lost).collect())
             }
         });
@@ -163,11 +159,21 @@ fn remote_edits(view: &View<'_>, edits: &[Edit]) -> Result<Vec<RemoteEdit>, Dire
     Ok(remote)
 }
 
+/// How those who follow the directory learn of the edits of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Logging {
+    /// One by one.
+    Each,
+    /// They are told to read everything anew: of more edits than there were entries that is less work for all.
+    Rebuild,
+}
+
 /// A batch being composed: the snapshot, and what earlier edits of the same batch change in it.
 pub(crate) struct Composing<'v, 's> {
     pub(crate) view: &'v View<'s>,
     pub(crate) head: Head,
     pub(crate) batch: Batch,
+    logging: Logging,
     /// Entries touched so far; `None` is removed.
     overlay: HashMap<Dn, Option<(u64, Entry)>>,
     claims: Claims,
@@ -176,13 +182,18 @@ pub(crate) struct Composing<'v, 's> {
 impl<'v, 's> Composing<'v, 's> {
     /// A batch that holds only if the directory is still as the view has it.
     pub(crate) fn new(view: &'v View<'s>, head: Head) -> Self {
+        Self::logging(view, head, Logging::Each)
+    }
+
+    /// The same, its edits logged so.
+    pub(crate) fn logging(view: &'v View<'s>, head: Head, logging: Logging) -> Self {
         let mut batch = Batch::new();
         match head {
             // Nothing was ever written: the head does not exist.
             head if head == Head::default() => batch.assert_absent(STATE, HEAD),
             head => batch.assert_equals(STATE, HEAD, &head.encode()),
         }
-        Self { view, head, batch, overlay: HashMap::new(), claims: Claims::default() }
+        Self { view, head, batch, logging, overlay: HashMap::new(), claims: Claims::default() }
     }
 
     /// The batch, and the number of the newest change.
@@ -203,10 +214,28 @@ impl<'v, 's> Composing<'v, 's> {
             Edit::Modify(entry) => (self.modify(entry)?, Operation::Put),
             Edit::Remove(dn) => (self.remove(dn)?, Operation::Removed),
         };
-        self.head.csn += 1;
-        let change = Change { csn: self.head.csn, at, dn: edit.dn().clone(), kind, operation };
-        self.batch.put(CHANGES, &change.csn.to_be_bytes(), encode_change(&change));
+        self.log(edit.dn(), kind, operation, at);
         Ok(())
+    }
+
+    /// Takes a new entry in, whose name is free, and that of the entry above it not: who calls has looked.
+    pub(crate) fn take_new(&mut self, entry: &Entry, at: mail_types::Timestamp) -> Result<(), EditError> {
+        let kind = self.insert(entry)?;
+        self.log(&entry.dn, kind, Operation::Put, at);
+        Ok(())
+    }
+
+    fn log(&mut self, dn: &Dn, kind: Kind, operation: Operation, at: mail_types::Timestamp) {
+        self.head.csn += 1;
+        if self.logging == Logging::Rebuild {
+            if self.head.floor < self.head.csn - 1 {
+                self.batch.clear(CHANGES);
+            }
+            self.head.floor = self.head.csn;
+            return;
+        }
+        let change = Change { csn: self.head.csn, at, dn: dn.clone(), kind, operation };
+        self.batch.put(CHANGES, &change.csn.to_be_bytes(), encode_change(&change));
     }
 
     pub(crate) fn current(&self, dn: &Dn) -> Result<Option<(u64, Entry)>, EditError> {
@@ -235,6 +264,10 @@ impl<'v, 's> Composing<'v, 's> {
         {
             return Err(EditError::NoParent(entry.dn.clone(), above));
         }
+        self.insert(entry)
+    }
+
+    fn insert(&mut self, entry: &Entry) -> Result<Kind, EditError> {
         let id = self.head.next_id;
         let kind = self.enter(id, entry)?;
         self.head.next_id += 1;
@@ -358,13 +391,15 @@ impl Claims {
         entry: &Entry,
         kind: Kind,
     ) -> Result<(), EditError> {
-        self.check(view, id, entry, kind)?;
         match kind {
             Kind::User | Kind::Group => {
-                let keys = address_keys(entry, view.schema).into_iter();
+                let keys = address_keys(entry, view.schema);
+                self.check_addresses(view, id, &keys)?;
+                let keys = keys.into_iter();
                 self.addresses.extend(keys.map(|(address, _)| (address, (id, entry.dn.clone()))));
             }
             Kind::Domain => {
+                self.check_domains(view, id, entry)?;
                 if let Some(mine) = DomainEntry::read(entry, view.schema) {
                     let keys = domain_keys(entry, view.schema).into_iter();
                     self.domains.extend(keys.map(|(domain, _)| (domain, (id, mine.clone()))));
@@ -378,21 +413,21 @@ impl Claims {
     /// Whether the addresses and domain names of an entry are free, or its own already.
     fn check(&self, view: &View<'_>, id: u64, entry: &Entry, kind: Kind) -> Result<(), EditError> {
         match kind {
-            Kind::User | Kind::Group => self.check_addresses(view, id, entry),
+            Kind::User | Kind::Group => self.check_addresses(view, id, &address_keys(entry, view.schema)),
             Kind::Domain => self.check_domains(view, id, entry),
             Kind::Other => Ok(()),
         }
     }
 
-    fn check_addresses(&self, view: &View<'_>, id: u64, entry: &Entry) -> Result<(), EditError> {
-        for (address, _) in address_keys(entry, view.schema) {
+    fn check_addresses(&self, view: &View<'_>, id: u64, keys: &[(String, Role)]) -> Result<(), EditError> {
+        for (address, _) in keys {
             let used = |by: Dn| EditError::AddressUsed { address: address.clone(), by };
-            if let Some((by, dn)) = self.addresses.get(&address)
+            if let Some((by, dn)) = self.addresses.get(address)
                 && *by != id
             {
                 return Err(used(dn.clone()));
             }
-            for (_, other) in view.indexed(ADDRESSES, &address)? {
+            for (_, other) in view.indexed(ADDRESSES, address)? {
                 if other != id
                     && !self.released.contains(&other)
                     && let Some(other) = view.entry_by_id(other)?

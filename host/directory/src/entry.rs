@@ -6,21 +6,174 @@ use std::sync::Arc;
 use crate::dn::Dn;
 
 /// An attribute: its description as written (type, and options like `;lang-fr`) and its values.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Attribute {
+#[derive(Clone, Copy)]
+pub struct Attribute<'a> {
     /// The description. Compared without case.
-    pub name: String,
+    pub name: &'a str,
     /// The values, at least one, in the order given.
-    pub values: Vec<Vec<u8>>,
+    pub values: Values<'a>,
+}
+
+/// The values of one attribute, in the order given.
+#[derive(Clone, Copy)]
+pub struct Values<'a> {
+    octets: &'a [u8],
+    places: &'a [Place],
+}
+
+impl<'a> Values<'a> {
+    /// Whether there are none: the attribute is absent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (first, rest) = self.places.split_first()?;
+        self.places = rest;
+        Some(&self.octets[first.start..first.end])
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.places.len(), Some(self.places.len()))
+    }
+}
+
+impl ExactSizeIterator for Values<'_> {}
+
+/// Where something stands.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    start: usize,
+    end: usize,
+}
+
+/// An attribute in [`Attributes`].
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    name: Place,
+    /// Number of the first value after its own; its own begin where those of the attribute before it end.
+    values_end: usize,
+}
+
+/// All attributes of an entry, in few pieces of memory: a directory of a million entries is read several times over.
+#[derive(Clone, Default)]
+struct Attributes {
+    /// Names and values, and what else may stand between them.
+    octets: Vec<u8>,
+    named: Vec<Named>,
+    values: Vec<Place>,
+}
+
+impl Attributes {
+    fn iter(&self) -> impl ExactSizeIterator<Item = Attribute<'_>> + Clone {
+        (0..self.named.len()).map(|at| Attribute { name: self.name(at), values: self.values(at) })
+    }
+
+    fn name(&self, at: usize) -> &str {
+        let Place { start, end } = self.named[at].name;
+        // Only text is put there.
+        std::str::from_utf8(&self.octets[start..end]).unwrap_or_default()
+    }
+
+    fn values(&self, at: usize) -> Values<'_> {
+        let first = if at == 0 { 0 } else { self.named[at - 1].values_end };
+        Values { octets: &self.octets, places: &self.values[first..self.named[at].values_end] }
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        let is = |named: &Named| {
+            let Place { start, end } = named.name;
+            end - start == name.len() && self.octets[start..end].eq_ignore_ascii_case(name.as_bytes())
+        };
+        self.named.iter().position(is)
+    }
+
+    fn put(&mut self, octets: &[u8]) -> Place {
+        let start = self.octets.len();
+        self.octets.extend_from_slice(octets);
+        Place { start, end: self.octets.len() }
+    }
+
+    fn push<'v>(&mut self, name: &str, values: impl IntoIterator<Item = &'v [u8]>) {
+        let name = self.put(name.as_bytes());
+        for value in values {
+            let place = self.put(value);
+            self.values.push(place);
+        }
+        self.named.push(Named { name, values_end: self.values.len() });
+    }
+
+    fn add(&mut self, name: &str, value: &[u8]) {
+        let Some(at) = self.position(name) else { return self.push(name, [value]) };
+        if self.values(at).any(|known| known == value) {
+            return;
+        }
+        let place = self.put(value);
+        self.values.insert(self.named[at].values_end, place);
+        self.named[at..].iter_mut().for_each(|named| named.values_end += 1);
+    }
+
+    /// As they are stored ([`Entry::write_attributes`]). The octets are taken over in one piece.
+    fn read(stored: &[u8]) -> Option<Self> {
+        let mut reading = Stored { octets: stored, at: 0 };
+        let count = reading.number()?;
+        // Each takes two octets at least.
+        let mut named = Vec::with_capacity(count.min(stored.len() / 2));
+        let mut values = Vec::with_capacity(2 * named.capacity());
+        for _ in 0..count {
+            let name = reading.octets()?;
+            std::str::from_utf8(&stored[name.start..name.end]).ok()?;
+            for _ in 0..reading.number()? {
+                values.push(reading.octets()?);
+            }
+            named.push(Named { name, values_end: values.len() });
+        }
+        (reading.at == stored.len()).then(|| Self { octets: stored.to_vec(), named, values })
+    }
+}
+
+/// Stored attributes that are being read: numbers and lengths as postcard writes them.
+struct Stored<'a> {
+    octets: &'a [u8],
+    at: usize,
+}
+
+impl Stored<'_> {
+    fn number(&mut self) -> Option<usize> {
+        let rest = self.octets.get(self.at..)?;
+        let (number, left) = postcard::take_from_bytes::<usize>(rest).ok()?;
+        self.at += rest.len() - left.len();
+        Some(number)
+    }
+
+    fn octets(&mut self) -> Option<Place> {
+        let length = self.number()?;
+        let start = self.at;
+        self.at = start.checked_add(length).filter(|end| *end <= self.octets.len())?;
+        Some(Place { start, end: self.at })
+    }
 }
 
 /// An entry, as its source has it. A clone shares the attributes until one of both is changed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Entry {
     /// Its name.
     pub dn: Dn,
-    attributes: Arc<Vec<Attribute>>,
+    attributes: Arc<Attributes>,
 }
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.dn == other.dn && self.has_same_attributes(other)
+    }
+}
+
+impl Eq for Entry {}
 
 impl Entry {
     /// An entry without attributes.
@@ -30,20 +183,31 @@ impl Entry {
     }
 
     /// The attributes, in the order in which they were first given.
-    #[must_use]
-    pub fn attributes(&self) -> &[Attribute] {
-        &self.attributes
+    pub fn attributes(&self) -> impl ExactSizeIterator<Item = Attribute<'_>> + Clone {
+        self.attributes.iter()
+    }
+
+    /// Whether another one has the same attributes and values, in the same order, letter by letter.
+    pub(crate) fn has_same_attributes(&self, other: &Self) -> bool {
+        let is_same = |(mine, theirs): (Attribute<'_>, Attribute<'_>)| {
+            mine.name == theirs.name && mine.values.eq(theirs.values)
+        };
+        let (mine, theirs) = (self.attributes(), other.attributes());
+        mine.len() == theirs.len() && mine.zip(theirs).all(is_same)
     }
 
     /// The values of an attribute; empty where it is absent.
     #[must_use]
-    pub fn values(&self, name: &str) -> &[Vec<u8>] {
-        self.attributes.iter().find(|a| a.name.eq_ignore_ascii_case(name)).map_or(&[], |a| &a.values)
+    pub fn values(&self, name: &str) -> Values<'_> {
+        match self.attributes.position(name) {
+            Some(at) => self.attributes.values(at),
+            None => Values { octets: &[], places: &[] },
+        }
     }
 
     /// The values that are UTF-8, without the blanks around them.
     pub fn texts<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.values(name).iter().filter_map(|value| std::str::from_utf8(value).ok()).map(str::trim)
+        self.values(name).filter_map(|value| std::str::from_utf8(value).ok()).map(str::trim)
     }
 
     /// The first value that is UTF-8.
@@ -59,24 +223,18 @@ impl Entry {
     }
 
     /// Adds a value; one that is there already is not added again.
-    pub fn add(&mut self, name: &str, value: impl Into<Vec<u8>>) {
-        let value = value.into();
-        let attributes = Arc::make_mut(&mut self.attributes);
-        match attributes.iter_mut().find(|a| a.name.eq_ignore_ascii_case(name)) {
-            Some(attribute) if attribute.values.contains(&value) => {}
-            Some(attribute) => attribute.values.push(value),
-            None => attributes.push(Attribute { name: name.to_owned(), values: vec![value] }),
-        }
+    pub fn add(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        Arc::make_mut(&mut self.attributes).add(name, value.as_ref());
     }
 
     /// The entry as plugins see it: one pair a value, in order; without secrets, and without what is no text.
     #[must_use]
     pub fn shown(&self) -> hooks::Attributes {
-        let shown = self.attributes.iter().filter(|attribute| !is_hidden(&attribute.name));
+        let shown = self.attributes().filter(|attribute| !is_hidden(attribute.name));
         shown
             .flat_map(|attribute| {
-                let texts = attribute.values.iter().filter_map(|value| std::str::from_utf8(value).ok());
-                texts.map(|text| (attribute.name.clone(), text.to_owned()))
+                let texts = attribute.values.filter_map(|value| std::str::from_utf8(value).ok());
+                texts.map(move |text| (attribute.name.to_owned(), text.to_owned()))
             })
             .collect()
     }
@@ -84,28 +242,61 @@ impl Entry {
     /// Octets of all values.
     #[must_use]
     pub fn octets(&self) -> usize {
-        self.attributes.iter().flat_map(|a| &a.values).map(Vec::len).sum()
+        self.attributes.values.iter().map(|place| place.end - place.start).sum()
     }
 
-    /// Takes an attribute as it was stored, without looking for doubles.
-    pub(crate) fn push(&mut self, name: String, values: Vec<Vec<u8>>) {
-        Arc::make_mut(&mut self.attributes).push(Attribute { name, values });
+    /// Takes an attribute as it came, without looking for doubles.
+    pub(crate) fn push<'v>(&mut self, name: &str, values: impl IntoIterator<Item = &'v [u8]>) {
+        Arc::make_mut(&mut self.attributes).push(name, values);
+    }
+
+    /// Appends the attributes in the form in which they are stored: what postcard makes of pairs of a name and a list of
+    /// values.
+    pub(crate) fn write_attributes(&self, stored: &mut Vec<u8>) {
+        write_number(stored, self.attributes.named.len());
+        for attribute in self.attributes() {
+            write_octets(stored, attribute.name.as_bytes());
+            write_number(stored, attribute.values.len());
+            attribute.values.for_each(|value| write_octets(stored, value));
+        }
+    }
+
+    /// An entry with attributes that were stored so; `None` where they cannot be read.
+    pub(crate) fn with_stored(dn: Dn, stored: &[u8]) -> Option<Self> {
+        Some(Self { dn, attributes: Arc::new(Attributes::read(stored)?) })
     }
 
     /// The entry with one more value.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+    pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.add(name, value);
         self
     }
 
     /// Replaces all values; none removes the attribute.
     pub fn replace(&mut self, name: &str, values: Vec<Vec<u8>>) {
-        Arc::make_mut(&mut self.attributes).retain(|a| !a.name.eq_ignore_ascii_case(name));
-        for value in values {
-            self.add(name, value);
+        let mut replaced = Attributes::default();
+        for attribute in self.attributes().filter(|one| !one.name.eq_ignore_ascii_case(name)) {
+            replaced.push(attribute.name, attribute.values);
         }
+        values.iter().for_each(|value| replaced.add(name, value));
+        self.attributes = Arc::new(replaced);
     }
+}
+
+/// Appends octets with their length before them, as postcard does.
+pub(crate) fn write_octets(stored: &mut Vec<u8>, octets: &[u8]) {
+    write_number(stored, octets.len());
+    stored.extend_from_slice(octets);
+}
+
+/// Appends a number as postcard does: seven bits an octet, the lowest first, the eighth where more follow.
+fn write_number(stored: &mut Vec<u8>, mut number: usize) {
+    while number > 0x7f {
+        stored.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    stored.push(number.to_le_bytes()[0]);
 }
 
 /// Attributes whose values no log and no listing may show.
@@ -120,19 +311,19 @@ fn is_hidden(name: &str) -> bool {
     lower.contains("password") || lower.starts_with("scram") || lower.contains("secret")
 }
 
-impl fmt::Debug for Attribute {
+impl fmt::Debug for Attribute<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if is_secret(&self.name) {
+        if is_secret(self.name) {
             return write!(f, "{}: [{} hidden]", self.name, self.values.len());
         }
-        let values: Vec<_> = self.values.iter().map(|value| String::from_utf8_lossy(value)).collect();
+        let values: Vec<_> = self.values.map(String::from_utf8_lossy).collect();
         write!(f, "{}: {values:?}", self.name)
     }
 }
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Entry({} {:?})", self.dn, self.attributes)
+        write!(f, "Entry({} {:?})", self.dn, self.attributes().collect::<Vec<_>>())
     }
 }
 
@@ -147,7 +338,40 @@ mod tests {
         assert_eq!(entry.texts("mail").collect::<Vec<_>>(), ["a@b", "c@d"]);
         assert!(entry.has("mail", "A@B"));
         entry.replace("mail", vec![]);
-        assert!(entry.values("mail").is_empty() && entry.attributes().is_empty());
+        assert!(entry.values("mail").is_empty() && entry.attributes().len() == 0);
+    }
+
+    #[test]
+    fn values_stay_with_their_attributes() {
+        let mut entry = Entry::new(Dn::root()).with("a", "1").with("b", "2").with("a", "3").with("c", "4");
+        entry.replace("b", ["5", "6", "5"].map(|value| value.as_bytes().to_vec()).to_vec());
+        let read = |entry: &Entry| -> Vec<(String, Vec<Vec<u8>>)> {
+            let pair = |one: Attribute<'_>| (one.name.to_owned(), one.values.map(<[u8]>::to_vec).collect());
+            entry.attributes().map(pair).collect()
+        };
+        let values = |all: &[&str]| all.iter().map(|one| one.as_bytes().to_vec()).collect::<Vec<_>>();
+        let expected = [("a", values(&["1", "3"])), ("c", values(&["4"])), ("b", values(&["5", "6"]))];
+        assert_eq!(read(&entry), expected.map(|(name, values)| (name.to_owned(), values)));
+        assert_eq!(entry.octets(), 5);
+    }
+
+    /// Entries are stored as postcard stores pairs: what older ones wrote is read, and the other way round.
+    #[test]
+    fn stored_attributes_are_those_of_postcard() {
+        let long = "x".repeat(300);
+        let entry = Entry::new(Dn::root()).with("mail", "a@b").with("mail", [0xff_u8]).with("cn", &long);
+        let mut stored = Vec::new();
+        entry.write_attributes(&mut stored);
+        let pairs: Vec<(String, Vec<Vec<u8>>)> = vec![
+            ("mail".to_owned(), vec![b"a@b".to_vec(), vec![0xff]]),
+            ("cn".to_owned(), vec![long.into_bytes()]),
+        ];
+        assert_eq!(stored, postcard::to_stdvec(&pairs).unwrap());
+        assert_eq!(Entry::with_stored(Dn::root(), &stored).unwrap(), entry);
+        for end in 0..stored.len() {
+            assert!(Entry::with_stored(Dn::root(), &stored[..end]).is_none());
+        }
+        assert!(Entry::with_stored(Dn::root(), &[stored, vec![0]].concat()).is_none());
     }
 
     #[test]
@@ -155,7 +379,8 @@ mod tests {
         for (name, hidden) in [("userPassword", true), ("scramKey", true), ("mail", false)] {
             assert_eq!(is_hidden(name), hidden, "{name}");
         }
-        let entry = Entry::new(Dn::root()).with("mail", "a@b").with("userPassword", "x").with("mail", [0xff]);
+        let entry =
+            Entry::new(Dn::root()).with("mail", "a@b").with("userPassword", "x").with("mail", [0xff_u8]);
         assert_eq!(entry.shown(), [("mail".to_owned(), "a@b".to_owned())]);
     }
 

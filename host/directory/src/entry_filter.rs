@@ -68,8 +68,7 @@ impl EntryFilter {
     /// Whether an entry matches. An attribute that is absent matches nothing but its negation.
     #[must_use]
     pub fn matches(&self, entry: &Entry) -> bool {
-        let any =
-            |name: &str, fits: &dyn Fn(&[u8]) -> bool| entry.values(name).iter().any(|value| fits(value));
+        let any = |name: &str, fits: &dyn Fn(&[u8]) -> bool| entry.values(name).any(fits);
         match self {
             Self::And(parts) => parts.iter().all(|part| part.matches(entry)),
             Self::Or(parts) => parts.iter().any(|part| part.matches(entry)),

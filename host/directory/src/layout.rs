@@ -2,7 +2,7 @@
 //!
 //! | space | key | value |
 //! |---|---|---|
-//! | `directory_entries` | entry id, u64 big-endian | [`StoredEntry`] in postcard |
+//! | `directory_entries` | entry id, u64 big-endian | name as text, then pairs of attribute and values, in postcard |
 //! | `directory_names` | key of the name (root first) | entry id |
 //! | `directory_addresses` | address in lower case (or `@domain`), NUL, entry id | [`Role`], one octet |
 //! | `directory_logins` | uid in lower case, NUL, entry id | key of the name |
@@ -26,7 +26,7 @@ use crate::change::{Change, Operation};
 use crate::dn::Dn;
 use crate::domain_entry::DomainNode;
 use crate::domain_tables::records::{DNS_DOMAINS, DNS_RECORDS, DNS_TABLES};
-use crate::entry::Entry;
+use crate::entry::{Entry, write_octets};
 use crate::error::DirectoryError;
 use crate::kind::Kind;
 use crate::mirror::records::{LISTS, MIRROR, MIRROR_IDS, REFUSED, SEEN, SYNC};
@@ -95,18 +95,11 @@ impl Role {
     }
 }
 
-/// An entry as it is stored.
-#[derive(Deserialize)]
-struct StoredEntry {
-    dn: String,
-    attributes: Vec<(String, Vec<Vec<u8>>)>,
-}
-
 /// A change as it is stored.
 #[derive(Serialize, Deserialize)]
-struct StoredChange {
+struct StoredChange<'a> {
     at: u64,
-    dn: String,
+    dn: &'a str,
     kind: u8,
     operation: u8,
 }
@@ -178,33 +171,27 @@ pub(crate) fn read_u64(octets: &[u8]) -> u64 {
     octets.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
-/// A [`StoredEntry`] to be written: the same octets, without a copy of every value.
-#[derive(Serialize)]
-struct EntryToStore<'a> {
-    dn: String,
-    attributes: Vec<(&'a str, &'a [Vec<u8>])>,
-}
-
+/// Name and attributes.
 pub(crate) fn encode_entry(entry: &Entry) -> Vec<u8> {
-    let attributes = entry.attributes().iter().map(|a| (a.name.as_str(), a.values.as_slice())).collect();
-    let stored = EntryToStore { dn: entry.dn.to_string(), attributes };
-    postcard::to_stdvec(&stored).expect("strings and octets always encode")
+    // Room for names and lengths beside the values: most entries need no more.
+    let mut stored = Vec::with_capacity(entry.dn.as_str().len() + 2 * entry.octets() + 64);
+    write_octets(&mut stored, entry.dn.as_str().as_bytes());
+    entry.write_attributes(&mut stored);
+    stored
 }
 
 pub(crate) fn decode_entry(octets: &[u8]) -> Result<Entry, DirectoryError> {
     let damaged = |why: String| DirectoryError::Damaged(format!("an entry cannot be read: {why}"));
-    let stored: StoredEntry = postcard::from_bytes(octets).map_err(|e| damaged(e.to_string()))?;
-    let mut entry = Entry::new(Dn::parse(&stored.dn).map_err(|e| damaged(e.to_string()))?);
-    for (name, values) in stored.attributes {
-        entry.push(name, values);
-    }
-    Ok(entry)
+    let (dn, attributes) =
+        postcard::take_from_bytes::<&str>(octets).map_err(|error| damaged(error.to_string()))?;
+    let dn = Dn::parse(dn).map_err(|error| damaged(error.to_string()))?;
+    Entry::with_stored(dn, attributes).ok_or_else(|| damaged("its attributes are cut off".to_owned()))
 }
 
 pub(crate) fn encode_change(change: &Change) -> Vec<u8> {
     let stored = StoredChange {
         at: change.at.0,
-        dn: change.dn.to_string(),
+        dn: change.dn.as_str(),
         kind: match change.kind {
             Kind::Domain => 0,
             Kind::User => 1,
@@ -225,7 +212,7 @@ pub(crate) fn decode_change(csn: u64, octets: &[u8]) -> Result<Change, Directory
     Ok(Change {
         csn,
         at: Timestamp(stored.at),
-        dn: Dn::parse(&stored.dn).map_err(|e| damaged(e.to_string()))?,
+        dn: Dn::parse(stored.dn).map_err(|e| damaged(e.to_string()))?,
         kind: match stored.kind {
             0 => Kind::Domain,
             1 => Kind::User,

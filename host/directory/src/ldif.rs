@@ -185,13 +185,13 @@ impl<R: BufRead> LdifReader<R> {
                 return self.error(line, LdifProblem::TooLong("record"));
             }
             let (name, value) = self.attribute(at, &octets)?;
-            if entry.attributes().is_empty() && ["changetype", "control"].contains(&name.as_str()) {
+            if entry.attributes().len() == 0 && ["changetype", "control"].contains(&name.as_str()) {
                 return self
                     .error(at, LdifProblem::ChangeRecord(String::from_utf8_lossy(&value).into_owned()));
             }
             entry.add(&name, value);
         }
-        if entry.attributes().is_empty() {
+        if entry.attributes().len() == 0 {
             return self.error(line, LdifProblem::Empty(entry.dn));
         }
         Ok(Some(LdifRecord { line, entry }))
@@ -248,10 +248,10 @@ fn is_description(text: &str) -> bool {
 #[must_use]
 pub fn write_ldif(entry: &Entry) -> String {
     let mut text = String::new();
-    write_line(&mut text, "dn", entry.dn.to_string().as_bytes());
+    write_line(&mut text, "dn", entry.dn.as_str().as_bytes());
     for attribute in entry.attributes() {
-        for value in &attribute.values {
-            write_line(&mut text, &attribute.name, value);
+        for value in attribute.values {
+            write_line(&mut text, attribute.name, value);
         }
     }
     text.push('\n');

@@ -65,7 +65,7 @@ pub(crate) fn container(dn: &Dn) -> Entry {
             _ => "extensibleObject",
         };
         entry.add("objectClass", class);
-        entry.add(attribute, value);
+        entry.add(&attribute, value);
     }
     entry
 }
@@ -111,7 +111,7 @@ pub(crate) fn leave_groups(
             std::str::from_utf8(value).is_ok_and(|text| Dn::parse(text).is_ok_and(|dn| dn == *member))
         };
         for name in [Field::UniqueMember, Field::Member].iter().flat_map(|field| view.schema.names(*field)) {
-            let others = group.values(name).iter().filter(|value| !is_member(value)).cloned().collect();
+            let others = group.values(name).filter(|value| !is_member(value)).map(<[u8]>::to_vec).collect();
             group.replace(name, others);
         }
         edits.insert(0, Edit::Modify(group));

@@ -256,14 +256,12 @@ impl Schema {
                 None => (known && options.is_empty()).then(String::new),
             }
         };
-        entry
-            .attributes()
-            .iter()
-            .filter_map(move |attribute| Some((language(&attribute.name)?, attribute)))
-            .flat_map(|(language, attribute)| {
-                let texts = attribute.values.iter().filter_map(|value| std::str::from_utf8(value).ok());
+        entry.attributes().filter_map(move |attribute| Some((language(attribute.name)?, attribute))).flat_map(
+            |(language, attribute)| {
+                let texts = attribute.values.filter_map(|value| std::str::from_utf8(value).ok());
                 texts.map(move |text| Tagged { language: language.clone(), text: text.trim().to_owned() })
-            })
+            },
+        )
     }
 
     /// The first value of an attribute.

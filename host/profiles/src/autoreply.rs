@@ -68,7 +68,13 @@ impl AutoReplying {
         let (account, words) = match &attempt.route.next_hop {
             NextHop::Account(account) => (account, None),
             NextHop::Answer { account, words } => (account, Some(&**words)),
-            _ => return nothing("the route names no account"),
+            // Nobody's answer: the message itself must not be taken for answered.
+            _ => {
+                return later(
+                    "the route names no account: automatic replies are chosen by users and plugins"
+                        .to_owned(),
+                );
+            }
         };
         let ReversePath::Address(sender) = &attempt.reverse_path else {
             return nothing("the message has the null reverse path");

@@ -169,7 +169,10 @@ impl Inner {
                     record.state = StoredState::Waiting(now);
                 }
                 Change::Reroute(route) => {
-                    record.route = self.options().as_gone(route.clone());
+                    // A host that is named is meant: just where the channel's own is down.
+                    let is_named = matches!(route.next_hop, mail_types::NextHop::Host { .. });
+                    record.route =
+                        if is_named { route.clone() } else { self.options().as_gone(route.clone()) };
                     record.later.rerouted = route.channel.as_str() != ChannelName::REPROCESS;
                     let held = route.channel.as_str() == ChannelName::HOLD;
                     record.state =

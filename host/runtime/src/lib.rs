@@ -5,6 +5,7 @@
 //! clock and a seed, and one place bounds what a client can make us hold.
 //! *Layer 1:* must not know mail: no command, no reply, no address of a person passes through it.
 
+mod background;
 mod beneath;
 mod clock;
 mod confinement;
@@ -21,6 +22,7 @@ mod supervisor;
 mod tls;
 mod users;
 
+pub use background::{Background, lower_priority};
 pub use beneath::{BeneathError, Folder};
 pub use clock::Clock;
 pub use confinement::{Confinement, check_command, is_root};

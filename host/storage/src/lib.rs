@@ -43,7 +43,7 @@ pub use copy::{Compacted, Copied};
 pub use engine::{Engine, Reading, Visit, Writing};
 pub use error::StorageError;
 pub use lmdb::LmdbEngine;
-pub use open::{Options, Snapshot, Storage};
+pub use open::{HandedOver, Options, Snapshot, Storage};
 pub use pack::{PackProgress, Packed};
 pub use packed_file::PackedFile;
 pub use space::Space;

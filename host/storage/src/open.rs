@@ -72,13 +72,30 @@ pub struct Storage {
 impl Storage {
     /// Opens or creates a folder with these spaces, and starts its writer on a thread of its own.
     pub fn open(dir: &Path, spaces: &[Space], options: &Options) -> Result<Self, StorageError> {
+        Self::open_with(dir, spaces, options, || {})
+    }
+
+    /// The same, of what hardly a session waits for: its writer gives way to other threads.
+    pub fn open_in_background(dir: &Path, spaces: &[Space], options: &Options) -> Result<Self, StorageError> {
+        Self::open_with(dir, spaces, options, runtime::lower_priority)
+    }
+
+    fn open_with(
+        dir: &Path,
+        spaces: &[Space],
+        options: &Options,
+        begin: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, StorageError> {
         let (storage, writer) = Self::prepare(dir, spaces, options)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        let executor = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| StorageError::unavailable("starting the writer", e))?;
         std::thread::Builder::new()
             .name("storage-writer".into())
-            .spawn(move || runtime.block_on(writer.run()))
+            .spawn(move || {
+                begin();
+                executor.block_on(writer.run());
+            })
             .map_err(|e| StorageError::unavailable("starting the writer", e))?;
         Ok(storage)
     }
@@ -164,9 +181,14 @@ impl Storage {
 
     /// Commits a batch: on stable storage when this returns `Ok`.
     pub async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
+        self.hand_over(batch).await?.committed().await
+    }
+
+    /// Gives a batch to the writer, behind those that it has, and does not wait for it.
+    pub async fn hand_over(&self, batch: Batch) -> Result<HandedOver, StorageError> {
         let (answer, committed) = oneshot::channel();
         self.jobs.send(Job::Commit(batch, answer)).await.map_err(|_| StorageError::Closed)?;
-        committed.await.map_err(|_| StorageError::Closed)?
+        Ok(HandedOver(committed))
     }
 
     /// Takes content of at most `max` octets.
@@ -183,6 +205,17 @@ impl Storage {
             // A writer that ended already has closed too.
             let _ = closed.await;
         }
+    }
+}
+
+/// A batch that the writer has. It is written whether anybody waits for it or not.
+#[must_use]
+pub struct HandedOver(oneshot::Receiver<Result<Committed, StorageError>>);
+
+impl HandedOver {
+    /// Waits until it is on stable storage.
+    pub async fn committed(self) -> Result<Committed, StorageError> {
+        self.0.await.map_err(|_| StorageError::Closed)?
     }
 }
 

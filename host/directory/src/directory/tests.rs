@@ -417,7 +417,10 @@ async fn the_sample_that_ships_loads_without_defect() {
     for login in ["user1@example.org", "user2@example.org", "user3@example.net", "user1@example.com"] {
         assert!(directory.user_by_login(login).is_found(), "{login}");
     }
-    assert_eq!(found(directory.by_address(&address("team@example.org"))).dn.leaf(), Some(("cn", "team")));
+    assert_eq!(
+        found(directory.by_address(&address("team@example.org"))).dn.leaf(),
+        Some(("cn".to_owned(), "team".to_owned()))
+    );
     assert!(matches!(directory.remove_user("user1@example.org").await, Err(EditError::Postmaster { .. })));
     assert_whole(&directory);
 }

@@ -38,6 +38,8 @@ pub(crate) struct Chase<'s> {
     servers: &'s Servers,
     at: Option<Target>,
     lease: Option<Lease>,
+    /// Whether it has connections of its own.
+    is_apart: bool,
     cookie: Vec<u8>,
     waiting: VecDeque<Target>,
     /// What each server was asked: the same is never asked again.
@@ -54,6 +56,7 @@ impl Servers {
             servers: self,
             at: Some(Target { search, servers: at.into_iter().collect(), hops: 0 }),
             lease: None,
+            is_apart: false,
             cookie: Vec::new(),
             waiting: VecDeque::new(),
             asked: HashSet::new(),
@@ -61,6 +64,12 @@ impl Servers {
             server: String::new(),
             places: Vec::new(),
         }
+    }
+
+    /// The same, on connections of its own: much will come, and it is taken in where this runs, not where a connection that
+    /// is kept was opened.
+    pub(crate) fn chase_apart(&self, search: Search, at: Option<ServerUrl>) -> Chase<'_> {
+        Chase { is_apart: true, ..self.chase(search, at) }
     }
 }
 
@@ -143,7 +152,8 @@ impl Chase<'_> {
 
     async fn open(&mut self, target: &Target) -> Result<Lease, LdapFailure> {
         if target.servers.is_empty() {
-            let lease = self.servers.lease().await?;
+            let lease =
+                if self.is_apart { self.servers.lease_new().await? } else { self.servers.lease().await? };
             lease.server().clone_into(&mut self.server);
             self.note(lease.server(), &target.search);
             return Ok(lease);

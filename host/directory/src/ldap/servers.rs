@@ -122,6 +122,13 @@ impl Servers {
         Ok(Lease { connection: Some(connection), servers: self.clone(), is_kept: true, _permit: permit })
     }
 
+    /// A new connection, which is not kept.
+    pub(crate) async fn lease_new(&self) -> Result<Lease, LdapFailure> {
+        let permit = self.permit().await?;
+        let connection = Some(self.connect().await?);
+        Ok(Lease { connection, servers: self.clone(), is_kept: false, _permit: permit })
+    }
+
     /// A connection to one server, by the same rules; it is not kept.
     pub(crate) async fn lease_at(&self, server: &ServerUrl) -> Result<Lease, LdapFailure> {
         let permit = self.permit().await?;
@@ -299,16 +306,17 @@ impl Lease {
 
     /// Makes an edit.
     pub(crate) async fn edit(&mut self, edit: &RemoteEdit) -> Result<(), LdapFailure> {
-        let replaced =
-            |name: &str, values: &[Vec<u8>]| Replaced { attribute: name.to_owned(), values: values.to_vec() };
+        let replaced = |name: &str, values: Vec<Vec<u8>>| Replaced { attribute: name.to_owned(), values };
         let connection = self.open()?;
         match edit {
             RemoteEdit::Add(entry) => {
-                let attributes = entry.attributes().iter().map(|one| replaced(&one.name, &one.values));
+                let attributes = entry.attributes();
+                let attributes =
+                    attributes.map(|one| replaced(one.name, one.values.map(<[u8]>::to_vec).collect()));
                 connection.add(&entry.dn, attributes.collect()).await
             }
             RemoteEdit::Modify(dn, changes) => {
-                let changes = changes.iter().map(|(name, values)| replaced(name, values));
+                let changes = changes.iter().map(|(name, values)| replaced(name, values.clone()));
                 connection.modify(dn, changes.collect()).await
             }
             RemoteEdit::Remove(dn) => connection.delete(dn).await,

@@ -9,12 +9,12 @@ use storage::{Space, StorageError};
 use super::found::{Broken, Found, Uuid, same_content};
 use super::origin::{Origin, Staging};
 use super::records::{
-    Brought, LISTS, MIRROR, MIRROR_IDS, REFUSED, REFUSED_FORMAT, Record, Refused, SEEN, Seen, StoredFound,
-    cut, decode, encode, id_key, refused_key, seen_key,
+    Brought, LISTS, MIRROR, MIRROR_IDS, REFUSED, Record, SEEN, Seen, encode, id_key, seen_key,
 };
+use super::refusing::{fault, passing};
 use crate::directory::Directory;
 use crate::dn::Dn;
-use crate::edit::{Composing, Edit};
+use crate::edit::{Composing, Edit, Logging};
 use crate::error::{DirectoryError, EditError};
 use crate::layout::Head;
 use crate::plan::container;
@@ -61,6 +61,8 @@ pub(crate) struct Applied {
     pub(crate) touched: Vec<Dn>,
     /// Entries that were moved away from others below them: a server tells of the top alone.
     pub(crate) subtrees_moved: u64,
+    /// Names of which a full sync that is under way was told.
+    pub(crate) marked: u64,
 }
 
 impl Applied {
@@ -75,6 +77,7 @@ impl Applied {
         self.refused.extend(other.refused);
         self.touched.extend(other.touched);
         self.subtrees_moved += other.subtrees_moved;
+        self.marked += other.marked;
     }
 }
 
@@ -105,14 +108,16 @@ impl Directory {
                 if head.loading != 0 {
                     return Err(DirectoryError::Loading.into());
                 }
-                let mut applying = Applying::new(&view, head, self.0.clock.now(), origin);
+                let mut applying = Applying::new(&view, head, self.0.clock.now(), origin)?;
                 applying.all(steps)?;
                 applying.finish(beside)
             };
             let Some(batch) = batch else { return Ok(applied) };
             match self.commit(batch).await {
                 Ok(()) => {
-                    self.publish(applied.csn);
+                    if origin.logging == Logging::Each {
+                        self.publish(applied.csn);
+                    }
                     return Ok(applied);
                 }
                 Err(StorageError::Conflict(_)) => {}
@@ -127,29 +132,45 @@ impl Directory {
 pub(super) struct Applying<'v, 's> {
     pub(super) composing: Composing<'v, 's>,
     pub(super) applied: Applied,
-    now: Timestamp,
-    origin: &'v Origin,
+    pub(super) now: Timestamp,
+    pub(super) origin: &'v Origin,
     /// Lasting names that this batch has moved or made.
     names: HashMap<Uuid, Dn>,
     /// Glue that this batch has made.
     glue: HashSet<Dn>,
+    /// An entry that is there: most entries stand right below the one that the entry before stood below.
+    above: Option<Dn>,
+    /// Whether any entry was refused before this batch.
+    pub(super) any_refused: bool,
     /// Whether anything beside the tree is written.
-    writes: bool,
+    pub(super) writes: bool,
     begun_at: u64,
 }
 
 impl<'v, 's> Applying<'v, 's> {
-    fn new(view: &'v View<'s>, head: Head, now: Timestamp, origin: &'v Origin) -> Self {
-        Self {
-            composing: Composing::new(view, head),
+    fn new(
+        view: &'v View<'s>,
+        head: Head,
+        now: Timestamp,
+        origin: &'v Origin,
+    ) -> Result<Self, DirectoryError> {
+        let mut any_refused = false;
+        view.snapshot.scan(REFUSED, &[], &[0xff; 9], &mut |_, _| {
+            any_refused = true;
+            ControlFlow::Break(())
+        })?;
+        Ok(Self {
+            composing: Composing::logging(view, head, origin.logging),
             applied: Applied::default(),
             now,
             origin,
             names: HashMap::new(),
             glue: HashSet::new(),
+            above: None,
+            any_refused,
             writes: false,
             begun_at: head.csn,
-        }
+        })
     }
 
     /// Takes every step; those that fail are tried again as long as others free what they want.
@@ -199,15 +220,17 @@ impl<'v, 's> Applying<'v, 's> {
     pub(super) fn put(&mut self, found: &Found, age: Age) -> Result<(), EditError> {
         let dn = found.dn();
         let view = self.composing.view;
-        if age == Age::AsStaged && !self.is_still_staged(dn)? {
+        if age == Age::AsStaged && self.origin.overtaken && !self.is_still_staged(dn)? {
             // A newer answer has come since it was staged.
             return Ok(());
         }
-        let record = view.record(dn)?;
+        let is_there = self.composing.is_there(dn)?;
+        // What is kept beside an entry goes with it.
+        let record = if is_there { view.record(dn)? } else { None };
         let is_old = |record: &Record| {
             age == Age::MayBeOld && record.uuid == found.uuid && record.version > found.version
         };
-        if record.as_ref().is_some_and(is_old) && self.composing.current(dn)?.is_some() {
+        if record.as_ref().is_some_and(is_old) {
             self.applied.same += 1;
             return Ok(());
         }
@@ -221,7 +244,8 @@ impl<'v, 's> Applying<'v, 's> {
             // It is told of as moved, not as removed.
             self.applied.removed -= 1;
         }
-        match self.composing.current(dn)? {
+        let current = if is_there { self.composing.current(dn)? } else { None };
+        match current {
             Some((_, current)) if same_content(&current, &found.entry) => self.applied.same += 1,
             Some(_) => {
                 self.edit(Edit::Modify(found.entry.clone()))?;
@@ -229,7 +253,8 @@ impl<'v, 's> Applying<'v, 's> {
             }
             None => {
                 self.parents(dn)?;
-                self.edit(Edit::Add(found.entry.clone()))?;
+                self.composing.take_new(&found.entry, self.now)?;
+                self.applied.touched.push(dn.clone());
                 let count =
                     if moved_from.is_some() { &mut self.applied.moved } else { &mut self.applied.added };
                 *count += 1;
@@ -287,7 +312,10 @@ impl<'v, 's> Applying<'v, 's> {
 
     /// Makes every missing entry above a name: a base may begin below the roots, and not every server shows all.
     fn parents(&mut self, dn: &Dn) -> Result<(), EditError> {
-        let above = std::iter::successors(dn.parent(), Dn::parent).filter(|dn| dn.depth() > 0);
+        let Some(parent) = dn.parent().filter(|parent| self.above.as_ref() != Some(parent)) else {
+            return Ok(());
+        };
+        let above = std::iter::successors(Some(parent.clone()), Dn::parent).filter(|dn| dn.depth() > 0);
         let mut missing = Vec::new();
         for dn in above {
             if self.composing.is_there(&dn)? {
@@ -300,11 +328,13 @@ impl<'v, 's> Applying<'v, 's> {
             self.record(&dn, &Record::glue(self.brought()), false);
             self.glue.insert(dn);
         }
+        self.above = Some(parent);
         Ok(())
     }
 
     /// Takes an entry out; one that others stand below becomes glue.
     fn gone(&mut self, dn: &Dn) -> Result<(), EditError> {
+        self.above = None;
         self.accepted(dn)?;
         self.mark(dn, &Seen::Gone);
         if self.composing.current(dn)?.is_none() {
@@ -388,58 +418,12 @@ impl<'v, 's> Applying<'v, 's> {
         Ok(())
     }
 
-    fn mark(&mut self, dn: &Dn, seen: &Seen) {
+    pub(super) fn mark(&mut self, dn: &Dn, seen: &Seen) {
         if self.origin.staging == Staging::UnderWay && dn.key().len() <= crate::layout::NAME_KEY_MAX {
             self.writes = true;
+            self.applied.marked += 1;
             self.composing.batch.put(SEEN, &seen_key(self.origin.number, dn.key()), encode(seen));
         }
-    }
-
-    /// Notes an entry that breaks a rule. What the tree has of it stays.
-    fn refuse(
-        &mut self,
-        name: &str,
-        attribute: &str,
-        why: String,
-        holder: Option<Dn>,
-        found: Option<&Found>,
-    ) -> Result<(), EditError> {
-        let view = self.composing.view;
-        let known = view.refused(name)?;
-        if known.as_ref().is_none_or(|known| known.why != why) {
-            self.applied.refusals += 1;
-            self.applied.refused.push((name.to_owned(), attribute.to_owned(), why.clone()));
-        }
-        if let Some(dn) = found.map(Found::dn) {
-            self.mark(&dn.clone(), &Seen::Same);
-        }
-        if known.is_none() && count_refused(view, &self.origin.source)? >= REFUSED_MAX {
-            return Ok(());
-        }
-        let refused = Refused {
-            format: REFUSED_FORMAT,
-            source: self.origin.source.clone(),
-            name: name.to_owned(),
-            attribute: attribute.to_owned(),
-            why,
-            at: known.map_or(self.now.0, |known| known.at),
-            holder: holder.map(|dn| dn.to_string()),
-            found: found.map(StoredFound::of),
-        };
-        self.writes = true;
-        self.composing.batch.put(REFUSED, &refused_key(name), encode(&refused));
-        Ok(())
-    }
-
-    /// An entry is no longer refused.
-    fn accepted(&mut self, dn: &Dn) -> Result<(), EditError> {
-        let key = cut(dn.key());
-        let known = self.composing.view.snapshot.get(REFUSED, &key).map_err(DirectoryError::from)?;
-        if known.is_some() {
-            self.writes = true;
-            self.composing.batch.delete(REFUSED, &key);
-        }
-        Ok(())
     }
 
     /// The batch, where there is something to write.
@@ -453,34 +437,6 @@ impl<'v, 's> Applying<'v, 's> {
         }
         let any = changes || writes || !beside.is_empty();
         (any.then_some(batch), applied)
-    }
-}
-
-/// How many of a source's entries are refused.
-fn count_refused(view: &View<'_>, source: &str) -> Result<usize, DirectoryError> {
-    let mut count = 0;
-    view.snapshot.scan(REFUSED, &[], &[0xff; 9], &mut |_, value| {
-        count += usize::from(decode::<Refused>(value).is_some_and(|refused| refused.source == source));
-        if count < REFUSED_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    Ok(count)
-}
-
-/// A rule that an entry breaks; anything else ends the whole.
-pub(super) fn passing(why: EditError) -> Result<EditError, EditError> {
-    match why {
-        EditError::Directory(_) | EditError::Busy(_) => Err(why),
-        rule => Ok(rule),
-    }
-}
-
-/// In which attribute a broken rule lies, and who stands against it.
-pub(super) fn fault(why: &EditError) -> (&'static str, Option<Dn>) {
-    match why {
-        EditError::AddressUsed { by, .. } => ("mail", Some(by.clone())),
-        EditError::DomainUsed { by, .. } => ("associatedDomain", Some(by.clone())),
-        EditError::ClearPassword(_) => ("userPassword", None),
-        _ => ("dn", None),
     }
 }
 

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::dn::Dn;
-use crate::entry::Entry;
-use crate::ldap::answer::RawEntry;
+use crate::entry::{Attribute, Entry};
+use crate::ldap::answer::{RawAttribute, RawEntry};
 use crate::schema::{Field, Schema};
 use crate::user_entry::PasswordHash;
 
@@ -45,18 +45,22 @@ impl Found {
             why: why.to_string(),
         })?;
         let (mut uuid, mut modified, mut csn) = (None, None, None);
-        let mut kept: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
+        let mut kept: Vec<RawAttribute> = Vec::with_capacity(raw.attributes.len());
         for (name, values) in raw.attributes {
             let text = || values.first().and_then(|value| String::from_utf8(value.clone()).ok());
-            match name.to_ascii_lowercase().as_str() {
-                "entryuuid" => uuid = text().as_deref().and_then(read_uuid),
-                "modifytimestamp" => modified = text(),
-                "entrycsn" => csn = text(),
-                _ => kept.push((name, values)),
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            if is("entryUUID") {
+                uuid = text().as_deref().and_then(read_uuid);
+            } else if is("modifyTimestamp") {
+                modified = text();
+            } else if is("entryCSN") {
+                csn = text();
+            } else {
+                kept.push((name, values));
             }
         }
         let mut entry = Entry::new(dn);
-        kept.sort_by_cached_key(|(name, _)| name.to_ascii_lowercase());
+        kept.sort_by(|(one, _), (other, _)| lower(one).cmp(lower(other)));
         for (name, mut values) in kept {
             let is_password =
                 schema.names(Field::UserPassword).iter().any(|local| local.eq_ignore_ascii_case(&name));
@@ -67,7 +71,7 @@ impl Found {
             values.sort_unstable();
             values.dedup();
             if !values.is_empty() {
-                entry.push(name, values);
+                entry.push(&name, values.iter().map(Vec::as_slice));
             }
         }
         let version = csn.or_else(|| modified.clone()).unwrap_or_default();
@@ -80,6 +84,11 @@ impl Found {
     }
 }
 
+/// The octets of a name, without case.
+fn lower(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().map(|octet| octet.to_ascii_lowercase())
+}
+
 /// A digest of what an entry says (FNV-1a, 64 bits), of one that was read by [`Found::read`].
 pub(crate) fn digest(entry: &Entry) -> u64 {
     let with = |hash: u64, octet: u8| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -90,29 +99,25 @@ pub(crate) fn digest(entry: &Entry) -> u64 {
     let step = |hash: u64, octets: &[u8]| {
         octets.iter().copied().fold(octets.len().to_be_bytes().into_iter().fold(hash, with), with)
     };
-    entry.attributes().iter().fold(0xcbf2_9ce4_8422_2325, |hash, attribute| {
-        let mut name = attribute.name.bytes().map(|octet| octet.to_ascii_lowercase());
-        let hash = step_all(hash, attribute.name.len(), &mut name);
+    entry.attributes().fold(0xcbf2_9ce4_8422_2325, |hash, attribute| {
+        let hash = step_all(hash, attribute.name.len(), &mut lower(attribute.name));
         let hash = step(hash, &attribute.values.len().to_be_bytes());
-        attribute.values.iter().fold(hash, |hash, value| step(hash, value))
+        attribute.values.fold(hash, step)
     })
 }
 
 /// Whether two entries say the same. The order of values has no meaning, nor has that of attributes.
 pub(crate) fn same_content(a: &Entry, b: &Entry) -> bool {
-    if a.attributes() == b.attributes() {
+    if a.has_same_attributes(b) {
         return true;
     }
     let sorted = |entry: &Entry| {
-        let mut attributes: Vec<(String, Vec<Vec<u8>>)> = entry
-            .attributes()
-            .iter()
-            .map(|attribute| {
-                let mut values = attribute.values.clone();
-                values.sort_unstable();
-                (attribute.name.to_ascii_lowercase(), values)
-            })
-            .collect();
+        let pair = |attribute: Attribute<'_>| {
+            let mut values: Vec<Vec<u8>> = attribute.values.map(<[u8]>::to_vec).collect();
+            values.sort_unstable();
+            (attribute.name.to_ascii_lowercase(), values)
+        };
+        let mut attributes: Vec<_> = entry.attributes().map(pair).collect();
         attributes.sort_unstable();
         attributes
     };
@@ -178,8 +183,8 @@ mod tests {
             &Schema::product(),
         )
         .unwrap();
-        assert_eq!(found.entry.values("userPassword"), [b"{SSHA}abc".to_vec()]);
-        assert_eq!(found.entry.values("cn"), [b"a".to_vec(), b"b".to_vec()]);
+        assert!(found.entry.values("userPassword").eq([b"{SSHA}abc"]));
+        assert!(found.entry.values("cn").eq([b"a", b"b"]));
         assert!(found.entry.values("jpegPhoto").is_empty());
     }
 

@@ -2,30 +2,27 @@
 //!
 //! Pages are read to the end before anything changes; only a complete answer counts (R44). Of what is the same only the
 //! name is noted, so that memory is bounded by a page, and the disk by the names and what differs. Then the difference is
-//! applied: in one batch where it has at most [`BATCH_MAX`] steps; else in batches, additions and modifications first, so
-//! that a reader meets an entry twice rather than not at all.
+//! applied ([`super::settle`]).
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mail_types::{Domain, Lookup};
-use storage::Batch;
+use storage::{Batch, HandedOver};
 
-use super::apply::{Applied, BATCH_MAX, REFUSED_MAX, Step};
+use super::apply::{Applied, REFUSED_MAX};
 use super::difference::Difference;
 use super::found::{Broken, Found, digest};
 use super::guard::{Trust, guard, guard_empty};
 use super::history::SyncRecord;
 use super::mirrors::SOURCES_MAX;
-use super::places::places_row;
 use super::records::{
-    REFUSED, REFUSED_FORMAT, Refused, SEEN, SYNC, Seen, StoredFound, Way, base_key, decode, encode,
-    refused_key, seen_key,
+    REFUSED, REFUSED_FORMAT, Refused, SEEN, Seen, StoredFound, decode, encode, refused_key, seen_key,
 };
-use super::source::{Mirror, SyncError, apart};
+use super::source::{Mirror, SyncError};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
 use crate::layout::NAME_KEY_MAX;
@@ -34,6 +31,8 @@ use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, FoundRaw, Search};
 use crate::ldap::filter::Filter;
 use crate::view::View;
 
+/// Pages that the storage's writer has while the next one is noted: those that wait are written together.
+const PAGES_AHEAD_MAX: usize = 8;
 /// Most names that are forgotten in one batch.
 const CLEARED_MAX: usize = 10_000;
 
@@ -64,26 +63,30 @@ pub struct SyncReport {
 
 /// What was found so far.
 #[derive(Default)]
-struct Staged {
+pub(super) struct Staged {
     seen: u64,
     of_base: u64,
-    differing: u64,
-    broken: Vec<Broken>,
+    pub(super) differing: u64,
+    pub(super) broken: Vec<Broken>,
+    /// [`super::source::Inner::marks`] before anything was asked: as long as it is the same, nobody else noted a name.
+    marks: u64,
+    /// Pages that are on their way to the disk.
+    written: VecDeque<HandedOver>,
     /// Names of entries that the source has under another name.
     moved: HashSet<Vec<u8>>,
     /// Greatest `modifyTimestamp` of the base.
     watermark: String,
-    watermarks: Vec<(Dn, String)>,
+    pub(super) watermarks: Vec<(Dn, String)>,
     server: String,
     /// Subtrees that lie on other servers.
-    places: Vec<Place>,
+    pub(super) places: Vec<Place>,
 }
 
 impl Mirror {
     /// Compares everything, and makes the tree like the source.
     pub async fn full(&self, order: SyncOrder, telling: Telling) -> Result<SyncReport, SyncError> {
         let mirror = self.clone();
-        apart(async move { mirror.full_here(&order, &telling).await }).await
+        self.in_background(async move { mirror.full_here(&order, &telling).await }).await
     }
 
     async fn full_here(&self, order: &SyncOrder, telling: &Telling) -> Result<SyncReport, SyncError> {
@@ -132,6 +135,7 @@ impl Mirror {
         let trust = Trust::of(order);
         let tops = self.tops(order.domain.as_ref())?;
         self.clear_seen().await?;
+        staged.marks = self.0.marks.load(Ordering::Acquire);
         for top in &tops {
             self.stage_all(top, order, telling, staged).await?;
         }
@@ -190,7 +194,7 @@ impl Mirror {
         (staged.of_base, staged.watermark) = (0, String::new());
         // All of it is asked for anew, also where it lies.
         let at = order.domain.as_ref().and_then(|_| self.server_of(top));
-        let mut chase = self.0.servers.chase(search, at);
+        let mut chase = self.0.servers.chase_apart(search, at);
         let mut previous = Vec::new();
         loop {
             let mut page = Vec::new();
@@ -205,6 +209,7 @@ impl Mirror {
             }
         }
         self.stage(previous, staged).await?;
+        staged.settled(0).await?;
         staged.places.extend(chase.into_places());
         let mut there = 0;
         self.0.directory.raw_view()?.names_under(top, &mut |_| {
@@ -218,16 +223,22 @@ impl Mirror {
 
     /// Notes one page: what is the same by its name, what differs as a whole.
     async fn stage(&self, page: Vec<FoundRaw>, staged: &mut Staged) -> Result<(), SyncError> {
+        staged.settled(PAGES_AHEAD_MAX - 1).await?;
         let _in_order = self.0.applying.lock().await;
         let batch = {
             let view = self.0.directory.raw_view()?;
+            let known = Known {
+                view: &view,
+                any_marks: self.0.marks.load(Ordering::Acquire) != staged.marks,
+                any_entries: view.head()?.entries > 0,
+            };
             let mut batch = Batch::new();
             for raw in page {
                 staged.seen += 1;
                 staged.of_base += 1;
                 match self.read(raw) {
                     Ok(found) if found.dn().key().len() <= NAME_KEY_MAX => {
-                        stage_one(&view, (self.name(), self.number()), &found, staged, &mut batch)?;
+                        stage_one(&known, (self.name(), self.number()), &found, staged, &mut batch)?;
                     }
                     Ok(found) => {
                         let why = crate::error::EditError::NameTooLong(found.dn().clone()).to_string();
@@ -242,7 +253,8 @@ impl Mirror {
             batch
         };
         if !batch.is_empty() {
-            self.0.directory.commit(batch).await.map_err(DirectoryError::from)?;
+            // What others note from now on comes after it, and rules.
+            staged.written.push_back(self.0.directory.hand_over(batch).await.map_err(DirectoryError::from)?);
         }
         Ok(())
     }
@@ -258,55 +270,6 @@ impl Mirror {
             batch.put(SEEN, &seen_key(self.number(), dn.key()), encode(&Seen::Same));
         }
         Ok(())
-    }
-
-    /// Applies the difference.
-    async fn apply_staged(
-        &self,
-        vanished: Vec<Dn>,
-        order: &SyncOrder,
-        telling: &Telling,
-        staged: &Staged,
-    ) -> Result<Applied, SyncError> {
-        let mut beside = vec![self.heard(order.domain.is_none())?];
-        if order.domain.is_none() {
-            let rows = staged.watermarks.iter().filter(|(_, watermark)| !watermark.is_empty());
-            beside
-                .extend(rows.map(|(top, mark)| (SYNC, base_key("watermark", top), mark.as_bytes().to_vec())));
-            beside.push(places_row(self.name(), &staged.places));
-        }
-        let broken: Vec<Step> = staged.broken.iter().cloned().map(Step::Broken).collect();
-        let removals = vanished.into_iter().map(Step::Gone);
-        let steps = staged.differing as usize + broken.len() + removals.len();
-        if steps <= BATCH_MAX {
-            let (mut puts, _) = self.differing(&[self.number()])?;
-            puts.extend(broken);
-            puts.extend(removals);
-            return Ok(self.apply(Way::Full, &puts, &beside).await?);
-        }
-        let (mut total, mut done) = (Applied::default(), 0);
-        let (mut puts, mut next) = self.differing(&[self.number()])?;
-        loop {
-            done += puts.len() as u64;
-            let nothing = Vec::new();
-            // While a batch is written, the next one is read.
-            let (applied, read) = tokio::join!(self.apply(Way::Full, &puts, &nothing), async {
-                next.as_deref().map(|from| self.differing(from)).transpose()
-            });
-            total.join(applied?);
-            telling(done, steps as u64, "entries written");
-            let Some(read) = read? else { break };
-            (puts, next) = read;
-        }
-        let rest: Vec<Step> = broken.into_iter().chain(removals).collect();
-        for chunk in rest.chunks(BATCH_MAX) {
-            done += chunk.len() as u64;
-            total.join(self.apply(Way::Full, chunk, &Vec::new()).await?);
-            telling(done, steps as u64, "entries removed");
-        }
-        // What was refused because somebody else had its address, who is gone now, is in: `apply` tries again.
-        total.join(self.apply(Way::Full, &[], &beside).await?);
-        Ok(total)
     }
 
     /// Forgets refused entries that the source no longer shows.
@@ -334,34 +297,6 @@ impl Mirror {
             self.0.directory.commit(batch).await.map_err(DirectoryError::from)?;
         }
         Ok(())
-    }
-
-    /// The next staged entries that differ, parents first, and where to go on; `None` at the end.
-    fn differing(&self, from: &[u8]) -> Result<(Vec<Step>, Option<Vec<u8>>), SyncError> {
-        let (mut steps, mut next, mut failure) = (Vec::new(), None, None);
-        let view = self.0.directory.raw_view()?;
-        view.snapshot
-            .scan(SEEN, from, &[self.number(), 0xff], &mut |key, value| {
-                if steps.len() == BATCH_MAX {
-                    next = Some(key.to_vec());
-                    return ControlFlow::Break(());
-                }
-                if let Some(Seen::Differs(stored)) = decode::<Seen>(value) {
-                    match stored.found() {
-                        Ok(found) => steps.push(Step::Staged(Box::new(found))),
-                        Err(error) => {
-                            failure = Some(error);
-                            return ControlFlow::Break(());
-                        }
-                    }
-                }
-                ControlFlow::Continue(())
-            })
-            .map_err(DirectoryError::from)?;
-        match failure {
-            Some(error) => Err(error.into()),
-            None => Ok((steps, next)),
-        }
     }
 
     async fn clear_seen(&self) -> Result<(), SyncError> {
@@ -397,8 +332,17 @@ fn count(differences: &[Difference]) -> (u64, u64) {
     (of("add"), of("modify"))
 }
 
+/// What there is to compare with.
+struct Known<'v, 's> {
+    view: &'v View<'s>,
+    /// Whether others may have noted names since the sync began.
+    any_marks: bool,
+    /// Whether there is anything in the tree.
+    any_entries: bool,
+}
+
 fn stage_one(
-    view: &View<'_>,
+    known: &Known<'_, '_>,
     (source, number): (&str, u8),
     found: &Found,
     staged: &mut Staged,
@@ -410,13 +354,15 @@ fn stage_one(
     {
         staged.watermark.clone_from(modified);
     }
+    let Known { view, any_marks, any_entries } = *known;
     // Told of by a live sync since we began: that is newer than this page.
-    if view.snapshot.get(SEEN, key).map_err(DirectoryError::from)?.is_some() {
+    if any_marks && view.snapshot.get(SEEN, key).map_err(DirectoryError::from)?.is_some() {
         return Ok(());
     }
-    let record = view.record(found.dn())?;
+    let record = if any_entries { view.record(found.dn())? } else { None };
     let is_known = record.as_ref().is_some_and(|record| !record.glue && record.uuid == found.uuid);
-    if !is_known
+    if any_entries
+        && !is_known
         && let Some(uuid) = &found.uuid
         && let Some(old) = view.name_of(source, uuid)?.filter(|old| old != found.dn())
     {
@@ -434,6 +380,15 @@ fn stage_one(
 }
 
 impl Staged {
+    /// Waits until at most so many pages are still on their way.
+    async fn settled(&mut self, most: usize) -> Result<(), SyncError> {
+        while self.written.len() > most {
+            let Some(oldest) = self.written.pop_front() else { break };
+            oldest.committed().await.map_err(DirectoryError::from)?;
+        }
+        Ok(())
+    }
+
     fn broken(&mut self, broken: Broken) {
         if self.broken.len() < REFUSED_MAX {
             self.broken.push(broken);

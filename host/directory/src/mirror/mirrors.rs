@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use events::Events;
 use mail_types::{Address, Domain, Lookup};
-use runtime::{Clock, Shutdown};
+use runtime::{Background, Clock, Shutdown};
 
 use super::owners::Owners;
 use super::source::{Mirror, MirrorOptions};
@@ -29,22 +29,24 @@ struct Inner {
 }
 
 impl Mirrors {
-    /// Joins a directory with its sources, one at least. Connects to nothing.
+    /// Joins a directory with its sources, one at least. Connects to nothing. What goes through much of the tree does so
+    /// in the background.
     ///
     /// # Errors
     /// A file that an option names cannot be used.
     pub fn new(
         directory: Directory,
         sources: Vec<MirrorOptions>,
-        clock: &Clock,
-        events: &Events,
+        (clock, events): (&Clock, &Events),
+        background: &Background,
     ) -> Result<Self, LdapFailure> {
         let owners = Arc::new(Owners::of(&sources));
         let applying = Arc::default();
         let mut all = Vec::with_capacity(sources.len());
         for (at, options) in sources.into_iter().enumerate() {
             let owned = (Arc::clone(&owners), at, Arc::clone(&applying));
-            all.push(Mirror::new(directory.clone(), options, owned, (clock.clone(), events.clone()))?);
+            let means = (clock.clone(), events.clone(), background.clone());
+            all.push(Mirror::new(directory.clone(), options, owned, means)?);
         }
         let mirrors = Self(Arc::new(Inner { all, owners, directory }));
         mirrors

@@ -1,6 +1,7 @@
 //! From where steps come: what is written beside them says so.
 
 use super::records::Way;
+use crate::edit::Logging;
 
 /// From where steps come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub(crate) struct Origin {
     pub(crate) number: u8,
     /// Whether a full sync of it is under way.
     pub(crate) staging: Staging,
+    /// Whether anything may have come since steps that are [`super::apply::Step::Staged`] were read.
+    pub(crate) overtaken: bool,
+    /// How those who follow the tree learn of it. Of what is not logged one by one they are told by who applies it.
+    pub(crate) logging: Logging,
 }
 
 /// Whether a full sync is under way, which has to know what changes beside it.

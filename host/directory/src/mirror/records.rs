@@ -143,6 +143,7 @@ impl Record {
 /// An entry that waits: staged by a full sync, or refused.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct StoredFound {
+    #[serde(with = "octets")]
     entry: Vec<u8>,
     uuid: Option<Uuid>,
     modified: Option<String>,
@@ -169,6 +170,34 @@ impl StoredFound {
     }
 }
 
+/// Octets as one value: the same as a list of them in postcard, without a step for each.
+mod octets {
+    use std::fmt;
+
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(octets)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Octets;
+        impl Visitor<'_> for Octets {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("octets")
+            }
+
+            fn visit_bytes<E: Error>(self, octets: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(octets.to_vec())
+            }
+        }
+        deserializer.deserialize_bytes(Octets)
+    }
+}
+
 /// What a full sync knows of a name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Seen {
@@ -177,6 +206,31 @@ pub(crate) enum Seen {
     /// The source has it, and the tree has it otherwise or not.
     Differs(StoredFound),
     /// It was removed by a newer answer while the full sync was under way.
+    Gone,
+}
+
+/// [`StoredFound`], where it lies.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StoredFoundRef<'a> {
+    entry: &'a [u8],
+    uuid: Option<Uuid>,
+    modified: Option<String>,
+    version: String,
+}
+
+impl StoredFoundRef<'_> {
+    pub(crate) fn found(self) -> Result<Found, DirectoryError> {
+        let Self { entry, uuid, modified, version } = self;
+        Ok(Found { entry: decode_entry(entry)?, uuid, modified, version })
+    }
+}
+
+/// [`Seen`], where it lies.
+#[derive(Debug, Deserialize)]
+pub(crate) enum SeenRef<'a> {
+    Same,
+    #[serde(borrow)]
+    Differs(StoredFoundRef<'a>),
     Gone,
 }
 

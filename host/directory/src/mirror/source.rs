@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use events::{Event, Events};
-use runtime::Clock;
+use runtime::{Background, Clock};
 
 use super::apply::{Applied, Beside, Step};
 use super::found::{Broken, Found};
@@ -20,6 +20,7 @@ use super::records::{
 };
 use crate::directory::Directory;
 use crate::dn::Dn;
+use crate::edit::Logging;
 use crate::entry::Entry;
 use crate::error::{DirectoryError, EditError};
 use crate::ldap::answer::Unreadable;
@@ -104,6 +105,17 @@ pub enum SyncError {
     Broke(String),
 }
 
+/// In which manner steps are applied.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// By which way they came.
+    pub(super) way: Way,
+    /// Of steps that were staged: [`Inner::marks`] before they were read. As long as it is the same, nothing newer has come.
+    pub(super) marks: Option<u64>,
+    /// How those who follow the tree learn of it.
+    pub(super) logging: Logging,
+}
+
 /// A directory that mirrors LDAP servers. Clones are the same mirror.
 #[derive(Clone)]
 pub struct Mirror(pub(crate) Arc<Inner>);
@@ -117,6 +129,8 @@ pub(crate) struct Inner {
     pub(crate) options: MirrorOptions,
     pub(crate) events: Events,
     pub(crate) clock: Clock,
+    /// Where syncs are made.
+    background: Background,
     /// One batch of answers at a time, so that none overtakes another; of all sources, so that none has to compose its own
     /// anew again and again because another one was faster. Nobody waits for a server meanwhile.
     pub(crate) applying: Arc<tokio::sync::Mutex<()>>,
@@ -124,6 +138,8 @@ pub(crate) struct Inner {
     pub(crate) syncing: tokio::sync::Mutex<()>,
     /// A full sync is under way.
     pub(crate) staging: AtomicBool,
+    /// Rises with each batch that told the full sync under way of something.
+    pub(crate) marks: AtomicU64,
     /// Somebody has reason to want a full sync soon.
     pub(crate) full_wanted: tokio::sync::Notify,
     pub(crate) misses: Misses,
@@ -172,7 +188,7 @@ impl Mirror {
         directory: Directory,
         options: MirrorOptions,
         (owners, at, applying): (Arc<Owners>, usize, Arc<tokio::sync::Mutex<()>>),
-        (clock, events): (Clock, Events),
+        (clock, events, background): (Clock, Events, Background),
     ) -> Result<Self, LdapFailure> {
         let servers = Servers::new(options.ldap.clone(), events.clone())?;
         let misses = Misses::new(options.misses_max);
@@ -188,9 +204,11 @@ impl Mirror {
             options,
             events,
             clock,
+            background,
             applying,
             syncing: tokio::sync::Mutex::new(()),
             staging: AtomicBool::new(false),
+            marks: AtomicU64::new(0),
             full_wanted: tokio::sync::Notify::new(),
             misses,
             followers: parking_lot::Mutex::new(Vec::new()),
@@ -295,8 +313,18 @@ impl Mirror {
         steps: &[Step],
         beside: &Beside,
     ) -> Result<Applied, EditError> {
+        self.apply_as(steps, beside, Manner { way, marks: None, logging: Logging::Each }).await
+    }
+
+    /// The same, in the manner of a full sync.
+    pub(super) async fn apply_as(
+        &self,
+        steps: &[Step],
+        beside: &Beside,
+        manner: Manner,
+    ) -> Result<Applied, EditError> {
         let _in_order = self.0.applying.lock().await;
-        let mut total = self.apply_once(way, steps, beside).await?;
+        let mut total = self.apply_once(steps, beside, manner).await?;
         let mut touched = total.touched.clone();
         for round in 0..RETRIES_MAX {
             let mut again = self.freed_by(&touched)?;
@@ -306,7 +334,7 @@ impl Mirror {
             if again.is_empty() {
                 break;
             }
-            let applied = self.apply_once(way, &again, &Vec::new()).await?;
+            let applied = self.apply_once(&again, &Vec::new(), manner).await?;
             touched.clone_from(&applied.touched);
             total.join(applied);
         }
@@ -322,11 +350,26 @@ impl Mirror {
         Ok(total)
     }
 
-    async fn apply_once(&self, way: Way, steps: &[Step], beside: &Beside) -> Result<Applied, EditError> {
+    async fn apply_once(
+        &self,
+        steps: &[Step],
+        beside: &Beside,
+        manner: Manner,
+    ) -> Result<Applied, EditError> {
         let under_way = self.0.staging.load(Ordering::Acquire);
-        let staging = if under_way { Staging::UnderWay } else { Staging::Idle };
-        let (source, number) = (self.name().to_owned(), self.number());
-        self.0.directory.apply(steps, beside, &Origin { way, source, number, staging }).await
+        let origin = Origin {
+            way: manner.way,
+            source: self.name().to_owned(),
+            number: self.number(),
+            staging: if under_way { Staging::UnderWay } else { Staging::Idle },
+            overtaken: manner.marks != Some(self.0.marks.load(Ordering::Acquire)),
+            logging: manner.logging,
+        };
+        let applied = self.0.directory.apply(steps, beside, &origin).await?;
+        if applied.marked > 0 {
+            self.0.marks.fetch_add(1, Ordering::Release);
+        }
+        Ok(applied)
     }
 
     /// The refused entries whose holders have changed.
@@ -386,14 +429,23 @@ impl Mirror {
             self.0.events.emit(&Event::SyncFailed { source, kind: &record.kind, cause: &why.to_string() });
         }
     }
+
+    /// Runs a long conversation in the background.
+    pub(super) async fn in_background<T: Send + 'static>(
+        &self,
+        conversation: impl Future<Output = Result<T, SyncError>> + Send + 'static,
+    ) -> Result<T, SyncError> {
+        ended(self.0.background.spawn(conversation).await)
+    }
 }
 
 /// Runs a conversation in a task of its own: the library panics at what is no LDAP, and that must end nothing else.
 pub(crate) async fn apart<T: Send + 'static>(
     conversation: impl Future<Output = Result<T, SyncError>> + Send + 'static,
 ) -> Result<T, SyncError> {
-    match tokio::spawn(conversation).await {
-        Ok(outcome) => outcome,
-        Err(broken) => Err(SyncError::Broke(broken.to_string())),
-    }
+    ended(tokio::spawn(conversation).await)
+}
+
+fn ended<T>(outcome: Result<Result<T, SyncError>, tokio::task::JoinError>) -> Result<T, SyncError> {
+    outcome.unwrap_or_else(|broken| Err(SyncError::Broke(broken.to_string())))
 }

@@ -1,7 +1,8 @@
 //! Two entries that exchange their addresses: each wants what the other has, and neither can go first.
 
-use super::apply::{Age, Applying, fault, passing};
+use super::apply::{Age, Applying};
 use super::found::Found;
+use super::refusing::{fault, passing};
 use crate::dn::Dn;
 use crate::edit::Edit;
 use crate::entry::Entry;

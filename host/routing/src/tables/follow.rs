@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use directory::{Changes, Directory, Dn, DnsDomain, Entry, Kind, Schema, Typed};
+use directory::{Changes, Defect, Directory, DirectoryError, Dn, DnsDomain, Entry, Kind, Schema, Typed};
 use events::Event;
 use hooks::Role;
 use mail_types::{Lookup, Timestamp};
@@ -21,15 +21,17 @@ use storage::StorageError;
 use super::build::{Rows, rows_of};
 use super::builder::{Builders, is_base};
 use super::listing::read_keys;
-use super::rebuild::{CHUNK_MAX, Overlay, encode};
+use super::rebuild::{Built, CHUNK_MAX, Overlay, encode};
 use super::row::DomainRow;
 use super::waiting::Mark;
 use super::{DOMAINS, ORIGINS, STATE, STATE_KEY, State, TableError, Tables, key, origin_key};
 
 /// Most tries of one refresh while others write too.
 const TRIES_MAX: u32 = 8;
-/// Entries read ahead of the writer while everything is built.
-const READ_AHEAD_MAX: usize = 4096;
+/// Entries that are handed to the writer at a time while everything is built.
+const HANDED_MAX: usize = 2_000;
+/// How often so many are read ahead of it.
+const READ_AHEAD_MAX: usize = 4;
 /// Most values that cannot be used which one refresh tells of.
 const DEFECTS_TOLD_MAX: usize = 100;
 /// After a failure the directory is asked again no later than this.
@@ -68,9 +70,9 @@ impl Refreshed {
 }
 
 /// Tells of values in an entry that mail cannot use, of so many at most; of how many it told.
-fn tell_defects(dn: &Dn, entry: &Typed, most: usize, builders: &Builders<'_>) -> usize {
-    let told = entry.defects().len().min(most);
-    for defect in entry.defects().iter().take(told) {
+fn tell_defects(dn: &Dn, defects: &[Defect], most: usize, builders: &Builders<'_>) -> usize {
+    let told = defects.len().min(most);
+    for defect in defects.iter().take(told) {
         let (entry, cause) = (dn.to_string(), defect.to_string());
         builders.events.emit(&Event::DirectoryDefect {
             place: "the directory",
@@ -121,43 +123,56 @@ impl Tables {
         directory: &Directory,
         builders: &Builders<'_>,
     ) -> Result<Refreshed, TableError> {
+        let _one = self.building.lock().await;
         // Who loaded the entries has told of what is wrong in them.
-        self.rebuild_telling(directory, builders, 0).await
+        self.build(directory, builders, 0).await
     }
 
-    /// The same, telling of so many values that cannot be used.
-    async fn rebuild_telling(
+    /// The same, where the tables are still as they were when that was found to be needed: of many who wait for a build,
+    /// most need none of their own.
+    async fn rebuild_since(
+        &self,
+        before: Option<&State>,
+        directory: &Directory,
+        builders: &Builders<'_>,
+        untold: usize,
+    ) -> Result<Refreshed, TableError> {
+        let _one = self.building.lock().await;
+        match self.state()? {
+            Some(now) if before != Some(&now) => {
+                Ok(Refreshed { full: false, entries: 0, rows: 0, csn: now.csn })
+            }
+            _ => self.build(directory, builders, untold).await,
+        }
+    }
+
+    /// Builds everything, telling of so many values that cannot be used.
+    async fn build(
         &self,
         directory: &Directory,
         builders: &Builders<'_>,
         mut untold: usize,
     ) -> Result<Refreshed, TableError> {
-        let _one = self.building.lock().await;
         // What changes while the entries are read is replayed afterwards: the number is taken first.
         let csn = directory.csn();
         let mut rebuild = self.rebuild_with(builders.plugins).await?;
         rebuild.set_csn(csn);
         // Whose entries are whose has to be known before they come.
-        let passes: &[fn(Kind) -> bool] = if rebuild.has_builders() {
-            &[|kind| kind == Kind::Domain, |kind| kind != Kind::Domain]
+        let passes: &[fn(&Entry, &Schema) -> bool] = if rebuild.has_builders() {
+            let is_domain = |entry: &Entry, schema: &Schema| Kind::of(entry, schema) == Kind::Domain;
+            &[is_domain, |entry, schema| Kind::of(entry, schema) != Kind::Domain]
         } else {
-            &[|_| true]
+            &[|_, _| true]
         };
         for wanted in passes {
-            let (sender, mut entries) = tokio::sync::mpsc::channel(READ_AHEAD_MAX);
+            let (sender, mut handed) = tokio::sync::mpsc::channel(READ_AHEAD_MAX);
             let (source, wanted) = (directory.clone(), *wanted);
-            let reading = tokio::task::spawn_blocking(move || {
-                source.scan(&mut |entry: Entry| {
-                    if wanted(Kind::of(&entry, source.schema())) && sender.blocking_send(entry).is_err() {
-                        return ControlFlow::Break(());
-                    }
-                    ControlFlow::Continue(())
-                })
-            });
-            while let Some(entry) = entries.recv().await {
-                let (dn, typed) = (entry.dn.clone(), Typed::read(entry, directory.schema()));
-                untold -= tell_defects(&dn, &typed, untold, builders);
-                rebuild.add(&typed, directory.schema()).await?;
+            let reading = tokio::task::spawn_blocking(move || read_all(&source, wanted, &sender));
+            while let Some(entries) = handed.recv().await {
+                for (built, defects) in entries {
+                    untold -= tell_defects(&built.dn, &defects, untold, builders);
+                    rebuild.push(built).await?;
+                }
             }
             let read = reading.await.map_err(|error| TableError::Directory(error.to_string()))?;
             // A scan that failed half-way must not pass for a small directory: absent is not empty.
@@ -201,7 +216,7 @@ impl Tables {
         builders: &Builders<'_>,
     ) -> Result<Refreshed, TableError> {
         let mut total = Refreshed { full: false, entries: 0, rows: 0, csn: 0 };
-        let mut tries = 0;
+        let (wanted, mut tries) = (directory.csn(), 0);
         loop {
             match self.step(directory, builders).await {
                 Ok(done) => {
@@ -209,7 +224,7 @@ impl Tables {
                     total.entries += done.entries;
                     total.rows += done.rows;
                     total.csn = done.csn;
-                    if done.csn >= directory.csn() {
+                    if done.csn >= wanted {
                         return Ok(total);
                     }
                 }
@@ -220,14 +235,16 @@ impl Tables {
     }
 
     async fn step(&self, directory: &Directory, builders: &Builders<'_>) -> Result<Refreshed, TableError> {
-        let Some(state) = self.state()? else { return self.rebuild_from(directory, builders).await };
+        let Some(state) = self.state()? else {
+            return self.rebuild_since(None, directory, builders, 0).await;
+        };
         if state.stamp != builders.plugins.stamp(Role::RouteTable) {
-            return self.rebuild_from(directory, builders).await;
+            return self.rebuild_since(Some(&state), directory, builders, 0).await;
         }
         let changes = directory.changes_since(state.csn);
         let (changes, csn) = match changes.map_err(|error| TableError::Directory(error.to_string()))? {
             Changes::Rebuild { .. } => {
-                return self.rebuild_telling(directory, builders, DEFECTS_TOLD_MAX).await;
+                return self.rebuild_since(Some(&state), directory, builders, DEFECTS_TOLD_MAX).await;
             }
             Changes::List { changes, csn } => (changes, csn),
         };
@@ -245,7 +262,7 @@ impl Tables {
             changed.insert(name, (change.dn, entry));
         }
         if state.has_builders() && !self.add_moved(&mut changed, directory)? {
-            return self.rebuild_from(directory, builders).await;
+            return self.rebuild_since(Some(&state), directory, builders, 0).await;
         }
         let entries = changed.len() as u64;
         let rows = if csn == state.csn {
@@ -255,7 +272,7 @@ impl Tables {
         };
         let mut untold = DEFECTS_TOLD_MAX;
         for (dn, entry) in changed.values() {
-            untold -= entry.as_ref().map_or(0, |entry| tell_defects(dn, entry, untold, builders));
+            untold -= entry.as_ref().map_or(0, |entry| tell_defects(dn, entry.defects(), untold, builders));
         }
         Ok(Refreshed { full: false, entries, rows, csn })
     }
@@ -339,6 +356,33 @@ impl Tables {
             }
         }
     }
+}
+
+/// What reading hands to the writer: entries with their rows, and the values in them that mail cannot use.
+type Handed = Vec<(Built, Vec<Defect>)>;
+
+/// Reads all entries that are wanted, and builds their rows; ends early where nobody takes them.
+fn read_all(
+    directory: &Directory,
+    wanted: fn(&Entry, &Schema) -> bool,
+    sender: &tokio::sync::mpsc::Sender<Handed>,
+) -> Result<(), DirectoryError> {
+    let schema = directory.schema();
+    let mut handed = Handed::new();
+    directory.scan(&mut |entry: Entry| {
+        if !wanted(&entry, schema) {
+            return ControlFlow::Continue(());
+        }
+        let typed = Typed::read(entry, schema);
+        handed.push((Built::of(&typed, schema), typed.defects().to_vec()));
+        if handed.len() == HANDED_MAX && sender.blocking_send(std::mem::take(&mut handed)).is_err() {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    // Whoever takes none any more has failed, and says so.
+    let _ = sender.blocking_send(handed);
+    Ok(())
 }
 
 /// The domains that the DNS leads here; [`directory::TABLES_MAX`] tables bound them.

@@ -34,7 +34,8 @@ const DELETES_MAX: usize = 20_000;
 pub(super) struct Overlay<'s> {
     snapshot: &'s Snapshot,
     generation: u8,
-    values: BTreeMap<(u8, Vec<u8>), Option<Vec<u8>>>,
+    /// By space; an empty value is to be deleted.
+    values: [BTreeMap<Vec<u8>, Vec<u8>>; SPACES.len()],
     pub(super) uplevel: bool,
     pub(super) chains: bool,
     pub(super) rows: u64,
@@ -51,7 +52,7 @@ impl<'s> Overlay<'s> {
         Self {
             snapshot,
             generation,
-            values: BTreeMap::new(),
+            values: Default::default(),
             uplevel: false,
             chains: false,
             rows: 0,
@@ -61,16 +62,28 @@ impl<'s> Overlay<'s> {
     }
 
     fn get(&self, space: u8, key: &[u8]) -> Result<Vec<u8>, TableError> {
-        if let Some(value) = self.values.get(&(space, key.to_vec())) {
-            return Ok(value.clone().unwrap_or_default());
+        if let Some(value) = self.values[usize::from(space)].get(key) {
+            return Ok(value.clone());
         }
+        self.stored(space, key)
+    }
+
+    fn stored(&self, space: u8, key: &[u8]) -> Result<Vec<u8>, TableError> {
         let stored = self.snapshot.get(SPACES[usize::from(space)], key)?;
         Ok(stored.map(std::borrow::Cow::into_owned).unwrap_or_default())
     }
 
+    /// A value, to be changed.
+    fn value(&mut self, space: u8, key: Vec<u8>) -> Result<&mut Vec<u8>, TableError> {
+        if !self.values[usize::from(space)].contains_key(&key) {
+            let stored = self.stored(space, &key)?;
+            return Ok(self.values[usize::from(space)].entry(key).or_insert(stored));
+        }
+        Ok(self.values[usize::from(space)].entry(key).or_default())
+    }
+
     fn set(&mut self, space: u8, key: Vec<u8>, value: Vec<u8>) {
-        let value = if value.is_empty() { None } else { Some(value) };
-        self.values.insert((space, key), value);
+        self.values[usize::from(space)].insert(key, value);
     }
 
     /// Takes away all rows of an entry, and its mark.
@@ -122,25 +135,25 @@ impl<'s> Overlay<'s> {
         if rows.domains.is_empty() && rows.aliases.is_empty() {
             return Ok(());
         }
-        let origin = origin_key(self.generation, dn);
-        let mut listed = self.get(2, &origin)?;
+        let (mut added, mut octets) = (Vec::new(), Vec::new());
         for (name, row) in &rows.domains {
             self.uplevel |= row.uplevel;
             self.chains |= row.plugins.iter().any(|plugin| plugin.is_for(hooks::Role::Rewrite));
-            let mut octets = Vec::new();
+            octets.clear();
             row.write(&mut octets);
             if self.append(0, name, &octets)? {
-                write_key(&mut listed, 0, name);
+                write_key(&mut added, 0, name);
             }
         }
         for (name, row) in &rows.aliases {
-            let mut octets = Vec::with_capacity(row.dn.len() + 8);
+            octets.clear();
             row.write(&mut octets);
             if self.append(1, name, &octets)? {
-                write_key(&mut listed, 1, name);
+                write_key(&mut added, 1, name);
             }
         }
-        self.set(2, origin.to_vec(), listed);
+        let origin = origin_key(self.generation, dn);
+        self.value(2, origin.to_vec())?.extend_from_slice(&added);
         Ok(())
     }
 
@@ -226,23 +239,24 @@ impl<'s> Overlay<'s> {
     /// Appends a row to a key's value; `false` where too many entries claim the key.
     fn append(&mut self, space: u8, name: &str, row: &[u8]) -> Result<bool, TableError> {
         let key = key(self.generation, name);
-        let mut value = self.get(space, &key)?;
-        if !value.is_empty() && split(&value).ok_or(TableError::Row("alias"))?.len() >= CLAIMS_MAX {
+        let value = self.value(space, key)?;
+        if !value.is_empty() && split(value).ok_or(TableError::Row("alias"))?.len() >= CLAIMS_MAX {
             return Ok(false);
         }
         value.extend_from_slice(row);
-        self.set(space, key, value);
         self.rows += 1;
         Ok(true)
     }
 
     pub(super) fn into_batch(self) -> Batch {
         let mut batch = Batch::new();
-        for ((space, key), value) in self.values {
-            let space = SPACES[usize::from(space)];
-            match value {
-                Some(value) => batch.put(space, &key, value),
-                None => batch.delete(space, &key),
+        for (space, values) in SPACES.into_iter().zip(self.values) {
+            for (key, value) in values {
+                if value.is_empty() {
+                    batch.delete(space, &key);
+                } else {
+                    batch.put(space, &key, value);
+                }
             }
         }
         batch
@@ -268,11 +282,27 @@ fn framed(row: &[u8]) -> Vec<u8> {
 }
 
 /// An entry with the rows that the native builder, or whoever calls, made of it.
-struct Built {
-    dn: Dn,
+pub(super) struct Built {
+    pub(super) dn: Dn,
     rows: Rows,
     /// Whether they hold, whoever is bound to its domain.
     is_settled: bool,
+}
+
+impl Built {
+    /// By the native builder.
+    pub(super) fn of(entry: &Typed, schema: &Schema) -> Self {
+        let dn = match entry {
+            Typed::Domain(domain) => &domain.dn,
+            Typed::User(user) => &user.dn,
+            Typed::Group(group) => &group.dn,
+            Typed::Other(entry) => &entry.dn,
+            Typed::FromDns(domain) => &domain.dn,
+        };
+        let rows = rows_of(entry, schema);
+        let is_settled = !rows.domains.is_empty();
+        Self { dn: dn.clone(), rows, is_settled }
+    }
 }
 
 /// A generation in the making. Dropped before [`Rebuild::finish`], it changes nothing.
@@ -357,16 +387,7 @@ impl<'p> Rebuild<'p> {
 
     /// Adds an entry; every [`CHUNK_MAX`] entries are written.
     pub async fn add(&mut self, entry: &Typed, schema: &Schema) -> Result<(), TableError> {
-        let dn = match entry {
-            Typed::Domain(domain) => &domain.dn,
-            Typed::User(user) => &user.dn,
-            Typed::Group(group) => &group.dn,
-            Typed::Other(entry) => &entry.dn,
-            Typed::FromDns(domain) => &domain.dn,
-        };
-        let rows = rows_of(entry, schema);
-        let is_settled = !rows.domains.is_empty();
-        self.push(Built { dn: dn.clone(), rows, is_settled }).await
+        self.push(Built::of(entry, schema)).await
     }
 
     /// Adds the rows that some builder made of an entry.
@@ -374,7 +395,7 @@ impl<'p> Rebuild<'p> {
         self.push(Built { dn, rows, is_settled: true }).await
     }
 
-    async fn push(&mut self, built: Built) -> Result<(), TableError> {
+    pub(super) async fn push(&mut self, built: Built) -> Result<(), TableError> {
         self.entries += 1;
         self.waiting.push(built);
         if self.waiting.len() >= CHUNK_MAX { self.write().await } else { Ok(()) }

@@ -239,7 +239,7 @@ async fn hashes(parts: &Parts, password: &str) -> Result<Vec<PasswordHash>, Stri
 
 fn without_secrets(mut entry: Entry, directory: &Directory) -> Entry {
     for name in directory.schema().names(Field::UserPassword) {
-        let schemes = entry.values(name).iter().map(|value| {
+        let schemes = entry.values(name).map(|value| {
             let hash = PasswordHash::new(String::from_utf8_lossy(value));
             format!("{{{}}} (hidden)", hash.scheme().unwrap_or_default()).into_bytes()
         });
@@ -262,10 +262,9 @@ fn domain_json(domain: &DomainEntry) -> Value {
 }
 
 fn entry_json(entry: &Entry) -> Value {
-    let attributes = entry.attributes().iter().map(|attribute| {
-        let values: Vec<_> =
-            attribute.values.iter().map(|v| String::from_utf8_lossy(v).into_owned()).collect();
-        (attribute.name.clone(), json!(values))
+    let attributes = entry.attributes().map(|attribute| {
+        let values: Vec<_> = attribute.values.map(|v| String::from_utf8_lossy(v).into_owned()).collect();
+        (attribute.name.to_owned(), json!(values))
     });
     json!({ "dn": entry.dn.to_string(), "attributes": attributes.collect::<serde_json::Map<_, _>>() })
 }

@@ -38,7 +38,7 @@ pub(super) fn list(parts: &Parts, channels: &[Channel], which: &Which) -> Result
     let _ = write!(text, "{}", count(messages.len(), "message"));
     if let (true, Some(name)) = (messages.is_empty(), &which.channel) {
         // Mail may wait for a channel that is not there any more: only where none does it is a mistake.
-        if let Err(why) = named(name, channels) {
+        if let Err(why) = named(name, channels, |_| true) {
             let _ = write!(text, ", and {why}");
         }
     }
@@ -235,9 +235,20 @@ pub(super) fn pattern(option: &str, text: &str) -> Result<String, String> {
     ))
 }
 
-fn named<'c>(name: &str, channels: &'c [Channel]) -> Result<&'c Channel, String> {
+/// Whether everything that the channel gets goes the same way, whoever it is for.
+fn is_same_for_all(kind: ChannelKind) -> bool {
+    kind.goes_out() || matches!(kind, ChannelKind::Bitbucket | ChannelKind::Hold | ChannelKind::Reprocess)
+}
+
+/// A channel by its name; where there is none, those that are fit are told.
+fn named<'c>(
+    name: &str,
+    channels: &'c [Channel],
+    is_fit: fn(ChannelKind) -> bool,
+) -> Result<&'c Channel, String> {
     channels.iter().find(|channel| channel.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
-        let names: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
+        let fit = channels.iter().filter(|channel| is_fit(channel.kind));
+        let names: Vec<&str> = fit.map(|channel| channel.name.as_str()).collect();
         format!("there is no channel {name:?}: write one of {}", names.join(", "))
     })
 }
@@ -246,12 +257,19 @@ fn named<'c>(name: &str, channels: &'c [Channel]) -> Result<&'c Channel, String>
 /// serves: mail on another route would wait until it is given up.
 fn parse_route(text: &str, channels: &[Channel]) -> Result<Route, String> {
     let (name, host) = text.split_once(':').map_or((text, None), |(name, host)| (name, Some(host)));
-    let channel = named(name, channels)?;
+    let channel = named(name, channels, is_same_for_all)?;
     let (channel, host) = match (channel.kind, host) {
         (ChannelKind::Store, _) => {
             return Err("the store has an account for each recipient: \"reprocess\" finds it".to_owned());
         }
-        (ChannelKind::Program | ChannelKind::File | ChannelKind::Shared, _) => {
+        (
+            ChannelKind::Program
+            | ChannelKind::File
+            | ChannelKind::Shared
+            | ChannelKind::AutoReply
+            | ChannelKind::List,
+            _,
+        ) => {
             return Err(format!("{name:?} has a target for each recipient: \"reprocess\" finds it"));
         }
         (kind, None) if kind.goes_out() && channel.smart_host.is_none() => {
@@ -318,7 +336,9 @@ mod tests {
             assert!(parse_route(text).is_err(), "{text}");
         }
         for (text, why) in [
-            ("smpt:relay.example.net", "there is no channel \"smpt\": write one of store, smtp, "),
+            ("smpt:relay.example.net", "there is no channel \"smpt\": write one of smtp, "),
+            ("autoreply", "\"autoreply\" has a target for each recipient"),
+            ("list", "\"list\" has a target for each recipient"),
             ("smtp", "\"smtp\" needs a host"),
             ("program:filter", "\"program\" has a target for each recipient"),
             ("store", "the store has an account for each recipient"),

@@ -7,7 +7,7 @@ use directory::{Directory, DirectoryOptions, Dn, DomainTables, Mirrors, OwnTops,
 use events::Events;
 use mail_types::{Address, Lookup};
 use routing::{Builders, Routing, Tables};
-use runtime::Clock;
+use runtime::{Background, Clock};
 
 use super::provisioning::Provisioning;
 use crate::config::{Authenticate, Config};
@@ -42,14 +42,14 @@ fn own_tops(config: &Config) -> Vec<OwnTops> {
 pub(super) fn of(
     config: &Config,
     directory: &Directory,
-    clock: &Clock,
-    events: &Events,
+    (clock, events): (&Clock, &Events),
+    background: &Background,
 ) -> Result<Option<Mirrors>, String> {
     if config.directory.sources.is_empty() {
         return Ok(None);
     }
     let sources = config.directory.sources.iter().map(|source| source.mirror.clone()).collect();
-    let mirrors = Mirrors::new(directory.clone(), sources, clock, events);
+    let mirrors = Mirrors::new(directory.clone(), sources, (clock, events), background);
     mirrors.map(Some).map_err(|why| format!("directory.ldap: {why}"))
 }
 

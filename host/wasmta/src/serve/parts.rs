@@ -10,7 +10,7 @@ use directory::{Directory, Mirrors, PasswordHasher};
 use events::{Event, Events};
 use queue::{Agents, Queue};
 use routing::{Builders, Routing, TableError, Tables};
-use runtime::{Clock, Random};
+use runtime::{Background, Clock, Random};
 use storage::{Space, Storage};
 use store::{Derived, Store};
 
@@ -35,6 +35,8 @@ pub struct Parts {
     pub random: Random,
     /// Where everything is told.
     pub events: Events,
+    /// Threads for what no session waits for.
+    pub background: Background,
     /// Domains, users and groups.
     pub directory: Directory,
     /// What keeps it like its source, where that is another one.
@@ -86,13 +88,13 @@ impl Parts {
     async fn open_all(config: &Config, data: &Path, events: Events) -> Result<Self, String> {
         let (clock, random) = (Clock::system(), Random::system());
         let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(random.clone(), settings::hash(config)));
-        let (of_directory, directory, mirror) = open_directory(config, data, &clock, &events).await?;
+        let background = Background::start().map_err(|e| format!("threads cannot be started: {e}"))?;
+        let (of_directory, directory, mirror) =
+            open_directory(config, data, (&clock, &events), &background).await?;
         let filled =
             mirror.is_none() && fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
         let (followed, publishing) = in_the_dns(config, &directory, (&clock, &random, &events)).await?;
-        let options = settings::auth(config, decoy_key(data, &random)?);
-        let authenticator = Authenticator::new(directory.clone(), clock.clone(), random.clone(), options);
-        let authenticator = mirror::verified(authenticator, mirror.as_ref(), config);
+        let authenticator = who_may(config, data, &directory, mirror.as_ref(), (&clock, &random))?;
 
         let (rules, options) = policy::load(config).map_err(|why| why.to_string())?;
         let of_tables = open_storage(config, data, "tables", routing::SPACES, false)?;
@@ -135,6 +137,7 @@ impl Parts {
             clock,
             random,
             events,
+            background,
             directory,
             mirror,
             publishing,
@@ -158,7 +161,12 @@ impl Parts {
 
     /// Waits until the tables say what the directory says: after an edit by command.
     pub async fn follow_directory(&self) -> Result<(), String> {
-        let done = self.routing.tables().refresh(&self.directory, &self.builders()).await;
+        let parts = self.clone();
+        // There may be much to follow.
+        let following = self
+            .background
+            .spawn(async move { parts.routing.tables().refresh(&parts.directory, &parts.builders()).await });
+        let done = following.await.map_err(|e| format!("the tables: {e}"))?;
         done.map(drop).map_err(|e| format!("the tables: {e}"))
     }
 
@@ -207,12 +215,25 @@ impl Parts {
     }
 }
 
+/// Who may log in, by the directory or by its sources.
+fn who_may(
+    config: &Config,
+    data: &Path,
+    directory: &Directory,
+    mirror: Option<&Mirrors>,
+    (clock, random): (&Clock, &Random),
+) -> Result<Authenticator, String> {
+    let options = settings::auth(config, decoy_key(data, random)?);
+    let authenticator = Authenticator::new(directory.clone(), clock.clone(), random.clone(), options);
+    Ok(mirror::verified(authenticator, mirror, config))
+}
+
 /// Opens the directory, with the mirror of its source where that is another one.
 async fn open_directory(
     config: &Config,
     data: &Path,
-    clock: &Clock,
-    events: &Events,
+    (clock, events): (&Clock, &Events),
+    background: &Background,
 ) -> Result<(Storage, Directory, Option<Mirrors>), String> {
     let storage = open_storage(config, data, "directory", directory::SPACES, true)?;
     let directory = Directory::open(storage.clone(), clock.clone(), mirror::options(config)?)
@@ -222,7 +243,7 @@ async fn open_directory(
         let change = "its indices were made anew: it is read by other names than before (directory.schema)";
         events.emit(&Event::DirectoryChanged { change, entry: "" });
     }
-    let mirror = mirror::of(config, &directory, clock, events)?;
+    let mirror = mirror::of(config, &directory, (clock, events), background)?;
     Ok((storage, directory, mirror))
 }
 
@@ -336,6 +357,9 @@ async fn rebuilt(
     if built { Ok(()) } else { Err("the tables cannot be built".to_owned()) }
 }
 
+/// The storages that are written in the background: what sessions wait for is mail.
+const BACKGROUND: [&str; 2] = ["directory", "tables"];
+
 /// Opens one storage of the data directory.
 fn open_storage(
     config: &Config,
@@ -350,5 +374,6 @@ fn open_storage(
         synced,
     };
     let dir = data.join(name);
-    Storage::open(&dir, spaces, &options).map_err(|e| format!("{}: {e}", dir.display()))
+    let open = if BACKGROUND.contains(&name) { Storage::open_in_background } else { Storage::open };
+    open(&dir, spaces, &options).map_err(|e| format!("{}: {e}", dir.display()))
 }

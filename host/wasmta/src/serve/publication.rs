@@ -5,7 +5,7 @@ use std::sync::Arc;
 use directory::{Directory, Publication};
 use dns::{Authority, AuthorityOptions, Publisher, TsigKey, UpdateOptions, UpdateServer};
 use events::{Event, Events};
-use runtime::{Clock, Random, Shutdown};
+use runtime::{Background, Clock, Random, Shutdown};
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, Publish, PublishTo};
@@ -48,9 +48,14 @@ pub(super) fn of(
 
 impl Publishing {
     /// Follows the directory, and answers where it is a name server. A port that is taken is told, and costs no mail.
-    pub(super) fn begin(&self, events: &Events, stop: &Shutdown) -> Vec<JoinHandle<()>> {
+    pub(super) fn begin(
+        &self,
+        background: &Background,
+        events: &Events,
+        stop: &Shutdown,
+    ) -> Vec<JoinHandle<()>> {
         let (publication, ending) = (self.publication.clone(), stop.clone());
-        let mut tasks = vec![tokio::spawn(async move { publication.run(&ending).await })];
+        let mut tasks = vec![background.spawn(async move { publication.run(&ending).await })];
         let Some((authority, address)) = &self.authority else { return tasks };
         match authority.serve(*address) {
             Ok((local, run)) => {

@@ -199,7 +199,7 @@ impl Running {
         let (queue, stop) = (self.parts.queue.clone(), self.no_more_attempts.clone());
         let delivering = tokio::spawn(async move { queue.run(stop).await });
         let (parts, stop) = (self.parts.clone(), self.shutdown.clone());
-        let following = tokio::spawn(async move {
+        let following = self.parts.background.spawn(async move {
             parts.routing.tables().follow(&parts.directory, &parts.builders(), &stop).await;
         });
         let (plugins, stop) = (self.parts.plugins.clone(), self.shutdown.clone());
@@ -229,7 +229,7 @@ impl Running {
         }
         tasks.extend(self.parts.followed.begin(&self.parts.events, &self.shutdown));
         if let Some(publishing) = &self.parts.publishing {
-            tasks.extend(publishing.begin(&self.parts.events, &self.shutdown));
+            tasks.extend(publishing.begin(&self.parts.background, &self.parts.events, &self.shutdown));
         }
         tasks
     }

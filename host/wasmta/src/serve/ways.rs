@@ -27,7 +27,8 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 /// How the hidden command ends where it does not become the program: EX_OSERR, a passing failure.
 pub(crate) const NOT_LAUNCHED: u8 = 71;
 
-/// Everything to one host, whatever the route says (R96).
+/// Everything to one host (R96), but what goes to another by an operator's order: the queue puts the host into each
+/// route itself, and leaves those as they are.
 struct SmartHost {
     next_hop: NextHop,
     channel: RemoteChannel,
@@ -35,6 +36,9 @@ struct SmartHost {
 
 impl Channel for SmartHost {
     fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
+        if matches!(attempt.route.next_hop, NextHop::Host { .. }) {
+            return self.channel.attempt(attempt);
+        }
         let mut attempt = attempt.clone();
         attempt.route.next_hop = self.next_hop.clone();
         Box::pin(async move { self.channel.attempt(&attempt).await })

@@ -31,7 +31,14 @@ async fn apply(directory: &Directory, steps: &[Step]) -> Applied {
 }
 
 fn origin(source: &str) -> Origin {
-    Origin { way: Way::Full, source: source.to_owned(), number: 0, staging: Staging::Idle }
+    Origin {
+        way: Way::Full,
+        source: source.to_owned(),
+        number: 0,
+        staging: Staging::Idle,
+        overtaken: true,
+        logging: Logging::Each,
+    }
 }
 
 async fn apply_of(directory: &Directory, source: &str, steps: &[Step]) -> Applied {

@@ -1,0 +1,143 @@
+//! The end of a full sync: what was staged and differs is applied, then what is broken or gone.
+//!
+//! In one batch where it has at most [`BATCH_MAX`] steps; else in batches, additions and modifications first, so that a
+//! reader meets an entry twice rather than not at all. A first sync that brings more than there is is not logged entry by
+//! entry: followers read everything anew, once.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use super::apply::{Applied, BATCH_MAX, Step};
+use super::full::{Staged, SyncOrder, Telling};
+use super::places::places_row;
+use super::records::{SEEN, SYNC, SeenRef, Way, base_key, decode};
+use super::source::{Manner, Mirror, SyncError};
+use crate::directory::Directory;
+use crate::dn::Dn;
+use crate::edit::Logging;
+use crate::error::DirectoryError;
+
+/// Most steps of a batch of a first sync, of which nobody follows the log.
+const FIRST_BATCH_MAX: usize = 8_000;
+
+impl Mirror {
+    /// Applies the difference.
+    pub(super) async fn apply_staged(
+        &self,
+        vanished: Vec<Dn>,
+        order: &SyncOrder,
+        telling: &Telling,
+        staged: &Staged,
+    ) -> Result<Applied, SyncError> {
+        let mut beside = vec![self.heard(order.domain.is_none())?];
+        if order.domain.is_none() {
+            let rows = staged.watermarks.iter().filter(|(_, watermark)| !watermark.is_empty());
+            beside
+                .extend(rows.map(|(top, mark)| (SYNC, base_key("watermark", top), mark.as_bytes().to_vec())));
+            beside.push(places_row(self.name(), &staged.places));
+        }
+        let broken: Vec<Step> = staged.broken.iter().cloned().map(Step::Broken).collect();
+        let removals = vanished.into_iter().map(Step::Gone);
+        let steps = staged.differing as usize + broken.len() + removals.len();
+        if steps <= BATCH_MAX {
+            let mut puts = self.differing(&[self.number()], BATCH_MAX)?.puts;
+            puts.extend(broken);
+            puts.extend(removals);
+            return Ok(self.apply(Way::Full, &puts, &beside).await?);
+        }
+        let told = |done: u64| telling(done, steps as u64, "entries written");
+        let mut total = self.apply_differing(steps, &told).await?;
+        let mut done = staged.differing;
+        let rest: Vec<Step> = broken.into_iter().chain(removals).collect();
+        for chunk in rest.chunks(BATCH_MAX) {
+            done += chunk.len() as u64;
+            total.join(self.apply(Way::Full, chunk, &Vec::new()).await?);
+            telling(done, steps as u64, "entries removed");
+        }
+        // What was refused because somebody else had its address, who is gone now, is in: `apply` tries again.
+        total.join(self.apply(Way::Full, &[], &beside).await?);
+        Ok(total)
+    }
+
+    /// Applies the staged entries that differ, in batches.
+    async fn apply_differing(&self, steps: usize, told: &(dyn Fn(u64) + Sync)) -> Result<Applied, SyncError> {
+        let announcing = self.announcing(steps)?;
+        let (logging, most) = match announcing {
+            Some(_) => (Logging::Rebuild, FIRST_BATCH_MAX),
+            None => (Logging::Each, BATCH_MAX),
+        };
+        let (mut total, mut done) = (Applied::default(), 0);
+        let mut batch = self.differing(&[self.number()], most)?;
+        loop {
+            done += batch.puts.len() as u64;
+            let (nothing, manner) =
+                (Vec::new(), Manner { way: Way::Full, marks: Some(batch.marks), logging });
+            // While a batch is written, the next one is read.
+            let (applied, read) = tokio::join!(self.apply_as(&batch.puts, &nothing, manner), async {
+                batch.next.as_deref().map(|from| self.differing(from, most)).transpose()
+            });
+            total.join(applied?);
+            told(done);
+            let Some(read) = read? else { return Ok(total) };
+            batch = read;
+        }
+    }
+
+    /// Of the first sync, where it brings more than there is: followers read everything anew, once all is there.
+    fn announcing(&self, steps: usize) -> Result<Option<Announcing<'_>>, SyncError> {
+        let there = self.0.directory.raw_view()?.head()?.entries;
+        let is_first = !self.is_complete()?;
+        Ok((is_first && steps as u64 > there).then_some(Announcing(&self.0.directory)))
+    }
+
+    /// The next staged entries that differ, parents first.
+    fn differing(&self, from: &[u8], most: usize) -> Result<Differing, SyncError> {
+        // Before they are read: what comes afterwards is seen to be new.
+        let marks = self.0.marks.load(Ordering::Acquire);
+        let (mut puts, mut next, mut failure) = (Vec::new(), None, None);
+        let view = self.0.directory.raw_view()?;
+        view.snapshot
+            .scan(SEEN, from, &[self.number(), 0xff], &mut |key, value| {
+                if puts.len() == most {
+                    next = Some(key.to_vec());
+                    return ControlFlow::Break(());
+                }
+                if let Some(SeenRef::Differs(stored)) = decode::<SeenRef<'_>>(value) {
+                    match stored.found() {
+                        Ok(found) => puts.push(Step::Staged(Box::new(found))),
+                        Err(error) => {
+                            failure = Some(error);
+                            return ControlFlow::Break(());
+                        }
+                    }
+                }
+                ControlFlow::Continue(())
+            })
+            .map_err(DirectoryError::from)?;
+        match failure {
+            Some(error) => Err(error.into()),
+            None => Ok(Differing { puts, next, marks }),
+        }
+    }
+}
+
+/// Staged entries that differ, of one batch.
+struct Differing {
+    puts: Vec<Step>,
+    /// Where to go on; `None` at the end.
+    next: Option<Vec<u8>>,
+    /// [`super::source::Inner::marks`] before they were read.
+    marks: u64,
+}
+
+/// Tells those who follow the directory of what was written without a log of its own, however that came to its end.
+struct Announcing<'a>(&'a Directory);
+
+impl Drop for Announcing<'_> {
+    fn drop(&mut self) {
+        // Where it cannot be read now, the next change tells of it.
+        if let Ok(head) = self.0.raw_view().and_then(|view| view.head()) {
+            self.0.publish(head.csn);
+        }
+    }
+}
