@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::exchange::Step;
-use crate::hash::hmac;
+use crate::hash::{HashOptions, hmac};
+use crate::upgrade::Upgrade;
 
 const LDIF: &str = "\
 dn: o=example.org,o=isp\nobjectClass: mailDomain\nassociatedDomain: example.org\nmailDomainAllowedServiceAccess: -pop:ALL\n\n\
