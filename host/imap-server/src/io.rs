@@ -25,6 +25,8 @@ pub(crate) enum End {
     Logout,
     /// We end it, and tell the client why.
     Bye(Cow<'static, str>),
+    /// What was announced cannot be read: nothing but closing makes it good. The cause is for the operator.
+    Damaged(String),
     /// The connection is gone: nobody to tell. The cause is for the log.
     Lost(Cow<'static, str>),
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use events::Event;
 use imap_wire::{Code, Command, Condition, Limits, LiteralMode, NameEncoding, Received, Tag, Tagged};
 use runtime::{Shutdown, Stream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -107,6 +108,10 @@ impl Session {
                 self.io.status(None, Condition::Bye, None, &text);
                 self.io.stream.close_after_refusal().await;
                 text
+            }
+            End::Damaged(cause) => {
+                self.shared.parts.events.emit(&Event::InternalError { place: "imap", cause: &cause });
+                cause.into()
             }
             End::Lost(cause) => cause,
         }

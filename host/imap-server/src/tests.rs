@@ -56,7 +56,7 @@ struct Bench {
     address: std::net::SocketAddr,
     _options: watch::Sender<Arc<Options>>,
     log: Log,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// With room for so much of whole messages.
@@ -92,7 +92,7 @@ async fn bench(whole_messages_kib: u32) -> Bench {
     let address = listener.local_addr();
     let (sender, options) = watch::channel(Arc::new(Options::default()));
     tokio::spawn(async move { server.serve(listener, options, Shutdown::new()).await });
-    Bench { store, kept, address, _options: sender, log, _dir: dir }
+    Bench { store, kept, address, _options: sender, log, dir }
 }
 
 impl Bench {
@@ -264,6 +264,40 @@ async fn an_envelope_is_kept_where_it_is_the_contents_alone() {
     );
     assert_eq!(client.ok("FETCH 3 ENVELOPE").await, surrogate);
     assert_eq!(other.ok("FETCH 3 ENVELOPE").await, plain);
+}
+
+#[tokio::test]
+async fn one_damaged_message_keeps_nobody_from_the_others() {
+    let bench = bench(1024).await;
+    for number in 1..=3 {
+        let filler = "needle in the text\r\n".repeat(if number == 2 { 200 } else { 1 });
+        bench.deliver(format!("Subject: number {number}\r\n\r\n{filler}").as_bytes()).await;
+    }
+    // Only the second is large enough for a file of its own.
+    let files: Vec<_> = std::fs::read_dir(bench.dir.path().join("content")).unwrap().collect();
+    assert_eq!(files.len(), 1);
+    std::fs::remove_file(files[0].as_ref().unwrap().path()).unwrap();
+    let mut client = bench.selected().await;
+    for items in ["BODY.PEEK[HEADER.FIELDS (SUBJECT)]", "ENVELOPE", "BODYSTRUCTURE", "BODY.PEEK[TEXT]"] {
+        client.say(&format!("FETCH 1:3 (UID {items})")).await;
+        let mut numbers = Vec::new();
+        let last = loop {
+            let line = client.line().await;
+            match line.split_once(" FETCH (UID ") {
+                Some((number, _)) => numbers.push(number.to_owned()),
+                None if line.starts_with("t ") => break line,
+                None => {}
+            }
+        };
+        assert_eq!(numbers, ["* 1", "* 3"], "{items}");
+        assert!(last.starts_with("t NO [CORRUPTION] these messages are damaged") && last.ends_with("UID 2"));
+    }
+    let line = bench.log.line_with("internal_error").await;
+    assert!(line.contains("place=imap") && line.contains("content"), "{line}");
+    for search in ["SUBJECT number", "TEXT needle", "BODY needle"] {
+        assert_eq!(client.ok(&format!("SEARCH {search}")).await[0], "* SEARCH 1 3", "{search}");
+    }
+    assert_eq!(client.ok("SEARCH SEEN").await[0], "* SEARCH");
 }
 
 #[tokio::test]

@@ -46,6 +46,12 @@ impl StoreError {
         matches!(self, Self::Storage(StorageError::Conflict(_)))
     }
 
+    /// Whether what is on disk is damaged: patience does not help, and what else there is can be read.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Storage(StorageError::Corrupt(_)))
+    }
+
     /// A record that breaks its own rules.
     pub(crate) fn corrupt(what: impl Into<String>) -> Self {
         Self::Storage(StorageError::Corrupt(what.into()))

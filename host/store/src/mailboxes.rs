@@ -198,6 +198,8 @@ impl Store {
     /// messages (RFC 3501 §6.3.4); the INBOX cannot be deleted.
     pub async fn delete_mailbox(&self, account: AccountId, name: &MailboxName) -> Result<(), StoreError> {
         if name.is_inbox() {
+            // Of somebody else's, who may not know of it hears nothing.
+            self.allow(&self.inner.storage.read()?, MailboxId::inbox(account), Rights::LOOKUP)?;
             return Err(StoreError::NotAllowed("the INBOX cannot be deleted"));
         }
         let held = self.inner.locks.lock(account).await;
@@ -234,6 +236,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         if from.is_inbox() {
             if self.guest_of(account).is_some() {
+                self.allow(&self.inner.storage.read()?, MailboxId::inbox(account), Rights::LOOKUP)?;
                 return Err(StoreError::NotAllowed("only its owner renames an INBOX"));
             }
             return self.rename_inbox(account, to).await;

@@ -114,7 +114,8 @@ impl Store {
             }
             above = parent.parent();
         }
-        Err(StoreError::NotPermitted(Rights::CREATE.letter()))
+        // As where there is no such owner, or nothing that may be known of: who guesses learns nothing.
+        Err(StoreError::NotFound("mailbox"))
     }
 
     /// The mailboxes of others that the person may look up, by owner and number.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use events::Event;
 use imap_wire::FetchItem;
 use message::{
     PartKind, Structure, Surrogate, SurrogatePiece, has_envelope_fields, has_utf8_headers, header_len,
@@ -15,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::extract::{COPY_OCTETS_MAX, Extract, HEADER_OCTETS_MAX, Need, Slice, Source};
 use crate::derived::{self, Kind};
 use crate::dialect::Headers;
+use crate::server::Shared;
 
 /// Octets that a header is looked for in at first; most are smaller.
 const HEADER_OCTETS_FIRST: usize = 16 * 1024;
@@ -140,6 +142,12 @@ fn has_plain_parts(
         .and_then(|reader| derived::read(reader, info, Kind::Headers, Headers::Surrogates, |_| ()))
         .is_some();
     Ok(told || info.size <= IN_TURN_OCTETS_MAX && reader.octets(info.uid)?.ok_or_else(gone)?.is_ascii()?)
+}
+
+/// Tells the operator of a message that cannot be read; others can.
+pub(super) fn tell_damaged(shared: &Shared, mailbox: MailboxId, info: &MessageInfo, error: &StoreError) {
+    let cause = format!("message {mailbox}/{}, content {}: {error}", info.uid, info.content.0);
+    shared.parts.events.emit(&Event::InternalError { place: "imap", cause: &cause });
 }
 
 fn gone() -> StoreError {

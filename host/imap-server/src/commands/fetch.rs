@@ -8,7 +8,7 @@ use imap_wire::{By, Code, DateTime, FetchItem, FetchModifiers, FetchResponse, Se
 use store::{FlagChange, FlagMode, Flags, Listed, MailboxId, MessageInfo, Reader, Rights, StoreError, Uid};
 
 use super::extract::{Extract, Need};
-use super::extracts::{Extracts, IN_TURN_OCTETS_MAX, WholeMessage};
+use super::extracts::{Extracts, IN_TURN_OCTETS_MAX, WholeMessage, tell_damaged};
 use super::resync::{changed_members, part};
 use super::section;
 use super::{Context, refusal};
@@ -28,6 +28,8 @@ const READ_MESSAGES_MAX: usize = 500;
 
 /// Messages that an answer names because their surrogates were told; a text of so many numbers is a line still.
 const DOWNGRADED_MAX: usize = 1_000;
+/// Damaged messages that an answer names.
+const DAMAGED_TOLD_MAX: usize = 20;
 /// Messages whose headers are read from one snapshot, and how much of them is kept.
 const HEADERS_AHEAD_MAX: usize = 50;
 const HEADERS_AHEAD_OCTETS_MAX: usize = 128 * 1024;
@@ -101,6 +103,11 @@ pub(super) async fn fetch(
     if plan.keeps {
         context.shared.parts.derived.flush();
     }
+    if let Some(uids) = SequenceSet::from_rising(lacks.damaged.iter().copied().take(DAMAGED_TOLD_MAX)) {
+        // RFC 5530 §3.
+        let text = format!("these messages are damaged, and the postmaster has been told: UID {uids}");
+        return Ok(Answer::no(text).code(Code::Corruption));
+    }
     if lacks.decoding {
         return Ok(Answer::no("a part has an encoding that is not known").code(Code::UnknownCte));
     }
@@ -125,6 +132,8 @@ struct Lacks {
     messages: bool,
     /// Parts whose encoding is not known (RFC 3516 §4.3).
     decoding: bool,
+    /// UIDs of messages that cannot be read, rising.
+    damaged: Vec<u32>,
     /// UIDs of messages whose surrogates were told, rising.
     downgraded: Vec<u32>,
 }
@@ -180,6 +189,11 @@ async fn fetch_chunk(
             }
             Ok(Fetched::UnknownEncoding) => lacks.decoding = true,
             Err(StoreError::NotFound("message")) => lacks.messages = true,
+            // One damaged message keeps nobody from the others.
+            Err(error) if error.is_damage() => {
+                tell_damaged(context.shared, selected.mailbox, &info, &error);
+                lacks.damaged.push(member.uid);
+            }
             Err(error) => return Ok(Err(error)),
         }
         context.io.flush_if_full().await?;
@@ -254,6 +268,7 @@ fn headers_ahead(
         let extracts = match Extracts::of_header(&reader, derived.as_ref(), info, &plan.items, plan.headers) {
             Ok(extracts) => extracts,
             Err(StoreError::NotFound(_)) => None,
+            Err(error) if error.is_damage() => None,
             Err(error) => return Err(error),
         };
         if let Some(extracts) = &extracts {

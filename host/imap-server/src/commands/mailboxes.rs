@@ -65,10 +65,17 @@ pub(crate) async fn rename(context: &Context<'_>, from: &MailboxName, to: &Mailb
         return Answer::no("INBOX exists already").code(Code::AlreadyExists);
     }
     let rename = async {
-        let (from, to) = (place(context, from)?, new_place(context, to)?);
-        if from.account != to.account {
-            return Err(StoreError::NotAllowed("a mailbox stays with its owner"));
-        }
+        let from = place(context, from)?;
+        let to = match new_place(context, to) {
+            Ok(to) if from.account == to.account => to,
+            // Whether there is such an owner at all is nobody's to find out so.
+            Ok(_) | Err(StoreError::NotFound(_)) => {
+                let store = &context.shared.parts.store;
+                store.mailbox(from.account, &from.name)?;
+                return Err(StoreError::NotAllowed("a mailbox stays with its owner"));
+            }
+            Err(error) => return Err(error),
+        };
         context.shared.parts.store.rename_mailbox(from.account, &from.name, &to.name).await
     };
     answer(rename.await, "RENAME done")

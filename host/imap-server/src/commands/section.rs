@@ -110,9 +110,9 @@ async fn send_pieces(io: &mut Io, octets: &Octets, range: Range<u64>) -> Result<
     while at < range.end {
         let want = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(PIECE_OCTETS);
         // The size is announced: what cannot be read now cannot be made good but by closing.
-        let piece = octets.range(at, want).map_err(|error| End::Lost(error.to_string().into()))?;
+        let piece = octets.range(at, want).map_err(|error| End::Damaged(error.to_string()))?;
         if piece.is_empty() {
-            return Err(End::Lost("stored content is shorter than its record says".into()));
+            return Err(End::Damaged("stored content is shorter than its record says".to_owned()));
         }
         send(io, &piece).await?;
         at += piece.len() as u64;

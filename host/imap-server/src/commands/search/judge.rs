@@ -12,7 +12,7 @@ use store::{MessageInfo, Reader, StoreError, Uid};
 
 use super::condition::{Cost, Test};
 use crate::commands::Context;
-use crate::commands::extracts::{WholeMessage, header};
+use crate::commands::extracts::{WholeMessage, header, tell_damaged};
 use crate::commands::fetch::infos;
 use crate::derived::{self, Kind};
 use crate::dialect::Headers;
@@ -61,7 +61,8 @@ pub(super) async fn judge_all(
     for members in members.chunks(turn) {
         let reader = context.shared.parts.store.reader(selected.mailbox)?;
         for (member, info) in infos(&reader, members)? {
-            if Message::new(member, info, selected, &reader).passes(&test)? {
+            let passes = Message::new(member, info, selected, &reader).passes(&test);
+            if whole_or_told(context, selected, &info, passes)? {
                 found.push(Found { member, modseq: info.modseq.0 });
             }
         }
@@ -129,9 +130,29 @@ fn by_signature(
             })
         });
         let has_signature = told.is_some();
-        Ok(Signed { member, info, has_signature, passes: told.transpose()?.flatten() })
+        let passes = match told.transpose() {
+            Err(error) if error.is_damage() => Some(whole_or_told(context, selected, &info, Err(error))?),
+            told => told?.flatten(),
+        };
+        Ok(Signed { member, info, has_signature, passes })
     };
     infos(&reader, members)?.into_iter().map(judge).collect()
+}
+
+/// What was judged; a message that is damaged matches nothing, and the operator is told.
+fn whole_or_told(
+    context: &Context<'_>,
+    selected: &Selected,
+    info: &MessageInfo,
+    judged: Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
+    match judged {
+        Err(error) if error.is_damage() => {
+            tell_damaged(context.shared, selected.mailbox, info, &error);
+            Ok(false)
+        }
+        judged => judged,
+    }
 }
 
 /// Reads one message, and makes its signature where it has none.
@@ -155,6 +176,7 @@ async fn judge_one(
     let (passes, signature) = match judged.await {
         // It went meanwhile.
         Err(StoreError::NotFound("message")) => return Ok(false),
+        Err(error) if error.is_damage() => return whole_or_told(context, selected, &info, Err(error)),
         judged => judged?,
     };
     if let Some(signature) = signature {
@@ -177,7 +199,13 @@ pub(super) async fn read_headers(
         let reader = context.shared.parts.store.reader(selected.mailbox)?;
         for found in found {
             let Some(info) = reader.info(Uid(found.member.uid))? else { continue };
-            let header = if needs_header { header(&reader, info.uid)? } else { None };
+            let header = match if needs_header { header(&reader, info.uid) } else { Ok(None) } {
+                Err(error) if error.is_damage() => {
+                    tell_damaged(context.shared, selected.mailbox, &info, &error);
+                    None
+                }
+                read => read?,
+            };
             take(found, &info, &header.map(|head| head.octets).unwrap_or_default());
         }
         drop(reader);
