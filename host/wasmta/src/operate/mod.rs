@@ -32,7 +32,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::control::{Answer, Line, Request, StoreRequest};
-use crate::serve::{DataLock, Parts, Place, complete, counting};
+use crate::serve::{DataLock, Parts, Place, complete, counting, is_under_way};
 
 use explain::Question;
 pub(crate) use explain::SOURCES;
@@ -119,6 +119,9 @@ fn tell_changed(parts: &Parts, entry: &str, what: &str) {
 
 /// Only serving makes data: a command with a mistyped directory must not.
 fn data_is_there(data: &Path) -> Result<(), String> {
+    if is_under_way(data) {
+        return Ok(());
+    }
     complete(data)?;
     if data.join("directory").is_dir() {
         return Ok(());
@@ -160,6 +163,26 @@ pub(crate) fn offline(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_restore_that_was_interrupted_is_finished_by_the_next_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path();
+        assert!(data_is_there(data).unwrap_err().contains("holds no server's data"));
+        std::fs::write(data.join("PARTS"), "directory\nstore\n").unwrap();
+        assert!(data_is_there(data).unwrap_err().contains("are missing"));
+        // It stopped when the old parts were aside, and the new ones not yet in their place.
+        for part in ["restoring/directory", "restoring/store", "before-restore-7"] {
+            std::fs::create_dir_all(data.join(part)).unwrap();
+        }
+        std::fs::write(data.join("restoring/store/data.mdb"), "new").unwrap();
+        std::fs::write(data.join("restoring/directory/data.mdb"), "new").unwrap();
+        std::fs::write(data.join("RESTORE"), "before-restore-7").unwrap();
+        data_is_there(data).unwrap();
+        let _lock = DataLock::take(data).unwrap();
+        data_is_there(data).unwrap();
+        assert!(data.join("store/data.mdb").exists() && !data.join("RESTORE").exists());
+    }
 
     #[test]
     fn ages_are_short() {

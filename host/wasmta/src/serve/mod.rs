@@ -40,7 +40,7 @@ pub(crate) use complete::complete;
 pub use lock::DataLock;
 pub(crate) use logging::{counting, to_standard_error};
 pub use parts::Parts;
-pub(crate) use restored::{DURABLE, RESTORING, is_own_file, put_in_place};
+pub(crate) use restored::{DURABLE, RESTORING, is_own_file, is_under_way, put_in_place};
 pub use server::Server;
 pub(crate) use ways::{NOT_LAUNCHED, programs, unsubscribe};
 

@@ -58,6 +58,11 @@ fn new_aside(data: &Path, moment: u64) -> io::Result<String> {
     Err(io::Error::other(format!("{ASIDE_MAX} folders {BEFORE}{moment} are there: remove some")))
 }
 
+/// Whether a restore counts and is not finished: whoever takes the lock finishes it, and until then parts may be missing.
+pub(crate) fn is_under_way(data: &Path) -> bool {
+    data.join(MARK).exists()
+}
+
 /// Finishes what a mark says; nothing where there is none.
 pub(super) fn finish(data: &Path) -> io::Result<()> {
     let mark = match runtime::files::read(&data.join(MARK), MARK_OCTETS_MAX) {
