@@ -182,6 +182,16 @@ impl Entry {
         Self { dn, attributes: Arc::default() }
     }
 
+    /// The same, with room for so many octets, attributes and values.
+    pub(crate) fn with_room(dn: Dn, octets: usize, attributes: usize, values: usize) -> Self {
+        let attributes = Attributes {
+            octets: Vec::with_capacity(octets),
+            named: Vec::with_capacity(attributes),
+            values: Vec::with_capacity(values),
+        };
+        Self { dn, attributes: Arc::new(attributes) }
+    }
+
     /// The attributes, in the order in which they were first given.
     pub fn attributes(&self) -> impl ExactSizeIterator<Item = Attribute<'_>> + Clone {
         self.attributes.iter()

@@ -37,6 +37,25 @@ async fn a_batch_is_there_after_reopening() {
 }
 
 #[tokio::test]
+async fn what_is_handed_over_is_written_in_order_whether_waited_for_or_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    let value = |text: &str| {
+        let mut batch = Batch::new();
+        batch.put(THINGS, b"a", text);
+        batch
+    };
+    drop(storage.hand_over(value("1")).await.unwrap());
+    let second = storage.hand_over(value("2")).await.unwrap();
+    let mut third = value("3");
+    third.assert_equals(THINGS, b"a", b"1");
+    let third = storage.hand_over(third).await.unwrap();
+    assert!(matches!(third.committed().await, Err(StorageError::Conflict(_))));
+    second.committed().await.unwrap();
+    assert_eq!(storage.read().unwrap().get(THINGS, b"a").unwrap().as_deref(), Some(&b"2"[..]));
+}
+
+#[tokio::test]
 async fn a_failed_assertion_changes_nothing_and_spares_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path());

@@ -98,13 +98,17 @@ impl Writer {
         self.version.fetch_add(1, Ordering::Release);
         match written {
             Ok(()) => {
+                let mut done = Vec::with_capacity(batches.len());
                 for ((batch, answer), outcome) in batches.into_iter().zip(outcomes) {
                     if outcome.is_ok() {
-                        keep_files(batch);
+                        keep_files(&batch);
                     }
                     // A session that hung up meanwhile has no use for the answer.
                     let _ = answer.send(outcome);
+                    done.push(batch);
                 }
+                // Nobody waits for this: a large batch takes a while to take apart.
+                drop(done);
                 if let Some(files) = &self.files {
                     files.remove(&group.dead_files);
                 }
@@ -114,7 +118,7 @@ impl Writer {
                 for (batch, answer) in batches {
                     // Whether a failing disk took the commit is not certain: the files stay, and
                     // the sweep at the next start removes those that nothing names.
-                    keep_files(batch);
+                    keep_files(&batch);
                     let _ = answer.send(Err(error.clone()));
                 }
             }
@@ -123,8 +127,8 @@ impl Writer {
 }
 
 /// Content files named by a committed batch belong to the store now.
-fn keep_files(batch: Batch) {
-    for operation in batch.operations {
+fn keep_files(batch: &Batch) {
+    for operation in &batch.operations {
         match operation {
             Operation::StoreContent { content: Content::File(file), references: 1.., .. }
             | Operation::PackFile { file, .. } => file.keep(),

@@ -65,7 +65,8 @@ pub(crate) fn top() -> Result<Dn, DnError> {
 
 /// Whether a name is kept free for the DNS.
 pub(crate) fn is_reserved(dn: &Dn) -> bool {
-    top().is_ok_and(|top| dn.is_within(&top))
+    let below = dn.key().strip_prefix(b"cn=").and_then(|key| key.strip_prefix(DNS_TOP.as_bytes()));
+    below.is_some_and(|rest| rest.starts_with(b"\0"))
 }
 
 /// The key of a domain's records in a table.

@@ -422,7 +422,7 @@ impl<'v, 's> Applying<'v, 's> {
         if self.origin.staging == Staging::UnderWay && dn.key().len() <= crate::layout::NAME_KEY_MAX {
             self.writes = true;
             self.applied.marked += 1;
-            self.composing.batch.put(SEEN, &seen_key(self.origin.number, dn.key()), encode(seen));
+            self.composing.batch.put(SEEN, &seen_key(self.origin.number, dn.key()), seen.encode());
         }
     }
 

@@ -59,7 +59,9 @@ impl Found {
                 kept.push((name, values));
             }
         }
-        let mut entry = Entry::new(dn);
+        let octets = |(name, values): &RawAttribute| name.len() + values.iter().map(Vec::len).sum::<usize>();
+        let values = kept.iter().map(|(_, values)| values.len()).sum();
+        let mut entry = Entry::with_room(dn, kept.iter().map(octets).sum(), kept.len(), values);
         kept.sort_by(|(one, _), (other, _)| lower(one).cmp(lower(other)));
         for (name, mut values) in kept {
             let is_password =
@@ -126,15 +128,14 @@ pub(crate) fn same_content(a: &Entry, b: &Entry) -> bool {
 
 /// `8-4-4-4-12` hexadecimal digits (RFC 4530 §2.1).
 fn read_uuid(text: &str) -> Option<Uuid> {
-    let digits: String = text.chars().filter(|c| *c != '-').collect();
-    if digits.len() != 32 || !digits.is_ascii() {
-        return None;
-    }
     let mut uuid = [0; 16];
-    for (at, octet) in uuid.iter_mut().enumerate() {
-        *octet = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
+    let mut digits = text.bytes().filter(|octet| *octet != b'-');
+    for octet in &mut uuid {
+        let mut digit = || char::from(digits.next()?).to_digit(16);
+        let (high, low) = (digit()?, digit()?);
+        *octet = u8::try_from(16 * high + low).ok()?;
     }
-    Some(uuid)
+    digits.next().is_none().then_some(uuid)
 }
 
 #[cfg(test)]
@@ -167,6 +168,20 @@ mod tests {
         assert_eq!(found.modified.as_deref(), Some("20261127040000Z"));
         assert!(found.version.starts_with("20261127040000.000001Z"));
         assert_eq!(found.entry.attributes().len(), 1);
+    }
+
+    #[test]
+    fn a_lasting_name_has_32_digits() {
+        for (text, first) in [
+            ("550e8400-e29b-41d4-a716-446655440000", Some(0x55)),
+            ("AB0E8400E29B41D4A716446655440000", Some(0xab)),
+            ("550e8400-e29b-41d4-a716-44665544000", None),
+            ("550e8400-e29b-41d4-a716-4466554400001", None),
+            ("+50e8400-e29b-41d4-a716-446655440000", None),
+            ("", None),
+        ] {
+            assert_eq!(read_uuid(text).map(|uuid| uuid[0]), first, "{text}");
+        }
     }
 
     #[test]

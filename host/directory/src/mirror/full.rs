@@ -20,7 +20,7 @@ use super::guard::{Trust, guard, guard_empty};
 use super::history::SyncRecord;
 use super::mirrors::SOURCES_MAX;
 use super::records::{
-    REFUSED, REFUSED_FORMAT, Refused, SEEN, Seen, StoredFound, decode, encode, refused_key, seen_key,
+    REFUSED, REFUSED_FORMAT, Refused, SEEN, Seen, StoredFound, decode, refused_key, seen_key,
 };
 use super::source::{Mirror, SyncError};
 use crate::dn::Dn;
@@ -267,7 +267,7 @@ impl Mirror {
             && self.may_judge(&dn)
             && self.is_admitted(&entry)
         {
-            batch.put(SEEN, &seen_key(self.number(), dn.key()), encode(&Seen::Same));
+            batch.put(SEEN, &seen_key(self.number(), dn.key()), Seen::Same.encode());
         }
         Ok(())
     }
@@ -375,7 +375,7 @@ fn stage_one(
         staged.differing += 1;
         Seen::Differs(StoredFound::of(found))
     };
-    batch.put(SEEN, key, encode(&seen));
+    batch.put(SEEN, key, seen.encode());
     Ok(())
 }
 

@@ -235,6 +235,14 @@ pub(crate) enum SeenRef<'a> {
 }
 
 impl Seen {
+    /// As it is stored.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Differs(stored) => encode_with_room(self, stored.entry.len() + RECORD_ROOM),
+            Self::Same | Self::Gone => encode_with_room(self, 1),
+        }
+    }
+
     /// The first octet of [`Seen::Differs`] as it is stored (postcard: the number of the variant).
     pub(crate) const DIFFERS: u8 = 1;
 }
@@ -269,8 +277,15 @@ pub(crate) struct SyncState {
     pub(crate) heard_at: u64,
 }
 
+/// Octets that are set aside for a record: most need no more.
+const RECORD_ROOM: usize = 128;
+
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_stdvec(value).expect("strings and numbers always encode")
+    encode_with_room(value, RECORD_ROOM)
+}
+
+fn encode_with_room<T: Serialize>(value: &T, room: usize) -> Vec<u8> {
+    postcard::to_extend(value, Vec::with_capacity(room)).expect("strings and numbers always encode")
 }
 
 /// Reads a record; one that cannot be read counts as absent.

@@ -6,6 +6,7 @@ use runtime::Clock;
 use storage::{Options, Storage};
 
 use super::*;
+use crate::change::Changes;
 use crate::directory::DirectoryOptions;
 use crate::entry::Entry;
 use crate::mirror::records::{SYNC, Way};
@@ -237,4 +238,37 @@ proptest! {
             }
         });
     }
+}
+
+#[tokio::test]
+async fn what_is_not_logged_is_read_anew_and_what_comes_afterwards_is_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    apply(&directory, &[user("uid=a,o=isp", 1, "1", "a@d.test")]).await;
+    let before = directory.csn();
+    let steps = [user("uid=b,o=isp", 2, "1", "b@d.test"), user("uid=c,o=isp", 3, "1", "c@d.test")];
+    let unlogged = Origin { logging: Logging::Rebuild, ..origin("ldap") };
+    let applied = directory.apply(&steps, &Vec::new(), &unlogged).await.unwrap();
+    assert_eq!((applied.added, applied.csn), (2, before + 2));
+    assert_eq!(directory.csn(), before, "nobody is told before all is in");
+    assert_eq!(directory.changes_since(before).unwrap(), Changes::Rebuild { csn: before + 2 });
+    apply(&directory, &[user("uid=d,o=isp", 4, "1", "d@d.test")]).await;
+    match directory.changes_since(before + 2).unwrap() {
+        Changes::List { changes, csn } => assert_eq!((changes.len(), csn), (1, before + 3)),
+        Changes::Rebuild { .. } => panic!("it was logged"),
+    }
+}
+
+#[tokio::test]
+async fn what_was_staged_gives_way_to_what_came_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let Step::Put(found) = user("uid=a,o=isp", 1, "1", "a@d.test") else { unreachable!("it puts") };
+    let staged = [Step::Staged(found)];
+    // Its mark is not there: somebody else has put another one in its place.
+    let applied = apply(&directory, &staged).await;
+    assert_eq!(changes(&applied), 0);
+    let applied =
+        directory.apply(&staged, &Vec::new(), &Origin { overtaken: false, ..origin("ldap") }).await.unwrap();
+    assert_eq!(applied.added, 1);
 }

@@ -103,6 +103,18 @@ async fn following_ends_where_a_full_build_ends() {
 }
 
 #[tokio::test]
+async fn of_those_who_wait_for_a_build_one_builds() {
+    let dir = tempfile::tempdir().unwrap();
+    let (directory, tables) = (directory(dir.path()), empty(dir.path(), "tables"));
+    directory.add_domain(&new_domain("example.org")).await.unwrap();
+    let (one, other) = (native(), native());
+    let (one, other) = tokio::join!(tables.refresh(&directory, &one), tables.refresh(&directory, &other));
+    let done = [one.unwrap(), other.unwrap()];
+    assert_eq!(done.iter().filter(|done| done.full).count(), 1, "{done:?}");
+    assert!(done.iter().all(|done| done.csn == directory.csn()), "{done:?}");
+}
+
+#[tokio::test]
 async fn somebody_just_added_is_found_without_a_rebuild() {
     let dir = tempfile::tempdir().unwrap();
     let (directory, tables) = (directory(dir.path()), empty(dir.path(), "tables"));
