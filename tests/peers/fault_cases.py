@@ -26,8 +26,12 @@ def lying(place, further=MANUAL, tree=None):
 
 
 def told(place, event, *words):
-    lines = [line for line in place.log().splitlines() if f" {event} " in line]
-    assert any(all(word in line for word in words) for line in lines), (event, words, lines)
+    # The log is written beside what it tells of.
+    def is_there():
+        lines = [line for line in place.log().splitlines() if f" {event} " in line]
+        return any(all(word in line for word in words) for line in lines)
+
+    place.until(is_there, f"{event} {words}")
 
 
 def stays(place):

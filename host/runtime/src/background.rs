@@ -59,7 +59,7 @@ impl Background {
 
 /// Lets the calling thread give way to others for as long as it lives: without leave from the system, no thread gets back
 /// up. Where the system refuses, the thread goes on as it is.
-pub fn lower_priority() {
+fn lower_priority() {
     // Without a number Linux means the calling thread alone, whatever POSIX says of processes.
     if rustix::process::getpriority_process(None).is_ok_and(|now| now < NICE) {
         let _ = rustix::process::setpriority_process(None, NICE);

@@ -22,7 +22,7 @@ mod supervisor;
 mod tls;
 mod users;
 
-pub use background::{Background, lower_priority};
+pub use background::Background;
 pub use beneath::{BeneathError, Folder};
 pub use clock::Clock;
 pub use confinement::{Confinement, check_command, is_root};

@@ -72,30 +72,13 @@ pub struct Storage {
 impl Storage {
     /// Opens or creates a folder with these spaces, and starts its writer on a thread of its own.
     pub fn open(dir: &Path, spaces: &[Space], options: &Options) -> Result<Self, StorageError> {
-        Self::open_with(dir, spaces, options, || {})
-    }
-
-    /// The same, of what hardly a session waits for: its writer gives way to other threads.
-    pub fn open_in_background(dir: &Path, spaces: &[Space], options: &Options) -> Result<Self, StorageError> {
-        Self::open_with(dir, spaces, options, runtime::lower_priority)
-    }
-
-    fn open_with(
-        dir: &Path,
-        spaces: &[Space],
-        options: &Options,
-        begin: impl FnOnce() + Send + 'static,
-    ) -> Result<Self, StorageError> {
         let (storage, writer) = Self::prepare(dir, spaces, options)?;
         let executor = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| StorageError::unavailable("starting the writer", e))?;
         std::thread::Builder::new()
             .name("storage-writer".into())
-            .spawn(move || {
-                begin();
-                executor.block_on(writer.run());
-            })
+            .spawn(move || executor.block_on(writer.run()))
             .map_err(|e| StorageError::unavailable("starting the writer", e))?;
         Ok(storage)
     }

@@ -14,7 +14,7 @@ use super::generalized::earlier;
 use super::guard::{Trust, guard};
 use super::history::SyncRecord;
 use super::records::{LISTS, SYNC, Way, base_key};
-use super::source::{Mirror, SyncError};
+use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
 use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, NO_ATTRIBUTES, Search};
@@ -42,7 +42,7 @@ impl Mirror {
     /// sync has to be made first.
     pub async fn incremental(&self, order: SyncOrder) -> Result<SyncReport, SyncError> {
         let mirror = self.clone();
-        self.in_background(async move { mirror.incremental_here(&order).await }).await
+        apart(async move { mirror.incremental_here(&order).await }).await
     }
 
     async fn incremental_here(&self, order: &SyncOrder) -> Result<SyncReport, SyncError> {

@@ -357,9 +357,6 @@ async fn rebuilt(
     if built { Ok(()) } else { Err("the tables cannot be built".to_owned()) }
 }
 
-/// The storages that are written in the background: what sessions wait for is mail.
-const BACKGROUND: [&str; 2] = ["directory", "tables"];
-
 /// Opens one storage of the data directory.
 fn open_storage(
     config: &Config,
@@ -374,6 +371,5 @@ fn open_storage(
         synced,
     };
     let dir = data.join(name);
-    let open = if BACKGROUND.contains(&name) { Storage::open_in_background } else { Storage::open };
-    open(&dir, spaces, &options).map_err(|e| format!("{}: {e}", dir.display()))
+    Storage::open(&dir, spaces, &options).map_err(|e| format!("{}: {e}", dir.display()))
 }
