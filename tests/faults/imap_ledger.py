@@ -17,7 +17,9 @@ FIELD = "X-Ledger"
 SHARED = "shared/board"
 USERS, WRITERS_OF_A_USER = 4, 2
 POOL = "abcd"
-COPIES_MAX = 60
+COPIES_MAX = 400
+# How often flags are changed of all messages of a mailbox.
+EVERYTHING = 0.25
 SETTABLE = ["\\Seen", "\\Flagged", "\\Answered", "\\Draft", "$Forwarded", "label"]
 # In the order of the alphabet, as they are compared.
 RIGHTS = ["lr", "lrs", "ilrsw", "eilrstw"]
@@ -182,8 +184,8 @@ class Writer:
     def places(self):
         return ["INBOX", SHARED, *self.book.mailboxes]
 
-    def some(self, most=6):
-        """A mailbox, selected, and the UIDs of some of its messages."""
+    def some(self, most=6, everything=False):
+        """A mailbox, selected, and the UIDs of some of its messages, or of all."""
         filled = sorted({mailbox for mailbox, _ in self.book.copies})
         if not filled:
             self.append()
@@ -195,6 +197,8 @@ class Writer:
             self.validity.setdefault(mailbox, int(re.search(rb"UIDVALIDITY (\d+)", b"".join(answer.untagged))[1]))
             self.told(mailbox, answer)
         uids = sorted(uid for name, uid in self.book.copies if name == mailbox)
+        if everything:
+            return mailbox, uids
         return mailbox, sorted(self.chance.sample(uids, min(len(uids), self.chance.randint(1, most))))
 
     def flags(self):
@@ -219,7 +223,8 @@ class Writer:
         self.settle(self.placed(answer, mailbox, b"APPENDUID")[1])
 
     def store(self):
-        mailbox, uids = self.some(20)
+        # All of a large mailbox at once is kept as one record.
+        mailbox, uids = self.some(20, everything=self.chance.random() < EVERYTHING)
         if uids:
             self.store_flags(mailbox, uids, self.chance.choice(["+", "-", ""]), self.flags())
 
