@@ -199,8 +199,8 @@ struct Found {
 }
 
 impl Store {
-    /// Changes the flags of messages. UIDs that do not exist are passed over. Very many messages
-    /// are changed in several commits of [`COMMIT_MESSAGES_MAX`] each.
+    /// Changes the flags of messages. UIDs that do not exist are passed over. Very many messages are changed by one
+    /// record for all (`sweeps.rs`), or else in several commits of [`COMMIT_MESSAGES_MAX`] each.
     pub async fn store_flags(
         &self,
         mailbox: MailboxId,
