@@ -63,6 +63,10 @@ pub trait Engine: Send + Sync + 'static {
         apply: &mut dyn FnMut(&mut dyn Writing) -> Result<(), StorageError>,
     ) -> Result<(), StorageError>;
 
+    /// Makes room for commits to come, while nobody waits for one: whatever calls [`Engine::write`] calls this after it, once
+    /// it has said what came of it. What fails here costs time alone.
+    fn make_room_ahead(&self) {}
+
     /// Puts on stable storage what commits have not: for engines whose commits are not synced.
     fn sync(&self) -> Result<(), StorageError> {
         Ok(())

@@ -20,6 +20,7 @@
 //! has packed files, too; a folder gets them when its first content, or file, is packed. Version 4 may have records in spaces
 //! that programs before it do not know ([`Space::added_in`]); a folder gets it before the first of them.
 
+mod ahead;
 mod apply;
 mod batch;
 mod content;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use heed::types::Bytes;
 use heed::{CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, PutFlags, RoTxn, RwTxn, WithoutTls};
 
+use crate::ahead::Ahead;
 use crate::engine::{Engine, Reading, Visit, Writing};
 use crate::error::StorageError;
 use crate::space::{OWN, Space};
@@ -47,6 +48,8 @@ impl Tables {
 pub struct LmdbEngine {
     env: Env<WithoutTls>,
     tables: Tables,
+    /// Where commits are synced, and so are to find pages to write over.
+    ahead: Option<Ahead>,
     /// LMDB could not write a meta page: which of two is on disk it does not know, and it refuses all work until
     /// the environment is opened again (`MDB_PANIC`).
     broken: AtomicBool,
@@ -88,7 +91,9 @@ impl LmdbEngine {
             tables.push((space, table));
         }
         transaction.commit().map_err(failed)?;
-        Ok(Self { env, tables: Tables(tables.into()), broken: AtomicBool::new(false) })
+        let ahead = synced.then(|| Ahead::open(&dir.join(ENGINE_FILE), size_max)).transpose();
+        let ahead = ahead.map_err(|e| StorageError::unavailable("opening", e))?;
+        Ok(Self { env, tables: Tables(tables.into()), ahead, broken: AtomicBool::new(false) })
     }
 
     fn failed(&self, doing: &'static str, error: &heed::Error) -> StorageError {
@@ -155,6 +160,14 @@ impl Engine for LmdbEngine {
 
     fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
+    }
+
+    fn make_room_ahead(&self) {
+        if let Some(ahead) = &self.ahead {
+            let used = (self.env.info().last_page_number as u64 + 1) * u64::from(self.env.stat().page_size);
+            // Without room, the next commit makes the file longer itself.
+            let _ = ahead.make(used);
+        }
     }
 
     fn sync(&self) -> Result<(), StorageError> {

@@ -65,6 +65,7 @@ impl Writer {
                 }
             }
             self.commit_group(batches);
+            self.engine.make_room_ahead();
             if let Some(answer) = closing {
                 if let (Some(dir), Ok(())) = (&self.rebuildable, self.engine.sync()) {
                     // Without the mark it is built anew, after a power cut only.
