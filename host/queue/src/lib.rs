@@ -11,10 +11,11 @@
 //! Nothing here looks at content (R88).
 //!
 //! The way of a message through the files: `submit` (one batch), `schedule` (whose turn it is),
-//! `work` (read, route again, try), `settle` (one batch for what became of it), `report` (who is
+//! `work` (read, route again unless that is `decided` a moment ago, try), `settle` (one batch for what became of it), `report` (who is
 //! told), `late` (what waits behind a destination that rests). `operate`, `listing` and `history` are the operator's.
 
 mod copies;
+mod decided;
 mod history;
 mod late;
 mod listing;

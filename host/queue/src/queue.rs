@@ -14,6 +14,7 @@ use storage::{Batch, Committed, Storage, StorageError};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::decided::Decided;
 use crate::options::Options;
 use crate::ports::{Channel, LocalDelivery, Router};
 use crate::records::{self, MESSAGES, RECIPIENTS, Record, StoredState, TRAIL};
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) channels: RwLock<Arc<Channels>>,
     pub(crate) schedule: Mutex<Schedule>,
     pub(crate) wake: Notify,
+    pub(crate) decided: Decided,
     /// Messages in `queue_messages`.
     pub(crate) messages: AtomicUsize,
     /// Serialises outcomes of one message: held over the commit on purpose, so that two routes of
@@ -88,6 +90,7 @@ impl Queue {
             channels,
             schedule: Mutex::new(schedule),
             wake: Notify::new(),
+            decided: Decided::default(),
             messages: AtomicUsize::new(messages),
             stripes: (0..STRIPES).map(|_| tokio::sync::Mutex::new(())).collect(),
             next_id: Mutex::new(last_id + 1),

@@ -109,6 +109,8 @@ pub struct Submission {
     pub source: Source,
     /// Its Message-ID field's value.
     pub message_id: Option<String>,
+    /// When its routes were decided, the first of them; where that was a moment ago, the first attempt does not ask again.
+    pub decided: Timestamp,
 }
 
 /// The proof that a message is on stable storage: the only thing that lets a session say 250.

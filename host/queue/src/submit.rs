@@ -115,6 +115,9 @@ impl Inner {
             return Err(SubmitError::Full(most));
         }
         let now = self.clock.now();
+        if is_queued {
+            self.decided.note(submission.id, submission.decided, now);
+        }
         let (batch, mut effects, told) = self.plan(submission, &dropped, &full, now)?;
         effects.rooms = rooms;
         let committed = self.commit(batch).await?;
@@ -135,8 +138,9 @@ impl Inner {
         trail::add_head(&mut batch, &submission, None, now);
         let reports = self.first_reports(&submission, dropped, full, now)?;
         let told = Told::of(&submission, full);
-        let Submission { id, reverse_path, transport, recipients, prefix, content, source, message_id } =
-            submission;
+        let Submission {
+            id, reverse_path, transport, recipients, prefix, content, source, message_id, ..
+        } = submission;
         let local = recipients.iter().filter_map(|accepted| full.stored(accepted)).count();
         let queued = told.queued;
         let references = u32::try_from(local).unwrap_or(u32::MAX) + u32::from(queued > 0);

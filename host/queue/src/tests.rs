@@ -171,6 +171,7 @@ impl House {
             content: Content::from(b"Subject: x\r\n\r\nbody\r\n".to_vec()),
             source: Source::default(),
             message_id: None,
+            decided: Timestamp::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use mail_types::{EnhancedStatus, Lookup, Persistence, Reply, Route, Timestamp};
+use mail_types::{EnhancedStatus, Lookup, Persistence, QueueId, Reply, Route, Timestamp};
 use storage::{LoadedContent, StorageError};
 
 use crate::options::OTHER_WAITS_MAX;
@@ -204,7 +204,7 @@ impl Inner {
         let Some(Due { message, content, recipients }) = self.read_due(job)? else { return Ok(None) };
         let (mut tried, mut settled) = (Vec::new(), Vec::new());
         for (index, record) in recipients {
-            match self.route_again(&record, message.message.arrived).await {
+            match self.route_again(job.id, &record, message.message.arrived).await {
                 None => tried.push((index, record)),
                 Some(outcome) => {
                     // A full mailbox was tried like any other way out: it has its next attempt.
@@ -277,8 +277,11 @@ impl Inner {
     }
 
     /// `None` where the route stays as it is.
-    async fn route_again(&self, record: &Record, arrived: Timestamp) -> Option<Outcome> {
+    async fn route_again(&self, id: QueueId, record: &Record, arrived: Timestamp) -> Option<Outcome> {
         if record.later.rerouted {
+            return None;
+        }
+        if record.route.local_account().is_none() && self.decided.is_fresh(id, self.clock.now()) {
             return None;
         }
         if record.route.local_account().is_none() {

@@ -85,6 +85,7 @@ async fn keep(
         prefix,
         content,
         message_id: facts.message_id,
+        decided: open.began,
     };
     match session.server.queue.submit(submission).await {
         Ok(receipt) => {

@@ -228,6 +228,7 @@ impl Session {
         if let Err(next) = self.standing() {
             return next;
         }
+        let began = self.server.clock.now();
         match decide::mail(self, &mail).await {
             Err(refusal) => {
                 self.refused(Stage::Mail, Some(&mail.path), None, &refusal);
@@ -241,7 +242,7 @@ impl Session {
                     let to = &new.address;
                     self.server.events.emit(&Event::SenderRewritten { service, peer, from, to });
                 }
-                self.transaction = Some(Box::new(Transaction::new(mail, new)));
+                self.transaction = Some(Box::new(Transaction::new(mail, new, began)));
                 Next::Say(Answer::Line("250 2.1.0 Sender accepted"))
             }
         }

@@ -1,6 +1,6 @@
 //! MAIL to the end of data: what RSET drops, in one value.
 
-use mail_types::{Address, BodyType, ForwardPath, Recipient, ReversePath};
+use mail_types::{Address, BodyType, ForwardPath, Recipient, ReversePath, Timestamp};
 use queue::Accepted;
 use routing::recorder::Step;
 use routing::{NewSender, ResolvedRecipient};
@@ -25,6 +25,8 @@ pub(crate) struct Transaction {
     pub(crate) first: Option<Address>,
     /// How far BDAT has come.
     pub(crate) chunks: Chunks,
+    /// When MAIL came: no decision is older.
+    pub(crate) began: Timestamp,
 }
 
 /// The state of BDAT (RFC 3030 §2).
@@ -54,14 +56,14 @@ impl Chunked {
 }
 
 impl Transaction {
-    pub(crate) fn new(mut mail: Mail, sender: Option<NewSender>) -> Self {
+    pub(crate) fn new(mut mail: Mail, sender: Option<NewSender>, began: Timestamp) -> Self {
         let mut sender_steps = Vec::new();
         if let Some(NewSender { address, steps }) = sender {
             mail.path = ReversePath::Address(address);
             sender_steps = steps;
         }
         let (recipients, chunks) = (Vec::new(), Chunks::None);
-        Self { mail, sender_steps, recipients, accepted: 0, refused: 0, first: None, chunks }
+        Self { mail, sender_steps, recipients, accepted: 0, refused: 0, first: None, chunks, began }
     }
 
     pub(crate) fn reverse_path(&self) -> &ReversePath {
