@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 /// How many octets of a header [`Facts::scan`] looks at. What stands behind is not seen, and
 /// [`Facts::complete`] says so.
@@ -120,15 +120,15 @@ fn line(octets: &[u8], start: usize) -> (usize, usize) {
 /// How long the header is, the empty line included: where the body begins.
 #[must_use]
 pub fn header_len(octets: &[u8]) -> usize {
-    let mut at = 0;
-    while at < octets.len() {
-        let (text_end, next) = line(octets, at);
-        if text_end == at {
-            return next;
-        }
-        at = next;
+    match octets {
+        [b'\n', ..] => return 1,
+        [b'\r', b'\n', ..] => return 2,
+        _ => {}
     }
-    at
+    // Nearly always the empty line ends with CRLF; one that ends with LF alone may stand before it.
+    let with_crlf = memmem::find(octets, b"\n\r\n").map(|at| at + 3);
+    let before = &octets[..with_crlf.unwrap_or(octets.len())];
+    memmem::find(before, b"\n\n").map(|at| at + 2).or(with_crlf).unwrap_or(octets.len())
 }
 
 /// Takes line ends out of a value (RFC 5322 §2.2.3) and white space off its ends.

@@ -29,6 +29,9 @@ pub fn message_section<'a>(octets: &'a [u8], text: SectionText<'_>) -> Option<Co
     match text {
         SectionText::Whole => Some(Cow::Borrowed(octets)),
         SectionText::Mime => None,
+        // Fields end with the header by themselves: where that is need not be found first.
+        SectionText::HeaderFields(names) => Some(Cow::Owned(selected(octets, names, true))),
+        SectionText::HeaderFieldsNot(names) => Some(Cow::Owned(selected(octets, names, false))),
         text => {
             let (header, body) = octets.split_at(header_len(octets));
             Some(header_or_text(header, body, text))

@@ -184,10 +184,20 @@ impl Reader {
     /// its content as `wanted` says of them, enough for headers. `None` where the message went.
     pub fn head(
         &self,
-        uid: Uid,
+        info: &MessageInfo,
         octets_max: usize,
         wanted: impl Fn(&[u8]) -> usize,
     ) -> Result<Option<Head>, StoreError> {
+        let uid = info.uid;
+        // What is known of the message says what its record would, unless it went meanwhile, and its content with it.
+        if !info.has_prefix
+            && let Some(content) = self.snapshot.inline_content(info.content)?
+        {
+            let seen = &content[..content.len().min(octets_max)];
+            let count = wanted(seen).min(seen.len());
+            let is_whole = count < seen.len() || seen.len() == content.len();
+            return Ok(Some(Head { octets: seen[..count].to_vec(), is_whole }));
+        }
         let found = self.records().get(uid, |record| (record.prefix.to_vec(), record.content))?;
         let Some((mut octets, id)) = found else { return Ok(None) };
         let mut take = |seen: &[u8], len: u64| {

@@ -262,6 +262,12 @@ impl<'a> Source<'a> {
             None => message_section(self.header, text),
         };
         let Some(found) = found else { return Extract::Absent };
+        let found = match found {
+            Cow::Owned(made) if range.is_none() && made.len() <= HEADER_OCTETS_MAX => {
+                return Extract::Literal(made);
+            }
+            found => found,
+        };
         let chosen = match range {
             Some(range) => partial(&found, u64::from(range.offset), u64::from(range.length)),
             None => &found,

@@ -10,7 +10,7 @@ use message::{
     surrogate_header,
 };
 use storage::StorageError;
-use store::{DerivedReader, Head, MailboxId, MessageInfo, Octets, Reader, Store, StoreError, Uid};
+use store::{DerivedReader, Head, MailboxId, MessageInfo, Octets, Reader, Store, StoreError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::extract::{COPY_OCTETS_MAX, Extract, HEADER_OCTETS_MAX, Need, Slice, Source};
@@ -93,7 +93,7 @@ impl Extracts {
             return Ok(Some(Self { items: source(&[]).extract(items)?, ..Self::default() }));
         }
 
-        let Some(Head { octets: header, is_whole: true }) = header(reader, info.uid)? else {
+        let Some(Head { octets: header, is_whole: true }) = header(reader, info)? else {
             return if reader.info(info.uid)?.is_some() { Ok(None) } else { Err(gone()) };
         };
         if headers == Headers::Surrogates {
@@ -155,10 +155,10 @@ fn gone() -> StoreError {
 }
 
 /// The header of a message, and whether it ends there; `None` where the message went.
-pub(super) fn header(reader: &Reader, uid: Uid) -> Result<Option<Head>, StoreError> {
+pub(super) fn header(reader: &Reader, info: &MessageInfo) -> Result<Option<Head>, StoreError> {
     let mut max = HEADER_OCTETS_FIRST;
     loop {
-        let Some(head) = reader.head(uid, max, header_len)? else { return Ok(None) };
+        let Some(head) = reader.head(info, max, header_len)? else { return Ok(None) };
         if head.is_whole || max >= HEADER_OCTETS_MAX {
             return Ok(Some(head));
         }

@@ -199,7 +199,7 @@ pub(super) async fn read_headers(
         let reader = context.shared.parts.store.reader(selected.mailbox)?;
         for found in found {
             let Some(info) = reader.info(Uid(found.member.uid))? else { continue };
-            let header = match if needs_header { header(&reader, info.uid) } else { Ok(None) } {
+            let header = match if needs_header { header(&reader, &info) } else { Ok(None) } {
                 Err(error) if error.is_damage() => {
                     tell_damaged(context.shared, selected.mailbox, &info, &error);
                     None
@@ -332,7 +332,7 @@ impl<'a> Message<'a> {
 
     fn header(&mut self) -> Result<&[u8], StoreError> {
         if self.header.is_none() {
-            let header = header(self.reader, self.info.uid)?;
+            let header = header(self.reader, &self.info)?;
             self.header = Some(header.map(|head| head.octets).unwrap_or_default());
         }
         Ok(self.header.as_deref().unwrap_or_default())
