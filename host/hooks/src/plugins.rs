@@ -115,7 +115,7 @@ pub trait Plugins: Send + Sync + 'static {
         &'a self,
         plugin: &'a PluginName,
         context: &'a CallContext,
-        recipients: &'a [DispositionRequest],
+        recipients: Vec<DispositionRequest>,
         content: Content,
     ) -> BoxFuture<'a, Told<Vec<Vec<Action>>>> {
         let _ = (context, recipients, content);

@@ -216,15 +216,16 @@ impl Plugins for Engine {
         &'a self,
         plugin: &'a PluginName,
         context: &'a CallContext,
-        recipients: &'a [DispositionRequest],
+        recipients: Vec<DispositionRequest>,
         content: Content,
     ) -> BoxFuture<'a, Told<Vec<Vec<Action>>>> {
         Box::pin(async move {
+            let count = recipients.len();
             let question = Question::dispose(context, recipients);
             self.0
                 .put(plugin, context, question, Some(content), |judge, answer| {
                     let Answer::Disposition(given) = answer else { return wrong() };
-                    length(&given, recipients.len())?;
+                    length(&given, count)?;
                     given.into_iter().map(|actions| judge.dispose(actions)).collect()
                 })
                 .await

@@ -96,17 +96,17 @@ impl Question {
 
     /// Asks what becomes of a message.
     #[must_use]
-    pub fn dispose(context: &CallContext, recipients: &[DispositionRequest]) -> Self {
-        let recipient = |request: &DispositionRequest| disposition::Recipient {
+    pub fn dispose(context: &CallContext, recipients: Vec<DispositionRequest>) -> Self {
+        let recipient = |request: DispositionRequest| disposition::Recipient {
             address: address(&request.address),
             original: address(&request.original),
-            detail: request.detail.clone(),
+            detail: request.detail,
             account: request.account.to_string(),
             sender: request.sender.as_ref().map(address),
-            profile: request.profile.clone(),
+            profile: request.profile,
             attrs: Vec::new(),
         };
-        Self::Disposition(context_of(context), recipients.iter().map(recipient).collect())
+        Self::Disposition(context_of(context), recipients.into_iter().map(recipient).collect())
     }
 
     /// Asks for rows of entries.

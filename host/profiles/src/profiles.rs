@@ -58,6 +58,7 @@ pub struct Profiles {
 struct Case {
     accepted: Accepted,
     chain: Vec<PluginName>,
+    tenant: Option<Domain>,
     joined: Joined,
     steps: Vec<Step>,
 }
@@ -86,7 +87,16 @@ impl Profiles {
         for accepted in recipients {
             match self.chain(&accepted)? {
                 chain if chain.is_empty() => others.push(accepted),
-                chain => cases.push(Case { accepted, chain, joined: Joined::default(), steps: Vec::new() }),
+                chain => {
+                    let tenant = self.tenant(&accepted)?;
+                    cases.push(Case {
+                        accepted,
+                        chain,
+                        tenant,
+                        joined: Joined::default(),
+                        steps: Vec::new(),
+                    });
+                }
             }
         }
         let is_forwarded = |one: &Accepted| !one.recipient.forwarders.is_empty();
@@ -144,13 +154,12 @@ impl Profiles {
             let mut open: Vec<usize> =
                 (0..cases.len()).filter(|at| cases[*at].next(position).is_some()).collect();
             while let Some(first) = open.first().copied() {
-                let tenant = self.tenant(&cases[first].accepted)?;
+                let tenant = cases[first].tenant.clone();
                 let Some(plugin) = cases[first].next(position).cloned() else { break };
                 let mut group = Vec::new();
                 let mut rest = Vec::new();
                 for at in open {
-                    let same = cases[at].next(position) == Some(&plugin)
-                        && self.tenant(&cases[at].accepted)? == tenant;
+                    let same = cases[at].next(position) == Some(&plugin) && cases[at].tenant == tenant;
                     if same { group.push(at) } else { rest.push(at) }
                 }
                 open = rest;
@@ -199,8 +208,7 @@ impl Profiles {
     ) -> Result<(), Refusal> {
         let requests: Result<Vec<_>, Refusal> =
             group.iter().map(|at| self.request(&cases[*at].accepted, about)).collect();
-        let requests = requests?;
-        let told = self.plugins.dispose(plugin, context, &requests, Arc::clone(letter)).await;
+        let told = self.plugins.dispose(plugin, context, requests?, Arc::clone(letter)).await;
         match told.answer {
             Ok(lists) => {
                 for (at, actions) in group.iter().zip(lists) {

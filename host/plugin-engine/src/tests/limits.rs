@@ -248,15 +248,15 @@ async fn forged_dispositions_are_no_answers() {
     ];
     for word in words {
         let address = format!("{word}@example.org");
-        let to = [recipient(&address)];
-        let told = house.engine.dispose(&name("forge"), &context(&address), &to, Arc::new(Letter)).await;
+        let to = vec![recipient(&address)];
+        let told = house.engine.dispose(&name("forge"), &context(&address), to, Arc::new(Letter)).await;
         let Err(failed) = told.answer else { panic!("{word} was taken: {:?}", told.answer) };
         assert_eq!(failed.kind, FailureKind::Answer, "{word}: {}", failed.message);
     }
     let address = "good@example.org";
     let told = house
         .engine
-        .dispose(&name("forge"), &context(address), &[recipient(address)], Arc::new(Letter))
+        .dispose(&name("forge"), &context(address), vec![recipient(address)], Arc::new(Letter))
         .await;
     assert_eq!(told.answer.unwrap(), [Vec::<Action>::new()]);
 }

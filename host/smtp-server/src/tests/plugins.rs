@@ -27,7 +27,7 @@ impl Plugins for Says {
         &'a self,
         plugin: &'a PluginName,
         _: &'a CallContext,
-        recipients: &'a [DispositionRequest],
+        recipients: Vec<DispositionRequest>,
         _: Content,
     ) -> hooks::BoxFuture<'a, Told<Vec<Vec<Action>>>> {
         let away = recipients.iter().any(|one| one.account.as_str().starts_with("user4"));
