@@ -85,8 +85,8 @@ impl Place {
         if let Some(config) = &config {
             further = files::problems(config, &places);
             if all {
-                let (problem, found) = files::ldif(config, &places);
-                further.extend(problem);
+                let (problems, found) = files::ldif(config, &places);
+                further.extend(problems);
                 warnings = found;
                 let (problems, doubtful) = plugins::doubts(config, &self.data, &places);
                 further.extend(problems);
