@@ -175,12 +175,18 @@ pub(super) fn servers(config: &Config) -> Servers {
     }
 }
 
-pub(super) fn resolver(config: &Config, random: &Random) -> Result<Dns, String> {
+/// The static host table.
+pub(crate) fn hosts(config: &Config) -> Result<dns::Hosts, String> {
     let mut hosts = dns::Hosts::new();
     for entry in &config.hosts {
         hosts.insert(&entry.name, &entry.hosts).map_err(|e| format!("hosts: {e}"))?;
     }
     let own_names: Vec<Domain> =
+    Ok(hosts)
+}
+
+pub(super) fn resolver(config: &Config, random: &Random) -> Result<Dns, String> {
+    let hosts = hosts(config)?;
         std::iter::once(&config.server.name).chain(&config.routing.own_names).cloned().collect();
     let servers = servers(config);
     let own_addresses = config.dns.own_addresses.clone();
