@@ -108,7 +108,8 @@ pub(crate) fn programs(config: &Config, events: &Events) -> ProgramChannel {
     )
 }
 
-fn files_of(config: &Config) -> FileOptions {
+/// Where files may be.
+pub(crate) fn files_of(config: &Config) -> FileOptions {
     FileOptions {
         roots: config.files.roots.clone(),
         free_paths: config.files.free_paths,
@@ -181,12 +182,12 @@ pub(crate) fn hosts(config: &Config) -> Result<dns::Hosts, String> {
     for entry in &config.hosts {
         hosts.insert(&entry.name, &entry.hosts).map_err(|e| format!("hosts: {e}"))?;
     }
-    let own_names: Vec<Domain> =
     Ok(hosts)
 }
 
 pub(super) fn resolver(config: &Config, random: &Random) -> Result<Dns, String> {
     let hosts = hosts(config)?;
+    let own_names: Vec<Domain> =
         std::iter::once(&config.server.name).chain(&config.routing.own_names).cloned().collect();
     let servers = servers(config);
     let own_addresses = config.dns.own_addresses.clone();
