@@ -22,7 +22,7 @@ type Whole = (StoredMessage, Vec<(u32, Record)>);
 pub enum Change {
     /// Park it.
     Hold,
-    /// Let it go on.
+    /// Let it go on: as it would have without what has parked it. Anything else may park it again.
     Release,
     /// Try it now.
     Retry,
@@ -216,3 +216,7 @@ impl Inner {
         self.settle(message, &settled).await
     }
 }
+                        // Rules and directory decide anew, all but what has parked it.
+                        if let StoredState::Held(ground) = &record.state {
+                            record.recipient.release(ground.clone());
+                        }

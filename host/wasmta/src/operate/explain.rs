@@ -48,11 +48,12 @@ pub(super) async fn explain(parts: &Parts, config: &Config, asked: &Question<'_>
         authenticated: sender.account.as_ref(),
         size: None,
         relay,
+        released: &[],
         id: "explain",
     };
     let mut explanation = parts.routing.explain(&request).await;
-    if let Some(refused) = sender.refused {
     onward::add(parts, config, &mut explanation)?;
+    if let Some(refused) = sender.refused {
         // The session would not get as far as RCPT.
         explanation.outcome = refused;
         explanation.addresses.clear();
