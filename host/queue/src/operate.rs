@@ -180,8 +180,14 @@ impl Inner {
                 }
                 _ => record.state = StoredState::Waiting(now),
             }
-            if *change == Change::Retry {
-                self.schedule.lock().end_rest(&record.route);
+            if matches!(change, Change::Retry | Change::Reroute(_)) {
+                // Also of where it goes by today's configuration: a smart host may have come in between.
+                let gone = self.options().as_gone(record.route.clone());
+                let mut schedule = self.schedule.lock();
+                schedule.end_rest(&record.route);
+                if gone != record.route && !record.later.rerouted {
+                    schedule.end_rest(&gone);
+                }
             }
             let (recipient, what) = (Some(record.recipient.address.clone()), change.word().to_owned());
             let line = TrailLine { at: now, recipient, what, text: format!("by {by}, to {}", record.route) };
