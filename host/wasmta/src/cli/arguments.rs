@@ -255,7 +255,7 @@ pub(crate) enum QueueCommand {
     /// counts as it is now, and may refuse or park it again; `queue list` names what holds it then, and it can be released from
     /// that, too.
     Release(Chosen),
-    /// Try again now.
+    /// Try again now, also where the destination rests because it could not be reached.
     Retry(Chosen),
     /// Give up: each sender gets a report of failure.
     Bounce(Chosen),
