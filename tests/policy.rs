@@ -307,6 +307,7 @@ impl Asked {
             authenticated: self.authenticated.as_ref(),
             size: self.size,
             relay: self.relay,
+            released: &[],
             id: "",
         }
     }

@@ -122,6 +122,7 @@ async fn resolve(routing: &Routing, users: usize) -> anyhow::Result<Vec<u64>> {
             authenticated: None,
             size: None,
             relay: false,
+            released: &[],
             id: "",
         };
         let began = Instant::now();

@@ -43,6 +43,27 @@ pub struct FileOptions {
     pub host: String,
 }
 
+impl FileOptions {
+    /// Looks at a file as an entry would name it, without writing: what keeps mail from it now, though that may change.
+    /// Blocks as long as the disk takes.
+    ///
+    /// # Errors
+    /// Why no mail is ever written there.
+    pub fn examine(&self, name: &str, account: &str) -> Result<Option<String>, String> {
+        let named = Named { account: account.to_owned(), name: name.to_owned() };
+        let place = match Place::find(self, &named) {
+            Ok(place) => place,
+            Err(Lost::Unregistered) => return Err("nothing is registered under this name".to_owned()),
+            Err(Lost::Unfit(what)) => return Err(what),
+        };
+        match place.folder() {
+            Ok(_) => Ok(None),
+            Err(BeneathError::Unfit(what)) => Err(what.to_owned()),
+            Err(BeneathError::Io(error)) => Ok(Some(format!("its folder cannot be opened: {error}"))),
+        }
+    }
+}
+
 /// Appends to files.
 pub struct FileChannel {
     options: Arc<FileOptions>,

@@ -44,14 +44,22 @@ impl Reprocess {
     async fn resolve(&self, attempt: &Attempt, recipient: &Recipient) -> Resolution {
         let path = ForwardPath::from(recipient.address.clone());
         let id = attempt.id.to_string();
+        // What was parked when it came is decided on as it was then: for rules and policies that ask who sends, or by which
+        // channel.
+        let (source, authenticated) = if recipient.released.is_empty() {
+            (ChannelName::REPROCESS, None)
+        } else {
+            (attempt.source.as_str(), attempt.authenticated.as_ref())
+        };
         let request = Request {
             recipient: &path,
             reverse_path: &attempt.reverse_path,
-            source: ChannelName::REPROCESS,
-            authenticated: None,
+            source,
+            authenticated,
             size: None,
             // The message was accepted for it once.
             relay: true,
+            released: &recipient.released,
             id: &id,
         };
         (self.resolve)(request).await
@@ -209,6 +217,7 @@ mod tests {
             prefix: Bytes::new(),
             content: LoadedContent::Memory(Bytes::new()),
             source: String::new(),
+            authenticated: None,
             arrived: Timestamp(0),
         };
         let channel = Reprocess::with(|request| Box::pin(std::future::ready(table(request))));

@@ -108,6 +108,7 @@ mod tests {
             prefix: Bytes::new(),
             content: LoadedContent::Memory(TEXT.into()),
             source: String::new(),
+            authenticated: None,
             arrived: Timestamp(5_000),
         };
         match &channel.attempt(&attempt).await[0] {

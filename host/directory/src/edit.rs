@@ -337,17 +337,23 @@ impl Composing<'_, '_> {
 
 /// What is wrong with an entry by itself.
 pub(crate) fn check_entry(entry: &Entry, view: &View<'_>) -> Result<Kind, EditError> {
+    check_name(entry)?;
+    let clear = |text: &str| PasswordHash::new(text).is_clear();
+    if view.schema.texts(entry, Field::UserPassword).any(clear) {
+        return Err(EditError::ClearPassword(entry.dn.clone()));
+    }
+    Ok(view.kind(entry))
+}
+
+/// What is wrong with its name.
+pub(crate) fn check_name(entry: &Entry) -> Result<(), EditError> {
     if entry.dn.key().len() > NAME_KEY_MAX {
         return Err(EditError::NameTooLong(entry.dn.clone()));
     }
     if is_reserved(&entry.dn) {
         return Err(EditError::Reserved(entry.dn.clone()));
     }
-    let clear = |text: &str| PasswordHash::new(text).is_clear();
-    if view.schema.texts(entry, Field::UserPassword).any(clear) {
-        return Err(EditError::ClearPassword(entry.dn.clone()));
-    }
-    Ok(view.kind(entry))
+    Ok(())
 }
 
 /// The addresses and domains that entries of one batch take, beside those in the snapshot.

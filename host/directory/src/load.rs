@@ -19,7 +19,7 @@ use crate::error::{DirectoryError, EditError, LoadError};
 use crate::group_entry::GroupEntry;
 use crate::kind::Kind;
 use crate::layout::{HEAD, Head, SPACES, STATE, put_entry};
-use crate::ldif::{LdifError, LdifReader, LdifRecord};
+use crate::ldif::{LdifReader, LdifRecord};
 use crate::reading::Defect;
 use crate::schema::{Field, Schema};
 use crate::user_entry::{PasswordHash, UserEntry};
@@ -248,21 +248,7 @@ async fn hash_passwords(
     Ok((LdifRecord { line, entry }, hashed))
 }
 
-/// Reads an LDIF to its end, or to the first place where it cannot be read, without keeping any of it: what a load would
-/// report, and the error that would end it.
-pub fn examine_ldif<R: BufRead>(source: R, schema: &Schema) -> (LoadReport, Option<LdifError>) {
-    let mut report = LoadReport::default();
-    for record in LdifReader::new(source) {
-        match record {
-            Ok(record) => note_defects(&record, schema, &mut report),
-            Err(error) => return (report, Some(error)),
-        }
-        report.entries += 1;
-    }
-    (report, None)
-}
-
-fn note_defects(record: &LdifRecord, schema: &Schema, report: &mut LoadReport) {
+pub(crate) fn note_defects(record: &LdifRecord, schema: &Schema, report: &mut LoadReport) {
     let entry = &record.entry;
     let found = match Kind::of(entry, schema) {
         Kind::User => UserEntry::read(entry, schema).map(|user| user.defects),

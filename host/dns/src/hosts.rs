@@ -61,19 +61,29 @@ impl Hosts {
     }
 
     pub(crate) fn find(&self, domain: &Domain) -> Option<&[HostPort]> {
+        self.find_row(domain).map(|(_, row)| row)
+    }
+
+    /// The key of the row that a domain's mail goes by, as [`Hosts::insert`] takes it, for people.
+    #[must_use]
+    pub fn key_of(&self, domain: &Domain) -> Option<String> {
+        self.find_row(domain).map(|(key, _)| key)
+    }
+
+    fn find_row(&self, domain: &Domain) -> Option<(String, &[HostPort])> {
         if let Some(row) = self.exact.get(domain) {
-            return Some(row);
+            return Some((domain.to_string(), row));
         }
         if !self.under.is_empty() {
             let mut parent = domain.parent();
             while let Some(name) = parent {
                 if let Some(row) = self.under.get(&name) {
-                    return Some(row);
+                    return Some((format!(".{name}"), row));
                 }
                 parent = name.parent();
             }
         }
-        self.all.as_deref()
+        self.all.as_deref().map(|row| ("*".to_owned(), row))
     }
 
     /// The addresses of a row whose hosts are all given by address; names in it are for the DNS.
@@ -142,6 +152,8 @@ mod tests {
         assert_eq!(find("x.y.a.test"), "under-a");
         assert_eq!(find("b.test"), "under");
         assert_eq!(find("test"), "all");
+        let key = |text: &str| hosts.key_of(&domain(text)).unwrap();
+        assert_eq!([key("A.test"), key("x.a.test"), key("test")], ["a.test", ".a.test", "*"]);
         assert_eq!(Hosts::new().find(&domain("a.test")), None);
     }
 

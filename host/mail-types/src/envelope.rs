@@ -142,11 +142,17 @@ pub struct Recipient {
     /// of before have none: who writes records keeps them apart.)
     #[serde(skip)]
     pub forwarders: Vec<Address>,
+    /// Why it was parked, each time that an operator has let it go on since, in the words that it was parked with: for these
+    /// grounds it is not parked again. (Kept apart in records, as the forwarders are.)
+    #[serde(skip)]
+    pub released: Vec<String>,
 }
 
 impl Recipient {
     /// Most forwarders of one recipient.
     pub const FORWARDERS_MAX: usize = 50;
+    /// Most grounds that one recipient is let past; of more, the last.
+    pub const RELEASED_MAX: usize = 16;
 
     /// A recipient without DSN parameters.
     #[must_use]
@@ -157,6 +163,16 @@ impl Recipient {
             orcpt: None,
             notify: Notify::Unspecified,
             forwarders: Vec::new(),
+            released: Vec::new(),
+        }
+    }
+
+    /// Lets it past what it was parked for.
+    pub fn release(&mut self, ground: String) {
+        if !self.released.contains(&ground) {
+            let more = (self.released.len() + 1).saturating_sub(Self::RELEASED_MAX);
+            self.released.drain(..more);
+            self.released.push(ground);
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use hooks::{CallContext, Content, DispositionRequest, Failed, OnFailure, PluginName, Plugins, Role, World};
+use hooks::{
+    Action, CallContext, Content, DispositionRequest, Failed, OnFailure, PluginName, Plugins, Role, World,
+};
 use mail_types::{
     AccountName, Address, ChannelName, Domain, EnhancedStatus, Filing, ForwardPath, Lookup, NextHop, Notify,
     Persistence, Refusal, Reply, ReversePath, Route,
@@ -211,11 +213,19 @@ impl Profiles {
         let told = self.plugins.dispose(plugin, context, requests?, Arc::clone(letter)).await;
         match told.answer {
             Ok(lists) => {
-                for (at, actions) in group.iter().zip(lists) {
+                for (at, mut actions) in group.iter().zip(lists) {
                     let said: Vec<String> = actions.iter().map(ToString::to_string).collect();
                     let said = if said.is_empty() { "nothing".to_owned() } else { said.join("; ") };
                     let text = format!("plugin {plugin}: {said} ({} µs)", told.report.microseconds);
                     cases[*at].note(text);
+                    let released = &cases[*at].accepted.recipient.released;
+                    if routing::is_released_of_plugin(released, plugin.as_str()) {
+                        let all = actions.len();
+                        actions.retain(|action| !matches!(action, Action::Hold(_)));
+                        if actions.len() < all {
+                            cases[*at].note(format!("plugin {plugin}: hold: {}", routing::RELEASED));
+                        }
+                    }
                     cases[*at].joined.take(actions);
                 }
                 Ok(())
@@ -330,6 +340,7 @@ impl Profiles {
             authenticated: None,
             size: None,
             relay: true,
+            released: &[],
             id: about.id,
         };
         let mut recipient = mail_types::Recipient { address, ..case.accepted.recipient.clone() };

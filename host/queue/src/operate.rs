@@ -1,10 +1,15 @@
 //! What the operator may do with queued messages.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
 
 use events::Event;
 use mail_types::{ChannelName, EnhancedStatus, QueueId, Reply, Route};
 use storage::{Batch, StorageError};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::listing::Filter;
 use crate::ports::Outcome;
@@ -22,7 +27,7 @@ type Whole = (StoredMessage, Vec<(u32, Record)>);
 pub enum Change {
     /// Park it.
     Hold,
-    /// Let it go on.
+    /// Let it go on: as it would have without what has parked it. Anything else may park it again.
     Release,
     /// Try it now.
     Retry,
@@ -67,12 +72,73 @@ pub enum OperateError {
     /// An attempt is under way: its outcome comes first.
     #[error("message {0} is being delivered right now; try again in a moment")]
     Active(QueueId),
+    /// The change broke off, by a fault of ours.
+    #[error(
+        "message {0} may not be changed: that broke off, the log says how; look at it with `wasmta queue show {0}`"
+    )]
+    Broken(QueueId),
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
+/// Messages that are changed at a time, and so at most written by one commit.
+const CHANGES_AT_ONCE_MAX: usize = 256;
+/// How long between two looks at a message that is being delivered.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(50);
+
 impl Queue {
+    /// Makes a change to many messages side by side, as [`Queue::change_some`] does to one: what is written at one moment is
+    /// one commit, with one sync of the disk. What is being delivered just now is waited for, all in all for so long. Gives the
+    /// outcome of each, in the order of their ids.
+    pub async fn change_all(
+        &self,
+        ids: Vec<QueueId>,
+        whom: Filter,
+        change: Change,
+        by: &str,
+        patience: Duration,
+    ) -> Vec<(QueueId, Result<usize, OperateError>)> {
+        let until = Instant::now() + patience;
+        let order: Arc<(Filter, Change, String)> = Arc::new((whom, change, by.to_owned()));
+        let (mut waiting, mut running) = (ids.iter().copied(), JoinSet::new());
+        let mut outcomes = BTreeMap::new();
+        loop {
+            while running.len() < CHANGES_AT_ONCE_MAX
+                && let Some(id) = waiting.next()
+            {
+                let (queue, order) = (self.clone(), Arc::clone(&order));
+                running.spawn(async move { (id, queue.change_when_free(id, &order, until).await) });
+            }
+            match running.join_next().await {
+                Some(Ok((id, outcome))) => drop(outcomes.insert(id, outcome)),
+                Some(Err(_)) => {}
+                None => break,
+            }
+        }
+        // A task that panicked has no outcome of its own.
+        ids.into_iter()
+            .map(|id| (id, outcomes.remove(&id).unwrap_or(Err(OperateError::Broken(id)))))
+            .collect()
+    }
+
+    async fn change_when_free(
+        &self,
+        id: QueueId,
+        order: &(Filter, Change, String),
+        until: Instant,
+    ) -> Result<usize, OperateError> {
+        let (whom, change, by) = order;
+        loop {
+            match self.change_some(id, whom, change, by).await {
+                Err(OperateError::Active(_)) if Instant::now() < until => {
+                    tokio::time::sleep(ATTEMPT_PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// Makes a change to a whole message, in the name of whoever `by` says.
     pub async fn change(&self, id: QueueId, change: &Change, by: &str) -> Result<(), OperateError> {
         self.change_some(id, &Filter::default(), change, by).await.map(drop)
@@ -162,6 +228,10 @@ impl Inner {
                 Change::Hold => record.state = StoredState::Held(by.to_owned()),
                 Change::Release => {
                     if record.route.channel.as_str() == ChannelName::HOLD {
+                        // Rules and directory decide anew, all but what has parked it.
+                        if let StoredState::Held(ground) = &record.state {
+                            record.recipient.release(ground.clone());
+                        }
                         let nobody = mail_types::NextHop::Nobody;
                         record.route = Route::new(ChannelName::REPROCESS, nobody);
                         record.later.rerouted = false;
@@ -180,8 +250,14 @@ impl Inner {
                 }
                 _ => record.state = StoredState::Waiting(now),
             }
-            if *change == Change::Retry {
-                self.schedule.lock().end_rest(&record.route);
+            if matches!(change, Change::Retry | Change::Reroute(_)) {
+                // Also of where it goes by today's configuration: a smart host may have come in between.
+                let gone = self.options().as_gone(record.route.clone());
+                let mut schedule = self.schedule.lock();
+                schedule.end_rest(&record.route);
+                if gone != record.route && !record.later.rerouted {
+                    schedule.end_rest(&gone);
+                }
             }
             let (recipient, what) = (Some(record.recipient.address.clone()), change.word().to_owned());
             let line = TrailLine { at: now, recipient, what, text: format!("by {by}, to {}", record.route) };

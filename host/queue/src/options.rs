@@ -80,8 +80,10 @@ pub struct Options {
     /// The schedule of retries.
     pub retry: Retry,
     /// A next hop that could not be reached is given a rest of this long, doubled each time up
-    /// to [`Retry::longest`].
+    /// to [`Options::destination_rest_longest`].
     pub destination_rest: Duration,
+    /// The longest rest: one attempt in so long finds out that a next hop is back, for all that wait for it.
+    pub destination_rest_longest: Duration,
     /// After this long a sender is told once that a message is late (RFC 3461 §4.1 DELAY).
     pub delay_warning: Duration,
     /// After this long a message is given up (RFC 5321 §4.5.4.1 asks for 4-5 days at least).
@@ -129,6 +131,7 @@ impl Default for Options {
             messages_max: 1_000_000,
             retry: Retry::default(),
             destination_rest: Duration::from_secs(60),
+            destination_rest_longest: Duration::from_secs(15 * 60),
             delay_warning: Duration::from_secs(4 * 3600),
             expire: Duration::from_secs(5 * 24 * 3600),
             expire_null: Duration::from_secs(2 * 24 * 3600),

@@ -58,6 +58,8 @@ pub struct Attempt {
     pub arrived: Timestamp,
     /// The channel by which it came.
     pub source: String,
+    /// As whom its client had logged in.
+    pub authenticated: Option<AccountName>,
 }
 
 /// How far a failure reaches.

@@ -3,7 +3,7 @@
 //! | space | key | value |
 //! |---|---|---|
 //! | `queue_messages` | queue id (8, big-endian) | version 1, content id (8), content size (8), [`Message`], accounts if any, first posting if any (8) |
-//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`], [`Later`] if any, forwarders if any |
+//! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`], [`Later`] if any, forwarders if any, grounds of past holds if any |
 //! | `queue_trail` | queue id (8) | version 1, [`crate::TrailHead`] |
 //! | | queue id (8), number of the line (8) | version 1, [`crate::TrailLine`] |
 //! | `queue_answered` | digest of account and address (32) | until when neither gets another automatic reply (8) |
@@ -151,15 +151,16 @@ pub(crate) struct Later {
 impl Record {
     pub(crate) fn to_value(&self) -> Vec<u8> {
         let value = to_value(self);
-        let forwarders = &self.recipient.forwarders;
-        if self.later == Later::default() && forwarders.is_empty() {
-            return value;
-        }
-        let value = postcard::to_extend(&self.later, value).expect("plain data is always encoded");
-        if forwarders.is_empty() {
-            return value;
-        }
-        postcard::to_extend(forwarders, value).expect("plain data is always encoded")
+        let Recipient { forwarders, released, .. } = &self.recipient;
+        let parts = match (&self.later, forwarders.is_empty(), released.is_empty()) {
+            (_, _, false) => 3,
+            (_, false, _) => 2,
+            (later, ..) => usize::from(*later != Later::default()),
+        };
+        let encoded = "plain data is always encoded";
+        let value = if parts > 0 { postcard::to_extend(&self.later, value).expect(encoded) } else { value };
+        let value = if parts > 1 { postcard::to_extend(forwarders, value).expect(encoded) } else { value };
+        if parts > 2 { postcard::to_extend(released, value).expect(encoded) } else { value }
     }
 
     pub(crate) fn read(value: &[u8]) -> Result<Self, StorageError> {
@@ -170,7 +171,11 @@ impl Record {
             let (later, behind) = postcard::take_from_bytes(behind).map_err(|_| corrupt())?;
             record.later = later;
             if !behind.is_empty() {
-                record.recipient.forwarders = postcard::from_bytes(behind).map_err(|_| corrupt())?;
+                let (forwarders, behind) = postcard::take_from_bytes(behind).map_err(|_| corrupt())?;
+                record.recipient.forwarders = forwarders;
+                if !behind.is_empty() {
+                    record.recipient.released = postcard::from_bytes(behind).map_err(|_| corrupt())?;
+                }
             }
         }
         Ok(record)
@@ -342,7 +347,9 @@ mod tests {
             Record { recipient: Recipient { forwarders, ..plain.recipient.clone() }, ..plain.clone() };
         let rerouted = Record { later: Later { rerouted: true, ..Later::default() }, ..plain.clone() };
         let both = Record { later: rerouted.later.clone(), ..forwarded.clone() };
-        for record in [&plain, &forwarded, &rerouted, &both] {
+        let mut let_go = plain.clone();
+        let_go.recipient.release("user is hold".to_owned());
+        for record in [&plain, &forwarded, &rerouted, &both, &let_go] {
             assert_eq!(&Record::read(&record.to_value()).unwrap(), record);
         }
         // As they were before there were forwarders.

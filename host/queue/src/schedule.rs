@@ -136,11 +136,13 @@ impl Schedule {
         (destination.rests_until > now).then_some(destination.rests_until)
     }
 
-    /// Lets a destination be tried at once, whatever was before: the operator asks for it.
+    /// Lets a destination be tried at once, whatever was before: the operator asks for it. One attempt proves whether it is
+    /// back; where it is not, its rests begin short again.
     pub(crate) fn end_rest(&mut self, route: &Route) {
         if let Some(destination) = self.destinations.get_mut(route) {
             destination.rests_until = Timestamp::default();
             destination.paced_until = Timestamp::default();
+            destination.failures = destination.failures.min(1);
         }
         let route = self.intern(route);
         self.enter_ring(&route);
@@ -205,7 +207,8 @@ impl Schedule {
             Some(true) => {
                 destination.failures = destination.failures.saturating_add(1);
                 let doublings = destination.failures.min(20) - 1;
-                let rest = options.destination_rest.saturating_mul(1 << doublings).min(options.retry.longest);
+                let longest = options.destination_rest_longest.max(options.destination_rest);
+                let rest = options.destination_rest.saturating_mul(1 << doublings).min(longest);
                 destination.rests_until = now.plus(rest);
                 Some(rest)
             }

@@ -231,7 +231,8 @@ impl Inner {
         }
         record.attempts = attempts;
         let due = to.now.plus(self.with_jitter(options.retry.wait(attempts), options.retry.jitter));
-        record.state = StoredState::Waiting(due);
+        // The last attempt is made when the time is over, not hours later.
+        record.state = StoredState::Waiting(due.min(deadlines.expire));
         let (reply, remote, cause) = (reply.clone(), remote.map(str::to_owned), cause.to_owned());
         to.line(&record, "deferred", format!("{reply} ({cause})"));
         record.last = Some(Last { at: to.now, reply, remote, cause });

@@ -227,6 +227,7 @@ impl Inner {
                 content: content.ok_or_else(missing)?,
                 arrived: message.message.arrived,
                 source: message.message.source.channel.clone(),
+                authenticated: message.message.source.authenticated.clone(),
             })
         };
         Ok(Some(Leased { message, attempt, tried, settled }))

@@ -87,6 +87,7 @@ async fn measure(dir: &std::path::Path, users: usize) -> Result<(), Box<dyn std:
             authenticated: None,
             size: None,
             relay: false,
+            released: &[],
             id: "",
         };
         let begun = Instant::now();

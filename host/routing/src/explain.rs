@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use mail_types::{Address, Refusal, Route};
+use mail_types::{Address, NextHop, Refusal, Route};
 use serde::{Deserialize, Serialize};
 
 use crate::recorder::Step;
@@ -70,6 +70,9 @@ pub struct ExplainedRecipient {
     pub next_hop: String,
     /// Both, as the queue keeps them.
     pub route: Route,
+    /// What is known of the way beyond: a smart host, hosts of the static table, a mailbox that is full.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub notes: Vec<String>,
 }
 
 impl From<ResolvedRecipient> for ExplainedRecipient {
@@ -80,7 +83,16 @@ impl From<ResolvedRecipient> for ExplainedRecipient {
             channel: recipient.route.channel.to_string(),
             next_hop: recipient.route.next_hop.to_string(),
             route: recipient.route,
+            notes: Vec::new(),
         }
+    }
+}
+
+impl ExplainedRecipient {
+    /// Sends it by another host of its channel.
+    pub fn go_by(&mut self, next_hop: NextHop) {
+        self.next_hop = next_hop.to_string();
+        self.route.next_hop = next_hop;
     }
 }
 
@@ -156,6 +168,9 @@ impl fmt::Display for Explanation {
                         write!(f, "  subaddress {detail}")?;
                     }
                     writeln!(f)?;
+                    for note in &recipient.notes {
+                        writeln!(f, "    {note}")?;
+                    }
                 }
                 Ok(())
             }

@@ -39,6 +39,7 @@ impl Routing {
                 source,
                 destination: None,
                 separator: view.options.separator,
+                released: &[],
             };
             let mut recorder = Trail::default();
             match rewrite(rules, address, context, view, &mut recorder) {

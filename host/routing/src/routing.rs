@@ -145,7 +145,8 @@ impl Routing {
     /// The route of a final recipient now. Its address was rewritten once and for all at acceptance (DESIGN §2):
     /// the rules are only asked whether they still leave it alone, and the directory decides the rest. An address
     /// that now leads to several goes to `reprocess`.
-    async fn route_again(&self, address: &Address, current: &Route) -> Lookup<Route> {
+    async fn route_again(&self, recipient: &Recipient, current: &Route) -> Lookup<Route> {
+        let address = &recipient.address;
         let path = ForwardPath::from(address.clone());
         let request = Request {
             recipient: &path,
@@ -154,6 +155,7 @@ impl Routing {
             authenticated: None,
             size: None,
             relay: true,
+            released: &recipient.released,
             id: "",
         };
         let answer = self.consult(About::from(&request), |rules, view| {
@@ -230,7 +232,7 @@ impl queue::Router for Routing {
             if stays.contains(&current.channel.as_str()) {
                 return Lookup::Found(current.clone());
             }
-            self.route_again(&recipient.address, current).await
+            self.route_again(recipient, current).await
         })
     }
 }

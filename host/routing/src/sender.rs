@@ -163,6 +163,7 @@ impl Routing {
             authenticated: None,
             size: None,
             relay: false,
+            released: &[],
             id: "",
         };
         let answer = self.consult(About::from(&request), |rules, view| {
@@ -201,6 +202,7 @@ fn in_header(
         source: place.source,
         destination: place.destination,
         separator: view.options.separator,
+        released: &[],
     };
     let rewritten = match rewrite(rules, address, context, view, &mut Nothing) {
         Ok(rewritten) => rewritten.address,

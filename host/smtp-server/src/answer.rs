@@ -1,7 +1,7 @@
 //! What a session says back.
 
 use mail_types::{Refusal, Reply};
-use smtp_wire::encode_reply;
+use smtp_wire::{encode_reply, encode_reply_utf8};
 
 /// A reply on its way out. The common ones are literals, so that a message costs no allocation for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub(crate) enum Answer {
     Line(&'static str),
     /// Anything else.
     Reply(Reply),
+    /// To VRFY and EXPN with SMTPUTF8: may have UTF-8 in it.
+    Utf8(Reply),
     /// LMTP's, one for each recipient (RFC 2033 §4.2).
     Each(Vec<Reply>),
 }
@@ -23,6 +25,7 @@ impl Answer {
                 wire.extend_from_slice(b"\r\n");
             }
             Self::Reply(reply) => encode_reply(reply, wire),
+            Self::Utf8(reply) => encode_reply_utf8(reply, wire),
             Self::Each(replies) => replies.iter().for_each(|reply| encode_reply(reply, wire)),
         }
     }

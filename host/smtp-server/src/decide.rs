@@ -48,6 +48,7 @@ pub(crate) async fn rcpt(
         size: transaction.mail.size,
         relay: session.may_relay(),
         // The message has none before its content comes.
+        released: &[],
         id: "",
     };
     let resolved = match session.server.routing.resolve(&request).await {

@@ -59,5 +59,6 @@ fn listed(addresses: &[Address], smtputf8: bool) -> Answer {
         return NEEDS_UTF8;
     }
     let lines = addresses.iter().map(|address| format!("<{address}>")).collect();
-    Reply { code: 250, status: Some(EnhancedStatus::success(1, 5)), lines }.into()
+    let reply = Reply { code: 250, status: Some(EnhancedStatus::success(1, 5)), lines };
+    if smtputf8 { Answer::Utf8(reply) } else { reply.into() }
 }

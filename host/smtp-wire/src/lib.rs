@@ -33,6 +33,7 @@ pub use parameters::{ENVID_MAX, ORCPT_MAX, Submitter};
 pub use proxy::{PROXY_V1_MAX, PROXY_V2_MAX, ProxyError, ProxyHeader, ProxyParsed, parse_proxy_header};
 pub use reply::{
     REPLY_LINE_MAX, REPLY_LINES_MAX, REPLY_OCTETS_MAX, ReplyError, ReplyParser, ReplyStep, encode_reply,
+    encode_reply_utf8,
 };
 pub use sasl::{SaslLine, SaslLineError, decode_sasl_line, encode_sasl};
 pub use stuffer::{DotStuffer, LooseLineEnding};

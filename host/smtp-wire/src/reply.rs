@@ -12,8 +12,19 @@ pub const REPLY_LINES_MAX: usize = 128;
 pub const REPLY_OCTETS_MAX: usize = 32 * 1024;
 
 /// Appends a reply to `wire`: each line with code and enhanced status (RFC 2034 §4). CR, LF and other
-/// controls in a text become spaces, so that no text can forge a line; longer lines are cut.
+/// controls in a text become spaces, so that no text can forge a line; longer lines are cut. A text is ASCII (RFC 5321 §4.2,
+/// `textstring`), also where the message uses SMTPUTF8 (RFC 6531 §3.7.4): any other character becomes a `?`.
 pub fn encode_reply(reply: &Reply, wire: &mut Vec<u8>) {
+    if reply.lines.iter().all(|line| line.is_ascii()) {
+        return encode_reply_utf8(reply, wire);
+    }
+    let ascii = |line: &String| line.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
+    let lines = reply.lines.iter().map(ascii).collect();
+    encode_reply_utf8(&Reply { lines, ..reply.clone() }, wire);
+}
+
+/// The same with UTF-8 left as it is: for VRFY and EXPN with SMTPUTF8, and nobody else (RFC 6531 §3.7.4.2).
+pub fn encode_reply_utf8(reply: &Reply, wire: &mut Vec<u8>) {
     let head = match reply.status {
         Some(status) => format!("{status} "),
         None => String::new(),
@@ -191,6 +202,12 @@ mod tests {
     #[test]
     fn no_text_forges_a_line() {
         let mut wire = Vec::new();
+        encode_reply(&Reply::plain(550, "K\u{e4}se, \u{7981}\u{6b62}"), &mut wire);
+        assert_eq!(wire, b"550 K?se, ??\r\n");
+        wire.clear();
+        encode_reply_utf8(&Reply::plain(250, "<k\u{e4}se@b.example>"), &mut wire);
+        assert_eq!(wire, "250 <k\u{e4}se@b.example>\r\n".as_bytes());
+        wire.clear();
         encode_reply(&Reply::plain(550, "a\r\n250 b"), &mut wire);
         assert_eq!(wire, b"550 a  250 b\r\n");
         wire.clear();
@@ -207,7 +224,7 @@ mod tests {
             let status = if code < 500 { EnhancedStatus::transient(subject, detail) } else { EnhancedStatus::permanent(subject, detail) };
             let reply = Reply { code, status: Some(status), lines };
             let mut wire = Vec::new();
-            encode_reply(&reply, &mut wire);
+            encode_reply_utf8(&reply, &mut wire);
             prop_assert_eq!(read(&wire, size).unwrap(), (vec![reply], 0));
         }
 

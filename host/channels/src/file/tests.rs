@@ -47,6 +47,7 @@ fn attempt(id: u64, name: &str, content: &str) -> Attempt {
         prefix: format!("Received: id {id}\r\n").into(),
         content: LoadedContent::Memory(content.to_owned().into()),
         source: String::new(),
+        authenticated: None,
         arrived: Timestamp(1_700_000_000_000),
     }
 }

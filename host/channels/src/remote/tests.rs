@@ -43,6 +43,7 @@ fn attempt(recipients: &[&str]) -> Attempt {
         prefix: Bytes::from_static(b"Received: here\r\n"),
         content: LoadedContent::Memory(Bytes::from_static(CONTENT.as_bytes())),
         source: String::new(),
+        authenticated: None,
         arrived: Timestamp(0),
     }
 }

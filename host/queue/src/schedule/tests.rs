@@ -74,6 +74,30 @@ fn a_destination_that_cannot_be_reached_rests_longer_each_time_and_is_probed_by_
 }
 
 #[test]
+fn rests_have_a_longest_one_and_an_operator_ends_them() {
+    let (mut schedule, mut options) = (Schedule::default(), options(9, 9));
+    options.destination_rest_longest = Duration::from_secs(200);
+    for number in 0..9 {
+        schedule.push(QueueId::from_u64(number), &route("dead.example"), Timestamp(0));
+    }
+    let (mut now, mut rests) = (Timestamp(0), Vec::new());
+    for _ in 0..4 {
+        let job = lease(&mut schedule, now.0, &options).unwrap();
+        let rest = schedule.finish(&job, Some(true), now, &options).unwrap();
+        rests.push(rest.as_secs());
+        now = now.plus(rest);
+    }
+    assert_eq!(rests, [60, 120, 200, 200]);
+    let now = now.0 - 100_000;
+    assert_eq!(lease(&mut schedule, now, &options), None, "it rests");
+    schedule.end_rest(&route("dead.example"));
+    let probe = lease(&mut schedule, now, &options).unwrap();
+    assert!(lease(&mut schedule, now, &options).is_none(), "only one probe at a time");
+    let rest = schedule.finish(&probe, Some(true), Timestamp(now), &options);
+    assert_eq!(rest, Some(Duration::from_secs(120)), "not the longest at once");
+}
+
+#[test]
 fn failures_side_by_side_count_once_and_a_late_success_ends_the_rest() {
     let (mut schedule, options) = (Schedule::default(), options(20, 20));
     for number in 0..30 {

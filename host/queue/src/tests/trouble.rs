@@ -102,3 +102,20 @@ async fn a_commit_that_was_taken_after_all_is_not_made_twice() {
     house.run(Duration::from_secs(600)).await;
     assert_eq!((house.boxes("x@y.example"), house.queue.len()), (1, 0), "one report");
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_messages_are_changed_by_few_commits() {
+    let house = house(Vec::new(), Options::default());
+    let mut ids = Vec::new();
+    for number in 0..300 {
+        let submission = house.submission("<x@y.example>", vec![remote(&format!("a{number}@x.example"))]);
+        ids.push(house.queue.submit(submission).await.unwrap().id());
+    }
+    let before = house.storage.version();
+    let outcomes =
+        house.queue.change_all(ids.clone(), Filter::default(), Change::Hold, "test", Duration::ZERO).await;
+    assert!(outcomes.iter().map(|(id, _)| *id).eq(ids), "in their order");
+    assert!(outcomes.iter().all(|(_, outcome)| matches!(outcome, Ok(1))), "{outcomes:?}");
+    let commits = house.storage.version() - before;
+    assert!(commits < 30, "{commits} commits");
+}

@@ -82,6 +82,7 @@ fn request(path: &ForwardPath) -> Request<'_> {
         authenticated: None,
         size: None,
         relay: false,
+        released: &[],
         id: "m1",
     }
 }
@@ -432,4 +433,34 @@ fn rules_name_the_plugins_they_call() {
     let names: Vec<String> =
         rules.plugins().into_iter().map(|(name, origin)| format!("{name} {origin}")).collect();
     assert_eq!(names, ["one t.rules:1", "two t.rules:2"]);
+}
+
+#[tokio::test]
+async fn what_is_released_from_a_plugins_hold_is_asked_about_on_as_if_it_had_no_match() {
+    let fake = Fake::new(|plugin, request| match (plugin, request.address.local.as_str()) {
+        ("one", "kept") => Some(Ok(RewriteVerdict::Route {
+            address: request.address.clone(),
+            channel: ChannelName::new("hold"),
+            host: None,
+        })),
+        _ => None,
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let routing = routing(&dir, RULES, "", &fake).await;
+    for recipient in ["kept@chained.example", "kept@ruled.example"] {
+        let resolution = resolve(&routing, recipient).await;
+        assert_eq!(show(&resolution), format!("{recipient} hold:-"));
+        let Resolution::Accepted(parked) = resolution else { unreachable!() };
+        let ground = parked[0].steps.last().unwrap().text.clone();
+        let path = ForwardPath::from(address(recipient));
+        for (released, went) in [
+            (ground.as_str(), "ann@chained.example store:ann@chained.example".to_owned()),
+            ("plugin on: hold", format!("{recipient} hold:-")),
+        ] {
+            let released = [released.to_owned()];
+            let request = Request { released: &released, ..request(&path) };
+            let resolution = routing.resolve(&request).await;
+            assert_eq!(show(&resolution), went, "{released:?}");
+        }
+    }
 }

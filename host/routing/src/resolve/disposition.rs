@@ -6,8 +6,9 @@ use directory::{DeliveryOption, Dn, Status};
 use mail_types::{AccountName, Address, ChannelName, NextHop, Persistence, Refusal, Route};
 
 use super::domains::View;
+use super::parked::{self, Left};
 use super::way::{Found, Guide, Next, address_of_key, host_of};
-use super::{posting, refusals};
+use super::{Request, posting, refusals};
 use crate::delivery_options::{Action, Each, Filling, OptionTemplate};
 use crate::recorder::{Recorder, Step, StepKind};
 use crate::rewrite::tags::Target;
@@ -29,19 +30,13 @@ pub(super) fn dispose<R: Recorder>(
         return Ok(answer);
     }
     let of_domain = found.domain.as_ref().map_or(Status::Active, |domain| domain.status());
-    let status = row.status.max(of_domain);
-    let step = || Step::new(StepKind::Status, format!("{} is {status}", row.kind.word()));
-    if status == Status::Active {
-        recorder.detail(|| step().at(&*row.dn));
-    } else {
-        recorder.note(|| step().at(&*row.dn));
-    }
+    let is_parked = parked::by_status(guide, row, of_domain, recorder);
     if let Some(refusal) = refusals::status(row.status, false, found.address, &row.dn) {
         return Err(refusal);
     }
     let address = found.final_address(guide.view.options.separator);
     // The status is looked at before the delivery options: hold wins (requirements §2.2).
-    if status == Status::Hold {
+    if is_parked {
         return Ok(vec![Next::route(address, ChannelName::HOLD, NextHop::Nobody)]);
     }
     let templates = Templates::of(guide, found);
@@ -56,7 +51,9 @@ pub(super) fn dispose<R: Recorder>(
         recorder.note(|| Step::new(StepKind::Delivery, format!("mailRoutingAddress: {target}")).at(&*row.dn));
         return Ok(vec![Next::Address(target)]);
     }
-    let options = row.options();
+    let Some(Left { options, beside }) = templates.left(row, recorder) else {
+        return Ok(vec![Next::route(address, ChannelName::BITBUCKET, NextHop::Nobody)]);
+    };
     // An entry whose options need no mailbox is served wherever it is looked up (requirements §2.4, `#`).
     let independent = options.iter().all(|option| templates.is_independent(option));
     if !independent
@@ -67,14 +64,16 @@ pub(super) fn dispose<R: Recorder>(
         return Ok(vec![Next::route(address, ChannelName::SMTP, next_hop)]);
     }
     // All of an entry is expanded later, or nothing: `reprocess` applies its options from the start.
-    if guide.request.source != ChannelName::REPROCESS
+    let Request { source, released, .. } = guide.request;
+    if *source != ChannelName::REPROCESS
+        && released.is_empty()
         && let Some(option) = options.iter().find(|option| templates.is_deferred(option, detail))
     {
         recorder.note(|| Step::new(StepKind::Delivery, format!("{}: later", option.as_str())).at(&*row.dn));
         return Ok(vec![Next::route(address, ChannelName::REPROCESS, NextHop::Nobody)]);
     }
-    let mut applied =
-        Options { guide, found, detail, templates, address, next: Vec::new(), unserved: Vec::new() };
+    let (next, unserved) = (Vec::new(), Vec::new());
+    let mut applied = Options { guide, found, detail, templates, address, beside, next, unserved };
     for option in &options {
         applied.apply(option, recorder)?;
     }
@@ -135,8 +134,8 @@ fn is_list(guide: &Guide<'_>, detail: &Detail) -> bool {
 }
 
 /// What the operator says about options, in the domain of an entry.
-struct Templates<'a> {
-    guide: &'a Guide<'a>,
+pub(super) struct Templates<'a> {
+    pub(super) guide: &'a Guide<'a>,
     domain: &'a str,
 }
 
@@ -154,7 +153,7 @@ impl<'a> Templates<'a> {
         Self { guide, domain }
     }
 
-    fn find(&self, option: &DeliveryOption) -> Option<&'a OptionTemplate> {
+    pub(super) fn find(&self, option: &DeliveryOption) -> Option<&'a OptionTemplate> {
         self.guide.view.options.delivery.find(self.domain, option)
     }
 
@@ -182,6 +181,8 @@ struct Options<'a> {
     detail: &'a Detail,
     templates: Templates<'a>,
     address: Address,
+    /// What an option that parks says of the others.
+    beside: String,
     next: Vec<Next>,
     unserved: Vec<String>,
 }
@@ -189,10 +190,15 @@ struct Options<'a> {
 impl Options<'_> {
     fn apply<R: Recorder>(&mut self, option: &DeliveryOption, recorder: &mut R) -> Result<(), Refusal> {
         let dn = &*self.found.row.dn;
-        recorder.note(|| Step::new(StepKind::Delivery, option.as_str()).at(dn));
-        if let Some(template) = self.templates.find(option) {
+        let beside = if self.templates.parks(option) { self.beside.as_str() } else { "" };
+        let found = self.templates.find(option);
+        if let Some(template) = found.filter(|_| !self.templates.is_released(option)) {
+            recorder.note(|| Step::new(StepKind::Delivery, option.as_str()).at(dn));
+            let text = format!("{} = {template}{beside}", option.as_str());
+            recorder.note(|| Step::new(StepKind::Delivery, text).at(template.origin()));
             return self.by_template(option, template, recorder);
         }
+        recorder.note(|| Step::new(StepKind::Delivery, format!("{}{beside}", option.as_str())).at(dn));
         match (option, self.found.row.kind) {
             (DeliveryOption::Mailbox | DeliveryOption::Native | DeliveryOption::Unix, RowKind::User) => {
                 self.mailbox()
@@ -232,7 +238,6 @@ impl Options<'_> {
         recorder: &mut R,
     ) -> Result<(), Refusal> {
         let word = option.as_str();
-        recorder.note(|| Step::new(StepKind::Delivery, format!("{word} = {template}")).at(template.origin()));
         let kind = self.found.row.kind;
         if !template.is_for(kind) {
             self.unserved.push(format!("{word} (not of a {})", kind.word()));

@@ -11,6 +11,7 @@
 
 pub(crate) mod disposition;
 pub(crate) mod domains;
+mod parked;
 mod posting;
 pub(crate) mod refusals;
 pub(crate) mod walk;
@@ -92,6 +93,9 @@ pub struct Request<'a> {
     pub size: Option<u64>,
     /// Whether the client may relay for other reasons, its network for example.
     pub relay: bool,
+    /// What an operator has let this recipient past (`Recipient::released`): the address itself is not parked for it again,
+    /// whatever its further addresses are.
+    pub released: &'a [String],
     /// The id of the message, as the log has it; empty while it has none. Plugins log with it.
     pub id: &'a str,
 }
@@ -118,6 +122,9 @@ impl ResolvedRecipient {
     #[must_use]
     pub fn into_accepted(self, of: &mail_types::Recipient) -> queue::Accepted {
         let mut recipient = mail_types::Recipient { address: self.address, ..of.clone() };
+        if recipient.address.to_key() != of.address.to_key() {
+            recipient.released.clear();
+        }
         for one in self.forwarders {
             if !recipient.forwarders.contains(&one) {
                 recipient.forwarders.push(one);

@@ -8,7 +8,7 @@ use mail_types::{AccountName, Address, ChannelName, ForwardPath, NextHop, Persis
 
 use super::disposition::dispose;
 use super::way::{Found, Guide, Led, Next, Way};
-use super::{Halt, NESTING_MAX, ResolvedRecipient, Trace, refusals};
+use super::{Halt, NESTING_MAX, Request, ResolvedRecipient, Trace, refusals};
 use crate::recorder::{Recorder, Step, StepKind};
 use crate::rewrite::tags::Target;
 use crate::tables::row::RowKind;
@@ -139,7 +139,9 @@ impl Walk<'_> {
 
     /// One address: to its routes and further addresses.
     fn one<R: Recorder>(&mut self, item: &Item, recorder: &mut R) -> Result<Vec<Next>, Halt> {
-        let guide = self.guide;
+        // What an operator let past a hold is the address itself: others that it leads to have their own.
+        let request = Request { released: &[], ..*self.guide.request };
+        let guide = if item.depth == 0 { self.guide } else { &Guide { request: &request, ..*self.guide } };
         let Led { address, target, via, by_plugin } = guide.rewrite(&item.address, recorder)?;
         let channel = match target {
             Target::Channel(channel) => channel,

@@ -102,6 +102,7 @@ impl<'a> Guide<'a> {
             source: self.request.source,
             destination: None,
             separator: self.view.options.separator,
+            released: self.request.released,
         };
         match rewrite(self.rules, address, context, self.view, recorder) {
             Ok(rewritten) => {
@@ -130,7 +131,8 @@ impl<'a> Guide<'a> {
         }
         if let Some(known) = &known {
             self.check_domain(known, &address, recorder)?;
-            if known.status() == Status::Hold {
+            let ground = || format!("domain {} is {}", address.domain, Status::Hold);
+            if known.status() == Status::Hold && !self.request.released.contains(&ground()) {
                 return Ok(Next::route(address, ChannelName::HOLD, NextHop::Nobody));
             }
         }

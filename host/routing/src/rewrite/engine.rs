@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use mail_types::{Address, Domain, LocalPart};
+use mail_types::{Address, ChannelName, Domain, LocalPart};
 
 use super::control::{Direction, Place, Position};
 use super::message::Message;
@@ -15,6 +15,7 @@ use super::rules::{Rule, Rules};
 use super::substitution::{Facts, Matched, Missing};
 use super::tags::Target;
 use super::unroutable::Unroutable;
+use crate::holds::RELEASED;
 use crate::recorder::{Recorder, Step, StepKind};
 
 /// Most rules that may fire on one address: `A%B` templates can loop.
@@ -34,6 +35,8 @@ pub struct Context<'a> {
     pub destination: Option<&'a str>,
     /// Between a local part and its subaddress.
     pub separator: char,
+    /// What has parked the address before, in the words of a trail: no rule or plugin that is named here parks it again.
+    pub released: &'a [String],
 }
 
 /// Where a rewritten address goes.
@@ -318,6 +321,10 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
                 self.message = Some((message, rule));
             }
             match self.apply(rule, matched, subject) {
+                Ok(fired) if self.is_released(&rule.text, " -> ", &fired) => {
+                    let step = || Step::new(StepKind::RuleTried, format!("{}: {RELEASED}", rule.text));
+                    self.recorder.note(|| step().at(rule.origin()));
+                }
                 Ok(fired) => {
                     self.record(rule, &fired, subject);
                     self.tag = rule.template.set_tag.as_deref().unwrap_or(self.tag);
@@ -336,6 +343,12 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a rule or plugin parks what an operator has let past it. The trail names it first, and then this mark.
+    pub(super) fn is_released(&self, name: &str, mark: &str, fired: &Fired) -> bool {
+        let parks = matches!(&fired.next, Next::Route(Target::Channel(channel), _) if channel.as_str() == ChannelName::HOLD);
+        parks && crate::holds::is_released(self.context.released, name, mark)
     }
 
     fn record(&mut self, rule: &Rule, fired: &Fired, subject: &Subject<'_>) {

@@ -25,6 +25,7 @@ use super::engine::{Failure, Fired, Next, Run, Subject};
 use super::rules::Rule;
 use super::substitution::{Matched, expand};
 use super::unroutable::Unroutable;
+use crate::holds::RELEASED;
 use crate::recorder::{Recorder, Step, StepKind};
 
 /// A plugin of a chain, and who put it there.
@@ -131,6 +132,10 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         let request = self.request(address, String::new(), String::new());
         for link in links {
             match self.ask(&link.plugin, &request, || link.origin.to_string()) {
+                Ok(fired) if self.is_released(&format!("plugin {}", link.plugin), ": ", &fired) => {
+                    let text = format!("plugin {}: {RELEASED}", link.plugin);
+                    self.recorder.note(|| Step::new(StepKind::Plugin, text).at(link.origin.to_string()));
+                }
                 Ok(fired) => return Ok(Some(fired)),
                 Err(Failure::Next(_)) if self.settled => return Ok(None),
                 Err(Failure::Next(_)) => {}

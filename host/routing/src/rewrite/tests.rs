@@ -46,6 +46,7 @@ const CONTEXT: Context<'static> = Context {
     source: "smtp",
     destination: None,
     separator: '+',
+    released: &[],
 };
 
 fn rules(text: &str) -> Rules {

@@ -77,6 +77,7 @@ async fn code(routing: &Routing, recipient: &str, relay: bool) -> u16 {
         authenticated: None,
         size: None,
         relay,
+        released: &[],
         id: "m1",
     };
     match routing.resolve(&request).await {

@@ -249,9 +249,13 @@ pub(crate) enum QueueCommand {
     Summary(Format),
     /// Park recipients until they are released.
     Hold(Chosen),
-    /// Let parked recipients go on.
+    /// Let parked recipients go on: as if what has parked them were not there.
+    ///
+    /// What a rule, a plugin, a status or a delivery option has parked is decided on anew, without this one. Everything else
+    /// counts as it is now, and may refuse or park it again; `queue list` names what holds it then, and it can be released from
+    /// that, too.
     Release(Chosen),
-    /// Try again now.
+    /// Try again now, also where the destination rests because it could not be reached.
     Retry(Chosen),
     /// Give up: each sender gets a report of failure.
     Bounce(Chosen),

@@ -155,6 +155,7 @@ fn attempt(
         prefix: bytes::Bytes::new(),
         content: LoadedContent::Memory(message.into()),
         source: String::new(),
+        authenticated: None,
         arrived: now,
     })
 }

@@ -23,6 +23,8 @@ pub struct Queue {
     pub warn_after: Duration,
     /// How long a destination that could not be reached is left alone, doubled each time.
     pub destination_rest: Duration,
+    /// The longest that one is left alone.
+    pub destination_rest_longest: Duration,
     /// Messages that may wait; more are refused for the time being (452).
     pub messages_max: usize,
     /// Octets of a failed message that a report returns.
@@ -59,6 +61,7 @@ impl Queue {
             ),
             warn_after: s.duration("warn-after", secs(4 * 3600), secs(0)..=secs(100 * day)),
             destination_rest: s.duration("destination-rest", secs(60), secs(0)..=secs(day)),
+            destination_rest_longest: s.duration("destination-rest-longest", secs(900), secs(0)..=secs(day)),
             messages_max: s.count("messages-max", 1_000_000, 1..=1_000_000_000),
             returned_max: usize::try_from(s.size("returned-max", 64 << 10, 0..=64 << 20)).unwrap_or(1 << 16),
             trails_max: s.number("trails-max", 200_000, 0..=1_000_000_000),

@@ -25,8 +25,12 @@ pub use store::StoreRequest;
 const REQUEST_MAX: usize = 256 << 10;
 /// Longest line of an answer, in octets.
 const ANSWER_MAX: usize = 256 << 20;
-/// Clients served at a time.
-const CLIENTS_MAX: usize = 16;
+/// Clients whose connections are open at a time.
+const CLIENTS_MAX: usize = 96;
+/// Commands at a time that may take minutes ([`Request::is_long`]).
+const LONG_COMMANDS_MAX: usize = 16;
+/// Other commands at a time.
+const SHORT_COMMANDS_MAX: usize = 32;
 
 /// Where the socket of a data directory is.
 #[must_use]
@@ -180,6 +184,24 @@ pub enum Request {
     Sync(SyncRequest),
     /// Shared mailboxes.
     Share(ShareRequest),
+}
+
+impl Request {
+    /// Whether it may take minutes: such ones have places of their own, so that others are always answered.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        match self {
+            Self::Check => true,
+            Self::DomainRemove { with_users, .. } => *with_users,
+            Self::Mailbox(request) => {
+                !matches!(request, MailboxRequest::List { .. } | MailboxRequest::Show { .. })
+            }
+            Self::Store(request) => !matches!(request, StoreRequest::Quota { .. }),
+            Self::Sync(request) => !matches!(request, SyncRequest::Status { .. }),
+            Self::Plugin(request) => !matches!(request, PluginRequest::List | PluginRequest::Inspect { .. }),
+            _ => false,
+        }
+    }
 }
 
 /// What is asked of the mirror of the source.

@@ -8,7 +8,7 @@ use mail_types::{AccountName, Address, ForwardPath, Lookup, ReversePath, Timesta
 use routing::recorder::{Step, StepKind};
 use routing::{ExplainedAddress, ExplainedOutcome, Explanation};
 
-use super::age_text;
+use super::{age_text, onward};
 use crate::config::Config;
 use crate::control::Answer;
 use crate::serve::Parts;
@@ -48,9 +48,11 @@ pub(super) async fn explain(parts: &Parts, config: &Config, asked: &Question<'_>
         authenticated: sender.account.as_ref(),
         size: None,
         relay,
+        released: &[],
         id: "explain",
     };
     let mut explanation = parts.routing.explain(&request).await;
+    onward::add(parts, config, &mut explanation)?;
     if let Some(refused) = sender.refused {
         // The session would not get as far as RCPT.
         explanation.outcome = refused;

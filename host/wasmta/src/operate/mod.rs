@@ -11,6 +11,7 @@ mod explain;
 mod import;
 mod mailbox;
 mod message;
+mod onward;
 mod plugins;
 mod profile;
 mod published;

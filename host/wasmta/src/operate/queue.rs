@@ -7,7 +7,6 @@ use mail_types::{Domain, NextHop, QueueId, Route, Timestamp};
 use queue::{Change, Filter, OperateError, QueuedMessage, QueuedRecipient, RouteSummary, State, Step};
 use serde_json::{Value, json};
 use storage::StorageError;
-use tokio::time::Instant;
 
 use super::age_text;
 use crate::config::{Channel, ChannelKind, HostPort, size_text};
@@ -20,8 +19,6 @@ const MESSAGES_MAX: usize = 100_000;
 const FAULTS_SHOWN: usize = 100;
 /// How long a command waits for attempts that are under way, in all.
 const ATTEMPT_PATIENCE: Duration = Duration::from_secs(5);
-/// How long between two looks.
-const ATTEMPT_PAUSE: Duration = Duration::from_millis(50);
 /// Recipients of one message that the table for people shows.
 const RECIPIENTS_SHOWN: usize = 5;
 
@@ -117,9 +114,8 @@ pub(super) async fn act(
         });
     }
     let (mut done, mut recipients, mut faults) = (Vec::new(), 0, Vec::new());
-    let until = Instant::now() + ATTEMPT_PATIENCE;
-    for id in ids {
-        match change_when_free(parts, id, &whom, &change, until).await {
+    for (id, outcome) in parts.queue.change_all(ids, whom, change, "operator", ATTEMPT_PATIENCE).await {
+        match outcome {
             Ok(0) => {}
             Ok(changed) => {
                 recipients += changed;
@@ -152,22 +148,6 @@ pub(super) async fn act(
     let faulty = !faults.is_empty();
     let json = json!({ "messages": done, "recipients": recipients, "faults": faults });
     Ok(Answer { json, text, faulty })
-}
-
-/// Changes those recipients of a message that are meant. One that is being delivered just now is waited for, within the time there is.
-async fn change_when_free(
-    parts: &Parts,
-    id: QueueId,
-    whom: &Filter,
-    change: &Change,
-    until: Instant,
-) -> Result<usize, OperateError> {
-    loop {
-        match parts.queue.change_some(id, whom, change, "operator").await {
-            Err(OperateError::Active(_)) if Instant::now() < until => tokio::time::sleep(ATTEMPT_PAUSE).await,
-            outcome => return outcome,
-        }
-    }
 }
 
 /// The steps of a decision, one a line, with the place that decided.

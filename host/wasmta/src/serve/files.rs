@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use directory::LdifExamination;
 use runtime::{TlsClient, TlsServer};
 
 use super::policy::{self, RulesFault};
@@ -115,10 +116,10 @@ pub(super) fn password(file: &Path) -> Result<String, String> {
 }
 
 /// What is wrong with the LDIF, and what in it mail cannot use.
-pub(super) fn ldif(config: &Config, places: &Places) -> (Option<Problem>, Vec<String>) {
+pub(super) fn ldif(config: &Config, places: &Places) -> (Vec<Problem>, Vec<String>) {
     // Where LDAP servers fill the directory, no file does.
     if !config.directory.sources.is_empty() {
-        return (None, Vec::new());
+        return (Vec::new(), Vec::new());
     }
     let path = &config.directory.ldif;
     let name = path.display().to_string();
@@ -127,18 +128,26 @@ pub(super) fn ldif(config: &Config, places: &Places) -> (Option<Problem>, Vec<St
         outcome => {
             let why = outcome.err().map_or_else(|| "is no file".to_owned(), |e| e.to_string());
             let mend = "name the file that fills the directory on the first start";
-            return (Some(places.problem("directory.ldif", format!("{name}: {why}"), mend)), Vec::new());
+            return (vec![places.problem("directory.ldif", format!("{name}: {why}"), mend)], Vec::new());
         }
     };
     let schema = super::mirror::options(config).map(|options| options.schema).unwrap_or_default();
-    let (report, error) = directory::examine_ldif(BufReader::new(source), &schema);
-    let problem = error.map(|error| Problem {
+    let LdifExamination { report, refusals, error } =
+        directory::examine_ldif(BufReader::new(source), &schema);
+    let problem = |line: u64, what: String, mend: &str| Problem {
         file: name.clone(),
-        line: usize::try_from(error.line).unwrap_or(0),
+        line: usize::try_from(line).unwrap_or(0),
         key: String::new(),
-        what: error.problem.to_string(),
-        mend: "mend this line; what follows was not read".to_owned(),
+        what,
+        mend: mend.to_owned(),
+    };
+    let refused = refusals.into_iter().map(|(line, why)| {
+        problem(line, why.to_string(), "take one of the two out, or give it another name or address")
     });
+    let unreadable = error.map(|error| {
+        problem(error.line, error.problem.to_string(), "mend this line; what follows was not read")
+    });
+    let problems = refused.chain(unreadable).collect();
     let mut warnings: Vec<String> = report
         .defects
         .iter()
@@ -147,5 +156,5 @@ pub(super) fn ldif(config: &Config, places: &Places) -> (Option<Problem>, Vec<St
     if report.defects_total > warnings.len() as u64 {
         warnings.push(format!("{name}: {} such values in all", report.defects_total));
     }
-    (problem, warnings)
+    (problems, warnings)
 }

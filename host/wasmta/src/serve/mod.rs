@@ -42,7 +42,7 @@ pub(crate) use logging::{counting, to_standard_error};
 pub use parts::Parts;
 pub(crate) use restored::{DURABLE, RESTORING, is_own_file, is_under_way, put_in_place};
 pub use server::Server;
-pub(crate) use ways::{NOT_LAUNCHED, programs, unsubscribe};
+pub(crate) use ways::{NOT_LAUNCHED, files_of, hosts, programs, unsubscribe};
 
 /// Which server is meant: where its configuration and its data are.
 #[derive(Debug, Clone)]
@@ -85,8 +85,8 @@ impl Place {
         if let Some(config) = &config {
             further = files::problems(config, &places);
             if all {
-                let (problem, found) = files::ldif(config, &places);
-                further.extend(problem);
+                let (problems, found) = files::ldif(config, &places);
+                further.extend(problems);
                 warnings = found;
                 let (problems, doubtful) = plugins::doubts(config, &self.data, &places);
                 further.extend(problems);

@@ -35,6 +35,7 @@ pub(super) fn queue(config: &Config) -> queue::Options {
             jitter: RETRY_JITTER,
         },
         destination_rest: config.queue.destination_rest,
+        destination_rest_longest: config.queue.destination_rest_longest,
         delay_warning: if config.queue.warn_after.is_zero() {
             Duration::MAX
         } else {

@@ -108,7 +108,8 @@ pub(crate) fn programs(config: &Config, events: &Events) -> ProgramChannel {
     )
 }
 
-fn files_of(config: &Config) -> FileOptions {
+/// Where files may be.
+pub(crate) fn files_of(config: &Config) -> FileOptions {
     FileOptions {
         roots: config.files.roots.clone(),
         free_paths: config.files.free_paths,
@@ -175,11 +176,17 @@ pub(super) fn servers(config: &Config) -> Servers {
     }
 }
 
-pub(super) fn resolver(config: &Config, random: &Random) -> Result<Dns, String> {
+/// The static host table.
+pub(crate) fn hosts(config: &Config) -> Result<dns::Hosts, String> {
     let mut hosts = dns::Hosts::new();
     for entry in &config.hosts {
         hosts.insert(&entry.name, &entry.hosts).map_err(|e| format!("hosts: {e}"))?;
     }
+    Ok(hosts)
+}
+
+pub(super) fn resolver(config: &Config, random: &Random) -> Result<Dns, String> {
+    let hosts = hosts(config)?;
     let own_names: Vec<Domain> =
         std::iter::once(&config.server.name).chain(&config.routing.own_names).cloned().collect();
     let servers = servers(config);

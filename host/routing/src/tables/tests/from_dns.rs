@@ -53,6 +53,7 @@ async fn said(routing: &Routing, recipient: &str) -> (String, String) {
         authenticated: None,
         size: None,
         relay: false,
+        released: &[],
         id: "m1",
     };
     let short = match routing.resolve(&request).await {
