@@ -169,8 +169,10 @@ impl World {
             }),
             ["again", address, channel] => {
                 let current = Route::new(channel, NextHop::Nobody);
+                let source = queue::Source::default();
+                let origin = queue::Origin { reverse_path: &ReversePath::Null, source: &source };
                 let recipient = Recipient::new(parse(address)?);
-                Ok(vec![match queue::Router::route(routing, &recipient, &current).await {
+                Ok(vec![match queue::Router::route(routing, &recipient, &current, origin).await {
                     Lookup::Found(route) => route.to_string(),
                     Lookup::NotFound => "gone".to_owned(),
                     Lookup::Unavailable(why) => format!("unavailable: {why}"),
@@ -308,6 +310,7 @@ impl Asked {
             size: self.size,
             relay: self.relay,
             released: &[],
+            again: false,
             id: "",
         }
     }

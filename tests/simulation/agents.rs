@@ -7,7 +7,7 @@ use mail_types::{
     AccountName, Address, ChannelName, EnhancedStatus, Lookup, NextHop, Recipient, Reply, Route,
 };
 use parking_lot::Mutex;
-use queue::{Accepted, Attempt, BoxFuture, Channel, Outcome, Reach, Router};
+use queue::{Accepted, Attempt, BoxFuture, Channel, Duty, Origin, Outcome, Reach, Router};
 use runtime::Random;
 
 /// The domain whose users are ours.
@@ -96,7 +96,7 @@ impl Remote {
                 let (tag, recipient) = (tag_of(attempt), recipient.address.clone());
                 self.taken.lock().push(Taken { tag, recipient, attempt: Attempted::Open });
                 let reply = Reply::new(250, EnhancedStatus::success(0, 0), "taken");
-                Outcome::Delivered { reply, remote, reports_passed_on: false }
+                Outcome::Delivered { reply, remote, duty: Duty::Relayed }
             }
             Mood::Unreachable => {
                 let reply = Reply::new(451, EnhancedStatus::transient(4, 1), "no route");
@@ -177,7 +177,12 @@ impl Directory {
 pub(crate) struct Routes(pub(crate) Arc<Directory>);
 
 impl Router for Routes {
-    fn route<'a>(&'a self, recipient: &'a Recipient, current: &'a Route) -> BoxFuture<'a, Lookup<Route>> {
+    fn route<'a>(
+        &'a self,
+        recipient: &'a Recipient,
+        current: &'a Route,
+        _: Origin<'a>,
+    ) -> BoxFuture<'a, Lookup<Route>> {
         Box::pin(async move {
             if current.channel.as_str() == ChannelName::REPROCESS {
                 return Lookup::Found(current.clone());

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use events::{Event, Events};
 use mail_types::{ChannelName, EnhancedStatus, Recipient, Reply};
-use queue::{Attempt, BoxFuture, Channel, Outcome, Reach};
+use queue::{Attempt, BoxFuture, Channel, Duty, Outcome, Reach};
 use runtime::BeneathError;
 
 pub use place::FilePath;
@@ -141,7 +141,7 @@ impl FileChannel {
                 let text =
                     if written == Written::Now { "Written to the file" } else { "The file has it already" };
                 let reply = Reply::new(250, EnhancedStatus::success(0, 0), text);
-                Outcome::Delivered { reply, remote: None, reports_passed_on: false }
+                Outcome::Delivered { reply, remote: None, duty: Duty::Delivered }
             }
             Err(Trouble::Unfit(what)) => self.refuse(attempt, &named, &what),
             Err(trouble) => passing(&trouble, &named),

@@ -10,7 +10,8 @@ mod posting;
 
 use directory::{Directory, Search, Typed};
 use mail_types::{
-    AccountName, Address, ChannelName, Lookup, NextHop, Persistence, Recipient, Reply, ReversePath, Route,
+    AccountName, Address, ChannelName, Lookup, NextHop, Notify, Persistence, Recipient, Reply, ReversePath,
+    Route, Transport,
 };
 use profiles::{About, Profiles, Replies};
 use queue::{Accepted, Attempt, BoxFuture, Channel, LIST_SOURCE, Outcome, Outgoing, Reach, Step, StepKind};
@@ -99,7 +100,7 @@ impl Lists {
         };
         match place {
             None => self.post(attempt, recipient, key, &list),
-            Some(place) => self.expand(attempt, key, &list, place).await,
+            Some(place) => self.expand(attempt, recipient.notify, key, &list, place).await,
         }
     }
 
@@ -123,11 +124,21 @@ impl Lists {
             Some(Ok(errors_to)) if !attempt.reverse_path.is_null() => ReversePath::Address(errors_to),
             _ => attempt.reverse_path.clone(),
         };
-        let address = Recipient { orcpt: None, ..Recipient::new(recipient.address.clone()) };
+        // Where reports go to the sender still, it is told what it asked for; that the list has got it, it hears at once
+        // (RFC 3461 §5.2.7.1, §6.2).
+        let stays = reverse_path == attempt.reverse_path;
+        let notify = if stays { recipient.notify.without_success() } else { Notify::Unspecified };
+        let Transport { ret, envid, .. } = attempt.transport.clone();
+        let transport = Transport {
+            ret: ret.filter(|_| stays),
+            envid: envid.filter(|_| stays),
+            ..attempt.transport.clone()
+        };
+        let address = Recipient { notify, ..Recipient::new(recipient.address.clone()) };
         Outcome::Sent(Box::new(Outgoing {
             source: LIST_SOURCE,
             reverse_path,
-            transport: mail_types::Transport { ret: None, envid: None, ..attempt.transport.clone() },
+            transport,
             recipients: vec![Accepted::new(address, route(key, &Place::Members(String::new())))],
             prefix: posting.prefix,
             content: posting.content,
@@ -136,8 +147,15 @@ impl Lists {
         }))
     }
 
-    /// A batch of members, and the place after them.
-    async fn expand(&self, attempt: &Attempt, key: &AccountName, list: &List, place: Place) -> Outcome {
+    /// A batch of members, and the place after them, all with the wishes for reports that the posting has.
+    async fn expand(
+        &self,
+        attempt: &Attempt,
+        notify: Notify,
+        key: &AccountName,
+        list: &List,
+        place: Place,
+    ) -> Outcome {
         let chunk = match self.chunk(key, list, place) {
             Lookup::Found(chunk) => chunk,
             Lookup::NotFound => {
@@ -150,7 +168,7 @@ impl Lists {
             if address.to_key() == list.address.to_key() {
                 continue;
             }
-            let member = Recipient { original: list.address.clone(), ..Recipient::new(address) };
+            let member = Recipient { original: list.address.clone(), notify, ..Recipient::new(address) };
             match self.reprocess.ends(attempt, &member).await {
                 Ok(found) => ends.extend(found),
                 Err(Outcome::Failed { reply, .. }) => ends.extend(left_out(list, member, reply)),
@@ -181,7 +199,7 @@ impl Lists {
             }
         }
         if let Some(next) = chunk.next {
-            let rest = Recipient::new(list.address.clone());
+            let rest = Recipient { notify, ..Recipient::new(list.address.clone()) };
             ends.push(Accepted {
                 steps: steps(&list.dn, &chunk.notes),
                 ..Accepted::new(rest, route(key, &next))

@@ -60,6 +60,7 @@ impl Reprocess {
             // The message was accepted for it once.
             relay: true,
             released: &recipient.released,
+            again: false,
             id: &id,
         };
         (self.resolve)(request).await

@@ -16,7 +16,7 @@ use mail_types::{
     Reply, ReversePath, Route, Timestamp, Transport, Words,
 };
 use message::{Facts, header_len};
-use queue::{Accepted, Attempt, BoxFuture, Channel, Once, Outcome, Outgoing, OutgoingContent, Reach};
+use queue::{Accepted, Attempt, BoxFuture, Channel, Duty, Once, Outcome, Outgoing, OutgoingContent, Reach};
 use routing::Routing;
 use runtime::{Clock, Random};
 
@@ -223,7 +223,7 @@ fn is_internal(responder: &Responder, domain: &Domain) -> bool {
 /// No answer goes out, and that is all there is to do.
 fn nothing(why: &str) -> Outcome {
     let reply = Reply::new(250, EnhancedStatus::success(0, 0), format!("No automatic reply: {why}"));
-    Outcome::Delivered { reply, remote: None, reports_passed_on: true }
+    Outcome::Delivered { reply, remote: None, duty: Duty::PassedOn }
 }
 
 fn later(cause: String) -> Outcome {

@@ -341,6 +341,7 @@ impl Profiles {
             size: None,
             relay: true,
             released: &[],
+            again: false,
             id: about.id,
         };
         let mut recipient = mail_types::Recipient { address, ..case.accepted.recipient.clone() };

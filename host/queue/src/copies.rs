@@ -115,16 +115,23 @@ impl Remembered {
         Ok(others)
     }
 
-    /// Whether this copy is there or on its way; if not, it is remembered from now on.
+    /// Forgets the copy of a recipient that goes, whatever takes its place.
+    pub(crate) fn forget(&self, batch: &mut Batch, (who, route): &(String, Route)) {
+        batch.delete(COPIES, &key(self.id, who, route));
+    }
+
+    /// Whether this copy is there or on its way; if not, it is remembered from now on. `own` is the copy of the recipient
+    /// whose place it takes.
     pub(crate) fn has(
         &self,
         batch: &mut Batch,
         of_batch: &mut Remembering,
         accepted: &Accepted,
+        own: &(String, Route),
     ) -> Result<bool, StorageError> {
-        let (who, route) = accepted.route.copy_key(&accepted.recipient.address);
-        let key = key(self.id, &who, &route);
-        if self.view.get(COPIES, &key)?.is_some() {
+        let copy = accepted.route.copy_key(&accepted.recipient.address);
+        let key = key(self.id, &copy.0, &copy.1);
+        if copy != *own && self.view.get(COPIES, &key)?.is_some() {
             return Ok(true);
         }
         batch.put(COPIES, &key, Vec::new());

@@ -11,7 +11,7 @@ use mail_types::{
 use storage::{Batch, Committed, ContentId, Drawn, LoadedContent, StorageError};
 
 use crate::outgoing::Outgoing;
-use crate::submission::Accepted;
+use crate::submission::{Accepted, Source};
 
 /// A future on the heap, so that ports can be trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -21,7 +21,30 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Router: Send + Sync + 'static {
     /// The route of a final recipient now; `current` is what it was. `NotFound` fails the
     /// recipient; `Unavailable` leaves the route as it was.
-    fn route<'a>(&'a self, recipient: &'a Recipient, current: &'a Route) -> BoxFuture<'a, Lookup<Route>>;
+    fn route<'a>(
+        &'a self,
+        recipient: &'a Recipient,
+        current: &'a Route,
+        origin: Origin<'a>,
+    ) -> BoxFuture<'a, Lookup<Route>>;
+}
+
+/// How a message came, for whoever decides about it again.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// Where reports go.
+    pub reverse_path: &'a ReversePath,
+    /// By whom and by which channel it came.
+    pub source: &'a Source,
+}
+
+impl<'a> Origin<'a> {
+    /// The channel by which it came from a client; `None` for a message of ours.
+    #[must_use]
+    pub fn came_by(&self) -> Option<&'a str> {
+        // Only what came by the wire has said who it is in HELO.
+        Some(self.source.channel.as_str()).filter(|_| !self.source.protocol.is_empty())
+    }
 }
 
 /// A way out.
@@ -71,6 +94,17 @@ pub enum Reach {
     Destination,
 }
 
+/// Whose it is to tell a sender who asked that a message arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// The next hop's: it took that over (RFC 3461 §5.2.2). Or nobody's, where nobody may hear of it.
+    PassedOn,
+    /// Ours, and all that can be said is that the message left for one that sends no reports: *relayed*.
+    Relayed,
+    /// Ours, and the message is where it shall be: *delivered* (RFC 3461 §5.2.6, RFC 2033 §4.2).
+    Delivered,
+}
+
 /// What a try came to, for one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -80,9 +114,8 @@ pub enum Outcome {
         reply: Reply,
         /// Who said it; none where these are words of our own.
         remote: Option<String>,
-        /// Whether the next hop took over the duty to report success (RFC 3461 §5.2.2); else a
-        /// sender who asked for it is told *relayed*.
-        reports_passed_on: bool,
+        /// Whose it is to report success now.
+        duty: Duty,
     },
     /// To be tried again.
     Deferred {

@@ -90,7 +90,10 @@ pub(crate) struct About<'a> {
     pub(crate) reverse_path: &'a ReversePath,
     pub(crate) transport: &'a Transport,
     pub(crate) prefix: &'a [u8],
-    pub(crate) content: &'a LoadedContent,
+    /// None where storage has lost it.
+    pub(crate) content: Option<&'a LoadedContent>,
+    /// How many octets it has, or had.
+    pub(crate) size: u64,
 }
 
 /// A composed report, on its way into a batch.
@@ -130,7 +133,14 @@ impl Inner {
             _ => options.returned_max.min(message::RETURNED_HEADER_OCTETS_MAX),
         };
         let mut original = about.prefix.to_vec();
-        original.extend_from_slice(&about.content.range(0, most.saturating_sub(original.len()))?);
+        if let Some(content) = about.content {
+            match content.range(0, most.saturating_sub(original.len())) {
+                Ok(octets) => original.extend_from_slice(&octets),
+                // What cannot be returned keeps nobody from being told.
+                Err(StorageError::Corrupt(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let recipients: Vec<DsnRecipient> = fates.iter().map(|fate| fate.dsn.clone()).collect();
         let id = self.next_id();
         let composed = Dsn {
@@ -145,7 +155,7 @@ impl Inner {
             recipients: &recipients,
             ret: about.transport.ret,
             original: &original,
-            original_len: about.prefix.len() as u64 + about.content.len(),
+            original_len: about.prefix.len() as u64 + about.size,
             smtputf8: about.transport.smtputf8,
         }
         .compose();

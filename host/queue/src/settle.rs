@@ -11,7 +11,7 @@ use storage::{Batch, StorageError};
 
 use crate::copies::Remembering;
 use crate::late::Deadlines;
-use crate::ports::{CopyOf, LocalCopy, Outcome, Room};
+use crate::ports::{CopyOf, Duty, LocalCopy, Outcome, Room};
 use crate::queue::Inner;
 use crate::records::{
     self, DELIVERED_MAX, Last, MESSAGES, RECIPIENTS, Record, Spoken, StoredMessage, StoredState,
@@ -31,6 +31,8 @@ pub(crate) struct Settlement<'a> {
     pub(crate) message: &'a StoredMessage,
     /// The copies that are there or come: nobody gets a second one.
     copies: HashSet<(String, Route)>,
+    /// Accounts that had theirs before.
+    delivered: Vec<AccountName>,
     /// Accounts that get theirs now.
     stored: Vec<AccountName>,
     /// What is remembered of a posting from now on.
@@ -65,17 +67,19 @@ impl Inner {
         settled: &[Settled],
         uncertain: &mut Option<Effects>,
     ) -> Result<(), StorageError> {
-        if uncertain.is_some() && settled.iter().any(|one| self.is_gone(message, one.index)) {
+        self.prepare(&settled.iter().flat_map(replacements).collect::<Vec<_>>()).await?;
+        let _serial = self.stripe(message.first_posting()).lock().await;
+        // Looked at where nobody else can write: another job may give the place of one that is gone to somebody else.
+        if uncertain.is_some() && settled.iter().any(|one| self.is_gone(message, one)) {
             self.take_effect(uncertain.take().unwrap_or_default(), None);
             return Ok(());
         }
-        self.prepare(&settled.iter().flat_map(replacements).collect::<Vec<_>>()).await?;
-        let _serial = self.stripe(message.first_posting()).lock().await;
         let now = self.clock.now();
         let Present { recipients, next_index, delivered } = self.present(message)?;
         let mut settlement = Settlement {
             message,
             copies: delivered.iter().map(copy_of).collect(),
+            delivered,
             stored: Vec::new(),
             remembering: Remembering::default(),
             now,
@@ -91,8 +95,17 @@ impl Inner {
             self.settle_one(&mut settlement, one)?;
         }
         self.add_report(&mut settlement)?;
-        let Settlement { mut batch, mut effects, lines, remaining, expired, stored, remembering, .. } =
-            settlement;
+        let Settlement {
+            mut batch,
+            mut effects,
+            lines,
+            remaining,
+            expired,
+            stored,
+            remembering,
+            delivered,
+            ..
+        } = settlement;
         for line in &lines {
             add_line(&mut batch, message.id, line);
         }
@@ -125,12 +138,19 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether a recipient is no longer in the queue. What cannot be read counts as there: the batch looks again.
-    pub(crate) fn is_gone(&self, message: &StoredMessage, index: u32) -> bool {
-        let key = recipient_key(message.id, index);
-        let found =
-            self.storage.read().and_then(|view| view.get(RECIPIENTS, &key).map(|value| value.is_some()));
-        matches!(found, Ok(false))
+    /// Whether a recipient is no longer in the queue, or another one has its place. What cannot be read counts as there:
+    /// the batch looks again.
+    pub(crate) fn is_gone(&self, message: &StoredMessage, one: &Settled) -> bool {
+        let key = recipient_key(message.id, one.index);
+        let found = self.storage.read().and_then(|view| match view.get(RECIPIENTS, &key)? {
+            Some(value) => Record::read(&value).map(Some),
+            None => Ok(None),
+        });
+        match found {
+            Ok(Some(there)) => (&there.recipient, &there.route) != (&one.record.recipient, &one.record.route),
+            Ok(None) => true,
+            Err(_) => false,
+        }
     }
 
     /// What is left of a message now, whatever it was when the attempt began.
@@ -158,11 +178,16 @@ impl Inner {
         // Nothing is done twice for a recipient, whatever was answered to an earlier commit.
         to.batch.assert_present(RECIPIENTS, &key);
         match &one.outcome {
-            Outcome::Delivered { reply, remote, reports_passed_on } => {
-                if one.record.recipient.notify.on_success() && !reports_passed_on {
+            Outcome::Delivered { reply, remote, duty } => {
+                let action = match duty {
+                    Duty::PassedOn => None,
+                    Duty::Relayed => Some(Action::Relayed),
+                    Duty::Delivered => Some(Action::Delivered),
+                };
+                let recipient = &one.record.recipient;
+                if let Some(action) = action.filter(|_| recipient.notify.on_success()) {
                     let spoken = Spoken::new(reply, remote.as_deref());
-                    let recipient = &one.record.recipient;
-                    to.fates.push(Fate::new(recipient, Action::Relayed, reply, spoken.as_ref(), to.now));
+                    to.fates.push(Fate::new(recipient, action, reply, spoken.as_ref(), to.now));
                 }
                 to.remove(&key);
                 to.line(
@@ -257,6 +282,11 @@ impl Inner {
             Some(remembered) if remembered.are_all(by)? => None,
             remembered => remembered,
         };
+        // Its own copy was on its way until now: that is no reason against the one that takes its place.
+        let own = one.record.route.copy_key(&one.record.recipient.address);
+        if let Some(remembered) = &remembered {
+            remembered.forget(&mut to.batch, &own);
+        }
         to.fates.extend(crate::report::expansions(by, to.now));
         for accepted in by {
             let accepted = &Accepted { route: options.as_gone(accepted.route.clone()), ..accepted.clone() };
@@ -273,7 +303,7 @@ impl Inner {
                 continue;
             }
             let known = match &remembered {
-                Some(remembered) => remembered.has(&mut to.batch, &mut to.remembering, accepted)?,
+                Some(remembered) => remembered.has(&mut to.batch, &mut to.remembering, accepted, &own)?,
                 None => false,
             };
             if known || !to.copies.insert(accepted.route.copy_key(&accepted.recipient.address)) {
@@ -324,7 +354,9 @@ impl Inner {
         };
         to.effects.publish.push(self.agents.local.append(&mut to.batch, &copy)?);
         to.effects.stored.push(Stored::new(to.message.id, &copy));
-        to.stored.push(account.clone());
+        if is_plain_copy(&accepted.route) {
+            to.stored.push(account.clone());
+        }
         if accepted.recipient.notify.on_success() {
             to.fates.push(Fate::without_remote(&accepted.recipient, Action::Delivered, to.now));
         }
@@ -335,8 +367,10 @@ impl Inner {
         if to.fates.is_empty() {
             return Ok(());
         }
-        let missing = || StorageError::Corrupt(format!("message {} has lost its content", to.message.id));
-        let content = self.storage.read()?.content(to.message.content)?.ok_or_else(missing)?;
+        let content = match self.storage.read()?.content(to.message.content) {
+            Err(StorageError::Corrupt(_)) => None,
+            content => content?,
+        };
         let message = &to.message.message;
         let about = About {
             id: to.message.id,
@@ -344,7 +378,8 @@ impl Inner {
             reverse_path: &message.reverse_path,
             transport: &message.transport,
             prefix: &message.prefix,
-            content: &content,
+            content: content.as_ref(),
+            size: to.message.size,
         };
         if let Some(report) = self.compose_report(&about, &to.fates, to.now)? {
             Self::queue_report(&mut to.batch, &mut to.effects, report, to.now);
@@ -409,15 +444,22 @@ struct Present {
     delivered: Vec<AccountName>,
 }
 
+/// Whether a copy is one that a message remembers by its account alone: a copy in another mailbox of the account must not
+/// be taken for it.
+pub(crate) fn is_plain_copy(route: &Route) -> bool {
+    route.local_account().is_some_and(|account| *route == Route::store(account.clone()))
+}
+
 fn copy_of(account: &AccountName) -> (String, Route) {
     (account.as_str().to_owned(), Route::store(account.clone()))
 }
 
 impl Settlement<'_> {
-    /// Another way led to a copy that is there: who asked for a report of it gets that.
+    /// Another way led to a copy that is there, or comes: who asked for a report of it gets that, once it is there.
     fn has_its_copy(&mut self, accepted: &Accepted) {
         let recipient = &accepted.recipient;
-        if accepted.route.local_account().is_some() && recipient.notify.on_success() {
+        let has = |account: &AccountName| self.stored.contains(account) || self.delivered.contains(account);
+        if accepted.route.local_account().is_some_and(has) && recipient.notify.on_success() {
             self.fates.push(Fate::without_remote(recipient, Action::Delivered, self.now));
         }
         let (at, recipient) = (self.now, Some(recipient.address.clone()));

@@ -17,6 +17,7 @@ use crate::records::{
     self, CONTENT_AT, DELIVERED_MAX, Later, MESSAGES, Message, RECIPIENTS, Record, StoredState,
 };
 use crate::report::{Fate, Report};
+use crate::settle::is_plain_copy;
 use crate::submission::{Accepted, RECIPIENTS_MAX, Receipt, Submission, SubmitError};
 use crate::trail;
 
@@ -165,7 +166,7 @@ impl Inner {
             let first_posting = None;
             let message =
                 Message { arrived: now, reverse_path, transport, source, message_id, prefix, first_posting };
-            put_message(&mut batch, id, &message, &remembered(&recipients), size, drawn);
+            put_message(&mut batch, id, &message, &remembered(&recipients, full), size, drawn);
             effects.messages += 1;
             let remote = recipients.into_iter().filter(|accepted| full.queues(accepted));
             for (index, accepted) in (0_u32..).zip(remote) {
@@ -213,7 +214,8 @@ impl Inner {
             reverse_path: &submission.reverse_path,
             transport: &submission.transport,
             prefix: &submission.prefix,
-            content: &content,
+            content: Some(&content),
+            size: content.len(),
         };
         Ok(self.compose_report(&about, &fates, now)?.into_iter().collect())
     }
@@ -356,7 +358,7 @@ fn drop_duplicates(recipients: &mut Vec<Accepted>, full: &Full) -> Vec<Accepted>
 }
 
 /// Accounts that have their copy now, where other recipients are resolved later and may lead to them again.
-fn remembered(recipients: &[Accepted]) -> Vec<AccountName> {
+fn remembered(recipients: &[Accepted], full: &Full) -> Vec<AccountName> {
     let is_late = |accepted: &Accepted| {
         let stays = accepted.route.local_account().is_some() || is_discarded(accepted);
         !stays && accepted.route.next_hop == NextHop::Nobody
@@ -364,7 +366,8 @@ fn remembered(recipients: &[Accepted]) -> Vec<AccountName> {
     if !recipients.iter().any(is_late) {
         return Vec::new();
     }
-    let accounts = recipients.iter().filter_map(|accepted| accepted.route.local_account());
+    let stored = recipients.iter().filter(|accepted| is_plain_copy(&accepted.route));
+    let accounts = stored.filter_map(|accepted| full.stored(accepted));
     accounts.take(DELIVERED_MAX).cloned().collect()
 }
 

@@ -19,8 +19,8 @@ use runtime::{Clock, Random, Shutdown};
 use storage::{Batch, Content, Space, Storage, StorageError};
 
 use crate::{
-    Accepted, Agents, Attempt, BoxFuture, Change, Channel, CopyOf, Filter, LocalCopy, LocalDelivery,
-    OperateError, Options, Outcome, Publish, Queue, Reach, Router, Source, Submission,
+    Accepted, Agents, Attempt, BoxFuture, Change, Channel, CopyOf, Duty, Filter, LocalCopy, LocalDelivery,
+    OperateError, Options, Origin, Outcome, Publish, Queue, Reach, Router, Source, Submission,
 };
 
 const BOXES: Space = Space::new("boxes");
@@ -79,7 +79,12 @@ impl Channel for Script {
 struct Same;
 
 impl Router for Same {
-    fn route<'a>(&'a self, recipient: &'a Recipient, current: &'a Route) -> BoxFuture<'a, Lookup<Route>> {
+    fn route<'a>(
+        &'a self,
+        recipient: &'a Recipient,
+        current: &'a Route,
+        _: Origin<'a>,
+    ) -> BoxFuture<'a, Lookup<Route>> {
         let domain = || NextHop::Domain(recipient.address.domain.clone());
         let smtp = current.channel.as_str() == ChannelName::SMTP;
         let route = if smtp { Route::new("smtp", domain()) } else { current.clone() };
@@ -210,7 +215,7 @@ impl House {
 
 fn delivered() -> Outcome {
     let reply = Reply::new(250, EnhancedStatus::success(0, 0), "ok");
-    Outcome::Delivered { reply, remote: Some("mx.example".into()), reports_passed_on: false }
+    Outcome::Delivered { reply, remote: Some("mx.example".into()), duty: Duty::Relayed }
 }
 
 fn deferred(reach: Reach) -> Outcome {

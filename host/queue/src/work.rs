@@ -7,9 +7,9 @@ use mail_types::{EnhancedStatus, Lookup, Persistence, QueueId, Reply, Route, Tim
 use storage::{LoadedContent, StorageError};
 
 use crate::options::OTHER_WAITS_MAX;
-use crate::ports::{Attempt, Outcome, Reach};
+use crate::ports::{Attempt, Origin, Outcome, Reach};
 use crate::queue::Inner;
-use crate::records::{self, MESSAGES, RECIPIENTS, Record, StoredMessage, StoredState};
+use crate::records::{self, MESSAGES, Message, RECIPIENTS, Record, StoredMessage, StoredState};
 use crate::schedule::Job;
 use crate::submission::{Accepted, Step, StepKind};
 
@@ -139,7 +139,7 @@ impl Inner {
                     // An account went away under a local copy: what was tried is written, the rest is routed
                     // again later.
                     self.push_again(&message, &settled);
-                    settled.retain(|one| one.tried && !self.is_gone(&message, one.index));
+                    settled.retain(|one| one.tried && !self.is_gone(&message, one));
                     if settled.is_empty() {
                         break;
                     }
@@ -203,8 +203,12 @@ impl Inner {
     async fn lease(&self, job: &Job) -> Result<Option<Leased>, StorageError> {
         let Some(Due { message, content, recipients }) = self.read_due(job)? else { return Ok(None) };
         let (mut tried, mut settled) = (Vec::new(), Vec::new());
+        let Some(content) = content else {
+            let settled = self.without_content(job, recipients);
+            return Ok(Some(Leased { message, attempt: None, tried, settled }));
+        };
         for (index, record) in recipients {
-            match self.route_again(job.id, &record, message.message.arrived).await {
+            match self.route_again(job.id, &record, &message.message).await {
                 None => tried.push((index, record)),
                 Some(outcome) => {
                     // A full mailbox was tried like any other way out: it has its next attempt.
@@ -216,7 +220,6 @@ impl Inner {
         let attempt = if tried.is_empty() {
             None
         } else {
-            let missing = || StorageError::Corrupt(format!("message {} has lost its content", job.id));
             Some(Attempt {
                 id: job.id,
                 reverse_path: message.message.reverse_path.clone(),
@@ -224,13 +227,29 @@ impl Inner {
                 recipients: tried.iter().map(|(_, record)| record.recipient.clone()).collect(),
                 route: Route::clone(&job.route),
                 prefix: message.message.prefix.clone().into(),
-                content: content.ok_or_else(missing)?,
+                content,
                 arrived: message.message.arrived,
                 source: message.message.source.channel.clone(),
                 authenticated: message.message.source.authenticated.clone(),
             })
         };
         Ok(Some(Leased { message, attempt, tried, settled }))
+    }
+
+    /// Storage has lost a message's content, or its end. Somebody may yet bring it back; until then its recipients are
+    /// deferred like any other, so that its sender hears of it when its time is over.
+    fn without_content(&self, job: &Job, recipients: Vec<(u32, Record)>) -> Vec<Settled> {
+        let cause = format!("message {} has lost its content", job.id);
+        self.events.emit(&events::Event::InternalError { place: "reading the queue", cause: &cause });
+        let reply = Reply::new(451, EnhancedStatus::transient(3, 0), "The message cannot be read");
+        let outcome = || Outcome::Deferred {
+            reply: reply.clone(),
+            remote: None,
+            cause: cause.clone(),
+            reach: Reach::Recipient,
+        };
+        let settled = |(index, record)| Settled { index, record, outcome: outcome(), tried: true };
+        recipients.into_iter().map(settled).collect()
     }
 
     /// One view serves message, content and recipients; it is closed before anybody is asked for a route.
@@ -278,7 +297,7 @@ impl Inner {
     }
 
     /// `None` where the route stays as it is.
-    async fn route_again(&self, id: QueueId, record: &Record, arrived: Timestamp) -> Option<Outcome> {
+    async fn route_again(&self, id: QueueId, record: &Record, message: &Message) -> Option<Outcome> {
         if record.later.rerouted {
             return None;
         }
@@ -286,7 +305,8 @@ impl Inner {
             return None;
         }
         if record.route.local_account().is_none() {
-            let now = self.agents.router.route(&record.recipient, &record.route).await;
+            let origin = Origin { reverse_path: &message.reverse_path, source: &message.source };
+            let now = self.agents.router.route(&record.recipient, &record.route, origin).await;
             match now.map(|route| self.options().as_gone(route)) {
                 Lookup::Found(route) if route == record.route => return None,
                 Lookup::Found(route) => {
@@ -307,7 +327,7 @@ impl Inner {
         if let Some(account) = record.route.local_account()
             && let Ok(Some(full)) = self.agents.local.find_full(account)
         {
-            let reply = self.options().over_quota.reply(self.clock.now().since(arrived));
+            let reply = self.options().over_quota.reply(self.clock.now().since(message.arrived));
             let cause = format!("{full} is over its quota");
             if reply.persistence() == Persistence::Permanent {
                 return Some(Outcome::Failed { reply, remote: None, cause });

@@ -6,7 +6,7 @@ use arc_swap::{ArcSwap, Guard};
 use events::Events;
 use hooks::{NoPlugins, Plugins};
 use mail_types::{AccountName, Address, ChannelName, ForwardPath, NextHop, Persistence};
-use mail_types::{Lookup, Recipient, ReversePath, Route};
+use mail_types::{Lookup, Recipient, Route};
 use runtime::{Clock, Random};
 
 use crate::consult::{About, Consult};
@@ -144,18 +144,25 @@ impl Routing {
 
     /// The route of a final recipient now. Its address was rewritten once and for all at acceptance (DESIGN §2):
     /// the rules are only asked whether they still leave it alone, and the directory decides the rest. An address
-    /// that now leads to several goes to `reprocess`.
-    async fn route_again(&self, recipient: &Recipient, current: &Route) -> Lookup<Route> {
+    /// that now leads to several goes to `reprocess`. Rules hear the same of the message as when it came: one that
+    /// chose a host by its source, a filter for example, must not be gone around at the second attempt.
+    async fn route_again(
+        &self,
+        recipient: &Recipient,
+        current: &Route,
+        origin: queue::Origin<'_>,
+    ) -> Lookup<Route> {
         let address = &recipient.address;
         let path = ForwardPath::from(address.clone());
         let request = Request {
             recipient: &path,
-            reverse_path: &ReversePath::Null,
-            source: ChannelName::REPROCESS,
-            authenticated: None,
+            reverse_path: origin.reverse_path,
+            source: origin.came_by().unwrap_or(ChannelName::REPROCESS),
+            authenticated: origin.source.authenticated.as_ref(),
             size: None,
             relay: true,
             released: &recipient.released,
+            again: true,
             id: "",
         };
         let answer = self.consult(About::from(&request), |rules, view| {
@@ -218,6 +225,7 @@ impl queue::Router for Routing {
         &'a self,
         recipient: &'a Recipient,
         current: &'a Route,
+        origin: queue::Origin<'a>,
     ) -> queue::BoxFuture<'a, Lookup<Route>> {
         Box::pin(async move {
             // Held and discarded mail stays so until an operator says otherwise; reprocessing, lists and automatic
@@ -232,7 +240,7 @@ impl queue::Router for Routing {
             if stays.contains(&current.channel.as_str()) {
                 return Lookup::Found(current.clone());
             }
-            self.route_again(recipient, current).await
+            self.route_again(recipient, current, origin).await
         })
     }
 }

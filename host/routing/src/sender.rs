@@ -164,6 +164,7 @@ impl Routing {
             size: None,
             relay: false,
             released: &[],
+            again: false,
             id: "",
         };
         let answer = self.consult(About::from(&request), |rules, view| {

@@ -49,6 +49,7 @@ pub(crate) async fn rcpt(
         relay: session.may_relay(),
         // The message has none before its content comes.
         released: &[],
+        again: false,
         id: "",
     };
     let resolved = match session.server.routing.resolve(&request).await {

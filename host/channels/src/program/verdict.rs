@@ -2,7 +2,7 @@
 //! sendmail, and what else may happen.
 
 use mail_types::{EnhancedStatus, Reply};
-use queue::{Outcome, Reach};
+use queue::{Duty, Outcome, Reach};
 use runtime::{Ended, Run};
 
 use crate::outcome::{deferred, failed};
@@ -63,7 +63,7 @@ pub(super) fn of(name: &str, run: &Run) -> Outcome {
                 Meaning::Delivered => {
                     let text = format!("Taken by the program {name:?}");
                     let reply = Reply::new(250, EnhancedStatus::success(0, 0), text);
-                    Outcome::Delivered { reply, remote: None, reports_passed_on: false }
+                    Outcome::Delivered { reply, remote: None, duty: Duty::Delivered }
                 }
                 Meaning::Passing(status, what) => deferred(status, &told(what), cause, Reach::Recipient),
                 Meaning::Lasting(status, what) => failed(550, status, &told(what), cause),

@@ -53,8 +53,8 @@ fn shown(outcomes: &[Outcome]) -> Vec<String> {
     outcomes
         .iter()
         .map(|outcome| match outcome {
-            Outcome::Delivered { reply, reports_passed_on, .. } => {
-                format!("delivered {reply}{}", if *reports_passed_on { " (reports)" } else { "" })
+            Outcome::Delivered { reply, duty, .. } => {
+                format!("delivered {reply}{}", if *duty == Duty::PassedOn { " (reports)" } else { "" })
             }
             Outcome::Deferred { reply, reach, .. } => format!("deferred {reply} ({reach:?})"),
             Outcome::Failed { reply, .. } => format!("failed {reply}"),

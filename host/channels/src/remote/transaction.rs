@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use mail_types::{ForwardPath, Notify, Reply};
-use queue::{Attempt, Outcome, Reach};
+use queue::{Attempt, Duty, Outcome, Reach};
 use smtp_wire::{Bdat, Command, DotStuffer, Mail, Rcpt};
 
 use crate::outcome::{Verdicts, refused};
@@ -135,13 +135,13 @@ impl<'a> Transaction<'a> {
     }
 
     /// The reply after the content, for all recipients or (LMTP) for the next one.
-    fn conclude(&self, reply: &Reply, recipients: &[usize], verdicts: &mut Verdicts) {
+    fn conclude(&self, reply: &Reply, recipients: &[usize], taken: Duty, verdicts: &mut Verdicts) {
+        // RFC 3461 §5.2.2: a peer that took NOTIFY has taken over the duty to report.
+        let duty = if self.fit.dsn { Duty::PassedOn } else { taken };
         for index in recipients {
             let outcome = if reply.is_success() {
-                // RFC 3461 §5.2.2: a peer that took NOTIFY has taken over the duty to report.
-                let reports_passed_on = self.fit.dsn;
                 let remote = Some(self.remote.to_owned());
-                Outcome::Delivered { reply: reply.clone(), remote, reports_passed_on }
+                Outcome::Delivered { reply: reply.clone(), remote, duty }
             } else {
                 refused(reply.clone(), self.remote, "end of content", Reach::Recipient)
             };
@@ -371,13 +371,13 @@ impl Driver<'_> {
         match self.dialect {
             Dialect::Smtp => {
                 let reply = self.peer.reply(end.0, end.1).await?;
-                transaction.conclude(&reply, &transaction.accepted, verdicts);
+                transaction.conclude(&reply, &transaction.accepted, Duty::Relayed, verdicts);
             }
-            // RFC 2033 §4.2: one for each accepted recipient, in order.
+            // RFC 2033 §4.2: one for each accepted recipient, in order; such a server delivers.
             Dialect::Lmtp => {
                 for index in &transaction.accepted {
                     let reply = self.peer.reply(end.0, end.1).await?;
-                    transaction.conclude(&reply, &[*index], verdicts);
+                    transaction.conclude(&reply, &[*index], Duty::Delivered, verdicts);
                 }
             }
         }

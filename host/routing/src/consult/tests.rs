@@ -83,6 +83,7 @@ fn request(path: &ForwardPath) -> Request<'_> {
         size: None,
         relay: false,
         released: &[],
+        again: false,
         id: "m1",
     }
 }
@@ -387,6 +388,7 @@ async fn other_questions_ask_too() {
     assert_eq!(fake.taken().len(), 2);
     // Queued mail keeps its way while a plugin fails or would rewrite again, and takes the new one else.
     let current = Route::new(ChannelName::SMTP, NextHop::Domain(Domain::parse("old.example").unwrap()));
+    let origin = queue::Origin { reverse_path: &ReversePath::Null, source: &queue::Source::default() };
     for (local, expected) in [
         ("tempfail", "smtp:old.example"),
         ("again", "smtp:old.example"),
@@ -394,7 +396,7 @@ async fn other_questions_ask_too() {
         ("ann", "store:ann@chained.example"),
     ] {
         let recipient = Recipient::new(address(&format!("{local}@chained.example")));
-        let route = queue::Router::route(&routing, &recipient, &current).await;
+        let route = queue::Router::route(&routing, &recipient, &current, origin).await;
         assert!(
             matches!(&route, Lookup::Found(route) if route.to_string() == expected),
             "{local}: {route:?}"

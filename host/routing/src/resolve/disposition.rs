@@ -25,6 +25,7 @@ pub(super) fn dispose<R: Recorder>(
     let detail = row.detail.as_deref().unwrap_or(&empty);
     // Before the status: what is put off by it comes back by `reprocess`, which knows of no authentication.
     if row.kind == RowKind::Group
+        && !guide.request.again
         && let Some(answer) = objected(guide, found, detail, recorder)?
     {
         return Ok(answer);
@@ -64,8 +65,9 @@ pub(super) fn dispose<R: Recorder>(
         return Ok(vec![Next::route(address, ChannelName::SMTP, next_hop)]);
     }
     // All of an entry is expanded later, or nothing: `reprocess` applies its options from the start.
-    let Request { source, released, .. } = guide.request;
+    let Request { source, released, again, .. } = guide.request;
     if *source != ChannelName::REPROCESS
+        && !again
         && released.is_empty()
         && let Some(option) = options.iter().find(|option| templates.is_deferred(option, detail))
     {

@@ -96,6 +96,8 @@ pub struct Request<'a> {
     /// What an operator has let this recipient past (`Recipient::released`): the address itself is not parked for it again,
     /// whatever its further addresses are.
     pub released: &'a [String],
+    /// Its route is asked for again: who may post, and what is put off, was decided when it was accepted.
+    pub again: bool,
     /// The id of the message, as the log has it; empty while it has none. Plugins log with it.
     pub id: &'a str,
 }

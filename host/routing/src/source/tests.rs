@@ -78,6 +78,7 @@ async fn code(routing: &Routing, recipient: &str, relay: bool) -> u16 {
         size: None,
         relay,
         released: &[],
+        again: false,
         id: "m1",
     };
     match routing.resolve(&request).await {

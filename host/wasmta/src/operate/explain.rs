@@ -49,6 +49,7 @@ pub(super) async fn explain(parts: &Parts, config: &Config, asked: &Question<'_>
         size: None,
         relay,
         released: &[],
+        again: false,
         id: "explain",
     };
     let mut explanation = parts.routing.explain(&request).await;

@@ -54,6 +54,7 @@ async fn said(routing: &Routing, recipient: &str) -> (String, String) {
         size: None,
         relay: false,
         released: &[],
+        again: false,
         id: "m1",
     };
     let short = match routing.resolve(&request).await {
