@@ -142,6 +142,10 @@ impl Authenticator {
         &self.0.options
     }
 
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
     pub(crate) fn directory(&self) -> &Directory {
         &self.0.directory
     }

@@ -30,6 +30,7 @@ pub use exchange::{Exchange, LOGIN_MAX, Mechanism, Step};
 pub use hash::{ClearPasswords, HashError, HashOptions, Hasher, SCRAM_ITERATIONS_MAX, ScramKeys, verify};
 pub use options::{AuthOptions, ChannelBinding, Scram, Unencrypted};
 pub use secret::{PASSWORD_MAX, Secret};
+pub use standing::LoggedIn;
 pub use throttle::ThrottleOptions;
 pub use upgrade::Upgrade;
 pub use verifier::{AskVerifier, BoxFuture, Verifier};

@@ -2,9 +2,10 @@
 //! in sessions that are open.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use directory::{PasswordHash, Typed, UserEntry};
-use mail_types::Lookup;
+use mail_types::{AccountName, Lookup, Timestamp};
 use parking_lot::Mutex;
 
 use crate::authenticator::{Authenticator, Context, Identity};
@@ -39,7 +40,48 @@ impl Renewed {
     }
 }
 
+/// How long somebody who was looked at is taken to be the same: a session's commands come fast, and a look reads an entry.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Somebody who has logged in, to be looked at again from time to time.
+#[derive(Debug)]
+pub struct LoggedIn {
+    identity: Box<Identity>,
+    looked: Timestamp,
+}
+
+impl LoggedIn {
+    /// Whose session it is.
+    #[must_use]
+    pub fn account(&self) -> &AccountName {
+        &self.identity.account
+    }
+}
+
 impl Authenticator {
+    /// Begins a session of somebody who has just proved who they are.
+    #[must_use]
+    pub fn begin_session(&self, identity: Identity) -> LoggedIn {
+        LoggedIn { identity: Box::new(identity), looked: self.clock().now() }
+    }
+
+    /// Whether a session may go on, as [`Authenticator::still_stands`] says; looked at each few seconds at most. While that
+    /// cannot be told, it may.
+    ///
+    /// # Errors
+    /// [`AuthError::Disabled`]: what has changed.
+    pub fn may_go_on(&self, who: &mut LoggedIn, context: &Context) -> Result<(), AuthError> {
+        let now = self.clock().now();
+        if who.looked <= now && now.since(who.looked) < LOOK_EVERY {
+            return Ok(());
+        }
+        who.looked = now;
+        match self.still_stands(&who.identity, context) {
+            Ok(()) | Err(AuthError::Unavailable(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Looks at somebody who has logged in, as a log-in would now: the entry, its status and its domain's, the services
     /// open to it, and whether the password is still the one that was shown. Where a source verifies passwords itself and
     /// keeps them, a change of it is not seen.

@@ -143,7 +143,9 @@ impl Session {
             Box::pin(self.tell_until_asked()).await?;
         }
         let patience = Patience { inactivity, pause: self.options.command_pause_max };
-        match self.io.command(&limits, patience, &self.shutdown).await? {
+        let received = self.io.command(&limits, patience, &self.shutdown).await?;
+        self.heed_standing()?;
+        match received {
             Received::Command(tagged) => return self.command(*tagged).await,
             Received::Append(tag, append) => {
                 // What state refuses it is looked at there: the message may come unasked.
@@ -191,6 +193,9 @@ impl Session {
                     self.enable_modseq();
                 }
                 let answer = Box::pin(self.execute(&tag, command)).await?;
+                if matches!(verb, "DELETE" | "SETACL" | "DELETEACL") {
+                    Box::pin(self.release_if_gone()).await;
+                }
                 if matches!(verb, "SUBSCRIBE" | "UNSUBSCRIBE" | "CREATE" | "RENAME") {
                     self.listen_anew();
                 }

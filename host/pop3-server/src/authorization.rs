@@ -56,7 +56,7 @@ impl Session {
     async fn pass(&mut self, user: &str, secret: &Secret) -> Result<Next, End> {
         let checked = self.shared.parts.authenticator.check_password(user, &secret.0, &self.context()).await;
         match checked {
-            Ok(identity) => self.enter(&identity, "USER").await,
+            Ok(identity) => self.enter(identity, "USER").await,
             Err(error) => self.not_authenticated(user, "USER", &error).await,
         }
     }
@@ -68,7 +68,7 @@ impl Session {
         };
         let name = exchange.mechanism().as_str();
         match self.exchange(&mut exchange, initial).await? {
-            Ok(identity) => self.enter(&identity, name).await,
+            Ok(identity) => self.enter(identity, name).await,
             Err(error) => self.not_authenticated(exchange.login(), name, &error).await,
         }
     }
@@ -112,8 +112,27 @@ impl Session {
         Context { service: Service::Pop3, peer: self.peer, tls: self.io.stream.tls().cloned() }
     }
 
+    /// Ends the session of somebody whose account was removed or shut, or who has another password since; nothing is
+    /// deleted.
+    pub(crate) async fn heed_standing(&mut self) -> Result<(), End> {
+        let context = self.context();
+        let Some(who) = &mut self.who else { return Ok(()) };
+        let Err(error) = self.shared.parts.authenticator.may_go_on(who, &context) else { return Ok(()) };
+        self.shared.parts.events.emit(&Event::AuthenticationFailed {
+            service: self.options.name.as_str(),
+            peer: self.peer,
+            login: who.account().as_str(),
+            mechanism: "session",
+            cause: &format!("{error}, since the session began"),
+        });
+        let text = "the account has changed, log in again";
+        self.io.say(&Response::refused_with(Code::Auth, text));
+        self.io.flush().await?;
+        Err(End::Refused(text))
+    }
+
     /// Takes the maildrop of somebody who has proved who they are.
-    async fn enter(&mut self, identity: &Identity, mechanism: &str) -> Result<Next, End> {
+    async fn enter(&mut self, identity: Identity, mechanism: &str) -> Result<Next, End> {
         let (shared, account) = (&self.shared, &identity.account);
         let service = self.options.name.as_str();
         shared.parts.events.emit(&Event::AuthenticationSucceeded {
@@ -132,6 +151,7 @@ impl Session {
                 let (count, octets) = maildrop.totals();
                 self.io.say(&Response::ok(format!("maildrop has {count} messages ({octets} octets)")));
                 self.state = State::Transaction(Box::new(maildrop));
+                self.who = Some(shared.parts.authenticator.begin_session(identity));
             }
             Err(error @ OpenError::InUse) => {
                 self.io.say(&Response::refused_with(Code::InUse, error.to_string()));

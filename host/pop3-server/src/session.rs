@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use auth::LoggedIn;
 use runtime::{Shutdown, Stream};
 
 use crate::authorization::Authorization;
@@ -47,6 +48,8 @@ pub(crate) struct Session {
     pub(crate) peer: IpAddr,
     pub(crate) io: Io,
     pub(crate) state: State,
+    /// Who has logged in.
+    pub(crate) who: Option<LoggedIn>,
     /// Whether UTF8 was said (RFC 6856 §2.1).
     pub(crate) utf8: bool,
     errors: u32,
@@ -76,7 +79,18 @@ impl Session {
     ) -> Self {
         let io = Io::new(stream, options.write_timeout);
         let state = State::Authorization(Authorization::default());
-        Self { shared, options, shutdown, peer, io, state, utf8: false, errors: 0, commands_before_login: 0 }
+        Self {
+            shared,
+            options,
+            shutdown,
+            peer,
+            io,
+            state,
+            who: None,
+            utf8: false,
+            errors: 0,
+            commands_before_login: 0,
+        }
     }
 
     /// From the greeting to the end.
@@ -126,7 +140,9 @@ impl Session {
             }
             State::Transaction(_) => self.options.idle_timeout,
         };
-        match self.io.command(silence_max, &self.shutdown).await? {
+        let command = self.io.command(silence_max, &self.shutdown).await?;
+        self.heed_standing().await?;
+        match command {
             Ok(command) if admits(self.state.name(), &command) => self.apply(command).await,
             Ok(command) => {
                 let when = match self.state.name() {

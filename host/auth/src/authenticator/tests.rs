@@ -140,6 +140,18 @@ async fn who_logged_in_stands_until_the_account_changes() {
 }
 
 #[tokio::test]
+async fn a_session_is_looked_at_each_few_seconds() {
+    let bench = bench().await;
+    let context = from_here();
+    let mut session = bench.auth.begin_session(check(&bench, "old@example.org", "password").await.unwrap());
+    bench.directory.remove_user("old@example.org").await.unwrap();
+    assert_eq!(bench.auth.may_go_on(&mut session, &context), Ok(()), "a moment ago all was well");
+    bench.auth.clock().set(Timestamp(6_000));
+    let gone = Err(AuthError::Disabled("The account is gone".to_owned()));
+    assert_eq!(bench.auth.may_go_on(&mut session, &context), gone);
+}
+
+#[tokio::test]
 async fn imported_values_stay_where_the_source_is_not_ours_to_change() {
     let bench = bench_with(AuthOptions { upgrade: Upgrade::Left, ..options() }).await;
     assert!(check(&bench, "old@example.org", "password").await.is_ok());

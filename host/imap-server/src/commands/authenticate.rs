@@ -104,9 +104,30 @@ impl Session {
         };
         self.shared.parts.events.emit(&event);
         self.shared = Arc::new(self.shared.on_behalf_of(account, &identity.account));
-        self.state = State::Authenticated(Login { account, _session: session });
+        let who = self.shared.parts.authenticator.begin_session(identity);
+        self.state = State::Authenticated(Login { account, who, _session: session });
         // RFC 3501 §7.2.1: spares the client a command.
         Answer::ok("logged in").code(Code::Capability(self.capabilities()))
+    }
+
+    /// Ends the session of somebody whose account was removed or shut, or who has another password since: whoever has got
+    /// hold of one must not go on with it.
+    pub(crate) fn heed_standing(&mut self) -> Result<(), End> {
+        let context = self.auth_context();
+        let (State::Authenticated(login) | State::Selected(login, _)) = &mut self.state else {
+            return Ok(());
+        };
+        let Err(error) = self.shared.parts.authenticator.may_go_on(&mut login.who, &context) else {
+            return Ok(());
+        };
+        self.shared.parts.events.emit(&Event::AuthenticationFailed {
+            service: &self.options.name,
+            peer: self.peer,
+            login: login.who.account().as_str(),
+            mechanism: "session",
+            cause: &format!("{error}, since the session began"),
+        });
+        Err(End::Bye("the account has changed, log in again".into()))
     }
 
     async fn fail(&mut self, error: &AuthError, mechanism: &str, login: &str) -> Answer {

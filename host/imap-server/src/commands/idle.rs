@@ -1,5 +1,7 @@
 //! IDLE (RFC 2177).
 
+use std::time::Duration;
+
 use imap_wire::{Line, Response, next_line};
 use tokio::time::{Instant, timeout_at};
 
@@ -9,6 +11,8 @@ use crate::io::End;
 use crate::selected::Expunges;
 use crate::session::{Session, State};
 
+/// How often it is looked whether a session that waits may go on: each look reads an entry, and thousands wait.
+const STANDING_EVERY: Duration = Duration::from_secs(60);
 /// `DONE` and its line end, with room for what is wrong.
 const DONE_OCTETS_MAX: usize = 64;
 
@@ -42,15 +46,20 @@ impl Session {
             State::Selected(_, selected) => Some(&mut **selected),
             _ => None,
         };
-        tokio::select! {
-            filled = timeout_at(until, self.io.stream.fill()) => match filled {
+        let look = until.min(Instant::now() + STANDING_EVERY);
+        let woken = tokio::select! {
+            filled = timeout_at(look, self.io.stream.fill()) => match filled {
                 Ok(Ok(0)) => Err(End::Lost("the client closed the connection".into())),
                 Ok(filled) => Ok(filled.map(|_| Woken::ByClient)?),
+                Err(_) if look < until => Ok(Woken::ToLook),
                 Err(_) => Err(End::Bye("autologout: nothing was said for too long".into())),
             },
             () = noticed(self.notify.as_deref(), selected) => Ok(Woken::ByNews),
             () = self.shutdown.wait() => Err(End::Bye("the server is stopping".into())),
-        }
+        }?;
+        // What is new is for the owner alone, too.
+        self.heed_standing()?;
+        Ok(woken)
     }
 }
 
@@ -59,4 +68,6 @@ impl Session {
 pub(super) enum Woken {
     ByClient,
     ByNews,
+    /// It is time to look whether the session may go on.
+    ToLook,
 }

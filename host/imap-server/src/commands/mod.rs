@@ -23,6 +23,7 @@ mod session_commands;
 mod status;
 mod store_flags;
 
+use auth::LoggedIn;
 use imap_wire::{Code, Command, Limits, MailboxName, Tag};
 use storage::StorageError;
 use store::{AccountId, MailboxInfo, StoreError};
@@ -40,6 +41,7 @@ pub(crate) use session_commands::id;
 /// Who has logged in.
 pub(crate) struct Login {
     pub(crate) account: AccountId,
+    pub(crate) who: LoggedIn,
     /// Counts against the account's sessions.
     pub(crate) _session: AccountSession,
 }

@@ -1,6 +1,6 @@
 //! GETQUOTA and GETQUOTAROOT (RFC 9208): what the account may hold, and what it holds.
 
-use imap_wire::{MailboxName, QuotaResource, Response};
+use imap_wire::{Code, MailboxName, QuotaResource, Response};
 use store::StoreError;
 
 use super::{Context, refusal};
@@ -15,8 +15,9 @@ pub(super) fn get_quota(context: &mut Context<'_>, root: &[u8]) -> Answer {
     if root != ROOT.as_bytes() {
         return Answer::no("no such quota root");
     }
-    match tell_quota(context) {
-        Ok(()) => Answer::ok("GETQUOTA done"),
+    match tell_quota(context, None) {
+        Ok(true) => Answer::ok("GETQUOTA done"),
+        Ok(false) => Answer::no("nothing is limited here").code(Code::NonExistent),
         Err(error) => refusal(&error),
     }
 }
@@ -29,15 +30,15 @@ pub(super) fn get_quota_root(context: &mut Context<'_>, name: &MailboxName) -> A
         context.io.say(&Response::QuotaRoot { mailbox: name.as_str().to_owned(), roots: Vec::new() });
         return Answer::ok("GETQUOTAROOT done");
     }
-    let roots = vec![ROOT.to_owned()];
-    context.io.say(&Response::QuotaRoot { mailbox: name.as_str().to_owned(), roots });
-    match tell_quota(context) {
-        Ok(()) => Answer::ok("GETQUOTAROOT done"),
+    match tell_quota(context, Some(name)) {
+        Ok(_) => Answer::ok("GETQUOTAROOT done"),
         Err(error) => refusal(&error),
     }
 }
 
-fn tell_quota(context: &mut Context<'_>) -> Result<(), StoreError> {
+/// Tells what is limited, and before it for a mailbox that this is its root; whether anything is. Where nothing is, there is
+/// no root: a QUOTA response names a resource at least (RFC 9208 §7).
+fn tell_quota(context: &mut Context<'_>, of: Option<&MailboxName>) -> Result<bool, StoreError> {
     let store = &context.shared.parts.store;
     let account = context.login.account;
     let (quota, usage) = (store.quota(account)?, store.usage(account)?);
@@ -49,6 +50,13 @@ fn tell_quota(context: &mut Context<'_>) -> Result<(), StoreError> {
     if let Some(limit) = quota.messages {
         resources.push(QuotaResource { name: "MESSAGE", usage: usage.messages, limit });
     }
-    context.io.say(&Response::Quota { root: ROOT.to_owned(), resources });
-    Ok(())
+    let is_limited = !resources.is_empty();
+    if let Some(mailbox) = of {
+        let roots = if is_limited { vec![ROOT.to_owned()] } else { Vec::new() };
+        context.io.say(&Response::QuotaRoot { mailbox: mailbox.as_str().to_owned(), roots });
+    }
+    if is_limited {
+        context.io.say(&Response::Quota { root: ROOT.to_owned(), resources });
+    }
+    Ok(is_limited)
 }

@@ -1,7 +1,7 @@
 //! SELECT, EXAMINE, CLOSE, UNSELECT (RFC 3501 §6.3.1, §6.3.2, §6.4.2, RFC 3691, RFC 7162 §3.2.5).
 
 use imap_wire::{Code, Condition, MailboxName, Response, SelectParameters};
-use store::{MailboxId, StoreError, View};
+use store::{MailboxId, Rights, StoreError, View};
 
 use super::resync::resynchronize;
 use super::{list, refusal};
@@ -94,6 +94,19 @@ impl Session {
             claim_recent(&self.shared.parts.store, &selected).await;
             Selected::say_closed(&mut self.io);
             self.state = State::Authenticated(login);
+        }
+    }
+
+    /// Lets go of the selected mailbox where a command of this very session has taken it away, or the right to read it: the
+    /// command is answered, and the session goes on (RFC 9051 §6.3.5, §7.1).
+    pub(crate) async fn release_if_gone(&mut self) {
+        let State::Selected(_, selected) = &self.state else { return };
+        let is_gone = match self.shared.parts.store.rights(selected.mailbox) {
+            Ok(rights) => !rights.contains(Rights::READ),
+            Err(error) => matches!(error, StoreError::NotFound(_)),
+        };
+        if is_gone {
+            self.release().await;
         }
     }
 

@@ -216,7 +216,7 @@ mod tests {
             children: children.to_vec(),
             ..Node::default()
         });
-        let threads = Threads { nodes: nodes.collect(), roots: vec![0, 1, 8] };
+        let threads = Threads { nodes: nodes.collect(), roots: vec![0, 1, 8], ..Threads::default() };
         let mut out = Vec::new();
         for root in &threads.roots {
             write_thread(&mut out, &threads, *root, By::SequenceNumber);

@@ -17,6 +17,9 @@ const REFERENCES_MAX: usize = 100;
 
 /// Steps up a thread in search of a loop; where that ends earlier, no link is made.
 const DEPTH_SEARCHED_MAX: usize = 10_000;
+/// All such steps of one command, a few hundredths of a second: messages can be made so that each of their references climbs
+/// as far as may be.
+const CLIMBED_MAX: usize = 10_000_000;
 
 /// A message, or a dummy for one that is not there.
 #[derive(Debug, Default)]
@@ -38,6 +41,8 @@ pub(super) struct Node {
 pub(super) struct Threads {
     pub(super) nodes: Vec<Node>,
     pub(super) roots: Vec<usize>,
+    /// Steps up that were made in search of loops.
+    pub(super) climbed: usize,
 }
 
 /// A message, with what threads are made from.
@@ -79,7 +84,7 @@ pub(super) async fn threads(
 /// ORDEREDSUBJECT: messages of one subject, the first of them with the others as its children.
 fn by_subject(messages: Vec<Threaded>) -> Threads {
     let mut threads =
-        Threads { nodes: messages.into_iter().map(|message| message.node).collect(), roots: Vec::new() };
+        Threads { nodes: messages.into_iter().map(|message| message.node).collect(), ..Threads::default() };
     let mut order: Vec<usize> = (0..threads.nodes.len()).collect();
     order.sort_by_key(|node| threads.nodes[*node].sent);
     let mut first_of: HashMap<String, usize> = HashMap::new();
@@ -120,7 +125,7 @@ fn linked(messages: Vec<Threaded>) -> Threads {
         nodes.push(message.node);
         all_references.push(message.references);
     }
-    let mut threads = Threads { nodes, roots: Vec::new() };
+    let mut threads = Threads { nodes, ..Threads::default() };
     for (place, references) in all_references.into_iter().enumerate() {
         let mut above: Option<usize> = None;
         for reference in references {
@@ -159,8 +164,8 @@ impl Threads {
         if self.nodes[child].is_parent {
             let (mut above, mut steps) = (self.nodes[parent].parent, 0);
             while let Some(node) = above {
-                steps += 1;
-                if node == child || steps > DEPTH_SEARCHED_MAX {
+                (steps, self.climbed) = (steps + 1, self.climbed + 1);
+                if node == child || steps > DEPTH_SEARCHED_MAX || self.climbed > CLIMBED_MAX {
                     return;
                 }
                 above = self.nodes[node].parent;
