@@ -8,6 +8,8 @@ use smtp_wire::{encode_reply, encode_reply_utf8};
 pub(crate) enum Answer {
     /// One line, whole but for its CRLF.
     Line(&'static str),
+    /// The same line so many times.
+    Lines(&'static str, usize),
     /// Anything else.
     Reply(Reply),
     /// To VRFY and EXPN with SMTPUTF8: may have UTF-8 in it.
@@ -20,10 +22,11 @@ impl Answer {
     /// Appends it to what is to be sent.
     pub(crate) fn write(&self, wire: &mut Vec<u8>) {
         match self {
-            Self::Line(line) => {
+            Self::Line(line) => Self::Lines(line, 1).write(wire),
+            Self::Lines(line, count) => (0..*count).for_each(|_| {
                 wire.extend_from_slice(line.as_bytes());
                 wire.extend_from_slice(b"\r\n");
-            }
+            }),
             Self::Reply(reply) => encode_reply(reply, wire),
             Self::Utf8(reply) => encode_reply_utf8(reply, wire),
             Self::Each(replies) => replies.iter().for_each(|reply| encode_reply(reply, wire)),

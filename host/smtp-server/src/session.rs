@@ -155,6 +155,7 @@ impl Session {
         self.transaction = None;
         self.client.hello = None;
         self.client.account = None;
+        self.client.identity = None;
     }
 
     /// Takes a command line, without its CRLF.
@@ -314,7 +315,10 @@ impl Session {
         if lmtp && self.transaction.as_ref().is_some_and(|open| open.accepted == 0) {
             return Next::Discard(bdat, Answer::Each(Vec::new()));
         }
+        let accepted = self.transaction.as_ref().map_or(1, |open| open.accepted);
         match self.fault(answer) {
+            // RFC 2033 §4.3: BDAT LAST has a reply for each recipient, whatever was wrong.
+            Next::Say(Answer::Line(line)) if lmtp => Next::Discard(bdat, Answer::Lines(line, accepted)),
             Next::Say(answer) => Next::Discard(bdat, answer),
             close => close,
         }
