@@ -316,7 +316,7 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// Attributes that no plugin may see, whatever a schema calls them.
-fn is_hidden(name: &str) -> bool {
+pub(crate) fn is_hidden(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     lower.contains("password") || lower.starts_with("scram") || lower.contains("secret")
 }

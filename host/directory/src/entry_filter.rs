@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, is_hidden};
 
 /// Longest filter, in octets (requirements §2.3).
 pub const FILTER_OCTETS_MAX: usize = 1024;
@@ -68,11 +68,13 @@ impl EntryFilter {
     /// Whether an entry matches. An attribute that is absent matches nothing but its negation.
     #[must_use]
     pub fn matches(&self, entry: &Entry) -> bool {
-        let any = |name: &str, fits: &dyn Fn(&[u8]) -> bool| entry.values(name).any(fits);
+        // What nobody may read, nobody may find out by asking.
+        let any = |name: &str, fits: &dyn Fn(&[u8]) -> bool| !is_hidden(name) && entry.values(name).any(fits);
         match self {
             Self::And(parts) => parts.iter().all(|part| part.matches(entry)),
             Self::Or(parts) => parts.iter().any(|part| part.matches(entry)),
             Self::Not(part) => !part.matches(entry),
+            Self::Present(name) if is_hidden(name) => false,
             Self::Present(name) => name.eq_ignore_ascii_case("objectClass") || !entry.values(name).is_empty(),
             Self::Equal(name, wanted) => any(name, &|value| folded(value) == folded(wanted)),
             Self::AtLeast(name, wanted) => any(name, &|value| compared(value, wanted).is_ge()),

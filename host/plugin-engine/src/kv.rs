@@ -9,10 +9,12 @@
 //! overwritten or swept.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use hooks::PluginName;
 use mail_types::{Domain, Timestamp};
 use storage::{Batch, Snapshot, Space, Storage, StorageError};
+use tokio::sync::Mutex;
 
 const VALUES: Space = Space::new("plugin_kv");
 const USED: Space = Space::new("plugin_kv_used");
@@ -69,9 +71,12 @@ impl From<StorageError> for KvError {
     }
 }
 
+/// How many changes go on at a time: those of one place one after the other, or each would see the room of all.
+const TURNS: usize = 32;
+
 /// The store; clones are the same one.
 #[derive(Clone)]
-pub(crate) struct Kv(Storage);
+pub(crate) struct Kv(Storage, Arc<[Mutex<()>; TURNS]>);
 
 /// A stored value: when it expires, what it says, and the octets as they lie there.
 struct Stored {
@@ -82,7 +87,7 @@ struct Stored {
 
 impl Kv {
     pub(crate) fn new(storage: Storage) -> Self {
-        Self(storage)
+        Self(storage, Arc::new(std::array::from_fn(|_| Mutex::default())))
     }
 
     /// Ends the storage's writer, so that its folder can be opened anew.
@@ -160,6 +165,10 @@ impl Kv {
         expected: impl Fn(Option<&[u8]>) -> bool,
         max: u64,
     ) -> Result<bool, KvError> {
+        let place_number =
+            place.0.iter().fold(0_usize, |sum, octet| sum.wrapping_mul(31) + usize::from(*octet));
+        // Held over the commit on purpose.
+        let _turn = self.1[place_number % TURNS].lock().await;
         let (old, used) = {
             let snapshot = self.0.read()?;
             let old = snapshot.get(VALUES, key)?.map(std::borrow::Cow::into_owned);

@@ -15,6 +15,7 @@ use crate::domain_entry::DomainNode;
 use crate::entry::Entry;
 use crate::layout::address_keys;
 use crate::schema::{Field, Schema};
+use crate::search::Search;
 
 /// Most domains and `.domain`s that are given to one source.
 pub const OWN_DOMAINS_MAX: usize = 10_000;
@@ -163,6 +164,15 @@ impl Owners {
         let mut bases = schema.texts(entry, Field::InetDomainBaseDn).filter_map(|text| Dn::parse(text).ok());
         if let Some(fault) = bases.find_map(|dn| outside("inetDomainBaseDN", &dn)) {
             return Some(fault);
+        }
+        // A dynamic group reaches whom it finds: those of its own source alone.
+        let searched = [("memberURL", Field::MemberUrl), ("mgrpDeliverTo", Field::MgrpDeliverTo)]
+            .into_iter()
+            .flat_map(|(name, field)| schema.texts(entry, field).map(move |url| (name, url)))
+            .filter_map(|(name, url)| Some((name, Search::parse(url).ok()?.base)))
+            .find_map(|(name, base)| outside(name, &base));
+        if searched.is_some() {
+            return searched;
         }
         let canonical = schema.texts(entry, Field::InetCanonicalDomainName);
         let canonical = canonical.filter_map(|text| Domain::parse(text).ok());
