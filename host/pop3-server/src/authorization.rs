@@ -119,9 +119,11 @@ impl Session {
         shared.parts.events.emit(&Event::AuthenticationSucceeded {
             service,
             peer: self.peer,
+            session: self.open.number(),
             account,
             mechanism,
         });
+        self.open.belongs_to(Some(account));
         if !shared.delays.admit(account, self.options.login_delay) {
             let text = "you have logged in a moment ago";
             self.io.say(&Response::refused_with(Code::LoginDelay, text));
@@ -167,6 +169,7 @@ impl Session {
         self.shared.parts.events.emit(&Event::AuthenticationFailed {
             service: &self.options.name,
             peer: self.peer,
+            session: self.open.number(),
             login,
             mechanism,
             cause: &error.to_string(),

@@ -172,6 +172,7 @@ impl House {
             source: Source::default(),
             message_id: None,
             decided: Timestamp::default(),
+            session: None,
         }
     }
 

@@ -99,9 +99,11 @@ impl Session {
         let event = Event::AuthenticationSucceeded {
             service: &self.options.name,
             peer: self.peer,
+            session: self.open.number(),
             account: &identity.account,
             mechanism,
         };
+        self.open.belongs_to(Some(&identity.account));
         self.shared.parts.events.emit(&event);
         self.shared = Arc::new(self.shared.on_behalf_of(account, &identity.account));
         self.state = State::Authenticated(Login { account, _session: session });
@@ -113,6 +115,7 @@ impl Session {
         let event = Event::AuthenticationFailed {
             service: &self.options.name,
             peer: self.peer,
+            session: self.open.number(),
             login,
             mechanism,
             cause: &error.to_string(),

@@ -134,6 +134,9 @@ pub(crate) struct Format {
     /// JSON for programs, instead of text for people.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Log-ins: who is logged in, and who is refused for wrong passwords.
+    #[command(subcommand)]
+    Login(super::login::LoginCommand),
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 mod arguments;
 mod list;
 mod mailbox;
+mod login;
 mod message;
 mod password;
 mod plugin;
@@ -153,6 +154,7 @@ fn question(command: Command, place: &serve::Place) -> Result<(Request, bool), S
 }
 
 fn domain_question(command: DomainCommand) -> (Request, bool) {
+        Command::Login(command) => login::question(command),
     match command {
         DomainCommand::Add { domain, administrator } => (Request::DomainAdd { domain, administrator }, false),
         DomainCommand::Show { domain, format } => (Request::DomainShow { domain }, format.json),
@@ -227,7 +229,7 @@ fn perform(place: &serve::Place, request: &Request, json: bool) -> Result<(Strin
         reached.map_err(|e| format!("the server of {} does not answer: {e}", place.data.display()))?;
     let answer = match reached {
         Reached::Answered(answer) => answer?,
-        Reached::NoServer if matches!(request, Request::Reload | Request::Status) => {
+        Reached::NoServer if matches!(request, Request::Reload | Request::Status | Request::Login(_)) => {
             return Err(format!("no server runs over {}", absolute(&place.data).display()));
         }
         Reached::NoServer => operate::offline(place, request, |done, of, what| bar.show(done, of, what))?,

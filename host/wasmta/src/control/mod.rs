@@ -5,6 +5,7 @@
 //! notes on the progress, then one answer or fault.
 
 mod client;
+mod login;
 mod mailbox;
 mod plugin;
 mod server;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use client::{Reached, ask};
+pub use login::LoginRequest;
 pub use mailbox::{ExportFormat, ImapFrom, ImapSecret, ImportOrder, ImportSource, MailboxRequest};
 pub use plugin::PluginRequest;
 pub use server::{Performer, listen};
@@ -184,6 +186,8 @@ pub enum Request {
     Sync(SyncRequest),
     /// Shared mailboxes.
     Share(ShareRequest),
+    /// Who is logged in, and who is refused.
+    Login(LoginRequest),
 }
 
 impl Request {

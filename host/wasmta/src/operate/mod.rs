@@ -9,6 +9,7 @@ mod dns_tables;
 mod domain_rows;
 mod explain;
 mod import;
+mod login;
 mod mailbox;
 mod message;
 mod onward;
@@ -92,6 +93,7 @@ pub(crate) async fn perform(
         }
         Request::Sync(request) => sync::perform(parts, request, progress).await,
         Request::Share(request) => share::perform(parts, request).await,
+        Request::Login(request) => login::perform(parts, &request),
         Request::Plugin(request) => plugins::perform(parts, request).await,
         Request::Status | Request::Reload => Err("no server runs here".to_owned()),
     }
