@@ -1,9 +1,10 @@
 //! The command line: what an operator types, and what comes back.
 
 mod arguments;
+mod entry;
 mod list;
-mod mailbox;
 mod login;
+mod mailbox;
 mod message;
 mod password;
 mod plugin;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::control::{self, Action, Answer, Reached, Request};
+use crate::control::{self, Action, Answer, EntryKind, Reached, Request};
 use crate::{operate, serve};
 use arguments::{Arguments, Chosen, Command, DomainCommand, QueueCommand, UserCommand, Which};
 use plugin::PluginCommand;
@@ -142,7 +143,10 @@ fn question(command: Command, place: &serve::Place) -> Result<(Request, bool), S
             (Request::Store(request), json)
         }
         Command::Check(format) => (Request::Check, format.json),
-        Command::Domain(command) => domain_question(command),
+        Command::Alias(command) => entry::alias(command),
+        Command::Group(command) => entry::group(command)?,
+        Command::Directory(command) => entry::directory(command)?,
+        Command::Domain(command) => domain_question(command)?,
         Command::User(command) => user_question(command)?,
         Command::Profile(command) => profile::question(command)?,
         Command::Queue(command) => queue_question(command)?,
@@ -150,21 +154,22 @@ fn question(command: Command, place: &serve::Place) -> Result<(Request, bool), S
             (Request::Explain { address, from, source, account, client }, format.json)
         }
         Command::Message(command) => message::question(command),
+        Command::Login(command) => login::question(command),
     })
 }
 
-fn domain_question(command: DomainCommand) -> (Request, bool) {
-        Command::Login(command) => login::question(command),
-    match command {
+fn domain_question(command: DomainCommand) -> Result<(Request, bool), String> {
+    Ok(match command {
         DomainCommand::Add { domain, administrator } => (Request::DomainAdd { domain, administrator }, false),
         DomainCommand::Show { domain, format } => (Request::DomainShow { domain }, format.json),
         DomainCommand::Rows { domain, format } => (Request::DomainRows { domain }, format.json),
         DomainCommand::Check { domain, format } => (Request::DomainCheck { domain }, format.json),
         DomainCommand::List(format) => (Request::DomainList, format.json),
+        DomainCommand::Set(set) => return entry::set(EntryKind::Domain, set),
         DomainCommand::Remove { domain, with_users, mail } => {
             (Request::DomainRemove { domain, with_users, mail }, false)
         }
-    }
+    })
 }
 
 fn user_question(command: UserCommand) -> Result<(Request, bool), String> {
@@ -177,6 +182,8 @@ fn user_question(command: UserCommand) -> Result<(Request, bool), String> {
             let password = password::given_or_asked(password.password, &address)?;
             (Request::UserPasswd { address, password }, false)
         }
+        UserCommand::List { domain, format } => entry::list(EntryKind::User, domain, format),
+        UserCommand::Set(set) => return entry::set(EntryKind::User, set),
         UserCommand::Show { address, format } => (Request::UserShow { address }, format.json),
         UserCommand::Remove { address, mail } => (Request::UserRemove { address, mail }, false),
     })
