@@ -119,12 +119,12 @@ pub enum Making {
     Trial,
 }
 
-/// A change that was refused; none of them was made.
+/// Why changes were not made: none of them, but where a source that holds the tree failed in the middle.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct RefusedChange {
-    /// Which of them, from 0.
-    pub at: usize,
+    /// Which of them was refused, from 0; none where it is no fault of one.
+    pub at: Option<usize>,
     /// Why.
     pub error: EditError,
 }
@@ -143,7 +143,7 @@ impl Directory {
         changes: &[EntryChange],
         making: Making,
     ) -> Result<Vec<ChangeDefect>, RefusedChange> {
-        let whole = |error: EditError| RefusedChange { at: 0, error };
+        let whole = |error: EditError| RefusedChange { at: None, error };
         for _ in 0..EDIT_TRIES_MAX {
             let (batch, csn, remote, defects) = {
                 let view = self.raw_view().map_err(|error| whole(error.into()))?;
@@ -183,7 +183,7 @@ impl Directory {
     ) -> Result<(Vec<Edit>, Vec<ChangeDefect>), RefusedChange> {
         let (mut edits, mut defects) = (Vec::with_capacity(changes.len()), Vec::new());
         for (at, change) in changes.iter().enumerate() {
-            let refused = |error| RefusedChange { at, error };
+            let refused = |error| RefusedChange { at: Some(at), error };
             let edit = match change {
                 EntryChange::Add(entry) => Edit::Add(entry.clone()),
                 EntryChange::Remove(dn) => Edit::Remove(dn.clone()),

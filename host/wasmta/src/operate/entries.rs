@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use directory::{
-    Amendment, AttributeChange, Entry, EntryChange, Field, GroupEntry, Making, PROFILE_FIELDS, Status,
-    UserEntry, write_ldif,
+    Amendment, AttributeChange, Directory, Entry, EntryChange, Field, GroupEntry, Making, PROFILE_FIELDS,
+    Schema, Status, UserEntry, write_ldif,
 };
 use mail_types::{Address, Domain, Lookup};
 use serde_json::{Value, json};
@@ -22,7 +22,12 @@ const LISTED_MAX: usize = 100_000;
 /// Performs a request.
 pub(super) async fn perform(parts: &Parts, request: EntryRequest) -> Result<Answer, String> {
     match request {
-        EntryRequest::List { kind, domain } => list(parts, kind, domain.as_deref()),
+        EntryRequest::List { kind, domain } => {
+            let directory = parts.directory.clone();
+            // Every entry is read.
+            let work = tokio::task::spawn_blocking(move || list(&directory, kind, domain.as_deref()));
+            work.await.map_err(|e| e.to_string())?
+        }
         EntryRequest::GroupShow { group } => shown(parts, &groups::entry_of(parts, &group)?),
         EntryRequest::Set { kind, name, values, any } => set(parts, kind, &name, values, any).await,
         EntryRequest::Addresses { name, add, remove } => addresses(parts, &name, &add, &remove).await,
@@ -52,8 +57,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn of(entry: &Entry, kind: EntryKind, parts: &Parts) -> Option<Self> {
-        let schema = parts.directory.schema();
+    fn of(entry: &Entry, kind: EntryKind, schema: &Schema) -> Option<Self> {
         let words = |options: &[directory::DeliveryOption]| {
             options.iter().map(|option| option.as_str().to_owned()).collect()
         };
@@ -103,9 +107,8 @@ impl Listed {
     }
 }
 
-fn list(parts: &Parts, kind: EntryKind, domain: Option<&str>) -> Result<Answer, String> {
+fn list(directory: &Directory, kind: EntryKind, domain: Option<&str>) -> Result<Answer, String> {
     let wanted = domain.map(parse_domain).transpose()?;
-    let directory = &parts.directory;
     // By any of its names.
     let names: Option<Vec<Domain>> = match &wanted {
         None => None,
@@ -118,7 +121,7 @@ fn list(parts: &Parts, kind: EntryKind, domain: Option<&str>) -> Result<Answer, 
     let is_meant = |one: &Listed| names.as_ref().is_none_or(|names| names.contains(&one.address.domain));
     let (mut listed, mut more) = (Vec::new(), false);
     let scanned = directory.scan(&mut |entry| {
-        if let Some(one) = Listed::of(&entry, kind, parts).filter(is_meant) {
+        if let Some(one) = Listed::of(&entry, kind, directory.schema()).filter(is_meant) {
             if listed.len() == LISTED_MAX {
                 more = true;
                 return ControlFlow::Break(());
@@ -176,6 +179,10 @@ fn check_attribute(parts: &Parts, kind: EntryKind, name: &str, any: bool) -> Res
         field if kind == EntryKind::User && PROFILE_FIELDS.contains(field) => {
             Err(format!("{name} is the user's own: `wasmta profile set` checks it with what belongs to it"))
         }
+        Field::Mail if kind == EntryKind::User => Err(format!(
+            "{name} stays: it names the account with the mailboxes; `wasmta alias add` gives further addresses, and `wasmta \
+             mailbox export` and `import` move mail to another user"
+        )),
         Field::ObjectClass => Err(format!("{name} stays: it says what the entry is")),
         _ => Ok(()),
     }

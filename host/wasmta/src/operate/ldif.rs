@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use directory::{Directory, Dn, Entry, Field, LdifChange, Making, read_changes, write_ldif};
+use directory::{Directory, Dn, Entry, EntryChange, Field, LdifChange, Making, read_changes, write_ldif};
 use serde_json::json;
 
 use super::directory::{found, parse_domain};
@@ -112,8 +112,13 @@ pub(super) async fn apply(parts: &Parts, ldif: String, dry_run: bool) -> Result<
     let making = if dry_run { Making::Trial } else { Making::Real };
     let line = |at: usize| lines.get(at).copied().unwrap_or_default();
     let made = parts.directory.amend(&changes, making).await;
-    let defects = made.map_err(|refused| {
-        format!("line {}: {}; none of the changes was made", line(refused.at), refused.error)
+    let defects = made.map_err(|refused| match refused.at {
+        Some(at) => format!("line {}: {}; none of the changes was made", line(at), refused.error),
+        // A source takes them one by one.
+        None => format!(
+            "{}; changes before that may have been made there: `--dry-run` tells which",
+            refused.error
+        ),
     })?;
     if !dry_run {
         for change in &changes {
@@ -121,15 +126,34 @@ pub(super) async fn apply(parts: &Parts, ldif: String, dry_run: bool) -> Result<
         }
         parts.follow_directory().await?;
     }
+    let mut warnings: Vec<(u64, String)> =
+        defects.iter().map(|(at, defect)| (line(*at), defect.to_string())).collect();
+    let renamed = changes.iter().zip(&lines).filter(|(change, _)| is_renamed(parts, change));
+    warnings.extend(renamed.map(|(_, line)| {
+        let what = "the primary address names the account: the mailboxes stay with the old one";
+        (*line, what.to_owned())
+    }));
+    warnings.sort();
     let mut text = count(changes.len(), "change");
     text.push_str(if dry_run { " would be made" } else { " made" });
-    for (at, defect) in defects.iter().take(WARNINGS_MAX) {
-        let _ = write!(text, "\n  warning: line {}: {defect}", line(*at));
+    for (line, what) in warnings.iter().take(WARNINGS_MAX) {
+        let _ = write!(text, "\n  warning: line {line}: {what}");
     }
-    if defects.len() > WARNINGS_MAX {
-        let _ = write!(text, "\n  and {} more", defects.len() - WARNINGS_MAX);
+    if warnings.len() > WARNINGS_MAX {
+        let _ = write!(text, "\n  and {} more", warnings.len() - WARNINGS_MAX);
     }
     let warnings: Vec<_> =
-        defects.iter().map(|(at, defect)| json!({ "line": line(*at), "what": defect.to_string() })).collect();
+        warnings.iter().map(|(line, what)| json!({ "line": line, "what": what })).collect();
     Ok(Answer::new(json!({ "changes": changes.len(), "made": !dry_run, "warnings": warnings }), text))
+}
+
+/// Whether a change gives an entry another primary address.
+fn is_renamed(parts: &Parts, change: &EntryChange) -> bool {
+    let names = parts.directory.schema().names(Field::Mail);
+    match change {
+        EntryChange::Modify(_, changes) => {
+            changes.iter().any(|change| names.iter().any(|name| name.eq_ignore_ascii_case(&change.attribute)))
+        }
+        EntryChange::Add(_) | EntryChange::Remove(_) => false,
+    }
 }
