@@ -257,6 +257,8 @@ impl World {
             content: Content::from(content),
             source: Source { channel: "smtp".into(), ..Source::default() },
             message_id: Some(tag.clone()),
+            decided: Timestamp::default(),
+            session: None,
         };
         let recipients = recipients.iter().map(|one| (one.address.clone(), one.notify)).collect();
         let entry = Entry { tag, id, reverse_path: sender, recipients, acknowledged: false, deleted: false };

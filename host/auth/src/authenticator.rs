@@ -17,8 +17,9 @@ use crate::exchange::{Exchange, Mechanism};
 use crate::hash::{Cost, HashError, Hasher, ScramKeys, considered, cost, verify_any};
 use crate::options::{AuthOptions, ChannelBinding, Scram, Unencrypted};
 use crate::secret::Secret;
+use crate::sessions::Sessions;
 use crate::standing::{Fingerprint, Renewed};
-use crate::throttle::{AccountKey, Throttle};
+use crate::throttle::{AccountKey, LoginCount, Throttle};
 use crate::upgrade::UPGRADES_MAX;
 use crate::verifier::Verifier;
 use crate::waiting::Waiting;
@@ -62,6 +63,7 @@ struct Inner {
     offers: RwLock<(Unencrypted, ChannelBinding)>,
     hasher: Hasher,
     throttle: Throttle,
+    sessions: Sessions,
     verified: Verified,
     renewed: Renewed,
     hashing: Semaphore,
@@ -91,6 +93,7 @@ impl Authenticator {
         let decoy_key = options.decoy_key.unwrap_or_else(|| crate::hash::hmac(&process_key, b"decoy"));
         Self(Arc::new(Inner {
             directory,
+            sessions: Sessions::new(clock.clone()),
             clock,
             hasher: Hasher::new(random.clone(), options.hash),
             random,
@@ -126,6 +129,34 @@ impl Authenticator {
             (Some(tls), _) if self.binds_to(tls) => Mechanism::ALL,
             _ => &Mechanism::ALL[1..],
         }
+    }
+
+    /// The sessions of all servers that this one authenticates for.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    /// What is counted of wrong passwords, by network and by account from a network, the fullest first.
+    #[must_use]
+    pub fn failures(&self) -> Vec<LoginCount> {
+        self.0.throttle.counts(self.0.clock.now())
+    }
+
+    /// Forgets the wrong passwords from a network, those of all accounts from there, too; how many counts there were.
+    pub fn forget_failures_from(&self, network: IpAddr) -> usize {
+        self.0.throttle.forget_network(network)
+    }
+
+    /// Forgets the wrong passwords of a login, wherever from; how many counts there were.
+    pub fn forget_failures_of(&self, login: &str) -> usize {
+        let login = crate::secret::prepare(login).unwrap_or_default();
+        self.0.throttle.forget_account(&self.account_key(&login))
+    }
+
+    /// Forgets all wrong passwords; how many counts there were.
+    pub fn forget_failures(&self) -> usize {
+        self.0.throttle.forget_all()
     }
 
     /// Puts other rules in force on where passwords may cross, and whether log-ins bind to TLS; for sessions that run
@@ -237,7 +268,7 @@ impl Authenticator {
             }
         };
         let outcome = outcome.await;
-        self.settle(&account, context, &outcome);
+        self.settle((&account, login), context, &outcome);
         if outcome.is_err() {
             tokio::time::sleep_until(refusal_at).await;
         }
@@ -253,14 +284,14 @@ impl Authenticator {
     /// Counts the outcome.
     pub(crate) fn settle(
         &self,
-        account: &AccountKey,
+        (account, login): (&AccountKey, &str),
         context: &Context,
         outcome: &Result<Identity, AuthError>,
     ) {
         let now = self.0.clock.now();
         match outcome {
             Ok(_) => self.0.throttle.succeeded(account, context.peer, now),
-            Err(AuthError::Credentials) => self.0.throttle.failed(account, context.peer, now),
+            Err(AuthError::Credentials) => self.0.throttle.failed(account, login, context.peer, now),
             Err(_) => {}
         }
     }

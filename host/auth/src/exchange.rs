@@ -247,7 +247,7 @@ impl Exchange {
             (Err(ScramError::Malformed), _) => Err(AuthError::Malformed),
             _ => Err(AuthError::Credentials),
         };
-        self.authenticator.settle(&account, &self.context, &outcome);
+        self.authenticator.settle((&account, &first.login), &self.context, &outcome);
         match outcome {
             Ok(identity) => Step::Succeeded { identity, last: proof.ok() },
             Err(error) => {

@@ -59,10 +59,30 @@ enum Counted {
 }
 
 /// A count that drains: its level at a time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Level {
     level: f64,
     at: Timestamp,
+    /// The login that it is about, as far as it is shown; none for a network.
+    login: Option<Box<str>>,
+}
+
+/// Octets of a login that are kept for whoever looks at the counts.
+const LOGIN_SHOWN_MAX: usize = 64;
+
+/// A count, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginCount {
+    /// From where: an IPv4 address, or the first of an IPv6 /64.
+    pub network: IpAddr,
+    /// The login, cut off where it is long; none for all log-ins from the network.
+    pub login: Option<String>,
+    /// Wrong passwords, less what has drained since.
+    pub failures: u32,
+    /// So many and it is refused.
+    pub failures_max: u32,
+    /// How long it is refused yet, where it is: then one try is admitted again, later more.
+    pub refused_for: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -97,7 +117,7 @@ impl Throttle {
     }
 
     /// Counts a failure.
-    pub(crate) fn failed(&self, account: &AccountKey, peer: IpAddr, now: Timestamp) {
+    pub(crate) fn failed(&self, account: &AccountKey, login: &str, peer: IpAddr, now: Timestamp) {
         let network = Network::of(peer);
         let mut tables = self.tables.lock();
         for (counted, max) in [
@@ -106,7 +126,11 @@ impl Throttle {
         ] {
             let level = (self.level(&tables, counted, max, now) + 1.0).min(f64::from(max));
             self.make_room(&mut tables, now);
-            tables.counts.insert(counted, Level { level, at: now });
+            let login = match counted {
+                Counted::Account(..) => Some(login[..login.floor_char_boundary(LOGIN_SHOWN_MAX)].into()),
+                Counted::Network(_) => None,
+            };
+            tables.counts.insert(counted, Level { level, at: now, login });
         }
     }
 
@@ -127,11 +151,70 @@ impl Throttle {
         tables.known.insert((*account, network), now);
     }
 
-    fn level(&self, tables: &Tables, counted: Counted, max: u32, now: Timestamp) -> f64 {
-        tables.counts.get(&counted).map_or(0.0, |level| self.drained(*level, max, now))
+    /// The counts that have not drained, the fullest first.
+    pub(crate) fn counts(&self, now: Timestamp) -> Vec<LoginCount> {
+        let tables = self.tables.lock();
+        let mut counts: Vec<(f64, LoginCount)> = tables
+            .counts
+            .iter()
+            .filter_map(|(counted, level)| {
+                let (Counted::Network(network) | Counted::Account(_, network)) = *counted;
+                let max = self.max(counted);
+                let left = self.drained(level, max, now);
+                let over = left - (f64::from(max) - 0.5);
+                let a_unit = self.options.drain.as_secs_f64().max(1.0) / f64::from(max.max(1));
+                let count = LoginCount {
+                    network: network.0,
+                    login: level.login.as_deref().map(str::to_owned),
+                    failures: left.ceil() as u32,
+                    failures_max: max,
+                    refused_for: (over > 0.0).then(|| Duration::from_secs_f64(over * a_unit)),
+                };
+                (left > 0.0).then(|| (left / f64::from(max.max(1)), count))
+            })
+            .collect();
+        counts.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        counts.into_iter().map(|(_, count)| count).collect()
     }
 
-    fn drained(&self, level: Level, max: u32, now: Timestamp) -> f64 {
+    /// Forgets what is counted of a network and of all accounts from there; how many counts.
+    pub(crate) fn forget_network(&self, peer: IpAddr) -> usize {
+        let wanted = Network::of(peer);
+        self.forget(|counted| {
+            let (Counted::Network(network) | Counted::Account(_, network)) = counted;
+            *network == wanted
+        })
+    }
+
+    /// Forgets what is counted of an account, wherever from; how many counts.
+    pub(crate) fn forget_account(&self, account: &AccountKey) -> usize {
+        self.forget(|counted| matches!(counted, Counted::Account(key, _) if key == account))
+    }
+
+    /// Forgets all counts; how many.
+    pub(crate) fn forget_all(&self) -> usize {
+        self.forget(|_| true)
+    }
+
+    fn forget(&self, means: impl Fn(&Counted) -> bool) -> usize {
+        let mut tables = self.tables.lock();
+        let before = tables.counts.len();
+        tables.counts.retain(|counted, _| !means(counted));
+        before - tables.counts.len()
+    }
+
+    fn max(&self, counted: &Counted) -> u32 {
+        match counted {
+            Counted::Network(_) => self.options.network_failures_max,
+            Counted::Account(..) => self.options.account_failures_max,
+        }
+    }
+
+    fn level(&self, tables: &Tables, counted: Counted, max: u32, now: Timestamp) -> f64 {
+        tables.counts.get(&counted).map_or(0.0, |level| self.drained(level, max, now))
+    }
+
+    fn drained(&self, level: &Level, max: u32, now: Timestamp) -> f64 {
         let drain = self.options.drain.as_secs_f64().max(1.0);
         let drained = f64::from(max) * now.since(level.at).as_secs_f64() / drain;
         (level.level - drained).max(0.0)
@@ -143,11 +226,8 @@ impl Throttle {
             return;
         }
         let current = |counted: &Counted, level: &Level| {
-            let max = match counted {
-                Counted::Network(_) => self.options.network_failures_max,
-                Counted::Account(..) => self.options.account_failures_max,
-            };
-            self.drained(*level, max, now) / f64::from(max.max(1))
+            let max = self.max(counted);
+            self.drained(level, max, now) / f64::from(max.max(1))
         };
         tables.counts.retain(|counted, level| current(counted, level) > 0.0);
         if tables.counts.len() < self.options.entries_max {
@@ -188,14 +268,14 @@ mod tests {
         let throttle = Throttle::new(ThrottleOptions::default());
         for _ in 0..10 {
             assert!(throttle.admits(&A, ip("192.0.2.1"), minutes(0)));
-            throttle.failed(&A, ip("192.0.2.1"), minutes(0));
+            throttle.failed(&A, "a", ip("192.0.2.1"), minutes(0));
         }
         assert!(!throttle.admits(&A, ip("192.0.2.1"), minutes(0)));
         assert!(throttle.admits(&A, ip("192.0.2.2"), minutes(0)));
         assert!(throttle.admits(&B, ip("192.0.2.1"), minutes(0)));
         // One try comes back each minute.
         assert!(throttle.admits(&A, ip("192.0.2.1"), minutes(1)));
-        throttle.failed(&A, ip("192.0.2.1"), minutes(1));
+        throttle.failed(&A, "a", ip("192.0.2.1"), minutes(1));
         assert!(!throttle.admits(&A, ip("192.0.2.1"), minutes(1)));
         throttle.succeeded(&A, ip("192.0.2.1"), minutes(2));
         assert!(throttle.admits(&A, ip("192.0.2.1"), minutes(2)));
@@ -206,7 +286,7 @@ mod tests {
         let throttle = Throttle::new(ThrottleOptions::default());
         throttle.succeeded(&A, ip("2001:db8::1"), minutes(0));
         for n in 0..50 {
-            throttle.failed(&[n + 10; 32], ip("2001:db8::2"), minutes(1));
+            throttle.failed(&[n + 10; 32], "a", ip("2001:db8::2"), minutes(1));
         }
         assert!(!throttle.admits(&B, ip("2001:db8::3"), minutes(1)));
         assert!(throttle.admits(&A, ip("2001:db8::4"), minutes(1)));
@@ -219,11 +299,32 @@ mod tests {
         let throttle = Throttle::new(ThrottleOptions { entries_max: 100, ..ThrottleOptions::default() });
         for n in 0..2_000_u32 {
             let peer = IpAddr::from(n.to_be_bytes());
-            throttle.failed(&A, peer, minutes(0));
+            throttle.failed(&A, "a", peer, minutes(0));
             throttle.succeeded(&A, peer, minutes(u64::from(n)));
         }
         let (counts, known) = throttle.len();
         assert!(counts <= 101 && known <= 100, "{counts} {known}");
         assert!(throttle.admits(&A, ip("192.0.2.1"), minutes(0)));
+    }
+
+    #[test]
+    fn counts_are_shown_and_forgotten() {
+        let throttle = Throttle::new(ThrottleOptions::default());
+        for _ in 0..10 {
+            throttle.failed(&A, "anna", ip("2001:db8::1"), minutes(0));
+        }
+        throttle.failed(&B, "ben", ip("192.0.2.1"), minutes(0));
+        let counts = throttle.counts(minutes(0));
+        let shown: Vec<_> = counts.iter().map(|one| (one.login.as_deref(), one.failures)).collect();
+        assert_eq!(shown[..2], [(Some("anna"), 10), (None, 10)]);
+        assert_eq!(counts[0].network, ip("2001:db8::"));
+        assert_eq!(counts[0].refused_for, Some(Duration::from_secs(30)), "half a failure has to drain");
+        assert_eq!((counts.len(), counts[1].refused_for), (4, None));
+        assert!(!throttle.admits(&A, ip("2001:db8::2"), minutes(0)));
+        assert_eq!(throttle.forget_account(&A), 1);
+        assert!(throttle.admits(&A, ip("2001:db8::2"), minutes(0)));
+        assert_eq!(throttle.forget_network(ip("2001:db8::3")), 1);
+        assert_eq!(throttle.forget_network(ip("192.0.2.1")), 2);
+        assert_eq!((throttle.counts(minutes(0)).len(), throttle.forget_all()), (0, 0));
     }
 }

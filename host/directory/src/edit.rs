@@ -22,7 +22,7 @@ use crate::user_entry::PasswordHash;
 use crate::view::View;
 
 /// How often an edit is planned anew because others were faster.
-const EDIT_TRIES_MAX: u32 = 16;
+pub(crate) const EDIT_TRIES_MAX: u32 = 16;
 /// Most entries that one batch of a large edit changes.
 pub(crate) const EDIT_ENTRIES_MAX: usize = 1_000;
 
@@ -85,6 +85,15 @@ impl Directory {
         let _ = self.0.source.set(source);
     }
 
+    /// Where edits are written, where that is not here.
+    pub(crate) fn source(&self) -> Option<&std::sync::Arc<dyn WriteThrough>> {
+        self.0.source.get()
+    }
+
+    pub(crate) fn now(&self) -> mail_types::Timestamp {
+        self.0.clock.now()
+    }
+
     /// Makes edits in order, all or none, in one durable batch. Returns the number of the newest
     /// change. An empty list changes nothing.
     pub async fn edit(&self, edits: &[Edit]) -> Result<u64, EditError> {
@@ -138,7 +147,7 @@ impl Directory {
 }
 
 /// The edits as a source takes them: of a modification only what it changes.
-fn remote_edits(view: &View<'_>, edits: &[Edit]) -> Result<Vec<RemoteEdit>, DirectoryError> {
+pub(crate) fn remote_edits(view: &View<'_>, edits: &[Edit]) -> Result<Vec<RemoteEdit>, DirectoryError> {
     let mut remote = Vec::with_capacity(edits.len());
     for edit in edits {
         remote.push(match edit {

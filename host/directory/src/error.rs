@@ -106,6 +106,17 @@ pub enum EditError {
     /// Nobody has that login or address.
     #[error("there is no user {0}")]
     NoUser(String),
+    /// No group has that address.
+    #[error("there is no group {0}")]
+    NoGroup(Address),
+    /// A change of values that cannot be made.
+    #[error("{dn}: {what}")]
+    Value {
+        /// The entry.
+        dn: Dn,
+        /// What is wrong.
+        what: String,
+    },
     /// A profile that would not work.
     #[error("the profile would not work: {0}")]
     Profile(String),

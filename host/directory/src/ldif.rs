@@ -38,6 +38,17 @@ pub enum LdifProblem {
     /// A change record: this reader loads entries, it does not replay changes.
     #[error("this is a change record ({0}): give whole entries, without \"changetype\"")]
     ChangeRecord(String),
+    /// A change of another kind than those that are applied.
+    #[error(
+        "{0:?} is no change that is made here: write changetype: add, modify or delete, without controls"
+    )]
+    ChangeType(String),
+    /// A change record that cannot be read.
+    #[error("{0}")]
+    Change(&'static str),
+    /// More changes than are made as one.
+    #[error("there are more than {max} changes: give the rest in a file of their own", max = crate::ldif_changes::LDIF_CHANGES_MAX)]
+    TooMany,
     /// A record begins with something else than `dn:`.
     #[error("a record begins with {0:?}: its first line must be \"dn: …\", after an empty line")]
     NoDn(String),
@@ -90,7 +101,7 @@ pub struct LdifReader<R> {
 }
 
 /// A logical line: its number and its octets without folds.
-type Line = (u64, Vec<u8>);
+pub(crate) type Line = (u64, Vec<u8>);
 
 impl<R: BufRead> LdifReader<R> {
     /// Reads from a source.
@@ -153,8 +164,9 @@ impl<R: BufRead> LdifReader<R> {
         }
     }
 
-    fn record(&mut self) -> Result<Option<LdifRecord>, LdifError> {
-        let (line, mut entry) = loop {
+    /// The name of the next record, and its line.
+    pub(crate) fn name(&mut self) -> Result<Option<(u64, Dn)>, LdifError> {
+        loop {
             let Some((line, octets)) = self.logical()? else { return Ok(None) };
             if octets.is_empty() {
                 continue;
@@ -171,11 +183,15 @@ impl<R: BufRead> LdifReader<R> {
                 return self.error(line, LdifProblem::NoDn(name));
             }
             match Dn::parse(text) {
-                Ok(dn) => break (line, Entry::new(dn)),
+                Ok(dn) => return Ok(Some((line, dn))),
                 Err(problem) => return self.error(line, problem),
             }
-        };
-        let mut size = 0;
+        }
+    }
+
+    /// The lines that follow the name, up to an empty one.
+    pub(crate) fn body(&mut self, line: u64) -> Result<Vec<Line>, LdifError> {
+        let (mut lines, mut size) = (Vec::new(), 0);
         while let Some((at, octets)) = self.logical()? {
             if octets.is_empty() {
                 break;
@@ -184,6 +200,15 @@ impl<R: BufRead> LdifReader<R> {
             if size > RECORD_MAX {
                 return self.error(line, LdifProblem::TooLong("record"));
             }
+            lines.push((at, octets));
+        }
+        Ok(lines)
+    }
+
+    fn record(&mut self) -> Result<Option<LdifRecord>, LdifError> {
+        let Some((line, dn)) = self.name()? else { return Ok(None) };
+        let mut entry = Entry::new(dn);
+        for (at, octets) in self.body(line)? {
             let (name, value) = self.attribute(at, &octets)?;
             if entry.attributes().len() == 0 && ["changetype", "control"].contains(&name.as_str()) {
                 return self
@@ -198,7 +223,7 @@ impl<R: BufRead> LdifReader<R> {
     }
 
     /// `AttributeDescription value-spec` (RFC 2849, formal syntax).
-    fn attribute(&self, line: u64, octets: &[u8]) -> Result<(String, Vec<u8>), LdifError> {
+    pub(crate) fn attribute(&self, line: u64, octets: &[u8]) -> Result<(String, Vec<u8>), LdifError> {
         let shown =
             || LdifProblem::Line(String::from_utf8_lossy(&octets[..octets.len().min(60)]).into_owned());
         let Some(colon) = octets.iter().position(|byte| *byte == b':') else {

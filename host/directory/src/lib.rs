@@ -8,6 +8,7 @@
 //! was planned on, so that no two entries ever get one address. *Layer 3:* knows nothing of SMTP,
 //! IMAP, rewriting or password verification.
 
+mod amend;
 mod change;
 mod check;
 mod directory;
@@ -21,10 +22,12 @@ mod entry_filter;
 mod error;
 mod examine;
 mod group_entry;
+mod groups;
 mod kind;
 mod layout;
 mod ldap;
 mod ldif;
+mod ldif_changes;
 mod load;
 mod memberships;
 mod mirror;
@@ -40,6 +43,7 @@ mod user_entry;
 mod users;
 mod view;
 
+pub use amend::{Amendment, AttributeChange, ChangeDefect, EntryChange, Making, RefusedChange};
 pub use change::{CHANGES_KEPT_MAX, CHANGES_LISTED_MAX, Change, Changes, Operation};
 pub use check::VIOLATIONS_MAX;
 pub use directory::{Counts, Directory, DirectoryOptions, OwnTops};
@@ -53,6 +57,7 @@ pub use entry_filter::{EntryFilter, EntryFilterError, FILTER_OCTETS_MAX};
 pub use error::{DirectoryError, EditError, LoadError};
 pub use examine::{LDIF_REFUSALS_MAX, LdifExamination, LdifRefusal, examine_ldif};
 pub use group_entry::{GroupEntry, PostingPolicy};
+pub use groups::GroupMember;
 pub use kind::{Kind, Typed};
 pub use layout::{NAME_KEY_MAX, SPACES};
 pub use ldap::failure::LdapFailure;
@@ -60,6 +65,7 @@ pub use ldap::filter::Filter;
 pub use ldap::servers::ServerHealth;
 pub use ldap::settings::{BASES_MAX, LdapOptions, Protection, Referrals, SERVERS_MAX, ServerUrl};
 pub use ldif::{LINE_MAX, LdifError, LdifProblem, LdifReader, LdifRecord, RECORD_MAX, write_ldif};
+pub use ldif_changes::{LDIF_CHANGES_MAX, LdifChange, read_changes};
 pub use load::{LOAD_DEFECTS_MAX, LoadDefect, LoadProgress, LoadReport, PasswordHasher};
 pub use memberships::GROUPS_OF_MAX;
 pub use mirror::apply::{BATCH_MAX, REFUSED_MAX};

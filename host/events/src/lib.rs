@@ -10,6 +10,7 @@
 
 mod counters;
 mod event;
+mod fields;
 mod format;
 mod kinds;
 mod log;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use auth::Authenticator;
+use auth::{Authenticator, OpenSession};
 use events::{Event, Events};
 use mail_types::AccountName;
 use parking_lot::Mutex;
@@ -167,25 +167,31 @@ async fn session(shared: Arc<Shared>, connection: Connection, options: Arc<Optio
     let Connection { stream, peer, permit, .. } = connection;
     let (peer, _permit) = (peer.ip().to_canonical(), permit);
     let events = shared.parts.events.clone();
-    events.emit(&Event::ConnectionOpened { service: &options.name, peer });
     let name = options.name.clone();
+    let open = Arc::new(shared.parts.authenticator.sessions().open(&name, peer));
+    events.emit(&Event::ConnectionOpened { service: &name, peer, session: open.number() });
     let stream = match (options.tls, &shared.parts.tls) {
         (TlsMode::Implicit, Some(tls)) => {
             // The handshake's state is large and short-lived: it must not stay in the session's task.
             match Box::pin(stream.accept_tls(tls)).await {
                 Ok(stream) => stream,
-                Err(error) => return closed(&events, &name, peer, &error.to_string()),
+                Err(error) => return closed(&events, &name, (peer, &open), &error.to_string()),
             }
         }
-        (TlsMode::Implicit, None) => return closed(&events, &name, peer, "no certificate"),
+        (TlsMode::Implicit, None) => return closed(&events, &name, (peer, &open), "no certificate"),
         _ => stream,
     };
-    let cause = Session::new(shared, stream, peer, options, shutdown).run().await;
-    closed(&events, &name, peer, &cause);
+    let session = Session::new(shared, stream, (peer, Arc::clone(&open)), options, shutdown);
+    let cause = tokio::select! {
+        cause = session.run() => cause,
+        () = open.ended() => "ended by an operator".into(),
+    };
+    closed(&events, &name, (peer, &open), &cause);
 }
 
-fn closed(events: &Events, service: &str, peer: IpAddr, cause: &str) {
-    events.emit(&Event::ConnectionClosed { service, peer, cause });
+fn closed(events: &Events, service: &str, (peer, open): (IpAddr, &OpenSession), cause: &str) {
+    let (session, account) = (open.number(), open.account());
+    events.emit(&Event::ConnectionClosed { service, peer, session, account: account.as_ref(), cause });
 }
 
 /// Says why there is no session, where that can be said in clear.

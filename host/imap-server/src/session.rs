@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use auth::OpenSession;
 use events::Event;
 use imap_wire::{Code, Command, Condition, Limits, LiteralMode, NameEncoding, Received, Tag, Tagged};
 use runtime::{Shutdown, Stream};
@@ -43,6 +44,8 @@ pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
     pub(crate) options: Arc<Options>,
     pub(crate) peer: IpAddr,
+    /// Its entry among those of all servers.
+    pub(crate) open: Arc<OpenSession>,
     pub(crate) state: State,
     pub(crate) login_failures: u32,
     pub(crate) shutdown: Shutdown,
@@ -61,7 +64,7 @@ impl Session {
     pub(crate) fn new(
         shared: Arc<Shared>,
         stream: Stream,
-        peer: IpAddr,
+        (peer, open): (IpAddr, Arc<OpenSession>),
         options: Arc<Options>,
         shutdown: Shutdown,
     ) -> Self {
@@ -73,6 +76,7 @@ impl Session {
             shared,
             options,
             peer,
+            open,
             state,
             login_failures: 0,
             shutdown,
@@ -319,10 +323,10 @@ impl Session {
     async fn start_tls(mut self, tag: Tag) -> std::io::Result<Self> {
         self.io.status(Some(tag), Condition::Ok, None, "begin TLS negotiation now");
         self.io.flush().await.map_err(|_| std::io::ErrorKind::TimedOut)?;
-        let Self { io, shared, options, peer, shutdown, .. } = self;
+        let Self { io, shared, options, peer, open, shutdown, .. } = self;
         let Some(tls) = &shared.parts.tls else { return Err(std::io::ErrorKind::Unsupported.into()) };
         let stream = io.stream.start_tls(tls).await?;
-        Ok(Self::new(shared, stream, peer, options, shutdown))
+        Ok(Self::new(shared, stream, (peer, open), options, shutdown))
     }
 
     /// Runs one command that waits for nothing from the client.

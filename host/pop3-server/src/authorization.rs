@@ -122,6 +122,7 @@ impl Session {
             service: self.options.name.as_str(),
             peer: self.peer,
             login: who.account().as_str(),
+            session: self.open.number(),
             mechanism: "session",
             cause: &format!("{error}, since the session began"),
         });
@@ -138,9 +139,11 @@ impl Session {
         shared.parts.events.emit(&Event::AuthenticationSucceeded {
             service,
             peer: self.peer,
+            session: self.open.number(),
             account,
             mechanism,
         });
+        self.open.belongs_to(Some(account));
         if !shared.delays.admit(account, self.options.login_delay) {
             let text = "you have logged in a moment ago";
             self.io.say(&Response::refused_with(Code::LoginDelay, text));
@@ -187,6 +190,7 @@ impl Session {
         self.shared.parts.events.emit(&Event::AuthenticationFailed {
             service: &self.options.name,
             peer: self.peer,
+            session: self.open.number(),
             login,
             mechanism,
             cause: &error.to_string(),

@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use auth::Authenticator;
+use auth::{Authenticator, OpenSession};
 use events::{Event, Events};
 use runtime::{Accepted, Connection, Listener, Refused, Shutdown, TlsServer};
 use store::Store;
 use tokio::sync::{Semaphore, watch};
 
 use crate::delays::Delays;
+use crate::io::End;
 use crate::options::{Options, TlsMode};
 use crate::session::Session;
 use crate::shown::WHOLE_KIB_MAX;
@@ -83,22 +84,29 @@ async fn attend(shared: Arc<Shared>, connection: Connection, options: Arc<Option
     let Connection { stream, peer, permit: _permit, .. } = connection;
     let peer = peer.ip().to_canonical();
     let (events, name) = (shared.parts.events.clone(), options.name.clone());
-    events.emit(&Event::ConnectionOpened { service: &name, peer });
+    let open = Arc::new(shared.parts.authenticator.sessions().open(&name, peer));
+    events.emit(&Event::ConnectionOpened { service: &name, peer, session: open.number() });
     let stream = match (options.tls, &shared.parts.tls) {
         // The handshake's state is large and short-lived: it must not stay in the session's task.
         (TlsMode::Implicit, Some(tls)) => match Box::pin(stream.accept_tls(tls)).await {
             Ok(stream) => stream,
-            Err(error) => return closed(&events, &name, peer, &error.to_string()),
+            Err(error) => return closed(&events, &name, (peer, &open), &error.to_string()),
         },
-        (TlsMode::Implicit, None) => return closed(&events, &name, peer, "no certificate"),
+        (TlsMode::Implicit, None) => return closed(&events, &name, (peer, &open), "no certificate"),
         _ => stream,
     };
-    let end = Session::new(shared, stream, peer, options, shutdown).run().await;
-    closed(&events, &name, peer, end.cause());
+    let session = Session::new(shared, stream, (peer, Arc::clone(&open)), options, shutdown);
+    let end = tokio::select! {
+        end = session.run() => Some(end),
+        () = open.ended() => None,
+    };
+    let cause = end.as_ref().map_or("ended by an operator", End::cause);
+    closed(&events, &name, (peer, &open), cause);
 }
 
-fn closed(events: &Events, service: &str, peer: IpAddr, cause: &str) {
-    events.emit(&Event::ConnectionClosed { service, peer, cause });
+fn closed(events: &Events, service: &str, (peer, open): (IpAddr, &OpenSession), cause: &str) {
+    let (session, account) = (open.number(), open.account());
+    events.emit(&Event::ConnectionClosed { service, peer, session, account: account.as_ref(), cause });
 }
 
 /// Says why there is no session, where that can be said in clear.

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use auth::LoggedIn;
+use auth::{LoggedIn, OpenSession};
 use runtime::{Shutdown, Stream};
 
 use crate::authorization::Authorization;
@@ -46,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) options: Arc<Options>,
     pub(crate) shutdown: Shutdown,
     pub(crate) peer: IpAddr,
+    /// Its entry among those of all servers.
+    pub(crate) open: Arc<OpenSession>,
     pub(crate) io: Io,
     pub(crate) state: State,
     /// Who has logged in.
@@ -73,7 +75,7 @@ impl Session {
     pub(crate) fn new(
         shared: Arc<Shared>,
         stream: Stream,
-        peer: IpAddr,
+        (peer, open): (IpAddr, Arc<OpenSession>),
         options: Arc<Options>,
         shutdown: Shutdown,
     ) -> Self {
@@ -84,6 +86,7 @@ impl Session {
             options,
             shutdown,
             peer,
+            open,
             io,
             state,
             who: None,
@@ -237,11 +240,11 @@ impl Session {
     /// A session that knows nothing of what was said in clear (RFC 2595 §4); its errors stay counted.
     async fn start_tls(mut self) -> Result<Self, End> {
         self.io.flush().await?;
-        let Self { shared, options, shutdown, peer, io, errors, .. } = self;
+        let Self { shared, options, shutdown, peer, open, io, errors, .. } = self;
         let Some(tls) = shared.parts.tls.clone() else { return Err(End::Lost("no certificate".into())) };
         // The handshake's state is large and short-lived: it must not stay in the session's task.
         let stream = Box::pin(io.stream.start_tls(&tls)).await?;
-        Ok(Self { errors, ..Self::new(shared, stream, peer, options, shutdown) })
+        Ok(Self { errors, ..Self::new(shared, stream, (peer, open), options, shutdown) })
     }
 
     /// UPDATE, where there is something to update, and the goodbye.

@@ -111,6 +111,8 @@ pub struct Submission {
     pub message_id: Option<String>,
     /// When its routes were decided, the first of them; where that was a moment ago, the first attempt does not ask again.
     pub decided: Timestamp,
+    /// The number of the session that it came by, for the log.
+    pub session: Option<u64>,
 }
 
 /// The proof that a message is on stable storage: the only thing that lets a session say 250.

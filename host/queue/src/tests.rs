@@ -177,6 +177,7 @@ impl House {
             source: Source::default(),
             message_id: None,
             decided: Timestamp::default(),
+            session: None,
         }
     }
 

@@ -43,9 +43,11 @@ impl Session {
         self.server.events.emit(&Event::AuthenticationSucceeded {
             service: &self.options.name,
             peer: self.client.address.ip(),
+            session: self.open.number(),
             account: &identity.account,
             mechanism,
         });
+        self.open.belongs_to(Some(&identity.account));
         self.client.account = Some(identity.account.clone());
         self.client.identity = Some(Box::new(identity));
         Answer::Line("235 2.7.0 Authentication succeeded")
@@ -62,6 +64,7 @@ impl Session {
                 self.server.events.emit(&Event::AuthenticationFailed {
                     service: &self.options.name,
                     peer: self.client.address.ip(),
+                    session: self.open.number(),
                     login: identity.account.as_str(),
                     mechanism: identity.mechanism.as_str(),
                     cause: &format!("{error}, since the session began"),
@@ -81,6 +84,7 @@ impl Session {
         self.server.events.emit(&Event::AuthenticationFailed {
             service: &self.options.name,
             peer: self.client.address.ip(),
+            session: self.open.number(),
             login,
             mechanism,
             cause: &cause,

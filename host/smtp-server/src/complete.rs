@@ -86,6 +86,7 @@ async fn keep(
         content,
         message_id: facts.message_id,
         decided: open.began,
+        session: Some(session.open.number()),
     };
     match session.server.queue.submit(submission).await {
         Ok(receipt) => {

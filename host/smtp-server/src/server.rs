@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use auth::Authenticator;
+use auth::{Authenticator, OpenSession};
 use events::{Event, Events};
 use profiles::Profiles;
 use queue::Queue;
@@ -102,8 +102,14 @@ impl Server {
         let Connection { mut stream, peer, mut permit, .. } = connection;
         let events = &self.parts.events;
         let name = Arc::clone(&options);
-        events.emit(&Event::ConnectionOpened { service: &name.name, peer: peer.ip() });
-        let mut session = Session::new(Arc::clone(&self.parts), Arc::clone(&options), peer);
+        let open = Arc::new(self.parts.authenticator.sessions().open(&name.name, peer.ip()));
+        events.emit(&Event::ConnectionOpened {
+            service: &name.name,
+            peer: peer.ip(),
+            session: open.number(),
+        });
+        let (parts, entry) = (Arc::clone(&self.parts), Arc::clone(&open));
+        let mut session = Session::new(parts, Arc::clone(&options), peer, entry);
         let prepared = self.prepare(&mut stream, &mut session).await;
         // Behind a proxy it is the client's network that has so many and no more.
         let counted = permit.hand_over(session.client.address.ip());
@@ -127,13 +133,19 @@ impl Server {
                     Err(_) => "TLS handshake failed",
                     Ok(stream) => {
                         session.tls = stream.tls().cloned();
-                        Conversation { stream, session, shutdown }.run().await
+                        until_ended(Conversation { stream, session, shutdown }, &open).await
                     }
                 },
             },
-            Ok(()) => Conversation { stream, session, shutdown }.run().await,
+            Ok(()) => until_ended(Conversation { stream, session, shutdown }, &open).await,
         };
-        events.emit(&Event::ConnectionClosed { service: &name.name, peer: peer.ip(), cause });
+        events.emit(&Event::ConnectionClosed {
+            service: &name.name,
+            peer: peer.ip(),
+            session: open.number(),
+            account: open.account().as_ref(),
+            cause,
+        });
     }
 
     /// Takes the PROXY header off, where one must stand.
@@ -143,6 +155,7 @@ impl Server {
             let deadline = Instant::now() + session.options.limits.proxy_timeout;
             session.client.address = proxy::read(stream, peer, deadline).await?;
             session.client.real = session.client.address.ip();
+            session.open.comes_from(session.client.real);
         }
         Ok(())
     }
@@ -160,6 +173,14 @@ impl Server {
             stream.send(too_many(options, &cause).as_bytes());
         }
         stream.close_after_refusal().await;
+    }
+}
+
+/// To the end of the conversation, or until an operator ends it.
+async fn until_ended(conversation: Conversation, open: &OpenSession) -> &'static str {
+    tokio::select! {
+        cause = conversation.run() => cause,
+        () = open.ended() => "ended by an operator",
     }
 }
 

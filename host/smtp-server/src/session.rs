@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use auth::Identity;
+use auth::{Identity, OpenSession};
 use events::{Event, Stage};
 use mail_types::{AccountName, Persistence, Refusal, Reply};
 use message::{Facts, FixUps};
@@ -86,6 +86,8 @@ pub(crate) struct Session {
     pub(crate) transaction: Option<Box<Transaction>>,
     pub(crate) counts: Counts,
     pub(crate) began: Instant,
+    /// Its entry among those of all servers.
+    pub(crate) open: Arc<OpenSession>,
 }
 
 /// What is to be done after a command.
@@ -107,7 +109,12 @@ pub(crate) enum Next {
 }
 
 impl Session {
-    pub(crate) fn new(server: Arc<Parts>, options: Arc<Options>, peer: SocketAddr) -> Self {
+    pub(crate) fn new(
+        server: Arc<Parts>,
+        options: Arc<Options>,
+        peer: SocketAddr,
+        open: Arc<OpenSession>,
+    ) -> Self {
         let client = Client {
             address: peer,
             real: peer.ip(),
@@ -118,7 +125,7 @@ impl Session {
             identity: None,
         };
         let counts = Counts::default();
-        Self { server, options, client, tls: None, transaction: None, counts, began: Instant::now() }
+        Self { server, options, client, tls: None, transaction: None, counts, began: Instant::now(), open }
     }
 
     /// The first word, and that after XCLIENT.
@@ -156,6 +163,7 @@ impl Session {
         self.client.hello = None;
         self.client.account = None;
         self.client.identity = None;
+        self.open.belongs_to(None);
     }
 
     /// Takes a command line, without its CRLF.
@@ -209,7 +217,11 @@ impl Session {
                 Ok(()) if !self.may_connect() => {
                     Next::Close(Answer::Line("554 5.7.1 You may not connect here"))
                 }
-                Ok(()) => Next::Say(self.greeting()),
+                Ok(()) => {
+                    self.open.comes_from(self.client.address.ip());
+                    self.open.belongs_to(self.client.account.as_ref());
+                    Next::Say(self.greeting())
+                }
                 Err(answer) => self.fault(answer),
             },
         }
@@ -344,6 +356,8 @@ impl Session {
         self.server.events.emit(&Event::Refused {
             service: &self.options.name,
             peer: self.client.address.ip(),
+            session: self.open.number(),
+            account: self.client.account.as_ref(),
             stage,
             reverse_path,
             recipient,

@@ -9,6 +9,7 @@ use dns::{Dns, Hosts, Servers};
 use mail_types::{
     Address, BodyType, Domain, Notify, QueueId, Recipient, ReversePath, Route, Timestamp, Transport,
 };
+use queue::Duty;
 use runtime::Random;
 use storage::LoadedContent;
 

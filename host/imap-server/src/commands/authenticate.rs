@@ -99,9 +99,11 @@ impl Session {
         let event = Event::AuthenticationSucceeded {
             service: &self.options.name,
             peer: self.peer,
+            session: self.open.number(),
             account: &identity.account,
             mechanism,
         };
+        self.open.belongs_to(Some(&identity.account));
         self.shared.parts.events.emit(&event);
         self.shared = Arc::new(self.shared.on_behalf_of(account, &identity.account));
         let who = self.shared.parts.authenticator.begin_session(identity);
@@ -124,6 +126,7 @@ impl Session {
             service: &self.options.name,
             peer: self.peer,
             login: login.who.account().as_str(),
+            session: self.open.number(),
             mechanism: "session",
             cause: &format!("{error}, since the session began"),
         });
@@ -134,6 +137,7 @@ impl Session {
         let event = Event::AuthenticationFailed {
             service: &self.options.name,
             peer: self.peer,
+            session: self.open.number(),
             login,
             mechanism,
             cause: &error.to_string(),

@@ -61,6 +61,15 @@ pub(crate) enum Command {
     /// Users of the directory.
     #[command(subcommand)]
     User(UserCommand),
+    /// Further addresses of users and groups.
+    #[command(subcommand)]
+    Alias(super::entry::AliasCommand),
+    /// Groups and their members.
+    #[command(subcommand)]
+    Group(super::entry::GroupCommand),
+    /// The directory as a whole: as LDIF, and changes by LDIF.
+    #[command(subcommand)]
+    Directory(super::entry::DirectoryCommand),
     /// What becomes of a user's mail: mailbox, forwards, automatic reply.
     #[command(subcommand)]
     Profile(ProfileCommand),
@@ -125,6 +134,9 @@ Examples:
     /// Mailboxes that several people read: make them, and say who may do what.
     #[command(subcommand)]
     Share(super::share::ShareCommand),
+    /// Log-ins: who is logged in, and who is refused for wrong passwords.
+    #[command(subcommand)]
+    Login(super::login::LoginCommand),
     /// Check the store: every mailbox, message and content against each other.
     Check(Format),
 }
@@ -169,6 +181,12 @@ pub(crate) enum DomainCommand {
     },
     /// List all domains.
     List(Format),
+    /// Set attributes, as ATTRIBUTE=VALUE; an empty value removes one.
+    #[command(after_help = "\
+Examples:
+  wasmta domain set club.example mailDomainStatus=inactive
+  wasmta domain set club.example mailDomainCatchallAddress=anna@club.example associatedDomain=club.test")]
+    Set(super::entry::Set),
     /// Remove a domain. Users and groups keep it from being removed, unless they are to go too.
     Remove {
         /// Its name.
@@ -198,6 +216,21 @@ Examples:
         #[command(flatten)]
         password: Password,
     },
+    /// List users.
+    List {
+        /// Only those of this domain.
+        domain: Option<String>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Set attributes, as ATTRIBUTE=VALUE; an empty value removes one. What becomes of the mail is set by
+    /// `wasmta profile`, passwords by `wasmta user passwd`, addresses by `wasmta alias`.
+    #[command(after_help = "\
+Examples:
+  wasmta user set anna@example.org mailUserStatus=inactive
+  wasmta user set anna@example.org mailQuota=2G mailMsgQuota=
+  wasmta user set anna@example.org --any telephoneNumber='+47 22 12 34 56'")]
+    Set(super::entry::Set),
     /// Show a user's entry, passwords apart.
     Show {
         /// The address.

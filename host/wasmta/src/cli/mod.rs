@@ -1,7 +1,9 @@
 //! The command line: what an operator types, and what comes back.
 
 mod arguments;
+mod entry;
 mod list;
+mod login;
 mod mailbox;
 mod message;
 mod password;
@@ -21,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::control::{self, Action, Answer, Reached, Request};
+use crate::control::{self, Action, Answer, EntryKind, Reached, Request};
 use crate::{operate, serve};
 use arguments::{Arguments, Chosen, Command, DomainCommand, QueueCommand, UserCommand, Which};
 use plugin::PluginCommand;
@@ -141,7 +143,10 @@ fn question(command: Command, place: &serve::Place) -> Result<(Request, bool), S
             (Request::Store(request), json)
         }
         Command::Check(format) => (Request::Check, format.json),
-        Command::Domain(command) => domain_question(command),
+        Command::Alias(command) => entry::alias(command),
+        Command::Group(command) => entry::group(command)?,
+        Command::Directory(command) => entry::directory(command)?,
+        Command::Domain(command) => domain_question(command)?,
         Command::User(command) => user_question(command)?,
         Command::Profile(command) => profile::question(command)?,
         Command::Queue(command) => queue_question(command)?,
@@ -149,20 +154,22 @@ fn question(command: Command, place: &serve::Place) -> Result<(Request, bool), S
             (Request::Explain { address, from, source, account, client }, format.json)
         }
         Command::Message(command) => message::question(command),
+        Command::Login(command) => login::question(command),
     })
 }
 
-fn domain_question(command: DomainCommand) -> (Request, bool) {
-    match command {
+fn domain_question(command: DomainCommand) -> Result<(Request, bool), String> {
+    Ok(match command {
         DomainCommand::Add { domain, administrator } => (Request::DomainAdd { domain, administrator }, false),
         DomainCommand::Show { domain, format } => (Request::DomainShow { domain }, format.json),
         DomainCommand::Rows { domain, format } => (Request::DomainRows { domain }, format.json),
         DomainCommand::Check { domain, format } => (Request::DomainCheck { domain }, format.json),
         DomainCommand::List(format) => (Request::DomainList, format.json),
+        DomainCommand::Set(set) => return entry::set(EntryKind::Domain, set),
         DomainCommand::Remove { domain, with_users, mail } => {
             (Request::DomainRemove { domain, with_users, mail }, false)
         }
-    }
+    })
 }
 
 fn user_question(command: UserCommand) -> Result<(Request, bool), String> {
@@ -175,6 +182,8 @@ fn user_question(command: UserCommand) -> Result<(Request, bool), String> {
             let password = password::given_or_asked(password.password, &address)?;
             (Request::UserPasswd { address, password }, false)
         }
+        UserCommand::List { domain, format } => entry::list(EntryKind::User, domain, format),
+        UserCommand::Set(set) => return entry::set(EntryKind::User, set),
         UserCommand::Show { address, format } => (Request::UserShow { address }, format.json),
         UserCommand::Remove { address, mail } => (Request::UserRemove { address, mail }, false),
     })
@@ -227,7 +236,7 @@ fn perform(place: &serve::Place, request: &Request, json: bool) -> Result<(Strin
         reached.map_err(|e| format!("the server of {} does not answer: {e}", place.data.display()))?;
     let answer = match reached {
         Reached::Answered(answer) => answer?,
-        Reached::NoServer if matches!(request, Request::Reload | Request::Status) => {
+        Reached::NoServer if matches!(request, Request::Reload | Request::Status | Request::Login(_)) => {
             return Err(format!("no server runs over {}", absolute(&place.data).display()));
         }
         Reached::NoServer => operate::offline(place, request, |done, of, what| bar.show(done, of, what))?,

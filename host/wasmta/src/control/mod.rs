@@ -5,6 +5,8 @@
 //! notes on the progress, then one answer or fault.
 
 mod client;
+mod entry;
+mod login;
 mod mailbox;
 mod plugin;
 mod server;
@@ -16,13 +18,15 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use client::{Reached, ask};
+pub use entry::{EntryKind, EntryRequest};
+pub use login::LoginRequest;
 pub use mailbox::{ExportFormat, ImapFrom, ImapSecret, ImportOrder, ImportSource, MailboxRequest};
 pub use plugin::PluginRequest;
 pub use server::{Performer, listen};
 pub use store::StoreRequest;
 
 /// Longest request, in octets.
-const REQUEST_MAX: usize = 256 << 10;
+const REQUEST_MAX: usize = 32 << 20;
 /// Longest line of an answer, in octets.
 const ANSWER_MAX: usize = 256 << 20;
 /// Clients whose connections are open at a time.
@@ -184,6 +188,10 @@ pub enum Request {
     Sync(SyncRequest),
     /// Shared mailboxes.
     Share(ShareRequest),
+    /// Who is logged in, and who is refused.
+    Login(LoginRequest),
+    /// Entries of the directory.
+    Entry(EntryRequest),
 }
 
 impl Request {
@@ -192,6 +200,9 @@ impl Request {
     pub fn is_long(&self) -> bool {
         match self {
             Self::Check => true,
+            Self::Entry(request) => {
+                matches!(request, EntryRequest::Export { .. } | EntryRequest::Apply { .. })
+            }
             Self::DomainRemove { with_users, .. } => *with_users,
             Self::Mailbox(request) => {
                 !matches!(request, MailboxRequest::List { .. } | MailboxRequest::Show { .. })

@@ -237,7 +237,7 @@ async fn hashes(parts: &Parts, password: &str) -> Result<Vec<PasswordHash>, Stri
     work.await.map_err(|e| e.to_string())?
 }
 
-fn without_secrets(mut entry: Entry, directory: &Directory) -> Entry {
+pub(super) fn without_secrets(mut entry: Entry, directory: &Directory) -> Entry {
     for name in directory.schema().names(Field::UserPassword) {
         let schemes = entry.values(name).map(|value| {
             let hash = PasswordHash::new(String::from_utf8_lossy(value));
@@ -261,7 +261,7 @@ fn domain_json(domain: &DomainEntry) -> Value {
     })
 }
 
-fn entry_json(entry: &Entry) -> Value {
+pub(super) fn entry_json(entry: &Entry) -> Value {
     let attributes = entry.attributes().map(|attribute| {
         let values: Vec<_> = attribute.values.map(|v| String::from_utf8_lossy(v).into_owned()).collect();
         (attribute.name.to_owned(), json!(values))
@@ -277,7 +277,7 @@ pub(super) fn found<T>(answer: Lookup<T>, absent: impl Fn() -> String) -> Result
     }
 }
 
-fn parse_domain(text: &str) -> Result<Domain, String> {
+pub(super) fn parse_domain(text: &str) -> Result<Domain, String> {
     Domain::parse(text).map_err(|e| e.to_string())
 }
 

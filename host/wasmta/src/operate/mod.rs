@@ -7,8 +7,12 @@ mod check;
 mod directory;
 mod dns_tables;
 mod domain_rows;
+mod entries;
 mod explain;
+mod groups;
 mod import;
+mod ldif;
+mod login;
 mod mailbox;
 mod message;
 mod onward;
@@ -92,6 +96,8 @@ pub(crate) async fn perform(
         }
         Request::Sync(request) => sync::perform(parts, request, progress).await,
         Request::Share(request) => share::perform(parts, request).await,
+        Request::Entry(request) => entries::perform(parts, request).await,
+        Request::Login(request) => login::perform(parts, &request),
         Request::Plugin(request) => plugins::perform(parts, request).await,
         Request::Status | Request::Reload => Err("no server runs here".to_owned()),
     }

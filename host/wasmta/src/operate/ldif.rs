@@ -1,0 +1,159 @@
+//! The directory as LDIF (RFC 2849), and changes by it.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write as _};
+use std::ops::ControlFlow;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use directory::{Directory, Dn, Entry, EntryChange, Field, LdifChange, Making, read_changes, write_ldif};
+use serde_json::json;
+
+use super::directory::{found, parse_domain};
+use super::queue::count;
+use super::tell_changed;
+use crate::control::Answer;
+use crate::serve::Parts;
+
+/// Values that mail cannot use which the answer names.
+const WARNINGS_MAX: usize = 100;
+
+/// Writes all entries, or those of a domain, each before what lies below it, to a new file that only its owner may read.
+pub(super) async fn export(
+    parts: &Parts,
+    file: PathBuf,
+    domain: Option<&str>,
+    without_passwords: bool,
+) -> Result<Answer, String> {
+    let directory = parts.directory.clone();
+    let tops = match domain {
+        None => vec![Dn::root()],
+        Some(name) => {
+            let domain =
+                found(directory.domain(&parse_domain(name)?), || format!("there is no domain {name}"))?;
+            // Nodes of the DC tree stand beside the entries that they lead to.
+            let mut tops: Vec<Dn> = domain.further.iter().chain([&domain.dn]).cloned().collect();
+            tops.retain(|dn| *dn != domain.base);
+            tops.push(domain.base);
+            tops
+        }
+    };
+    let shown = file.display().to_string();
+    let work = tokio::task::spawn_blocking(move || write(&directory, &file, &tops, without_passwords));
+    let entries = work.await.map_err(|e| e.to_string())?.map_err(|why| format!("{shown}: {why}"))?;
+    let text = format!("{entries} entries are in {shown}");
+    Ok(Answer::new(json!({ "entries": entries, "file": shown }), text))
+}
+
+fn write(directory: &Directory, file: &Path, tops: &[Dn], without_passwords: bool) -> Result<u64, String> {
+    let io = |error: std::io::Error| error.to_string();
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(io)?;
+    let written = write_entries(directory, created, tops, without_passwords);
+    if written.is_err() {
+        // Half of a directory must not be taken for a whole one.
+        let _ = std::fs::remove_file(file);
+    }
+    written
+}
+
+fn write_entries(
+    directory: &Directory,
+    file: File,
+    tops: &[Dn],
+    without_passwords: bool,
+) -> Result<u64, String> {
+    let mut out = BufWriter::new(file);
+    let mut failed = out.write_all(b"version: 1\n\n").err();
+    let mut entries = 0;
+    for (nth, top) in tops.iter().enumerate() {
+        let is_whole = nth + 1 == tops.len();
+        let scanned = directory.scan_under(top, &mut |entry| {
+            let is_written = is_whole || entry.dn == *top;
+            let entry = if without_passwords { without(directory, entry) } else { entry };
+            if is_written {
+                entries += 1;
+                failed = failed.take().or(out.write_all(write_ldif(&entry).as_bytes()).err());
+            }
+            if failed.is_none() && is_whole { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        scanned.map_err(|e| e.to_string())?;
+    }
+    if let Some(error) = failed {
+        return Err(error.to_string());
+    }
+    let file = out.into_inner().map_err(|e| e.to_string())?;
+    file.sync_all().map_err(|e| e.to_string())?;
+    Ok(entries)
+}
+
+fn without(directory: &Directory, mut entry: Entry) -> Entry {
+    for field in [Field::UserPassword, Field::MgrpAuthPassword, Field::MgrpApprovePassword] {
+        for name in directory.schema().names(field) {
+            entry.replace(name, Vec::new());
+        }
+    }
+    entry
+}
+
+/// Makes the changes of an LDIF, all or none.
+pub(super) async fn apply(parts: &Parts, ldif: String, dry_run: bool) -> Result<Answer, String> {
+    let (schema, hasher) = (parts.directory.schema().clone(), parts.hasher.clone());
+    // Hashes take a good part of a second each.
+    let reading = tokio::task::spawn_blocking(move || -> Result<Vec<LdifChange>, String> {
+        let mut changes = read_changes(ldif.as_bytes()).map_err(|error| error.to_string())?;
+        for (line, change) in &mut changes {
+            let hashed = change.hash_passwords(&schema, &|clear| hasher.hash(clear));
+            hashed.map_err(|why| format!("line {line}: a password cannot be hashed: {why}"))?;
+        }
+        Ok(changes)
+    });
+    let (lines, changes): (Vec<u64>, Vec<_>) = reading.await.map_err(|e| e.to_string())??.into_iter().unzip();
+    let making = if dry_run { Making::Trial } else { Making::Real };
+    let line = |at: usize| lines.get(at).copied().unwrap_or_default();
+    let made = parts.directory.amend(&changes, making).await;
+    let defects = made.map_err(|refused| match refused.at {
+        Some(at) => format!("line {}: {}; none of the changes was made", line(at), refused.error),
+        // A source takes them one by one.
+        None => format!(
+            "{}; changes before that may have been made there: `--dry-run` tells which",
+            refused.error
+        ),
+    })?;
+    if !dry_run {
+        for change in &changes {
+            tell_changed(parts, change.dn().as_str(), "changed by LDIF");
+        }
+        parts.follow_directory().await?;
+    }
+    let mut warnings: Vec<(u64, String)> =
+        defects.iter().map(|(at, defect)| (line(*at), defect.to_string())).collect();
+    let renamed = changes.iter().zip(&lines).filter(|(change, _)| is_renamed(parts, change));
+    warnings.extend(renamed.map(|(_, line)| {
+        let what = "the primary address names the account: the mailboxes stay with the old one";
+        (*line, what.to_owned())
+    }));
+    warnings.sort();
+    let mut text = count(changes.len(), "change");
+    text.push_str(if dry_run { " would be made" } else { " made" });
+    for (line, what) in warnings.iter().take(WARNINGS_MAX) {
+        let _ = write!(text, "\n  warning: line {line}: {what}");
+    }
+    if warnings.len() > WARNINGS_MAX {
+        let _ = write!(text, "\n  and {} more", warnings.len() - WARNINGS_MAX);
+    }
+    let warnings: Vec<_> =
+        warnings.iter().map(|(line, what)| json!({ "line": line, "what": what })).collect();
+    Ok(Answer::new(json!({ "changes": changes.len(), "made": !dry_run, "warnings": warnings }), text))
+}
+
+/// Whether a change gives an entry another primary address.
+fn is_renamed(parts: &Parts, change: &EntryChange) -> bool {
+    let names = parts.directory.schema().names(Field::Mail);
+    match change {
+        EntryChange::Modify(_, changes) => {
+            changes.iter().any(|change| names.iter().any(|name| name.eq_ignore_ascii_case(&change.attribute)))
+        }
+        EntryChange::Add(_) | EntryChange::Remove(_) => false,
+    }
+}
