@@ -198,6 +198,18 @@ impl Files {
     }
 
     /// Syncs the folder: which files are in it.
+    /// A file that nothing names yet, for content that is written anew.
+    pub(crate) fn beside_others(&self) -> io::Result<(File, StagedFile)> {
+        let name = self.next_name();
+        let path = self.path(&name);
+        let file = File::options().write(true).create_new(true).open(&path)?;
+        Ok((file, StagedFile { path, name, len: 0, kept: AtomicBool::new(false) }))
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     pub(crate) fn sync(&self) -> io::Result<()> {
         runtime::files::sync_dir(&self.dir)
     }
@@ -218,6 +230,17 @@ impl Files {
     }
 
     /// Keeps all files until what it gives is dropped.
+    /// Opens a file as it is, and whether it is packed. One that was packed since its name was read is found under its new name.
+    pub(crate) fn open_named(&self, name: &str) -> io::Result<(File, bool)> {
+        match File::open(self.path(name)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !is_packed(name) => {
+                let packed = File::open(self.path(&format!("{name}{PACKED_ENDING}")));
+                packed.map(|file| (file, true)).map_err(|_| e)
+            }
+            file => file.map(|file| (file, is_packed(name))),
+        }
+    }
+
     pub(crate) fn hold(&self) -> FilesHeld<'_> {
         self.held.lock().copies += 1;
         FilesHeld(self)
@@ -370,7 +393,11 @@ impl LoadedContent {
     }
 
     fn open_packed(path: &Path) -> io::Result<Self> {
-        PackedFile::open(File::open(path)?).map(|file| Self::Packed(Arc::new(file)))
+        Self::of_packed(File::open(path)?)
+    }
+
+    pub(crate) fn of_packed(file: File) -> io::Result<Self> {
+        PackedFile::open(file).map(|file| Self::Packed(Arc::new(file)))
     }
 
     /// Its length in octets.

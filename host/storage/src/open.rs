@@ -233,6 +233,11 @@ impl Snapshot {
 
     /// Visits keys in `from..until` in falling order.
     pub fn scan_back(
+    /// The folder of content files.
+    pub(crate) fn files(&self) -> Option<&Files> {
+        self.files.as_deref()
+    }
+
         &self,
         space: Space,
         from: &[u8],
