@@ -8,7 +8,7 @@ use std::sync::Arc;
 const EIO: i32 = 5;
 /// What a disk has to have left, in octets, lest a failing write be taken for want of room: LMDB writes up to so much in one
 /// go.
-const ROOM_MIN: u64 = 1 << 20;
+pub(crate) const ROOM_MIN: u64 = 1 << 20;
 
 /// Whether the disk has room; also where it does not say.
 fn has_room(folder: &Path) -> bool {

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use runtime::files::allocate;
+
 use heed::types::Bytes;
 use heed::{CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, PutFlags, RoTxn, RwTxn, WithoutTls};
 
@@ -21,6 +23,9 @@ use crate::whole_file::cut_off;
 
 /// LMDB's file.
 const ENGINE_FILE: &str = "data.mdb";
+
+/// The file beside it, in which LMDB keeps track of readers.
+const READERS_FILE: &str = "lock.mdb";
 
 /// Concurrent views. LMDB keeps a slot of 64 octets for each.
 const READERS_MAX: u32 = 4096;
@@ -91,6 +96,7 @@ impl LmdbEngine {
             tables.push((space, table));
         }
         transaction.commit().map_err(failed)?;
+        allocate_readers(dir);
         let ahead = synced.then(|| Ahead::open(&dir.join(ENGINE_FILE), size_max)).transpose();
         let ahead = ahead.map_err(|e| StorageError::unavailable("opening", e))?;
         Ok(Self { env, tables: Tables(tables.into()), ahead, broken: AtomicBool::new(false) })
@@ -102,6 +108,14 @@ impl LmdbEngine {
         }
         of_writing(doing, error, self.env.path())
     }
+}
+
+/// Sees to it that the file of readers has all its room: LMDB maps it, and a slot for which a full disk has none would end the
+/// process (SIGBUS).
+fn allocate_readers(dir: &Path) {
+    let file = File::options().write(true).open(dir.join(READERS_FILE));
+    // Where there is no room now, the slots that were used before are there.
+    let _ = file.and_then(|file| allocate(&file, file.metadata()?.len()));
 }
 
 /// What an error of LMDB comes to for who wants to write.

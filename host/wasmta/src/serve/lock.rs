@@ -34,8 +34,10 @@ impl DataLock {
             }
             Err(TryLockError::Error(e)) => return Err(fault(e)),
         }
-        file.set_len(0).and_then(|()| file.rewind()).map_err(fault)?;
-        writeln!(file, "process {}", std::process::id()).map_err(fault)?;
+        // Written over what is there, which takes no room; where a full disk has none for the first one, it says less.
+        let owner = format!("process {}\n", std::process::id());
+        let _ = file.rewind().and_then(|()| file.write_all(owner.as_bytes()));
+        file.set_len(owner.len() as u64).map_err(fault)?;
         // Before anything is opened.
         restored::finish(data)
             .map_err(|e| format!("{}: a restore cannot be finished: {e}", data.display()))?;
