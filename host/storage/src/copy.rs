@@ -80,7 +80,7 @@ impl Storage {
                 let to = dir.join(CONTENT_FOLDER).join(name);
                 let octets = copy_file(&files.path(name), &to);
                 copied.file_octets +=
-                    octets.map_err(|e| StorageError::unavailable("copying a content file", e))?;
+                    octets.map_err(|e| StorageError::of_writing("copying a content file", &e, dir))?;
                 copied.files += 1;
             }
         }
@@ -96,7 +96,7 @@ impl Storage {
     /// Writes the engine's file of a folder anew, without what is free in it, and puts it in the old one's place. Nobody
     /// may have the folder open. Until the last moment the old file is what counts; the disk has to hold both. Blocks.
     pub fn compact(dir: &Path, size_max: u64) -> Result<Compacted, StorageError> {
-        let failed = |e: io::Error| StorageError::unavailable("compacting", e);
+        let failed = |e: io::Error| StorageError::of_writing("compacting", &e, dir);
         let (place, beside) = (dir.join(ENGINE_FILE), dir.join(COMPACTED_FILE));
         let before = fs::metadata(&place).map_err(failed)?.len();
         remove_if_there(&beside).map_err(failed)?;

@@ -6,6 +6,9 @@ use std::path::Path;
 
 use super::restored;
 
+/// What is said of a data directory that somebody holds.
+pub(crate) const IN_USE: &str = "is in use by another process";
+
 /// Holds the data directory until dropped. The system lets go of it when the process dies, however
 /// it dies.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ impl DataLock {
                 let mut owner = String::new();
                 let _ = file.read_to_string(&mut owner);
                 let owner = owner.trim();
-                return Err(format!("{} is in use by another process ({owner})", data.display()));
+                return Err(format!("{} {IN_USE} ({owner})", data.display()));
             }
             Err(TryLockError::Error(e)) => return Err(fault(e)),
         }
