@@ -155,8 +155,10 @@ impl Folder {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         let path = self.0.join(name);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(octets)?;
-        file.sync_all()?;
+        file.write_all(octets).and_then(|()| file.sync_all()).inspect_err(|_| {
+            // A part of it is no evidence; neither is a folder without any, which is removed only then.
+            let _ = fs::remove_file(&path).and_then(|()| fs::remove_dir(&self.0));
+        })?;
         sync_dir(&self.0)?;
         sync_dir(self.0.parent().unwrap_or(Path::new(".")))?;
         Ok(path)
