@@ -16,7 +16,7 @@ use heed::{CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, PutFlags, 
 
 use crate::ahead::Ahead;
 use crate::engine::{Engine, Reading, Visit, Writing};
-use crate::error::StorageError;
+use crate::error::{SIZE_MAX_REACHED, StorageError};
 use crate::space::{OWN, Space};
 use crate::stats::{EngineStats, SpaceStats};
 use crate::whole_file::cut_off;
@@ -123,7 +123,7 @@ fn of_writing(doing: &'static str, error: &heed::Error, dir: &Path) -> StorageEr
     match error {
         heed::Error::Io(error) => StorageError::of_writing(doing, error, dir),
         heed::Error::Mdb(heed::MdbError::MapFull) => {
-            StorageError::Full { doing, cause: "storage.size-max is reached".into() }
+            StorageError::Full { doing, cause: SIZE_MAX_REACHED.into() }
         }
         error => StorageError::unavailable(doing, error),
     }

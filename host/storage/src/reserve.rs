@@ -84,12 +84,8 @@ impl Reserve {
         Ok(())
     }
 
-    /// Lets its room be used, where it is held and its disk has none; whether it did.
-    pub(crate) fn give_up_where_full(&self) -> bool {
-        !has_octets(&self.0.folder, ROOM_MIN) && self.give_up()
-    }
-
-    fn give_up(&self) -> bool {
+    /// Lets its room be used, where it is held; whether it did.
+    pub(crate) fn give_up(&self) -> bool {
         let _one = self.0.making.lock();
         let was_held = self.0.is_held.swap(false, Ordering::AcqRel);
         was_held && std::fs::remove_file(self.0.folder.join(FILE)).is_ok()
@@ -113,13 +109,14 @@ mod tests {
         assert!(!file.exists(), "it is made by who serves");
         reserve.admits().unwrap();
         assert_eq!(file.metadata().unwrap().len(), OCTETS);
-        assert!(!reserve.give_up_where_full(), "there is room");
         let again = Reserve::open(dir.path(), &[dir.path()]);
         assert!(again.0.is_held.load(Ordering::Acquire));
         // A file system without any room at all.
         let full = Reserve::open(dir.path(), &[Path::new("/proc")]);
         assert!(!file.exists());
         full.make().unwrap();
+        assert!(full.give_up() && !file.exists());
+        assert!(!full.give_up(), "once");
         let nowhere = Reserve::open(Path::new("/proc"), &[]);
         let why = nowhere.admits().unwrap_err();
         assert!(matches!(why, StorageError::Full { .. }), "{why}");

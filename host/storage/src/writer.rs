@@ -97,8 +97,12 @@ impl Writer {
         let Some((batches, full)) = self.try_commit(batches) else { return };
         let (bringing, others): (Vec<_>, Vec<_>) =
             batches.into_iter().partition(|(batch, _)| batch.brings_content());
+        let was_alone = bringing.is_empty();
         refuse(bringing, &full);
-        let gave = !others.is_empty() && self.reserve.as_ref().is_some_and(Reserve::give_up_where_full);
+        // Without them there may be room enough.
+        let tried = if was_alone { Some((others, full)) } else { self.try_commit(others) };
+        let Some((others, full)) = tried else { return };
+        let gave = full.is_full_disk() && self.reserve.as_ref().is_some_and(Reserve::give_up);
         if !gave {
             return refuse(others, &full);
         }
