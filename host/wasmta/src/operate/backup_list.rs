@@ -207,8 +207,13 @@ pub(super) fn copy(folder: &Path, to: &Path) -> Result<(), String> {
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).map_err(|e| fault(parent, e))?;
         }
-        copy_file(&source, &target)
-            .map_err(|e| format!("{} to {}: {e}", source.display(), target.display()))?;
+        copy_file(&source, &target).map_err(|e| {
+            format!(
+                "{} to {}: {e}; the data stay as they are: mend that, and give the command again",
+                source.display(),
+                target.display()
+            )
+        })?;
         let (digest, _) = digest_of(&target).map_err(|e| fault(&target, e))?;
         if digest != entry.digest {
             faults.add(format!("{COPY}/{} has another content than it had (SHA-256)", entry.name));

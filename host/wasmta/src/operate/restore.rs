@@ -49,9 +49,7 @@ pub(crate) fn restore(place: &Place, folder: &Path, how: Restoring) -> Result<An
     } else {
         copy_tree(&folder.join(COPY), &restoring).map_err(fault)
     };
-    let verified = copied.and_then(|()| verify(&config, &restoring, how.keep_uids)).map_err(|why| {
-        format!("{why}\nnothing was changed in {}: mend that, and give the command again", data.display())
-    });
+    let verified = copied.and_then(|()| verify(&config, &restoring, how.keep_uids));
     let Verified { seen, hurt, moment } = verified.inspect_err(|_| {
         // What cannot be removed now is removed by the next try.
         let _ = fs::remove_dir_all(&restoring);
