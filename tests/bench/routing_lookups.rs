@@ -123,6 +123,7 @@ async fn resolve(routing: &Routing, users: usize) -> anyhow::Result<Vec<u64>> {
             size: None,
             relay: false,
             released: &[],
+            again: false,
             id: "",
         };
         let began = Instant::now();

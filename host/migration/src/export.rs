@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use store::{AccountId, Flags, MailboxInfo, MessageInfo, Octets, Store, Uid};
+use store::{AccountId, Flags, MailboxInfo, MessageInfo, Octets, Store, StoreError, Uid};
 
 use crate::error::MigrationError;
+use crate::given_names::{BESIDE_MBOX, GivenNames, IN_MAILDIR};
 use crate::maildir_sink::MaildirSink;
 use crate::mbox_sink::MboxSink;
 use crate::tell::{Tell, Told};
 
+/// Most damaged messages of a mailbox that are told.
+const FAULTS_MAX: usize = 100;
 /// Octets of a message that are handled at a time.
 pub(crate) const CHUNK: usize = 256 * 1024;
 
@@ -32,6 +35,16 @@ pub struct Exported {
     pub messages: u64,
     /// Their octets, as the store counts them.
     pub octets: u64,
+    /// Messages that are not among them, because their content is damaged, and why; the first of them.
+    pub faults: Vec<String>,
+}
+
+impl Exported {
+    fn fault(&mut self, uid: Uid, why: &StoreError) {
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(format!("message {uid} of {}: {why}", self.mailbox));
+        }
+    }
 }
 
 /// A message on its way out.
@@ -80,22 +93,24 @@ pub fn export(
     tell: Tell<'_>,
 ) -> Result<Vec<Exported>, MigrationError> {
     prepare(folder)?;
-    let mut done = Vec::new();
+    let (mut done, mut given) = (Vec::new(), GivenNames::default());
     match format {
         Format::Maildir => {
             for mailbox in mailboxes.iter().filter(|mailbox| mailbox.selectable) {
-                let mut sink = MaildirSink::create(folder, store, mailbox)?;
+                let mut sink = MaildirSink::create(folder, store, mailbox, &mut given)?;
                 let sum = fill(store, mailbox, tell, &mut |message| sink.write(message))?;
                 done.push(Exported { place: sink.finish()?, ..sum });
             }
             MaildirSink::subscribe(folder, store, account)?;
+            given.write(folder, IN_MAILDIR)?;
         }
         Format::Mbox => {
             for mailbox in mailboxes.iter().filter(|mailbox| mailbox.selectable) {
-                let mut sink = MboxSink::create(folder, &mailbox.name)?;
+                let mut sink = MboxSink::create(folder, mailbox, &mut given)?;
                 let sum = fill(store, mailbox, tell, &mut |message| sink.write(message))?;
                 done.push(Exported { place: sink.finish()?, ..sum });
             }
+            given.write(folder, BESIDE_MBOX)?;
         }
     }
     runtime::files::sync_dir(folder).map_err(|e| MigrationError::file(folder, e))?;
@@ -123,8 +138,13 @@ fn fill(
     let failed = |e| MigrationError::store(&mailbox.name, e);
     let uids: Vec<Uid> =
         store.view(mailbox.id).map_err(failed)?.messages.iter().map(|listed| listed.uid).collect();
-    let mut sum =
-        Exported { mailbox: mailbox.name.to_string(), place: String::new(), messages: 0, octets: 0 };
+    let mut sum = Exported {
+        mailbox: mailbox.name.to_string(),
+        place: String::new(),
+        messages: 0,
+        octets: 0,
+        faults: Vec::new(),
+    };
     for (done, uid) in uids.iter().enumerate() {
         if tell(done as u64, uids.len() as u64, mailbox.name.as_str()) == Told::Stop {
             return Err(MigrationError::Stopped);
@@ -133,11 +153,28 @@ fn fill(
         let (info, octets, keywords) = {
             let reader = store.reader(mailbox.id).map_err(failed)?;
             let Some(info) = reader.info(*uid).map_err(failed)? else { continue };
-            let Some(octets) = reader.octets(*uid).map_err(failed)? else { continue };
+            let octets = match reader.octets(*uid) {
+                Err(error) if error.is_damage() => {
+                    sum.fault(*uid, &error);
+                    continue;
+                }
+                octets => octets.map_err(failed)?,
+            };
+            let Some(octets) = octets else { continue };
             (info, octets, reader.keywords().map_err(failed)?)
         };
         let keywords = keywords.names(info.keywords).collect();
-        write(&Outgoing { info: &info, uid_validity: mailbox.uid_validity.0, keywords, octets: &octets })?;
+        let message =
+            Outgoing { info: &info, uid_validity: mailbox.uid_validity.0, keywords, octets: &octets };
+        // Before anything of it is written: the others shall be whole.
+        match message.pieces(|_| Ok(())) {
+            Err(MigrationError::Store { cause, .. }) if cause.is_damage() => {
+                sum.fault(*uid, &cause);
+                continue;
+            }
+            read => read?,
+        }
+        write(&message)?;
         sum.messages += 1;
         sum.octets += info.size;
     }

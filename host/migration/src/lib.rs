@@ -18,6 +18,7 @@ mod calendar;
 mod error;
 mod export;
 mod filing;
+mod given_names;
 mod imap_client;
 mod imap_response;
 mod imap_source;

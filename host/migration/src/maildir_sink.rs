@@ -11,6 +11,7 @@ use store::{AccountId, MailboxInfo, MailboxName, Store};
 
 use crate::error::MigrationError;
 use crate::export::Outgoing;
+use crate::given_names::{COMPONENT_MAX, GivenNames, instead_of};
 use crate::lines::ToLf;
 use crate::maildir_name::{
     FORWARDED, KEYWORDS_FILE, LETTERS_MAX, MORE_KEYWORDS_FILE, SUBSCRIPTIONS_FILE, folder, info,
@@ -28,8 +29,17 @@ pub(crate) struct MaildirSink {
 
 impl MaildirSink {
     /// Makes the folder of a mailbox below a root.
-    pub(crate) fn create(root: &Path, store: &Store, mailbox: &MailboxInfo) -> Result<Self, MigrationError> {
-        let name = folder(mailbox.name.as_str());
+    pub(crate) fn create(
+        root: &Path,
+        store: &Store,
+        mailbox: &MailboxInfo,
+        given: &mut GivenNames,
+    ) -> Result<Self, MigrationError> {
+        let mut name = folder(mailbox.name.as_str());
+        if name.len() > COMPONENT_MAX {
+            name = instead_of(&name, mailbox.id.number);
+            given.add(&name, mailbox.name.as_str());
+        }
         let path = if name.is_empty() { root.to_owned() } else { root.join(&name) };
         let make = |dir: &Path| {
             let made = std::fs::DirBuilder::new().mode(0o700).create(dir);

@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::error::MigrationError;
 use crate::filing::{Arrival, Filing, Imported, Target, key, too_large};
+use crate::given_names::{GivenNames, IN_MAILDIR};
 use crate::import::{Names, blocking};
 use crate::lines::ToCrlf;
 use crate::maildir_name::{
@@ -277,6 +278,13 @@ pub(crate) fn folders(root: &Path) -> io::Result<Vec<FolderFound>> {
     }
     let mut inner = Vec::new();
     within(root, &mut Vec::new(), &mut inner)?;
+    let given = GivenNames::read(root, IN_MAILDIR)?;
+    for folder in &mut inner {
+        let place = folder.path.file_name().and_then(|name| name.to_str());
+        if let Some(mailbox) = place.and_then(|place| given.get(place)) {
+            folder.name.clone_from(mailbox);
+        }
+    }
     inner.sort_by(|a, b| a.name.cmp(&b.name));
     found.append(&mut inner);
     Ok(found)

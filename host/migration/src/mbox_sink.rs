@@ -6,12 +6,14 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use runtime::files::sync_dir;
-use store::{Flags, MailboxName};
+use store::{Flags, MailboxInfo};
 
 use crate::calendar::asctime;
 use crate::error::MigrationError;
 use crate::export::{CHUNK, Outgoing};
+use crate::given_names::{COMPONENT_MAX, GivenNames, instead_of};
 use crate::lines::ToLf;
+use crate::mbox_source::ENDING;
 
 /// Who sends what names no sender.
 const NOBODY: &str = "MAILER-DAEMON";
@@ -24,16 +26,23 @@ pub(crate) struct MboxSink {
 
 impl MboxSink {
     /// Makes the file of a mailbox below a folder: `Archive/2026.mbox`.
-    pub(crate) fn create(root: &Path, mailbox: &MailboxName) -> Result<Self, MigrationError> {
+    pub(crate) fn create(
+        root: &Path,
+        mailbox: &MailboxInfo,
+        given: &mut GivenNames,
+    ) -> Result<Self, MigrationError> {
         let mut folder = root.to_owned();
-        let mut levels: Vec<String> = mailbox.as_str().split('/').map(file_name).collect();
-        let last = levels.pop().unwrap_or_default();
-        for level in levels {
+        let place = place(mailbox.name.as_str(), mailbox.id.number);
+        if place != format!("{}{ENDING}", mailbox.name) {
+            given.add(&place, mailbox.name.as_str());
+        }
+        let (levels, last) = place.rsplit_once('/').unwrap_or(("", &place));
+        for level in levels.split('/').filter(|level| !level.is_empty()) {
             folder.push(level);
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
             made.map_err(|e| MigrationError::file(&folder, e))?;
         }
-        let path = folder.join(format!("{last}.mbox"));
+        let path = folder.join(last);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|e| MigrationError::file(&path, e))?;
         Ok(Self { path, file: BufWriter::with_capacity(CHUNK, file) })
@@ -75,9 +84,24 @@ impl MboxSink {
     }
 }
 
-/// A level of a name as the name of a file: what the system, or an import, would take for something else is quoted.
-fn file_name(level: &str) -> String {
-    if level.starts_with('.') { format!("_{level}") } else { level.to_owned() }
+/// The file of a mailbox below the root. What the system, or an import, would take for something else, and what is too long, is
+/// changed.
+fn place(mailbox: &str, number: u32) -> String {
+    let (above, last) = mailbox.rsplit_once('/').map_or((None, mailbox), |(above, last)| (Some(above), last));
+    let mut place = String::new();
+    for level in above.into_iter().flat_map(|above| above.split('/')) {
+        // A folder that is called like the file of another mailbox.
+        let is_file = level.ends_with(ENDING);
+        place.push_str(&file_name(level, COMPONENT_MAX, number, is_file));
+        place.push('/');
+    }
+    place.push_str(&file_name(last, COMPONENT_MAX - ENDING.len(), number, false));
+    place + ENDING
+}
+
+fn file_name(level: &str, octets_max: usize, number: u32, must_differ: bool) -> String {
+    let name = if level.starts_with('.') { format!("_{level}") } else { level.to_owned() };
+    if must_differ || name.len() > octets_max { instead_of(&name, number) } else { name }
 }
 
 /// Puts a `>` before every line that is `From ` behind any number of `>`.

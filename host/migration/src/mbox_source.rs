@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::error::MigrationError;
 use crate::filing::{Arrival, Filing, Imported, Target, key, too_large};
+use crate::given_names::{BESIDE_MBOX, GivenNames};
 use crate::import::{Names, blocking};
 use crate::lines::ToCrlf;
 use crate::mbox_reader::{MboxReader, PIECE_MAX, Step};
@@ -24,7 +25,7 @@ use crate::tell::{Tell, Told};
 /// Octets read from a file at a time.
 const CHUNK: usize = 256 * 1024;
 /// What a file's name may end with, that is no part of the mailbox's.
-const ENDING: &str = ".mbox";
+pub(crate) const ENDING: &str = ".mbox";
 
 /// Imports a file, or all files of a folder.
 pub(crate) async fn import(
@@ -279,6 +280,13 @@ fn files(place: &Path) -> io::Result<Vec<(PathBuf, String)>> {
     }
     let mut found = Vec::new();
     within(&place, "", &mut found)?;
+    let given = GivenNames::read(&place, BESIDE_MBOX)?;
+    for (path, name) in &mut found {
+        let below = path.strip_prefix(&place).ok().and_then(Path::to_str);
+        if let Some(mailbox) = below.and_then(|below| given.get(below)) {
+            name.clone_from(mailbox);
+        }
+    }
     found.sort_by(|a, b| (a.1 != store::INBOX, &a.1).cmp(&(b.1 != store::INBOX, &b.1)));
     Ok(found)
 }

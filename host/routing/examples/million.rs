@@ -88,6 +88,7 @@ async fn measure(dir: &std::path::Path, users: usize) -> Result<(), Box<dyn std:
             size: None,
             relay: false,
             released: &[],
+            again: false,
             id: "",
         };
         let begun = Instant::now();

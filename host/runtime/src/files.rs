@@ -63,6 +63,23 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// Sees to it that a file has so many octets, and that the disk has room for them: what is not there yet is zeros.
+pub fn allocate(file: &File, octets: u64) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    const CHUNK: u64 = 64 << 10;
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, octets) {
+        Err(rustix::io::Errno::OPNOTSUPP) => {}
+        done => return Ok(done?),
+    }
+    let mut at = file.metadata()?.len();
+    while at < octets {
+        let piece = CHUNK.min(octets - at);
+        file.write_all_at(&vec![0; usize::try_from(piece).unwrap_or(0)], at)?;
+        at += piece;
+    }
+    Ok(())
+}
+
 /// What the system calls this boot of the machine: another one after every power cut. `None` where the
 /// system does not say.
 #[must_use]

@@ -67,6 +67,21 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Whether more content, or more references to it, come than go: what a full disk does not take.
+    pub(crate) fn brings_content(&self) -> bool {
+        let sum: i64 =
+            self.operations
+                .iter()
+                .map(|operation| match operation {
+                    Operation::StoreContent { references, .. }
+                    | Operation::RetainContent { references, .. } => i64::from(*references),
+                    Operation::ReleaseContent { references, .. } => -i64::from(*references),
+                    _ => 0,
+                })
+                .sum();
+        sum > 0
+    }
+
     /// Nothing yet.
     pub fn new() -> Self {
         Self::default()

@@ -15,6 +15,7 @@ use tokio::io::AsyncWriteExt;
 use crate::error::StorageError;
 use crate::open::{FORMAT_FILE, FORMATS, rank};
 use crate::packed_file::PackedFile;
+use crate::reserve::Reserve;
 
 /// Octets gathered before a large content's file is written to.
 const FILE_CHUNK: usize = 256 * 1024;
@@ -197,6 +198,18 @@ impl Files {
         Ok((file, StagedFile { path, name, len: 0, kept: AtomicBool::new(false) }))
     }
 
+    /// A file that nothing names yet, for content that is written anew.
+    pub(crate) fn beside_others(&self) -> io::Result<(File, StagedFile)> {
+        let name = self.next_name();
+        let path = self.path(&name);
+        let file = File::options().write(true).create_new(true).open(&path)?;
+        Ok((file, StagedFile { path, name, len: 0, kept: AtomicBool::new(false) }))
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Syncs the folder: which files are in it.
     pub(crate) fn sync(&self) -> io::Result<()> {
         runtime::files::sync_dir(&self.dir)
@@ -214,6 +227,17 @@ impl Files {
                 packed.map_err(|_| e)
             }
             loaded => loaded,
+        }
+    }
+
+    /// Opens a file as it is, and whether it is packed. One that was packed since its name was read is found under its new name.
+    pub(crate) fn open_named(&self, name: &str) -> io::Result<(File, bool)> {
+        match File::open(self.path(name)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !is_packed(name) => {
+                let packed = File::open(self.path(&format!("{name}{PACKED_ENDING}")));
+                packed.map(|file| (file, true)).map_err(|_| e)
+            }
+            file => file.map(|file| (file, is_packed(name))),
         }
     }
 
@@ -248,11 +272,17 @@ pub struct ContentWriter {
     len: u64,
     octets: Vec<u8>,
     file: Option<(tokio::fs::File, StagedFile)>,
+    reserve: Option<Reserve>,
 }
 
 impl ContentWriter {
-    pub(crate) fn new(files: Option<Arc<Files>>, inline_max: usize, max: u64) -> Self {
-        Self { files, inline_max, max, len: 0, octets: Vec::new(), file: None }
+    pub(crate) fn new(
+        files: Option<Arc<Files>>,
+        inline_max: usize,
+        max: u64,
+        reserve: Option<Reserve>,
+    ) -> Self {
+        Self { files, inline_max, max, len: 0, octets: Vec::new(), file: None, reserve }
     }
 
     /// Makes room for content whose size was announced, as far as memory holds it.
@@ -304,6 +334,8 @@ impl ContentWriter {
         let (file, staged) = match self.file.take() {
             Some(open) => open,
             None => {
+                // What is left of a full disk is not for what comes.
+                self.reserve.as_ref().map_or(Ok(()), Reserve::admits)?;
                 let name = files.next_name();
                 let path = files.path(&name);
                 let file = tokio::fs::File::options().write(true).create_new(true).open(&path).await;
@@ -370,7 +402,11 @@ impl LoadedContent {
     }
 
     fn open_packed(path: &Path) -> io::Result<Self> {
-        PackedFile::open(File::open(path)?).map(|file| Self::Packed(Arc::new(file)))
+        Self::of_packed(File::open(path)?)
+    }
+
+    pub(crate) fn of_packed(file: File) -> io::Result<Self> {
+        PackedFile::open(file).map(|file| Self::Packed(Arc::new(file)))
     }
 
     /// Its length in octets.

@@ -80,7 +80,7 @@ impl Storage {
                 let to = dir.join(CONTENT_FOLDER).join(name);
                 let octets = copy_file(&files.path(name), &to);
                 copied.file_octets +=
-                    octets.map_err(|e| StorageError::unavailable("copying a content file", e))?;
+                    octets.map_err(|e| StorageError::of_writing("copying a content file", &e, dir))?;
                 copied.files += 1;
             }
         }
@@ -96,7 +96,7 @@ impl Storage {
     /// Writes the engine's file of a folder anew, without what is free in it, and puts it in the old one's place. Nobody
     /// may have the folder open. Until the last moment the old file is what counts; the disk has to hold both. Blocks.
     pub fn compact(dir: &Path, size_max: u64) -> Result<Compacted, StorageError> {
-        let failed = |e: io::Error| StorageError::unavailable("compacting", e);
+        let failed = |e: io::Error| StorageError::of_writing("compacting", &e, dir);
         let (place, beside) = (dir.join(ENGINE_FILE), dir.join(COMPACTED_FILE));
         let before = fs::metadata(&place).map_err(failed)?.len();
         remove_if_there(&beside).map_err(failed)?;
@@ -130,10 +130,13 @@ fn named(dir: &Path, size_max: u64) -> Result<(Vec<String>, bool), StorageError>
     Ok((names, is_packed))
 }
 
+/// Copies a file; an error names both, because the system does not say which one it is about.
 fn copy_file(from: &Path, to: &Path) -> io::Result<u64> {
-    let octets = fs::copy(from, to)?;
-    File::open(to)?.sync_all()?;
-    Ok(octets)
+    let copied = fs::copy(from, to).and_then(|octets| {
+        File::open(to)?.sync_all()?;
+        Ok(octets)
+    });
+    copied.map_err(|e| io::Error::new(e.kind(), format!("{} to {}: {e}", from.display(), to.display())))
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
@@ -200,6 +203,11 @@ mod tests {
             assert_eq!(view.content(id).unwrap().unwrap().to_bytes().unwrap(), octets);
         }
         assert!(storage.copy_to(&to, SIZE_MAX, &mut |_, _| true).is_err(), "nothing is overwritten");
+        put(&storage, &large, 1).await;
+        let lost = fs::read_dir(dir.path().join("a/content")).unwrap().next().unwrap().unwrap().path();
+        fs::remove_file(&lost).unwrap();
+        let why = storage.copy_to(&dir.path().join("c"), SIZE_MAX, &mut |_, _| true).unwrap_err();
+        assert!(why.to_string().contains(&lost.display().to_string()), "{why}");
     }
 
     #[tokio::test(flavor = "multi_thread")]

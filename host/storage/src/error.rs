@@ -8,7 +8,10 @@ use std::sync::Arc;
 const EIO: i32 = 5;
 /// What a disk has to have left, in octets, lest a failing write be taken for want of room: LMDB writes up to so much in one
 /// go.
-const ROOM_MIN: u64 = 1 << 20;
+pub(crate) const ROOM_MIN: u64 = 1 << 20;
+
+/// What is full where it is not the disk.
+pub(crate) const SIZE_MAX_REACHED: &str = "storage.size-max is reached";
 
 /// Whether the disk has room; also where it does not say.
 fn has_room(folder: &Path) -> bool {
@@ -55,6 +58,11 @@ impl StorageError {
     /// An error of the system while doing something.
     pub fn unavailable(doing: &'static str, cause: impl std::fmt::Display) -> Self {
         Self::Unavailable { doing, cause: cause.to_string().into() }
+    }
+
+    /// Whether the disk has no room, or its user may not have more of it.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        matches!(self, Self::Full { cause, .. } if **cause != *SIZE_MAX_REACHED)
     }
 
     /// An error of the system while something was written below a folder.

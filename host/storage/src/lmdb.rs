@@ -9,18 +9,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use runtime::files::allocate;
+
 use heed::types::Bytes;
 use heed::{CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, PutFlags, RoTxn, RwTxn, WithoutTls};
 
 use crate::ahead::Ahead;
 use crate::engine::{Engine, Reading, Visit, Writing};
-use crate::error::StorageError;
+use crate::error::{SIZE_MAX_REACHED, StorageError};
 use crate::space::{OWN, Space};
 use crate::stats::{EngineStats, SpaceStats};
 use crate::whole_file::cut_off;
 
 /// LMDB's file.
 const ENGINE_FILE: &str = "data.mdb";
+
+/// The file beside it, in which LMDB keeps track of readers.
+const READERS_FILE: &str = "lock.mdb";
 
 /// Concurrent views. LMDB keeps a slot of 64 octets for each.
 const READERS_MAX: u32 = 4096;
@@ -91,6 +96,7 @@ impl LmdbEngine {
             tables.push((space, table));
         }
         transaction.commit().map_err(failed)?;
+        allocate_readers(dir);
         let ahead = synced.then(|| Ahead::open(&dir.join(ENGINE_FILE), size_max)).transpose();
         let ahead = ahead.map_err(|e| StorageError::unavailable("opening", e))?;
         Ok(Self { env, tables: Tables(tables.into()), ahead, broken: AtomicBool::new(false) })
@@ -104,12 +110,20 @@ impl LmdbEngine {
     }
 }
 
+/// Sees to it that the file of readers has all its room: LMDB maps it, and a slot for which a full disk has none would end the
+/// process (SIGBUS).
+fn allocate_readers(dir: &Path) {
+    let file = File::options().write(true).open(dir.join(READERS_FILE));
+    // Where there is no room now, the slots that were used before are there.
+    let _ = file.and_then(|file| allocate(&file, file.metadata()?.len()));
+}
+
 /// What an error of LMDB comes to for who wants to write.
 fn of_writing(doing: &'static str, error: &heed::Error, dir: &Path) -> StorageError {
     match error {
         heed::Error::Io(error) => StorageError::of_writing(doing, error, dir),
         heed::Error::Mdb(heed::MdbError::MapFull) => {
-            StorageError::Full { doing, cause: "storage.size-max is reached".into() }
+            StorageError::Full { doing, cause: SIZE_MAX_REACHED.into() }
         }
         error => StorageError::unavailable(doing, error),
     }

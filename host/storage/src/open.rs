@@ -14,6 +14,7 @@ use crate::content::{ContentId, ContentWriter, Files, LoadedContent};
 use crate::engine::{Engine, Reading, Visit};
 use crate::error::StorageError;
 use crate::lmdb::LmdbEngine;
+use crate::reserve::Reserve;
 use crate::space::{CONTENT, CONTENT_FILES, CONTENT_PACKED, CONTENT_REFERENCES, Space};
 use crate::writer::{Committed, Job, WRITER_QUEUE_MAX, Writer};
 use crate::{pack, rebuildable};
@@ -67,12 +68,27 @@ pub struct Storage {
     broken: Arc<watch::Sender<bool>>,
     /// Transactions written since it was opened.
     version: Arc<AtomicU64>,
+    /// Without which no content is taken.
+    reserve: Option<Reserve>,
 }
 
 impl Storage {
     /// Opens or creates a folder with these spaces, and starts its writer on a thread of its own.
     pub fn open(dir: &Path, spaces: &[Space], options: &Options) -> Result<Self, StorageError> {
-        let (storage, writer) = Self::prepare(dir, spaces, options)?;
+        Self::open_with(dir, spaces, options, None)
+    }
+
+    /// The same, with the reserve of the data directory that the folder is of. Without it, nothing new is taken in while that
+    /// cannot be made.
+    pub fn open_with(
+        dir: &Path,
+        spaces: &[Space],
+        options: &Options,
+        reserve: Option<&Reserve>,
+    ) -> Result<Self, StorageError> {
+        let (mut storage, mut writer) = Self::prepare(dir, spaces, options)?;
+        storage.reserve = reserve.cloned();
+        writer.reserve = reserve.cloned();
         let executor = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| StorageError::unavailable("starting the writer", e))?;
@@ -137,9 +153,11 @@ impl Storage {
             engine: Arc::clone(&engine),
             files: files.clone(),
             broken: Arc::clone(&broken),
+            reserve: None,
             rebuildable: None,
         };
-        (Self { engine, jobs, files, inline_max, packing: Arc::default(), broken, version }, writer)
+        let packing = Arc::default();
+        (Self { engine, jobs, files, inline_max, packing, broken, version, reserve: None }, writer)
     }
 
     /// A consistent view. Drop it soon, and not after an `.await`.
@@ -177,7 +195,7 @@ impl Storage {
     /// Takes content of at most `max` octets.
     #[must_use]
     pub fn content(&self, max: u64) -> ContentWriter {
-        ContentWriter::new(self.files.clone(), self.inline_max, max)
+        ContentWriter::new(self.files.clone(), self.inline_max, max, self.reserve.clone())
     }
 
     /// Ends the writer after what was handed to it before. Later commits say `Closed`; the folder
@@ -215,6 +233,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The folder of content files.
+    pub(crate) fn files(&self) -> Option<&Files> {
+        self.files.as_deref()
+    }
+
     /// The value of a key.
     pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<std::borrow::Cow<'_, [u8]>>, StorageError> {
         self.reading.get(space, key)

@@ -8,6 +8,8 @@
 use std::ops::ControlFlow;
 
 use runtime::files::{Readers, write_durably};
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::CParameter;
 
 use crate::batch::Batch;
 use crate::content::ContentId;
@@ -171,8 +173,10 @@ fn packed(octets: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
     if octets.len() < OCTETS_MIN {
         return Ok(None);
     }
-    let frame =
-        zstd::bulk::compress(octets, LEVEL).map_err(|e| StorageError::unavailable("compressing", e))?;
+    let failed = |e| StorageError::unavailable("compressing", e);
+    let mut packer = Compressor::new(LEVEL).map_err(failed)?;
+    packer.set_parameter(CParameter::ChecksumFlag(true)).map_err(failed)?;
+    let frame = packer.compress(octets).map_err(failed)?;
     if HEAD + frame.len() > octets.len() - octets.len() / SAVED_MIN {
         return Ok(None);
     }

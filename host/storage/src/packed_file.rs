@@ -21,11 +21,11 @@ use zstd::zstd_safe::CParameter;
 /// The version of every file that is written.
 const VERSION: u8 = 1;
 /// Octets of a block: a header is read at the price of one, and text is compressed almost as well as in one piece.
-const BLOCK_OCTETS: u32 = 64 * 1024;
+pub(crate) const BLOCK_OCTETS: u32 = 64 * 1024;
 /// Largest block that is read.
 const BLOCK_OCTETS_MAX: u32 = 4 << 20;
 /// Octets before the places of the frames.
-const HEAD: u64 = 16;
+pub(crate) const HEAD: u64 = 16;
 
 /// A packed content file, open for reading.
 #[derive(Debug)]
@@ -155,11 +155,11 @@ pub(crate) fn write(from: &File, len: u64, to: &File, level: i32) -> io::Result<
     Ok(place)
 }
 
-fn read_u64(octets: &[u8]) -> u64 {
+pub(crate) fn read_u64(octets: &[u8]) -> u64 {
     octets.try_into().map_or(0, u64::from_be_bytes)
 }
 
-fn index(at: u64) -> usize {
+pub(crate) fn index(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }
 

@@ -2,7 +2,9 @@
 //! that nobody notices until a page of another time is read; so a mark tells which boot of the machine
 //! wrote them, and what another boot left open is thrown away unread.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use runtime::files::{self, Readers};
@@ -25,12 +27,26 @@ pub(crate) fn enter(dir: &Path, boot: Option<&str>) -> io::Result<()> {
     }
     // Without a boot's name no later start can know that the system has kept the writes.
     let mark = mine.unwrap_or_else(|| b"open\n".to_vec());
-    files::write_durably(&dir.join(MARK), &mark, Readers::Owner)
+    write(dir, &mark)
+}
+
+/// Writes the mark, on a full disk in its own place: one that is torn there is not known, and the folder is emptied.
+fn write(dir: &Path, mark: &[u8]) -> io::Result<()> {
+    let path = dir.join(MARK);
+    match files::write_durably(&path, mark, Readers::Owner) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            let file = File::options().write(true).open(&path).map_err(|_| e)?;
+            file.write_all_at(mark, 0)?;
+            file.set_len(mark.len() as u64)?;
+            file.sync_all()
+        }
+        written => written,
+    }
 }
 
 /// After all was written and synced.
 pub(crate) fn leave(dir: &Path) -> io::Result<()> {
-    files::write_durably(&dir.join(MARK), CLOSED, Readers::Owner)
+    write(dir, CLOSED)
 }
 
 /// Removes all that is in the folder.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 
-use crate::{Batch, ContentId, Options, Patch, PatchInto, Space, Storage, StorageError};
+use crate::{Batch, Content, ContentId, LmdbEngine, Options, Patch, PatchInto, Space, Storage, StorageError};
 
 const THINGS: Space = Space::new("things");
 const COUNTS: Space = Space::new("counts");
@@ -268,6 +268,54 @@ async fn an_engine_that_has_to_be_opened_anew_is_told_of_by_whoever_meets_it_fir
     assert!(storage.commit(Batch::new()).await.is_err());
     storage.broken().await;
     drop(writer);
+}
+
+/// A disk that is full as long as the reserve is there.
+struct Full(LmdbEngine, std::path::PathBuf);
+
+impl crate::Engine for Full {
+    fn read(&self) -> Result<Box<dyn crate::Reading + Send + 'static>, StorageError> {
+        self.0.read()
+    }
+
+    fn write(
+        &self,
+        apply: &mut dyn FnMut(&mut dyn crate::Writing) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        if self.1.exists() {
+            return Err(StorageError::Full { doing: "committing", cause: "No space left on device".into() });
+        }
+        self.0.write(apply)
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_what_brings_no_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let reserve = crate::Reserve::open(dir.path(), &[]);
+    reserve.make().unwrap();
+    let file = dir.path().join("RESERVE");
+    let engine = LmdbEngine::open(dir.path(), &[THINGS], 1 << 20, true).unwrap();
+    let (storage, mut writer) = Storage::over(std::sync::Arc::new(Full(engine, file.clone())));
+    writer.reserve = Some(reserve);
+    tokio::spawn(writer.run());
+    let bringing = || {
+        let mut batch = Batch::new();
+        batch.store_content(Content::from(b"new".to_vec()), 1);
+        batch
+    };
+    let refused = storage.commit(bringing()).await.unwrap_err();
+    assert!(matches!(refused, StorageError::Full { .. }), "{refused}");
+    assert!(file.exists(), "for new content it is not given up");
+    let mut freeing = Batch::new();
+    freeing.put(THINGS, b"a", *b"1");
+    storage.commit(freeing).await.unwrap();
+    assert!(!file.exists());
+    assert!(storage.read().unwrap().get(THINGS, b"a").unwrap().is_some());
+    // This disk has room: so the reserve is made again before content is taken, and the engine is full again.
+    assert!(storage.commit(bringing()).await.is_err());
+    assert!(file.exists());
+    storage.close().await;
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::error::StorageError;
 use crate::open::tell_if_broken;
 use crate::rebuildable;
+use crate::reserve::Reserve;
 
 /// Batches that wait for the writer; more make their senders wait.
 pub const WRITER_QUEUE_MAX: usize = 4096;
@@ -39,6 +40,9 @@ pub(crate) enum Job {
     Close(oneshot::Sender<()>),
 }
 
+/// A batch, and who waits for its answer.
+type Waiting = (Batch, oneshot::Sender<Result<Committed, StorageError>>);
+
 /// The writer: whoever runs it is the only one that writes.
 pub struct Writer {
     pub(crate) jobs: mpsc::Receiver<Job>,
@@ -46,6 +50,8 @@ pub struct Writer {
     pub(crate) files: Option<Arc<Files>>,
     pub(crate) broken: Arc<watch::Sender<bool>>,
     pub(crate) version: Arc<AtomicU64>,
+    /// What is given up when the disk is full, and without which no content is taken.
+    pub(crate) reserve: Option<Reserve>,
     /// The folder of an environment whose commits are not synced.
     pub(crate) rebuildable: Option<PathBuf>,
 }
@@ -80,9 +86,35 @@ impl Writer {
         }
     }
 
-    fn commit_group(&self, batches: Vec<(Batch, oneshot::Sender<Result<Committed, StorageError>>)>) {
+    /// Commits a group. Where the disk has no room even for those that bring nothing, they get that of the reserve.
+    fn commit_group(&self, batches: Vec<Waiting>) {
+        let mut batches = batches;
+        if batches.iter().any(|(batch, _)| batch.brings_content())
+            && let Some(Err(full)) = self.reserve.as_ref().map(Reserve::admits)
+        {
+            batches = refuse_what_comes(batches, &full);
+        }
+        let Some((batches, full)) = self.try_commit(batches) else { return };
+        let (bringing, others): (Vec<_>, Vec<_>) =
+            batches.into_iter().partition(|(batch, _)| batch.brings_content());
+        let was_alone = bringing.is_empty();
+        refuse(bringing, &full);
+        // Without them there may be room enough.
+        let tried = if was_alone { Some((others, full)) } else { self.try_commit(others) };
+        let Some((others, full)) = tried else { return };
+        let gave = full.is_full_disk() && self.reserve.as_ref().is_some_and(Reserve::give_up);
+        if !gave {
+            return refuse(others, &full);
+        }
+        if let Some((others, full)) = self.try_commit(others) {
+            refuse(others, &full);
+        }
+    }
+
+    /// Gives the batches back where there is no room for them.
+    fn try_commit(&self, batches: Vec<Waiting>) -> Option<(Vec<Waiting>, StorageError)> {
         if batches.is_empty() {
-            return;
+            return None;
         }
         let mut outcomes = Vec::with_capacity(batches.len());
         let mut group = Group::default();
@@ -116,15 +148,34 @@ impl Writer {
             }
             Err(error) => {
                 tell_if_broken(&*self.engine, &self.broken);
-                for (batch, answer) in batches {
-                    // Whether a failing disk took the commit is not certain: the files stay, and
-                    // the sweep at the next start removes those that nothing names.
-                    keep_files(&batch);
-                    let _ = answer.send(Err(error.clone()));
+                if matches!(error, StorageError::Full { .. }) {
+                    return Some((batches, error));
                 }
+                refuse(batches, &error);
             }
         }
+        None
     }
+}
+
+/// Answers batches that were not committed.
+fn refuse(batches: Vec<Waiting>, error: &StorageError) {
+    for (batch, answer) in batches {
+        // Whether a failing disk took the commit is not certain: the files stay, and
+        // the sweep at the next start removes those that nothing names.
+        keep_files(&batch);
+        let _ = answer.send(Err(error.clone()));
+    }
+}
+
+/// Answers batches that bring content, which no commit has seen; gives the others.
+fn refuse_what_comes(batches: Vec<Waiting>, error: &StorageError) -> Vec<Waiting> {
+    let (bringing, others): (Vec<_>, Vec<_>) =
+        batches.into_iter().partition(|(batch, _)| batch.brings_content());
+    for (_, answer) in bringing {
+        let _ = answer.send(Err(error.clone()));
+    }
+    others
 }
 
 /// Content files named by a committed batch belong to the store now.

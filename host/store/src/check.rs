@@ -10,7 +10,7 @@
 //! 8. Mod-sequences are at least 1 and at most the last one given.
 //! 9. Counts of messages, unseen, deleted and octets equal what is there.
 //! 10. Every keyword bit has a name.
-//! 11. Every message has its content, whose length with the prefix is the message's size.
+//! 11. Every message has its content, all of which can be read, and whose length with the prefix is the message's size.
 //! 12. No content has fewer references recorded than there are, nor more; none is without any.
 //! 13. Logs: no entry is above the last mod-sequence, none names a message that is still there, and
 //!     there are as many as counted.
@@ -27,9 +27,10 @@
 //!     ranges rise and do not overlap, none is above the last UID.
 
 mod annotations;
+mod contents;
 mod sharing;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -67,12 +68,16 @@ impl fmt::Display for Violation {
 }
 
 /// How far a check is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CheckProgress {
     /// Messages looked at.
     pub messages: u64,
     /// Messages there are, by the counters.
     pub messages_total: u64,
+    /// Contents that were read, after all messages were looked at.
+    pub contents: u64,
+    /// Contents there are to be read; none as long as messages are looked at.
+    pub contents_total: u64,
 }
 
 impl Store {
@@ -86,10 +91,15 @@ impl Store {
     ) -> Result<Vec<Violation>, StoreError> {
         let snapshot = self.inner.storage.read()?;
         let mut check = Check::new(&snapshot, progress);
-        foreign(&snapshot, &mut |id| *check.references.entry(id).or_default() += 1)?;
+        let mut others = BTreeSet::new();
+        foreign(&snapshot, &mut |id| {
+            *check.references.entry(id).or_default() += 1;
+            others.insert(id);
+        })?;
         check.run()?;
-        (check.progress)(check.done);
-        Ok(check.violations)
+        let checked = check.ended();
+        drop(snapshot);
+        self.read_contents(checked, None, &others, progress)
     }
 
     /// The same for one account. References to content are not counted: others may share it.
@@ -110,8 +120,9 @@ impl Store {
         for id in mailboxes.keys() {
             check.messages(*id, true)?;
         }
-        (check.progress)(check.done);
-        Ok(check.violations)
+        let checked = check.ended();
+        drop(snapshot);
+        self.read_contents(checked, Some(account), &BTreeSet::new(), progress)
     }
 }
 
@@ -135,7 +146,7 @@ struct Counted {
 
 impl<'c> Check<'c> {
     fn new(snapshot: &'c Snapshot, progress: &'c mut dyn FnMut(CheckProgress)) -> Self {
-        let done = CheckProgress { messages: 0, messages_total: 0 };
+        let done = CheckProgress::default();
         Self { snapshot, progress, done, references: HashMap::new(), violations: Vec::new() }
     }
 
@@ -361,35 +372,6 @@ impl<'c> Check<'c> {
         Ok(Sweeps::default())
     }
 
-    fn content(&mut self, id: MailboxId, uid: Uid, record: &MessageRecord<'_>) -> Result<(), StoreError> {
-        self.done.messages += 1;
-        if self.done.messages.is_multiple_of(PROGRESS_EVERY) {
-            (self.progress)(self.done);
-        }
-        *self.references.entry(record.content).or_default() += 1;
-        let len = match self.snapshot.inline_content(record.content)? {
-            Some(octets) => Some(octets.len() as u64),
-            None => match self.snapshot.content(record.content) {
-                Ok(content) => content.map(|content| content.len()),
-                Err(error) => {
-                    self.violated(11, format!("message {id}/{uid}: {error}"));
-                    return Ok(());
-                }
-            },
-        };
-        match len {
-            None => self.violated(11, format!("message {id}/{uid} has no content {}", record.content.0)),
-            Some(len) if len + record.prefix.len() as u64 != record.size => {
-                self.violated(
-                    11,
-                    format!("message {id}/{uid} has {len} octets of content, but size {}", record.size),
-                );
-            }
-            Some(_) => {}
-        }
-        Ok(())
-    }
-
     fn counters(&mut self, id: MailboxId, counted: &Counted, last_uid: u64) -> Result<(), StoreError> {
         let key = keys::mailbox(id);
         for (field, name, is) in [
@@ -448,21 +430,6 @@ impl<'c> Check<'c> {
         let says = self.snapshot.counter(keys::COUNTERS, &key, counter)?;
         if says != entries {
             self.violated(13, format!("{} of mailbox {id} counts {says}, but has {entries}", space.name()));
-        }
-        Ok(())
-    }
-
-    fn contents(&mut self) -> Result<(), StoreError> {
-        let mut stored = HashSet::new();
-        self.snapshot.contents(&mut |id| {
-            stored.insert(id);
-        })?;
-        for id in stored {
-            let has = self.references.get(&id).copied().unwrap_or(0);
-            let says = self.snapshot.content_references(id)?.unwrap_or(0);
-            if has != says {
-                self.violated(12, format!("content {} records {says} references, but has {has}", id.0));
-            }
         }
         Ok(())
     }

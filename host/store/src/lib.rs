@@ -57,6 +57,7 @@ mod append;
 mod changes;
 mod check;
 mod copy;
+mod damaged;
 mod derived;
 mod domain_usage;
 mod error;

@@ -10,6 +10,7 @@ use crate::*;
 mod accounts;
 mod annotations;
 mod concurrency;
+mod damaged;
 mod feed;
 mod groups;
 mod import;

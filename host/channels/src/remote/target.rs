@@ -80,7 +80,7 @@ pub(crate) async fn targets(
         // Named by the configuration or the directory, not by the sender: that is for us to mend, and the mail waits.
         Lookup::NotFound if matches!(next_hop, NextHop::Host { .. }) => {
             let text = "The next mail server is not found";
-            Err(deferred((4, 4), text, &format!("{name} is not in the DNS"), Reach::Destination))
+            Err(deferred((4, 4), text, format!("{name} is not in the DNS"), Reach::Destination))
         }
         Lookup::NotFound => Err(inexistent(name)),
         Lookup::Unavailable(why) => Err(unresolved(name, why)),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use storage::{ContentId, Snapshot};
+use storage::{ContentId, Snapshot, StorageError};
 
 use super::{Foreign, Plan};
 use crate::error::StoreError;
@@ -57,12 +57,14 @@ pub(super) fn mend(snapshot: &Snapshot, plan: &mut Plan<'_>, wrong: &[Wrong]) ->
         } else if *says > 0 {
             // Whose it was is not known any more, but it may be mail.
             let kept = match snapshot.content(*id) {
-                Ok(Some(content)) => {
-                    let octets = content.to_bytes()?;
-                    format!("kept as {}", plan.keep(&format!("content-{}.eml", id.0), &octets)?)
-                }
+                Ok(Some(content)) => match content.to_bytes() {
+                    Ok(octets) => {
+                        format!("kept as {}", plan.keep(&format!("content-{}.eml", id.0), &octets)?)
+                    }
+                    Err(error) => kept_raw(snapshot, plan, *id, &error)?,
+                },
                 Ok(None) => "there are no octets of it".to_owned(),
-                Err(error) => error.to_string(),
+                Err(error) => kept_raw(snapshot, plan, *id, &error)?,
             };
             plan.draft.batch.release_content(*id, difference(*says, 0));
             plan.remedy(12, what, format!("it goes; {kept}"));
@@ -74,4 +76,16 @@ pub(super) fn mend(snapshot: &Snapshot, plan: &mut Plan<'_>, wrong: &[Wrong]) ->
         }
     }
     Ok(())
+}
+
+/// Keeps damaged content as it lies on the disk.
+fn kept_raw(
+    snapshot: &Snapshot,
+    plan: &Plan<'_>,
+    id: ContentId,
+    error: &StorageError,
+) -> Result<String, StoreError> {
+    let Some((raw, is_packed)) = snapshot.raw_content(id)? else { return Ok(error.to_string()) };
+    let name = format!("content-{}.damaged{}", id.0, if is_packed { ".zst" } else { "" });
+    Ok(format!("it is damaged ({error}), and kept as {}", plan.keep(&name, &raw)?))
 }

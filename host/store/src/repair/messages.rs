@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use storage::{Patch, PatchInto, Snapshot, Space};
 
 use super::Plan;
+use super::damaged::{Fate, Fates};
 use super::names::raise;
 use crate::error::StoreError;
 use crate::feed::MessageEvents;
@@ -51,7 +52,12 @@ impl There {
 }
 
 /// Mends one mailbox.
-pub(super) fn mend(snapshot: &Snapshot, plan: &mut Plan<'_>, id: MailboxId) -> Result<(), StoreError> {
+pub(super) fn mend(
+    snapshot: &Snapshot,
+    plan: &mut Plan<'_>,
+    id: MailboxId,
+    fates: &Fates,
+) -> Result<(), StoreError> {
     let key = keys::mailbox(id);
     let mut there = There::default();
     sweeps(snapshot, plan, id, &mut there)?;
@@ -63,7 +69,7 @@ pub(super) fn mend(snapshot: &Snapshot, plan: &mut Plan<'_>, id: MailboxId) -> R
     })?;
     for key in found {
         if let Some(value) = snapshot.get(keys::MESSAGES, &key)? {
-            message(snapshot, plan, id, (&key, &value), &mut there)?;
+            message((snapshot, fates), plan, id, (&key, &value), &mut there)?;
         }
     }
     let last_uid = snapshot.counter(keys::COUNTERS, &key, keys::LAST_UID)?;
@@ -134,7 +140,7 @@ fn sweeps(
 }
 
 fn message(
-    snapshot: &Snapshot,
+    (snapshot, fates): (&Snapshot, &Fates),
     plan: &mut Plan<'_>,
     id: MailboxId,
     (key, value): (&[u8], &[u8]),
@@ -153,9 +159,13 @@ fn message(
         );
         return Ok(());
     };
-    let found = match snapshot.content(record.content) {
-        Ok(content) => content.map(|content| content.len()).ok_or_else(|| "is not there".to_owned()),
-        Err(error) => Err(error.to_string()),
+    let found = match fates.get(&record.content) {
+        Some(Fate::Stays(len)) => Ok(*len),
+        Some(Fate::Goes(why)) => Err(why.clone()),
+        None => match snapshot.content_len(record.content) {
+            Ok(len) => len.ok_or_else(|| "is not there".to_owned()),
+            Err(error) => Err(error.to_string()),
+        },
     };
     match found {
         Err(why) => {

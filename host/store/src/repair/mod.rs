@@ -13,7 +13,7 @@
 //! | 6 | the messages' mailbox is made anew, as `Recovered-N` |
 //! | 7, 8, 9, 14 | the counter is set to what is there |
 //! | 10 | the keyword gets the name `recovered-N` |
-//! | 11 | a wrong size is set right; a message without content is kept as evidence, and goes |
+//! | 11 | a wrong size is set right; of damaged content, what can be read stays, and the file is kept as evidence; a message without content is kept as evidence, and goes |
 //! | 12 | references are counted anew; content that nothing names is kept as evidence, and goes |
 //! | 13 | the log is cut: clients read the mailbox anew |
 //! | 15, 16, 18 | indices are made to have what they are of; records of nothing that is there are kept as evidence, and go; so do annotations that are too many; of what a reader has seen, what can be right is kept |
@@ -21,6 +21,7 @@
 
 mod beside;
 mod contents;
+mod damaged;
 mod messages;
 mod names;
 
@@ -101,6 +102,7 @@ impl Store {
             names::accounts(&self.inner.storage.read()?, &mut plan, self.inner.clock.now())?;
             self.take(plan, held, &mut remedies).await?;
         }
+        let fates = self.repair_damaged(account, evidence, foreign, &mut remedies).await?;
         for id in self.account_ids(account)? {
             let held = self.inner.locks.lock(id).await;
             let mut plan = Plan::new(evidence);
@@ -115,7 +117,7 @@ impl Store {
             for mailbox in mailboxes {
                 let held = self.inner.locks.lock(id).await;
                 let mut plan = Plan::new(evidence);
-                messages::mend(&self.inner.storage.read()?, &mut plan, mailbox)?;
+                messages::mend(&self.inner.storage.read()?, &mut plan, mailbox, &fates)?;
                 self.take(plan, held, &mut remedies).await?;
             }
         }

@@ -28,7 +28,7 @@ pub(crate) enum MailboxCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Check mailboxes: counters, names, messages and their content. `wasmta check` looks at everything else too.
+    /// Check mailboxes: counters, names, messages and all of their content. `wasmta check` looks at everything else too.
     Check {
         /// Only this user's: the address, or the login. References to content are counted for all together only.
         user: Option<String>,
@@ -39,8 +39,9 @@ pub(crate) enum MailboxCommand {
     ///
     /// What cannot stay in the store (a record that cannot be read or is of nothing that is there, what is known of a message
     /// whose content is gone, content that no message names) is kept in a folder repaired-TIME of the data directory first,
-    /// and each step is told. Where content is missing, look for it in a backup before: with its file back in place, there
-    /// is nothing to mend.
+    /// and each step is told. Of damaged content, what can be read stays in its message; the damaged file and a list of the
+    /// messages that are hurt are kept there, too. Where content is missing or damaged, look for it in a backup before: with its file back in
+    /// place, there is nothing to mend.
     #[command(after_help = "\
 Examples:
   wasmta mailbox repair                          what is wrong, and what would be done?

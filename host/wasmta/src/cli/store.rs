@@ -29,8 +29,8 @@ pub(crate) enum StoreCommand {
     Compress(Format),
     /// Copy the data directory while the server runs: mail, queue, directory, plugins, certificates.
     ///
-    /// Each part is copied as of one moment. The folder must be empty or not there, and outside of the data directory; the
-    /// server writes it, as its own user. It holds a list of all files with their SHA-256, keys and hashes of passwords. The configuration is not in it.
+    /// Each part is copied as of one moment. The folder must be empty or not there, or have what an interrupted backup has left,
+    /// and be outside of the data directory; the server writes it, as its own user. It holds a list of all files with their SHA-256, keys and hashes of passwords. The configuration is not in it.
     #[command(after_help = "\
 Examples:
   wasmta store backup /var/backups/wasmta/2026-11-27

@@ -3,6 +3,7 @@
 //! Each environment is copied as of one moment, the directory first and the mail last; the tables are left out, because they
 //! are built from the directory. The file that says that a copy is whole is written when all else is on stable storage.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +41,7 @@ pub(super) async fn backup(
     let (size_max, began) = (config.storage.size_max, parts.clock.now());
     let work = tokio::task::spawn_blocking(move || {
         outside(&folder, &data)?;
-        let unfinished = prepare(&folder)?;
+        let (unfinished, _alone) = prepare(&folder)?;
         let made = copy(&durable, size_max, (&data, &unfinished), &progress).and_then(|(mut json, text)| {
             let files = json["files"].take().as_u64().unwrap_or(0);
             json["files"] = backup_list::write(&unfinished, &folder, &mut |done| {
@@ -49,9 +50,12 @@ pub(super) async fn backup(
             })?;
             Ok((json, text))
         });
-        let (mut json, text) = made.inspect_err(|_| {
-            // What cannot be removed is no backup, by its name.
-            let _ = std::fs::remove_dir_all(&unfinished);
+        let made = made.inspect_err(|_| {
+            // What cannot be removed is no backup, by its name, and gives way to the next try.
+            let _ = remove_unfinished(&folder);
+        });
+        let (mut json, text) = made.map_err(|why| {
+            format!("{}: the backup was not made, and nothing of it is left: {why}", folder.display())
         })?;
         let whole = std::fs::rename(&unfinished, folder.join(COPY)).and_then(|()| sync_dir(&folder));
         whole.map_err(|e| format!("{}: {e}", folder.display()))?;
@@ -83,18 +87,47 @@ fn outside(folder: &Path, data: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes the folder, for its owner alone: keys and hashes of passwords come into it.
-fn prepare(folder: &Path) -> Result<PathBuf, String> {
+/// Makes the folder, for its owner alone: keys and hashes of passwords come into it. What an interrupted backup has left there
+/// gives way. As long as the file lives, nobody else makes a backup there.
+fn prepare(folder: &Path) -> Result<(PathBuf, File), String> {
     use std::os::unix::fs::PermissionsExt;
     let failed = |e: io::Error| format!("{}: {e}", folder.display());
     create_dir_durably(folder).map_err(failed)?;
+    let alone = File::open(folder).map_err(failed)?;
+    alone.try_lock().map_err(|_| format!("{}: another backup is being made there", folder.display()))?;
+    if is_unfinished(folder).map_err(failed)? {
+        remove_unfinished(folder).map_err(failed)?;
+    }
     if std::fs::read_dir(folder).map_err(failed)?.next().is_some() {
         return Err(format!("{} is not empty: name a folder that is not there yet", folder.display()));
     }
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
     let unfinished = folder.join(UNFINISHED);
     std::fs::create_dir(&unfinished).map_err(failed)?;
-    Ok(unfinished)
+    Ok((unfinished, alone))
+}
+
+/// Whether all that a folder has is of a backup that was interrupted.
+fn is_unfinished(folder: &Path) -> io::Result<bool> {
+    let mut has_copy = false;
+    for entry in std::fs::read_dir(folder)? {
+        match entry?.file_name().to_str() {
+            Some(UNFINISHED) => has_copy = true,
+            Some(backup_list::LIST) => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(has_copy || folder.join(backup_list::LIST).exists())
+}
+
+/// Removes what is there of a backup that is not whole.
+fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    let gone = |removed: io::Result<()>| match removed {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    };
+    gone(std::fs::remove_dir_all(folder.join(UNFINISHED)))?;
+    gone(std::fs::remove_file(folder.join(backup_list::LIST)))
 }
 
 fn copy(

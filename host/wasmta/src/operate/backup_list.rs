@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::backup::{COPY, FOLDERS_DEPTH_MAX, copy_file};
 
 /// The list's file.
-const LIST: &str = "FILES";
+pub(super) const LIST: &str = "FILES";
 /// Longest line of it, in octets: a digest, a number, a path.
 const LINE_MAX: u64 = 5000;
 /// Octets read at a time.
@@ -130,21 +130,29 @@ pub(super) fn write(copy: &Path, folder: &Path, tell: &mut dyn FnMut(u64) -> boo
     Ok(json!({ "list": LIST, "count": writing.count, "sha256": hexadecimal(writing.digest) }))
 }
 
+/// What a backup has, as far as that is seen without reading its files.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// Whether each file has a digest.
+    pub(super) has_digests: bool,
+    /// Octets of all files; as far as the manifest has them.
+    pub(super) octets: u64,
+}
+
 /// Holds a backup against its manifest as far as that goes without reading the files: all are there, and as long as they were.
-/// Whether each has a digest, too.
-pub(super) fn compare(folder: &Path, manifest: &Value) -> Result<bool, String> {
-    let mut faults = Faults::default();
+pub(super) fn compare(folder: &Path, manifest: &Value) -> Result<Seen, String> {
+    let (mut faults, mut sum) = (Faults::default(), 0_u64);
     let is_listed = !manifest["files"].is_null();
     if is_listed {
         let path = folder.join(LIST);
         let (digest, _) = digest_of(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         if manifest["files"]["sha256"].as_str() != Some(&digest) {
             faults.add(format!("{LIST}: this is not the list that was written with it"));
-            faults.outcome(folder)?;
-            return Ok(true);
+            return faults.outcome(folder).map(|()| Seen { has_digests: true, octets: 0 });
         }
         for_each(folder, &mut |entry| {
             let shown = format!("{COPY}/{}", entry.name);
+            sum = sum.saturating_add(entry.octets);
             match octets_of(&folder.join(COPY).join(&entry.name)) {
                 Ok(octets) if octets == entry.octets => {}
                 Ok(octets) => faults.add(format!("{shown} has {octets} octets, and had {}", entry.octets)),
@@ -156,7 +164,7 @@ pub(super) fn compare(folder: &Path, manifest: &Value) -> Result<bool, String> {
         compare_counts(folder, manifest, &mut faults);
     }
     faults.outcome(folder)?;
-    Ok(is_listed)
+    Ok(Seen { has_digests: is_listed, octets: sum })
 }
 
 /// A manifest without a list has the environments: octets of the engine's file, content files and their octets.
@@ -199,7 +207,13 @@ pub(super) fn copy(folder: &Path, to: &Path) -> Result<(), String> {
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).map_err(|e| fault(parent, e))?;
         }
-        copy_file(&source, &target).map_err(|e| fault(&source, e))?;
+        copy_file(&source, &target).map_err(|e| {
+            format!(
+                "{} to {}: {e}; the data stay as they are: mend that, and give the command again",
+                source.display(),
+                target.display()
+            )
+        })?;
         let (digest, _) = digest_of(&target).map_err(|e| fault(&target, e))?;
         if digest != entry.digest {
             faults.add(format!("{COPY}/{} has another content than it had (SHA-256)", entry.name));

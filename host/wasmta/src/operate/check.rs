@@ -3,6 +3,7 @@
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::repair;
 use crate::control::{Answer, Line};
 use crate::serve::Parts;
 
@@ -23,7 +24,8 @@ pub(super) async fn check(parts: &Parts, progress: mpsc::Sender<Line>) -> Result
         let violations =
             store.check(|view, visit| Ok(queue::content_references(view, visit)?), &mut |so_far| {
                 seen = so_far.messages;
-                tell(so_far.messages, so_far.messages_total, "messages");
+                let (done, of, what) = repair::so_far(so_far);
+                tell(done, of, what);
             });
         let violations = violations.map_err(|e| e.to_string())?;
         let mut texts: Vec<String> = violations.iter().map(ToString::to_string).collect();

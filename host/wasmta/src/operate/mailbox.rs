@@ -182,24 +182,38 @@ async fn export(
         ExportFormat::Maildir => Format::Maildir,
         ExportFormat::Mbox => Format::Mbox,
     };
-    let store = parts.store.clone();
+    let (store, to) = (parts.store.clone(), folder.clone());
     let work = tokio::task::spawn_blocking(move || {
         migration::export(&store, account, &mailboxes, &folder, format, &telling(&progress))
     });
-    let done = work.await.map_err(|e| e.to_string())?.map_err(|e: MigrationError| e.to_string())?;
+    let done = work.await.map_err(|e| e.to_string())?.map_err(|error| match error {
+        MigrationError::Refused(_) => error.to_string(),
+        error => {
+            format!("{error}\nthe export is not whole: remove {}, and give the command again", to.display())
+        }
+    })?;
     Ok(exported(&done))
 }
 
 fn exported(done: &[Exported]) -> Answer {
     let mut lines = Vec::new();
     let mut all = Vec::new();
-    for Exported { mailbox, place, messages, octets } in done {
+    let mut damaged = 0;
+    for Exported { mailbox, place, messages, octets, faults } in done {
         lines.push(format!("{mailbox:<40} {messages:>8} messages to {place}"));
-        all.push(json!({ "mailbox": mailbox, "place": place, "messages": messages, "octets": octets }));
+        lines.extend(faults.iter().map(|fault| format!("  not written: {fault}")));
+        damaged += faults.len();
+        all.push(json!({
+            "mailbox": mailbox, "place": place, "messages": messages, "octets": octets, "faults": faults
+        }));
     }
     let messages: u64 = done.iter().map(|mailbox| mailbox.messages).sum();
     lines.push(format!("{messages} messages of {} mailboxes written", done.len()));
-    Answer::new(json!({ "mailboxes": all, "messages": messages }), lines.join("\n"))
+    if damaged > 0 {
+        lines.push("`wasmta mailbox repair` keeps what can be read of damaged messages".to_owned());
+    }
+    let json = json!({ "mailboxes": all, "messages": messages });
+    Answer { json, text: lines.join("\n"), faulty: damaged > 0 }
 }
 
 /// Tells whoever asked how far it is, and that work shall stop where nobody waits for it any more.

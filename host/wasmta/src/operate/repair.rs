@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 
 use runtime::files::sync_dir;
 use serde_json::json;
-use store::{AccountId, Evidence, Remedy, Store, StoreError, Violation};
+use store::{AccountId, CheckProgress, Evidence, Remedy, Store, StoreError, Violation};
 use tokio::sync::mpsc;
 
 use super::mailbox::account;
 use crate::control::{Answer, Line};
 use crate::serve::Parts;
 
+/// Most folders of evidence of one moment.
+const FOLDERS_MAX: u32 = 100;
 /// Lines that the text for people shows.
 const SHOWN_MAX: usize = 200;
 
@@ -27,10 +29,11 @@ pub(super) async fn check(
     let store = parts.store.clone();
     let work = tokio::task::spawn_blocking(move || {
         let mut seen = 0;
-        let found = violations(&store, account, &mut |done, of| {
-            seen = done;
+        let found = violations(&store, account, &mut |progressed| {
+            seen = progressed.messages;
+            let (done, of, what) = so_far(progressed);
             // A note that finds no room is passed over: the next one says more.
-            drop(progress.try_send(Line::Progress(done, of, "messages".to_owned())));
+            drop(progress.try_send(Line::Progress(done, of, what.to_owned())));
         });
         found.map(|found| (found, seen))
     });
@@ -48,14 +51,22 @@ pub(super) async fn check(
 fn violations(
     store: &Store,
     account: Option<AccountId>,
-    tell: &mut dyn FnMut(u64, u64),
+    tell: &mut dyn FnMut(CheckProgress),
 ) -> Result<Vec<Violation>, String> {
-    let mut tell = |done: store::CheckProgress| tell(done.messages, done.messages_total);
     let found = match account {
-        Some(account) => store.check_account(account, &mut tell),
-        None => store.check(|view, visit| Ok(queue::content_references(view, visit)?), &mut tell),
+        Some(account) => store.check_account(account, tell),
+        None => store.check(|view, visit| Ok(queue::content_references(view, visit)?), tell),
     };
     found.map_err(|e| e.to_string())
+}
+
+/// How far a check is, and at what.
+pub(super) fn so_far(progress: CheckProgress) -> (u64, u64, &'static str) {
+    if progress.contents_total > 0 {
+        (progress.contents, progress.contents_total, "contents read")
+    } else {
+        (progress.messages, progress.messages_total, "messages")
+    }
 }
 
 /// Mends mailboxes, or says what would be done.
@@ -66,7 +77,7 @@ pub(super) async fn repair(
     data: &Path,
 ) -> Result<Answer, String> {
     let account = user.map(|user| account(parts, user)).transpose()?;
-    let folder = data.join(format!("repaired-{}", parts.clock.now().as_seconds()));
+    let folder = unused(data, parts.clock.now().as_seconds())?;
     let (store, handle) = (parts.store.clone(), tokio::runtime::Handle::current());
     let work = tokio::task::spawn_blocking(move || {
         let kept = apply.then_some(Folder(folder.clone()));
@@ -76,7 +87,7 @@ pub(super) async fn repair(
         };
         let remedies =
             handle.block_on(store.repair(account, evidence, &foreign)).map_err(|e| e.to_string())?;
-        let left = if apply { violations(&store, account, &mut |_, _| ())? } else { Vec::new() };
+        let left = if apply { violations(&store, account, &mut |_| ())? } else { Vec::new() };
         Ok::<_, String>(answer(&remedies, &left, apply, folder.exists().then_some(&*folder)))
     });
     work.await.map_err(|e| e.to_string())?
@@ -124,6 +135,18 @@ fn listed(head: String, lines: &[String]) -> String {
     text
 }
 
+/// A folder for evidence that is not there yet, by the moment; several of one moment are numbered.
+fn unused(data: &Path, moment: u64) -> Result<PathBuf, String> {
+    let name = |number| match number {
+        1 => format!("repaired-{moment}"),
+        number => format!("repaired-{moment}-{number}"),
+    };
+    let mut folders = (1..=FOLDERS_MAX).map(|number| data.join(name(number)));
+    folders.find(|folder| !folder.exists()).ok_or_else(|| {
+        format!("{FOLDERS_MAX} folders {} are there: remove some", data.join(name(1)).display())
+    })
+}
+
 /// Keeps evidence in files of a folder, which is made for the first of them.
 struct Folder(PathBuf);
 
@@ -132,8 +155,10 @@ impl Folder {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         let path = self.0.join(name);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(octets)?;
-        file.sync_all()?;
+        file.write_all(octets).and_then(|()| file.sync_all()).inspect_err(|_| {
+            // A part of it is no evidence; neither is a folder without any, which is removed only then.
+            let _ = fs::remove_file(&path).and_then(|()| fs::remove_dir(&self.0));
+        })?;
         sync_dir(&self.0)?;
         sync_dir(self.0.parent().unwrap_or(Path::new(".")))?;
         Ok(path)
@@ -158,5 +183,7 @@ mod tests {
         let path = kept.keep("x", b"1").unwrap();
         assert_eq!(fs::read(path).unwrap(), b"1");
         assert!(kept.keep("x", b"2").is_err());
+        assert_eq!(unused(dir.path(), 1).unwrap(), dir.path().join("repaired-1-2"));
+        assert_eq!(unused(dir.path(), 2).unwrap(), dir.path().join("repaired-2"));
     }
 }

@@ -13,7 +13,7 @@ use super::{PROGRESS_WAITING_MAX, check, data_is_there};
 use crate::config::Config;
 use crate::config::rounded_size_text as size;
 use crate::control::{Answer, Line};
-use crate::serve::{DURABLE, DataLock, Parts, Place, RESTORING, counting, put_in_place};
+use crate::serve::{DURABLE, DataLock, IN_USE, Parts, Place, RESTORING, counting, put_in_place};
 
 /// How a backup is brought back.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub(crate) struct Restoring {
 /// Brings a backup back: copied, opened as a server would, checked, and only then put in place.
 pub(crate) fn restore(place: &Place, folder: &Path, how: Restoring) -> Result<Answer, String> {
     let manifest = examine(folder)?;
-    let has_digests = backup_list::compare(folder, &manifest)?;
+    let backup_list::Seen { has_digests, octets } = backup_list::compare(folder, &manifest)?;
     let config = place.load()?;
     let data = &place.data;
     let _lock = DataLock::take(data).map_err(stop_first)?;
@@ -43,13 +43,14 @@ pub(crate) fn restore(place: &Place, folder: &Path, how: Restoring) -> Result<An
         // Of an earlier try that never counted.
         fs::remove_dir_all(&restoring).map_err(fault)?;
     }
+    has_room(data, octets)?;
     let copied = if has_digests {
         backup_list::copy(folder, &restoring)
     } else {
         copy_tree(&folder.join(COPY), &restoring).map_err(fault)
     };
     let verified = copied.and_then(|()| verify(&config, &restoring, how.keep_uids));
-    let (seen, moment) = verified.inspect_err(|_| {
+    let Verified { seen, hurt, moment } = verified.inspect_err(|_| {
         // What cannot be removed now is removed by the next try.
         let _ = fs::remove_dir_all(&restoring);
     })?;
@@ -72,12 +73,50 @@ pub(crate) fn restore(place: &Place, folder: &Path, how: Restoring) -> Result<An
         "\nmail that was queued then is queued again, sent or not: look at `wasmta queue list`, or say `wasmta queue \
          hold --all`, before the server starts",
     );
-    let json = json!({ "restored": folder.display().to_string(), "before": had.then(|| aside.display().to_string()) });
-    Ok(Answer::new(json, text))
+    let json = json!({
+        "restored": folder.display().to_string(), "before": had.then(|| aside.display().to_string()), "damaged": hurt
+    });
+    if !hurt.is_empty() {
+        text.push_str("\nit had messages whose content is damaged or gone, and has them still: `wasmta mailbox repair` keeps what can be read");
+    }
+    Ok(Answer { json, text, faulty: !hurt.is_empty() })
 }
 
-/// Opens a copy as a server would, checks it, and makes its UIDs new; the moment, too, for names.
-fn verify(config: &Config, copy: &Path, keep_uids: bool) -> Result<(String, u64), String> {
+/// A disk that cannot hold the copy is told before it is filled.
+fn has_room(data: &Path, octets: u64) -> Result<(), String> {
+    match runtime::files::free_octets(data) {
+        Ok(free) if free < octets => Err(format!(
+            "the backup has {}, and the disk of {} has {} left; nothing was changed: make room, or name data on another disk",
+            size(octets),
+            data.display(),
+            size(free)
+        )),
+        // Where it does not say, it is tried.
+        _ => Ok(()),
+    }
+}
+
+/// What the look at a copy came to.
+struct Verified {
+    /// What was seen, for people.
+    seen: String,
+    /// Messages whose content is damaged or gone.
+    hurt: Vec<String>,
+    /// When, for names.
+    moment: u64,
+}
+
+/// What is wrong with the content of messages alone: that was so when the backup was made, and is no reason to do without all others.
+fn hurt_alone(checked: &Answer) -> Option<Vec<String>> {
+    /// How violations of the invariant of contents begin.
+    const OF_CONTENT: &str = "[11] ";
+    let violations = checked.json["violations"].as_array()?;
+    let of_content = violations.iter().map(|what| what.as_str().filter(|what| what.starts_with(OF_CONTENT)));
+    of_content.map(|what| what.map(str::to_owned)).collect()
+}
+
+/// Opens a copy as a server would, checks it, and makes its UIDs new.
+fn verify(config: &Config, copy: &Path, keep_uids: bool) -> Result<Verified, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| format!("threads cannot be started: {e}"))?;
     runtime.block_on(async {
@@ -86,26 +125,25 @@ fn verify(config: &Config, copy: &Path, keep_uids: bool) -> Result<(String, u64)
         // Nobody watches.
         inbox.close();
         let checked = check::check(&parts, notes).await;
-        let renewed = match &checked {
-            Ok(answer) if !answer.faulty && !keep_uids => {
-                parts.store.renew_uid_validities().await.map_err(|e| e.to_string())
-            }
+        let hurt = checked.as_ref().ok().and_then(hurt_alone);
+        let renewed = match &hurt {
+            Some(_) if !keep_uids => parts.store.renew_uid_validities().await.map_err(|e| e.to_string()),
             _ => Ok(0),
         };
         let moment = parts.clock.now().as_seconds();
         parts.close().await;
         let checked = checked?;
-        if checked.faulty {
+        let Some(hurt) = hurt else {
             return Err(format!(
                 "the backup is not consistent, and the data stay as they are: {}",
                 checked.text
             ));
-        }
+        };
         let mut text = checked.text;
         if renewed? > 0 {
             text.push_str("; clients read all mailboxes anew, because UIDs given since the backup are void");
         }
-        Ok((text, moment))
+        Ok(Verified { seen: text, hurt, moment })
     })
 }
 
@@ -143,5 +181,9 @@ pub(crate) fn compact(place: &Place) -> Result<Answer, String> {
 }
 
 fn stop_first(why: String) -> String {
-    format!("{why}: this is done while no server runs; stop it first")
+    if why.contains(IN_USE) {
+        format!("{why}: this is done while no server runs; stop it first")
+    } else {
+        why
+    }
 }

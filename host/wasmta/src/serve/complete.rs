@@ -9,7 +9,7 @@ use std::path::Path;
 
 use runtime::files::{Readers, sync_dir, write_durably};
 
-use super::restored::DURABLE;
+use super::restored::{DURABLE, RESTORING};
 
 /// The note: a line for each part.
 const PARTS: &str = "PARTS";
@@ -18,6 +18,14 @@ const PARTS_OCTETS_MAX: u64 = 4096;
 
 /// Refuses a data directory that lacks a part that it had.
 pub(crate) fn complete(data: &Path) -> Result<(), String> {
+    let is_empty = !DURABLE.iter().any(|part| is_there(data, part));
+    if is_empty && data.join(RESTORING).exists() {
+        return Err(format!(
+            "{} has a restore that was interrupted, and nothing else: give `wasmta store restore` again; only to begin with \
+             nothing in its place: rm -r {0}/{RESTORING}",
+            data.display()
+        ));
+    }
     let had = had(data)?;
     let missing: Vec<&str> =
         DURABLE.into_iter().filter(|part| had.contains(part) && !is_there(data, part)).collect();
@@ -110,6 +118,16 @@ mod tests {
             }
             complete(dir.path()).unwrap();
         }
+    }
+
+    #[test]
+    fn a_restore_that_was_interrupted_is_no_first_start() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(RESTORING)).unwrap();
+        assert!(complete(dir.path()).unwrap_err().contains("give `wasmta store restore` again"));
+        // Over data, it changed nothing.
+        make(dir.path(), &DURABLE);
+        complete(dir.path()).unwrap();
     }
 
     #[test]

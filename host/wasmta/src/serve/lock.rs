@@ -6,6 +6,9 @@ use std::path::Path;
 
 use super::restored;
 
+/// What is said of a data directory that somebody holds.
+pub(crate) const IN_USE: &str = "is in use by another process";
+
 /// Holds the data directory until dropped. The system lets go of it when the process dies, however
 /// it dies.
 #[derive(Debug)]
@@ -30,12 +33,14 @@ impl DataLock {
                 let mut owner = String::new();
                 let _ = file.read_to_string(&mut owner);
                 let owner = owner.trim();
-                return Err(format!("{} is in use by another process ({owner})", data.display()));
+                return Err(format!("{} {IN_USE} ({owner})", data.display()));
             }
             Err(TryLockError::Error(e)) => return Err(fault(e)),
         }
-        file.set_len(0).and_then(|()| file.rewind()).map_err(fault)?;
-        writeln!(file, "process {}", std::process::id()).map_err(fault)?;
+        // Written over what is there, which takes no room; where a full disk has none for the first one, it says less.
+        let owner = format!("process {}\n", std::process::id());
+        let _ = file.rewind().and_then(|()| file.write_all(owner.as_bytes()));
+        file.set_len(owner.len() as u64).map_err(fault)?;
         // Before anything is opened.
         restored::finish(data)
             .map_err(|e| format!("{}: a restore cannot be finished: {e}", data.display()))?;

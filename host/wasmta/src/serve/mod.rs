@@ -38,6 +38,7 @@ use crate::config::{Config, Examined, Problems};
 
 pub(crate) use complete::complete;
 pub use lock::DataLock;
+pub(crate) use lock::IN_USE;
 pub(crate) use logging::{counting, to_standard_error};
 pub use parts::Parts;
 pub(crate) use restored::{DURABLE, RESTORING, is_own_file, is_under_way, put_in_place};

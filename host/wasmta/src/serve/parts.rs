@@ -11,7 +11,7 @@ use events::{Event, Events};
 use queue::{Agents, Queue};
 use routing::{Builders, Routing, TableError, Tables};
 use runtime::{Background, Clock, Random};
-use storage::{Space, Storage};
+use storage::{Reserve, Space, Storage};
 use store::{Derived, Store};
 
 use super::domain_tables::{self, FollowedTables};
@@ -71,6 +71,8 @@ pub struct Parts {
     pub(super) mail: Storage,
     /// Whether the directory was filled just now: this is the first start.
     pub(super) first_start: bool,
+    /// Room that is kept for when the disk is full.
+    pub(super) reserve: Reserve,
     /// All storages, to be closed at the end.
     storages: [Storage; 5],
 }
@@ -80,37 +82,38 @@ impl Parts {
     /// filled from the configured LDIF, and the tables are brought up to it.
     pub async fn open(config: &Config, data: &Path, events: Events) -> Result<Self, String> {
         complete::complete(data)?;
-        let parts = Self::open_all(config, data, events).await?;
+        // Before anything is opened: that takes some room.
+        let reserve = Reserve::open(&data.join("store"), &[data, &data.join("store")]);
+        let parts = Self::open_all(config, (data, &reserve), events).await?;
         complete::note(data)?;
         Ok(parts)
     }
 
-    async fn open_all(config: &Config, data: &Path, events: Events) -> Result<Self, String> {
-        let (clock, random) = (Clock::system(), Random::system());
+    async fn open_all(config: &Config, place: (&Path, &Reserve), events: Events) -> Result<Self, String> {
+        let (data, clock, random) = (place.0, Clock::system(), Random::system());
         let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(random.clone(), settings::hash(config)));
         let background = Background::start().map_err(|e| format!("threads cannot be started: {e}"))?;
         let (of_directory, directory, mirror) =
-            open_directory(config, data, (&clock, &events), &background).await?;
+            open_directory(config, place, (&clock, &events), &background).await?;
         let filled =
             mirror.is_none() && fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
         let (followed, publishing) = in_the_dns(config, &directory, (&clock, &random, &events)).await?;
         let authenticator = who_may(config, data, &directory, mirror.as_ref(), (&clock, &random))?;
 
         let (rules, options) = policy::load(config).map_err(|why| why.to_string())?;
-        let of_tables = open_storage(config, data, "tables", routing::SPACES, false)?;
+        let of_tables = open_storage(config, place, "tables", routing::SPACES, false)?;
         let tables = Tables::new(of_tables.clone());
-        let of_plugins = open_storage(config, data, "plugin-store", plugin_engine::SPACES, true)?;
         let surroundings =
             Arc::new(Surroundings::new(directory.clone(), tables.clone(), Exchanged::new(config, &random)?));
         let told = (clock.clone(), random.clone(), events.clone());
-        let plugins = open_plugins(config, data, &surroundings, of_plugins.clone(), told).await?;
+        let (of_plugins, plugins) = open_plugins(config, place, &surroundings, told).await?;
         // After the plugins: some rows are theirs to build.
         let builders = Builders { plugins: &plugins, events: &events, clock: &clock };
         let of_tables = if brought_up(&tables, &directory, &builders).await? {
             of_tables
         } else {
             discarded(of_tables, data).await?;
-            let anew = open_storage(config, data, "tables", routing::SPACES, false)?;
+            let anew = open_storage(config, place, "tables", routing::SPACES, false)?;
             rebuilt(&anew, &surroundings, &directory, &builders).await?;
             anew
         };
@@ -123,9 +126,9 @@ impl Parts {
         let routing = sourced(routing, sources, &plugins, (&events, &clock));
         let profiles = in_their_world(&routing, &plugins, &surroundings);
 
-        let mail = open_mail(config, data)?;
+        let mail = open_mail(config, place)?;
         let (store, quotas, groups) = open_store(config, &mail, &directory, (&clock, &events)).await?;
-        let of_derived = open_storage(config, data, "derived", store::DERIVED_SPACES, false)?;
+        let of_derived = open_storage(config, place, "derived", store::DERIVED_SPACES, false)?;
         let stores = (&directory, &store);
         let agents = Agents {
             router: Arc::new(routing.clone()),
@@ -156,6 +159,7 @@ impl Parts {
             storages: [mail.clone(), of_directory, of_tables, of_plugins, of_derived],
             mail,
             first_start: filled,
+            reserve: place.1.clone(),
         })
     }
 
@@ -231,11 +235,11 @@ fn who_may(
 /// Opens the directory, with the mirror of its source where that is another one.
 async fn open_directory(
     config: &Config,
-    data: &Path,
+    place: (&Path, &Reserve),
     (clock, events): (&Clock, &Events),
     background: &Background,
 ) -> Result<(Storage, Directory, Option<Mirrors>), String> {
-    let storage = open_storage(config, data, "directory", directory::SPACES, true)?;
+    let storage = open_storage(config, place, "directory", directory::SPACES, true)?;
     let directory = Directory::open(storage.clone(), clock.clone(), mirror::options(config)?)
         .map_err(|e| format!("the directory: {e}"))?;
     let made_anew = directory.follow_schema().await.map_err(|e| format!("the directory: {e}"))?;
@@ -261,19 +265,19 @@ async fn in_the_dns(
 /// Opens the policy plugins, with their settings in force. What is wrong with one is told, and costs that one alone.
 async fn open_plugins(
     config: &Config,
-    data: &Path,
+    place: (&Path, &Reserve),
     surroundings: &Arc<Surroundings>,
-    storage: Storage,
     told: (Clock, Random, Events),
-) -> Result<plugin_engine::Engine, String> {
+) -> Result<(Storage, plugin_engine::Engine), String> {
+    let storage = open_storage(config, place, "plugin-store", plugin_engine::SPACES, true)?;
     let events = told.2.clone();
-    let plugins = plugins::open(data, Arc::clone(surroundings), storage, told)?;
+    let plugins = plugins::open(place.0, Arc::clone(surroundings), storage.clone(), told)?;
     let (of_each, record) = plugins::load(config)?;
     plugins.set_trust(config.trust.clone());
     for note in plugins.configure(of_each, record).await {
         events.emit(&Event::ConfigurationRefused { file: "plugins", cause: &note });
     }
-    Ok(plugins)
+    Ok((storage, plugins))
 }
 
 /// The profiles of users, with what their plugins may see.
@@ -287,9 +291,9 @@ fn in_their_world(
 }
 
 /// Opens the storage of queue, mailboxes and content.
-fn open_mail(config: &Config, data: &Path) -> Result<Storage, String> {
+fn open_mail(config: &Config, place: (&Path, &Reserve)) -> Result<Storage, String> {
     let spaces: Vec<Space> = queue::SPACES.iter().chain(store::SPACES).copied().collect();
-    open_storage(config, data, "store", &spaces, true)
+    open_storage(config, place, "store", &spaces, true)
 }
 
 /// Opens the queue.
@@ -357,10 +361,10 @@ async fn rebuilt(
     if built { Ok(()) } else { Err("the tables cannot be built".to_owned()) }
 }
 
-/// Opens one storage of the data directory.
+/// Opens one storage of the data directory. What is derived is no reason to use the reserve up.
 fn open_storage(
     config: &Config,
-    data: &Path,
+    (data, reserve): (&Path, &Reserve),
     name: &str,
     spaces: &[Space],
     synced: bool,
@@ -371,5 +375,6 @@ fn open_storage(
         synced,
     };
     let dir = data.join(name);
-    Storage::open(&dir, spaces, &options).map_err(|e| format!("{}: {e}", dir.display()))
+    let reserve = Some(reserve).filter(|_| name != "derived");
+    Storage::open_with(&dir, spaces, &options, reserve).map_err(|e| format!("{}: {e}", dir.display()))
 }

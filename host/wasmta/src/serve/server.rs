@@ -54,6 +54,9 @@ impl Server {
     /// Builds everything and listens.
     pub async fn start(config: Config, place: Place, lock: DataLock, events: Events) -> Result<Self, String> {
         let parts = Parts::open(&config, &place.data, events).await?;
+        if let Err(why) = parts.reserve.make() {
+            parts.events.emit(&Event::StorageUnavailable { cause: &why.to_string() });
+        }
         let tls = certificate(&config, &place.data)?;
         let services = Services::new(servers(&parts, tls.clone()), parts.events.clone());
         let running = Arc::new(Running {

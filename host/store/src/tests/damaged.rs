@@ -1,0 +1,136 @@
+//! Damage within content: found, told with all whom it hurts, and mended without harm to what can be read.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use super::{Fixture, deliver};
+use crate::*;
+
+#[derive(Default)]
+struct Kept(Mutex<Vec<(String, Vec<u8>)>>);
+
+impl Evidence for Kept {
+    fn keep(&self, name: &str, octets: &[u8]) -> Result<String, String> {
+        self.0.lock().unwrap().push((name.to_owned(), octets.to_vec()));
+        Ok(format!("kept/{name}"))
+    }
+}
+
+/// A message of three blocks in two mailboxes, and one of a single block.
+async fn filled() -> (Fixture, Vec<u8>, MailboxId) {
+    let fixture = Fixture::new().await;
+    let first = MailboxId::inbox(fixture.account().await);
+    let other = fixture.store.ensure_account(&super::name("user2@example.org")).await.unwrap();
+    let text: Vec<u8> = (0..12_000).flat_map(|n| format!("line {n:08}\r\n").into_bytes()).collect();
+    let storage = fixture.store.storage();
+    for (octets, mailboxes) in [(&text[..], &[first, MailboxId::inbox(other)][..]), (&text[..5000], &[first])]
+    {
+        let mut writer = storage.content(1 << 20);
+        writer.write(octets).await.unwrap();
+        let content = writer.finish().await.unwrap();
+        let mut messages = vec![NewMessage { content, ..super::message(b"") }];
+        fixture.store.append(mailboxes[0], std::mem::take(&mut messages)).await.unwrap();
+        if let Some(second) = mailboxes.get(1) {
+            fixture.store.copy(mailboxes[0], &[Uid(1)], *second).await.unwrap();
+        }
+    }
+    storage.pack(&|_| true).await.unwrap();
+    (fixture, text, first)
+}
+
+fn file(fixture: &Fixture, number: u32) -> PathBuf {
+    fixture.dir.path().join(format!("content/{number:016x}.z"))
+}
+
+/// Damages the frame of a block.
+fn damage(fixture: &Fixture, number: u32, block: u64) {
+    let path = file(fixture, number);
+    let mut place = [0; 8];
+    File::open(&path).unwrap().read_exact_at(&mut place, 16 + block * 8).unwrap();
+    let to = File::options().write(true).open(&path).unwrap();
+    to.write_all_at(&[0x55; 12], u64::from_be_bytes(place) + 30).unwrap();
+}
+
+fn violations(fixture: &Fixture) -> Vec<String> {
+    let found = fixture.store.check(|_, _| Ok(()), &mut |_| {}).unwrap();
+    found.iter().map(ToString::to_string).collect()
+}
+
+async fn repair(fixture: &Fixture, evidence: Option<&dyn Evidence>) -> Vec<Remedy> {
+    fixture.store.repair(None, evidence, &|_, _| Ok(())).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_damaged_block_is_told_and_the_others_stay() {
+    let (fixture, text, inbox) = filled().await;
+    fixture.check();
+    damage(&fixture, 1, 1);
+    let found = violations(&fixture);
+    assert_eq!(found.len(), 2, "{found:?}");
+    for (found, whose) in found.iter().zip(["user1@example.org", "user2@example.org"]) {
+        assert!(found.contains(&format!("(UID 1 of INBOX of {whose}): content ")), "{found}");
+        assert!(found.contains("65536 of its 180000 octets are lost, at 65536-131071"), "{found}");
+    }
+    let would = repair(&fixture, None).await;
+    assert_eq!(would.len(), 2, "{would:?}");
+    assert_eq!(violations(&fixture), found, "a dry run changes nothing");
+    let kept = Kept::default();
+    let did = repair(&fixture, Some(&kept)).await;
+    assert_eq!(did.len(), 2, "{did:?}");
+    let kept = kept.0.into_inner().unwrap();
+    let names: Vec<&str> = kept.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["damaged-messages", "content-1.damaged.zst"]);
+    let list = String::from_utf8(kept[0].1.clone()).unwrap();
+    assert_eq!(list.lines().count(), 2, "{list}");
+    fixture.check();
+    let reader = fixture.store.reader(inbox).unwrap();
+    let octets = reader.octets(Uid(1)).unwrap().unwrap().to_bytes().unwrap();
+    assert_eq!(octets.len(), text.len());
+    assert_eq!((&octets[..65_536], &octets[131_072..]), (&text[..65_536], &text[131_072..]));
+    assert!(octets[65_536..].starts_with(b"\r\n(65536 octets of this message were damaged"));
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn damage_that_hides_nothing_costs_nothing() {
+    let (fixture, text, inbox) = filled().await;
+    // The head and the list of places: readers are lost, the frames are not.
+    File::options().write(true).open(file(&fixture, 1)).unwrap().write_all_at(&[0xff; 40], 0).unwrap();
+    assert_eq!(violations(&fixture).len(), 2);
+    repair(&fixture, Some(&Kept::default())).await;
+    fixture.check();
+    let reader = fixture.store.reader(inbox).unwrap();
+    assert_eq!(reader.octets(Uid(1)).unwrap().unwrap().to_bytes().unwrap(), text);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_read_the_message_goes_and_its_file_is_kept() {
+    let (fixture, _, inbox) = filled().await;
+    damage(&fixture, 2, 0);
+    let raw = std::fs::read(file(&fixture, 2)).unwrap();
+    assert_eq!(violations(&fixture).len(), 1);
+    assert_eq!(repair(&fixture, None).await.len(), 5, "the content, the message, and three counts");
+    let kept = Kept::default();
+    repair(&fixture, Some(&kept)).await;
+    let kept = kept.0.into_inner().unwrap();
+    let names: Vec<&str> = kept.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["damaged-messages", "content-2.damaged.zst", "message-1-1-2"]);
+    assert_eq!(kept[1].1, raw);
+    assert!(fixture.store.reader(inbox).unwrap().octets(Uid(1)).unwrap().is_some());
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn an_account_alone_is_read_alone() {
+    let (fixture, _, _) = filled().await;
+    damage(&fixture, 2, 0);
+    let found = |number| fixture.store.check_account(AccountId(number), &mut |_| {}).unwrap().len();
+    assert_eq!((found(1), found(2)), (1, 0));
+    // What delivers knows nothing of it.
+    deliver(&fixture.store, &[MailboxId::inbox(AccountId(2))], b"", b"new").await.unwrap();
+    fixture.store.repair(Some(AccountId(1)), Some(&Kept::default()), &|_, _| Ok(())).await.unwrap();
+    fixture.close().await;
+}
