@@ -167,16 +167,23 @@ impl World {
                 Ok(members) => members.iter().map(ToString::to_string).collect(),
                 Err(refusal) => vec![refusal.reply.to_string()],
             }),
+            ["again", address, "via", host, rest @ ..] => {
+                let host = Domain::parse(host).map_err(|error| error.to_string())?;
+                let current = Route::new(ChannelName::SMTP, NextHop::Host { host, port: None });
+                let asked = Asked::parse(address, rest)?;
+                let (channel, authenticated) = (asked.source.clone(), asked.authenticated.clone());
+                let protocol = "ESMTP".to_owned();
+                let source = queue::Source { channel, protocol, authenticated, ..queue::Source::default() };
+                let origin = queue::Origin { reverse_path: &asked.reverse_path, source: &source };
+                let recipient = Recipient::new(parse(address)?);
+                Ok(vec![again(queue::Router::route(routing, &recipient, &current, origin).await)])
+            }
             ["again", address, channel] => {
                 let current = Route::new(channel, NextHop::Nobody);
                 let source = queue::Source::default();
                 let origin = queue::Origin { reverse_path: &ReversePath::Null, source: &source };
                 let recipient = Recipient::new(parse(address)?);
-                Ok(vec![match queue::Router::route(routing, &recipient, &current, origin).await {
-                    Lookup::Found(route) => route.to_string(),
-                    Lookup::NotFound => "gone".to_owned(),
-                    Lookup::Unavailable(why) => format!("unavailable: {why}"),
-                }])
+                Ok(vec![again(queue::Router::route(routing, &recipient, &current, origin).await)])
             }
             _ => Err("what is asked?".to_owned()),
         }
@@ -313,6 +320,15 @@ impl Asked {
             again: false,
             id: "",
         }
+    }
+}
+
+/// What is shown of a route that was asked for again.
+fn again(route: Lookup<Route>) -> String {
+    match route {
+        Lookup::Found(route) => route.to_string(),
+        Lookup::NotFound => "gone".to_owned(),
+        Lookup::Unavailable(why) => format!("unavailable: {why}"),
     }
 }
 
