@@ -74,6 +74,7 @@ fuzz_target!(|data: (bool, bool, &str, &str)| {
         source: "smtp",
         destination: None,
         separator: '+',
+        released: &[],
     };
     for address in [address, "user+detail@host.example.org", "\"a b\"@[127.0.0.1]", "a%b@c.d"] {
         let Ok(address) = Address::parse(address) else { continue };
