@@ -301,7 +301,9 @@ impl Inner {
         if record.later.rerouted {
             return None;
         }
-        if record.route.local_account().is_none() && self.decided.is_fresh(id, self.clock.now()) {
+        // Whoever has it tried again knows of a change.
+        let is_first = record.attempts == 0 && record.route.local_account().is_none();
+        if is_first && self.decided.is_fresh(id, self.clock.now()) {
             return None;
         }
         if record.route.local_account().is_none() {
