@@ -1,4 +1,4 @@
-//! Room ahead in a file that grows: a sync after a write beyond a file's end waits for the file system's journal, too; one
+//! Room ahead in a file that grows: a sync after a write beyond a file's end waits for the file system's own records, too; one
 //! after a write over what is there waits for the data alone. So zeros are written beyond what is used, now and then and
 //! many pages at a time, and commits write over them.
 
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Least room beyond what is used, in octets; what is used, divided by this: a small file stays small.
 const LEFT_OF_USED: u64 = 16;
-/// Bounds of that room, and octets written at once: several commits' worth, and a sync that nobody notices.
+/// Bounds of that room: several commits' worth. Twice as much is written at once, which the next sync has to bear.
 const LEFT_MIN: u64 = 32 << 10;
-const WRITTEN_MAX: u64 = 1 << 20;
+const LEFT_MAX: u64 = 1 << 20;
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -38,7 +38,7 @@ impl Ahead {
     ///
     /// What is written here is nobody's yet, so it is not synced; the next commit does that along with its own.
     pub(crate) fn make(&self, used: u64) -> io::Result<()> {
-        let left_min = (used / LEFT_OF_USED).clamp(LEFT_MIN, WRITTEN_MAX);
+        let left_min = (used / LEFT_OF_USED).clamp(LEFT_MIN, LEFT_MAX);
         if self.octets.load(Ordering::Relaxed) >= (used + left_min).min(self.octets_max) {
             return Ok(());
         }

@@ -17,7 +17,7 @@ const REFERENCES_MAX: usize = 100;
 
 /// Steps up a thread in search of a loop; where that ends earlier, no link is made.
 const DEPTH_SEARCHED_MAX: usize = 10_000;
-/// All such steps of one command, a few hundredths of a second: messages can be made so that each of their references climbs
+/// All such steps of one command: messages can be made so that each of their references climbs
 /// as far as may be.
 const CLIMBED_MAX: usize = 10_000_000;
 
