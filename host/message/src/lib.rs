@@ -41,7 +41,7 @@ pub use encode::{base64_body, encode_header, encode_phrase};
 pub use envelope::{Envelope, has_envelope_fields};
 pub use header::{FACTS_OCTETS_MAX, Facts, Field, Fields, header_len, unfold};
 pub use preview::{PREVIEW_CHARS_MAX, preview};
-pub use search::{Needle, body_contains, field_contains, header_contains, text_contains};
+pub use search::{Needle, SearchTexts, field_contains, header_contains};
 pub use section::{SectionText, find_part, message_section, part_section, partial};
 pub use signature::Signature;
 pub use structure::{NESTING_MAX, PARTS_MAX, Part, PartKind, Structure};

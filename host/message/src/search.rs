@@ -24,15 +24,17 @@ impl Needle {
     /// Whether a text contains it. The empty needle is in every text.
     #[must_use]
     pub fn is_in(&self, text: &str) -> bool {
-        if self.lower.is_empty() {
-            return true;
-        }
-        self.finder.find(lower_case(text).as_bytes()).is_some()
+        self.lower.is_empty() || self.is_in_lower(&lower_case(text))
+    }
+
+    /// The same for a text that is in lower case already.
+    fn is_in_lower(&self, text: &str) -> bool {
+        self.finder.find(text.as_bytes()).is_some()
     }
 }
 
 /// A text as it is compared.
-pub(crate) fn lower_case(text: &str) -> String {
+fn lower_case(text: &str) -> String {
     if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() }
 }
 
@@ -65,54 +67,71 @@ fn searched(value: &[u8]) -> String {
     decode_header(value).replace('\t', " ")
 }
 
-/// `BODY text`: whether the text of any part contains it; headers of embedded messages count as
-/// body, the message's own header does not.
-#[must_use]
-pub fn body_contains(structure: &Structure<'_>, needle: &Needle) -> bool {
-    needle.lower.is_empty() || body_texts(structure, &mut |text| needle.is_in(text))
-}
-
-/// `TEXT text`: whether header or body contains it.
-#[must_use]
-pub fn text_contains(structure: &Structure<'_>, needle: &Needle) -> bool {
-    field_contains(structure.root().header(), needle) || body_contains(structure, needle)
-}
-
 /// Whether a field of a header contains a text, its name and colon included.
 #[must_use]
 pub fn field_contains(header: &[u8], needle: &Needle) -> bool {
-    field_texts(header, &mut |text| needle.is_in(text))
+    needle.lower.is_empty() || field_texts(header).any(|text| needle.is_in_lower(&text))
 }
 
-/// Shows the texts of a message that are searched one by one, header first, until one is taken.
-pub(crate) fn texts(structure: &Structure<'_>, take: &mut dyn FnMut(&str) -> bool) -> bool {
-    field_texts(structure.root().header(), take) || body_texts(structure, take)
+/// The texts of a message that are searched, as they are compared: taken out of it once for all that is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchTexts {
+    /// Fields of the message's own header.
+    header: Vec<String>,
+    /// Readable parts, and the fields of embedded messages and parts.
+    body: Vec<String>,
 }
 
-fn body_texts(structure: &Structure<'_>, take: &mut dyn FnMut(&str) -> bool) -> bool {
-    structure.parts().enumerate().any(|(at, part)| {
-        let is_embedded = at > 0;
-        (is_embedded && field_texts(part.header(), take)) || part_text(&part, take)
-    })
+impl SearchTexts {
+    /// Takes the texts out of a message. They may take up to three times its room: an octet of some character sets makes
+    /// three of UTF-8.
+    #[must_use]
+    pub fn of(structure: &Structure<'_>) -> Self {
+        let mut body = Vec::new();
+        for (at, part) in structure.parts().enumerate() {
+            if at > 0 {
+                body.extend(field_texts(part.header()));
+            }
+            body.extend(part_text(&part));
+        }
+        Self { header: field_texts(structure.root().header()).collect(), body }
+    }
+
+    /// `BODY text`: whether the text of any part contains it; headers of embedded messages count as
+    /// body, the message's own header does not.
+    #[must_use]
+    pub fn body_contains(&self, needle: &Needle) -> bool {
+        needle.lower.is_empty() || self.body.iter().any(|text| needle.is_in_lower(text))
+    }
+
+    /// `TEXT text`: whether header or body contains it.
+    #[must_use]
+    pub fn text_contains(&self, needle: &Needle) -> bool {
+        self.header.iter().any(|text| needle.is_in_lower(text)) || self.body_contains(needle)
+    }
+
+    /// All of them, header first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
+        self.header.iter().chain(&self.body).map(String::as_str)
+    }
 }
 
-fn field_texts(header: &[u8], take: &mut dyn FnMut(&str) -> bool) -> bool {
-    Fields::of(header).any(|field| {
-        // A needle may span the colon, as in "subject: hello".
-        take(&[&decode_charset(b"", field.name), ": ", &searched(field.value)].concat())
-    })
+fn field_texts(header: &[u8]) -> impl Iterator<Item = String> {
+    // A needle may span the colon, as in "subject: hello".
+    let whole = |field: Field<'_>| [&decode_charset(b"", field.name), ": ", &searched(field.value)].concat();
+    Fields::of(header).map(move |field| lower_case(&whole(field)))
 }
 
-fn part_text(part: &Part<'_>, take: &mut dyn FnMut(&str) -> bool) -> bool {
+fn part_text(part: &Part<'_>) -> Option<String> {
     let content_type = part.content_type();
     // A report's status, or a message that is one of several pieces, is text that people look for.
     let is_readable = content_type.is_text() || content_type.main.eq_ignore_ascii_case(b"message");
     if part.kind() != PartKind::Leaf || !is_readable {
-        return false;
+        return None;
     }
     let encoding = TransferEncoding::parse(&part.encoding()).unwrap_or(TransferEncoding::Identity);
     let plain = encoding.decode(part.body());
-    take(&decode_charset(content_type.parameter("charset").unwrap_or_default(), &plain))
+    Some(lower_case(&decode_charset(content_type.parameter("charset").unwrap_or_default(), &plain)))
 }
 
 #[cfg(test)]
@@ -129,18 +148,18 @@ mod tests {
 
     #[test]
     fn text_is_found_as_people_see_it() {
-        let structure = Structure::parse(MESSAGE);
-        let body = |text: &str| body_contains(&structure, &Needle::new(text));
+        let texts = SearchTexts::of(&Structure::parse(MESSAGE));
+        let body = |text: &str| texts.body_contains(&Needle::new(text));
         assert!(body("STRASSE") || body("straße"));
         assert!(body("so weiter") && body("Inner Thing") && body("hidden") && body("gone@x") && body(""));
-        let image = Structure::parse(b"Content-Type: image/png\r\n\r\nx");
-        assert!(body_contains(&image, &Needle::new("")) && !body_contains(&image, &Needle::new("x")));
+        let image = SearchTexts::of(&Structure::parse(b"Content-Type: image/png\r\n\r\nx"));
+        assert!(image.body_contains(&Needle::new("")) && !image.body_contains(&Needle::new("x")));
         assert!(!body("hello") && !body("preamble") && !body("Grüße"));
         assert!(
-            text_contains(&structure, &Needle::new("subject: GRÜSSE"))
-                || text_contains(&structure, &Needle::new("subject: grüße"))
+            texts.text_contains(&Needle::new("subject: GRÜSSE"))
+                || texts.text_contains(&Needle::new("subject: grüße"))
         );
-        assert!(!text_contains(&structure, &Needle::new("absent")));
+        assert!(!texts.text_contains(&Needle::new("absent")));
         let folded = b"Subject: one\r\n\ttwo\r\n\r\n";
         assert!(header_contains(folded, "Subject", &Needle::new("one two")));
     }

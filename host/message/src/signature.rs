@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::search::{Needle, lower_case, texts};
-use crate::structure::Structure;
+use crate::search::{Needle, SearchTexts};
 
 /// Bits for each triple, and how many of them one sets: of a hundred triples that are not there, one seems to be.
 const BITS_A_TRIPLE: usize = 10;
@@ -13,7 +12,7 @@ const OCTETS_MIN: usize = 64;
 const OCTETS_MAX: usize = 32 * 1024;
 
 /// The signature of a message: it tells most of the texts that are not in it, and never one that is. It is of
-/// [`crate::text_contains`]' texts, which hold [`crate::body_contains`]'.
+/// all [`SearchTexts`], header and body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signature<'a>(&'a [u8]);
 
@@ -26,15 +25,13 @@ impl<'a> Signature<'a> {
 
     /// Makes a message's signature.
     #[must_use]
-    pub fn make(structure: &Structure<'_>) -> Vec<u8> {
+    pub fn make(texts: &SearchTexts) -> Vec<u8> {
         let mut triples = HashSet::new();
         let most = OCTETS_MAX * 8 / BITS_A_TRIPLE * 2;
-        let has_too_many = texts(structure, &mut |text| {
+        let has_too_many = texts.all().flat_map(|text| text.as_bytes().windows(3)).any(|octets| {
             // One by one: a set that is extended takes room for as many as there are octets. So many triples say nothing.
-            lower_case(text).as_bytes().windows(3).any(|octets| {
-                triples.insert(triple(octets));
-                triples.len() > most
-            })
+            triples.insert(triple(octets));
+            triples.len() > most
         });
         if has_too_many {
             return Vec::new();
@@ -78,13 +75,17 @@ fn bits(triple: u32, octets: usize) -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::text_contains;
+    use crate::structure::Structure;
     use proptest::prelude::*;
+
+    fn texts(message: &str) -> SearchTexts {
+        SearchTexts::of(&Structure::parse(message.as_bytes()))
+    }
 
     #[test]
     fn it_tells_what_is_not_there() {
         let message = "Subject: lunch\r\n\r\nThe quick brown fox jumps over the lazy dog, says Größe.\r\n";
-        let octets = Signature::make(&Structure::parse(message.as_bytes()));
+        let octets = Signature::make(&texts(message));
         let signature = Signature::new(&octets);
         for text in ["quick", "QUICK BROWN", "größe", "Subject: Lunch", "", "ab"] {
             assert!(signature.may_contain(&Needle::new(text)), "{text}");
@@ -97,8 +98,7 @@ mod tests {
 
     #[test]
     fn it_grows_with_the_text_up_to_a_bound() {
-        let of =
-            |text: &str| Signature::make(&Structure::parse(format!("A: b\r\n\r\n{text}").as_bytes())).len();
+        let of = |text: &str| Signature::make(&texts(&format!("A: b\r\n\r\n{text}"))).len();
         assert_eq!(of("short"), OCTETS_MIN);
         let many: String =
             (0..2_000_u32).map(|number| format!("{:x} ", number.wrapping_mul(2_654_435_761))).collect();
@@ -109,11 +109,11 @@ mod tests {
         #[test]
         fn no_text_that_is_there_is_denied(body in "[a-zA-Z äÖß\r\n=]{0,200}", at in 0_usize..200, len in 0_usize..20) {
             let message = format!("Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{body}");
-            let structure = Structure::parse(message.as_bytes());
-            let octets = Signature::make(&structure);
+            let texts = texts(&message);
+            let octets = Signature::make(&texts);
             let text: String = message.chars().skip(at).take(len).collect();
             let needle = Needle::new(&text);
-            prop_assert!(!text_contains(&structure, &needle) || Signature::new(&octets).may_contain(&needle));
+            prop_assert!(!texts.text_contains(&needle) || Signature::new(&octets).may_contain(&needle));
         }
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use imap_wire::{By, SearchKey, SequenceSet};
 use message::{
-    Fields, Needle, Signature, Structure, body_contains, field_contains, header_contains, parse_date,
-    text_contains,
+    Fields, Needle, SearchTexts, Signature, Structure, field_contains, header_contains, parse_date,
 };
 use store::{MessageInfo, Reader, StoreError, Uid};
 
@@ -25,6 +24,8 @@ const RECORDS_A_TURN: usize = 2_000;
 const HEADERS_A_TURN: usize = 50;
 /// Octets of messages that are read whole before others get their turn.
 const OCTETS_A_TURN: u64 = 256 * 1024;
+/// How much larger than a message its texts are, at most: [`SearchTexts::of`].
+const TEXTS_GROWTH: u64 = 3;
 /// Messages whose signatures are looked at before those that need it are read.
 const SIGNATURES_A_TURN: usize = 200;
 
@@ -164,13 +165,14 @@ async fn judge_one(
 ) -> Result<bool, StoreError> {
     let parts = &context.shared.parts;
     let (member, info, has_signature) = (signed.member, signed.info, signed.has_signature);
-    let room = context.shared.room_for(info.size).await;
+    // For the message itself, and for its texts beside it.
+    let room = context.shared.room_for(info.size.saturating_mul(TEXTS_GROWTH + 1)).await;
     let message = WholeMessage { store: parts.store.clone(), mailbox: selected.mailbox, info, room };
     let (test, is_recent) = (Arc::clone(test), selected.view.is_recent(member.uid));
     let judged = message.apply(move |_, reader| {
-        let mut message = Message { member, info, is_recent, reader, header: None, whole: None };
+        let mut message = Message { member, info, is_recent, reader, header: None, texts: None };
         let passes = message.passes(&test)?;
-        let signature = if has_signature { None } else { message.signature()? };
+        let signature = if has_signature { None } else { message.signature() };
         Ok((passes, signature))
     });
     let (passes, signature) = match judged.await {
@@ -221,13 +223,14 @@ struct Message<'a> {
     is_recent: bool,
     reader: &'a Reader,
     header: Option<Vec<u8>>,
-    whole: Option<Bytes>,
+    /// What is searched, once it was read as a whole.
+    texts: Option<SearchTexts>,
 }
 
 impl<'a> Message<'a> {
     fn new(member: Member, info: MessageInfo, selected: &Selected, reader: &'a Reader) -> Self {
         let is_recent = selected.view.is_recent(member.uid);
-        Self { member, info, is_recent, reader, header: None, whole: None }
+        Self { member, info, is_recent, reader, header: None, texts: None }
     }
 
     fn passes(&mut self, test: &Test) -> Result<bool, StoreError> {
@@ -260,8 +263,8 @@ impl<'a> Message<'a> {
                 date.is_some_and(|date| order.holds(&(date.day.year, date.day.month, date.day.day), asked))
             }
             Test::Header(name, needle) => header_contains(self.header()?, name, needle),
-            Test::Body(needle) => body_contains(&Structure::parse(&self.whole()?), needle),
-            Test::Text(needle) => text_contains(&Structure::parse(&self.whole()?), needle),
+            Test::Body(needle) => self.texts()?.body_contains(needle),
+            Test::Text(needle) => self.texts()?.text_contains(needle),
             Test::Not(test) => !self.passes(test)?,
             Test::Any(tests) => self.passes_some(tests, true)?,
             Test::All(tests) => !self.passes_some(tests, false)?,
@@ -313,11 +316,8 @@ impl<'a> Message<'a> {
     }
 
     /// The signature of the message, where it was read as a whole.
-    fn signature(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
-        if self.whole.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(Signature::make(&Structure::parse(&self.whole()?))))
+    fn signature(&self) -> Option<Vec<u8>> {
+        self.texts.as_ref().map(Signature::make)
     }
 
     /// Whether some test answers so.
@@ -338,16 +338,18 @@ impl<'a> Message<'a> {
         Ok(self.header.as_deref().unwrap_or_default())
     }
 
-    fn whole(&mut self) -> Result<Bytes, StoreError> {
-        if let Some(whole) = &self.whole {
-            return Ok(whole.clone());
-        }
-        let whole = match self.reader.octets(self.info.uid)? {
-            Some(octets) => octets.to_bytes()?,
-            None => Bytes::new(),
+    fn texts(&mut self) -> Result<&SearchTexts, StoreError> {
+        let texts = match self.texts.take() {
+            Some(texts) => texts,
+            None => {
+                let whole = match self.reader.octets(self.info.uid)? {
+                    Some(octets) => octets.to_bytes()?,
+                    None => Bytes::new(),
+                };
+                SearchTexts::of(&Structure::parse(&whole))
+            }
         };
-        self.whole = Some(whole.clone());
-        Ok(whole)
+        Ok(self.texts.insert(texts))
     }
 }
 
