@@ -48,7 +48,7 @@ pub use damage::{Damage, Salvaged, Verdict};
 pub use engine::{Engine, Reading, Visit, Writing};
 pub use error::StorageError;
 pub use lmdb::LmdbEngine;
-pub use open::{HandedOver, Options, Snapshot, Storage};
+pub use open::{HandedOver, Options, Snapshot, Storage, counter_in};
 pub use pack::{PackProgress, Packed};
 pub use packed_file::PackedFile;
 pub use reserve::Reserve;

@@ -319,10 +319,15 @@ impl Snapshot {
 
     /// A field of a counter record; zero where it was never used.
     pub fn counter(&self, space: Space, key: &[u8], field: u8) -> Result<u64, StorageError> {
-        let record = self.reading.get(space, key)?.unwrap_or_default();
-        let at = usize::from(field) * 8;
-        Ok(record.get(at..at + 8).map_or(0, crate::apply::read_u64))
+        Ok(counter_in(&self.reading.get(space, key)?.unwrap_or_default(), field))
     }
+}
+
+/// A field of a counter record that was visited; zero where it was never used.
+#[must_use]
+pub fn counter_in(record: &[u8], field: u8) -> u64 {
+    let at = usize::from(field) * 8;
+    record.get(at..at + 8).map_or(0, crate::apply::read_u64)
 }
 
 fn check_format(dir: &Path) -> Result<(), StorageError> {

@@ -1,6 +1,6 @@
 //! Accounts: made when they are first needed, known by name, counted by number.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -248,22 +248,25 @@ impl Store {
     }
 }
 
-/// What an account takes up: a sum of counters, few for each mailbox.
+/// What an account takes up: the sum of its mailboxes' counters, which stand side by side. Those of mailboxes that are
+/// being removed do not count.
 pub(crate) fn usage_in(snapshot: &Snapshot, account: AccountId) -> Result<Usage, StoreError> {
-    let mut usage = Usage::default();
-    let mut failed = None;
-    scan_mailboxes(snapshot, account, &mut |mailbox, _| {
-        let key = keys::mailbox(mailbox);
-        let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
-        match (counter(keys::COUNT), counter(keys::OCTETS)) {
-            (Ok(messages), Ok(octets)) => {
-                usage.messages += messages;
-                usage.octets += octets;
-            }
-            (Err(error), _) | (_, Err(error)) => failed = Some(error),
-        }
+    let (of_account, until) = (keys::account(account), keys::after(keys::account(account)));
+    let mut doomed = HashSet::new();
+    snapshot.scan(keys::DOOMED, &of_account, &until, &mut |key, _| {
+        doomed.insert(key.to_vec());
+        ControlFlow::Continue(())
     })?;
-    failed.map_or(Ok(usage), |error| Err(error.into()))
+    let mut usage = Usage::default();
+    snapshot.scan(keys::COUNTERS, &of_account, &until, &mut |key, counters| {
+        let counter = |field| storage::counter_in(counters, field);
+        // The account itself has counters, too.
+        if keys::mailbox_of(key).is_some() && !doomed.contains(key) {
+            usage = usage.plus(Usage { messages: counter(keys::COUNT), octets: counter(keys::OCTETS) });
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(usage)
 }
 
 pub(crate) fn read_account_id(

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use storage::Batch;
+
 use super::{Fixture, deliver, mailbox_name, message, name, open_with};
 use crate::*;
 
@@ -71,6 +73,29 @@ async fn the_owner_copies_up_to_the_limit_and_moves_beyond_it() {
     assert!(matches!(refused, Err(StoreError::OverQuota(Full::Account))), "{refused:?}");
     fixture.store.append(inbox, vec![message(b"12")]).await.unwrap();
     assert_eq!(fixture.store.move_(inbox, &[Uid(1)], drafts).await.unwrap().uids.len(), 1);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn a_mailbox_counts_until_it_is_deleted_and_not_while_its_messages_go() {
+    let fixture = fixture(None, Some(2)).await;
+    let (store, inbox) = (&fixture.store, MailboxId::inbox(fixture.account().await));
+    let drafts = store.mailbox(inbox.account, &mailbox_name("Drafts")).unwrap().id;
+    deliver(store, &[inbox, drafts], b"", b"12345678").await.unwrap();
+    // Accounts beside it count for themselves.
+    let other = store.ensure_account(&name("user2@example.org")).await.unwrap();
+    deliver(store, &[MailboxId::inbox(other)], b"", b"x").await.unwrap();
+    assert_eq!(store.usage(inbox.account).unwrap(), Usage { messages: 2, octets: 16 });
+    assert!(!has_room(store, "user1@example.org"));
+    // As a large mailbox stands for a while: deleted, its messages and counters still there.
+    let mut batch = Batch::new();
+    batch.put(keys::DOOMED, &keys::mailbox(drafts), *b"example.org");
+    store.storage().commit(batch).await.unwrap();
+    assert_eq!(store.usage(inbox.account).unwrap(), Usage { messages: 1, octets: 8 });
+    assert!(has_room(store, "user1@example.org"));
+    let mut batch = Batch::new();
+    batch.delete(keys::DOOMED, &keys::mailbox(drafts));
+    store.storage().commit(batch).await.unwrap();
     fixture.close().await;
 }
 
