@@ -335,7 +335,8 @@ impl Full {
 }
 
 /// One copy for each final recipient and route, however many ways led there. Gives back those that get none, for their
-/// senders may have asked for reports: of what is stored, each has its own; what is queued asks for all of them.
+/// senders may have asked for reports: of what is stored, each has its own; what is queued asks for all of them. A way that
+/// is refused is none: it takes the copy from no other, and is told of by itself.
 fn drop_duplicates(recipients: &mut Vec<Accepted>, full: &Full) -> Vec<Accepted> {
     if recipients.len() < 2 {
         return Vec::new();
@@ -343,14 +344,15 @@ fn drop_duplicates(recipients: &mut Vec<Accepted>, full: &Full) -> Vec<Accepted>
     let mut first = HashMap::with_capacity(recipients.len());
     let (mut kept, mut dropped) = (Vec::with_capacity(recipients.len()), Vec::new());
     for accepted in recipients.drain(..) {
-        match first.entry(accepted.route.copy_key(&accepted.recipient.address)) {
+        let key = accepted.route.copy_key(&accepted.recipient.address);
+        match first.entry((key, accepted.refused.is_some())) {
             Entry::Vacant(place) => {
                 place.insert(kept.len());
                 kept.push(accepted);
             }
             Entry::Occupied(place) => {
                 let kept: &mut Accepted = &mut kept[*place.get()];
-                if full.stored(kept).is_none() {
+                if full.queues(kept) {
                     kept.recipient.notify = kept.recipient.notify.or(accepted.recipient.notify);
                 }
                 if kept.recipient.original != accepted.recipient.original {

@@ -262,8 +262,13 @@ impl Inner {
         if recipients.is_empty() {
             return Ok(None);
         }
-        // A file that lost its end must not leave as if it were whole.
-        let content = view.content(message.content)?.filter(|content| content.len() == message.size);
+        let content = match view.content(message.content) {
+            // A file that lost its end must not leave as if it were whole.
+            Ok(content) => content.filter(|content| content.len() == message.size),
+            // Its record is there, and its file is not, or cannot be read.
+            Err(StorageError::Corrupt(_)) => None,
+            Err(error) => return Err(error),
+        };
         Ok(Some(Due { message, content, recipients }))
     }
 

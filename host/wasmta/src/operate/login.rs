@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use auth::{LoginCount, SessionInfo};
-use mail_types::{AccountName, Lookup};
+use mail_types::AccountName;
 use serde_json::json;
 
 use super::age_text;
+use super::mailbox::account_name;
 use super::queue::{count, moment};
 use crate::control::{Answer, LoginRequest};
 use crate::serve::Parts;
@@ -27,12 +28,14 @@ pub(super) fn perform(parts: &Parts, request: &LoginRequest) -> Result<Answer, S
 
 /// The account of a login or address, also of a user who is gone and whose session may still run.
 fn account(parts: &Parts, user: &str) -> Result<AccountName, String> {
-    match parts.directory.user_by_login(user) {
-        Lookup::Found(found) => found.account(),
-        Lookup::NotFound => AccountName::new(user),
-        Lookup::Unavailable(why) => return Err(why),
+    match account_name(parts, user, false) {
+        Ok(account) => Ok(account),
+        Err(why) => {
+            let left = AccountName::new(&user.to_lowercase());
+            let sessions = parts.authenticator.sessions().list();
+            left.filter(|left| sessions.iter().any(|one| one.account.as_ref() == Some(left))).ok_or(why)
+        }
     }
-    .ok_or_else(|| format!("there is no user {user}"))
 }
 
 fn sessions(parts: &Parts, user: Option<&str>, all: bool) -> Result<Answer, String> {

@@ -107,22 +107,32 @@ pub(super) async fn act(
     };
     let whom = filter(which)?;
     let ids = parts.queue.listing().ids(&whom).map_err(fault)?;
+    let mut faults = not_meant(parts, &whom, &ids)?;
     if ids.is_empty() {
-        return Err(match which.ids.first() {
-            Some(id) => OperateError::NotFound(parse_id(id)?).to_string(),
-            None => "no message in the queue meets these conditions".to_owned(),
-        });
+        let none = || "no message in the queue meets these conditions".to_owned();
+        return Err(if faults.is_empty() { none() } else { faults.join("\n  ") });
     }
-    let (mut done, mut recipients, mut faults) = (Vec::new(), 0, Vec::new());
+    let is_named = !whom.ids.is_empty();
+    let (mut done, mut recipients, mut idle) = (Vec::new(), 0, Vec::new());
     for (id, outcome) in parts.queue.change_all(ids, whom, change, "operator", ATTEMPT_PATIENCE).await {
         match outcome {
-            Ok(0) => {}
+            Ok(0) => idle.push(id),
             Ok(changed) => {
                 recipients += changed;
                 done.push(id.to_string());
             }
             Err(why) => faults.push(why.to_string()),
         }
+    }
+    let nothing_to_do = match action {
+        Action::Release => "none of these recipients is parked",
+        _ => "all of these recipients are parked; `wasmta queue release` lets them go on",
+    };
+    if recipients == 0 && faults.is_empty() {
+        return Err(nothing_to_do.to_owned());
+    }
+    if is_named {
+        faults.extend(idle.iter().map(|id| format!("message {id}: {nothing_to_do}")));
     }
     let word = match action {
         Action::Hold => "parked",
@@ -132,12 +142,6 @@ pub(super) async fn act(
         Action::Delete => "deleted",
         Action::Reroute(_) => "sent another way",
     };
-    if recipients == 0 && faults.is_empty() {
-        return Err(match action {
-            Action::Release => "none of these recipients is parked".to_owned(),
-            _ => "all of these recipients are parked; `wasmta queue release` lets them go on".to_owned(),
-        });
-    }
     let mut text = format!("{} of {} {word}", count(recipients, "recipient"), count(done.len(), "message"));
     for why in faults.iter().take(FAULTS_SHOWN) {
         let _ = write!(text, "\n  {why}");
@@ -148,6 +152,19 @@ pub(super) async fn act(
     let faulty = !faults.is_empty();
     let json = json!({ "messages": done, "recipients": recipients, "faults": faults });
     Ok(Answer { json, text, faulty })
+}
+
+/// What is told of messages that were named and are not among those that are meant: who names them wants to hear of each.
+fn not_meant(parts: &Parts, whom: &Filter, ids: &[QueueId]) -> Result<Vec<String>, String> {
+    let listing = parts.queue.listing();
+    let absent = whom.ids.iter().filter(|id| ids.binary_search(id).is_err());
+    let told = absent.map(|id| {
+        Ok(match listing.show(*id).map_err(fault)? {
+            Some(_) => format!("message {id} does not meet the other conditions"),
+            None => OperateError::NotFound(*id).to_string(),
+        })
+    });
+    told.collect()
 }
 
 /// The steps of a decision, one a line, with the place that decided.
