@@ -83,9 +83,10 @@ async fn measure(plugin: &str, calls: usize) -> anyhow::Result<()> {
     let name: PluginName = plugin.parse()?;
     engine.install(&octets, Some(name.clone()), None, "bench", false).await?;
     let native = times(calls, async |request| Ok(native(request))).await?;
+    let context = context();
     let ask = async |request: &RewriteRequest| {
         let told =
-            engine.rewrite(&name, &context(), std::slice::from_ref(request), &mut Sitting::default()).await;
+            engine.rewrite(&name, &context, std::slice::from_ref(request), &mut Sitting::default()).await;
         Ok(told.answer.map(drop)?)
     };
     put(&engine, settings(&name)).await?;

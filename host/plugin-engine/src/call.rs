@@ -33,7 +33,9 @@ pub(crate) struct Call {
     pub(crate) tenant: Option<Domain>,
     pub(crate) content: Option<Content>,
     pub(crate) now: Timestamp,
-    pub(crate) random: Random,
+    /// From which the chance that it sees is drawn, and that chance, made when it is first asked for.
+    seed: u64,
+    random: Option<Random>,
     held: Held,
     memory: u64,
     used: Used,
@@ -99,7 +101,8 @@ impl Call {
             tenant,
             content: None,
             now: Timestamp(0),
-            random: Random::seeded(0),
+            seed: 0,
+            random: None,
             held: Held::nothing(share),
             memory: 0,
             used: Used::nothing(),
@@ -111,11 +114,16 @@ impl Call {
     /// Begins a call on an instance, new or warm.
     pub(crate) fn begin(&mut self, manner: Manner) {
         self.now = manner.now;
-        self.random = Random::seeded(manner.seed);
+        (self.seed, self.random) = (manner.seed, None);
         self.content = manner.content;
         self.tape = manner.tape;
         self.used = Used::nothing();
         self.breach = None;
+    }
+
+    /// The chance that the call sees.
+    pub(crate) fn random(&mut self) -> &Random {
+        self.random.get_or_insert_with(|| Random::seeded(self.seed))
     }
 
     pub(crate) fn limits(&self) -> &Limits {

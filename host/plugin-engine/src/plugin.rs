@@ -18,7 +18,7 @@ use crate::host::flatten;
 use crate::instance::{Indices, Instance};
 use crate::interest::Interests;
 use crate::linking::linker;
-use crate::machine::Machine;
+use crate::machine::{Machine, Profile};
 use crate::memo::Memo;
 use crate::question::{Answer, Question};
 use crate::schema::Schema;
@@ -311,10 +311,9 @@ impl Plugin {
                 }
             }
         };
-        arm(&mut instance.store);
+        arm(&self.machine, &mut instance.store);
         let outcome = tokio::time::timeout(wall, instance.ask(&self.indices, question)).await;
-        // Where fuel is not counted, there is none to ask for.
-        let fuel = instance.store.get_fuel().ok().map(|left| FUEL_MAX.saturating_sub(left));
+        let fuel = fuel_used(&self.machine, &instance.store);
         let Ok(outcome) = outcome else {
             let (report, used) = instance.store.data_mut().end();
             share.spend(used);
@@ -367,18 +366,28 @@ fn ended(
 fn new_store(machine: &Machine, call: Call) -> Store<Call> {
     let mut store = Store::new(machine.engine(), call);
     store.limiter(|call| call);
-    if machine.profile() == crate::machine::Profile::Serving {
+    if machine.profile() == Profile::Serving {
         store.epoch_deadline_callback(|mut context| Ok(context.data_mut().slice()));
     }
-    arm(&mut store);
+    arm(machine, &mut store);
     store
 }
 
 /// Sets the deadline of the next slice, or the fuel of the next call.
-fn arm(store: &mut Store<Call>) {
-    store.set_epoch_deadline(1);
-    // Fails where fuel is not counted: then slices are.
-    let _ = store.set_fuel(FUEL_MAX);
+fn arm(machine: &Machine, store: &mut Store<Call>) {
+    match machine.profile() {
+        Profile::Serving => store.set_epoch_deadline(1),
+        // Cannot fail where it is counted.
+        Profile::Metering => drop(store.set_fuel(FUEL_MAX)),
+    }
+}
+
+/// What the last call used of it, where it is counted.
+fn fuel_used(machine: &Machine, store: &Store<Call>) -> Option<u64> {
+    match machine.profile() {
+        Profile::Serving => None,
+        Profile::Metering => store.get_fuel().ok().map(|left| FUEL_MAX.saturating_sub(left)),
+    }
 }
 
 /// Links what a component imports and is granted.

@@ -45,7 +45,7 @@ impl random::Host for Call {
         // Drawn from the call's seed, which is kept with it: nothing to tape.
         self.charge(0)?;
         let mut octets = vec![0; count.min(RANDOM_MAX) as usize];
-        self.random.fill(&mut octets);
+        self.random().fill(&mut octets);
         Ok(octets)
     }
 }
