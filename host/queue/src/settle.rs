@@ -60,7 +60,7 @@ impl Inner {
     }
 
     /// As [`Inner::settle`], for who tries until it is written. A failing disk may have taken a commit all the same:
-    /// what that would have done is kept in `uncertain`, and takes effect once its recipients turn out to be gone.
+    /// what that would have done is kept in `uncertain`, and takes effect once its recipients turn out to have changed.
     pub(crate) async fn settle_again(
         &self,
         message: &StoredMessage,
@@ -70,7 +70,7 @@ impl Inner {
         self.prepare(&settled.iter().flat_map(replacements).collect::<Vec<_>>()).await?;
         let _serial = self.stripe(message.first_posting()).lock().await;
         // Looked at where nobody else can write: another job may give the place of one that is gone to somebody else.
-        if uncertain.is_some() && settled.iter().any(|one| self.is_gone(message, one)) {
+        if uncertain.is_some() && settled.iter().any(|one| self.has_changed(message, one)) {
             self.take_effect(uncertain.take().unwrap_or_default(), None);
             return Ok(());
         }
@@ -138,16 +138,16 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether a recipient is no longer in the queue, or another one has its place. What cannot be read counts as there:
-    /// the batch looks again.
-    pub(crate) fn is_gone(&self, message: &StoredMessage, one: &Settled) -> bool {
+    /// Whether a recipient is no longer in the queue as it was read: it is gone, it waits for another time, or another one
+    /// has its place. What cannot be read counts as there: the batch looks again.
+    pub(crate) fn has_changed(&self, message: &StoredMessage, one: &Settled) -> bool {
         let key = recipient_key(message.id, one.index);
         let found = self.storage.read().and_then(|view| match view.get(RECIPIENTS, &key)? {
             Some(value) => Record::read(&value).map(Some),
             None => Ok(None),
         });
         match found {
-            Ok(Some(there)) => (&there.recipient, &there.route) != (&one.record.recipient, &one.record.route),
+            Ok(Some(there)) => there != one.record,
             Ok(None) => true,
             Err(_) => false,
         }

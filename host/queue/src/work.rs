@@ -139,7 +139,7 @@ impl Inner {
                     // An account went away under a local copy: what was tried is written, the rest is routed
                     // again later.
                     self.push_again(&message, &settled);
-                    settled.retain(|one| one.tried && !self.is_gone(&message, one));
+                    settled.retain(|one| one.tried && !self.has_changed(&message, one));
                     if settled.is_empty() {
                         break;
                     }

@@ -104,6 +104,21 @@ async fn a_commit_that_was_taken_after_all_is_not_made_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_late_is_told_once_however_little_the_disk_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let spaces = [crate::SPACES, &[BOXES]].concat();
+    let engine = LmdbEngine::open(dir.path(), &spaces, 1 << 30, true).unwrap();
+    let engine = Arc::new(Doubtful { engine, lies: AtomicUsize::new(0) });
+    let answers = vec![deferred(Reach::Destination)];
+    let house = house_over(Arc::clone(&engine) as Arc<dyn Engine>, dir, answers, Options::default());
+    let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
+    // From now on each commit is taken, and said to have failed.
+    engine.lies.store(usize::MAX, Ordering::Relaxed);
+    house.run(Duration::from_secs(24 * 3600)).await;
+    assert_eq!((house.boxes("x@y.example"), house.queue.len()), (1, 1), "one warning");
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_messages_are_changed_by_few_commits() {
     let house = house(Vec::new(), Options::default());
     let mut ids = Vec::new();
