@@ -19,6 +19,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(300);
 const LINE_MAX: usize = 64 * 1024;
 /// Longest response, the literal of a message apart, in octets.
 const RESPONSE_MAX: usize = 256 * 1024;
+/// Most responses to one command: what is asked for at a time is told in fewer.
+const RESPONSES_MAX: usize = 1_000_000;
+/// Most capabilities of a server that are kept.
+const CAPABILITIES_MAX: usize = 1_000;
 
 /// Another server, and how to get in there.
 #[derive(Clone)]
@@ -134,7 +138,10 @@ impl ImapClient {
 
     async fn ask_capabilities(&mut self) -> Result<(), Refusal> {
         let mut found = Vec::new();
-        let mut take = |whole: Whole| found.extend(whole.response.capabilities().unwrap_or_default());
+        let mut take = |whole: Whole| {
+            found.extend(whole.response.capabilities().unwrap_or_default());
+            found.truncate(CAPABILITIES_MAX);
+        };
         self.command(&[Part::Word("CAPABILITY")], &mut no_message, &mut take).await?;
         self.capabilities = found;
         Ok(())
@@ -226,7 +233,7 @@ impl ImapClient {
         content: &mut (dyn FnMut() -> Option<ContentWriter> + Send),
         take: &mut (dyn FnMut(Whole) + Send),
     ) -> Result<Response, Refusal> {
-        loop {
+        for _ in 0..RESPONSES_MAX {
             let whole = self.read(content).await?;
             match &whole.response {
                 Response::Status { tag: Some(tag), .. } if tag == own => return Ok(whole.response),
@@ -240,6 +247,7 @@ impl ImapClient {
                 _ => take(whole),
             }
         }
+        Err(Refusal::Never(format!("sends more than {RESPONSES_MAX} responses to one command")))
     }
 
     /// One response with its literals.

@@ -3,6 +3,7 @@
 //! A message's mark is the unique part of its file's name, which is the same wherever it lies and whatever its flags are:
 //! so a tree may be copied, imported, copied again with what came meanwhile, and imported again.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -97,9 +98,14 @@ async fn fill(
             blocking(&folder.path, move || files(&path)).await?
         };
         let (total, mut before, mut missed) = (files.len() as u64, 0, 0_u64);
+        // A copy of a tree may have a message in `new` and in `cur`.
+        let mut seen = HashSet::with_capacity(files.len());
         for (done, file) in files.iter().enumerate() {
             if tell(done as u64, total, &folder.name) == Told::Stop {
                 return Err(MigrationError::Stopped);
+            }
+            if !seen.insert(unique(&file.name)) {
+                continue;
             }
             let key = key("maildir", &[&filing.done.target, unique(&file.name)]);
             if target.mark(&key)?.is_some() {
@@ -141,7 +147,8 @@ async fn read(target: &Target, file: &FileFound, keywords: &Keywords) -> Result<
     let mut opened = match tokio::fs::File::open(&file.path).await {
         Ok(opened) => opened,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Read::Gone),
-        Err(e) => return Err(failed(e)),
+        // The others are read; what was told is tried again at the next import.
+        Err(e) => return Ok(Read::Refused(failed(e).to_string())),
     };
     let metadata = opened.metadata().await.map_err(failed)?;
     let (flags, mut names) = flags(&file.name, &keywords.letters);
@@ -154,7 +161,10 @@ async fn read(target: &Target, file: &FileFound, keywords: &Keywords) -> Result<
     let mut writer = target.content();
     let (mut lines, mut chunk, mut piece) = (ToCrlf::default(), vec![0; CHUNK], Vec::new());
     loop {
-        let count = opened.read(&mut chunk).await.map_err(failed)?;
+        let count = match opened.read(&mut chunk).await {
+            Ok(count) => count,
+            Err(e) => return Ok(Read::Refused(failed(e).to_string())),
+        };
         if count == 0 {
             break;
         }

@@ -100,7 +100,9 @@ fn place(mailbox: &str, number: u32) -> String {
 }
 
 fn file_name(level: &str, octets_max: usize, number: u32, must_differ: bool) -> String {
-    let name = if level.starts_with('.') { format!("_{level}") } else { level.to_owned() };
+    // What begins with `_` before the dot gets one more, too: no two names become one.
+    let is_hidden = level.trim_start_matches('_').starts_with('.');
+    let name = if is_hidden { format!("_{level}") } else { level.to_owned() };
     if must_differ || name.len() > octets_max { instead_of(&name, number) } else { name }
 }
 
@@ -165,6 +167,12 @@ mod tests {
         }
         quoting.finish(&mut out).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn no_two_mailboxes_have_one_file() {
+        let places = [".x", "_.x", "__.x", "_x", "x"].map(|mailbox| place(mailbox, 1));
+        assert_eq!(places, ["_.x.mbox", "__.x.mbox", "___.x.mbox", "_x.mbox", "x.mbox"]);
     }
 
     #[test]

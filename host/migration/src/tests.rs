@@ -136,6 +136,21 @@ async fn what_is_exported_comes_back_whole_and_once() {
 }
 
 #[tokio::test]
+async fn a_message_that_lies_twice_in_a_maildir_comes_once() {
+    let fixture = Fixture::new().await;
+    let root = fixture.folder.path().join("Maildir");
+    for place in ["new/1.one.host", "cur/1.one.host:2,S", "cur/2.two.host:2,"] {
+        let file = root.join(place);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "Subject: x\n\nx\n").unwrap();
+    }
+    let anna = fixture.account("anna@example.org").await;
+    let came = fixture.import(anna, &Source::Maildir(root), false).await.unwrap();
+    assert_eq!((came.mailboxes[0].messages, came.faults), (2, Vec::new()));
+    assert_eq!(fixture.all(anna).len(), 2);
+}
+
+#[tokio::test]
 async fn names_that_no_file_can_have_come_back() {
     let long = format!("{}/Größe", "ü".repeat(190));
     let names = [
