@@ -1,5 +1,6 @@
 //! The queue over a real storage, with a scripted channel, router and store; time is paused.
 
+mod boxes;
 mod clock;
 mod late;
 mod lists;
@@ -11,44 +12,18 @@ use std::time::Duration;
 
 use events::Events;
 use mail_types::{
-    AccountName, Address, ChannelName, Domain, EnhancedStatus, Lookup, NextHop, Notify, Recipient, Reply,
-    ReversePath, Route, Timestamp, Transport,
+    AccountName, Address, ChannelName, Domain, EnhancedStatus, Filing, Lookup, NextHop, Notify, Recipient,
+    Reply, ReversePath, Route, Timestamp, Transport,
 };
 use parking_lot::Mutex;
 use runtime::{Clock, Random, Shutdown};
-use storage::{Batch, Content, Space, Storage, StorageError};
+use storage::{Batch, Content, Storage, StorageError};
 
 use crate::{
-    Accepted, Agents, Attempt, BoxFuture, Change, Channel, CopyOf, Duty, Filter, LocalCopy, LocalDelivery,
-    OperateError, Options, Origin, Outcome, Publish, Queue, Reach, Router, Source, Submission,
+    Accepted, Agents, Attempt, BoxFuture, Change, Channel, Duty, Filter, OperateError, Options, Origin,
+    Outcome, Queue, Reach, Router, Source, Submission,
 };
-
-const BOXES: Space = Space::new("boxes");
-
-/// A store that puts each copy under a key of its own.
-struct Boxes;
-
-impl LocalDelivery for Boxes {
-    fn prepare<'a>(
-        &'a self,
-        _: &'a AccountName,
-        _: Option<&'a mail_types::Filing>,
-    ) -> BoxFuture<'a, Result<(), StorageError>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Publish, StorageError> {
-        if let CopyOf::Stored(id) = copy.content {
-            batch.retain_content(id, 1);
-        }
-        let number = batch.draw(BOXES, b"number", 0);
-        let key = [copy.account.as_str().as_bytes(), &[0; 8]].concat();
-        let at = copy.account.as_str().len();
-        let patch = storage::Patch { into: storage::PatchInto::Key, at, width: 8, drawn: number };
-        batch.put_drawn(BOXES, &key, copy.prefix, &[patch]);
-        Ok(Box::new(|_| ()))
-    }
-}
+use boxes::{BOXES, Boxes};
 
 /// Answers what it is told to, and remembers what it was asked.
 #[derive(Default)]
@@ -92,11 +67,17 @@ impl Router for Same {
     }
 }
 
+/// How long it takes to resolve anew.
+const RESOLVING_TAKES: Duration = Duration::from_millis(200);
+
 struct Reprocess;
 
 impl Channel for Reprocess {
     fn attempt<'a>(&'a self, attempt: &'a Attempt) -> BoxFuture<'a, Vec<Outcome>> {
-        Box::pin(async move { attempt.recipients.iter().map(|one| Outcome::Replaced(expand(one))).collect() })
+        Box::pin(async move {
+            tokio::time::sleep(RESOLVING_TAKES).await;
+            attempt.recipients.iter().map(|one| Outcome::Replaced(expand(one))).collect()
+        })
     }
 }
 
@@ -128,6 +109,7 @@ struct House {
     queue: Queue,
     storage: Storage,
     script: Arc<Script>,
+    local: Arc<Boxes>,
     clock: Clock,
     _dir: tempfile::TempDir,
 }
@@ -151,16 +133,27 @@ fn house_over(
     let clock = Clock::simulated(Timestamp(1_795_500_000_000));
     let script =
         Arc::new(Script { answers: Mutex::new(answers), clock: Some(clock.clone()), ..Script::default() });
-    let queue = open(&storage, &script, &clock, options);
-    House { queue, storage, script, clock, _dir: dir }
+    let local = Arc::new(Boxes::default());
+    let queue = open(&storage, &script, &local, &clock, options);
+    House { queue, storage, script, local, clock, _dir: dir }
 }
 
-fn open(storage: &Storage, script: &Arc<Script>, clock: &Clock, options: Options) -> Queue {
+fn open(
+    storage: &Storage,
+    script: &Arc<Script>,
+    local: &Arc<Boxes>,
+    clock: &Clock,
+    options: Options,
+) -> Queue {
     let mut channels: HashMap<ChannelName, Arc<dyn Channel>> = HashMap::new();
     channels.insert(ChannelName::new("smtp"), Arc::clone(script) as Arc<dyn Channel>);
     channels.insert(ChannelName::new("reprocess"), Arc::new(Reprocess));
     channels.insert(ChannelName::new("list"), Arc::new(lists::Lists));
-    let agents = Agents { router: Arc::new(Same), local: Arc::new(Boxes), channels };
+    let agents = Agents {
+        router: Arc::new(Same),
+        local: Arc::clone(local) as Arc<dyn crate::LocalDelivery>,
+        channels,
+    };
     let events = Events::counting(clock.clone());
     Queue::open(storage.clone(), agents, options, clock.clone(), Random::seeded(1), events).unwrap()
 }
@@ -275,6 +268,24 @@ async fn an_account_gets_one_copy_however_late_and_by_how_many_ways_it_is_reache
 }
 
 #[tokio::test(start_paused = true)]
+async fn copies_for_several_mailboxes_of_one_account_all_come_when_there_is_room_again() {
+    let house = house(vec![delivered()], Options::default());
+    house.local.set_full("a@example.org", true);
+    let inbox = local(&Recipient::new(Address::parse("a@example.org").unwrap()));
+    let filed = |mailbox: &str| {
+        let filing = Filing { mailbox: mailbox.to_owned(), ..Filing::default() };
+        Accepted { route: Route::filed(AccountName::new("a@example.org").unwrap(), filing), ..inbox.clone() }
+    };
+    let all = vec![filed("Archive"), inbox.clone(), filed("Work")];
+    let _ = house.queue.submit(house.submission("<x@y.example>", all)).await.unwrap();
+    house.run(Duration::from_secs(60)).await;
+    assert_eq!((house.boxes("a@example.org"), house.queue.len()), (0, 1));
+    house.local.set_full("a@example.org", false);
+    house.run(Duration::from_secs(3600)).await;
+    assert_eq!((house.boxes("a@example.org"), house.queue.len()), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deferred_recipient_is_tried_on_schedule_and_survives_reopening() {
     let answers = vec![deferred(Reach::Recipient), deferred(Reach::Recipient), delivered()];
     let options = Options { retry: crate::Retry { jitter: 0.0, ..Default::default() }, ..Options::default() };
@@ -282,7 +293,7 @@ async fn a_deferred_recipient_is_tried_on_schedule_and_survives_reopening() {
     let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
     house.run(Duration::from_secs(100)).await;
     assert_eq!(house.script.asked.lock().len(), 1);
-    house.queue = open(&house.storage, &house.script, &house.clock, options);
+    house.queue = open(&house.storage, &house.script, &house.local, &house.clock, options);
     assert_eq!(house.queue.len(), 1);
     house.run(Duration::from_secs(3600)).await;
     let asked: Vec<Timestamp> = house.script.asked.lock().iter().map(|(at, _)| *at).collect();

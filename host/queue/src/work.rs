@@ -77,8 +77,8 @@ struct Done {
 /// What a job has to do, as it was read.
 struct Due {
     message: StoredMessage,
-    /// None where storage has lost it.
-    content: Option<LoadedContent>,
+    /// Why it cannot be read, where storage has lost it.
+    content: Result<LoadedContent, String>,
     recipients: Vec<(u32, Record)>,
 }
 
@@ -203,9 +203,12 @@ impl Inner {
     async fn lease(&self, job: &Job) -> Result<Option<Leased>, StorageError> {
         let Some(Due { message, content, recipients }) = self.read_due(job)? else { return Ok(None) };
         let (mut tried, mut settled) = (Vec::new(), Vec::new());
-        let Some(content) = content else {
-            let settled = self.without_content(job, recipients);
-            return Ok(Some(Leased { message, attempt: None, tried, settled }));
+        let content = match content {
+            Ok(content) => content,
+            Err(why) => {
+                let settled = self.without_content(job, recipients, &why);
+                return Ok(Some(Leased { message, attempt: None, tried, settled }));
+            }
         };
         for (index, record) in recipients {
             match self.route_again(job.id, &record, &message.message).await {
@@ -238,9 +241,10 @@ impl Inner {
 
     /// Storage has lost a message's content, or its end. Somebody may yet bring it back; until then its recipients are
     /// deferred like any other, so that its sender hears of it when its time is over.
-    fn without_content(&self, job: &Job, recipients: Vec<(u32, Record)>) -> Vec<Settled> {
+    fn without_content(&self, job: &Job, recipients: Vec<(u32, Record)>, why: &str) -> Vec<Settled> {
         let cause = format!("message {} has lost its content", job.id);
-        self.events.emit(&events::Event::InternalError { place: "reading the queue", cause: &cause });
+        let told = format!("{cause}: {why}");
+        self.events.emit(&events::Event::InternalError { place: "reading the queue", cause: &told });
         let reply = Reply::new(451, EnhancedStatus::transient(3, 0), "The message cannot be read");
         let outcome = || Outcome::Deferred {
             reply: reply.clone(),
@@ -263,10 +267,12 @@ impl Inner {
             return Ok(None);
         }
         let content = match view.content(message.content) {
+            Ok(Some(content)) if content.len() == message.size => Ok(content),
             // A file that lost its end must not leave as if it were whole.
-            Ok(content) => content.filter(|content| content.len() == message.size),
-            // Its record is there, and its file is not, or cannot be read.
-            Err(StorageError::Corrupt(_)) => None,
+            Ok(Some(content)) => Err(format!("{} octets are left of {}", content.len(), message.size)),
+            Ok(None) => Err("storage does not know it any more".to_owned()),
+            // The file is gone, or what is packed cannot be unpacked.
+            Err(StorageError::Corrupt(why)) => Err(why),
             Err(error) => return Err(error),
         };
         Ok(Some(Due { message, content, recipients }))

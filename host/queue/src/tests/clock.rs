@@ -25,7 +25,7 @@ async fn what_was_put_off_by_a_clock_of_next_year_is_tried_at_the_next_start() {
     let _ = house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
     house.run(Duration::from_secs(10)).await;
     house.clock.set(now);
-    house.queue = open(&house.storage, &house.script, &house.clock, Options::default());
+    house.queue = open(&house.storage, &house.script, &house.local, &house.clock, Options::default());
     house.run(Duration::from_secs(10)).await;
     assert_eq!((house.script.asked.lock().len(), house.queue.len()), (2, 0));
 }

@@ -37,12 +37,12 @@ async fn what_cannot_be_read_is_left_alone_and_holds_nothing_up() {
         b"neither".to_vec(),
     );
     house.storage.commit(batch).await.unwrap();
-    house.queue = open(&house.storage, &house.script, &house.clock, Options::default());
+    house.queue = open(&house.storage, &house.script, &house.local, &house.clock, Options::default());
     assert_eq!(house.queue.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_that_has_lost_its_end_stays_here() {
+async fn content_that_has_lost_its_end_stays_here_and_is_given_up_in_its_time() {
     let house = house(vec![delivered()], Options::default());
     let receipt =
         house.queue.submit(house.submission("<x@y.example>", vec![remote("a@x.example")])).await.unwrap();
@@ -56,6 +56,9 @@ async fn content_that_has_lost_its_end_stays_here() {
     house.storage.commit(batch).await.unwrap();
     house.run(Duration::from_secs(3600)).await;
     assert_eq!((house.script.asked.lock().len(), house.queue.len()), (0, 1));
+    house.run(Duration::from_secs(6 * 24 * 3600)).await;
+    assert_eq!((house.boxes("x@y.example"), house.queue.len()), (2, 0), "its sender was warned and told");
+    assert!(house.script.asked.lock().is_empty(), "what is left of it went nowhere");
 }
 
 /// Takes commits, and says now and then that it did not.
@@ -116,6 +119,31 @@ async fn who_is_late_is_told_once_however_little_the_disk_says() {
     engine.lies.store(usize::MAX, Ordering::Relaxed);
     house.run(Duration::from_secs(24 * 3600)).await;
     assert_eq!((house.boxes("x@y.example"), house.queue.len()), (1, 1), "one warning");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_somebody_else_has_now_is_not_settled_for_who_had_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let spaces = [crate::SPACES, &[BOXES]].concat();
+    let engine = LmdbEngine::open(dir.path(), &spaces, 1 << 30, true).unwrap();
+    let engine = Arc::new(Doubtful { engine, lies: AtomicUsize::new(0) });
+    let house =
+        house_over(Arc::clone(&engine) as Arc<dyn Engine>, dir, vec![delivered()], Options::default());
+    house.local.set_full("b@example.org", true);
+    let mut told = remote("a@x.example");
+    told.recipient.notify = Notify::On { success: true, failure: true, delay: false };
+    let both = vec![reprocessed("group-b@example.org"), told];
+    let _ = house.queue.submit(house.submission("<x@y.example>", both)).await.unwrap();
+    // The delivery is written, and not believed; before it is tried to write it again, the group's member, for whom there is
+    // no room, gets the place that has become free.
+    engine.lies.store(1, Ordering::Relaxed);
+    house.run(Duration::from_secs(60)).await;
+    let left: Vec<String> =
+        house.queue.summary().unwrap().iter().map(|sum| format!("{} {}", sum.route, sum.waiting)).collect();
+    assert_eq!(left, ["store:b@example.org 1"]);
+    house.local.set_full("b@example.org", false);
+    house.run(Duration::from_secs(3600)).await;
+    assert_eq!((house.boxes("b@example.org"), house.boxes("x@y.example"), house.queue.len()), (1, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
