@@ -343,4 +343,30 @@ mod tests {
         let long = kv.write(&place, "c", Some((vec![0; VALUE_MAX + 1], 0)), now, u64::MAX >> 1).await;
         assert!(matches!(long, Err(KvError::Refused(_))));
     }
+
+    #[tokio::test]
+    async fn values_that_are_written_side_by_side_share_the_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let kv = open(folder.path());
+        let place = Place::new(&"srs".parse().unwrap(), None, false);
+        let (writers, fit) = (16, 3);
+        kv.write(&place, "k00", Some((vec![0; 50], 0)), Timestamp(0), u64::MAX >> 1).await.unwrap();
+        let each = kv.0.read().unwrap().counter(USED, &place.0, 0).unwrap();
+        let max = each * fit;
+        let tasks: Vec<_> = (1..writers)
+            .map(|number| {
+                let (kv, place) = (kv.clone(), place.clone());
+                let new = Some((vec![0; 50], 0));
+                tokio::spawn(async move {
+                    kv.write(&place, &format!("k{number:02}"), new, Timestamp(0), max).await
+                })
+            })
+            .collect();
+        let mut refused = 0;
+        for task in tasks {
+            refused += u64::from(matches!(task.await.unwrap(), Err(KvError::Refused(_))));
+        }
+        assert_eq!(refused, writers - fit, "all others are refused");
+        assert_eq!(kv.0.read().unwrap().counter(USED, &place.0, 0).unwrap(), each * fit);
+    }
 }

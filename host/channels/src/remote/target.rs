@@ -123,3 +123,43 @@ fn unresolved(name: &Domain, why: String) -> Outcome {
 fn target(host: &Domain, ip: IpAddr, port: u16) -> Target {
     Target { host: host.to_string(), address: SocketAddr::new(ip, port) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A DNS in which no name exists.
+    struct Empty;
+
+    impl Resolver for Empty {
+        fn mail_hosts<'a>(&'a self, _: &'a Domain) -> dns::BoxFuture<'a, Lookup<MailHosts>> {
+            Box::pin(async { Lookup::NotFound })
+        }
+
+        fn addresses<'a>(&'a self, _: &'a Domain) -> dns::BoxFuture<'a, Lookup<Vec<IpAddr>>> {
+            Box::pin(async { Lookup::NotFound })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_exist_fails_where_a_sender_wrote_it_and_waits_where_we_did() {
+        let name = Domain::parse("there.test").unwrap();
+        let (domain, host) = (NextHop::Domain(name.clone()), NextHop::Host { host: name, port: None });
+        for (dialect, next_hop, code) in [
+            (Dialect::Smtp, &domain, "550 5.1.2"),
+            (Dialect::Lmtp, &domain, "550 5.1.2"),
+            // A smart host, the mailHost of an entry, the host of a rule: an operator's slip loses nothing.
+            (Dialect::Smtp, &host, "451 4.4.4"),
+            (Dialect::Lmtp, &host, "451 4.4.4"),
+        ] {
+            let reply = match targets(next_hop, &RemoteOptions::new(dialect, "us.test"), &Empty).await {
+                Err(
+                    Outcome::Deferred { reply, reach: Reach::Destination, .. }
+                    | Outcome::Failed { reply, .. },
+                ) => reply.to_string(),
+                other => panic!("{other:?}"),
+            };
+            assert!(reply.starts_with(code), "{dialect:?} {next_hop}: {reply}");
+        }
+    }
+}

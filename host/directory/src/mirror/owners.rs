@@ -285,6 +285,13 @@ mod tests {
             Entry::new(dn("uid=a,o=acme")).with("objectClass", "inetMailUser").with("mail", mail)
         };
         let node = |name: &str| Entry::new(dn(name)).with("objectClass", "inetDomain");
+        let group = |attribute: &str, url: &str| {
+            Entry::new(dn("cn=g,o=acme"))
+                .with("objectClass", "inetMailGroup")
+                .with("mail", "g@acme.test")
+                .with("memberURL", "ldap:///o=acme??sub?(uid=a)")
+                .with(attribute, url)
+        };
         for (entry, fault) in [
             (domain("sub.acme.test"), None),
             (domain("beta.test"), Some("sunPreferredDomain")),
@@ -310,6 +317,12 @@ mod tests {
             (user("a@acme.test").with("mailAlternateAddress", "@LAB.acme.test"), Some("mail")),
             (user("a@anything.test"), Some("mail")),
             (Entry::new(dn("uid=a,o=beta")).with("mail", "a@acme.test"), Some("dn")),
+            (group("memberURL", "ldap:///ou=x,o=acme??sub?(uid=a)"), None),
+            (group("memberURL", "ldap:///o=beta??sub?(mail=*)"), Some("memberURL")),
+            (group("mgrpDeliverTo", "ldap:///o=acme??one?(uid=a)"), None),
+            (group("mgrpDeliverTo", "ldap:///uid=b,o=beta"), Some("mgrpDeliverTo")),
+            // The root of the tree lies above everybody's.
+            (group("memberURL", "ldap:///??sub?(mail=*)"), Some("memberURL")),
         ] {
             let told = owners.fault(1, &entry, &Schema::product());
             assert_eq!(told.as_ref().map(|(attribute, _)| *attribute), fault, "{entry:?}: {told:?}");

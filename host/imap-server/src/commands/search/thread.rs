@@ -459,4 +459,33 @@ mod tests {
         let header = b"In-Reply-To: Your mail <a@b> of Friday <c@d>\r\n\r\n";
         assert_eq!(references(header), ["a@b"]);
     }
+
+    #[test]
+    fn the_search_for_loops_is_bounded_however_messages_refer_to_each_other() {
+        // A chain of so many, and then messages each of whose references begins at the chain's end: each is looked for above
+        // it, up to the top.
+        let length: u32 = 5_000;
+        let mut messages: Vec<Threaded> = (0..length)
+            .map(|number| {
+                let above = if number == 0 { String::new() } else { format!("c{}", number - 1) };
+                message(number + 1, &format!("c{number}"), &above, "x")
+            })
+            .collect();
+        let last = format!("c{}", length - 1);
+        // `r` is a dummy with something below it, so that it may be above what it is to be put under.
+        for number in 0..3_000 {
+            let pairs = format!("r{number} s{number} {last} r{number}");
+            messages.push(message(length + 1 + number, &format!("m{number}"), &pairs, "x"));
+        }
+        let count = messages.len();
+        let threads = by_references(messages);
+        assert!(threads.climbed > CLIMBED_MAX, "{} steps: these messages climb", threads.climbed);
+        assert!(threads.climbed < CLIMBED_MAX + count * REFERENCES_MAX, "{} steps", threads.climbed);
+        let mut told: Vec<u32> =
+            threads.nodes.iter().filter_map(|node| Some(node.member?.sequence)).collect();
+        told.sort_unstable();
+        let below: usize =
+            threads.children_first().iter().filter(|node| threads.nodes[**node].member.is_some()).count();
+        assert_eq!((told.len(), below), (count, count), "each message is in a thread, once");
+    }
 }
