@@ -6,7 +6,7 @@ use store::{DerivedReader, MessageInfo};
 use crate::dialect::Headers;
 
 /// Raised with every change of what is made: what was made before is then made anew.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// What is made from a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(crate) fn read<T>(
     read: impl FnOnce(&[u8]) -> T,
 ) -> Option<T> {
     let with = |octets: &[u8]| match octets.split_first_chunk() {
-        Some(([VERSION, has_utf8], made)) if headers == Headers::AsTheyAre || *has_utf8 == 0 => {
+        Some(([VERSION, has_utf8], made)) if headers != Headers::Surrogates || *has_utf8 == 0 => {
             Some(read(made))
         }
         _ => None,

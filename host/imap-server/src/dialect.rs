@@ -19,10 +19,13 @@ pub(crate) struct Dialect {
     pub(crate) no_surrogates: bool,
 }
 
-/// How a client gets headers with UTF-8 (RFC 6532).
+/// How a client gets headers with UTF-8, and parts of the type message/global (RFC 6532).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Headers {
-    /// As they are.
+    /// As they are; and message/global is a message (RFC 9051 §9).
+    OfRev2,
+    /// As they are; message/global is a part like any other, as for all clients of IMAP4rev1, which knows message/rfc822
+    /// alone (RFC 3501 §9).
     AsTheyAre,
     /// It gets surrogates (RFC 6858), of the headers of parts, too.
     Surrogates,
@@ -32,7 +35,13 @@ impl Dialect {
     /// How headers are told: UTF-8 is for who has said so (RFC 6855 §3, §8); in IMAP4rev2 it may be in any header (RFC 9051
     /// §7.5.2).
     pub(crate) fn headers(self) -> Headers {
-        if self.rev2 || self.utf8 || self.no_surrogates { Headers::AsTheyAre } else { Headers::Surrogates }
+        if self.rev2 {
+            Headers::OfRev2
+        } else if self.utf8 || self.no_surrogates {
+            Headers::AsTheyAre
+        } else {
+            Headers::Surrogates
+        }
     }
 
     /// How mailbox names are written.

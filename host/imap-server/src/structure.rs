@@ -1,15 +1,27 @@
 //! ENVELOPE, BODY and BODYSTRUCTURE on the wire (RFC 3501 §7.4.2, §9).
 
 use imap_wire::{write_nstring, write_string};
-use message::{AddressItem, ContentType, Envelope, MailboxItem, Part, PartKind};
+use message::{AddressItem, ContentType, Envelope, MailboxItem, Part, PartKind, Structure};
 
-/// Whether a structure is written with extension data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// `BODY`
-    Basic,
-    /// `BODYSTRUCTURE`
-    Extended,
+/// How a structure is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form {
+    /// With extension data: `BODYSTRUCTURE`, not `BODY`.
+    pub(crate) is_extended: bool,
+    /// Whether message/global is a message, as in IMAP4rev2 (RFC 9051 §9), or a part like any other: `media-message` of
+    /// IMAP4rev1 is RFC822 alone (RFC 3501 §9).
+    pub(crate) knows_global: bool,
+}
+
+impl Form {
+    fn is_message(self, part: Part<'_>, content_type: &ContentType) -> bool {
+        part.kind() == PartKind::Message && (self.knows_global || !content_type.is_global())
+    }
+}
+
+/// Whether a structure is written in another way to who knows message/global.
+pub(crate) fn has_global(structure: &Structure<'_>) -> bool {
+    structure.parts().any(|part| part.kind() == PartKind::Message && part.content_type().is_global())
 }
 
 /// ```text
@@ -101,7 +113,7 @@ pub(crate) fn write_opaque(out: &mut Vec<u8>, part: Part<'_>, form: Form) {
     out.extend_from_slice(
         format!("(\"application\" \"octet-stream\" NIL NIL NIL \"7bit\" {octets}").as_bytes(),
     );
-    if form == Form::Extended {
+    if form.is_extended {
         out.extend_from_slice(b" NIL NIL NIL NIL");
     }
     out.push(b')');
@@ -117,7 +129,7 @@ fn write_multipart(out: &mut Vec<u8>, part: Part<'_>, content_type: &ContentType
     }
     out.push(b' ');
     write_string(out, &content_type.sub);
-    if form == Form::Extended {
+    if form.is_extended {
         out.push(b' ');
         write_parameters(out, &content_type.parameters);
         write_extension(out, part);
@@ -139,10 +151,7 @@ fn write_single(out: &mut Vec<u8>, part: Part<'_>, content_type: &ContentType, f
     write_string(out, &part.encoding());
     out.extend_from_slice(format!(" {}", part.body().len()).as_bytes());
     match part.child(0) {
-        // `media-message` of IMAP4rev1 is RFC822 alone (RFC 3501 §9): message/global is told as any other part.
-        Some(inner)
-            if part.kind() == PartKind::Message && content_type.sub.eq_ignore_ascii_case(b"rfc822") =>
-        {
+        Some(inner) if form.is_message(part, content_type) => {
             out.push(b' ');
             write_envelope(out, &inner.envelope());
             out.push(b' ');
@@ -152,7 +161,7 @@ fn write_single(out: &mut Vec<u8>, part: Part<'_>, content_type: &ContentType, f
         _ if content_type.is_text() => out.extend_from_slice(format!(" {}", part.body_lines()).as_bytes()),
         _ => {}
     }
-    if form == Form::Extended {
+    if form.is_extended {
         out.push(b' ');
         write_nstring(out, part.field("Content-MD5").as_deref());
         write_extension(out, part);
@@ -200,7 +209,9 @@ fn write_strings<'a>(out: &mut Vec<u8>, strings: impl Iterator<Item = &'a [u8]>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use message::Structure;
+
+    const BASIC: Form = Form { is_extended: false, knows_global: false };
+    const EXTENDED: Form = Form { is_extended: true, knows_global: false };
 
     fn body(octets: &[u8], form: Form) -> String {
         let (mut out, structure) = (Vec::new(), Structure::parse(octets));
@@ -241,14 +252,14 @@ mod tests {
     #[test]
     fn single_parts_have_lines_where_they_are_text() {
         assert_eq!(
-            body(b"Subject: x\r\n\r\none\r\ntwo\r\n", Form::Basic),
+            body(b"Subject: x\r\n\r\none\r\ntwo\r\n", BASIC),
             "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 10 2)"
         );
         assert_eq!(
             body(
                 b"Content-Type: image/png; name=a\r\nContent-Transfer-Encoding: base64\r\nContent-ID: <1@x>\r\n\
                   Content-Disposition: inline; filename=a\r\nContent-Language: de, en\r\n\r\nYQ==",
-                Form::Extended
+                EXTENDED
             ),
             "(\"image\" \"png\" (\"name\" \"a\") \"<1@x>\" NIL \"base64\" 4 NIL (\"inline\" (\"filename\" \"a\")) \
              (\"de\" \"en\") NIL)"
@@ -262,20 +273,18 @@ mod tests {
         let text = "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 2 0";
         let envelope = "(NIL \"s\" NIL NIL NIL NIL NIL NIL NIL NIL)";
         assert_eq!(
-            body(octets, Form::Basic),
+            body(octets, BASIC),
             format!(
                 "({text})(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 16 {envelope} {text}) 2) \"mixed\")"
             )
         );
         assert_eq!(
-            body(octets, Form::Extended),
+            body(octets, EXTENDED),
             format!(
                 "({text} NIL NIL NIL NIL)(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 16 {envelope} \
                  {text} NIL NIL NIL NIL) 2 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)"
             )
         );
-        assert!(
-            body(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n", Form::Basic).starts_with("((\"text\"")
-        );
+        assert!(body(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n", BASIC).starts_with("((\"text\""));
     }
 }

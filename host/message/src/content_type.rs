@@ -78,6 +78,12 @@ impl ContentType {
             && (self.sub.eq_ignore_ascii_case(b"rfc822") || self.sub.eq_ignore_ascii_case(b"global"))
     }
 
+    /// Whether it is a message whose header may be UTF-8: `message/global` (RFC 6532 §3.7).
+    #[must_use]
+    pub fn is_global(&self) -> bool {
+        self.is_message() && self.sub.eq_ignore_ascii_case(b"global")
+    }
+
     pub(crate) fn is_digest(&self) -> bool {
         self.is_multipart() && self.sub.eq_ignore_ascii_case(b"digest")
     }

@@ -12,6 +12,7 @@ use message::{
 use store::StoreError;
 
 use crate::derived::Kind;
+use crate::dialect::Headers;
 use crate::structure::{Form, write_body, write_envelope, write_opaque};
 
 /// Of a longer header, ENVELOPE, HEADER.FIELDS and SEARCH see no more than this.
@@ -125,13 +126,16 @@ pub(super) struct Source<'a> {
     pub(super) structure: Option<&'a Structure<'a>>,
     /// What was made before.
     pub(super) known: &'a [(Kind, Vec<u8>)],
+    /// Whether structures are written for who knows message/global.
+    pub(super) knows_global: bool,
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn of(structure: &'a Structure<'a>) -> Self {
+    pub(super) fn of(structure: &'a Structure<'a>, headers: Headers) -> Self {
         let octets = structure.octets();
         let header = &octets[..header_len(octets)];
-        Self { header, len: octets.len() as u64, structure: Some(structure), known: &[] }
+        let knows_global = headers == Headers::OfRev2;
+        Self { header, len: octets.len() as u64, structure: Some(structure), known: &[], knows_global }
     }
 
     pub(super) fn extract(&self, items: &[FetchItem]) -> Result<Vec<Extract>, StoreError> {
@@ -165,8 +169,8 @@ impl<'a> Source<'a> {
                 write_envelope(&mut text, &Envelope::parse(seen));
                 Extract::Text(text)
             }
-            FetchItem::Body => self.structure(Form::Basic),
-            FetchItem::BodyStructure => self.structure(Form::Extended),
+            FetchItem::Body => self.structure(false),
+            FetchItem::BodyStructure => self.structure(true),
             FetchItem::Rfc822 => self.section(&of_message(None), None),
             FetchItem::Rfc822Header => self.section(&of_message(Some(SectionText::Header)), None),
             FetchItem::Rfc822Text => self.section(&of_message(Some(SectionText::Text)), None),
@@ -176,7 +180,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn structure(&self, form: Form) -> Extract {
+    fn structure(&self, is_extended: bool) -> Extract {
+        let form = Form { is_extended, knows_global: self.knows_global };
         let Some(structure) = self.structure else { return Extract::Absent };
         let mut text = Vec::new();
         write_body(&mut text, structure.root(), form);
@@ -296,7 +301,7 @@ mod tests {
     use imap_wire::SectionFetch;
 
     fn extract(octets: &[u8], items: &[FetchItem]) -> Result<Vec<Extract>, StoreError> {
-        Source::of(&Structure::parse(octets)).extract(items)
+        Source::of(&Structure::parse(octets), Headers::AsTheyAre).extract(items)
     }
 
     fn part(number: u32, partial: Option<Partial>) -> FetchItem {

@@ -17,6 +17,7 @@ use super::extract::{COPY_OCTETS_MAX, Extract, HEADER_OCTETS_MAX, Need, Slice, S
 use crate::derived::{self, Kind};
 use crate::dialect::Headers;
 use crate::server::Shared;
+use crate::structure::has_global;
 
 /// Octets that a header is looked for in at first; most are smaller.
 const HEADER_OCTETS_FIRST: usize = 16 * 1024;
@@ -34,6 +35,8 @@ pub(super) struct Extracts {
     pub(super) is_downgraded: bool,
     /// Whether a header of the message or of a part has UTF-8; `None` where not all of them were looked at.
     has_utf8_headers: Option<bool>,
+    /// Whether its structure is written in another way in IMAP4rev2.
+    has_global: bool,
     /// Whether the message's own has; `None` where its envelope was not made here, or is not its content's alone.
     has_utf8_header: Option<bool>,
 }
@@ -51,6 +54,10 @@ impl Extracts {
         let items: &[FetchItem] = if is_kept { items } else { &[] };
         let made = items.iter().zip(&self.items).filter_map(|(item, extract)| {
             let kind = Kind::of(item)?;
+            // Both ways would have to be kept, for what hardly any message has.
+            if self.has_global && matches!(kind, Kind::Body | Kind::BodyStructure) {
+                return None;
+            }
             let has_utf8 = if kind == Kind::Envelope { self.has_utf8_header } else { self.has_utf8_headers };
             match extract {
                 Extract::Text(made) | Extract::Literal(made) => Some((kind, derived::kept(made, has_utf8?))),
@@ -88,7 +95,8 @@ impl Extracts {
             }
         }
         let is_known = |item: &FetchItem| known.iter().any(|(kind, _)| Kind::of(item) == Some(*kind));
-        let source = |header| Source { header, len: info.size, structure: None, known: &known };
+        let knows_global = headers == Headers::OfRev2;
+        let source = |header| Source { header, len: info.size, structure: None, known: &known, knows_global };
         if items.iter().all(|item| Need::of(item) == Need::Record || is_known(item)) {
             return Ok(Some(Self { items: source(&[]).extract(items)?, ..Self::default() }));
         }
@@ -204,10 +212,11 @@ impl WholeMessage {
             let whole = octets.to_bytes()?;
             let structure = Structure::parse(&whole);
             let has_utf8_headers = has_utf8_headers(&structure);
-            let plain = Source::of(&structure).extract(&items)?;
+            let plain = Source::of(&structure, headers).extract(&items)?;
             let is_contents_alone = is_contents_alone(reader, &message.info)?;
             let told = Extracts {
                 has_utf8_headers: Some(has_utf8_headers),
+                has_global: has_global(&structure),
                 has_utf8_header: is_contents_alone.then_some(has_utf8_headers),
                 ..Extracts::default()
             };
@@ -216,7 +225,7 @@ impl WholeMessage {
             }
             let Some(surrogate) = Surrogate::of(&structure) else { return Err(gone()) };
             let structure = Structure::parse(surrogate.octets());
-            let made = Source::of(&structure).extract(&items)?;
+            let made = Source::of(&structure, headers).extract(&items)?;
             let items: Vec<Extract> = made.into_iter().map(|extract| placed(extract, &surrogate)).collect();
             Ok(Extracts { is_downgraded: items != plain, items, octets: Some(octets), ..told })
         })
