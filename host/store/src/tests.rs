@@ -15,6 +15,7 @@ mod feed;
 mod groups;
 mod import;
 mod listings;
+mod mending;
 mod model;
 mod quota;
 mod reading;

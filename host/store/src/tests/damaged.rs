@@ -3,20 +3,10 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
+use super::mending::{Kept, repair, violations};
 use super::{Fixture, deliver};
 use crate::*;
-
-#[derive(Default)]
-struct Kept(Mutex<Vec<(String, Vec<u8>)>>);
-
-impl Evidence for Kept {
-    fn keep(&self, name: &str, octets: &[u8]) -> Result<String, String> {
-        self.0.lock().unwrap().push((name.to_owned(), octets.to_vec()));
-        Ok(format!("kept/{name}"))
-    }
-}
 
 /// A message of three blocks in two mailboxes, and one of a single block.
 async fn filled() -> (Fixture, Vec<u8>, MailboxId) {
@@ -53,15 +43,6 @@ fn damage(fixture: &Fixture, number: u32, block: u64) {
     to.write_all_at(&[0x55; 12], u64::from_be_bytes(place) + 30).unwrap();
 }
 
-fn violations(fixture: &Fixture) -> Vec<String> {
-    let found = fixture.store.check(|_, _| Ok(()), &mut |_| {}).unwrap();
-    found.iter().map(ToString::to_string).collect()
-}
-
-async fn repair(fixture: &Fixture, evidence: Option<&dyn Evidence>) -> Vec<Remedy> {
-    fixture.store.repair(None, evidence, &|_, _| Ok(())).await.unwrap()
-}
-
 #[tokio::test]
 async fn a_damaged_block_is_told_and_the_others_stay() {
     let (fixture, text, inbox) = filled().await;
@@ -79,10 +60,8 @@ async fn a_damaged_block_is_told_and_the_others_stay() {
     let kept = Kept::default();
     let did = repair(&fixture, Some(&kept)).await;
     assert_eq!(did.len(), 2, "{did:?}");
-    let kept = kept.0.into_inner().unwrap();
-    let names: Vec<&str> = kept.iter().map(|(name, _)| &**name).collect();
-    assert_eq!(names, ["damaged-messages", "content-1.damaged.zst"]);
-    let list = String::from_utf8(kept[0].1.clone()).unwrap();
+    assert_eq!(kept.names(), ["damaged-messages", "content-1.damaged.zst"]);
+    let list = String::from_utf8(kept.all()[0].1.clone()).unwrap();
     assert_eq!(list.lines().count(), 2, "{list}");
     fixture.check();
     let reader = fixture.store.reader(inbox).unwrap();
@@ -115,10 +94,8 @@ async fn where_nothing_can_be_read_the_message_goes_and_its_file_is_kept() {
     assert_eq!(repair(&fixture, None).await.len(), 5, "the content, the message, and three counts");
     let kept = Kept::default();
     repair(&fixture, Some(&kept)).await;
-    let kept = kept.0.into_inner().unwrap();
-    let names: Vec<&str> = kept.iter().map(|(name, _)| &**name).collect();
-    assert_eq!(names, ["damaged-messages", "content-2.damaged.zst", "message-1-1-2"]);
-    assert_eq!(kept[1].1, raw);
+    assert_eq!(kept.names(), ["damaged-messages", "content-2.damaged.zst", "message-1-1-2"]);
+    assert_eq!(kept.all()[1].1, raw);
     assert!(fixture.store.reader(inbox).unwrap().octets(Uid(1)).unwrap().is_some());
     fixture.close().await;
 }

@@ -1,23 +1,11 @@
 //! Everything that the check finds is mended, and nothing is lost silently.
 
-use std::sync::Mutex;
-
 use storage::Batch;
 
+use super::mending::{Kept, repair, violations};
 use super::{Fixture, message};
 use crate::record::{MailboxRecord, MessageRecord};
 use crate::*;
-
-/// What was kept.
-#[derive(Default)]
-struct Kept(Mutex<Vec<(String, Vec<u8>)>>);
-
-impl Evidence for Kept {
-    fn keep(&self, name: &str, octets: &[u8]) -> Result<String, String> {
-        self.0.lock().unwrap().push((name.to_owned(), octets.to_vec()));
-        Ok(format!("kept/{name}"))
-    }
-}
 
 /// A disk without room.
 struct NoSpace;
@@ -32,17 +20,6 @@ async fn commit(fixture: &Fixture, fill: impl FnOnce(&mut Batch)) {
     let mut batch = Batch::new();
     fill(&mut batch);
     fixture.store.storage().commit(batch).await.unwrap();
-}
-
-fn violations(fixture: &Fixture) -> Vec<String> {
-    let found = fixture.store.check(|_, _| Ok(()), &mut |_| {}).unwrap();
-    let mut texts: Vec<String> = found.into_iter().map(|violation| violation.to_string()).collect();
-    texts.sort();
-    texts
-}
-
-async fn repair(fixture: &Fixture, evidence: Option<&dyn Evidence>) -> Vec<Remedy> {
-    fixture.store.repair(None, evidence, &|_, _| Ok(())).await.unwrap()
 }
 
 /// The reader of somebody else's mailbox, and somebody who has gone.
@@ -87,8 +64,7 @@ async fn mended(invariants: &[u8], kept: &[&str], fill: impl FnOnce(&mut Batch, 
         assert!(did.iter().any(|remedy| remedy.violation.invariant == *invariant), "{invariant}: {did:?}");
     }
     assert_eq!(violations(&fixture), Vec::<String>::new(), "{did:?}");
-    let names: Vec<String> = evidence.0.lock().unwrap().iter().map(|(name, _)| name.clone()).collect();
-    assert_eq!(names, kept);
+    assert_eq!(evidence.names(), kept);
     assert_eq!(repair(&fixture, Some(&evidence)).await, [], "once is enough");
     fixture.close().await;
 }
