@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mail_types::{Domain, Lookup};
+use mail_types::{Domain, Lookup, Timestamp};
 use storage::{Batch, HandedOver};
 
 use super::apply::{Applied, REFUSED_MAX};
@@ -97,19 +97,31 @@ impl Mirror {
             let _staging = StagingMark::set(self);
             self.compare_and_apply(order, telling, &mut staged).await
         };
+        self.conclude("full", began, order, (staged.server, staged.seen), outcome).await
+    }
+
+    /// Books how a sync went, unless it was to change nothing, and reports it.
+    pub(super) async fn conclude(
+        &self,
+        kind: &str,
+        began: Timestamp,
+        order: &SyncOrder,
+        (server, seen): (String, u64),
+        outcome: Result<(Applied, Vec<Difference>), SyncError>,
+    ) -> Result<SyncReport, SyncError> {
         let milliseconds = u64::try_from(self.0.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
         let (applied, differences, failure) = match outcome {
             Ok((applied, differences)) => (applied, differences, None),
             Err(why) => (Applied::default(), Vec::new(), Some(why)),
         };
         let record = SyncRecord {
-            kind: "full".to_owned(),
+            kind: kind.to_owned(),
             began: began.0,
             milliseconds,
             source: self.name().to_owned(),
             domain: order.domain.as_ref().map(ToString::to_string),
-            server: staged.server,
-            seen: staged.seen,
+            server,
+            seen,
             added: applied.added,
             modified: applied.modified,
             moved: applied.moved,
@@ -120,10 +132,7 @@ impl Mirror {
         if !order.dry_run {
             self.book(record.clone()).await;
         }
-        match failure {
-            Some(why) => Err(why),
-            None => Ok(SyncReport { record, differences, dry_run: order.dry_run }),
-        }
+        failure.map_or(Ok(SyncReport { record, differences, dry_run: order.dry_run }), Err)
     }
 
     async fn compare_and_apply(

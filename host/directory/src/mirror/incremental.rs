@@ -12,7 +12,6 @@ use super::found::same_content;
 use super::full::{SyncOrder, SyncReport};
 use super::generalized::earlier;
 use super::guard::{Trust, guard};
-use super::history::SyncRecord;
 use super::records::{LISTS, SYNC, Way, base_key};
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
@@ -51,30 +50,8 @@ impl Mirror {
         let mut asking = Asking { order, seen: 0, server: String::new(), differences: Vec::new() };
         let outcome = self.ask_all(&mut asking).await;
         let Asking { seen, server, differences, .. } = asking;
-        let milliseconds = u64::try_from(self.0.clock.now().since(began).as_millis()).unwrap_or(u64::MAX);
-        let (applied, failure) = match outcome {
-            Ok(applied) => (applied, None),
-            Err(why) => (Applied::default(), Some(why)),
-        };
-        let record = SyncRecord {
-            kind: "incremental".to_owned(),
-            began: began.0,
-            milliseconds,
-            source: self.name().to_owned(),
-            domain: order.domain.as_ref().map(ToString::to_string),
-            server,
-            seen,
-            added: applied.added,
-            modified: applied.modified,
-            moved: applied.moved,
-            removed: applied.removed,
-            refused: applied.refusals,
-            failure: failure.as_ref().map(ToString::to_string),
-        };
-        if !order.dry_run {
-            self.book(record.clone()).await;
-        }
-        failure.map_or(Ok(SyncReport { record, differences, dry_run: order.dry_run }), Err)
+        let outcome = outcome.map(|applied| (applied, differences));
+        self.conclude("incremental", began, order, (server, seen), outcome).await
     }
 
     async fn ask_all(&self, asking: &mut Asking<'_>) -> Result<Applied, SyncError> {
