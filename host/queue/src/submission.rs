@@ -161,7 +161,7 @@ impl SubmitError {
                 let status = EnhancedStatus { persistence: Persistence::Permanent, subject: 3, detail: 4 };
                 return Reply::new(552, status, "The message is too large");
             }
-            Self::Unavailable(StorageError::Full { .. }) => {
+            Self::Unavailable(error) if error.is_want_of_room() => {
                 (452, (3, 1), "There is no room to store the message, try again later")
             }
             Self::Unavailable(_) => (451, (3, 0), "The message could not be stored, try again later"),

@@ -10,9 +10,6 @@ const EIO: i32 = 5;
 /// go.
 pub(crate) const ROOM_MIN: u64 = 1 << 20;
 
-/// What is full where it is not the disk.
-pub(crate) const SIZE_MAX_REACHED: &str = "storage.size-max is reached";
-
 /// Whether the disk has room; also where it does not say.
 fn has_room(folder: &Path) -> bool {
     runtime::files::free_octets(folder).map_or(true, |free| free >= ROOM_MIN)
@@ -32,13 +29,19 @@ pub enum StorageError {
         /// The system's own words.
         cause: Arc<str>,
     },
-    /// There is no room: the disk is full, or a limit is reached. Nothing was written. Try later.
+    /// The disk has no room, or its user may not have more of it. Nothing was written. Try later.
     #[error("no space left while {doing}: {cause}")]
     Full {
         /// What was being done.
         doing: &'static str,
         /// What is full, or the system's own words.
         cause: Arc<str>,
+    },
+    /// Storage has grown as far as the operator lets it. Nothing was written. Try later.
+    #[error("no space left while {doing}: storage.size-max is reached")]
+    AtSizeMax {
+        /// What was being done.
+        doing: &'static str,
     },
     /// Content is larger than the maximum that its writer was given, in octets.
     #[error("content is larger than {0} octets")]
@@ -60,9 +63,10 @@ impl StorageError {
         Self::Unavailable { doing, cause: cause.to_string().into() }
     }
 
-    /// Whether the disk has no room, or its user may not have more of it.
-    pub(crate) fn is_full_disk(&self) -> bool {
-        matches!(self, Self::Full { cause, .. } if **cause != *SIZE_MAX_REACHED)
+    /// Whether there is no room, for whichever reason.
+    #[must_use]
+    pub fn is_want_of_room(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::AtSizeMax { .. })
     }
 
     /// An error of the system while something was written below a folder.

@@ -16,7 +16,7 @@ use heed::{CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, PutFlags, 
 
 use crate::ahead::Ahead;
 use crate::engine::{Engine, Reading, Visit, Writing};
-use crate::error::{SIZE_MAX_REACHED, StorageError};
+use crate::error::StorageError;
 use crate::space::{OWN, Space};
 use crate::stats::{EngineStats, SpaceStats};
 use crate::whole_file::cut_off;
@@ -122,9 +122,7 @@ fn allocate_readers(dir: &Path) {
 fn of_writing(doing: &'static str, error: &heed::Error, dir: &Path) -> StorageError {
     match error {
         heed::Error::Io(error) => StorageError::of_writing(doing, error, dir),
-        heed::Error::Mdb(heed::MdbError::MapFull) => {
-            StorageError::Full { doing, cause: SIZE_MAX_REACHED.into() }
-        }
+        heed::Error::Mdb(heed::MdbError::MapFull) => StorageError::AtSizeMax { doing },
         error => StorageError::unavailable(doing, error),
     }
 }
@@ -377,7 +375,7 @@ mod tests {
             (0..1000_u32).try_for_each(|number| writing.put(SPACE, &number.to_be_bytes(), &[b'x'; 3000]))
         });
         let why = full.unwrap_err();
-        assert!(matches!(why, StorageError::Full { .. }), "{why}");
+        assert!(matches!(why, StorageError::AtSizeMax { .. }), "{why}");
         assert!(why.to_string().contains("storage.size-max is reached"), "{why}");
         assert!(!engine.is_broken());
     }

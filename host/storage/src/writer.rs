@@ -102,7 +102,8 @@ impl Writer {
         // Without them there may be room enough.
         let tried = if was_alone { Some((others, full)) } else { self.try_commit(others) };
         let Some((others, full)) = tried else { return };
-        let gave = full.is_full_disk() && self.reserve.as_ref().is_some_and(Reserve::give_up);
+        let is_disk = matches!(full, StorageError::Full { .. });
+        let gave = is_disk && self.reserve.as_ref().is_some_and(Reserve::give_up);
         if !gave {
             return refuse(others, &full);
         }
@@ -148,7 +149,7 @@ impl Writer {
             }
             Err(error) => {
                 tell_if_broken(&*self.engine, &self.broken);
-                if matches!(error, StorageError::Full { .. }) {
+                if error.is_want_of_room() {
                     return Some((batches, error));
                 }
                 refuse(batches, &error);

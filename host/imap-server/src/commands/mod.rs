@@ -115,9 +115,12 @@ pub(crate) fn find(context: &Context<'_>, name: &MailboxName) -> Result<MailboxI
     context.shared.parts.store.find_shared(context.login.account, name.as_str())
 }
 
-/// What a client hears where there is no room: no quota of its user's is meant (RFC 9051 §7.1 has OVERQUOTA for those), nor is
-/// anything down, which UNAVAILABLE would say.
+/// What a client hears where the disk has no room: no quota of its user's is meant (RFC 9051 §7.1 has OVERQUOTA for those), nor
+/// is anything down, which UNAVAILABLE would say.
 const DISK_FULL: &str = "the server's disk is full: nothing can be stored until there is room again";
+/// The same where the operator lets storage grow no further.
+const AT_SIZE_MAX: &str =
+    "the server may not store more than it does: nothing can be stored until there is room again";
 
 /// Why the store did not do it, for the client; what only the operator may learn is left out.
 pub(crate) fn refusal(error: &StoreError) -> Answer {
@@ -136,6 +139,7 @@ pub(crate) fn refusal(error: &StoreError) -> Answer {
             Answer::no("another change came first: try again").code(Code::InUse)
         }
         StoreError::Storage(StorageError::Full { .. }) => Answer::no(DISK_FULL).code(Code::Limit),
+        StoreError::Storage(StorageError::AtSizeMax { .. }) => Answer::no(AT_SIZE_MAX).code(Code::Limit),
         StoreError::Storage(_) => Answer::no("storage is not available: try later").code(Code::Unavailable),
     }
 }
