@@ -301,6 +301,23 @@ mod tests {
     }
 
     #[test]
+    fn nobody_finds_out_a_password_by_asking_for_it() {
+        let entry = entry().with("userPassword", "secret").with("authPassword;x-y", "secret");
+        for filter in [
+            "(userPassword=secret)",
+            "(USERPASSWORD=s*)",
+            "(userPassword=*)",
+            "(userPassword>=a)",
+            "(userPassword<=z)",
+            "(authPassword;x-y=secret)",
+        ] {
+            assert!(!EntryFilter::parse(filter).unwrap().matches(&entry), "{filter}");
+        }
+        // Its negation says as little: it matches whatever the password is.
+        assert!(EntryFilter::parse("(!(userPassword=secret))").unwrap().matches(&entry));
+    }
+
+    #[test]
     fn what_is_no_filter_is_refused_with_its_place() {
         for (filter, expected) in [
             ("uid=x", "the filter has no \"(\" at octet 0"),
