@@ -63,6 +63,11 @@ pub trait Engine: Send + Sync + 'static {
         apply: &mut dyn FnMut(&mut dyn Writing) -> Result<(), StorageError>,
     ) -> Result<(), StorageError>;
 
+    /// Makes usable what the last commit has freed, where that takes a commit more; whether it did.
+    fn reclaim(&self) -> bool {
+        false
+    }
+
     /// Makes room for commits to come, while nobody waits for one: whatever calls [`Engine::write`] calls this after it, once
     /// it has said what came of it. What fails here costs time alone.
     fn make_room_ahead(&self) {}

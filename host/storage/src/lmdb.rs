@@ -17,7 +17,7 @@ use heed::{CompactionOption, Database, Env, EnvFlags, EnvOpenOptions, PutFlags, 
 use crate::ahead::Ahead;
 use crate::engine::{Engine, Reading, Visit, Writing};
 use crate::error::StorageError;
-use crate::space::{OWN, Space};
+use crate::space::{COUNTERS, OWN, Space};
 use crate::stats::{EngineStats, SpaceStats};
 use crate::whole_file::cut_off;
 
@@ -26,6 +26,9 @@ const ENGINE_FILE: &str = "data.mdb";
 
 /// The file beside it, in which LMDB keeps track of readers.
 const READERS_FILE: &str = "lock.mdb";
+
+/// A key that no counter has, for a commit that changes nothing.
+const TURN: &[u8] = b"\0turn";
 
 /// Concurrent views. LMDB keeps a slot of 64 octets for each.
 const READERS_MAX: u32 = 4096;
@@ -172,6 +175,16 @@ impl Engine for LmdbEngine {
 
     fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
+    }
+
+    /// LMDB takes the pages that a commit has freed from the next but one on. Where that cannot be made for want of them,
+    /// one that needs hardly any goes first; nothing of it is left.
+    fn reclaim(&self) -> bool {
+        let turn = &mut |writing: &mut dyn Writing| {
+            writing.put(COUNTERS, TURN, &[])?;
+            writing.delete(COUNTERS, TURN).map(drop)
+        };
+        self.write(turn).is_ok()
     }
 
     fn make_room_ahead(&self) {

@@ -155,6 +155,7 @@ impl Storage {
             broken: Arc::clone(&broken),
             reserve: None,
             rebuildable: None,
+            may_reclaim: true,
         };
         let packing = Arc::default();
         (Self { engine, jobs, files, inline_max, packing, broken, version, reserve: None }, writer)

@@ -356,3 +356,31 @@ async fn an_unsynced_folder_that_is_torn_is_begun_anew() {
     fill(&storage).await;
     storage.close().await;
 }
+
+#[tokio::test]
+async fn what_one_commit_frees_at_the_limit_is_room_for_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { size_max: 16 << 20, inline_max: 4 << 20, ..Options::default() };
+    let storage = Storage::open(dir.path(), &[], &options).unwrap();
+    let store = async || {
+        let mut batch = Batch::new();
+        let drawn = batch.store_content(Content::from(vec![b'x'; 880_000]), 1);
+        storage.commit(batch).await.map(|committed| ContentId(committed.value(drawn)))
+    };
+    let mut ids = Vec::new();
+    let why = loop {
+        match store().await {
+            Ok(id) => ids.push(id),
+            Err(why) => break why,
+        }
+    };
+    assert!(matches!(why, StorageError::AtSizeMax { .. }), "{why}");
+    assert!(store().await.is_err(), "nothing was freed meanwhile");
+    let mut batch = Batch::new();
+    ids[..5].iter().for_each(|id| batch.release_content(*id, 1));
+    storage.commit(batch).await.unwrap();
+    for _ in 0..4 {
+        store().await.unwrap();
+    }
+    storage.close().await;
+}

@@ -54,6 +54,8 @@ pub struct Writer {
     pub(crate) reserve: Option<Reserve>,
     /// The folder of an environment whose commits are not synced.
     pub(crate) rebuildable: Option<PathBuf>,
+    /// Whether anything was committed since the engine was last asked to reclaim what a commit had freed.
+    pub(crate) may_reclaim: bool,
 }
 
 impl Writer {
@@ -87,7 +89,7 @@ impl Writer {
     }
 
     /// Commits a group. Where the disk has no room even for those that bring nothing, they get that of the reserve.
-    fn commit_group(&self, batches: Vec<Waiting>) {
+    fn commit_group(&mut self, batches: Vec<Waiting>) {
         let mut batches = batches;
         if batches.iter().any(|(batch, _)| batch.brings_content())
             && let Some(Err(full)) = self.reserve.as_ref().map(Reserve::admits)
@@ -95,6 +97,9 @@ impl Writer {
             batches = refuse_what_comes(batches, &full);
         }
         let Some((batches, full)) = self.try_commit(batches) else { return };
+        let freed = std::mem::take(&mut self.may_reclaim) && self.engine.reclaim();
+        let tried = if freed { self.try_commit(batches) } else { Some((batches, full)) };
+        let Some((batches, full)) = tried else { return };
         let (bringing, others): (Vec<_>, Vec<_>) =
             batches.into_iter().partition(|(batch, _)| batch.brings_content());
         let was_alone = bringing.is_empty();
@@ -113,7 +118,7 @@ impl Writer {
     }
 
     /// Gives the batches back where there is no room for them.
-    fn try_commit(&self, batches: Vec<Waiting>) -> Option<(Vec<Waiting>, StorageError)> {
+    fn try_commit(&mut self, batches: Vec<Waiting>) -> Option<(Vec<Waiting>, StorageError)> {
         if batches.is_empty() {
             return None;
         }
@@ -132,6 +137,7 @@ impl Writer {
         self.version.fetch_add(1, Ordering::Release);
         match written {
             Ok(()) => {
+                self.may_reclaim = true;
                 let mut done = Vec::with_capacity(batches.len());
                 for ((batch, answer), outcome) in batches.into_iter().zip(outcomes) {
                     if outcome.is_ok() {
