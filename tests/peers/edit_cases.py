@@ -36,3 +36,102 @@ def edited(place):
     assert [place.rcpt(f"{name}@edit.test") for name in ("third", "e.v.a", "crew")] == [250, 550, 550]
     # What the server's schema refuses is told as the server says it.
     assert "LDAP server" in str(expect_failure(place, "user", "set", "eva@edit.test", "--any", "noSuchThing=1"))
+
+
+@case("a change leaves what others wrote at the LDAP server since the last sync")
+def others_stay(place):
+    everybody = "cn=everybody,ou=Groups,o=d0.test,o=isp"
+    place.slapd_with(live=False)
+    place.slapd.add(
+        f"dn: {everybody}\nobjectClass: top\nobjectClass: groupOfUniqueNames\nobjectClass: inetMailGroup\n"
+        f"cn: everybody\nmail: everybody@d0.test\nuniqueMember: {user_dn('u1')}\n"
+    )
+    place.wasmta_with('sync = "incremental"\nincremental-every = "1 h"')
+    command, slapd = place.server.command, place.slapd
+    slapd.modify(everybody, f"add: uniqueMember\nuniqueMember: {user_dn('u2')}")
+    command("group", "member", "add", "everybody@d0.test", "u3@d0.test")
+
+    def members():
+        lines = slapd.search(everybody, "base").stdout.splitlines()
+        return sorted(line.split("uid=")[1].split(",")[0] for line in lines if line.startswith("uniqueMember: "))
+
+    assert members() == ["u1", "u2", "u3"], members()
+    slapd.modify(everybody, f"add: uniqueMember\nuniqueMember: {user_dn('u4')}")
+    command("group", "member", "remove", "everybody@d0.test", "u1@d0.test")
+    command("user", "remove", "u3@d0.test")
+    assert members() == ["u2", "u4"], members()
+    ldif = place.server.folder / "others.ldif"
+    slapd.modify(everybody, f"add: uniqueMember\nuniqueMember: {user_dn('u0')}")
+    ldif.write_text(
+        f"dn: {everybody}\nchangetype: modify\nadd: uniqueMember\nuniqueMember: {user_dn('u5')}\n-\n"
+        f"delete: uniqueMember\nuniqueMember: {user_dn('u2').upper()}\n"
+    )
+    command("directory", "apply", str(ldif))
+    assert members() == ["u0", "u4", "u5"], members()
+    # What is asked for as a whole is given as a whole; and so is what the server cannot compare (it has no equality rule).
+    command("user", "set", "u1@d0.test", "description=one", "--any")
+    slapd.modify(user_dn("u1"), "add: description\ndescription: two", "add: jpegPhoto\njpegPhoto: first")
+    command("user", "set", "u1@d0.test", "description=three", "--any")
+    found = slapd.search(user_dn("u1"), "base").stdout
+    assert "description: three" in found and "two" not in found, found
+    ldif.write_text(f"dn: {user_dn('u1')}\nchangetype: modify\nadd: jpegPhoto\njpegPhoto: second\n")
+    command("directory", "apply", str(ldif))
+    assert slapd.search(user_dn("u1"), "base").stdout.count("jpegPhoto") == 2
+
+
+@case("LDIF of several changes at the LDAP server: in order, and what was refused is named with its line")
+def several(place):
+    place.slapd_with()
+    place.wasmta_with()
+    command, ldif = place.server.command, place.server.folder / "several.ldif"
+    dn, other = user_dn("u1"), user_dn("u2")
+    modify = f"dn: {dn}\nchangetype: modify\n"
+    ldif.write_text(
+        f"{modify}replace: mailUserStatus\nmailUserStatus: inactive\n-\nadd: description\ndescription: passing\n\n"
+        f"dn: {other}\nchangetype: modify\nreplace: cn\ncn: Between\n\n"
+        f"{modify}replace: mailUserStatus\nmailUserStatus: active\n-\ndelete: description\n"
+    )
+    assert "3 changes made" in command("directory", "apply", str(ldif))
+    found = place.slapd.search(dn, "base").stdout
+    assert "mailUserStatus: active" in found and "passing" not in found, found
+    ldif.write_text(
+        f"{modify}add: description\ndescription: first\n\n"
+        f"dn: {other}\nchangetype: modify\nadd: noSuchThing\nnoSuchThing: 1\n\n"
+        f"{modify}replace: description\ndescription: last\n"
+    )
+    why = str(expect_failure(place, "directory", "apply", str(ldif)))
+    assert f"line 6: " in why and other in why and "1 of 3 changes were made before it" in why, why
+    assert "description: first" in place.slapd.search(dn, "base").stdout
+    # From that line on, mended.
+    text = ldif.read_text().replace("noSuchThing", "description")
+    ldif.write_text("\n".join(text.splitlines()[5:]) + "\n")
+    assert "2 changes made" in command("directory", "apply", str(ldif))
+    assert "description: last" in place.slapd.search(dn, "base").stdout
+
+
+@case("a dry run says that the directory is only read, and which names lie below no base")
+def only_read(place):
+    place.slapd_with()
+    place.wasmta_with("writable = false")
+    ldif = place.server.folder / "refused.ldif"
+    ldif.write_text(f"dn: {user_dn('u1')}\nchangetype: modify\nadd: description\ndescription: x\n")
+    why = str(expect_failure(place, "directory", "apply", str(ldif), "--dry-run"))
+    assert "line 1: " in why and "only read it" in why and "none of the changes" in why, why
+    ldif.write_text("dn: o=elsewhere\nobjectClass: organization\no: elsewhere\n")
+    why = str(expect_failure(place, "directory", "apply", str(ldif), "--dry-run"))
+    assert "line 1: " in why and "below no base" in why, why
+
+
+@case("a domain with entries that are not mail's stays, and they with it")
+def foreign_entries(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.server.command("domain", "add", "firm.test", "--administrator", "u1@d0.test")
+    printer = "cn=printer,ou=Groups,o=firm.test,o=isp"
+    place.slapd.add(f"dn: {printer}\nobjectClass: device\ncn: printer\n")
+    place.sync("full")
+    assert printer in str(expect_failure(place, "domain", "remove", "firm.test"))
+    assert place.slapd.search(printer, "base").returncode == 0
+    place.slapd.delete(printer)
+    place.sync("full")
+    assert "no mail domain" in place.server.command("domain", "remove", "firm.test")

@@ -6,11 +6,12 @@ use storage::StorageError;
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::domain_entry::DomainEntry;
-use crate::edit::{Composing, EDIT_TRIES_MAX, Edit, remote_edits};
+use crate::edit::{Composing, EDIT_TRIES_MAX, Edit};
 use crate::entry::Entry;
 use crate::error::{DirectoryError, EditError};
 use crate::group_entry::GroupEntry;
 use crate::reading::Defect;
+use crate::remote_edit::{AttributeEdit, RemoteEdit, Unmade};
 use crate::schema::{Field, Schema};
 use crate::user_entry::{PasswordHash, UserEntry};
 use crate::view::View;
@@ -119,14 +120,35 @@ pub enum Making {
     Trial,
 }
 
-/// Why changes were not made: none of them, but where a source that holds the tree failed in the middle.
+/// Why changes were not made.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct RefusedChange {
     /// Which of them was refused, from 0; none where it is no fault of one.
     pub at: Option<usize>,
+    /// How many were made all the same, from the first one on: a source that holds the tree takes them entry by entry.
+    pub made: usize,
     /// Why.
     pub error: EditError,
+}
+
+impl RefusedChange {
+    fn whole(error: impl Into<EditError>) -> Self {
+        Self { at: None, made: 0, error: error.into() }
+    }
+
+    fn one(at: usize, error: EditError) -> Self {
+        Self { at: Some(at), made: 0, error }
+    }
+}
+
+/// Changes, as they are made: in the tree, or at the source that holds it.
+#[derive(Default)]
+struct Planned {
+    edits: Vec<Edit>,
+    /// With the number of the change each begins with.
+    remote: Vec<(usize, RemoteEdit)>,
+    defects: Vec<ChangeDefect>,
 }
 
 /// The first value that mail cannot use, of those that a change has touched: which change, and what.
@@ -143,72 +165,66 @@ impl Directory {
         changes: &[EntryChange],
         making: Making,
     ) -> Result<Vec<ChangeDefect>, RefusedChange> {
-        let whole = |error: EditError| RefusedChange { at: None, error };
         for _ in 0..EDIT_TRIES_MAX {
-            let (batch, csn, remote, defects) = {
-                let view = self.raw_view().map_err(|error| whole(error.into()))?;
-                let head = view.head().map_err(|error| whole(error.into()))?;
+            let (batch, csn, planned) = {
+                let view = self.raw_view().map_err(RefusedChange::whole)?;
+                let head = view.head().map_err(RefusedChange::whole)?;
                 if head.loading != 0 {
-                    return Err(whole(DirectoryError::Loading.into()));
+                    return Err(RefusedChange::whole(DirectoryError::Loading));
                 }
                 let mut composing = Composing::new(&view, head);
-                let (edits, defects) = self.compose_changes(&mut composing, changes)?;
-                if making == Making::Trial || edits.is_empty() {
-                    return Ok(defects);
+                let planned = self.compose_changes(&mut composing, changes)?;
+                if making == Making::Trial || planned.edits.is_empty() {
+                    return Ok(planned.defects);
                 }
-                let remote = self.source().map(|_| remote_edits(&view, &edits)).transpose();
                 let (batch, csn) = composing.finish();
-                (batch, csn, remote.map_err(|error| whole(error.into()))?, defects)
+                (batch, csn, planned)
             };
-            if let (Some(source), Some(remote)) = (self.source(), remote) {
-                source.write(remote).await.map_err(whole)?;
-                return Ok(defects);
+            if let Some(source) = self.source() {
+                let (firsts, edits): (Vec<usize>, Vec<RemoteEdit>) = planned.remote.into_iter().unzip();
+                let first = |edit: usize| firsts.get(edit).copied();
+                return match source.write(edits).await {
+                    Ok(_) => Ok(planned.defects),
+                    Err(Unmade { made, error }) => {
+                        let at = first(made);
+                        Err(RefusedChange { at, made: at.unwrap_or(changes.len()), error })
+                    }
+                };
             }
             match self.commit(batch).await {
                 Ok(()) => {
                     self.publish(csn);
-                    return Ok(defects);
+                    return Ok(planned.defects);
                 }
                 Err(StorageError::Conflict(_)) => {}
-                Err(error) => return Err(whole(error.into())),
+                Err(error) => return Err(RefusedChange::whole(error)),
             }
         }
-        Err(whole(EditError::Busy(EDIT_TRIES_MAX)))
+        Err(RefusedChange::whole(EditError::Busy(EDIT_TRIES_MAX)))
     }
 
     fn compose_changes(
         &self,
         composing: &mut Composing<'_, '_>,
         changes: &[EntryChange],
-    ) -> Result<(Vec<Edit>, Vec<ChangeDefect>), RefusedChange> {
-        let (mut edits, mut defects) = (Vec::with_capacity(changes.len()), Vec::new());
+    ) -> Result<Planned, RefusedChange> {
+        let mut planned = Planned::default();
         for (at, change) in changes.iter().enumerate() {
-            let refused = |error| RefusedChange { at: Some(at), error };
-            let edit = match change {
-                EntryChange::Add(entry) => Edit::Add(entry.clone()),
-                EntryChange::Remove(dn) => Edit::Remove(dn.clone()),
-                EntryChange::Modify(dn, changes) => {
-                    let current = composing.current(dn).map_err(refused)?;
-                    let (_, mut entry) = current.ok_or_else(|| refused(EditError::NoEntry(dn.clone())))?;
-                    changes.iter().try_for_each(|change| alter(&mut entry, change)).map_err(refused)?;
-                    keeps_name(&entry).map_err(refused)?;
-                    Edit::Modify(entry)
-                }
-            };
-            if let Edit::Add(entry) | Edit::Modify(entry) = &edit {
-                let is_touched = |defect: &Defect| match change {
-                    EntryChange::Modify(_, changes) => {
-                        changes.iter().any(|change| change.attribute.eq_ignore_ascii_case(&defect.attribute))
-                    }
-                    _ => true,
-                };
-                let found = defects_of(entry, composing.view).into_iter().filter(is_touched);
-                defects.extend(found.map(|defect| (at, defect)));
-            }
+            let refused = |error| RefusedChange::one(at, error);
+            self.source().map_or(Ok(()), |source| source.check(change.dn())).map_err(refused)?;
+            let (edit, remote, defects) = composed(composing, change).map_err(refused)?;
             composing.take(&edit, self.now()).map_err(refused)?;
-            edits.push(edit);
+            planned.defects.extend(defects.into_iter().map(|defect| (at, defect)));
+            planned.edits.push(edit);
+            match (planned.remote.last_mut(), remote) {
+                // One operation: all or none of it.
+                (Some((_, RemoteEdit::Modify(last, edits))), RemoteEdit::Modify(dn, more)) if *last == dn => {
+                    edits.extend(more);
+                }
+                (_, remote) => planned.remote.push((at, remote)),
+            }
         }
-        Ok((edits, defects))
+        Ok(planned)
     }
 
     /// The entry that a name means: a distinguished name, an address, or a login.
@@ -241,14 +257,44 @@ fn defects_of(entry: &Entry, view: &View<'_>) -> Vec<Defect> {
         .unwrap_or_default()
 }
 
-/// RFC 4511 §4.6: what is added must not be there, what is deleted must.
-fn alter(entry: &mut Entry, change: &AttributeChange) -> Result<(), EditError> {
+/// A change as an edit of the tree and one of its source; and what it sets that mail cannot use.
+fn composed(
+    composing: &Composing<'_, '_>,
+    change: &EntryChange,
+) -> Result<(Edit, RemoteEdit, Vec<Defect>), EditError> {
+    match change {
+        EntryChange::Add(entry) => {
+            let defects = defects_of(entry, composing.view);
+            Ok((Edit::Add(entry.clone()), RemoteEdit::Add(entry.clone()), defects))
+        }
+        EntryChange::Remove(dn) => Ok((Edit::Remove(dn.clone()), RemoteEdit::Remove(dn.clone()), Vec::new())),
+        EntryChange::Modify(dn, changes) => {
+            let (_, mut entry) = composing.current(dn)?.ok_or_else(|| EditError::NoEntry(dn.clone()))?;
+            let mut edits = Vec::with_capacity(changes.len());
+            for change in changes {
+                let amendment = alter(&mut entry, change)?;
+                let becomes = entry.values(&change.attribute).map(<[u8]>::to_vec).collect();
+                edits.push(AttributeEdit { attribute: change.attribute.clone(), amendment, becomes });
+            }
+            keeps_name(&entry)?;
+            let is_touched = |defect: &Defect| {
+                changes.iter().any(|change| change.attribute.eq_ignore_ascii_case(&defect.attribute))
+            };
+            let defects = defects_of(&entry, composing.view).into_iter().filter(is_touched).collect();
+            Ok((Edit::Modify(entry), RemoteEdit::Modify(dn.clone(), edits), defects))
+        }
+    }
+}
+
+/// RFC 4511 §4.6: what is added must not be there, what is deleted must. Gives the change with what is deleted as it is
+/// written there: a source may know letters of one case from those of the other.
+fn alter(entry: &mut Entry, change: &AttributeChange) -> Result<Amendment, EditError> {
     let AttributeChange { attribute, amendment } = change;
     let refuse = |what: String| Err(EditError::Value { dn: entry.dn.clone(), what });
     let same = |one: &[u8], other: &[u8]| one.eq_ignore_ascii_case(other);
     let shown = |value: &[u8]| String::from_utf8_lossy(value).chars().take(100).collect::<String>();
     let mut values: Vec<Vec<u8>> = entry.values(attribute).map(<[u8]>::to_vec).collect();
-    match amendment {
+    let made = match amendment {
         Amendment::Add(new) => {
             for value in new {
                 if values.iter().any(|known| same(known, value)) {
@@ -256,25 +302,32 @@ fn alter(entry: &mut Entry, change: &AttributeChange) -> Result<(), EditError> {
                 }
                 values.push(value.clone());
             }
+            amendment.clone()
         }
         Amendment::Delete(gone) if gone.is_empty() => {
             if values.is_empty() {
                 return refuse(format!("there is no {attribute}"));
             }
             values.clear();
+            amendment.clone()
         }
         Amendment::Delete(gone) => {
+            let mut written = Vec::with_capacity(gone.len());
             for value in gone {
                 let Some(at) = values.iter().position(|known| same(known, value)) else {
                     return refuse(format!("{attribute} has no value {:?}", shown(value)));
                 };
-                values.remove(at);
+                written.push(values.remove(at));
             }
+            Amendment::Delete(written)
         }
-        Amendment::Replace(new) => values.clone_from(new),
-    }
+        Amendment::Replace(new) => {
+            values.clone_from(new);
+            amendment.clone()
+        }
+    };
     entry.replace(attribute, values);
-    Ok(())
+    Ok(made)
 }
 
 /// The values that an entry is named by stay (RFC 4511 §4.6).

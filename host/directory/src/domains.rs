@@ -13,7 +13,7 @@ use crate::error::EditError;
 use crate::kind::Kind;
 use crate::layout::{ADDRESSES, DOMAINS, Role};
 use crate::plan::{Plan, container, leave_groups, postmaster, set_all, with_classes};
-use crate::schema::{Class, Field};
+use crate::schema::{Class, Field, Schema};
 use crate::view::View;
 
 /// A domain to be hosted.
@@ -97,8 +97,16 @@ impl Directory {
 
     /// Removes a domain with its containers, its postmaster group, and the components of its name
     /// that nothing else needs (R22). Users and groups are removed first, in bounded batches, if
-    /// asked: broken off, the same call goes on. Returns how many entries were removed.
+    /// asked: broken off, the same call goes on. What is no business of mail keeps it from being removed, in any case.
+    /// Returns how many entries were removed.
     pub async fn remove_domain(&self, domain: &Domain, users: DomainUsers) -> Result<usize, EditError> {
+        {
+            // Before the first batch: nothing has gone then.
+            let view = self.raw_view()?;
+            if let Some(known) = view.domain(domain)?.filter(|known| known.canonical.is_none()) {
+                owns_all_below(&view, &known)?;
+            }
+        }
         let mut removed = 0;
         loop {
             let plan = self.edit_with(|view| plan_domain_removal(view, domain, users)).await?;
@@ -131,13 +139,18 @@ fn plan_domain_removal(view: &View<'_>, name: &Domain, users: DomainUsers) -> Re
     if domain.canonical.is_none() {
         shared_base(view, &domain)?;
         let postmaster = postmaster(&domain.domain).to_key();
-        let mut in_use = None;
+        let (mut in_use, mut foreign) = (None, None);
         let mut leaving = Vec::new();
         let complete = view.scan_back_under(&domain.base, &mut |entry| {
             let is_postmaster =
                 || view.schema.text(&entry, Field::Mail).is_some_and(|m| m.to_lowercase() == postmaster);
             let belongs = match view.kind(&entry) {
-                Kind::Other | Kind::Domain => true,
+                Kind::Domain => true,
+                Kind::Other if is_container(&entry, view.schema) => true,
+                Kind::Other => {
+                    foreign = Some(entry.dn);
+                    return ControlFlow::Break(());
+                }
                 Kind::Group => is_postmaster(),
                 Kind::User => false,
             };
@@ -154,6 +167,9 @@ fn plan_domain_removal(view: &View<'_>, name: &Domain, users: DomainUsers) -> Re
             edits.push(Edit::Remove(entry.dn));
             ControlFlow::Continue(())
         })?;
+        if let Some(example) = foreign {
+            return Err(EditError::ForeignBelow { domain: domain.domain, example });
+        }
         if let Some(example) = in_use {
             return Err(EditError::DomainInUse { domain: domain.domain, example });
         }
@@ -179,6 +195,38 @@ fn plan_domain_removal(view: &View<'_>, name: &Domain, users: DomainUsers) -> Re
     }
     let count = removals(&edits);
     Ok((edits, (count, Removal::Complete)))
+}
+
+/// Refuses to remove a domain with entries below its base that are neither mail's nor containers: people without mail,
+/// devices, accounts of services. Somebody else put them there.
+fn owns_all_below(view: &View<'_>, domain: &DomainEntry) -> Result<(), EditError> {
+    let mut foreign = None;
+    view.scan_back_under(&domain.base, &mut |entry| {
+        if view.kind(&entry) != Kind::Other || is_container(&entry, view.schema) {
+            return ControlFlow::Continue(());
+        }
+        foreign = Some(entry.dn);
+        ControlFlow::Break(())
+    })?;
+    match foreign {
+        Some(example) => Err(EditError::ForeignBelow { domain: domain.domain.clone(), example }),
+        None => Ok(()),
+    }
+}
+
+/// Whether an entry does nothing but hold others, by name and class, whatever else is said of it.
+fn is_container(entry: &Entry, schema: &Schema) -> bool {
+    let is_class = |wanted: &str| {
+        schema.texts(entry, Field::ObjectClass).any(|class| class.eq_ignore_ascii_case(wanted))
+    };
+    let holds = [("o", "organization"), ("ou", "organizationalUnit"), ("dc", "domain"), ("dc", "dcObject")];
+    let named =
+        |wanted: &str| entry.dn.leaf_values().iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    // What we make for other names has no other class: see `plan::container`.
+    let mut classes = schema.texts(entry, Field::ObjectClass);
+    let is_plain =
+        |class: &str| ["top", "extensibleObject"].iter().any(|one| one.eq_ignore_ascii_case(class));
+    holds.iter().any(|(name, class)| named(name) && is_class(class)) || classes.all(is_plain)
 }
 
 fn removals(edits: &[Edit]) -> usize {

@@ -10,13 +10,14 @@ use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::domain_entry::DomainEntry;
 use crate::domain_tables::records::is_reserved;
-use crate::entry::{Attribute, Entry, Values};
+use crate::entry::Entry;
 use crate::error::{DirectoryError, EditError};
 use crate::kind::Kind;
 use crate::layout::{
     ADDRESSES, CHANGES, DOMAINS, HEAD, Head, NAME_KEY_MAX, Role, STATE, address_keys, delete_entry,
     domain_keys, encode_change, put_entry, replace_entry,
 };
+use crate::remote_edit::{Unmade, WriteThrough, remote_edits};
 use crate::schema::Field;
 use crate::user_entry::PasswordHash;
 use crate::view::View;
@@ -46,36 +47,6 @@ impl Edit {
             Self::Remove(dn) => dn,
         }
     }
-}
-
-/// An edit, as a source that holds the tree takes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RemoteEdit {
-    /// A new entry.
-    Add(Entry),
-    /// New values of some attributes; none removes one.
-    Modify(Dn, Vec<(String, Vec<Vec<u8>>)>),
-    /// An entry that goes.
-    Remove(Dn),
-}
-
-impl RemoteEdit {
-    /// The name that it concerns.
-    pub(crate) fn dn(&self) -> &Dn {
-        match self {
-            Self::Add(entry) => &entry.dn,
-            Self::Modify(dn, _) | Self::Remove(dn) => dn,
-        }
-    }
-}
-
-/// What a port gives that may take its time.
-pub(crate) type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// The source of the tree, where it is not the tree itself: edits are written there, and come back from there.
-pub(crate) trait WriteThrough: Send + Sync {
-    /// Makes the edits there and takes over what came of them; the number of the newest change.
-    fn write(&self, edits: Vec<RemoteEdit>) -> BoxFuture<'_, Result<u64, EditError>>;
 }
 
 impl Directory {
@@ -123,7 +94,7 @@ impl Directory {
                 (batch, csn, value, remote)
             };
             if let (Some(source), Some(remote)) = (self.0.source.get(), remote) {
-                return Ok((source.write(remote).await?, value));
+                return Ok((source.write(remote).await.map_err(Unmade::into_error)?, value));
             }
             match self.commit(batch).await {
                 Ok(()) => {
@@ -144,28 +115,6 @@ impl Directory {
         }
         Ok(composing.finish())
     }
-}
-
-/// The edits as a source takes them: of a modification only what it changes.
-pub(crate) fn remote_edits(view: &View<'_>, edits: &[Edit]) -> Result<Vec<RemoteEdit>, DirectoryError> {
-    let mut remote = Vec::with_capacity(edits.len());
-    for edit in edits {
-        remote.push(match edit {
-            Edit::Add(entry) => RemoteEdit::Add(entry.clone()),
-            Edit::Remove(dn) => RemoteEdit::Remove(dn.clone()),
-            Edit::Modify(entry) => {
-                let old = view.entry(&entry.dn)?.unwrap_or_else(|| Entry::new(entry.dn.clone()));
-                let differs = |attribute: &Attribute<'_>| !old.values(attribute.name).eq(attribute.values);
-                let owned = |values: Values<'_>| values.map(<[u8]>::to_vec).collect();
-                let changed = entry.attributes().filter(differs);
-                let changed = changed.map(|one| (one.name.to_owned(), owned(one.values)));
-                let lost = old.attributes().filter(|old| entry.values(old.name).is_empty());
-                let lost = lost.map(|old| (old.name.to_owned(), Vec::new()));
-                RemoteEdit::Modify(entry.dn.clone(), changed.chain(lost).collect())
-            }
-        });
-    }
-    Ok(remote)
 }
 
 /// How those who follow the directory learn of the edits of a batch.

@@ -20,7 +20,7 @@ pub enum DirectoryError {
     Damaged(String),
 }
 
-/// Why an edit was refused. Nothing was changed.
+/// Why an edit was refused. Nothing was changed, but where a source that holds the tree says otherwise.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EditError {
     /// The directory does not answer. Try later.
@@ -92,6 +92,17 @@ pub enum EditError {
         /// One of them.
         example: Dn,
     },
+    /// There are entries below the domain's base that mail knows nothing of.
+    #[error(
+        "below the base of {domain} there are entries that are not mail's, {example} for one, and would go with it: move \
+         them elsewhere or delete them first"
+    )]
+    ForeignBelow {
+        /// The domain.
+        domain: Domain,
+        /// One of them.
+        example: Dn,
+    },
     /// A new domain needs somebody behind its postmaster address (RFC 5321 §4.5.1).
     #[error("nobody would read postmaster@{0}: name an administrator's address")]
     NoAdministrator(Domain),
@@ -131,6 +142,12 @@ pub enum EditError {
     /// The source refused the edit, or does not answer.
     #[error("the LDAP server did not make the change: {0}")]
     Source(String),
+    /// The source fell silent in the middle: nobody knows whether the edit was made.
+    #[error("whether the LDAP server made the change is not known, look there: {0}")]
+    SourceSilent(String),
+    /// The source has made the edit, and we have not seen what came of it.
+    #[error("the LDAP server made the change, but mail does not know of it before the next sync: {0}")]
+    NotTakenOver(String),
 }
 
 impl From<StorageError> for EditError {

@@ -36,6 +36,7 @@ mod profile;
 mod publication;
 mod reading;
 mod reindex;
+mod remote_edit;
 mod schema;
 mod search;
 mod status;

@@ -245,6 +245,32 @@ async fn removing_a_domain_mirrors_adding_it() {
 }
 
 #[tokio::test]
+async fn what_is_not_mails_keeps_a_domain_from_being_removed() {
+    let (_dir, directory) = sample().await;
+    directory.add_domain(&new_domain("x.test")).await.unwrap();
+    directory.add_user(&new_user("jo@x.test")).await.unwrap();
+    let devices = dn("ou=Devices,o=x.test,o=isp");
+    let container =
+        Entry::new(devices.clone()).with("objectClass", "organizationalUnit").with("ou", "Devices");
+    let printer = Entry::new(devices.child("cn", "printer").unwrap()).with("objectClass", "device");
+    let printer = printer.with("cn", "printer");
+    directory.edit(&[Edit::Add(container), Edit::Add(printer.clone())]).await.unwrap();
+    for users in [DomainUsers::Refuse, DomainUsers::Remove] {
+        let refused = directory.remove_domain(&domain("x.test"), users).await.unwrap_err();
+        assert!(
+            matches!(&refused, EditError::ForeignBelow { example, .. } if *example == printer.dn),
+            "{refused}"
+        );
+    }
+    // Nothing has gone, the user neither.
+    assert!(directory.by_address(&address("jo@x.test")).is_found());
+    directory.edit(&[Edit::Remove(printer.dn)]).await.unwrap();
+    directory.remove_domain(&domain("x.test"), DomainUsers::Remove).await.unwrap();
+    assert!(!directory.entry(&devices).is_found());
+    assert_whole(&directory);
+}
+
+#[tokio::test]
 async fn another_name_of_a_domain_does_not_remove_it() {
     let (_dir, directory) = sample().await;
     for name in ["old.test", "alias-d0.test"] {

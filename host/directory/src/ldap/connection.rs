@@ -16,7 +16,10 @@ use super::chase::REFERENCES_MAX;
 use super::failure::LdapFailure;
 use super::filter::Filter;
 use super::settings::{LdapOptions, Protection, Referrals, ServerUrl};
+use crate::amend::Amendment;
 use crate::dn::Dn;
+use crate::entry::Entry;
+use crate::remote_edit::AttributeEdit;
 
 /// What every search asks for: all of an entry, and what the server itself keeps about it (RFC 4512 §3.4; RFC 4530).
 pub(crate) const ALL_ATTRIBUTES: [&str; 5] =
@@ -57,14 +60,6 @@ pub(crate) struct Page {
 
 /// One thing that a search found.
 pub(crate) type FoundRaw = Result<RawEntry, Unreadable>;
-
-/// One change of an attribute, for a modification.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Replaced {
-    pub(crate) attribute: String,
-    /// None removes the attribute.
-    pub(crate) values: Vec<Vec<u8>>,
-}
 
 /// Who binds: name and password.
 #[derive(Clone)]
@@ -262,21 +257,40 @@ impl Connection {
     }
 
     /// Adds an entry (RFC 4511 §4.7).
-    pub(crate) async fn add(&mut self, dn: &Dn, attributes: Vec<Replaced>) -> Result<(), LdapFailure> {
-        let attributes = attributes.into_iter().filter(|one| !one.values.is_empty());
-        let attributes: Vec<(Vec<u8>, HashSet<Vec<u8>>)> =
-            attributes.map(|one| (one.attribute.into_bytes(), one.values.into_iter().collect())).collect();
-        let added = self.ldap.with_timeout(self.patience).add(&dn.to_string(), attributes).await;
+    pub(crate) async fn add(&mut self, entry: &Entry) -> Result<(), LdapFailure> {
+        let attributes = entry.attributes().filter(|one| !one.values.is_empty());
+        let attributes: Vec<(Vec<u8>, HashSet<Vec<u8>>)> = attributes
+            .map(|one| (one.name.as_bytes().to_vec(), one.values.map(<[u8]>::to_vec).collect()))
+            .collect();
+        let added = self.ldap.with_timeout(self.patience).add(&entry.dn.to_string(), attributes).await;
         self.done("addition", added)
     }
 
-    /// Replaces attributes of an entry (RFC 4511 §4.6).
-    pub(crate) async fn modify(&mut self, dn: &Dn, changes: Vec<Replaced>) -> Result<(), LdapFailure> {
-        let changes = changes.into_iter().map(|one| {
-            Mod::Replace(one.attribute.into_bytes(), one.values.into_iter().collect::<HashSet<_>>())
+    /// Changes attributes of an entry (RFC 4511 §4.6), all or none.
+    pub(crate) async fn modify(&mut self, dn: &Dn, edits: &[AttributeEdit]) -> Result<(), LdapFailure> {
+        let set = |values: &[Vec<u8>]| values.iter().cloned().collect::<HashSet<_>>();
+        let asked = edits.iter().map(|edit| {
+            let attribute = edit.attribute.as_bytes().to_vec();
+            match &edit.amendment {
+                Amendment::Add(values) => Mod::Add(attribute, set(values)),
+                Amendment::Delete(values) => Mod::Delete(attribute, set(values)),
+                Amendment::Replace(values) => Mod::Replace(attribute, set(values)),
+            }
         });
-        let modified = self.ldap.with_timeout(self.patience).modify(&dn.to_string(), changes.collect()).await;
-        self.done("modification", modified)
+        let modified = self.ldap.with_timeout(self.patience).modify(&dn.to_string(), asked.collect()).await;
+        match self.done("modification", modified) {
+            // An attribute without an equality rule has no single values to add or take away (RFC 4512 §2.5.1): it is
+            // given as a whole.
+            Err(failure) if failure.code() == Some(INAPPROPRIATE_MATCHING) => {
+                let whole = edits
+                    .iter()
+                    .map(|edit| Mod::Replace(edit.attribute.as_bytes().to_vec(), set(&edit.becomes)));
+                let modified =
+                    self.ldap.with_timeout(self.patience).modify(&dn.to_string(), whole.collect()).await;
+                self.done("modification", modified)
+            }
+            done => done,
+        }
     }
 
     /// Deletes an entry (RFC 4511 §4.8).
@@ -290,6 +304,8 @@ impl Connection {
     }
 }
 
+/// inappropriateMatching (RFC 4511 Appendix A.2).
+const INAPPROPRIATE_MATCHING: u32 = 18;
 /// sizeLimitExceeded (RFC 4511 Appendix A.2).
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
 /// referral (RFC 4511 Appendix A.2).

@@ -12,7 +12,7 @@ use super::reference::allowed;
 use super::servers::Servers;
 use super::settings::{Referrals, ServerUrl};
 use crate::dn::Dn;
-use crate::edit::RemoteEdit;
+use crate::remote_edit::RemoteEdit;
 
 /// inappropriateAuthentication (RFC 4511 Appendix A.2).
 const NO_PASSWORD: u32 = 48;

@@ -88,6 +88,16 @@ impl LdapFailure {
         }
     }
 
+    /// Whether an edit may have been made all the same: it was on its way when the server fell silent.
+    #[must_use]
+    pub(crate) fn may_be_made(&self) -> bool {
+        match self {
+            Self::Timeout { what, .. } => !matches!(*what, "connection" | "bind"),
+            Self::Unreachable { .. } | Self::Malformed { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The result code, where the server gave one.
     #[must_use]
     pub fn code(&self) -> Option<u32> {
@@ -128,6 +138,7 @@ fn name(code: u32) -> &'static str {
         13 => "confidentialityRequired",
         16 => "noSuchAttribute",
         17 => "undefinedAttributeType",
+        18 => "inappropriateMatching",
         19 => "constraintViolation",
         20 => "attributeOrValueExists",
         21 => "invalidAttributeSyntax",

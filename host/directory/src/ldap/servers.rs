@@ -9,10 +9,10 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
-use super::connection::{Connection, Credentials, FoundRaw, Page, Replaced, Search, Slow};
+use super::connection::{Connection, Credentials, FoundRaw, Page, Search, Slow};
 use super::failure::{INVALID_CREDENTIALS, LdapFailure};
 use super::settings::{LdapOptions, Protection, ServerUrl};
-use crate::edit::{BoxFuture, RemoteEdit};
+use crate::remote_edit::{BoxFuture, RemoteEdit};
 
 /// How long a server rests that was not reached, while others are.
 const REST: Duration = Duration::from_secs(10);
@@ -306,19 +306,10 @@ impl Lease {
 
     /// Makes an edit.
     pub(crate) async fn edit(&mut self, edit: &RemoteEdit) -> Result<(), LdapFailure> {
-        let replaced = |name: &str, values: Vec<Vec<u8>>| Replaced { attribute: name.to_owned(), values };
         let connection = self.open()?;
         match edit {
-            RemoteEdit::Add(entry) => {
-                let attributes = entry.attributes();
-                let attributes =
-                    attributes.map(|one| replaced(one.name, one.values.map(<[u8]>::to_vec).collect()));
-                connection.add(&entry.dn, attributes.collect()).await
-            }
-            RemoteEdit::Modify(dn, changes) => {
-                let changes = changes.iter().map(|(name, values)| replaced(name, values.clone()));
-                connection.modify(dn, changes.collect()).await
-            }
+            RemoteEdit::Add(entry) => connection.add(entry).await,
+            RemoteEdit::Modify(dn, edits) => connection.modify(dn, edits).await,
             RemoteEdit::Remove(dn) => connection.delete(dn).await,
         }
     }

@@ -11,9 +11,9 @@ use super::owners::Owners;
 use super::source::{Mirror, MirrorOptions};
 use crate::directory::Directory;
 use crate::dn::Dn;
-use crate::edit::{RemoteEdit, WriteThrough};
 use crate::error::EditError;
 use crate::ldap::failure::LdapFailure;
+use crate::remote_edit::{BoxFuture, RemoteEdit, Unmade, WriteThrough};
 
 /// Most sources of one tree.
 pub const SOURCES_MAX: usize = 64;
@@ -117,24 +117,37 @@ impl Mirrors {
 /// The sources, as the place where edits are written: each at the one that has the name.
 struct RemoteTree(Vec<Mirror>, Arc<Owners>);
 
+impl RemoteTree {
+    /// The source that has a name, and may be written to.
+    fn writable(&self, dn: &Dn) -> Result<usize, EditError> {
+        let outside =
+            || EditError::Source(format!("{dn} lies below no base of a source: directory.ldap.bases"));
+        let at = self.1.of_name(dn).ok_or_else(outside)?;
+        if self.0[at].options().writable { Ok(at) } else { Err(EditError::ReadOnly) }
+    }
+}
+
 impl WriteThrough for RemoteTree {
-    fn write(&self, edits: Vec<RemoteEdit>) -> crate::edit::BoxFuture<'_, Result<u64, EditError>> {
+    fn check(&self, dn: &Dn) -> Result<(), EditError> {
+        self.writable(dn).map(drop)
+    }
+
+    fn write(&self, edits: Vec<RemoteEdit>) -> BoxFuture<'_, Result<u64, Unmade>> {
         Box::pin(async move {
             let mut placed: Vec<(usize, Vec<RemoteEdit>)> = Vec::new();
             for edit in edits {
-                let outside = || EditError::Source(format!("{} lies below no base of a source", edit.dn()));
-                let at = self.1.of_name(edit.dn()).ok_or_else(outside)?;
+                let at = self.writable(edit.dn()).map_err(|error| Unmade { made: 0, error })?;
                 match placed.last_mut() {
                     Some((last, run)) if *last == at => run.push(edit),
                     _ => placed.push((at, vec![edit])),
                 }
             }
-            if placed.iter().any(|(at, _)| !self.0[*at].options().writable) {
-                return Err(EditError::ReadOnly);
-            }
-            let mut csn = 0;
+            let (mut csn, mut made) = (0, 0);
             for (at, run) in placed {
-                csn = self.0[at].write_all(run).await?;
+                let count = run.len();
+                let written = self.0[at].write_all(run).await;
+                csn = written.map_err(|unmade| Unmade { made: made + unmade.made, error: unmade.error })?;
+                made += count;
             }
             Ok(csn)
         })

@@ -143,6 +143,9 @@ Examples:
     },
     /// Make the changes of an LDIF (RFC 2849): all of them or, where one is refused, none.
     ///
+    /// LDAP servers that have the directory take them entry by entry: those before one that a server refuses stay, and the
+    /// answer says how many, and from which line on the file is to be applied then.
+    ///
     /// changetype: add, modify and delete; an entry without changetype is added. Clear-text passwords are hashed. What is
     /// deleted stays in the groups that name it; `wasmta user remove` takes it out of them.
     #[command(after_help = "\

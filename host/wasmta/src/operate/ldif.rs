@@ -7,7 +7,10 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use directory::{Directory, Dn, Entry, EntryChange, Field, LdifChange, Making, read_changes, write_ldif};
+use directory::{
+    Directory, Dn, EditError, Entry, EntryChange, Field, LdifChange, Making, RefusedChange, read_changes,
+    write_ldif,
+};
 use serde_json::json;
 
 use super::directory::{found, parse_domain};
@@ -112,14 +115,19 @@ pub(super) async fn apply(parts: &Parts, ldif: String, dry_run: bool) -> Result<
     let making = if dry_run { Making::Trial } else { Making::Real };
     let line = |at: usize| lines.get(at).copied().unwrap_or_default();
     let made = parts.directory.amend(&changes, making).await;
-    let defects = made.map_err(|refused| match refused.at {
-        Some(at) => format!("line {}: {}; none of the changes was made", line(at), refused.error),
-        // A source takes them one by one.
-        None => format!(
-            "{}; changes before that may have been made there: `--dry-run` tells which",
-            refused.error
-        ),
-    })?;
+    let defects = match made {
+        Ok(defects) => defects,
+        Err(refused) => {
+            // What was made at a source holds, and is told as that.
+            for change in changes.iter().take(refused.made) {
+                tell_changed(parts, change.dn().as_str(), "changed by LDIF");
+            }
+            if refused.made > 0 {
+                parts.follow_directory().await?;
+            }
+            return Err(told(&refused, &lines));
+        }
+    };
     if !dry_run {
         for change in &changes {
             tell_changed(parts, change.dn().as_str(), "changed by LDIF");
@@ -145,6 +153,24 @@ pub(super) async fn apply(parts: &Parts, ldif: String, dry_run: bool) -> Result<
     let warnings: Vec<_> =
         warnings.iter().map(|(line, what)| json!({ "line": line, "what": what })).collect();
     Ok(Answer::new(json!({ "changes": changes.len(), "made": !dry_run, "warnings": warnings }), text))
+}
+
+/// Which line was refused and why, and what was made before it.
+fn told(refused: &RefusedChange, lines: &[u64]) -> String {
+    let at = refused.at.and_then(|at| lines.get(at));
+    let why = match at {
+        Some(line) => format!("line {line}: {}", refused.error),
+        None => refused.error.to_string(),
+    };
+    match (refused.made, at) {
+        (0, _) if matches!(refused.error, EditError::SourceSilent(_)) => why,
+        (0, _) => format!("{why}; none of the changes was made"),
+        (made, Some(line)) => format!(
+            "{why}; {made} of {} were made before it: once it is mended, apply the file from line {line} on",
+            count(lines.len(), "change"),
+        ),
+        (_, None) => why,
+    }
 }
 
 /// Whether a change gives an entry another primary address.
