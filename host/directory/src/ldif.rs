@@ -55,6 +55,9 @@ pub enum LdifProblem {
     /// The name is not valid.
     #[error("the name is not valid: {0}")]
     Dn(#[from] DnError),
+    /// The name above all: no entry has it (RFC 4512 §2.3).
+    #[error("the name is empty: write the name of the entry after \"dn:\"")]
+    Root,
     /// A line without `attribute:`.
     #[error(
         "{0:?} is neither \"attribute: value\" nor a continuation: begin a continued line with one space"
@@ -183,6 +186,7 @@ impl<R: BufRead> LdifReader<R> {
                 return self.error(line, LdifProblem::NoDn(name));
             }
             match Dn::parse(text) {
+                Ok(dn) if dn.depth() == 0 => return self.error(line, LdifProblem::Root),
                 Ok(dn) => return Ok(Some((line, dn))),
                 Err(problem) => return self.error(line, problem),
             }
@@ -210,7 +214,7 @@ impl<R: BufRead> LdifReader<R> {
         let mut entry = Entry::new(dn);
         for (at, octets) in self.body(line)? {
             let (name, value) = self.attribute(at, &octets)?;
-            if entry.attributes().len() == 0 && ["changetype", "control"].contains(&name.as_str()) {
+            if is_of_changes(&name) {
                 return self
                     .error(at, LdifProblem::ChangeRecord(String::from_utf8_lossy(&value).into_owned()));
             }
@@ -260,8 +264,13 @@ impl<R: BufRead> Iterator for LdifReader<R> {
     }
 }
 
+/// Whether a line belongs to a change record (RFC 2849), and is no attribute anywhere.
+pub(crate) fn is_of_changes(name: &str) -> bool {
+    ["changetype", "control"].iter().any(|word| word.eq_ignore_ascii_case(name))
+}
+
 /// `AttributeType [";" options]`.
-fn is_description(text: &str) -> bool {
+pub(crate) fn is_description(text: &str) -> bool {
     let mut parts = text.split(';');
     parts.next().is_some_and(is_type)
         && parts.all(|option| {
@@ -288,11 +297,11 @@ fn write_line(text: &mut String, name: &str, value: &[u8]) {
         Ok(plain) if is_safe(value) => format!("{name}: {plain}"),
         _ => format!("{name}:: {}", STANDARD.encode(value)),
     };
-    // Lines are ASCII here, so that any place is fit for a fold.
-    let (first, mut rest) = line.split_at(line.len().min(FOLD_AT));
+    // Lines are ASCII, but for a name that was stored before names were looked at: no character is cut in two.
+    let (first, mut rest) = line.split_at(line.floor_char_boundary(FOLD_AT));
     text.push_str(first);
     while !rest.is_empty() {
-        let (piece, after) = rest.split_at(rest.len().min(FOLD_AT - 1));
+        let (piece, after) = rest.split_at(rest.floor_char_boundary(FOLD_AT - 1));
         let _ = write!(text, "\n {piece}");
         rest = after;
     }
@@ -341,6 +350,9 @@ mod tests {
             ("dn: cn=x\n\n", 1, "objectClass"),
             ("dn: nonsense\n", 1, "attribute=value"),
             ("dn: cn=x\ncn: x\n\ndn: cn=y\nchangetype: delete\n", 5, "changetype"),
+            ("dn: cn=x\nchangeType: delete\n", 2, "changetype"),
+            ("dn: cn=x\ncn: x\nchangetype: delete\n", 3, "changetype"),
+            ("dn:\ncn: x\n", 1, "empty"),
             ("dn: cn=x\njpegphoto:< file:///etc/passwd\n", 2, "URL"),
             ("dn: cn=x\ncn:: %%\n", 2, "base64"),
             ("dn: cn=x\nhello\n", 2, "continued"),
@@ -351,6 +363,13 @@ mod tests {
             assert_eq!(error.line, line, "{text:?} {error}");
             assert!(error.to_string().contains(part), "{text:?} {error}");
         }
+    }
+
+    #[test]
+    fn no_character_is_cut_in_two() {
+        let name = format!("x{}", "é".repeat(60));
+        let text = write_ldif(&Entry::new(Dn::parse("cn=x").unwrap()).with(&name, "1"));
+        assert!(text.replace("\n ", "").contains(&format!("{name}: 1\n")), "{text}");
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use std::io::BufRead;
 use crate::amend::{Amendment, AttributeChange, EntryChange};
 use crate::dn::Dn;
 use crate::entry::Entry;
-use crate::ldif::{LdifError, LdifProblem, LdifReader, Line};
+use crate::ldif::{LdifError, LdifProblem, LdifReader, Line, is_of_changes};
 
 /// Most changes that one file may hold: they are made as one, all or none.
 pub const LDIF_CHANGES_MAX: usize = 10_000;
@@ -56,6 +56,10 @@ fn change<R: BufRead>(
             let mut entry = Entry::new(dn);
             for (at, octets) in lines {
                 let (name, value) = reader.attribute(at, &octets)?;
+                if is_of_changes(&name) {
+                    let what = "changetype and control stand right after the name, once";
+                    return Err(LdifError { line: at, problem: LdifProblem::Change(what) });
+                }
                 entry.add(&name, value);
             }
             if entry.attributes().len() == 0 {
@@ -82,7 +86,7 @@ fn modifications<R: BufRead>(
     lines: impl Iterator<Item = Line>,
 ) -> Result<Vec<AttributeChange>, LdifError> {
     let mut changes: Vec<AttributeChange> = Vec::new();
-    let mut is_open = false;
+    let (mut is_open, mut opened) = (false, line);
     for (at, octets) in lines {
         let fault = |what| Err(LdifError { line: at, problem: LdifProblem::Change(what) });
         if octets == b"-" {
@@ -90,6 +94,7 @@ fn modifications<R: BufRead>(
                 return fault("a line \"-\" ends nothing here");
             }
             is_open = false;
+            has_values(changes.last(), opened)?;
             continue;
         }
         let (name, value) = reader.attribute(at, &octets)?;
@@ -115,16 +120,28 @@ fn modifications<R: BufRead>(
                     }
                 };
                 changes.push(AttributeChange { attribute, amendment });
-                is_open = true;
+                (is_open, opened) = (true, at);
             }
         }
     }
+    has_values(changes.last(), opened)?;
     if changes.is_empty() {
         let what =
             "changetype: modify is followed by \"add:\", \"delete:\" or \"replace:\" and the attribute";
         return Err(LdifError { line, problem: LdifProblem::Change(what) });
     }
     Ok(changes)
+}
+
+/// What is added are values (RFC 4511 §4.6): none is a slip.
+fn has_values(change: Option<&AttributeChange>, line: u64) -> Result<(), LdifError> {
+    match change.map(|change| &change.amendment) {
+        Some(Amendment::Add(values)) if values.is_empty() => {
+            let what = "\"add:\" is followed by the values to add";
+            Err(LdifError { line, problem: LdifProblem::Change(what) })
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +182,9 @@ mod tests {
             ("dn: cn=a\nchangetype: modify\n", 1, "is followed by"),
             ("dn: cn=a\nchangetype: delete\ncn: a\n", 3, "empty line"),
             ("dn: cn=a\n", 1, "no attribute"),
+            ("dn: cn=a\ncn: a\nchangeType: delete\n", 3, "right after the name"),
+            ("dn: cn=a\nchangetype: modify\nadd: cn\n-\nadd: sn\nsn: x\n", 3, "values"),
+            ("dn: cn=a\nchangetype: modify\nadd: cn\n", 3, "values"),
             ("dn: cn=a\ncontrol: 1.2.3\nchangetype: delete\n", 2, "control"),
         ] {
             let error = read_changes(text.as_bytes()).unwrap_err();
