@@ -64,7 +64,10 @@ fn plan_group(
     plan.ensure(&groups)?;
     let (schema, name) = (view.schema, address.local.as_str());
     let mut entry = Entry::new(groups.child("cn", name)?);
-    for class in ["top", "groupOfUniqueNames"] {
+    // groupOfUniqueNames must have a member by entry (RFC 4519 §3.6); who has none yet is a group as postmaster is.
+    let by_entry = members.iter().any(|member| matches!(member, GroupMember::Entry(_)));
+    let structural = if by_entry { "groupOfUniqueNames" } else { "organizationalRole" };
+    for class in ["top", structural] {
         entry.add(schema.name(Field::ObjectClass), class);
     }
     let mut entry = with_classes(entry, schema, &[Class::InetMailGroup])
