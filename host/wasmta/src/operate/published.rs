@@ -13,6 +13,10 @@ pub(super) async fn after_edit(parts: &Parts, domain: &Domain) -> Vec<String> {
     let Some(publishing) = &parts.publishing else { return Vec::new() };
     let publication = &publishing.publication;
     if !publication.lasts() {
+        // Of a domain that is gone there is nothing to publish.
+        if !parts.directory.domain(domain).is_found() {
+            return Vec::new();
+        }
         return vec![format!("its records are published by {} when the server runs", publication.place())];
     }
     publication.settle().await;

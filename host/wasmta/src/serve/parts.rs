@@ -170,8 +170,11 @@ impl Parts {
         let following = self
             .background
             .spawn(async move { parts.routing.tables().refresh(&parts.directory, &parts.builders()).await });
-        let done = following.await.map_err(|e| format!("the tables: {e}"))?;
-        done.map(drop).map_err(|e| format!("the tables: {e}"))
+        // The edit stands, whatever becomes of the tables: they follow it at the next change, or by themselves.
+        let behind =
+            |why: String| format!("the change was made, but mail does not go by it yet: the tables: {why}");
+        let done = following.await.map_err(|e| behind(e.to_string()))?;
+        done.map(drop).map_err(|e| behind(e.to_string()))
     }
 
     /// What the resolver of the configuration in force says.
