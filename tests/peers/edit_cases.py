@@ -135,3 +135,18 @@ def foreign_entries(place):
     place.slapd.delete(printer)
     place.sync("full")
     assert "no mail domain" in place.server.command("domain", "remove", "firm.test")
+
+
+@case("groups whose members are elsewhere, or nobody yet; a last member that a server's group must keep is told with the group")
+def members_elsewhere(place):
+    place.slapd_with()
+    place.wasmta_with()
+    command = place.server.command
+    command("group", "add", "far@d0.test", "carla@elsewhere.test")
+    command("group", "add", "none@d0.test")
+    command("group", "member", "add", "none@d0.test", "u1@d0.test")
+    assert [place.rcpt(f"{name}@d0.test") for name in ("far", "none")] == [250, 250]
+    command("group", "add", "last@d0.test", "u9@d0.test")
+    why = str(expect_failure(place, "user", "remove", "u9@d0.test"))
+    assert "cn=last,ou=Groups,o=d0.test,o=isp" in why and "objectClassViolation" in why, why
+    assert place.rcpt("u9@d0.test") == 250

@@ -10,6 +10,7 @@ use crate::edit::{Composing, EDIT_TRIES_MAX, Edit};
 use crate::entry::Entry;
 use crate::error::{DirectoryError, EditError};
 use crate::group_entry::GroupEntry;
+use crate::ldif::is_description;
 use crate::reading::Defect;
 use crate::remote_edit::{AttributeEdit, RemoteEdit, Unmade};
 use crate::schema::{Field, Schema};
@@ -73,9 +74,7 @@ impl EntryChange {
         schema: &Schema,
         hash: &dyn Fn(&str) -> Result<Vec<PasswordHash>, String>,
     ) -> Result<(), String> {
-        let is_password = |name: &str| {
-            schema.names(Field::UserPassword).iter().any(|known| known.eq_ignore_ascii_case(name))
-        };
+        let is_password = |name: &str| schema.field(name) == Some(Field::UserPassword);
         let hashed = |values: &[Vec<u8>]| -> Result<Vec<Vec<u8>>, String> {
             let mut all = Vec::new();
             for value in values {
@@ -91,11 +90,10 @@ impl EntryChange {
         };
         match self {
             Self::Add(entry) => {
-                for name in schema.names(Field::UserPassword) {
-                    let values: Vec<Vec<u8>> = entry.values(name).map(<[u8]>::to_vec).collect();
-                    if !values.is_empty() {
-                        entry.replace(name, hashed(&values)?);
-                    }
+                let names = entry.attributes().map(|one| one.name.to_owned());
+                for name in names.filter(|name| is_password(name)).collect::<Vec<_>>() {
+                    let values: Vec<Vec<u8>> = entry.values(&name).map(<[u8]>::to_vec).collect();
+                    entry.replace(&name, hashed(&values)?);
                 }
             }
             Self::Modify(_, changes) => {
@@ -148,23 +146,28 @@ struct Planned {
     edits: Vec<Edit>,
     /// With the number of the change each begins with.
     remote: Vec<(usize, RemoteEdit)>,
-    defects: Vec<ChangeDefect>,
+    amended: Amended,
 }
 
-/// The first value that mail cannot use, of those that a change has touched: which change, and what.
+/// What is to be said of changes that were made, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Amended {
+    /// Values that they bring and that mail cannot use: they are kept.
+    pub defects: Vec<ChangeDefect>,
+    /// The changes that give a user's account another name: its mailboxes stay with the old one.
+    pub renamed: Vec<usize>,
+}
+
+/// A value that mail cannot use, and that was not there before: which change brings it, and what.
 pub type ChangeDefect = (usize, Defect);
 
 impl Directory {
-    /// Makes changes in order, all or none, in one durable batch; each sees those before it. Gives the touched values that
-    /// mail cannot use: they are kept.
+    /// Makes changes in order, all or none, in one durable batch; each sees those before it. Gives what is to be
+    /// said of them.
     ///
     /// # Errors
     /// The first change that is refused.
-    pub async fn amend(
-        &self,
-        changes: &[EntryChange],
-        making: Making,
-    ) -> Result<Vec<ChangeDefect>, RefusedChange> {
+    pub async fn amend(&self, changes: &[EntryChange], making: Making) -> Result<Amended, RefusedChange> {
         for _ in 0..EDIT_TRIES_MAX {
             let (batch, csn, planned) = {
                 let view = self.raw_view().map_err(RefusedChange::whole)?;
@@ -175,7 +178,7 @@ impl Directory {
                 let mut composing = Composing::new(&view, head);
                 let planned = self.compose_changes(&mut composing, changes)?;
                 if making == Making::Trial || planned.edits.is_empty() {
-                    return Ok(planned.defects);
+                    return Ok(planned.amended);
                 }
                 let (batch, csn) = composing.finish();
                 (batch, csn, planned)
@@ -184,7 +187,7 @@ impl Directory {
                 let (firsts, edits): (Vec<usize>, Vec<RemoteEdit>) = planned.remote.into_iter().unzip();
                 let first = |edit: usize| firsts.get(edit).copied();
                 return match source.write(edits).await {
-                    Ok(_) => Ok(planned.defects),
+                    Ok(_) => Ok(planned.amended),
                     Err(Unmade { made, error }) => {
                         let at = first(made);
                         Err(RefusedChange { at, made: at.unwrap_or(changes.len()), error })
@@ -194,7 +197,7 @@ impl Directory {
             match self.commit(batch).await {
                 Ok(()) => {
                     self.publish(csn);
-                    return Ok(planned.defects);
+                    return Ok(planned.amended);
                 }
                 Err(StorageError::Conflict(_)) => {}
                 Err(error) => return Err(RefusedChange::whole(error)),
@@ -212,9 +215,12 @@ impl Directory {
         for (at, change) in changes.iter().enumerate() {
             let refused = |error| RefusedChange::one(at, error);
             self.source().map_or(Ok(()), |source| source.check(change.dn())).map_err(refused)?;
-            let (edit, remote, defects) = composed(composing, change).map_err(refused)?;
+            check_descriptions(change).map_err(refused)?;
+            let Composed { edit, remote, defects, is_renamed } =
+                composed(composing, change).map_err(refused)?;
             composing.take(&edit, self.now()).map_err(refused)?;
-            planned.defects.extend(defects.into_iter().map(|defect| (at, defect)));
+            planned.amended.defects.extend(defects.into_iter().map(|defect| (at, defect)));
+            planned.amended.renamed.extend(is_renamed.then_some(at));
             planned.edits.push(edit);
             match (planned.remote.last_mut(), remote) {
                 // One operation: all or none of it.
@@ -232,7 +238,11 @@ impl Directory {
         if name.contains('=')
             && let Ok(dn) = Dn::parse(name)
         {
-            return self.entry(&dn);
+            match self.entry(&dn) {
+                // It may be an address: "=" is one of the letters of a local part (RFC 5321 §4.1.2).
+                Lookup::NotFound => {}
+                found => return found,
+            }
         }
         if let Ok(address) = mail_types::Address::parse(name) {
             match self.by_address(&address) {
@@ -257,48 +267,84 @@ fn defects_of(entry: &Entry, view: &View<'_>) -> Vec<Defect> {
         .unwrap_or_default()
 }
 
-/// A change as an edit of the tree and one of its source; and what it sets that mail cannot use.
-fn composed(
-    composing: &Composing<'_, '_>,
-    change: &EntryChange,
-) -> Result<(Edit, RemoteEdit, Vec<Defect>), EditError> {
+/// A change as an edit of the tree and one of its source; what it brings that mail cannot use, and whether it gives an account
+/// another name.
+struct Composed {
+    edit: Edit,
+    remote: RemoteEdit,
+    defects: Vec<Defect>,
+    is_renamed: bool,
+}
+
+fn composed(composing: &Composing<'_, '_>, change: &EntryChange) -> Result<Composed, EditError> {
+    let (view, schema) = (composing.view, composing.view.schema);
     match change {
         EntryChange::Add(entry) => {
-            let defects = defects_of(entry, composing.view);
-            Ok((Edit::Add(entry.clone()), RemoteEdit::Add(entry.clone()), defects))
+            let mut entry = entry.clone();
+            entry.complete_name();
+            let defects = defects_of(&entry, view);
+            let remote = RemoteEdit::Add(entry.clone());
+            Ok(Composed { edit: Edit::Add(entry), remote, defects, is_renamed: false })
         }
-        EntryChange::Remove(dn) => Ok((Edit::Remove(dn.clone()), RemoteEdit::Remove(dn.clone()), Vec::new())),
+        EntryChange::Remove(dn) => {
+            let (edit, remote) = (Edit::Remove(dn.clone()), RemoteEdit::Remove(dn.clone()));
+            Ok(Composed { edit, remote, defects: Vec::new(), is_renamed: false })
+        }
         EntryChange::Modify(dn, changes) => {
-            let (_, mut entry) = composing.current(dn)?.ok_or_else(|| EditError::NoEntry(dn.clone()))?;
+            let (_, old) = composing.current(dn)?.ok_or_else(|| EditError::NoEntry(dn.clone()))?;
+            let mut entry = old.clone();
             let mut edits = Vec::with_capacity(changes.len());
             for change in changes {
-                let amendment = alter(&mut entry, change)?;
+                let amendment = alter(&mut entry, change, schema)?;
                 let becomes = entry.values(&change.attribute).map(<[u8]>::to_vec).collect();
                 edits.push(AttributeEdit { attribute: change.attribute.clone(), amendment, becomes });
             }
-            keeps_name(&entry)?;
-            let is_touched = |defect: &Defect| {
-                changes.iter().any(|change| change.attribute.eq_ignore_ascii_case(&defect.attribute))
-            };
-            let defects = defects_of(&entry, composing.view).into_iter().filter(is_touched).collect();
-            Ok((Edit::Modify(entry), RemoteEdit::Modify(dn.clone(), edits), defects))
+            keeps_name(&old, &entry)?;
+            // What was of no use before keeps nobody from changing what is beside it.
+            let known = defects_of(&old, view);
+            let mut defects = defects_of(&entry, view);
+            defects.retain(|defect| !known.contains(defect));
+            let account = |entry: &Entry| UserEntry::read(entry, schema).and_then(|user| user.account());
+            let is_renamed = account(&old).is_some_and(|name| account(&entry) != Some(name));
+            let remote = RemoteEdit::Modify(dn.clone(), edits);
+            Ok(Composed { edit: Edit::Modify(entry), remote, defects, is_renamed })
         }
+    }
+}
+
+/// Attributes have names that LDIF and LDAP servers take (RFC 4512 §2.5).
+fn check_descriptions(change: &EntryChange) -> Result<(), EditError> {
+    let check = |name: &str| {
+        if is_description(name) {
+            return Ok(());
+        }
+        let what = format!("{name:?} is no attribute name: letters, digits and hyphens, options after \";\"");
+        Err(EditError::Value { dn: change.dn().clone(), what })
+    };
+    match change {
+        EntryChange::Add(entry) => entry.attributes().try_for_each(|one| check(one.name)),
+        EntryChange::Modify(_, changes) => changes.iter().try_for_each(|one| check(&one.attribute)),
+        EntryChange::Remove(_) => Ok(()),
     }
 }
 
 /// RFC 4511 §4.6: what is added must not be there, what is deleted must. Gives the change with what is deleted as it is
 /// written there: a source may know letters of one case from those of the other.
-fn alter(entry: &mut Entry, change: &AttributeChange) -> Result<Amendment, EditError> {
+fn alter(entry: &mut Entry, change: &AttributeChange, schema: &Schema) -> Result<Amendment, EditError> {
     let AttributeChange { attribute, amendment } = change;
     let refuse = |what: String| Err(EditError::Value { dn: entry.dn.clone(), what });
     let same = |one: &[u8], other: &[u8]| one.eq_ignore_ascii_case(other);
-    let shown = |value: &[u8]| String::from_utf8_lossy(value).chars().take(100).collect::<String>();
+    let is_secret = schema.is_secret(attribute);
+    let shown = |value: &[u8]| match is_secret {
+        true => "(hidden)".to_owned(),
+        false => format!("{:?}", String::from_utf8_lossy(value).chars().take(100).collect::<String>()),
+    };
     let mut values: Vec<Vec<u8>> = entry.values(attribute).map(<[u8]>::to_vec).collect();
     let made = match amendment {
         Amendment::Add(new) => {
             for value in new {
                 if values.iter().any(|known| same(known, value)) {
-                    return refuse(format!("{attribute} has the value {:?} already", shown(value)));
+                    return refuse(format!("{attribute} has the value {} already", shown(value)));
                 }
                 values.push(value.clone());
             }
@@ -315,7 +361,7 @@ fn alter(entry: &mut Entry, change: &AttributeChange) -> Result<Amendment, EditE
             let mut written = Vec::with_capacity(gone.len());
             for value in gone {
                 let Some(at) = values.iter().position(|known| same(known, value)) else {
-                    return refuse(format!("{attribute} has no value {:?}", shown(value)));
+                    return refuse(format!("{attribute} has no value {}", shown(value)));
                 };
                 written.push(values.remove(at));
             }
@@ -330,12 +376,12 @@ fn alter(entry: &mut Entry, change: &AttributeChange) -> Result<Amendment, EditE
     Ok(made)
 }
 
-/// The values that an entry is named by stay (RFC 4511 §4.6).
-fn keeps_name(entry: &Entry) -> Result<(), EditError> {
-    for (attribute, value) in entry.dn.leaf_values() {
-        if !entry.has(&attribute, &value) {
+/// The values that an entry is named by stay (RFC 4511 §4.6); one that it never had is nobody's doing.
+fn keeps_name(old: &Entry, new: &Entry) -> Result<(), EditError> {
+    for (attribute, value) in new.dn.leaf_values() {
+        if !new.has_named(&attribute, &value) && old.has_named(&attribute, &value) {
             let what = format!("it is named by {attribute}={value}, which stays as long as it does");
-            return Err(EditError::Value { dn: entry.dn.clone(), what });
+            return Err(EditError::Value { dn: new.dn.clone(), what });
         }
     }
     Ok(())

@@ -296,8 +296,10 @@ impl Composing<'_, '_> {
 /// What is wrong with an entry by itself.
 pub(crate) fn check_entry(entry: &Entry, view: &View<'_>) -> Result<Kind, EditError> {
     check_name(entry)?;
-    let clear = |text: &str| PasswordHash::new(text).is_clear();
-    if view.schema.texts(entry, Field::UserPassword).any(clear) {
+    let is_clear = |value: &[u8]| PasswordHash::new(String::from_utf8_lossy(value)).is_clear();
+    let is_password = |name: &str| view.schema.field(name) == Some(Field::UserPassword);
+    // With an option (`;lang-en`), too.
+    if entry.attributes().filter(|one| is_password(one.name)).any(|mut one| one.values.any(is_clear)) {
         return Err(EditError::ClearPassword(entry.dn.clone()));
     }
     Ok(view.kind(entry))
@@ -305,6 +307,10 @@ pub(crate) fn check_entry(entry: &Entry, view: &View<'_>) -> Result<Kind, EditEr
 
 /// What is wrong with its name.
 pub(crate) fn check_name(entry: &Entry) -> Result<(), EditError> {
+    if entry.dn.depth() == 0 {
+        let what = "an entry without a name cannot be stored".to_owned();
+        return Err(EditError::Value { dn: entry.dn.clone(), what });
+    }
     if entry.dn.key().len() > NAME_KEY_MAX {
         return Err(EditError::NameTooLong(entry.dn.clone()));
     }

@@ -232,6 +232,27 @@ impl Entry {
         self.texts(name).any(|text| text.eq_ignore_ascii_case(value))
     }
 
+    /// Whether the attribute has that value as names compare both: without case, and with other names of the type.
+    pub(crate) fn has_named(&self, name: &str, value: &str) -> bool {
+        let as_name = |name: &str, value: &str| Dn::root().child(name, value).ok();
+        let wanted = as_name(name, value);
+        let is_it = |one: Attribute<'_>| {
+            let mut texts = one.values.filter_map(|value| std::str::from_utf8(value).ok());
+            texts.any(|text| as_name(one.name, text).is_some_and(|found| Some(found) == wanted))
+        };
+        self.has(name, value) || self.attributes().any(is_it)
+    }
+
+    /// Adds the values that it is named by and lacks: who adds an entry need not give them (RFC 4511 §4.7), and it has them
+    /// (RFC 4512 §2.3.2).
+    pub(crate) fn complete_name(&mut self) {
+        for (name, value) in self.dn.leaf_values() {
+            if !self.has_named(&name, &value) {
+                self.add(&name, value);
+            }
+        }
+    }
+
     /// Adds a value; one that is there already is not added again.
     pub fn add(&mut self, name: &str, value: impl AsRef<[u8]>) {
         Arc::make_mut(&mut self.attributes).add(name, value.as_ref());

@@ -44,7 +44,7 @@ mod user_entry;
 mod users;
 mod view;
 
-pub use amend::{Amendment, AttributeChange, ChangeDefect, EntryChange, Making, RefusedChange};
+pub use amend::{Amended, Amendment, AttributeChange, ChangeDefect, EntryChange, Making, RefusedChange};
 pub use change::{CHANGES_KEPT_MAX, CHANGES_LISTED_MAX, Change, Changes, Operation};
 pub use check::VIOLATIONS_MAX;
 pub use directory::{Counts, Directory, DirectoryOptions, OwnTops};

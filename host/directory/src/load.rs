@@ -132,7 +132,8 @@ impl Directory {
             let mut gathered = Gathered::default();
             while gathered.entries.len() < LOAD_ENTRIES_MAX && gathered.octets < LOAD_OCTETS_MAX {
                 let Some(record) = records.next() else { break };
-                let (record, hashed) = hash_passwords(record?, self.schema(), hasher).await?;
+                let (mut record, hashed) = hash_passwords(record?, self.schema(), hasher).await?;
+                record.entry.complete_name();
                 report.passwords_hashed += hashed;
                 note_defects(&record, self.schema(), &mut report);
                 // For each record: where passwords have to be hashed a batch may take minutes.

@@ -239,6 +239,24 @@ impl Schema {
         &self.classes[class as usize]
     }
 
+    /// Which attribute a description names, by any of its local names; options (`;lang-de`) change nothing of that
+    /// (RFC 4512 §2.5).
+    #[must_use]
+    pub fn field(&self, description: &str) -> Option<Field> {
+        let of = |name: &str| {
+            let is = |field: &Field| self.names(*field).iter().any(|known| known.eq_ignore_ascii_case(name));
+            Field::ALL.iter().find(|field| is(field)).copied()
+        };
+        of(description).or_else(|| of(description.split(';').next()?))
+    }
+
+    /// Whether an attribute's values are nobody's to see.
+    #[must_use]
+    pub fn is_secret(&self, description: &str) -> bool {
+        let field = self.field(description);
+        matches!(field, Some(Field::UserPassword | Field::MgrpAuthPassword | Field::MgrpApprovePassword))
+    }
+
     /// The values of an attribute under any of its local names.
     pub fn texts<'a>(&'a self, entry: &'a Entry, field: Field) -> impl Iterator<Item = &'a str> {
         self.names(field).iter().flat_map(|name| entry.texts(name))
@@ -309,5 +327,7 @@ mod tests {
         let error = schema.remap("mailAlternateAdress", vec!["x".to_owned()]).unwrap_err();
         assert!(error.to_string().contains("\"mailAlternateAddress\""), "{error}");
         assert!(matches!(schema.remap("mail", vec!["a b".to_owned()]), Err(SchemaError::Name(_))));
+        assert_eq!(schema.field("E-Mail;lang-de"), Some(Field::Mail));
+        assert!(schema.is_secret("userpassword;lang-en") && !schema.is_secret("email"));
     }
 }

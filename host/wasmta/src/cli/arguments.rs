@@ -187,7 +187,8 @@ Examples:
   wasmta domain set club.example mailDomainStatus=inactive
   wasmta domain set club.example mailDomainCatchallAddress=anna@club.example associatedDomain=club.test")]
     Set(super::entry::Set),
-    /// Remove a domain. Users and groups keep it from being removed, unless they are to go too.
+    /// Remove a domain. Users and groups keep it from being removed, unless they are to go too; entries that are not mail's
+    /// (devices, people without mail) in any case.
     Remove {
         /// Its name.
         domain: String,

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use directory::{
-    Directory, DomainEntry, DomainUsers, EditError, Entry, Field, NewDomain, NewUser, PasswordHash,
-    UserEntry, write_ldif,
+    Directory, DomainEntry, DomainUsers, EditError, Entry, NewDomain, NewUser, PasswordHash, UserEntry,
+    write_ldif,
 };
 use mail_types::{AccountName, Address, Domain, Lookup};
 use routing::tables::WaitingOf;
@@ -45,7 +45,8 @@ pub(super) fn show_domain(parts: &Parts, name: &str) -> Result<Answer, String> {
     let domain = found(directory.domain(&parse_domain(name)?), || format!("there is no domain {name}"))?;
     let mut entries = Vec::new();
     for dn in std::iter::once(&domain.dn).chain(&domain.further) {
-        entries.push(found(directory.entry(dn), || format!("there is no entry {dn}"))?);
+        let entry = found(directory.entry(dn), || format!("there is no entry {dn}"))?;
+        entries.push(without_secrets(entry, directory));
     }
     let mut text: Vec<String> = entries.iter().map(|entry| write_ldif(entry).trim_end().to_owned()).collect();
     let waiting = waiting::waiting(parts, WaitingOf::Domain(domain.domain.as_str()))?;
@@ -88,6 +89,11 @@ pub(super) async fn remove_domain(
     mail: bool,
 ) -> Result<Answer, String> {
     let domain = parse_domain(name)?;
+    // Its users' accounts may be named by any of its names.
+    let names = match parts.directory.domain(&domain) {
+        Lookup::Found(known) => known.aliases.into_iter().chain([domain.clone()]).collect(),
+        _ => vec![domain.clone()],
+    };
     let users = if with_users { DomainUsers::Remove } else { DomainUsers::Refuse };
     let removed = parts.directory.remove_domain(&domain, users).await.map_err(|e| match e {
         EditError::DomainInUse { .. } => format!("{e} (--with-users)"),
@@ -96,7 +102,7 @@ pub(super) async fn remove_domain(
     tell_changed(parts, domain.as_str(), &format!("domain removed, {removed} entries"));
     parts.follow_directory().await?;
     let mut text = format!("{domain} is no mail domain any more; {removed} entries removed");
-    let left = ownerless(parts, &domain)?;
+    let left = ownerless(parts, &names)?;
     if mail {
         for account in &left {
             parts.store.remove_account(account).await.map_err(|e| e.to_string())?;
@@ -119,15 +125,15 @@ pub(super) async fn remove_domain(
     Ok(Answer::done(text))
 }
 
-/// The accounts of a domain that no entry of the directory owns.
-fn ownerless(parts: &Parts, domain: &Domain) -> Result<Vec<AccountName>, String> {
+/// The accounts of a domain, under any of its names, that no entry of the directory owns.
+fn ownerless(parts: &Parts, domains: &[Domain]) -> Result<Vec<AccountName>, String> {
     let mut names = Vec::new();
     let listed = parts.store.accounts(|_, name| names.push(name.to_owned()));
     listed.map_err(|e| e.to_string())?;
     names.sort();
     let owned = |address: &Address| !matches!(parts.directory.by_address(address), Lookup::NotFound);
     let of_domain = |name: &String| {
-        Address::parse(name).ok().filter(|address| address.domain == *domain && !owned(address))
+        Address::parse(name).ok().filter(|address| domains.contains(&address.domain) && !owned(address))
     };
     Ok(names
         .iter()
@@ -237,14 +243,20 @@ async fn hashes(parts: &Parts, password: &str) -> Result<Vec<PasswordHash>, Stri
     work.await.map_err(|e| e.to_string())?
 }
 
+/// An entry as it is shown: of passwords only the schemes.
 pub(super) fn without_secrets(mut entry: Entry, directory: &Directory) -> Entry {
-    for name in directory.schema().names(Field::UserPassword) {
-        let schemes = entry.values(name).map(|value| {
+    let schema = directory.schema();
+    let names = entry.attributes().map(|one| one.name.to_owned());
+    for name in names.filter(|name| schema.is_secret(name)).collect::<Vec<_>>() {
+        let hidden = entry.values(&name).map(|value| {
             let hash = PasswordHash::new(String::from_utf8_lossy(value));
-            format!("{{{}}} (hidden)", hash.scheme().unwrap_or_default()).into_bytes()
+            match hash.scheme() {
+                Some(scheme) => format!("{{{scheme}}} (hidden)").into_bytes(),
+                None => b"(hidden)".to_vec(),
+            }
         });
-        let schemes = schemes.collect();
-        entry.replace(name, schemes);
+        let hidden = hidden.collect();
+        entry.replace(&name, hidden);
     }
     entry
 }

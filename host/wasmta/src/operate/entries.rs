@@ -168,15 +168,13 @@ fn entry_of(parts: &Parts, kind: EntryKind, name: &str) -> Result<Entry, String>
 
 /// Refuses attributes that have a command of their own, or no meaning.
 fn check_attribute(parts: &Parts, kind: EntryKind, name: &str, any: bool) -> Result<(), String> {
-    let schema = parts.directory.schema();
-    let is = |field: &Field| schema.names(*field).iter().any(|known| known.eq_ignore_ascii_case(name));
-    let Some(field) = Field::ALL.iter().find(|field| is(field)) else {
+    let Some(field) = parts.directory.schema().field(name) else {
         let mend = "write its name in full, or say --any: it is kept, and means nothing for mail";
         return if any { Ok(()) } else { Err(format!("{name:?} is no attribute that mail knows: {mend}")) };
     };
     match field {
         Field::UserPassword => Err("passwords are set by `wasmta user passwd`".to_owned()),
-        field if kind == EntryKind::User && PROFILE_FIELDS.contains(field) => {
+        field if kind == EntryKind::User && PROFILE_FIELDS.contains(&field) => {
             Err(format!("{name} is the user's own: `wasmta profile set` checks it with what belongs to it"))
         }
         Field::Mail if kind == EntryKind::User => Err(format!(
@@ -214,8 +212,8 @@ async fn set(
 /// Makes a change, unless mail could not use what it sets.
 pub(super) async fn modify(parts: &Parts, change: EntryChange) -> Result<(), String> {
     let changes = [change];
-    let defects = parts.directory.amend(&changes, Making::Trial).await.map_err(|e| e.to_string())?;
-    if let Some((_, defect)) = defects.first() {
+    let amended = parts.directory.amend(&changes, Making::Trial).await.map_err(|e| e.to_string())?;
+    if let Some((_, defect)) = amended.defects.first() {
         return Err(defect.to_string());
     }
     parts.directory.amend(&changes, Making::Real).await.map_err(|e| e.to_string())?;

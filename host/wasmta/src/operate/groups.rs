@@ -108,6 +108,10 @@ fn removal(parts: &Parts, group: &Entry, text: &str) -> Result<AttributeChange, 
         for attribute in schema.names(field) {
             let is_it = |value: &&[u8]| {
                 let value = String::from_utf8_lossy(value);
+                // Letter by letter, also what nobody can be reached by.
+                if value.trim() == text.trim() {
+                    return true;
+                }
                 if field == Field::MgrpRfc822MailMember {
                     let bare = value.trim().trim_start_matches("mailto:");
                     return address.as_ref().is_some_and(|address| {

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use directory::{
-    Directory, Dn, EditError, Entry, EntryChange, Field, LdifChange, Making, RefusedChange, read_changes,
+    Directory, Dn, EditError, Entry, LdifChange, Making, PasswordHash, RefusedChange, read_changes,
     write_ldif,
 };
 use serde_json::json;
@@ -52,12 +52,24 @@ pub(super) async fn export(
 fn write(directory: &Directory, file: &Path, tops: &[Dn], without_passwords: bool) -> Result<u64, String> {
     let io = |error: std::io::Error| error.to_string();
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(io)?;
+    let mut begun = Begun { file, is_whole: false };
     let written = write_entries(directory, created, tops, without_passwords);
-    if written.is_err() {
-        // Half of a directory must not be taken for a whole one.
-        let _ = std::fs::remove_file(file);
-    }
+    begun.is_whole = written.is_ok();
     written
+}
+
+/// A file that is being written. Half of a directory must not be taken for a whole one: however it ends before, it goes.
+struct Begun<'f> {
+    file: &'f Path,
+    is_whole: bool,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            let _ = std::fs::remove_file(self.file);
+        }
+    }
 }
 
 fn write_entries(
@@ -91,10 +103,9 @@ fn write_entries(
 }
 
 fn without(directory: &Directory, mut entry: Entry) -> Entry {
-    for field in [Field::UserPassword, Field::MgrpAuthPassword, Field::MgrpApprovePassword] {
-        for name in directory.schema().names(field) {
-            entry.replace(name, Vec::new());
-        }
+    let names = entry.attributes().map(|one| one.name.to_owned());
+    for name in names.filter(|name| directory.schema().is_secret(name)).collect::<Vec<_>>() {
+        entry.replace(&name, Vec::new());
     }
     entry
 }
@@ -106,7 +117,12 @@ pub(super) async fn apply(parts: &Parts, ldif: String, dry_run: bool) -> Result<
     let reading = tokio::task::spawn_blocking(move || -> Result<Vec<LdifChange>, String> {
         let mut changes = read_changes(ldif.as_bytes()).map_err(|error| error.to_string())?;
         for (line, change) in &mut changes {
-            let hashed = change.hash_passwords(&schema, &|clear| hasher.hash(clear));
+            // A trial needs none that fits.
+            let hash = |clear: &str| match dry_run {
+                true => Ok(vec![PasswordHash::new("{TRIAL}*")]),
+                false => hasher.hash(clear),
+            };
+            let hashed = change.hash_passwords(&schema, &hash);
             hashed.map_err(|why| format!("line {line}: a password cannot be hashed: {why}"))?;
         }
         Ok(changes)
@@ -114,18 +130,27 @@ pub(super) async fn apply(parts: &Parts, ldif: String, dry_run: bool) -> Result<
     let (lines, changes): (Vec<u64>, Vec<_>) = reading.await.map_err(|e| e.to_string())??.into_iter().unzip();
     let making = if dry_run { Making::Trial } else { Making::Real };
     let line = |at: usize| lines.get(at).copied().unwrap_or_default();
-    let made = parts.directory.amend(&changes, making).await;
-    let defects = match made {
-        Ok(defects) => defects,
+    let (directory, runtime) = (parts.directory.clone(), tokio::runtime::Handle::current());
+    // Thousands of entries are planned at once: not on a thread that sessions wait for.
+    let planning = tokio::task::spawn_blocking(move || {
+        let made = runtime.block_on(directory.amend(&changes, making));
+        (made, changes)
+    });
+    let (made, changes) = planning.await.map_err(|e| e.to_string())?;
+    let amended = match made {
+        Ok(amended) => amended,
         Err(refused) => {
             // What was made at a source holds, and is told as that.
             for change in changes.iter().take(refused.made) {
                 tell_changed(parts, change.dn().as_str(), "changed by LDIF");
             }
-            if refused.made > 0 {
-                parts.follow_directory().await?;
+            let mut why = told(&refused, &lines);
+            if refused.made > 0
+                && let Err(behind) = parts.follow_directory().await
+            {
+                let _ = write!(why, "; {behind}");
             }
-            return Err(told(&refused, &lines));
+            return Err(why);
         }
     };
     if !dry_run {
@@ -135,11 +160,10 @@ pub(super) async fn apply(parts: &Parts, ldif: String, dry_run: bool) -> Result<
         parts.follow_directory().await?;
     }
     let mut warnings: Vec<(u64, String)> =
-        defects.iter().map(|(at, defect)| (line(*at), defect.to_string())).collect();
-    let renamed = changes.iter().zip(&lines).filter(|(change, _)| is_renamed(parts, change));
-    warnings.extend(renamed.map(|(_, line)| {
+        amended.defects.iter().map(|(at, defect)| (line(*at), defect.to_string())).collect();
+    warnings.extend(amended.renamed.iter().map(|at| {
         let what = "the primary address names the account: the mailboxes stay with the old one";
-        (*line, what.to_owned())
+        (line(*at), what.to_owned())
     }));
     warnings.sort();
     let mut text = count(changes.len(), "change");
@@ -170,16 +194,5 @@ fn told(refused: &RefusedChange, lines: &[u64]) -> String {
             count(lines.len(), "change"),
         ),
         (_, None) => why,
-    }
-}
-
-/// Whether a change gives an entry another primary address.
-fn is_renamed(parts: &Parts, change: &EntryChange) -> bool {
-    let names = parts.directory.schema().names(Field::Mail);
-    match change {
-        EntryChange::Modify(_, changes) => {
-            changes.iter().any(|change| names.iter().any(|name| name.eq_ignore_ascii_case(&change.attribute)))
-        }
-        EntryChange::Add(_) | EntryChange::Remove(_) => false,
     }
 }
