@@ -138,6 +138,16 @@ pub fn free_octets(folder: &Path) -> io::Result<u64> {
     Ok(known.f_bavail.saturating_mul(known.f_frsize))
 }
 
+/// Whether a file system of its own is mounted at a path: it cannot be renamed. Links are not followed. Blocks.
+///
+/// # Errors
+/// There is nothing at the path, or the system does not let one look.
+pub fn is_mount_point(path: &Path) -> io::Result<bool> {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
+    let found = rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE)?;
+    Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +167,17 @@ mod tests {
         }
         assert_eq!(read(&path, 5).unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_mounted_is_told_from_what_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/proc", &link).unwrap();
+        for (path, expected) in [(Path::new("/proc"), true), (folder.path(), false), (&link, false)] {
+            assert_eq!(is_mount_point(path).unwrap(), expected, "{}", path.display());
+        }
+        assert_eq!(is_mount_point(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{PROGRESS_WAITING_MAX, check, data_is_there};
 use crate::config::Config;
 use crate::config::rounded_size_text as size;
 use crate::control::{Answer, Line};
-use crate::serve::{DURABLE, DataLock, IN_USE, Parts, Place, RESTORING, counting, put_in_place};
+use crate::serve::{DURABLE, DataLock, IN_USE, Parts, Place, RESTORING, counting, movable, put_in_place};
 
 /// How a backup is brought back.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +43,7 @@ pub(crate) fn restore(place: &Place, folder: &Path, how: Restoring) -> Result<An
         // Of an earlier try that never counted.
         fs::remove_dir_all(&restoring).map_err(fault)?;
     }
+    nothing_in_the_way(data, &folder.join(COPY))?;
     has_room(data, octets)?;
     let copied = if has_digests {
         backup_list::copy(folder, &restoring)
@@ -80,6 +81,14 @@ pub(crate) fn restore(place: &Place, folder: &Path, how: Restoring) -> Result<An
         text.push_str("\nit had messages whose content is damaged or gone, and has them still: `wasmta mailbox repair` keeps what can be read");
     }
     Ok(Answer { json, text, faulty: !hurt.is_empty() })
+}
+
+/// What is in the way of what comes, and cannot be moved, is told before anything is written.
+fn nothing_in_the_way(data: &Path, copy: &Path) -> Result<(), String> {
+    let parts = fs::read_dir(copy).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let parts = parts.map_err(|e| format!("{}: {e}", copy.display()))?;
+    let names: Vec<_> = parts.iter().map(fs::DirEntry::file_name).collect();
+    movable(data, names.iter().map(|name| name.as_os_str()))
 }
 
 /// A disk that cannot hold the copy is told before it is filled.

@@ -41,7 +41,7 @@ pub use lock::DataLock;
 pub(crate) use lock::IN_USE;
 pub(crate) use logging::{counting, to_standard_error};
 pub use parts::Parts;
-pub(crate) use restored::{DURABLE, RESTORING, is_own_file, is_under_way, put_in_place};
+pub(crate) use restored::{DURABLE, RESTORING, is_own_file, is_under_way, movable, put_in_place};
 pub use server::Server;
 pub(crate) use ways::{NOT_LAUNCHED, files_of, hosts, programs, unsubscribe};
 

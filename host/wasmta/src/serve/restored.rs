@@ -4,6 +4,7 @@
 //! the same lock. A mark, once written, says that it counts: whoever takes the lock next, after a crash too, finishes
 //! moving it into place before anything is opened.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,25 @@ pub(crate) fn is_own_file(name: &str) -> bool {
         || [RESTORING, MARK].contains(&name)
         || name.starts_with(BEFORE)
         || name.ends_with(".new")
+}
+
+/// Refuses where something that would be moved cannot be: a file system that is mounted in the place of a part. It is asked before
+/// anything counts, because afterwards nobody could finish.
+pub(crate) fn movable<'n>(data: &Path, names: impl Iterator<Item = &'n OsStr>) -> Result<(), String> {
+    for name in BUILT.iter().map(OsStr::new).chain(names) {
+        let place = data.join(name);
+        // What is not there is in nobody's way; of what cannot be looked at, the move says more.
+        if runtime::files::is_mount_point(&place).unwrap_or(false) {
+            return Err(format!(
+                "{0} is a file system of its own, which a restore cannot move aside; nothing was changed: umount {0}, and give \
+                 the command again. What is restored then lies on the disk of {1}, and what is on that file system stays as it \
+                 is: to have the new data there, copy them and mount it again before the server starts",
+                place.display(),
+                data.display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Lets what lies in `restoring` count, and moves it into place; where the old data are now. The lock must be held.
@@ -76,7 +96,7 @@ pub(super) fn finish(data: &Path) -> io::Result<()> {
     let (from, aside) = (data.join(RESTORING), data.join(mark));
     for name in BUILT {
         if data.join(name).exists() && !aside.join(name).exists() {
-            fs::rename(data.join(name), aside.join(name))?;
+            rename(&data.join(name), &aside.join(name))?;
         }
     }
     // What is still in `restoring` is not in place yet: where the old one has gone already, only the new one is moved.
@@ -85,9 +105,9 @@ pub(super) fn finish(data: &Path) -> io::Result<()> {
         let name = entry.file_name();
         let (place, kept) = (data.join(&name), aside.join(&name));
         if place.exists() && !kept.exists() {
-            fs::rename(&place, &kept)?;
+            rename(&place, &kept)?;
         }
-        fs::rename(from.join(&name), &place)?;
+        rename(&from.join(&name), &place)?;
     }
     for folder in [&aside, data] {
         sync_dir(folder)?;
@@ -97,6 +117,20 @@ pub(super) fn finish(data: &Path) -> io::Result<()> {
     }
     fs::remove_file(data.join(MARK))?;
     sync_dir(data)
+}
+
+/// Moves one part; an error says which, and what is in the way.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to).map_err(|e| {
+        let way_out = match e.kind() {
+            io::ErrorKind::ResourceBusy => format!(
+                "; it is a file system of its own: umount {}, and give any command again, which goes on from here",
+                from.display()
+            ),
+            _ => "; mend that, and give any command again, which goes on from here".to_owned(),
+        };
+        io::Error::new(e.kind(), format!("{} to {}: {e}{way_out}", from.display(), to.display()))
+    })
 }
 
 #[cfg(test)]
@@ -145,6 +179,22 @@ mod tests {
             assert!(!data.join(RESTORING).exists() && !data.join(MARK).exists());
             finish(data).unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_mounted_is_not_moved() {
+        let none = std::iter::empty;
+        movable(Path::new("/"), none()).unwrap();
+        let why = movable(Path::new("/"), ["none", "proc"].into_iter().map(OsStr::new)).unwrap_err();
+        assert!(why.starts_with("/proc is a file system of its own"), "{why}");
+        // Of what is found out later, it is said which.
+        let dir = tempfile::tempdir().unwrap();
+        let from = dir.path().join("none");
+        let why = rename(&from, &dir.path().join("aside")).unwrap_err().to_string();
+        assert!(
+            why.starts_with(&from.display().to_string()) && why.contains("give any command again"),
+            "{why}"
+        );
     }
 
     #[test]
