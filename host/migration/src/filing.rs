@@ -165,6 +165,11 @@ impl Filing<'_> {
         }
     }
 
+    /// Forgets what waits: its source is read again from what is committed.
+    pub(crate) fn forget_waiting(&mut self) {
+        self.waiting = Waiting::default();
+    }
+
     /// Commits what waits.
     pub(crate) async fn commit(&mut self) -> Result<(), MigrationError> {
         let Waiting { messages, marks, octets } = std::mem::take(&mut self.waiting);

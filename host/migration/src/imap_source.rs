@@ -207,6 +207,8 @@ impl Session<'_> {
         let raw = String::from_utf8_lossy(&work.mailbox.raw).into_owned();
         let key = key("imap", &[&work.filing.done.target, &host, &user, &raw]);
         let before = work.target.mark(&key)?;
+        // What an attempt before left behind is behind that mark, and comes again.
+        work.filing.forget_waiting();
         let client = self.client().await?;
         let mut validity = 0;
         let mut take = |whole: Whole| {
@@ -297,6 +299,19 @@ async fn take_over(
             }
         }
     }
+    // Before anything waits: whoever is told no, or loses the connection, has nothing half done.
+    for uid in uids.iter().filter(|uid| !came.contains_key(*uid)) {
+        if refused.contains_key(uid) {
+            continue;
+        }
+        match is_there(client, *uid).await {
+            Ok(true) => drop(refused.insert(*uid, "it gives no content".to_owned())),
+            // It was expunged since it was listed.
+            Ok(false) => {}
+            Err(Refusal::No(why)) => drop(refused.insert(*uid, why)),
+            Err(other) => return Err(other.into()),
+        }
+    }
     for uid in uids {
         let place = format!("{}: UID {uid} of the other server", work.mailbox.name);
         match came.remove(uid) {
@@ -315,13 +330,7 @@ async fn take_over(
                 work.filing.move_mark(mark(*uid));
             }
             None => {
-                let there = match refused.remove(uid) {
-                    Some(why) => Some(why),
-                    None if is_there(client, *uid).await? => Some("it gives no content".to_owned()),
-                    // It was expunged since it was listed.
-                    None => None,
-                };
-                if let Some(why) = there {
+                if let Some(why) = refused.remove(uid) {
                     work.report.fault(format!("{place} was left out: {why}"));
                 }
                 work.filing.move_mark(mark(*uid));

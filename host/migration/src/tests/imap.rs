@@ -19,9 +19,21 @@ struct Other {
     connections: AtomicU64,
     /// This one cannot be read.
     broken: AtomicU32,
+    /// This one is not given; and what becomes of the connection on which one asks whether it is there: nothing, once cut, or NO.
+    withheld: AtomicU32,
+    doubt: Mutex<Doubt>,
     /// What it offers, and what of it was asked for.
     offers: Mutex<String>,
     asked: Mutex<Vec<String>>,
+}
+
+/// What is answered to the question whether a message is there.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Doubt {
+    #[default]
+    Told,
+    Cut,
+    Refused,
 }
 
 impl Other {
@@ -89,6 +101,11 @@ impl Other {
                 let (set, items) = set.split_once(' ').unwrap();
                 let whole = items.contains("BODY");
                 let uids = self.uids(set);
+                match self.doubted(set, whole) {
+                    Doubt::Told => {}
+                    Doubt::Cut => return Ok(()),
+                    Doubt::Refused => end = "NO [UNAVAILABLE] not now",
+                }
                 if whole && uids.contains(&self.broken.load(Ordering::Relaxed)) {
                     end = "NO [SERVERBUG] unreadable";
                 } else {
@@ -128,11 +145,22 @@ impl Other {
 
     fn uids(&self, set: &str) -> Vec<u32> {
         let last = self.messages.load(Ordering::Relaxed) * 2;
-        match set.strip_suffix(":*") {
+        let mut uids: Vec<u32> = match set.strip_suffix(":*") {
             // Each second UID is gone.
-            Some(first) => (first.parse().unwrap()..=last).filter(|uid| uid % 2 == 0).collect(),
+            Some(first) => return (first.parse().unwrap()..=last).filter(|uid| uid % 2 == 0).collect(),
             None => set.split(',').map(|uid| uid.parse().unwrap()).collect(),
+        };
+        uids.retain(|uid| *uid != self.withheld.load(Ordering::Relaxed));
+        uids
+    }
+
+    /// What becomes of a question whether the message that is withheld is there.
+    fn doubted(&self, set: &str, whole: bool) -> Doubt {
+        if whole || set != self.withheld.load(Ordering::Relaxed).to_string() {
+            return Doubt::Told;
         }
+        let mut doubt = self.doubt.lock().unwrap();
+        if *doubt == Doubt::Cut { std::mem::take(&mut *doubt) } else { *doubt }
     }
 }
 
@@ -201,6 +229,21 @@ async fn a_message_that_cannot_be_read_is_told_and_the_others_come() {
         came.faults
     );
     assert_eq!(fixture.import(account, &source, false).await.unwrap().mailboxes[0].messages, 0);
+}
+
+/// One that was expunged since it was listed is asked for again; whatever becomes of that, the others come once.
+#[tokio::test]
+async fn a_connection_lost_in_doubt_brings_nothing_twice() {
+    for (doubt, faults) in [(Doubt::Told, 1), (Doubt::Cut, 1), (Doubt::Refused, 2)] {
+        let fixture = Fixture::new().await;
+        let account = fixture.account("anna@example.org").await;
+        let (other, source) = Other::start(3).await;
+        other.withheld.store(4, Ordering::Relaxed);
+        *other.doubt.lock().unwrap() = doubt;
+        let came = fixture.import(account, &source, false).await.unwrap();
+        assert_eq!(subjects(&fixture, account), [text(2), text(6)]);
+        assert_eq!((came.mailboxes[0].messages, came.faults_total), (2, faults), "{:?}", came.faults);
+    }
 }
 
 #[tokio::test]
