@@ -67,8 +67,9 @@ impl House {
     }
 
     pub(crate) fn check_store(&self) -> Result<(), String> {
-        let queued = |view: &storage::Snapshot, visit: &mut dyn FnMut(storage::ContentId)| {
-            Ok(queue::content_references(view, visit)?)
+        let queued = |view: &storage::Snapshot, visit: &mut dyn FnMut(store::QueuedContent)| {
+            let mut told = |message, content, len| visit(store::QueuedContent { message, content, len });
+            Ok(queue::content_references(view, &mut told)?)
         };
         let violations = self.store.check(queued, &mut |_| ()).map_err(|e| e.to_string())?;
         match violations.first() {

@@ -202,14 +202,17 @@ impl<'s> Listing<'s> {
     }
 }
 
-/// Visits each reference to content that the queue holds at one moment: for the check that compares
-/// content with its references.
-pub fn content_references(view: &Snapshot, visit: &mut dyn FnMut(ContentId)) -> Result<(), StorageError> {
+/// Visits each reference to content that the queue holds at one moment, with the message that has it and the content's octets as
+/// that says: for the check that compares content with its references.
+pub fn content_references(
+    view: &Snapshot,
+    visit: &mut dyn FnMut(QueueId, ContentId, u64),
+) -> Result<(), StorageError> {
     let mut broken = None;
     view.scan(MESSAGES, &[], &[0xff; 9], &mut |key, value| {
         let id = <[u8; 8]>::try_from(key).map(|key| QueueId::from_u64(u64::from_be_bytes(key)));
         match id.map(|id| StoredMessage::read(id, value)) {
-            Ok(Ok(message)) => visit(message.content),
+            Ok(Ok(message)) => visit(message.id, message.content, message.size),
             Ok(Err(error)) => broken = Some(error),
             Err(_) => {}
         }

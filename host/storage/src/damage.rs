@@ -103,7 +103,8 @@ impl Snapshot {
         Ok(self.content(id)?.map(|content| content.len()))
     }
 
-    /// Reads all of a content. `wanted` is its length as others know it, for where it does not say.
+    /// Reads all of a content. `wanted` is its length as others know it, for where it does not say; of a file that is shorter, the
+    /// end is lost.
     pub fn verify_content(&self, id: ContentId, wanted: Option<u64>) -> Result<Verdict, StorageError> {
         if let Some(octets) = self.get(CONTENT, &id.to_key())? {
             return Ok(Verdict::Whole(octets.len() as u64));
@@ -216,7 +217,13 @@ fn through(files: &Files, name: &str, wanted: Option<u64>, visit: VisitPiece<'_>
     let (file, is_packed) = files.open_named(name)?;
     if !is_packed {
         let len = pieces(&file, &mut visit)?;
-        return Ok(Through { len, lost, why: None });
+        // Nothing within the file says how long it was; nothing that is written makes one shorter.
+        let Some(wanted) = wanted.filter(|wanted| *wanted > len) else {
+            return Ok(Through { len, lost, why: None });
+        };
+        visit(len..wanted, None)?;
+        let why = Some(format!("it was cut off: it has {len} octets, and had {wanted}"));
+        return Ok(Through { len: wanted, lost, why });
     }
     let len = packed_salvage::read_through(&file, wanted, &mut visit)?;
     // Salvage gets over damage that readers do not.
@@ -325,6 +332,24 @@ mod tests {
         let left = view.content(id).unwrap().unwrap().to_bytes().unwrap();
         assert_eq!((&left[..65_536], &left[131_072..]), (&text[..65_536], &text[131_072..]));
         assert_eq!(left[65_536..131_072], gap(&(65_536..131_072)));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_cut_off_has_lost_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = open(dir.path());
+        let id = put(&storage, &[b'x'; 10_000]).await;
+        let file = File::options().write(true).open(dir.path().join("content/0000000000000001")).unwrap();
+        for left in [6000, 0] {
+            file.set_len(left).unwrap();
+            let view = storage.read().unwrap();
+            assert_eq!(view.verify_content(id, None).unwrap(), Verdict::Whole(left), "nobody knows better");
+            let Verdict::Damaged(damage) = view.verify_content(id, Some(10_000)).unwrap() else { panic!() };
+            assert_eq!((damage.len, &damage.lost[..]), (10_000, std::slice::from_ref(&(left..10_000))));
+            assert!(damage.why.ends_with(&format!("it has {left} octets, and had 10000")), "{damage}");
+            assert_eq!(view.salvaged(id, &damage, &gap).unwrap().is_some(), left > 0);
+            assert_eq!(view.raw_content(id).unwrap().unwrap().0.len() as u64, left);
+        }
     }
 
     #[tokio::test]

@@ -30,13 +30,14 @@ mod annotations;
 mod contents;
 mod sharing;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::ops::ControlFlow;
 
 use storage::{ContentId, Snapshot, Space};
 
 use crate::accounts::{read_account, scan_accounts};
+use crate::damaged::QueuedContent;
 use crate::domain_usage::{right_sums, wrong_domains};
 use crate::error::StoreError;
 use crate::ids::{AccountId, Flags, MailboxId, Uid};
@@ -86,20 +87,20 @@ impl Store {
     /// as it takes; keep it off the threads that serve.
     pub fn check(
         &self,
-        foreign: impl FnOnce(&Snapshot, &mut dyn FnMut(ContentId)) -> Result<(), StoreError>,
+        foreign: impl FnOnce(&Snapshot, &mut dyn FnMut(QueuedContent)) -> Result<(), StoreError>,
         progress: &mut dyn FnMut(CheckProgress),
     ) -> Result<Vec<Violation>, StoreError> {
         let snapshot = self.inner.storage.read()?;
         let mut check = Check::new(&snapshot, progress);
-        let mut others = BTreeSet::new();
-        foreign(&snapshot, &mut |id| {
-            *check.references.entry(id).or_default() += 1;
-            others.insert(id);
+        let mut others = Vec::new();
+        foreign(&snapshot, &mut |queued| {
+            *check.references.entry(queued.content).or_default() += 1;
+            others.push(queued);
         })?;
         check.run()?;
         let checked = check.ended();
         drop(snapshot);
-        self.read_contents(checked, None, &others, progress)
+        self.read_contents(checked, None, &mut others, progress)
     }
 
     /// The same for one account. References to content are not counted: others may share it.
@@ -122,7 +123,7 @@ impl Store {
         }
         let checked = check.ended();
         drop(snapshot);
-        self.read_contents(checked, Some(account), &BTreeSet::new(), progress)
+        self.read_contents(checked, Some(account), &mut [], progress)
     }
 }
 
@@ -132,6 +133,8 @@ struct Check<'c> {
     done: CheckProgress,
     references: HashMap<ContentId, u64>,
     violations: Vec<Violation>,
+    /// Messages whose content has another length than they say: which, and what is told where it is not damaged.
+    wrong_sizes: Vec<(ContentId, String)>,
 }
 
 /// What was counted in a mailbox.
@@ -147,7 +150,8 @@ struct Counted {
 impl<'c> Check<'c> {
     fn new(snapshot: &'c Snapshot, progress: &'c mut dyn FnMut(CheckProgress)) -> Self {
         let done = CheckProgress::default();
-        Self { snapshot, progress, done, references: HashMap::new(), violations: Vec::new() }
+        let (references, violations, wrong_sizes) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { snapshot, progress, done, references, violations, wrong_sizes }
     }
 
     fn violated(&mut self, invariant: u8, what: impl Into<String>) {

@@ -1,8 +1,9 @@
 //! Content that is damaged, and whose messages it hurts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
+use mail_types::QueueId;
 use storage::{ContentId, Damage, Snapshot, Storage, Verdict};
 
 use crate::accounts::read_account;
@@ -23,8 +24,21 @@ pub(crate) struct Hurt {
     pub(crate) damage: Damage,
     /// Messages in mailboxes, whoever's.
     pub(crate) messages: Vec<(MailboxId, Uid)>,
-    /// Whether others than the store have it.
-    pub(crate) is_foreign: bool,
+    /// Messages of the queue.
+    pub(crate) queued: Vec<QueueId>,
+    /// Whether there is nothing of it.
+    pub(crate) is_missing: bool,
+}
+
+/// Content that a message of the queue has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueuedContent {
+    /// The message.
+    pub message: QueueId,
+    /// Its content.
+    pub content: ContentId,
+    /// The content's octets, as the message's record says.
+    pub len: u64,
 }
 
 impl Hurt {
@@ -36,9 +50,7 @@ impl Hurt {
             .iter()
             .map(|(id, uid)| format!("message {id}/{uid} ({}): {what}", whose(snapshot, *id, *uid)))
             .collect();
-        if self.is_foreign {
-            told.push(format!("a message of the queue: {what}"));
-        }
+        told.extend(self.queued.iter().map(|id| format!("message {id} of the queue: {what}")));
         told
     }
 }
@@ -56,9 +68,11 @@ fn whose(snapshot: &Snapshot, id: MailboxId, uid: Uid) -> String {
 pub(crate) fn find(
     storage: &Storage,
     only: Option<AccountId>,
-    foreign: &BTreeSet<ContentId>,
+    foreign: &mut [QueuedContent],
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Vec<Hurt>, StoreError> {
+    foreign.sort_unstable_by_key(|queued| (queued.content, queued.message));
+    let foreign = &*foreign;
     let wanted = wanted(&storage.read()?, only, foreign)?;
     let (total, mut done) = (wanted.len() as u64, 0);
     let mut hurt = Vec::new();
@@ -67,11 +81,15 @@ pub(crate) fn find(
         let snapshot = storage.read()?;
         for (id, len) in chunk {
             done += 1;
-            if let Verdict::Damaged(damage) = snapshot.verify_content(*id, *len)?
-                && hurt.len() < DAMAGED_MAX
-            {
-                let is_foreign = foreign.contains(id);
-                hurt.push(Hurt { id: *id, damage, messages: Vec::new(), is_foreign });
+            let queued: Vec<QueueId> = queued_with(foreign, *id).map(|queued| queued.message).collect();
+            let (damage, is_missing) = match snapshot.verify_content(*id, len.len())? {
+                Verdict::Damaged(damage) => (damage, false),
+                // Messages of mailboxes without content are told as such.
+                Verdict::Missing if !queued.is_empty() => (missing(len.len()), true),
+                _ => continue,
+            };
+            if hurt.len() < DAMAGED_MAX {
+                hurt.push(Hurt { id: *id, damage, messages: Vec::new(), queued, is_missing });
             }
         }
     }
@@ -81,20 +99,60 @@ pub(crate) fn find(
     Ok(hurt)
 }
 
-/// What is to be read, with its length as the messages that have it say.
+/// Content of the queue that is not there.
+fn missing(len: Option<u64>) -> Damage {
+    let len = len.unwrap_or(0);
+    Damage { why: "it is not there".to_owned(), len, lost: std::iter::once(0..len).collect() }
+}
+
+/// Who of the queue has a content; they are sorted by it.
+fn queued_with(queued: &[QueuedContent], id: ContentId) -> impl Iterator<Item = &QueuedContent> {
+    let first = queued.partition_point(|queued| queued.content < id);
+    queued[first..].iter().take_while(move |queued| queued.content == id)
+}
+
+/// A content's length, as those who have it say.
+#[derive(Clone, Copy, Default)]
+enum Said {
+    #[default]
+    Nothing,
+    Len(u64),
+    /// They do not agree: a record is wrong, and none is believed.
+    Disputed,
+}
+
+impl Said {
+    fn add(&mut self, len: Option<u64>) {
+        *self = match (*self, len) {
+            (Self::Nothing, Some(len)) => Self::Len(len),
+            (Self::Len(known), Some(len)) if known == len => return,
+            _ => Self::Disputed,
+        };
+    }
+
+    fn len(self) -> Option<u64> {
+        if let Self::Len(len) = self { Some(len) } else { None }
+    }
+}
+
+/// What is to be read, with its length as those who have it say.
 fn wanted(
     snapshot: &Snapshot,
     only: Option<AccountId>,
-    foreign: &BTreeSet<ContentId>,
-) -> Result<BTreeMap<ContentId, Option<u64>>, StoreError> {
-    let mut wanted: BTreeMap<ContentId, Option<u64>> = foreign.iter().map(|id| (*id, None)).collect();
+    foreign: &[QueuedContent],
+) -> Result<BTreeMap<ContentId, Said>, StoreError> {
+    let mut wanted: BTreeMap<ContentId, Said> = BTreeMap::new();
+    for queued in foreign {
+        wanted.entry(queued.content).or_default().add(Some(queued.len));
+    }
     let (from, until) = match only {
         Some(account) => (keys::account(account).to_vec(), keys::after(keys::account(account))),
         None => (Vec::new(), keys::END.to_vec()),
     };
     snapshot.scan(keys::MESSAGES, &from, &until, &mut |_, value| {
         if let Ok(record) = MessageRecord::parse(value) {
-            wanted.insert(record.content, record.size.checked_sub(record.prefix.len() as u64));
+            let len = record.size.checked_sub(record.prefix.len() as u64);
+            wanted.entry(record.content).or_default().add(len);
         }
         ControlFlow::Continue(())
     })?;
@@ -106,7 +164,7 @@ fn add_messages(snapshot: &Snapshot, hurt: &mut [Hurt]) -> Result<(), StoreError
     snapshot.scan(keys::MESSAGES, &[], &keys::END, &mut |key, value| {
         if let (Some(mailbox), Some(uid), Ok(record)) =
             (keys::mailbox_of(key), keys::uid_of(key), MessageRecord::parse(value))
-            && let Some(hurt) = by_id.get_mut(&record.content)
+            && let Some(hurt) = by_id.get_mut(&record.content).filter(|hurt| !hurt.is_missing)
         {
             hurt.messages.push((mailbox, uid));
         }

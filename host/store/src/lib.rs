@@ -110,6 +110,7 @@ pub use append::{AppendRequest, AppendedContent, NewMessage};
 pub use changes::{Changes, Delta};
 pub use check::{CheckProgress, Violation};
 pub use copy::Copied;
+pub use damaged::QueuedContent;
 pub use derived::{DERIVED_OCTETS_MAX, DERIVED_SPACES, Derived, DerivedReader};
 pub use error::StoreError;
 pub use expunge::Expunged;

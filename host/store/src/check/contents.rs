@@ -1,23 +1,30 @@
 //! The invariants of content: that it is there, whole, and as often referred to as recorded.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use storage::{ContentId, Verdict};
 
 use super::{Check, CheckProgress, PROGRESS_EVERY, VIOLATIONS_MAX, Violation};
 use crate::Store;
-use crate::damaged::find;
+use crate::damaged::{QueuedContent, find};
 use crate::error::StoreError;
 use crate::ids::{AccountId, MailboxId, Uid};
 use crate::record::MessageRecord;
+
+/// What the check of one moment came to, before content is read.
+pub(super) struct Checked {
+    violations: Vec<Violation>,
+    wrong_sizes: Vec<(ContentId, String)>,
+    done: CheckProgress,
+}
 
 impl Store {
     /// The rest of 11: reads all content. In views of its own: that may take long.
     pub(super) fn read_contents(
         &self,
-        (mut violations, mut done): (Vec<Violation>, CheckProgress),
+        Checked { mut violations, wrong_sizes, mut done }: Checked,
         only: Option<AccountId>,
-        foreign: &BTreeSet<ContentId>,
+        foreign: &mut [QueuedContent],
         progress: &mut dyn FnMut(CheckProgress),
     ) -> Result<Vec<Violation>, StoreError> {
         progress(done);
@@ -27,16 +34,19 @@ impl Store {
         })?;
         let snapshot = self.inner.storage.read()?;
         let told = hurt.iter().flat_map(|hurt| hurt.told(&snapshot));
+        // Of a damaged one, the damage says what is to be known.
+        let damaged: HashSet<ContentId> = hurt.iter().map(|hurt| hurt.id).collect();
+        let sizes = wrong_sizes.into_iter().filter(|(id, _)| !damaged.contains(id)).map(|(_, what)| what);
         let room = VIOLATIONS_MAX.saturating_sub(violations.len());
-        violations.extend(told.take(room).map(|what| Violation { invariant: 11, what }));
+        violations.extend(sizes.chain(told).take(room).map(|what| Violation { invariant: 11, what }));
         Ok(violations)
     }
 }
 
 impl Check<'_> {
     /// What the check of one moment came to.
-    pub(super) fn ended(self) -> (Vec<Violation>, CheckProgress) {
-        (self.violations, self.done)
+    pub(super) fn ended(self) -> Checked {
+        Checked { violations: self.violations, wrong_sizes: self.wrong_sizes, done: self.done }
     }
 
     /// 11, as far as it is seen without reading the content.
@@ -62,10 +72,11 @@ impl Check<'_> {
                 self.violated(11, format!("message {id}/{uid} has no content {}", record.content.0));
             }
             Ok(Some(len)) if len + record.prefix.len() as u64 != record.size => {
-                self.violated(
-                    11,
-                    format!("message {id}/{uid} has {len} octets of content, but size {}", record.size),
-                );
+                if self.wrong_sizes.len() < VIOLATIONS_MAX {
+                    let what =
+                        format!("message {id}/{uid} has {len} octets of content, but size {}", record.size);
+                    self.wrong_sizes.push((record.content, what));
+                }
             }
             Ok(Some(_)) => {}
         }

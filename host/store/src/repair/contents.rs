@@ -21,7 +21,7 @@ pub(super) struct Wrong {
 /// Counts references anew: all of one moment.
 pub(super) fn wrong(snapshot: &Snapshot, foreign: Foreign<'_>) -> Result<Vec<Wrong>, StoreError> {
     let mut references: HashMap<ContentId, u64> = HashMap::new();
-    foreign(snapshot, &mut |id| *references.entry(id).or_default() += 1)?;
+    foreign(snapshot, &mut |queued| *references.entry(queued.content).or_default() += 1)?;
     snapshot.scan(keys::MESSAGES, &[], &keys::END, &mut |_, value| {
         if let Ok(record) = MessageRecord::parse(value) {
             *references.entry(record.content).or_default() += 1;

@@ -4,7 +4,7 @@
 //! they are, with their sizes, and who has the whole message already keeps it. The file as it was is kept as evidence, and before
 //! anything is changed a list of all messages that are hurt. Where nothing can be read, the messages go, as those whose content is gone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 
 use storage::ContentId;
@@ -43,11 +43,11 @@ impl Store {
         remedies: &mut Vec<Remedy>,
     ) -> Result<Fates, StoreError> {
         let storage = &self.inner.storage;
-        let mut others = BTreeSet::new();
+        let mut others = Vec::new();
         if only.is_none() {
-            foreign(&storage.read()?, &mut |id| others.extend([id]))?;
+            foreign(&storage.read()?, &mut |queued| others.push(queued))?;
         }
-        let hurt = find(storage, only, &others, &mut |_, _| ())?;
+        let hurt = find(storage, only, &mut others, &mut |_, _| ())?;
         if hurt.is_empty() {
             return Ok(Fates::new());
         }
@@ -89,7 +89,7 @@ impl Store {
             }
         }
         let stays = is_file && !damage.is_total();
-        let action = match (stays, hurt.is_foreign) {
+        let action = match (stays, !hurt.queued.is_empty()) {
             (true, _) if damage.lost.is_empty() => {
                 format!("its file is written anew{kept}; listed in {list}")
             }

@@ -25,11 +25,12 @@ mod damaged;
 mod messages;
 mod names;
 
-use storage::{ContentId, Snapshot, Space, StorageError};
+use storage::{Snapshot, Space, StorageError};
 
 use crate::accounts::scan_accounts;
 use crate::changes::Draft;
 use crate::check::Violation;
+use crate::damaged::QueuedContent;
 use crate::domain_usage::{draft_right, right_sums, wrong_domains};
 use crate::error::StoreError;
 use crate::ids::AccountId;
@@ -46,7 +47,7 @@ pub trait Evidence: Send + Sync {
 
 /// Visits references to content that others than the store hold, as for [`Store::check`].
 pub type Foreign<'f> =
-    &'f (dyn Fn(&Snapshot, &mut dyn FnMut(ContentId)) -> Result<(), StoreError> + Send + Sync);
+    &'f (dyn Fn(&Snapshot, &mut dyn FnMut(QueuedContent)) -> Result<(), StoreError> + Send + Sync);
 
 /// What was, or would be, done about a violation.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -100,6 +100,76 @@ async fn where_nothing_can_be_read_the_message_goes_and_its_file_is_kept() {
     fixture.close().await;
 }
 
+/// Content that is not packed has no checksums: that its file lost its end, only the messages know.
+#[tokio::test]
+async fn a_file_that_was_cut_off_is_mended_as_damaged() {
+    let (fixture, text, inbox) = filled().await;
+    let mut writer = fixture.store.storage().content(1 << 20);
+    writer.write(&text).await.unwrap();
+    let content = writer.finish().await.unwrap();
+    fixture.store.append(inbox, vec![NewMessage { content, ..super::message(b"") }]).await.unwrap();
+    let path = fixture.dir.path().join("content/0000000000000003");
+    File::options().write(true).open(&path).unwrap().set_len(100_000).unwrap();
+    let found = violations(&fixture);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("(UID 3 of INBOX of user1@example.org): content 3: 80000 of its 180000"),
+        "{found:?}"
+    );
+    let kept = Kept::default();
+    let did = repair(&fixture, Some(&kept)).await;
+    assert_eq!(did.len(), 1, "{did:?}");
+    assert_eq!(kept.names(), ["damaged-messages", "content-3.damaged"]);
+    assert_eq!(kept.all()[1].1, text[..100_000]);
+    fixture.check();
+    let reader = fixture.store.reader(inbox).unwrap();
+    let octets = reader.octets(Uid(3)).unwrap().unwrap().to_bytes().unwrap();
+    assert_eq!((octets.len(), &octets[..100_000]), (text.len(), &text[..100_000]));
+    assert!(octets[100_000..].starts_with(b"\r\n(80000 octets of this message were damaged"));
+    // Where nothing is left of it, it goes.
+    let name = std::fs::read_dir(fixture.dir.path().join("content")).unwrap();
+    let plain = name.map(|entry| entry.unwrap().path()).find(|path| path.extension().is_none()).unwrap();
+    File::options().write(true).open(&plain).unwrap().set_len(0).unwrap();
+    let kept = Kept::default();
+    repair(&fixture, Some(&kept)).await;
+    assert_eq!(kept.names(), ["damaged-messages", "content-3.damaged", "message-1-1-3"]);
+    fixture.check();
+    fixture.close().await;
+}
+
+/// Of the queue, too, content that is not there is told, by its message.
+#[tokio::test]
+async fn content_that_the_queue_misses_is_told() {
+    let (fixture, ..) = filled().await;
+    let mut writer = fixture.store.storage().content(1 << 20);
+    writer.write(&[b'x'; 9000]).await.unwrap();
+    let mut batch = storage::Batch::new();
+    batch.store_content(writer.finish().await.unwrap(), 1);
+    fixture.store.storage().commit(batch).await.unwrap();
+    let path = fixture.dir.path().join("content/0000000000000003");
+    let message = mail_types::QueueId::from_u64(77);
+    let queued = QueuedContent { message, content: storage::ContentId(3), len: 9000 };
+    let foreign = |_: &storage::Snapshot, visit: &mut dyn FnMut(QueuedContent)| {
+        visit(queued);
+        Ok(())
+    };
+    let check = || fixture.store.check(foreign, &mut |_| {}).unwrap();
+    assert_eq!(check(), []);
+    File::options().write(true).open(&path).unwrap().set_len(4000).unwrap();
+    let found = check();
+    assert!(
+        found[0].what.starts_with(&format!("message {message} of the queue: content 3: 5000 of its 9000"))
+    );
+    std::fs::remove_file(&path).unwrap();
+    let found = check();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].what.starts_with(&format!("message {message} of the queue: content 3: nothing of it")));
+    let kept = Kept::default();
+    let did = fixture.store.repair(None, Some(&kept), &foreign).await.unwrap();
+    assert_eq!(did.len(), 1, "{did:?}");
+    assert!(did[0].action.starts_with("the queue has it still"), "{did:?}");
+}
+
 #[tokio::test]
 async fn an_account_alone_is_read_alone() {
     let (fixture, _, _) = filled().await;

@@ -21,12 +21,11 @@ pub(super) async fn check(parts: &Parts, progress: mpsc::Sender<Line>) -> Result
         // A note that finds no room is passed over: the next one says more.
         let tell = |done, of, what: &str| drop(progress.try_send(Line::Progress(done, of, what.to_owned())));
         let mut seen = 0;
-        let violations =
-            store.check(|view, visit| Ok(queue::content_references(view, visit)?), &mut |so_far| {
-                seen = so_far.messages;
-                let (done, of, what) = repair::so_far(so_far);
-                tell(done, of, what);
-            });
+        let violations = store.check(repair::queued, &mut |so_far| {
+            seen = so_far.messages;
+            let (done, of, what) = repair::so_far(so_far);
+            tell(done, of, what);
+        });
         let violations = violations.map_err(|e| e.to_string())?;
         let mut texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
         let total = directory.counts().map_err(|e| e.to_string())?.entries;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use runtime::files::sync_dir;
 use serde_json::json;
-use store::{AccountId, CheckProgress, Evidence, Remedy, Store, StoreError, Violation};
+use storage::Snapshot;
+use store::{AccountId, CheckProgress, Evidence, QueuedContent, Remedy, Store, StoreError, Violation};
 use tokio::sync::mpsc;
 
 use super::mailbox::account;
@@ -55,9 +56,15 @@ fn violations(
 ) -> Result<Vec<Violation>, String> {
     let found = match account {
         Some(account) => store.check_account(account, tell),
-        None => store.check(|view, visit| Ok(queue::content_references(view, visit)?), tell),
+        None => store.check(queued, tell),
     };
     found.map_err(|e| e.to_string())
+}
+
+/// The content that messages of the queue have.
+pub(super) fn queued(view: &Snapshot, visit: &mut dyn FnMut(QueuedContent)) -> Result<(), StoreError> {
+    let mut told = |message, content, len| visit(QueuedContent { message, content, len });
+    Ok(queue::content_references(view, &mut told)?)
 }
 
 /// How far a check is, and at what.
@@ -82,11 +89,8 @@ pub(super) async fn repair(
     let work = tokio::task::spawn_blocking(move || {
         let kept = apply.then_some(Folder(folder.clone()));
         let evidence = kept.as_ref().map(|kept| kept as &dyn Evidence);
-        let foreign = |view: &storage::Snapshot, visit: &mut dyn FnMut(storage::ContentId)| {
-            queue::content_references(view, visit).map_err(StoreError::from)
-        };
         let remedies =
-            handle.block_on(store.repair(account, evidence, &foreign)).map_err(|e| e.to_string())?;
+            handle.block_on(store.repair(account, evidence, &queued)).map_err(|e| e.to_string())?;
         let left = if apply { violations(&store, account, &mut |_| ())? } else { Vec::new() };
         Ok::<_, String>(answer(&remedies, &left, apply, folder.exists().then_some(&*folder)))
     });
