@@ -49,6 +49,11 @@ pub(crate) async fn import(
     tell: Tell<'_>,
 ) -> Result<Imported, MigrationError> {
     let mut report = Imported::default();
+    if std::fs::symlink_metadata(root).is_ok_and(|found| found.is_symlink()) {
+        // Whose tree it is made into decides who may be read.
+        let text = format!("{} is a link: name the folder that it leads to", root.display());
+        return Err(MigrationError::Refused(text));
+    }
     let folders = {
         let root = root.to_owned();
         blocking(&root.clone(), move || folders(&root)).await?
@@ -70,7 +75,7 @@ pub(crate) async fn import(
         let mut filing = target.open(&name).await?;
         filing.done.source.clone_from(&folder.name);
         filing.done.target = name.to_string();
-        let outcome = fill(target, &mut filing, folder, &mut report, tell).await;
+        let outcome = fill(target, &mut filing, (root, folder), &mut report, tell).await;
         report.mailboxes.push(filing.done);
         outcome?;
     }
@@ -84,13 +89,13 @@ pub(crate) async fn import(
 async fn fill(
     target: &Target,
     filing: &mut Filing<'_>,
-    folder: &FolderFound,
+    (root, folder): (&Path, &FolderFound),
     report: &mut Imported,
     tell: Tell<'_>,
 ) -> Result<(), MigrationError> {
     let keywords = {
-        let path = folder.path.clone();
-        blocking(&folder.path, move || Keywords::read(&path)).await?
+        let (root, path) = (root.to_owned(), folder.path.clone());
+        blocking(&folder.path, move || Keywords::read(&root, &path)).await?
     };
     for pass in 1..=PASSES_MAX {
         let files = {
@@ -113,7 +118,7 @@ async fn fill(
                 continue;
             }
             let mark = ImportMark { key, before: None, after: vec![1] };
-            match read(target, file, &keywords).await? {
+            match read(target, (root, file), &keywords).await? {
                 Read::Whole(arrival) => filing.add(*arrival, mark, report).await?,
                 Read::Gone => missed += 1,
                 Read::Refused(why) => report.fault(why),
@@ -142,10 +147,18 @@ enum Read {
     Refused(String),
 }
 
-async fn read(target: &Target, file: &FileFound, keywords: &Keywords) -> Result<Read, MigrationError> {
+async fn read(
+    target: &Target,
+    (root, file): (&Path, &FileFound),
+    keywords: &Keywords,
+) -> Result<Read, MigrationError> {
     let failed = |e| MigrationError::file(&file.path, e);
-    let mut opened = match tokio::fs::File::open(&file.path).await {
-        Ok(opened) => opened,
+    let opening = {
+        let (root, path) = (root.to_owned(), file.path.clone());
+        tokio::task::spawn_blocking(move || runtime::files::open_below(&root, &path))
+    };
+    let mut opened = match opening.await.unwrap_or_else(|e| Err(io::Error::other(e))) {
+        Ok(opened) => tokio::fs::File::from_std(opened),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Read::Gone),
         // The others are read; what was told is tried again at the next import.
         Err(e) => return Ok(Read::Refused(failed(e).to_string())),
@@ -189,8 +202,8 @@ async fn subscribe(
 ) -> Result<(), MigrationError> {
     let path = root.join(SUBSCRIPTIONS_FILE);
     let text = {
-        let path = path.clone();
-        blocking(&path.clone(), move || text_of(&path)).await?
+        let (root, path) = (root.to_owned(), path.clone());
+        blocking(&path.clone(), move || text_of(&root, &path)).await?
     };
     for name in subscriptions(&text).into_iter().take(FOLDERS_MAX) {
         match names.of(&name) {
@@ -223,9 +236,9 @@ struct Keywords {
 }
 
 impl Keywords {
-    fn read(folder: &Path) -> io::Result<Self> {
-        let letters = letters(&text_of(&folder.join(KEYWORDS_FILE))?);
-        let text = text_of(&folder.join(MORE_KEYWORDS_FILE))?;
+    fn read(root: &Path, folder: &Path) -> io::Result<Self> {
+        let letters = letters(&text_of(root, &folder.join(KEYWORDS_FILE))?);
+        let text = text_of(root, &folder.join(MORE_KEYWORDS_FILE))?;
         let mut more: Vec<(String, Vec<String>)> = text
             .lines()
             .filter_map(|line| {
@@ -238,8 +251,8 @@ impl Keywords {
     }
 }
 
-fn text_of(path: &Path) -> io::Result<String> {
-    match runtime::files::read(path, TEXT_OCTETS_MAX) {
+fn text_of(root: &Path, path: &Path) -> io::Result<String> {
+    match runtime::files::read_below(root, path, TEXT_OCTETS_MAX) {
         Ok(octets) => Ok(String::from_utf8_lossy(&octets).into_owned()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(e) => Err(e),
@@ -257,6 +270,9 @@ fn files(folder: &Path) -> io::Result<Vec<FileFound>> {
     let mut found = Vec::new();
     for part in ["new", "cur"] {
         let dir = folder.join(part);
+        if std::fs::symlink_metadata(&dir).is_ok_and(|found| found.is_symlink()) {
+            return Err(io::Error::other(format!("{part} is a link, which is not followed")));
+        }
         let entries = match std::fs::read_dir(&dir) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
@@ -283,7 +299,7 @@ fn files(folder: &Path) -> io::Result<Vec<FileFound>> {
 /// (Dovecot's `LAYOUT=fs`).
 pub(crate) fn folders(root: &Path) -> io::Result<Vec<FolderFound>> {
     let mut found = Vec::new();
-    if root.join("cur").is_dir() {
+    if is_folder(&root.join("cur")) {
         found.push(FolderFound { path: root.to_owned(), name: store::INBOX.to_owned() });
     }
     let mut inner = Vec::new();
@@ -300,6 +316,11 @@ pub(crate) fn folders(root: &Path) -> io::Result<Vec<FolderFound>> {
     Ok(found)
 }
 
+/// Whether a folder is there, and no link to one: the tree is somebody's who may not read what the server may.
+fn is_folder(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+}
+
 fn within(folder: &Path, levels: &mut Vec<String>, found: &mut Vec<FolderFound>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -312,7 +333,7 @@ fn within(folder: &Path, levels: &mut Vec<String>, found: &mut Vec<FolderFound>)
             return Err(io::Error::other(format!("more than {FOLDERS_MAX} mailboxes")));
         }
         let path = entry.path();
-        let is_mailbox = path.join("cur").is_dir();
+        let is_mailbox = is_folder(&path.join("cur"));
         if file_name.starts_with('.') {
             if is_mailbox && levels.is_empty() {
                 found.push(FolderFound { path, name: mailbox(&file_name) });

@@ -151,6 +151,39 @@ async fn a_message_that_lies_twice_in_a_maildir_comes_once() {
 }
 
 #[tokio::test]
+async fn no_link_in_a_maildir_leads_to_what_is_not_its_owners() {
+    let fixture = Fixture::new().await;
+    let anna = fixture.account("anna@example.org").await;
+    let (root, secrets) = (fixture.folder.path().join("Maildir"), fixture.folder.path().join("secrets"));
+    std::fs::create_dir_all(&secrets).unwrap();
+    std::fs::write(secrets.join("key.pem"), "PRIVATE KEY\n").unwrap();
+    let link = |to: &Path, at: &str| std::os::unix::fs::symlink(to, root.join(at)).unwrap();
+    for folder in ["cur", ".Sent/cur", ".Linked"] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    std::fs::write(root.join("cur/1.one.host:2,"), "Subject: x\n\nx\n").unwrap();
+    link(&secrets.join("key.pem"), "cur/2.two.host:2,");
+    link(&secrets, ".Linked/cur");
+    link(&secrets, ".Secrets");
+    let source = Source::Maildir(root.clone());
+    let came = fixture.import(anna, &source, false).await.unwrap();
+    assert_eq!((came.faults, fixture.all(anna).len()), (Vec::new(), 1));
+    // A folder that takes the place of one, and a list.
+    link(&secrets, "new");
+    let why = fixture.import(anna, &source, false).await.unwrap_err().to_string();
+    assert!(why.contains("new is a link, which is not followed"), "{why}");
+    std::fs::remove_file(root.join("new")).unwrap();
+    link(&secrets.join("key.pem"), "dovecot-keywords");
+    let why = fixture.import(anna, &source, false).await.unwrap_err().to_string();
+    assert!(why.contains("a link on the way, which is not followed"), "{why}");
+    let other = fixture.folder.path().join("link");
+    std::os::unix::fs::symlink(&root, &other).unwrap();
+    let why = fixture.import(anna, &Source::Maildir(other), false).await.unwrap_err().to_string();
+    assert!(why.contains("name the folder that it leads to"), "{why}");
+    assert_eq!(fixture.all(anna).len(), 1);
+}
+
+#[tokio::test]
 async fn names_that_no_file_can_have_come_back() {
     let long = format!("{}/Größe", "ü".repeat(190));
     let names = [
