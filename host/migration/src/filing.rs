@@ -221,7 +221,8 @@ impl Filing<'_> {
 pub(crate) fn too_large(error: StorageError, place: &str) -> Result<String, MigrationError> {
     match error {
         StorageError::TooLarge(max) => Ok(format!(
-            "{place} was left out: it is larger than {max} octets; raise limits.message-size and import again with --anew"
+            "{place} was left out: it is larger than {max} octets; raise limits.message-size and import again, with \
+             --anew where it is not a Maildir: that brings all mail of all sources"
         )),
         other => Err(MigrationError::store(place, other)),
     }

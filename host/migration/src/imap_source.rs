@@ -223,7 +223,7 @@ impl Session<'_> {
         if known != validity {
             work.report.fault(format!(
                 "{}: its UIDVALIDITY there is {validity} now and was {known}, so that what came already cannot be told \
-                 from what did not; empty {} and import again with --anew",
+                 from what did not; empty {}, and what else was imported, and import again with --anew, which brings all of it",
                 work.mailbox.name, work.filing.done.target
             ));
             return Ok(());

@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use message::{
-    Needle, NESTING_MAX, PARTS_MAX, SectionText, Structure, body_contains, find_part, header_contains, message_section,
-    part_section, text_contains,
+    NESTING_MAX, Needle, PARTS_MAX, SearchTexts, SectionText, Structure, find_part, header_contains,
+    message_section, part_section,
 };
 
 fuzz_target!(|data: (Vec<u8>, String, &[u8])| {
@@ -30,6 +30,6 @@ fuzz_target!(|data: (Vec<u8>, String, &[u8])| {
         let _ = (message_section(input, text), part_section(&structure, &path, text));
     }
     let needle = Needle::new(&word);
-    let _ = (header_contains(input, &word, &needle), body_contains(&structure, &needle));
-    let _ = text_contains(&structure, &needle);
+    let _ = (header_contains(input, &word, &needle), SearchTexts::of(&structure).body_contains(&needle));
+    let _ = SearchTexts::of(&structure).text_contains(&needle);
 });

@@ -139,7 +139,7 @@ pub(crate) struct Importing {
     /// Change nothing, and say what would come.
     #[arg(long)]
     dry_run: bool,
-    /// Forget which messages came before: all come again.
+    /// Forget which messages came to this account before, from whatever source and to whatever mailbox: all come again.
     #[arg(long)]
     anew: bool,
     #[command(flatten)]
