@@ -48,7 +48,7 @@ impl GivenNames {
 
     /// Reads it: names by their places.
     pub(crate) fn read(root: &Path, file: &str) -> io::Result<HashMap<String, String>> {
-        let octets = match runtime::files::read_below(root, &root.join(file), LIST_OCTETS_MAX) {
+        let octets = match runtime::files::read_beneath(root, &root.join(file), LIST_OCTETS_MAX) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(HashMap::new()),
             octets => octets?,
         };

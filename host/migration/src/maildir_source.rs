@@ -155,7 +155,7 @@ async fn read(
     let failed = |e| MigrationError::file(&file.path, e);
     let opening = {
         let (root, path) = (root.to_owned(), file.path.clone());
-        tokio::task::spawn_blocking(move || runtime::files::open_below(&root, &path))
+        tokio::task::spawn_blocking(move || Ok(runtime::open_beneath(&root, &path)?))
     };
     let mut opened = match opening.await.unwrap_or_else(|e| Err(io::Error::other(e))) {
         Ok(opened) => tokio::fs::File::from_std(opened),
@@ -252,7 +252,7 @@ impl Keywords {
 }
 
 fn text_of(root: &Path, path: &Path) -> io::Result<String> {
-    match runtime::files::read_below(root, path, TEXT_OCTETS_MAX) {
+    match runtime::files::read_beneath(root, path, TEXT_OCTETS_MAX) {
         Ok(octets) => Ok(String::from_utf8_lossy(&octets).into_owned()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(e) => Err(e),

@@ -175,7 +175,7 @@ async fn no_link_in_a_maildir_leads_to_what_is_not_its_owners() {
     std::fs::remove_file(root.join("new")).unwrap();
     link(&secrets.join("key.pem"), "dovecot-keywords");
     let why = fixture.import(anna, &source, false).await.unwrap_err().to_string();
-    assert!(why.contains("a link on the way, which is not followed"), "{why}");
+    assert!(why.contains("it is a link, which is not followed"), "{why}");
     let other = fixture.folder.path().join("link");
     std::os::unix::fs::symlink(&root, &other).unwrap();
     let why = fixture.import(anna, &Source::Maildir(other), false).await.unwrap_err().to_string();

@@ -4,11 +4,12 @@
 //! looked at is what is used, whoever exchanges names meanwhile. Linux has one call for all of that (`openat2`); step by
 //! step is the same wherever `..` is no name, and needs no second way for systems without it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Component, Path};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
@@ -34,6 +35,36 @@ impl From<Errno> for BeneathError {
     }
 }
 
+impl From<BeneathError> for io::Error {
+    fn from(error: BeneathError) -> Self {
+        match error {
+            BeneathError::Unfit(what) => Self::other(what),
+            BeneathError::Io(error) => error,
+        }
+    }
+}
+
+/// Opens a file below a folder for reading, whoever's it is: the folder is somebody's for whom this process reads with its
+/// own rights. Blocks.
+///
+/// # Errors
+/// [`BeneathError::Unfit`] where it, or a folder on the way, is a link, or `path` does not lead down from `root`.
+pub fn open_beneath(root: &Path, path: &Path) -> Result<File, BeneathError> {
+    let outside = BeneathError::Unfit("the way to it leads out of its folder");
+    let Ok(below) = path.strip_prefix(root) else { return Err(outside) };
+    let mut names = Vec::new();
+    for component in below.components() {
+        let Component::Normal(name) = component else { return Err(outside) };
+        names.push(name);
+    }
+    let Some(file) = names.pop() else { return Err(outside) };
+    let mut folder = Folder::root(root)?;
+    for name in names {
+        folder = folder.inner(name)?;
+    }
+    folder.read(file)
+}
+
 /// An open folder. Everything blocks.
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
@@ -53,14 +84,29 @@ impl Folder {
     /// # Errors
     /// [`BeneathError::Unfit`] where it is no folder, or a link.
     pub fn folder(&self, name: &str) -> Result<Self, BeneathError> {
+        self.inner(checked(name)?.as_ref())
+    }
+
+    fn inner(&self, name: &OsStr) -> Result<Self, BeneathError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(&self.0, checked(name)?, flags, Mode::empty()) {
+        match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {
             Ok(descriptor) => Ok(Self(descriptor)),
             Err(Errno::LOOP | Errno::NOTDIR | Errno::MLINK) => {
                 Err(BeneathError::Unfit("a link or a file stands where a folder should"))
             }
             Err(other) => Err(other.into()),
         }
+    }
+
+    fn read(&self, name: &OsStr) -> Result<File, BeneathError> {
+        // A pipe in the place of a file would be waited for.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {
+            Ok(descriptor) => File::from(descriptor),
+            Err(Errno::LOOP) => return Err(BeneathError::Unfit("it is a link, which is not followed")),
+            Err(other) => return Err(other.into()),
+        };
+        if file.metadata()?.is_file() { Ok(file) } else { Err(BeneathError::Unfit("it is no file")) }
     }
 
     /// A folder in this one that is ours: made where it is not there, for its owner only, and durably.
@@ -255,6 +301,31 @@ mod tests {
         assert!(!path.join("nowhere").exists());
         let devices = Folder::root(Path::new("/dev")).unwrap();
         assert!(unfit(devices.append("null")).contains("device"));
+    }
+
+    #[test]
+    fn no_link_leads_out_of_a_folder() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (root, secret) = (folder.path(), other.path().join("secret"));
+        std::fs::write(&secret, "x").unwrap();
+        std::fs::create_dir(root.join("inner")).unwrap();
+        std::fs::write(root.join("inner/mine"), "mine").unwrap();
+        symlink(&secret, root.join("file")).unwrap();
+        symlink(other.path(), root.join("folder")).unwrap();
+        open_beneath(root, &root.join("inner/mine")).unwrap();
+        for (place, why) in [
+            ("file", "a link"),
+            ("folder/secret", "a link"),
+            ("inner/../../x", "out of"),
+            ("inner", "no file"),
+            ("", "out of"),
+        ] {
+            let said = unfit(open_beneath(root, &root.join(place)));
+            assert!(said.contains(why), "{place}: {said}");
+        }
+        assert!(unfit(open_beneath(root, &secret)).contains("out of"));
+        let none = io::Error::from(open_beneath(root, &root.join("none")).unwrap_err());
+        assert_eq!(none.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

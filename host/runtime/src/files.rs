@@ -123,33 +123,12 @@ pub fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
     read_whole(File::open(path)?, octets_max)
 }
 
-/// The same for a file below a folder that somebody else may write to: see [`open_below`].
+/// The same for a file below a folder that somebody else may write to: see [`crate::open_beneath`].
 ///
 /// # Errors
 /// It cannot be opened or read, or is larger (`InvalidData`).
-pub fn read_below(root: &Path, path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
-    read_whole(open_below(root, path)?, octets_max)
-}
-
-/// Opens a file below a folder that somebody else may write to, for whom this process reads with its own rights: no link
-/// between the folder and the file is followed, whenever it was made, and nothing but a file is opened. Blocks.
-///
-/// # Errors
-/// `path` is not below `root`, or there is no such file, or a link on the way.
-pub fn open_below(root: &Path, path: &Path) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags, ResolveFlags};
-    let below = path.strip_prefix(root).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let folder = File::open(root)?;
-    // A pipe in the place of a file would be waited for.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let file = match rustix::fs::openat2(&folder, below, flags, Mode::empty(), resolve) {
-        Err(rustix::io::Errno::LOOP) => {
-            return Err(io::Error::other("a link on the way, which is not followed"));
-        }
-        opened => File::from(opened?),
-    };
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
+pub fn read_beneath(root: &Path, path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
+    read_whole(crate::open_beneath(root, path)?, octets_max)
 }
 
 fn read_whole(file: File, octets_max: u64) -> io::Result<Vec<u8>> {
@@ -211,24 +190,6 @@ mod tests {
             assert_eq!(is_mount_point(path).unwrap(), expected, "{}", path.display());
         }
         assert_eq!(is_mount_point(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
-    }
-
-    #[test]
-    fn no_link_leads_out_of_a_folder() {
-        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (root, secret) = (folder.path(), other.path().join("secret"));
-        fs::write(&secret, "x").unwrap();
-        fs::create_dir(root.join("inner")).unwrap();
-        fs::write(root.join("inner/mine"), "mine").unwrap();
-        std::os::unix::fs::symlink(&secret, root.join("file")).unwrap();
-        std::os::unix::fs::symlink(other.path(), root.join("folder")).unwrap();
-        assert_eq!(read_below(root, &root.join("inner/mine"), 10).unwrap(), b"mine");
-        for place in ["file", "folder/secret", "inner/../inner/../../x", "inner", "none"] {
-            assert!(open_below(root, &root.join(place)).is_err(), "{place}");
-        }
-        assert_eq!(open_below(root, &secret).unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        let kind = open_below(root, &root.join("none")).unwrap_err().kind();
-        assert_eq!(kind, io::ErrorKind::NotFound);
     }
 
     #[test]

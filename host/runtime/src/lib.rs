@@ -23,7 +23,7 @@ mod tls;
 mod users;
 
 pub use background::Background;
-pub use beneath::{BeneathError, Folder};
+pub use beneath::{BeneathError, Folder, open_beneath};
 pub use clock::Clock;
 pub use confinement::{Confinement, check_command, is_root};
 pub use limits::{ConnectionLimits, Network, Permit, RefusedWhy};
