@@ -16,7 +16,7 @@ use crate::error::StorageError;
 use crate::lmdb::LmdbEngine;
 use crate::reserve::Reserve;
 use crate::space::{CONTENT, CONTENT_FILES, CONTENT_PACKED, CONTENT_REFERENCES, Space};
-use crate::writer::{Committed, Job, WRITER_QUEUE_MAX, Writer};
+use crate::writer::{Answer, Committed, Job, WRITER_QUEUE_MAX, Writer};
 use crate::{pack, rebuildable};
 
 /// The format of a folder without packed content.
@@ -186,11 +186,29 @@ impl Storage {
         self.hand_over(batch).await?.committed().await
     }
 
+    /// The same, and does `then` as soon as it is on stable storage, even where the caller went away meanwhile: what it owns
+    /// (a lock) is kept until it is done, or until the batch has failed. It is done on the writer's thread, so it
+    /// must be short.
+    pub async fn commit_then<T: Send + 'static>(
+        &self,
+        batch: Batch,
+        then: impl FnOnce(Committed) -> T + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let (answer, done) = oneshot::channel();
+        self.give(batch, Box::new(move |outcome| drop(answer.send(outcome.map(then))))).await?;
+        done.await.map_err(|_| StorageError::Closed)?
+    }
+
     /// Gives a batch to the writer, behind those that it has, and does not wait for it.
     pub async fn hand_over(&self, batch: Batch) -> Result<HandedOver, StorageError> {
         let (answer, committed) = oneshot::channel();
-        self.jobs.send(Job::Commit(batch, answer)).await.map_err(|_| StorageError::Closed)?;
+        // A session that hung up meanwhile has no use for the answer.
+        self.give(batch, Box::new(move |outcome| drop(answer.send(outcome)))).await?;
         Ok(HandedOver(committed))
+    }
+
+    async fn give(&self, batch: Batch, answer: Answer) -> Result<(), StorageError> {
+        self.jobs.send(Job::Commit(batch, answer)).await.map_err(|_| StorageError::Closed)
     }
 
     /// Takes content of at most `max` octets.

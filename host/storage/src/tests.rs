@@ -56,6 +56,26 @@ async fn what_is_handed_over_is_written_in_order_whether_waited_for_or_not() {
 }
 
 #[tokio::test]
+async fn what_follows_a_commit_is_done_though_its_caller_has_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    let mut batch = Batch::new();
+    let number = batch.draw(COUNTS, b"c", 0);
+    let (told, hears) = tokio::sync::oneshot::channel();
+    let committing = storage.commit_then(batch, move |committed| told.send(committed.value(number)));
+    // Asked once, and dropped.
+    drop(tokio::time::timeout(std::time::Duration::ZERO, committing).await);
+    assert_eq!(hears.await, Ok(1));
+    let mut failing = Batch::new();
+    failing.assert_present(THINGS, b"a");
+    let lock = std::sync::Arc::new(());
+    let held = std::sync::Arc::downgrade(&lock);
+    let refused = storage.commit_then(failing, move |_| drop(lock)).await;
+    assert!(matches!(refused, Err(StorageError::Conflict(_))));
+    assert_eq!(held.strong_count(), 0, "what was kept for it is let go");
+}
+
+#[tokio::test]
 async fn a_failed_assertion_changes_nothing_and_spares_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path());

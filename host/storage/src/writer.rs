@@ -35,13 +35,16 @@ impl Committed {
     }
 }
 
+/// What is done with a batch's outcome, on the writer's thread: all that follow wait for it.
+pub(crate) type Answer = Box<dyn FnOnce(Result<Committed, StorageError>) + Send>;
+
 pub(crate) enum Job {
-    Commit(Batch, oneshot::Sender<Result<Committed, StorageError>>),
+    Commit(Batch, Answer),
     Close(oneshot::Sender<()>),
 }
 
-/// A batch, and who waits for its answer.
-type Waiting = (Batch, oneshot::Sender<Result<Committed, StorageError>>);
+/// A batch, and what is done with its outcome.
+type Waiting = (Batch, Answer);
 
 /// The writer: whoever runs it is the only one that writes.
 pub struct Writer {
@@ -143,8 +146,7 @@ impl Writer {
                     if outcome.is_ok() {
                         keep_files(&batch);
                     }
-                    // A session that hung up meanwhile has no use for the answer.
-                    let _ = answer.send(outcome);
+                    answer(outcome);
                     done.push(batch);
                 }
                 // Nobody waits for this: a large batch takes a while to take apart.
@@ -171,7 +173,7 @@ fn refuse(batches: Vec<Waiting>, error: &StorageError) {
         // Whether a failing disk took the commit is not certain: the files stay, and
         // the sweep at the next start removes those that nothing names.
         keep_files(&batch);
-        let _ = answer.send(Err(error.clone()));
+        answer(Err(error.clone()));
     }
 }
 
@@ -180,7 +182,7 @@ fn refuse_what_comes(batches: Vec<Waiting>, error: &StorageError) -> Vec<Waiting
     let (bringing, others): (Vec<_>, Vec<_>) =
         batches.into_iter().partition(|(batch, _)| batch.brings_content());
     for (_, answer) in bringing {
-        let _ = answer.send(Err(error.clone()));
+        answer(Err(error.clone()));
     }
     others
 }

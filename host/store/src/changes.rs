@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
-use storage::{Batch, Committed, Drawn, Snapshot, StorageError};
+use storage::{Batch, Committed, Drawn, Snapshot};
 
 use crate::Store;
 use crate::error::StoreError;
@@ -97,13 +97,12 @@ impl Store {
         held: Held,
         other: Option<Held>,
     ) -> Result<(Committed, Held, Option<Held>), StoreError> {
-        let store = self.clone();
-        let task = tokio::spawn(async move {
-            let committed = store.inner.storage.commit(draft.batch).await?;
-            store.publish(draft.changes, &committed);
-            Ok((committed, held, other))
-        });
-        task.await.map_err(|e| StoreError::Storage(StorageError::unavailable("committing", e)))?
+        let (store, Draft { batch, changes }) = (self.clone(), draft);
+        let publish = move |committed: Committed| {
+            store.publish(changes, &committed);
+            (committed, held, other)
+        };
+        Ok(self.inner.storage.commit_then(batch, publish).await?)
     }
 
     /// Tells those who watch or listen of a committed batch's changes.
