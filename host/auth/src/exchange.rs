@@ -236,6 +236,11 @@ impl Exchange {
         let refusal_at = self.authenticator.refusal_at();
         let first = scram.exchange.first();
         let account = self.authenticator.account_key(&first.login);
+        // Of exchanges that were begun together no more come to their end than of those that are begun one after the other.
+        if let Err(error) = self.authenticator.admit(&account, &self.context) {
+            tokio::time::sleep_until(refusal_at).await;
+            return Step::Failed(error);
+        }
         let proof = scram.exchange.finish(message, &scram.channel);
         let outcome = match (&proof, &scram.user) {
             (Ok(_), Some(user)) => self.authenticator.identity(

@@ -432,6 +432,26 @@ async fn scram_does_not_tell_who_exists() {
 }
 
 #[tokio::test]
+async fn exchanges_that_are_begun_together_try_no_more_passwords_than_single_ones() {
+    let bench = bench().await;
+    let wrong = ScramClient { header: "n,,", login: "jo@example.org", password: "wrong", channel: b"" };
+    let mut begun = Vec::new();
+    for _ in 0..15 {
+        let mut exchange = bench.auth.start("SCRAM-SHA-256", &from_here()).unwrap();
+        let Step::Challenge(text) = exchange.step(wrong.first().as_bytes()).await else { panic!("refused") };
+        begun.push((exchange, wrong.last(&String::from_utf8(text).unwrap()).0));
+    }
+    let mut refused = Vec::new();
+    for (exchange, last) in &mut begun {
+        let Step::Failed(error) = exchange.step(last.as_bytes()).await else { panic!("let in") };
+        refused.push(error);
+    }
+    let (looked_at, throttled) = refused.split_at(10);
+    assert!(looked_at.iter().all(|error| *error == AuthError::Credentials), "{looked_at:?}");
+    assert!(throttled.iter().all(|error| *error == AuthError::Throttled), "{throttled:?}");
+}
+
+#[tokio::test]
 async fn a_user_added_while_running_logs_in() {
     let bench = bench().await;
     let administrator = Some("jo@example.org".parse().unwrap());
