@@ -153,7 +153,9 @@ impl Server {
         let peer: SocketAddr = session.client.address;
         if session.options.proxy_networks.contains(peer.ip()) {
             let deadline = Instant::now() + session.options.limits.proxy_timeout;
-            session.client.address = proxy::read(stream, peer, deadline).await?;
+            let told = proxy::read(stream, peer, deadline).await?;
+            // A front end on a socket of both families names IPv4 clients by IPv6 addresses (`::ffff:192.0.2.1`).
+            session.client.address = SocketAddr::new(told.ip().to_canonical(), told.port());
             session.client.real = session.client.address.ip();
             session.open.comes_from(session.client.real);
         }

@@ -23,7 +23,7 @@ pub(crate) fn apply(attributes: &XclientAttributes, client: &mut Client) -> Resu
     };
     if let Some(addr) = &attributes.addr {
         // An unknown client has none of the rights of its front end: no network holds this address.
-        client.address.set_ip(addr.known().copied().unwrap_or(UNKNOWN));
+        client.address.set_ip(addr.known().map_or(UNKNOWN, |address| address.to_canonical()));
         // What was known of another address is not true of this one.
         client.name = None;
         client.hello_told = None;
