@@ -109,16 +109,17 @@ pub trait Plugins: Send + Sync + 'static {
         nobody(plugin)
     }
 
-    /// Asks what becomes of a message for some recipients; one list of actions each, in order. One instance serves
-    /// all of them.
+    /// Asks what becomes of a message for a recipient. Each has a call of its own, with the limits of one; an instance may
+    /// serve all those of a sitting.
     fn dispose<'a>(
         &'a self,
         plugin: &'a PluginName,
         context: &'a CallContext,
-        recipients: Vec<DispositionRequest>,
+        recipient: DispositionRequest,
         content: Content,
-    ) -> BoxFuture<'a, Told<Vec<Vec<Action>>>> {
-        let _ = (context, recipients, content);
+        sitting: &'a mut Sitting,
+    ) -> BoxFuture<'a, Told<Vec<Action>>> {
+        let _ = (context, recipient, content, sitting);
         nobody(plugin)
     }
 

@@ -46,6 +46,26 @@ impl Engine {
         CallContext { id, ..context.clone() }
     }
 
+    /// Whether a recipient is among those that a plugin says it has to do with. Of one that is not there it is not known.
+    fn disposition_matters(
+        &self,
+        name: &PluginName,
+        context: &CallContext,
+        recipient: &DispositionRequest,
+    ) -> bool {
+        let Some(plugin) = self.plugin(name).filter(|one| one.settings.acts_for(context.tenant.as_ref()))
+        else {
+            return true;
+        };
+        let (position, direction) = (Position::Envelope, Direction::To);
+        let subject = Subject { address: &recipient.address, position, direction };
+        let matters = plugin.interests.matter(Role::Disposition, &subject);
+        if !matters {
+            plugin.numbers.passed_over.fetch_add(1, Ordering::Relaxed);
+        }
+        matters
+    }
+
     async fn rewrite_batch(
         &self,
         name: &PluginName,
@@ -216,17 +236,20 @@ impl Plugins for Engine {
         &'a self,
         plugin: &'a PluginName,
         context: &'a CallContext,
-        recipients: Vec<DispositionRequest>,
+        recipient: DispositionRequest,
         content: Content,
-    ) -> BoxFuture<'a, Told<Vec<Vec<Action>>>> {
+        sitting: &'a mut Sitting,
+    ) -> BoxFuture<'a, Told<Vec<Action>>> {
         Box::pin(async move {
-            let count = recipients.len();
-            let question = Question::dispose(context, recipients);
+            if !self.disposition_matters(plugin, context, &recipient) {
+                return Told::at_once(Ok(Vec::new()));
+            }
+            let question = Question::dispose(context, recipient);
             self.0
-                .put(plugin, context, question, Some(content), |judge, answer| {
+                .put_in(sitting, plugin, context, question, Some(content), |judge, answer| {
                     let Answer::Disposition(given) = answer else { return wrong() };
-                    length(&given, count)?;
-                    given.into_iter().map(|actions| judge.dispose(actions)).collect()
+                    length(&given, 1)?;
+                    given.into_iter().next().map_or_else(|| Ok(Vec::new()), |actions| judge.dispose(actions))
                 })
                 .await
         })

@@ -94,10 +94,10 @@ impl Question {
         Self::AuthorizeSender(context_of(context), request)
     }
 
-    /// Asks what becomes of a message.
+    /// Asks what becomes of a message for a recipient.
     #[must_use]
-    pub fn dispose(context: &CallContext, recipients: Vec<DispositionRequest>) -> Self {
-        let recipient = |request: DispositionRequest| disposition::Recipient {
+    pub fn dispose(context: &CallContext, request: DispositionRequest) -> Self {
+        let recipient = disposition::Recipient {
             address: address(&request.address),
             original: address(&request.original),
             detail: request.detail,
@@ -106,7 +106,7 @@ impl Question {
             profile: request.profile,
             attrs: Vec::new(),
         };
-        Self::Disposition(context_of(context), recipients.into_iter().map(recipient).collect())
+        Self::Disposition(context_of(context), vec![recipient])
     }
 
     /// Asks for rows of entries.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use hooks::{
-    Action, CallContext, Content, DispositionRequest, Failed, OnFailure, PluginName, Plugins, Role, World,
+    Action, CallContext, Content, DispositionRequest, Failed, OnFailure, PluginName, Plugins, Role, Sitting,
+    World,
 };
 use mail_types::{
     AccountName, Address, ChannelName, Domain, EnhancedStatus, Filing, ForwardPath, Lookup, NextHop, Notify,
@@ -150,7 +151,8 @@ impl Profiles {
         }
     }
 
-    /// Asks each plugin once for all recipients of a tenant that it is asked about next.
+    /// Asks each plugin for all recipients of a tenant that it is asked about next: one call each, so that what one of them
+    /// leads to is not another one's, on one instance where that may be.
     async fn ask(&self, about: About<'_>, cases: &mut [Case], letter: &Content) -> Result<(), Refusal> {
         for position in 0..CHAIN_MAX {
             let mut open: Vec<usize> =
@@ -210,31 +212,15 @@ impl Profiles {
     ) -> Result<(), Refusal> {
         let requests: Result<Vec<_>, Refusal> =
             group.iter().map(|at| self.request(&cases[*at].accepted, about)).collect();
-        let told = self.plugins.dispose(plugin, context, requests?, Arc::clone(letter)).await;
-        match told.answer {
-            Ok(lists) => {
-                for (at, mut actions) in group.iter().zip(lists) {
-                    let said: Vec<String> = actions.iter().map(ToString::to_string).collect();
-                    let said = if said.is_empty() { "nothing".to_owned() } else { said.join("; ") };
-                    let text = format!("plugin {plugin}: {said} ({} µs)", told.report.microseconds);
-                    cases[*at].note(text);
-                    let released = &cases[*at].accepted.recipient.released;
-                    if routing::is_released_of_plugin(released, plugin.as_str()) {
-                        let all = actions.len();
-                        actions.retain(|action| !matches!(action, Action::Hold(_)));
-                        if actions.len() < all {
-                            cases[*at].note(format!("plugin {plugin}: hold: {}", routing::RELEASED));
-                        }
-                    }
-                    cases[*at].joined.take(actions);
-                }
-                Ok(())
-            }
-            Err(failed) => {
-                group.iter().for_each(|at| cases[*at].fail(&failed));
-                Ok(())
+        let mut sitting = Sitting::default();
+        for (at, request) in group.iter().zip(requests?) {
+            let told = self.plugins.dispose(plugin, context, request, Arc::clone(letter), &mut sitting).await;
+            match told.answer {
+                Ok(actions) => cases[*at].hear(plugin, actions, told.report.microseconds),
+                Err(failed) => cases[*at].fail(&failed),
             }
         }
+        Ok(())
     }
 
     fn request(&self, accepted: &Accepted, about: About<'_>) -> Result<DispositionRequest, Refusal> {
@@ -412,6 +398,21 @@ impl Case {
             Some(End::Reject(refusal)) => Some(refusal),
             _ => None,
         }
+    }
+
+    /// A plugin answered.
+    fn hear(&mut self, plugin: &PluginName, mut actions: Vec<Action>, microseconds: u64) {
+        let said: Vec<String> = actions.iter().map(ToString::to_string).collect();
+        let said = if said.is_empty() { "nothing".to_owned() } else { said.join("; ") };
+        self.note(format!("plugin {plugin}: {said} ({microseconds} µs)"));
+        if routing::is_released_of_plugin(&self.accepted.recipient.released, plugin.as_str()) {
+            let all = actions.len();
+            actions.retain(|action| !matches!(action, Action::Hold(_)));
+            if actions.len() < all {
+                self.note(format!("plugin {plugin}: hold: {}", routing::RELEASED));
+            }
+        }
+        self.joined.take(actions);
     }
 
     /// A plugin failed: its `on-failure` says what becomes of the mail.

@@ -17,7 +17,7 @@ wit_bindgen::generate!({ path: ["../../wit", "wit"], world: "user:hostile/plugin
 mod behaviour;
 
 use behaviour::Behaviour;
-use exports::wasmta::policy::plugin::{Description, Guest as Card};
+use exports::wasmta::policy::plugin::{Description, Guest as Card, Interest};
 use exports::wasmta::policy::{authorize_sender, disposition, reverse, rewrite, route_table};
 use wasmta::policy::types::{Context, Failure};
 
@@ -29,6 +29,8 @@ const GOOD: &str = "good";
 trait Hostile {
     const NAME: &str;
     const SUMMARY: &str;
+    /// Role and selector, each.
+    const INTERESTS: &[(&str, &str)] = &[];
 
     fn act(_word: &str) {}
 
@@ -82,6 +84,10 @@ fn first_value(dn: &str) -> &str {
     first.split_once('=').map_or("", |(_, value)| value)
 }
 
+fn interest((role, selector): &(&str, &str)) -> Interest {
+    Interest { role: (*role).into(), selector: (*selector).into() }
+}
+
 struct Plugin;
 
 export!(Plugin);
@@ -93,7 +99,7 @@ impl Card for Plugin {
             version: "1.0.0".into(),
             summary: Behaviour::SUMMARY.into(),
             config_schema: String::new(),
-            interests: vec![],
+            interests: Behaviour::INTERESTS.iter().map(interest).collect(),
             attrs: vec![],
         }
     }

@@ -13,6 +13,8 @@ pub struct Behaviour;
 impl Hostile for Behaviour {
     const NAME: &str = "stateful";
     const SUMMARY: &str = "Hostile: answers by what the last call was";
+    /// So that it can be seen that it is not asked about others.
+    const INTERESTS: &[(&str, &str)] = &[("disposition", "domain=example.org")];
 
     fn rewrite(request: &rewrite::Request) -> rewrite::Verdict {
         let last = replaced(&request.address.local);

@@ -1,7 +1,7 @@
 //! What a hostile plugin can do: one call's worth, and no more.
 
 use super::*;
-use hooks::{Action, DispositionRequest, MessageView, OnFailure, Role, SenderRequest, Sitting};
+use hooks::{Action, DispositionRequest, MessageView, OnFailure, Role, SenderRequest, Sitting, Told};
 use mail_types::AccountName;
 
 #[tokio::test]
@@ -194,6 +194,12 @@ impl MessageView for Letter {
     }
 }
 
+async fn dispose(house: &House, plugin: &str, address: &str) -> Told<Vec<Action>> {
+    let (context, letter) = (context(address), Arc::new(Letter));
+    let mut sitting = Sitting::default();
+    house.engine.dispose(&name(plugin), &context, recipient(address), letter, &mut sitting).await
+}
+
 fn recipient(address: &str) -> DispositionRequest {
     let address = Address::parse(address).unwrap();
     DispositionRequest {
@@ -248,17 +254,12 @@ async fn forged_dispositions_are_no_answers() {
     ];
     for word in words {
         let address = format!("{word}@example.org");
-        let to = vec![recipient(&address)];
-        let told = house.engine.dispose(&name("forge"), &context(&address), to, Arc::new(Letter)).await;
+        let told = dispose(&house, "forge", &address).await;
         let Err(failed) = told.answer else { panic!("{word} was taken: {:?}", told.answer) };
         assert_eq!(failed.kind, FailureKind::Answer, "{word}: {}", failed.message);
     }
-    let address = "good@example.org";
-    let told = house
-        .engine
-        .dispose(&name("forge"), &context(address), vec![recipient(address)], Arc::new(Letter))
-        .await;
-    assert_eq!(told.answer.unwrap(), [Vec::<Action>::new()]);
+    let told = dispose(&house, "forge", "good@example.org").await;
+    assert_eq!(told.answer.unwrap(), Vec::<Action>::new());
 }
 
 #[tokio::test]
@@ -287,6 +288,32 @@ async fn forged_permissions_and_rows_are_no_answers() {
         let told = house.engine.build_rows(&name("forge"), &domain, &entries).await;
         let Err(failed) = told.answer else { panic!("{word} was taken: {:?}", told.answer) };
         assert_eq!(failed.kind, FailureKind::Answer, "{word}: {}", failed.message);
+    }
+}
+
+#[tokio::test]
+async fn a_recipient_that_a_plugin_has_nothing_to_do_with_is_none_of_its_calls() {
+    let house = house().with("stateful", |_| ()).await;
+    let calls = || {
+        let plugin = house.engine.plugin(&name("stateful")).unwrap();
+        let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        (of(&plugin.numbers.calls), of(&plugin.numbers.passed_over))
+    };
+    for (address, calls_then) in [("one@example.org", (1, 0)), ("one@b.example", (1, 1))] {
+        assert_eq!(dispose(&house, "stateful", address).await.answer.unwrap(), Vec::<Action>::new());
+        assert_eq!(calls(), calls_then, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn each_recipient_has_the_limits_of_a_call() {
+    let house = house().with("catch-all-tags", |settings| settings.limits.host_calls = 8).await;
+    let (context, mut sitting) = (context("one@example.org"), Sitting::default());
+    for number in 0..10 {
+        let recipient = recipient(&format!("user{number}+tag@example.org"));
+        let (plugin, letter) = (name("catch-all-tags"), Arc::new(Letter));
+        let told = house.engine.dispose(&plugin, &context, recipient, letter, &mut sitting).await;
+        assert!(told.answer.is_ok(), "{number}: {:?}", told.answer);
     }
 }
 

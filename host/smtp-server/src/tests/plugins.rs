@@ -3,7 +3,7 @@
 use super::*;
 use hooks::{
     Action, CallContext, Content, DispositionRequest, Failed, FailureKind, OnFailure, PluginName, Position,
-    ReverseRequest, ReverseVerdict, Role, Told,
+    ReverseRequest, ReverseVerdict, Role, Sitting, Told,
 };
 use mail_types::{Address, EnhancedStatus, Reply};
 
@@ -27,21 +27,22 @@ impl Plugins for Says {
         &'a self,
         plugin: &'a PluginName,
         _: &'a CallContext,
-        recipients: Vec<DispositionRequest>,
+        recipient: DispositionRequest,
         _: Content,
-    ) -> hooks::BoxFuture<'a, Told<Vec<Vec<Action>>>> {
-        let away = recipients.iter().any(|one| one.account.as_str().starts_with("user4"));
+        _: &'a mut Sitting,
+    ) -> hooks::BoxFuture<'a, Told<Vec<Action>>> {
+        let is = |name| recipient.account.as_str().starts_with(name);
         let failed = Failed {
             plugin: plugin.clone(),
             kind: FailureKind::Trap,
             message: "it fell over".to_owned(),
             on_failure: OnFailure::Tempfail,
         };
-        let of = |one: &DispositionRequest| match one.account.as_str().starts_with("user1") {
-            true => vec![Action::Reject(refused())],
-            false => Vec::new(),
+        let answer = match () {
+            () if is("user4") => Err(failed),
+            () if is("user1") => Ok(vec![Action::Reject(refused())]),
+            () => Ok(Vec::new()),
         };
-        let answer = if away { Err(failed) } else { Ok(recipients.iter().map(of).collect()) };
         Box::pin(async move { Told::at_once(answer) })
     }
 
