@@ -1,11 +1,18 @@
 //! What befalls files: a case takes away, cuts off or overwrites what a server keeps.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
+use mail_types::QueueId;
+use storage::Storage;
+
 /// Does what the words behind `@damage` say, below a case's folder.
-pub(crate) fn damage(folder: &Path, words: &[&str]) -> Result<(), String> {
+pub(crate) async fn damage(folder: &Path, words: &[&str]) -> Result<(), String> {
     let place = |name: &str| folder.join(name);
+    if let ["shorten", name, space, id, octets] = words {
+        return shorten(&place(name), space, id, octets).await;
+    }
     let done = match words {
         ["remove", name] if place(name).is_dir() => fs::remove_dir_all(place(name)),
         ["remove", name] => fs::remove_file(place(name)),
@@ -26,6 +33,34 @@ pub(crate) fn damage(folder: &Path, words: &[&str]) -> Result<(), String> {
         _ => return Err("nothing of this kind befalls files".to_owned()),
     };
     done.map_err(|e| e.to_string())
+}
+
+/// Takes octets from the end of each record that the queue has of a message in a space: what is in the middle of a page is
+/// nobody's to see from outside.
+async fn shorten(folder: &Path, space: &str, id: &str, octets: &str) -> Result<(), String> {
+    let id: QueueId = id.parse().map_err(|_| format!("{id} is no queue id"))?;
+    let octets: usize = octets.parse().map_err(|_| format!("{octets} is no number"))?;
+    let space = queue::SPACES.iter().find(|known| known.name() == space);
+    let space = *space.ok_or("the queue has no such space")?;
+    let failed = |e: storage::StorageError| e.to_string();
+    let storage = Storage::open(folder, queue::SPACES, &storage::Options::default()).map_err(failed)?;
+    let mut batch = storage::Batch::new();
+    storage
+        .read()
+        .and_then(|view| {
+            let after = QueueId::from_u64(id.as_u64() + 1);
+            view.scan(space, &id.to_key(), &after.to_key(), &mut |key, value| {
+                batch.put(space, key, &value[..value.len().saturating_sub(octets)]);
+                ControlFlow::Continue(())
+            })
+        })
+        .map_err(failed)?;
+    if batch.is_empty() {
+        return Err("there is no such record".to_owned());
+    }
+    let done = storage.commit(batch).await.map(drop).map_err(failed);
+    storage.close().await;
+    done
 }
 
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {

@@ -67,8 +67,17 @@ impl House {
     }
 
     pub(crate) fn check_store(&self) -> Result<(), String> {
-        let queued = |view: &storage::Snapshot, visit: &mut dyn FnMut(store::QueuedContent)| {
-            let mut told = |message, content, len| visit(store::QueuedContent { message, content, len });
+        let queued = |view: &storage::Snapshot, visit: &mut dyn FnMut(store::Foreign)| {
+            let mut told = |reference| match reference {
+                queue::Reference::Content(message, content, len) => {
+                    visit(store::Foreign::Content(store::QueuedContent { message, content, len }));
+                }
+                queue::Reference::Unreadable(which) => visit(store::Foreign::Unreadable {
+                    what: which.to_string(),
+                    remedy: String::new(),
+                    may_have_content: which.recipients.is_none(),
+                }),
+            };
             Ok(queue::content_references(view, &mut told)?)
         };
         let violations = self.store.check(queued, &mut |_| ()).map_err(|e| e.to_string())?;
@@ -150,7 +159,7 @@ impl House {
         let tag_of: HashMap<_, _> = ledger.iter().map(|entry| (entry.id, entry.tag.clone())).collect();
         let listed =
             self.queue.listing().list(&queue::Filter::default(), LISTED_MAX).map_err(|e| e.to_string())?;
-        for message in &listed {
+        for message in &listed.messages {
             let Some(tag) = tag_of.get(&message.id) else { continue };
             for recipient in &message.recipients {
                 places.entry((tag.clone(), recipient.address.clone())).or_default().queued += 1;

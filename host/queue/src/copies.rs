@@ -77,11 +77,14 @@ impl Inner {
             return Ok(());
         }
         of_batch.copies.iter().for_each(|key| batch.delete(COPIES, key));
-        let (from, until) = (first.to_key(), records::after(first));
-        remembered.view.scan(COPIES, &from, &until, &mut |key, _| {
-            batch.delete(COPIES, key);
-            ControlFlow::Continue(())
-        })
+        remembered.forget_all(batch)
+    }
+
+    /// The same for a message that cannot be read, of which is not known whether it is a posting: what is remembered under its
+    /// own number.
+    pub(crate) fn forget_own_copies(&self, batch: &mut Batch, id: QueueId) -> Result<(), StorageError> {
+        let remembered = Remembered { id, shares: false, view: self.storage.read()? };
+        if remembered.others_share(id)? { Ok(()) } else { remembered.forget_all(batch) }
     }
 }
 
@@ -102,6 +105,14 @@ impl Remembered {
             ControlFlow::Break(())
         })?;
         Ok(is_first)
+    }
+
+    fn forget_all(&self, batch: &mut Batch) -> Result<(), StorageError> {
+        let (from, until) = (self.id.to_key(), records::after(self.id));
+        self.view.scan(COPIES, &from, &until, &mut |key, _| {
+            batch.delete(COPIES, key);
+            ControlFlow::Continue(())
+        })
     }
 
     /// Whether postings besides one share the copies. They stand before all copies.

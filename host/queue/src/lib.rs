@@ -12,7 +12,7 @@
 //!
 //! The way of a message through the files: `submit` (one batch), `schedule` (whose turn it is),
 //! `work` (read, route again unless that is `decided` a moment ago, try), `settle` (one batch for what became of it), `report` (who is
-//! told), `late` (what waits behind a destination that rests). `operate`, `listing` and `history` are the operator's.
+//! told), `late` (what waits behind a destination that rests). `operate`, `listing`, `history` and `unreadable` are the operator's.
 
 mod copies;
 mod decided;
@@ -31,11 +31,12 @@ mod settle;
 mod submission;
 mod submit;
 mod trail;
+mod unreadable;
 mod work;
 
 pub use copies::LIST_SOURCE;
 pub use history::{HISTORY_LOOKED_AT_MAX, History, Past, PastMessage};
-pub use listing::{Filter, Listing, QueuedMessage, QueuedRecipient, RouteSummary, content_references};
+pub use listing::{Filter, Listed, Listing, Meant, QueuedMessage, QueuedRecipient, RouteSummary};
 pub use operate::{Change, OperateError};
 pub use options::{ChannelLimits, Options, OverQuota, Retry};
 pub use outgoing::{Once, Outgoing, OutgoingContent};
@@ -47,6 +48,7 @@ pub use queue::{Agents, Channels, Queue};
 pub use records::{Last, SPACES, State};
 pub use submission::{Accepted, RECIPIENTS_MAX, Receipt, Source, Step, StepKind, Submission, SubmitError};
 pub use trail::{Trail, TrailHead, TrailLine, TrailRecipient};
+pub use unreadable::{Keep, Reference, Unreadable, content_references};
 
 #[cfg(test)]
 mod tests;

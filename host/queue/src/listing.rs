@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mail_types::{Address, Domain, QueueId, Route, Timestamp};
 use serde::{Deserialize, Serialize};
-use storage::{ContentId, Snapshot, Storage, StorageError};
+use storage::{Snapshot, Storage, StorageError};
 
 use crate::queue::Queue;
 use crate::records::{
@@ -15,6 +15,7 @@ use crate::records::{
 };
 use crate::submission::Source;
 use crate::trail::{Trail, TrailHead, TrailLine};
+use crate::unreadable::{self, UNREADABLE_MAX, Unreadable};
 
 /// Lines of one trail that are shown.
 const TRAIL_LINES_MAX: usize = 10_000;
@@ -78,6 +79,32 @@ pub struct QueuedMessage {
     pub message_id: Option<String>,
     /// Those recipients that something is left to do for.
     pub recipients: Vec<QueuedRecipient>,
+    /// How many more there are whose records cannot be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unreadable: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde hands it")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// What a filter means, as a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Messages, oldest first.
+    pub messages: Vec<QueuedMessage>,
+    /// What it may mean, too: that cannot be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// What a filter means, to be acted on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Meant {
+    /// Messages, oldest first.
+    pub ids: Vec<QueueId>,
+    /// What it may mean, too: that cannot be read.
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// Sums for one route.
@@ -112,32 +139,42 @@ impl<'s> Listing<'s> {
         Self { storage, now }
     }
 
-    /// Messages that the filter means, oldest first, at most so many.
-    pub fn list(&self, filter: &Filter, most: usize) -> Result<Vec<QueuedMessage>, StorageError> {
-        let mut found = Vec::new();
-        self.scan(filter, &mut |message| {
-            found.push(message);
-            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    /// Messages that the filter means, at most so many.
+    pub fn list(&self, filter: &Filter, most: usize) -> Result<Listed, StorageError> {
+        let mut messages = Vec::new();
+        let unreadable = self.scan(filter, &mut |message| {
+            messages.push(message);
+            if messages.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        Ok(found)
+        Ok(Listed { messages, unreadable })
     }
 
-    /// The ids of all messages that the filter means, oldest first: as many as the queue may hold.
-    pub fn ids(&self, filter: &Filter) -> Result<Vec<QueueId>, StorageError> {
-        let mut found = Vec::new();
-        self.scan(filter, &mut |message| {
-            found.push(message.id);
+    /// The ids of all messages that the filter means: as many as the queue may hold.
+    pub fn ids(&self, filter: &Filter) -> Result<Meant, StorageError> {
+        let mut ids = Vec::new();
+        let unreadable = self.scan(filter, &mut |message| {
+            ids.push(message.id);
             ControlFlow::Continue(())
         })?;
-        Ok(found)
+        Ok(Meant { ids, unreadable })
+    }
+
+    /// Everything that cannot be read.
+    pub fn unreadable(&self) -> Result<Vec<Unreadable>, StorageError> {
+        unreadable::all(&self.storage.read()?)
     }
 
     fn scan(
         &self,
         filter: &Filter,
         visit: &mut dyn FnMut(QueuedMessage) -> ControlFlow<()>,
-    ) -> Result<(), StorageError> {
-        let (view, mut broken) = (self.storage.read()?, None);
+    ) -> Result<Vec<Unreadable>, StorageError> {
+        let (view, mut broken, mut unreadable) = (self.storage.read()?, None, Vec::new());
+        let mut doubt = |id, recipients| {
+            if unreadable.len() < UNREADABLE_MAX {
+                unreadable.push(Unreadable { id, recipients });
+            }
+        };
         view.scan(MESSAGES, &[], &[0xff; 9], &mut |key, value| {
             let Ok(key) = <[u8; 8]>::try_from(key) else { return ControlFlow::Continue(()) };
             let id = QueueId::from_u64(u64::from_be_bytes(key));
@@ -145,13 +182,23 @@ impl<'s> Listing<'s> {
                 return ControlFlow::Continue(());
             }
             match read_message(&view, id, value) {
-                Ok(message) if filter.means(&message, self.now) => return visit(message),
-                Ok(_) => {}
-                Err(error) => broken = Some(error),
+                Ok(message) => {
+                    if message.unreadable > 0 && filter.means_message(&message, self.now) {
+                        doubt(id, Some(message.unreadable));
+                    }
+                    if filter.means(&message, self.now) {
+                        return visit(message);
+                    }
+                }
+                Err(StorageError::Corrupt(_)) => doubt(id, None),
+                Err(error) => {
+                    broken = Some(error);
+                    return ControlFlow::Break(());
+                }
             }
             ControlFlow::Continue(())
         })?;
-        broken.map_or(Ok(()), Err)
+        broken.map_or(Ok(unreadable), Err)
     }
 
     /// One message.
@@ -161,21 +208,16 @@ impl<'s> Listing<'s> {
         value.map(|value| read_message(&view, id, &value)).transpose()
     }
 
-    /// Sums by route, the fullest first.
+    /// Sums by route, the fullest first, of all that can be read.
     pub fn summary(&self) -> Result<Vec<RouteSummary>, StorageError> {
         let view = self.storage.read()?;
-        let (mut sums, mut broken) = (BTreeMap::<Route, RouteSummary>::new(), None);
+        let mut sums = BTreeMap::<Route, RouteSummary>::new();
         view.scan(RECIPIENTS, &[], &[0xff; 13], &mut |key, value| {
-            match (read_recipient_key(key), Record::read(value)) {
-                (Some((id, _)), Ok(record)) => add(&mut sums, id, &record),
-                (_, Err(error)) => broken = Some(error),
-                (None, _) => {}
+            if let (Some((id, _)), Ok(record)) = (read_recipient_key(key), Record::read(value)) {
+                add(&mut sums, id, &record);
             }
             ControlFlow::Continue(())
         })?;
-        if let Some(error) = broken {
-            return Err(error);
-        }
         let mut sums: Vec<RouteSummary> = sums.into_values().collect();
         sums.sort_by_key(|sum| std::cmp::Reverse(sum.waiting + sum.held));
         Ok(sums)
@@ -200,25 +242,6 @@ impl<'s> Listing<'s> {
         })?;
         broken.map_or(Ok(Trail { id, head, lines }), Err)
     }
-}
-
-/// Visits each reference to content that the queue holds at one moment, with the message that has it and the content's octets as
-/// that says: for the check that compares content with its references.
-pub fn content_references(
-    view: &Snapshot,
-    visit: &mut dyn FnMut(QueueId, ContentId, u64),
-) -> Result<(), StorageError> {
-    let mut broken = None;
-    view.scan(MESSAGES, &[], &[0xff; 9], &mut |key, value| {
-        let id = <[u8; 8]>::try_from(key).map(|key| QueueId::from_u64(u64::from_be_bytes(key)));
-        match id.map(|id| StoredMessage::read(id, value)) {
-            Ok(Ok(message)) => visit(message.id, message.content, message.size),
-            Ok(Err(error)) => broken = Some(error),
-            Err(_) => {}
-        }
-        ControlFlow::Continue(())
-    })?;
-    broken.map_or(Ok(()), Err)
 }
 
 impl Queue {
@@ -247,12 +270,17 @@ impl Queue {
 
 impl Filter {
     fn means(&self, message: &QueuedMessage, now: Timestamp) -> bool {
-        let old = Duration::from_secs(self.older_than_seconds.unwrap_or(0));
-        let sender = self.sender.as_ref().is_none_or(|sender| fits(sender, &message.sender));
         let recipient = |one: &QueuedRecipient| {
             self.means_recipient(&one.address, &one.route, matches!(one.state, State::Held { .. }))
         };
-        sender && now.since(message.arrived) >= old && message.recipients.iter().any(recipient)
+        self.means_message(message, now) && message.recipients.iter().any(recipient)
+    }
+
+    /// Whether its conditions on what all recipients share hold.
+    fn means_message(&self, message: &QueuedMessage, now: Timestamp) -> bool {
+        let old = Duration::from_secs(self.older_than_seconds.unwrap_or(0));
+        let sender = self.sender.as_ref().is_none_or(|sender| fits(sender, &message.sender));
+        sender && now.since(message.arrived) >= old
     }
 
     /// Whether its conditions on recipients hold for a record.
@@ -289,7 +317,7 @@ pub(crate) fn fits(pattern: &str, address: &str) -> bool {
 
 fn read_message(view: &Snapshot, id: QueueId, value: &[u8]) -> Result<QueuedMessage, StorageError> {
     let stored = StoredMessage::read(id, value)?;
-    let (mut recipients, mut broken) = (Vec::new(), None);
+    let (mut recipients, mut unreadable) = (Vec::new(), 0);
     view.scan(RECIPIENTS, &id.to_key(), &records::after(id), &mut |_, value| {
         match Record::read(value) {
             Ok(record) => recipients.push(QueuedRecipient {
@@ -301,13 +329,10 @@ fn read_message(view: &Snapshot, id: QueueId, value: &[u8]) -> Result<QueuedMess
                 attempts: record.attempts,
                 last: record.last,
             }),
-            Err(error) => broken = Some(error),
+            Err(_) => unreadable += 1,
         }
         ControlFlow::Continue(())
     })?;
-    if let Some(error) = broken {
-        return Err(error);
-    }
     Ok(QueuedMessage {
         id,
         arrived: stored.message.arrived,
@@ -316,6 +341,7 @@ fn read_message(view: &Snapshot, id: QueueId, value: &[u8]) -> Result<QueuedMess
         source: stored.message.source,
         message_id: stored.message.message_id,
         recipients,
+        unreadable,
     })
 }
 

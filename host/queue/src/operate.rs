@@ -173,14 +173,14 @@ impl Queue {
 }
 
 /// A message that no attempt begins for, until this is dropped.
-struct Alone<'q> {
+pub(crate) struct Alone<'q> {
     inner: &'q Inner,
     id: QueueId,
 }
 
 impl<'q> Alone<'q> {
     /// `None` where an attempt is under way, or another change.
-    fn with(inner: &'q Inner, id: QueueId) -> Option<Self> {
+    pub(crate) fn with(inner: &'q Inner, id: QueueId) -> Option<Self> {
         let alone = inner.schedule.lock().hold_back(id);
         // Not `then_some`: that would make the value, and drop it, where the message is busy.
         if alone { Some(Self { inner, id }) } else { None }
@@ -195,20 +195,19 @@ impl Drop for Alone<'_> {
 }
 
 impl Inner {
+    /// A message, and those of its recipients that can be read: others are in nobody's way.
     fn read_all(&self, id: QueueId) -> Result<Option<Whole>, StorageError> {
         let view = self.storage.read()?;
         let Some(value) = view.get(MESSAGES, &id.to_key())? else { return Ok(None) };
         let message = StoredMessage::read(id, &value)?;
-        let (mut found, mut broken) = (Vec::new(), None);
+        let mut found = Vec::new();
         view.scan(RECIPIENTS, &id.to_key(), &records::after(id), &mut |key, value| {
-            match (records::read_recipient_key(key), Record::read(value)) {
-                (Some((_, index)), Ok(record)) => found.push((index, record)),
-                (_, Err(error)) => broken = Some(error),
-                (None, _) => {}
+            if let (Some((_, index)), Ok(record)) = (records::read_recipient_key(key), Record::read(value)) {
+                found.push((index, record));
             }
             ControlFlow::Continue(())
         })?;
-        broken.map_or(Ok(Some((message, found))), Err)
+        Ok(Some((message, found)))
     }
 
     async fn alter(

@@ -19,6 +19,7 @@ use crate::options::Options;
 use crate::ports::{Channel, LocalDelivery, Router};
 use crate::records::{self, MESSAGES, RECIPIENTS, Record, StoredState, TRAIL};
 use crate::schedule::{Next, Schedule};
+use crate::unreadable;
 
 /// Outcomes of one message are written one after the other; so many messages do so at once.
 const STRIPES: usize = 256;
@@ -257,13 +258,10 @@ fn load(storage: &Storage, events: &Events) -> Result<(Schedule, usize, u64), St
     let (mut schedule, mut messages, mut last_id) = (Schedule::default(), 0, 0);
     view.scan(RECIPIENTS, &[], &[0xff; 13], &mut |key, value| {
         let Some((id, index)) = records::read_recipient_key(key) else { return ControlFlow::Continue(()) };
-        match records::from_value::<Record>("recipient", value) {
+        match Record::read(value) {
             Ok(Record { route, state: StoredState::Waiting(due), .. }) => schedule.push(id, &route, due),
             Ok(_) => {}
-            Err(error) => {
-                let cause = format!("recipient {index} of message {id} stays in the queue: {error}");
-                events.emit(&Event::InternalError { place: "reading the queue", cause: &cause });
-            }
+            Err(error) => unreadable::tell(events, id, index, &error),
         }
         ControlFlow::Continue(())
     })?;

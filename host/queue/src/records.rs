@@ -48,6 +48,9 @@ pub(crate) const VERSION: u8 = 1;
 pub(crate) const DELIVERED_MAX: usize = 1000;
 /// Where the content id stands in a message's value.
 pub(crate) const CONTENT_AT: usize = 1;
+/// Where its size stands.
+const SIZE_AT: usize = 9;
+/// Where what follows them begins.
 const HEAD: usize = 17;
 
 /// What all recipients of a queued message share.
@@ -214,14 +217,7 @@ pub(crate) struct StoredMessage {
 impl StoredMessage {
     pub(crate) fn read(id: QueueId, value: &[u8]) -> Result<Self, StorageError> {
         let corrupt = || StorageError::Corrupt(format!("the queue's record of {id} cannot be read"));
-        if value.first() != Some(&VERSION) || value.len() < HEAD {
-            return Err(corrupt());
-        }
-        let number = |at: usize| {
-            let mut octets = [0; 8];
-            octets.copy_from_slice(&value[at..at + 8]);
-            u64::from_be_bytes(octets)
-        };
+        let (content, size) = Self::read_content(value).ok_or_else(corrupt)?;
         let (mut message, behind) =
             postcard::take_from_bytes::<Message>(&value[HEAD..]).map_err(|_| corrupt())?;
         let (delivered, behind) = if behind.is_empty() {
@@ -233,7 +229,14 @@ impl StoredMessage {
             let id: [u8; 8] = behind.try_into().map_err(|_| corrupt())?;
             message.first_posting = Some(QueueId::from_u64(u64::from_be_bytes(id)));
         }
-        Ok(Self { id, content: ContentId(number(CONTENT_AT)), size: number(9), message, delivered })
+        Ok(Self { id, content, size, message, delivered })
+    }
+
+    /// Content and size of a record, which may be unreadable behind them.
+    pub(crate) fn read_content(value: &[u8]) -> Option<(ContentId, u64)> {
+        let number = |at: usize| value.get(at..at + 8)?.try_into().ok().map(u64::from_be_bytes);
+        let is_known = value.first() == Some(&VERSION);
+        Some((ContentId(number(CONTENT_AT).filter(|_| is_known)?), number(SIZE_AT)?))
     }
 
     pub(crate) fn to_value(&self) -> Vec<u8> {

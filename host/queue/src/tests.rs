@@ -5,6 +5,7 @@ mod clock;
 mod late;
 mod lists;
 mod trouble;
+mod unreadable;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -339,7 +340,7 @@ async fn the_operator_holds_releases_reroutes_bounces_and_deletes() {
     house.run(Duration::from_secs(60)).await;
     assert_eq!(house.queue.len(), 3, "held messages stay");
     let held = Filter { held: Some(true), ..Filter::default() };
-    assert_eq!(house.queue.listing().list(&held, 10).unwrap().len(), 3);
+    assert_eq!(house.queue.listing().list(&held, 10).unwrap().messages.len(), 3);
     house.queue.change(ids[0], &Change::Release, "test").await.unwrap();
     house.queue.change(ids[1], &Change::Bounce, "test").await.unwrap();
     house.queue.change(ids[2], &Change::Delete, "test").await.unwrap();

@@ -12,6 +12,7 @@ use crate::queue::Inner;
 use crate::records::{self, MESSAGES, Message, RECIPIENTS, Record, StoredMessage, StoredState};
 use crate::schedule::Job;
 use crate::submission::{Accepted, Step, StepKind};
+use crate::unreadable;
 
 /// Recipients of one message that are read for one attempt, whatever the channel's limits say.
 pub(crate) const READ_MAX: usize = 10_000;
@@ -163,8 +164,7 @@ impl Inner {
         let scanned = self.storage.read().and_then(|view| {
             view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |_, value| {
                 if value.starts_with(&prefix)
-                    && let Ok(Record { state: StoredState::Waiting(due), .. }) =
-                        records::from_value("recipient", value)
+                    && let Ok(Record { state: StoredState::Waiting(due), .. }) = Record::read(value)
                 {
                     earliest = Some(earliest.map_or(due, |known: Timestamp| known.min(due)));
                 }
@@ -278,7 +278,8 @@ impl Inner {
         Ok(Some(Due { message, content, recipients }))
     }
 
-    /// At most so many recipients of a job that are due.
+    /// At most so many recipients of a job that are due. One that cannot be read stays, and is told of: it must not keep the
+    /// others from leaving.
     pub(crate) fn due_recipients(
         &self,
         view: &storage::Snapshot,
@@ -286,25 +287,23 @@ impl Inner {
         most: usize,
     ) -> Result<Vec<(u32, Record)>, StorageError> {
         let (now, options) = (self.clock.now(), self.options());
-        let (mut due, mut broken, prefix) = (Vec::new(), None, records::route_prefix(&job.route));
+        let (mut due, prefix) = (Vec::new(), records::route_prefix(&job.route));
         view.scan(RECIPIENTS, &job.id.to_key(), &records::after(job.id), &mut |key, value| {
             if !value.starts_with(&prefix) {
                 return ControlFlow::Continue(());
             }
-            let record = match Record::read(value) {
-                Ok(record) => record,
-                Err(error) => {
-                    broken = Some(error);
-                    return ControlFlow::Break(());
+            let Some((_, index)) = records::read_recipient_key(key) else { return ControlFlow::Continue(()) };
+            match Record::read(value) {
+                Ok(record) => {
+                    if matches!(record.state, StoredState::Waiting(at) if options.is_due(at, now)) {
+                        due.push((index, record));
+                    }
                 }
-            };
-            let is_due = matches!(record.state, StoredState::Waiting(at) if options.is_due(at, now));
-            if let (true, Some((_, index))) = (is_due, records::read_recipient_key(key)) {
-                due.push((index, record));
+                Err(error) => unreadable::tell(&self.events, job.id, index, &error),
             }
             if due.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        broken.map_or(Ok(due), Err)
+        Ok(due)
     }
 
     /// `None` where the route stays as it is.

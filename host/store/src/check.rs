@@ -37,7 +37,7 @@ use std::ops::ControlFlow;
 use storage::{ContentId, Snapshot, Space};
 
 use crate::accounts::{read_account, scan_accounts};
-use crate::damaged::QueuedContent;
+use crate::damaged::Foreign;
 use crate::domain_usage::{right_sums, wrong_domains};
 use crate::error::StoreError;
 use crate::ids::{AccountId, Flags, MailboxId, Uid};
@@ -83,19 +83,22 @@ pub struct CheckProgress {
 
 impl Store {
     /// Checks all invariants at one moment; none broken gives an empty list. `foreign` calls back
-    /// with each reference to content that others than the store hold (the queue). Blocks as long
-    /// as it takes; keep it off the threads that serve.
+    /// with each reference to content that others than the store hold (the queue), and what of theirs cannot be read. Blocks
+    /// as long as it takes; keep it off the threads that serve.
     pub fn check(
         &self,
-        foreign: impl FnOnce(&Snapshot, &mut dyn FnMut(QueuedContent)) -> Result<(), StoreError>,
+        foreign: impl FnOnce(&Snapshot, &mut dyn FnMut(Foreign)) -> Result<(), StoreError>,
         progress: &mut dyn FnMut(CheckProgress),
     ) -> Result<Vec<Violation>, StoreError> {
         let snapshot = self.inner.storage.read()?;
         let mut check = Check::new(&snapshot, progress);
         let mut others = Vec::new();
-        foreign(&snapshot, &mut |queued| {
-            *check.references.entry(queued.content).or_default() += 1;
-            others.push(queued);
+        foreign(&snapshot, &mut |said| match said {
+            Foreign::Content(queued) => {
+                *check.references.entry(queued.content).or_default() += 1;
+                others.push(queued);
+            }
+            Foreign::Unreadable { what, remedy, .. } => check.violated(1, format!("{what}: {remedy}")),
         })?;
         check.run()?;
         let checked = check.ended();

@@ -30,6 +30,22 @@ pub(crate) struct Hurt {
     pub(crate) is_missing: bool,
 }
 
+/// What others than the store say of content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Foreign {
+    /// A message of the queue has some.
+    Content(QueuedContent),
+    /// They have something that cannot be read.
+    Unreadable {
+        /// What.
+        what: String,
+        /// What can be done about it.
+        remedy: String,
+        /// Whether it may have content that is not told.
+        may_have_content: bool,
+    },
+}
+
 /// Content that a message of the queue has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueuedContent {

@@ -9,9 +9,9 @@ use std::ops::Range;
 
 use storage::ContentId;
 
-use super::{Evidence, Foreign, Plan, Remedy};
+use super::{AskForeign, Evidence, Plan, Remedy};
 use crate::Store;
-use crate::damaged::{Hurt, find};
+use crate::damaged::{Foreign, Hurt, find};
 use crate::error::StoreError;
 use crate::ids::AccountId;
 
@@ -39,13 +39,20 @@ impl Store {
         &self,
         only: Option<AccountId>,
         evidence: Option<&dyn Evidence>,
-        foreign: Foreign<'_>,
+        foreign: AskForeign<'_>,
         remedies: &mut Vec<Remedy>,
     ) -> Result<Fates, StoreError> {
         let storage = &self.inner.storage;
         let mut others = Vec::new();
         if only.is_none() {
-            foreign(&storage.read()?, &mut |queued| others.push(queued))?;
+            let mut plan = Plan::new(evidence);
+            foreign(&storage.read()?, &mut |said| match said {
+                Foreign::Content(queued) => others.push(queued),
+                Foreign::Unreadable { what, remedy, .. } => {
+                    plan.remedy(1, what, format!("it stays; {remedy}"))
+                }
+            })?;
+            remedies.append(&mut plan.remedies);
         }
         let hurt = find(storage, only, &mut others, &mut |_, _| ())?;
         if hurt.is_empty() {

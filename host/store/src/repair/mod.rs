@@ -6,7 +6,7 @@
 //!
 //! | broken invariant | remedy |
 //! |---|---|
-//! | 1 | an unreadable record is kept as evidence; a mailbox gets a new record, a message's goes |
+//! | 1 | an unreadable record is kept as evidence; a mailbox gets a new record, a message's goes; one of the queue stays, and content that nothing else names with it |
 //! | 2, 4 | names and numbers are made to point at each other again; names of nothing go; a bad name becomes `Recovered-N` |
 //! | 3 | the INBOX is made |
 //! | 5 | the mailbox gets a new UIDVALIDITY, or the account a higher one |
@@ -30,7 +30,7 @@ use storage::{Snapshot, Space, StorageError};
 use crate::accounts::scan_accounts;
 use crate::changes::Draft;
 use crate::check::Violation;
-use crate::damaged::QueuedContent;
+use crate::damaged::Foreign;
 use crate::domain_usage::{draft_right, right_sums, wrong_domains};
 use crate::error::StoreError;
 use crate::ids::AccountId;
@@ -46,8 +46,8 @@ pub trait Evidence: Send + Sync {
 }
 
 /// Visits references to content that others than the store hold, as for [`Store::check`].
-pub type Foreign<'f> =
-    &'f (dyn Fn(&Snapshot, &mut dyn FnMut(QueuedContent)) -> Result<(), StoreError> + Send + Sync);
+pub type AskForeign<'f> =
+    &'f (dyn Fn(&Snapshot, &mut dyn FnMut(Foreign)) -> Result<(), StoreError> + Send + Sync);
 
 /// What was, or would be, done about a violation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Store {
         &self,
         account: Option<AccountId>,
         evidence: Option<&dyn Evidence>,
-        foreign: Foreign<'_>,
+        foreign: AskForeign<'_>,
     ) -> Result<Vec<Remedy>, StoreError> {
         let mut remedies = Vec::new();
         if account.is_none() {
@@ -186,7 +186,7 @@ impl Store {
     async fn repair_contents(
         &self,
         evidence: Option<&dyn Evidence>,
-        foreign: Foreign<'_>,
+        foreign: AskForeign<'_>,
         remedies: &mut Vec<Remedy>,
     ) -> Result<(), StoreError> {
         let wrong = contents::wrong(&self.inner.storage.read()?, foreign)?;

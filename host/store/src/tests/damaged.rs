@@ -149,8 +149,8 @@ async fn content_that_the_queue_misses_is_told() {
     let path = fixture.dir.path().join("content/0000000000000003");
     let message = mail_types::QueueId::from_u64(77);
     let queued = QueuedContent { message, content: storage::ContentId(3), len: 9000 };
-    let foreign = |_: &storage::Snapshot, visit: &mut dyn FnMut(QueuedContent)| {
-        visit(queued);
+    let foreign = |_: &storage::Snapshot, visit: &mut dyn FnMut(Foreign)| {
+        visit(Foreign::Content(queued));
         Ok(())
     };
     let check = || fixture.store.check(foreign, &mut |_| {}).unwrap();

@@ -294,6 +294,8 @@ pub(crate) enum QueueCommand {
     /// Give up: each sender gets a report of failure.
     Bounce(Chosen),
     /// Delete without a report.
+    ///
+    /// A message that is named and cannot be read is taken out, too; what is there of it is kept in `data/repaired-TIME`.
     Delete(Chosen),
     /// Send what waits another way. That route stays, whatever rules and directory say, until
     /// `--to reprocess` has them asked anew.

@@ -149,7 +149,7 @@ fn question(command: Command, place: &serve::Place) -> Result<(Request, bool), S
         Command::Domain(command) => domain_question(command)?,
         Command::User(command) => user_question(command)?,
         Command::Profile(command) => profile::question(command)?,
-        Command::Queue(command) => queue_question(command)?,
+        Command::Queue(command) => queue_question(command, place)?,
         Command::Explain { address, from, source, account, client, format } => {
             (Request::Explain { address, from, source, account, client }, format.json)
         }
@@ -189,9 +189,10 @@ fn user_question(command: UserCommand) -> Result<(Request, bool), String> {
     })
 }
 
-fn queue_question(command: QueueCommand) -> Result<(Request, bool), String> {
+fn queue_question(command: QueueCommand, place: &serve::Place) -> Result<(Request, bool), String> {
     let act = |action, chosen: Chosen| {
-        let request = Request::QueueAct { action, which: selected(chosen.which)? };
+        let (which, data) = (selected(chosen.which)?, absolute(&place.data));
+        let request = Request::QueueAct { action, which, data };
         Ok((request, chosen.format.json))
     };
     match command {

@@ -153,6 +153,8 @@ pub enum Request {
         action: Action,
         /// Which.
         which: Which,
+        /// The data directory: the one by which the server was found. What cannot be read is kept in it.
+        data: PathBuf,
     },
     /// Explain an address.
     Explain {

@@ -27,6 +27,7 @@ mod share;
 mod stats;
 mod sync;
 mod sync_status;
+mod unreadable;
 mod waiting;
 
 use std::path::Path;
@@ -79,7 +80,9 @@ pub(crate) async fn perform(
         Request::QueueList { which } => queue::list(parts, &config.channels, &which),
         Request::QueueShow { id } => queue::show(parts, &id),
         Request::QueueSummary => queue::summary(parts),
-        Request::QueueAct { action, which } => queue::act(parts, &config.channels, &action, &which).await,
+        Request::QueueAct { action, which, data } => {
+            queue::act(parts, &config.channels, (&action, &which), &data).await
+        }
         Request::Explain { address, from, source, account, client } => {
             let (address, from, source, account) = (&*address, &*from, &*source, account.as_deref());
             explain::explain(parts, config, &Question { address, from, source, account, client }).await

@@ -1,14 +1,18 @@
 //! The queue and its decision trails, by command.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use mail_types::{Domain, NextHop, QueueId, Route, Timestamp};
-use queue::{Change, Filter, OperateError, QueuedMessage, QueuedRecipient, RouteSummary, State, Step};
+use queue::{
+    Change, Filter, Listed, Meant, OperateError, QueuedMessage, QueuedRecipient, RouteSummary, State, Step,
+    Unreadable,
+};
 use serde_json::{Value, json};
 use storage::StorageError;
 
-use super::age_text;
+use super::{age_text, unreadable};
 use crate::config::{Channel, ChannelKind, HostPort, size_text};
 use crate::control::{Action, Answer, Which};
 use crate::serve::Parts;
@@ -25,7 +29,8 @@ const RECIPIENTS_SHOWN: usize = 5;
 /// Lists waiting messages.
 pub(super) fn list(parts: &Parts, channels: &[Channel], which: &Which) -> Result<Answer, String> {
     let now = parts.clock.now();
-    let mut messages = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX + 1).map_err(fault)?;
+    let listed = parts.queue.listing().list(&filter(which)?, MESSAGES_MAX + 1).map_err(fault)?;
+    let Listed { mut messages, unreadable } = listed;
     let more = messages.len() > MESSAGES_MAX;
     messages.truncate(MESSAGES_MAX);
     let mut text = String::new();
@@ -42,13 +47,23 @@ pub(super) fn list(parts: &Parts, channels: &[Channel], which: &Which) -> Result
     if more {
         text.push_str(", the oldest of more; conditions as --domain or --age narrow the list");
     }
-    Ok(Answer::new(json!({ "messages": to_json(&messages)?, "more": more }), text))
+    unreadable::add_lines(&mut text, &unreadable);
+    let mut json = json!({ "messages": to_json(&messages)?, "more": more });
+    if !unreadable.is_empty() {
+        json["unreadable"] = to_json(&unreadable)?;
+    }
+    Ok(Answer { json, text, faulty: !unreadable.is_empty() })
 }
 
 /// Shows one message.
 pub(super) fn show(parts: &Parts, id: &str) -> Result<Answer, String> {
     let id = parse_id(id)?;
-    let message = parts.queue.listing().show(id).map_err(fault)?;
+    let message = match parts.queue.listing().show(id) {
+        Err(StorageError::Corrupt(_)) => {
+            return Err(unreadable::told(&Unreadable { id, recipients: None }));
+        }
+        shown => shown.map_err(fault)?,
+    };
     let message = message.ok_or_else(|| OperateError::NotFound(id).to_string())?;
     let mut text = String::new();
     describe(&mut text, &message, parts.clock.now(), usize::MAX);
@@ -58,7 +73,10 @@ pub(super) fn show(parts: &Parts, id: &str) -> Result<Answer, String> {
     if let Some(message_id) = &message.message_id {
         let _ = write!(text, "\n  Message-ID {message_id}");
     }
-    Ok(Answer::new(to_json(&message)?, text))
+    if message.unreadable > 0 {
+        unreadable::add_lines(&mut text, &[Unreadable { id, recipients: Some(message.unreadable) }]);
+    }
+    Ok(Answer { json: to_json(&message)?, text, faulty: message.unreadable > 0 })
 }
 
 /// Counts what waits, by route.
@@ -70,7 +88,9 @@ pub(super) fn summary(parts: &Parts) -> Result<Answer, String> {
     for sum in &sums {
         let _ = write!(text, "\n{}", summary_line(sum, now).trim_end());
     }
-    Ok(Answer::new(to_json(&sums)?, text))
+    let unreadable = parts.queue.listing().unreadable().map_err(fault)?;
+    unreadable::add_lines(&mut text, &unreadable);
+    Ok(Answer { json: to_json(&sums)?, text, faulty: !unreadable.is_empty() })
 }
 
 fn summary_line(sum: &RouteSummary, now: Timestamp) -> String {
@@ -94,8 +114,8 @@ fn summary_line(sum: &RouteSummary, now: Timestamp) -> String {
 pub(super) async fn act(
     parts: &Parts,
     channels: &[Channel],
-    action: &Action,
-    which: &Which,
+    (action, which): (&Action, &Which),
+    data: &Path,
 ) -> Result<Answer, String> {
     let change = match action {
         Action::Hold => Change::Hold,
@@ -106,15 +126,18 @@ pub(super) async fn act(
         Action::Reroute(route) => Change::Reroute(parse_route(route, channels)?),
     };
     let whom = filter(which)?;
-    let ids = parts.queue.listing().ids(&whom).map_err(fault)?;
-    let mut faults = not_meant(parts, &whom, &ids)?;
-    if ids.is_empty() {
+    let Meant { ids, unreadable } = parts.queue.listing().ids(&whom).map_err(fault)?;
+    let mut faults = not_meant(parts, &whom, &ids, &unreadable)?;
+    if ids.is_empty() && unreadable.is_empty() {
         let none = || "no message in the queue meets these conditions".to_owned();
         return Err(if faults.is_empty() { none() } else { faults.join("\n  ") });
     }
     let is_named = !whom.ids.is_empty();
     let (mut done, mut recipients, mut idle) = (Vec::new(), 0, Vec::new());
-    for (id, outcome) in parts.queue.change_all(ids, whom, change, "operator", ATTEMPT_PATIENCE).await {
+    let deletes = (change == Change::Delete).then_some(data);
+    let changed = parts.queue.change_all(ids, whom.clone(), change, "operator", ATTEMPT_PATIENCE).await;
+    let taken_out = unreadable::take_out(parts, &whom, &unreadable, deletes).await?;
+    for (id, outcome) in changed {
         match outcome {
             Ok(0) => idle.push(id),
             Ok(changed) => {
@@ -128,7 +151,8 @@ pub(super) async fn act(
         Action::Release => "none of these recipients is parked",
         _ => "all of these recipients are parked; `wasmta queue release` lets them go on",
     };
-    if recipients == 0 && faults.is_empty() {
+    faults.extend(taken_out.faults);
+    if recipients == 0 && faults.is_empty() && taken_out.done.is_empty() {
         return Err(nothing_to_do.to_owned());
     }
     if is_named {
@@ -143,6 +167,9 @@ pub(super) async fn act(
         Action::Reroute(_) => "sent another way",
     };
     let mut text = format!("{} of {} {word}", count(recipients, "recipient"), count(done.len(), "message"));
+    for line in &taken_out.done {
+        let _ = write!(text, "\n  {line}");
+    }
     for why in faults.iter().take(FAULTS_SHOWN) {
         let _ = write!(text, "\n  {why}");
     }
@@ -150,14 +177,23 @@ pub(super) async fn act(
         let _ = write!(text, "\n  and {} more; --json tells them all", faults.len() - FAULTS_SHOWN);
     }
     let faulty = !faults.is_empty();
-    let json = json!({ "messages": done, "recipients": recipients, "faults": faults });
+    let mut json = json!({ "messages": done, "recipients": recipients, "faults": faults });
+    if !taken_out.done.is_empty() {
+        json["taken_out"] = json!(taken_out.done);
+    }
     Ok(Answer { json, text, faulty })
 }
 
 /// What is told of messages that were named and are not among those that are meant: who names them wants to hear of each.
-fn not_meant(parts: &Parts, whom: &Filter, ids: &[QueueId]) -> Result<Vec<String>, String> {
+fn not_meant(
+    parts: &Parts,
+    whom: &Filter,
+    ids: &[QueueId],
+    unreadable: &[Unreadable],
+) -> Result<Vec<String>, String> {
     let listing = parts.queue.listing();
-    let absent = whom.ids.iter().filter(|id| ids.binary_search(id).is_err());
+    let is_told = |id: &QueueId| unreadable.iter().any(|one| one.id == *id);
+    let absent = whom.ids.iter().filter(|id| ids.binary_search(id).is_err() && !is_told(id));
     let told = absent.map(|id| {
         Ok(match listing.show(*id).map_err(fault)? {
             Some(_) => format!("message {id} does not meet the other conditions"),

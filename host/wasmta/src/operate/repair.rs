@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use runtime::files::sync_dir;
 use serde_json::json;
 use storage::Snapshot;
-use store::{AccountId, CheckProgress, Evidence, QueuedContent, Remedy, Store, StoreError, Violation};
+use store::{
+    AccountId, CheckProgress, Evidence, Foreign, QueuedContent, Remedy, Store, StoreError, Violation,
+};
 use tokio::sync::mpsc;
 
 use super::mailbox::account;
+use super::unreadable;
 use crate::control::{Answer, Line};
 use crate::serve::Parts;
 
@@ -61,9 +64,18 @@ fn violations(
     found.map_err(|e| e.to_string())
 }
 
-/// The content that messages of the queue have.
-pub(super) fn queued(view: &Snapshot, visit: &mut dyn FnMut(QueuedContent)) -> Result<(), StoreError> {
-    let mut told = |message, content, len| visit(QueuedContent { message, content, len });
+/// The content that messages of the queue have, and those that cannot be read.
+pub(super) fn queued(view: &Snapshot, visit: &mut dyn FnMut(Foreign)) -> Result<(), StoreError> {
+    let mut told = |reference| match reference {
+        queue::Reference::Content(message, content, len) => {
+            visit(Foreign::Content(QueuedContent { message, content, len }));
+        }
+        queue::Reference::Unreadable(which) => visit(Foreign::Unreadable {
+            what: which.to_string(),
+            remedy: unreadable::remedy(&which),
+            may_have_content: which.recipients.is_none(),
+        }),
+    };
     Ok(queue::content_references(view, &mut told)?)
 }
 
@@ -140,7 +152,7 @@ fn listed(head: String, lines: &[String]) -> String {
 }
 
 /// A folder for evidence that is not there yet, by the moment; several of one moment are numbered.
-fn unused(data: &Path, moment: u64) -> Result<PathBuf, String> {
+pub(super) fn unused(data: &Path, moment: u64) -> Result<PathBuf, String> {
     let name = |number| match number {
         1 => format!("repaired-{moment}"),
         number => format!("repaired-{moment}-{number}"),
@@ -152,7 +164,7 @@ fn unused(data: &Path, moment: u64) -> Result<PathBuf, String> {
 }
 
 /// Keeps evidence in files of a folder, which is made for the first of them.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
     fn write(&self, name: &str, octets: &[u8]) -> io::Result<PathBuf> {
