@@ -14,7 +14,9 @@ pub(crate) async fn damage(folder: &Path, words: &[&str]) -> Result<(), String> 
         return shorten(&place(name), space, id, octets).await;
     }
     let done = match words {
-        ["remove", name] if place(name).is_dir() => fs::remove_dir_all(place(name)),
+        ["remove", name] if place(name).is_dir() && !place(name).is_symlink() => {
+            fs::remove_dir_all(place(name))
+        }
         ["remove", name] => fs::remove_file(place(name)),
         ["cut", name, octets] => {
             let octets: u64 = octets.parse().map_err(|_| format!("{octets} is no number"))?;
@@ -30,6 +32,7 @@ pub(crate) async fn damage(folder: &Path, words: &[&str]) -> Result<(), String> 
         ["write", name, text @ ..] => fs::write(place(name), format!("{}\n", text.join(" "))),
         ["copy", from, to] => copy(&place(from), &place(to)),
         ["rename", from, to] => fs::rename(place(from), place(to)),
+        ["link", to, name] => std::os::unix::fs::symlink(place(to), place(name)),
         _ => return Err("nothing of this kind befalls files".to_owned()),
     };
     done.map_err(|e| e.to_string())

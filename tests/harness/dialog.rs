@@ -22,7 +22,7 @@
 //! | `O*` | any number of output lines, up to the one that the next line `O:` expects, or to the end |
 //! | `@exit N` | the last `@run` ended with this exit code |
 //! | `L: text` | the server's log has, or has soon, a line like this |
-//! | `@damage HOW PATH …` | a file of the case's folder is lost or changed: `remove PATH`, `cut PATH OCTETS`, `overwrite PATH AT`, `write PATH TEXT`, `copy FROM TO`, `rename FROM TO`; `shorten STORAGE SPACE ID OCTETS`: records of a message of the queue lose their ends |
+//! | `@damage HOW PATH …` | a file of the case's folder is lost or changed: `remove PATH`, `cut PATH OCTETS`, `overwrite PATH AT`, `write PATH TEXT`, `copy FROM TO`, `rename FROM TO`, `link TO NAME`; `shorten STORAGE SPACE ID OCTETS`: records of a message of the queue lose their ends |
 //! | `@absent PATH` | the case's folder has no such file |
 //! | `@stop` | every connection is closed and the server stops; commands do without it, until `@restart` |
 //! | `@restart` | every connection is closed, the server stops and starts over the same data |

@@ -48,33 +48,49 @@ pub(super) async fn backup(
                 drop(progress.try_send(Line::Progress(done, files.max(done), "files read again".to_owned())));
                 !progress.is_closed()
             })?;
+            json["began"] = json!(began.0);
+            finish(&folder, &unfinished, &json)?;
             Ok((json, text))
         });
         let made = made.inspect_err(|_| {
-            // What cannot be removed is no backup, by its name, and gives way to the next try.
+            // What cannot be removed is no backup without its manifest, and gives way to the next try.
             let _ = remove_unfinished(&folder);
         });
-        let (mut json, text) = made.map_err(|why| {
+        let (json, text) = made.map_err(|why| {
             format!("{}: the backup was not made, and nothing of it is left: {why}", folder.display())
         })?;
-        let whole = std::fs::rename(&unfinished, folder.join(COPY)).and_then(|()| sync_dir(&folder));
-        whole.map_err(|e| format!("{}: {e}", folder.display()))?;
-        json["began"] = json!(began.0);
-        write_durably(&folder.join(MANIFEST), format!("{json:#}\n").as_bytes(), Readers::Owner)
-            .map_err(|e| format!("{}: {e}", folder.join(MANIFEST).display()))?;
         Ok::<_, String>(Answer::new(json, format!("{} is whole: {text}", folder.display())))
     });
     work.await.map_err(|e| e.to_string())?
+}
+
+/// Gives the copy its name, and then says that it is whole.
+fn finish(folder: &Path, unfinished: &Path, json: &Value) -> Result<(), String> {
+    let named = std::fs::rename(unfinished, folder.join(COPY)).and_then(|()| sync_dir(folder));
+    named.map_err(|e| format!("{}: {e}", folder.display()))?;
+    let manifest = folder.join(MANIFEST);
+    write_durably(&manifest, format!("{json:#}\n").as_bytes(), Readers::Owner)
+        .map_err(|e| format!("{}: {e}", manifest.display()))
 }
 
 /// The folder within a backup that holds the copy of the data directory.
 pub(super) const COPY: &str = "data";
 /// What it is called until it is whole.
 const UNFINISHED: &str = "data.unfinished";
+/// What the file that says so is called until all of it is written.
+const MANIFEST_UNFINISHED: &str = "BACKUP.json.new";
 
-/// A backup within the data directory would be copied into itself, and lost with it.
+/// A backup within the data directory would be copied into itself, and lost with it; and what a backup begins anew over must
+/// never be the data.
 fn outside(folder: &Path, data: &Path) -> Result<(), String> {
     let data = std::fs::canonicalize(data).map_err(|e| format!("{}: {e}", data.display()))?;
+    if std::fs::canonicalize(folder).is_ok_and(|folder| data.starts_with(folder)) {
+        return Err(format!(
+            "{} has the data directory {} in it: name a folder that is not there yet",
+            folder.display(),
+            data.display()
+        ));
+    }
     // Of what is not there yet, the nearest that is.
     let nearest = folder.ancestors().find_map(|path| std::fs::canonicalize(path).ok());
     if nearest.is_some_and(|nearest| nearest.starts_with(&data)) {
@@ -107,17 +123,19 @@ fn prepare(folder: &Path) -> Result<(PathBuf, File), String> {
     Ok((unfinished, alone))
 }
 
-/// Whether all that a folder has is of a backup that was interrupted.
+/// Whether all that a folder has is of a backup that was interrupted. A copy that has its name already, and not yet the file
+/// that says that it is whole, has a list beside it, which nothing but a backup writes.
 fn is_unfinished(folder: &Path) -> io::Result<bool> {
-    let mut has_copy = false;
+    let (mut is_empty, mut is_named) = (true, false);
     for entry in std::fs::read_dir(folder)? {
         match entry?.file_name().to_str() {
-            Some(UNFINISHED) => has_copy = true,
-            Some(backup_list::LIST) => {}
+            Some(UNFINISHED | backup_list::LIST | MANIFEST_UNFINISHED) => {}
+            Some(COPY) => is_named = true,
             _ => return Ok(false),
         }
+        is_empty = false;
     }
-    Ok(has_copy || folder.join(backup_list::LIST).exists())
+    Ok(!is_empty && (!is_named || backup_list::is_list(folder)))
 }
 
 /// Removes what is there of a backup that is not whole.
@@ -127,6 +145,9 @@ fn remove_unfinished(folder: &Path) -> io::Result<()> {
         _ => Ok(()),
     };
     gone(std::fs::remove_dir_all(folder.join(UNFINISHED)))?;
+    gone(std::fs::remove_dir_all(folder.join(COPY)))?;
+    gone(std::fs::remove_file(folder.join(MANIFEST_UNFINISHED)))?;
+    // Last: by it a copy that has its name is known.
     gone(std::fs::remove_file(folder.join(backup_list::LIST)))
 }
 
@@ -153,7 +174,7 @@ fn copy(
         environments.insert((*name).to_owned(), json);
     }
     let mut others = 0;
-    copy_others(data, unfinished, 0, &mut others).map_err(|e| format!("{}: {e}", data.display()))?;
+    copy_others(data, unfinished, 0, &mut others)?;
     let json = json!({
         "format": BACKUP_FORMAT, "version": env!("CARGO_PKG_VERSION"),
         "environments": environments, "other_files": others, "files": files + others,
@@ -165,36 +186,65 @@ fn copy(
     Ok((json, text))
 }
 
-/// Copies what is no environment, and no mark of a running process.
-fn copy_others(from: &Path, to: &Path, depth: usize, count: &mut u64) -> io::Result<()> {
+/// Copies what is no environment, and no mark of a running process. Where a link stands, what it leads to is copied: without
+/// that the backup would not be whole.
+fn copy_others(from: &Path, to: &Path, depth: usize, count: &mut u64) -> Result<(), String> {
+    let failed = |e: io::Error| format!("{}: {e}", from.display());
     if depth > FOLDERS_DEPTH_MAX {
-        return Err(io::Error::other(format!("more than {FOLDERS_DEPTH_MAX} folders within each other")));
+        return Err(format!("{}: more than {FOLDERS_DEPTH_MAX} folders within each other", from.display()));
     }
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let name = entry.file_name();
+    for entry in std::fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let (path, name) = (entry.path(), entry.file_name());
         if depth == 0 && is_own_file(&name.to_string_lossy()) {
             continue;
         }
-        let (kind, target) = (entry.file_type()?, to.join(&name));
+        let (kind, target) = (kind_of(&entry)?, to.join(&name));
         if kind.is_dir() {
-            std::fs::create_dir(&target)?;
-            copy_others(&entry.path(), &target, depth + 1, count)?;
+            std::fs::create_dir(&target).map_err(failed)?;
+            copy_others(&path, &target, depth + 1, count)?;
         } else if kind.is_file() {
             if *count == OTHER_FILES_MAX {
-                return Err(io::Error::other(format!("more than {OTHER_FILES_MAX} files besides the mail")));
+                return Err(format!(
+                    "{}: more than {OTHER_FILES_MAX} files besides the mail",
+                    from.display()
+                ));
             }
             // It may have been replaced or removed meanwhile, as old artefacts of plugins are.
-            match copy_file(&entry.path(), &target) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound && !entry.path().exists() => {}
+            match copy_file(&path, &target) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !path.exists() => {}
                 copied => {
-                    copied?;
+                    copied.map_err(|e| format!("{} to {}: {e}", path.display(), target.display()))?;
                     *count += 1;
                 }
             }
+        } else {
+            return Err(format!("{} is neither file nor folder: take it out of there", path.display()));
         }
     }
-    sync_dir(to)
+    sync_dir(to).map_err(failed)
+}
+
+/// What an entry is, or what it leads to.
+fn kind_of(entry: &std::fs::DirEntry) -> Result<std::fs::FileType, String> {
+    let path = entry.path();
+    let failed = |e: io::Error| format!("{}: {e}", path.display());
+    let kind = entry.file_type().map_err(failed)?;
+    if !kind.is_symlink() {
+        return Ok(kind);
+    }
+    let led = || Ok((std::fs::canonicalize(&path)?, std::fs::metadata(&path)?.file_type()));
+    let (place, kind) = led().map_err(|e: io::Error| {
+        format!("{} is a link that leads nowhere: {e}; take it out of there, or mend it", path.display())
+    })?;
+    let folder = path.parent().and_then(|folder| std::fs::canonicalize(folder).ok());
+    if folder.is_some_and(|folder| folder.starts_with(place)) {
+        return Err(format!(
+            "{} is a link to a folder that it lies in: take it out of there",
+            path.display()
+        ));
+    }
+    Ok(kind)
 }
 
 /// Copies a file with its permissions, synced.

@@ -16,6 +16,8 @@ use super::backup::{COPY, FOLDERS_DEPTH_MAX, copy_file};
 pub(super) const LIST: &str = "FILES";
 /// Longest line of it, in octets: a digest, a number, a path.
 const LINE_MAX: u64 = 5000;
+/// Octets of a digest, as it is written.
+const DIGEST_LEN: usize = 64;
 /// Octets read at a time.
 const CHUNK: usize = 256 << 10;
 /// Faults of a backup that are told by name.
@@ -128,6 +130,15 @@ pub(super) fn write(copy: &Path, folder: &Path, tell: &mut dyn FnMut(u64) -> boo
     let file = writing.to.into_inner().map_err(|e| fault(e.into_error()))?;
     file.sync_all().map_err(fault)?;
     Ok(json!({ "list": LIST, "count": writing.count, "sha256": hexadecimal(writing.digest) }))
+}
+
+/// Whether a folder has a list that begins as those do that are written here.
+pub(super) fn is_list(folder: &Path) -> bool {
+    let Ok(file) = File::open(folder.join(LIST)) else { return false };
+    let mut first = String::new();
+    let read = BufReader::new(file).take(LINE_MAX).read_line(&mut first);
+    let entry = first.strip_suffix('\n').and_then(Entry::parse);
+    read.is_ok() && entry.is_some_and(|entry| entry.digest.len() == DIGEST_LEN)
 }
 
 /// What a backup has, as far as that is seen without reading its files.
