@@ -7,7 +7,7 @@ use std::path::Path;
 
 use runtime::files::{create_dir_durably, sync_dir};
 
-use crate::content;
+use crate::content::{self, ContentId};
 use crate::engine::Engine;
 use crate::error::StorageError;
 use crate::lmdb::LmdbEngine;
@@ -40,6 +40,22 @@ pub struct Compacted {
     pub after: u64,
 }
 
+/// Why there is no copy.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{error}")]
+pub struct NotCopied {
+    /// What failed.
+    pub error: StorageError,
+    /// Whose file could not be copied, where it was that of a content.
+    pub content: Option<ContentId>,
+}
+
+impl From<StorageError> for NotCopied {
+    fn from(error: StorageError) -> Self {
+        Self { error, content: None }
+    }
+}
+
 impl Storage {
     /// Copies everything into a folder that is made for it; all of it is on stable storage when this returns. Commits go on
     /// meanwhile: the copy is of the moment when it began. `tell` is told how many content files are copied, of how
@@ -52,10 +68,10 @@ impl Storage {
         dir: &Path,
         size_max: u64,
         tell: &mut dyn FnMut(u64, u64) -> bool,
-    ) -> Result<Copied, StorageError> {
+    ) -> Result<Copied, NotCopied> {
         let failed = |e| StorageError::unavailable("making the copy's folder", e);
         if dir.exists() {
-            return Err(failed(io::ErrorKind::AlreadyExists.into()));
+            return Err(failed(io::ErrorKind::AlreadyExists.into()).into());
         }
         create_dir_durably(&dir.join(CONTENT_FOLDER)).map_err(failed)?;
         let held = self.files.as_ref().map(|files| files.hold());
@@ -64,7 +80,7 @@ impl Storage {
         let mut format = FORMAT;
         if let Some(files) = &self.files {
             let (names, is_packed) = named(dir, size_max)?;
-            if names.iter().any(|name| content::is_packed(name)) {
+            if names.iter().any(|(_, name)| content::is_packed(name)) {
                 format = FORMAT_PACKED_FILES;
             } else if is_packed {
                 format = FORMAT_PACKED;
@@ -73,14 +89,16 @@ impl Storage {
             if let Some(own) = files.format()?.filter(|own| rank(own) > rank(FORMAT_PACKED_FILES)) {
                 format = own;
             }
-            for (done, name) in names.iter().enumerate() {
+            for (done, (id, name)) in names.iter().enumerate() {
                 if !tell(done as u64, names.len() as u64) {
-                    return Err(StorageError::unavailable("copying", "stopped"));
+                    return Err(StorageError::unavailable("copying", "stopped").into());
                 }
                 let to = dir.join(CONTENT_FOLDER).join(name);
-                let octets = copy_file(&files.path(name), &to);
-                copied.file_octets +=
-                    octets.map_err(|e| StorageError::of_writing("copying a content file", &e, dir))?;
+                let octets = copy_file(&files.path(name), &to).map_err(|e| {
+                    let error = StorageError::of_writing("copying a content file", &e, dir);
+                    NotCopied { content: (!error.is_want_of_room()).then_some(*id), error }
+                })?;
+                copied.file_octets += octets;
                 copied.files += 1;
             }
         }
@@ -113,15 +131,16 @@ impl Storage {
 }
 
 /// The content files that a copied engine names, and whether it has packed content.
-fn named(dir: &Path, size_max: u64) -> Result<(Vec<String>, bool), StorageError> {
+fn named(dir: &Path, size_max: u64) -> Result<(Vec<(ContentId, String)>, bool), StorageError> {
     let (mut names, mut is_packed) = (Vec::new(), false);
     let engine = LmdbEngine::open(dir, &[], size_max, true)?;
     engine.read()?.scan(CONTENT_PACKED, &[], &[0xff; 9], &mut |_, _| {
         is_packed = true;
         ControlFlow::Break(())
     })?;
-    engine.read()?.scan(CONTENT_FILES, &[], &[0xff; 9], &mut |_, name| {
-        names.push(String::from_utf8_lossy(name).into_owned());
+    engine.read()?.scan(CONTENT_FILES, &[], &[0xff; 9], &mut |key, name| {
+        let id = key.try_into().map_or(0, u64::from_be_bytes);
+        names.push((ContentId(id), String::from_utf8_lossy(name).into_owned()));
         ControlFlow::Continue(())
     })?;
     drop(engine);
@@ -208,6 +227,7 @@ mod tests {
         fs::remove_file(&lost).unwrap();
         let why = storage.copy_to(&dir.path().join("c"), SIZE_MAX, &mut |_, _| true).unwrap_err();
         assert!(why.to_string().contains(&lost.display().to_string()), "{why}");
+        assert_eq!(why.content, Some(crate::ContentId(4)));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -43,7 +43,7 @@ mod writer;
 
 pub use batch::{Batch, Drawn, Into as PatchInto, Patch};
 pub use content::{Content, ContentId, ContentWriter, LoadedContent};
-pub use copy::{Compacted, Copied};
+pub use copy::{Compacted, Copied, NotCopied};
 pub use damage::{Damage, Salvaged, Verdict};
 pub use engine::{Engine, Reading, Visit, Writing};
 pub use error::StorageError;

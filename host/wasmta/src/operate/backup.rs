@@ -7,9 +7,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mail_types::{QueueId, Timestamp};
 use runtime::files::{Readers, create_dir_durably, sync_dir, write_durably};
 use serde_json::{Value, json};
-use storage::Storage;
+use storage::{ContentId, Storage};
 use tokio::sync::mpsc;
 
 use super::backup_list;
@@ -165,7 +166,10 @@ fn copy(
             !progress.is_closed()
         };
         let copied = storage.copy_to(&unfinished.join(name), size_max, &mut tell);
-        let copied = copied.map_err(|e| format!("{name}: {e}"))?;
+        let copied = copied.map_err(|why| {
+            let whose = why.content.map(|content| whose(storage, content)).unwrap_or_default();
+            format!("{name}: {why}{whose}")
+        })?;
         octets += copied.engine_octets + copied.file_octets;
         files += copied.files;
         let json = json!({
@@ -184,6 +188,33 @@ fn copy(
         size(octets)
     );
     Ok((json, text))
+}
+
+/// Whose content it is that cannot be copied, and what to do.
+fn whose(storage: &Storage, content: ContentId) -> String {
+    let mut queued = Vec::new();
+    let found = storage.read().and_then(|view| {
+        queue::content_references(&view, &mut |reference| match reference {
+            queue::Reference::Content(id, named, _) if named == content => queued.push(id),
+            _ => {}
+        })
+    });
+    let listing = queue::Listing::new(storage, Timestamp::default());
+    let told = |id: &QueueId| {
+        let shown = listing.show(*id).ok().flatten();
+        let sender = shown.map_or_else(String::new, |message| format!(" from {}", message.sender));
+        format!("message {id} of the queue{sender}")
+    };
+    match (found, queued.first()) {
+        (Ok(()), Some(id)) => format!(
+            "; it is the content of {}: bring the file back from a backup, or give the message up (`wasmta queue delete {id}`, or \
+             `bounce`, which tells the sender), and give the command again",
+            queued.iter().map(told).collect::<Vec<_>>().join(", ")
+        ),
+        _ => "; `wasmta mailbox check` says whose it is: bring the file back from a backup, or let `wasmta mailbox repair` keep \
+              what can be read, and give the command again"
+            .to_owned(),
+    }
 }
 
 /// Copies what is no environment, and no mark of a running process. Where a link stands, what it leads to is copied: without
