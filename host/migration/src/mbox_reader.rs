@@ -11,6 +11,8 @@ pub(crate) const PIECE_MAX: usize = 64 * 1024;
 
 /// The fields in which an mbox keeps what it knows of a message. The first of each is taken, and is no part of it.
 const OWN_FIELDS: [&str; 6] = ["status", "x-status", "x-keywords", "x-uid", "x-imap", "x-imapbase"];
+/// Those that our own export writes, in this order, before all others and always: whatever follows them is the message's.
+const EXPORTED_FIELDS: usize = 3;
 
 /// What a piece of a line comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub(crate) struct MboxReader {
     seen: [bool; OWN_FIELDS.len()],
     /// The own field that the next folded line belongs to.
     folding: Option<usize>,
+    /// How many fields the header has so far, as long as they are those of our own export; none once another one came.
+    exported: Option<usize>,
     pub(crate) noted: Noted,
     begun: bool,
 }
@@ -55,6 +59,7 @@ impl MboxReader {
             in_header: false,
             seen: [false; OWN_FIELDS.len()],
             folding: None,
+            exported: Some(0),
             noted: Noted::default(),
             begun: false,
         }
@@ -118,11 +123,16 @@ impl MboxReader {
             return self.folding.is_some();
         }
         self.folding = None;
+        if self.exported == Some(EXPORTED_FIELDS) {
+            return false;
+        }
+        let before = self.exported.take();
         let Some(at) = memchr::memchr(b':', line) else { return false };
         let name = String::from_utf8_lossy(&line[..at]);
         let Some(field) = OWN_FIELDS.iter().position(|own| name.trim_end().eq_ignore_ascii_case(own)) else {
             return false;
         };
+        self.exported = before.filter(|count| *count == field).map(|count| count + 1);
         if std::mem::replace(&mut self.seen[field], true) {
             return false;
         }
@@ -213,6 +223,20 @@ mod tests {
             (noted.flags, &noted.keywords[..]),
             (flags, &["$Junk", "later", "more"].map(str::to_owned)[..])
         );
+    }
+
+    #[test]
+    fn behind_the_fields_of_our_export_all_is_the_messages() {
+        let head = "From - Fri Nov 27 10:52:43 2026\nStatus: RO\nX-Status: F\nX-Keywords: later\n";
+        let message = "X-UID: 7\nX-IMAP: 1 2\nX-IMAPbase: 3 4\nStatus: mine\nX-Keywords: mine\n\nbody\n";
+        let (text, noted) = read(&format!("{head}{message}")).remove(0);
+        assert_eq!(text, message);
+        assert_eq!((noted.flags, noted.keywords.len()), (Flags::SEEN.with(Flags::FLAGGED), 1));
+        // Others write them where they like, and more of them.
+        let (text, _) =
+            read("From - Fri Nov 27 10:52:43 2026\nX-UID: 7\nStatus: RO\nX-Keywords:\nA: b\nX-IMAP: 1\n\n")
+                .remove(0);
+        assert_eq!(text, "A: b\n\n");
     }
 
     #[test]

@@ -61,7 +61,8 @@ impl MboxSink {
             letter(Flags::DRAFT, "T"),
             letter(Flags::DELETED, "D")
         ));
-        // Always there: readers take the first field of each name, which else might be the sender's.
+        // All three are always there, in the reader's order: it takes the first of each name, which else might be the sender's,
+        // and knows by them that whatever follows is the message's own.
         fields.push_str(&format!("X-Keywords: {}\n", message.keywords.join(" ")));
         self.file.write_all(fields.as_bytes()).map_err(failed)?;
         let (mut lines, mut piece, mut quoting) = (ToLf::default(), Vec::new(), Quoting::default());

@@ -92,7 +92,14 @@ impl Fixture {
         let account = self.account("anna@example.org").await;
         let seen = Flags::SEEN.with(Flags::ANSWERED);
         self.put(account, "INBOX", b"Subject: 1\r\n\r\nFrom here\r\n>From there\r\n\r\n", seen, &[]).await;
-        self.put(account, "INBOX", b"Status: mine\r\n\r\nx\r\n", Flags::ALL, &["$Forwarded", "later"]).await;
+        self.put(
+            account,
+            "INBOX",
+            b"Status: mine\r\nX-UID: 7\r\nX-IMAPbase: 1 2\r\nX-IMAP: 3\r\n\r\nx\r\n",
+            Flags::ALL,
+            &["$Forwarded", "later"],
+        )
+        .await;
         let large = [b"Subject: large\r\n\r\n", &b"0123456789abcdef\r\n".repeat(1000)[..]].concat();
         self.put(account, "Archive/v1.2/Größe", &large, Flags::NONE, &["$Junk"]).await;
         let many: Vec<String> = (0..30).map(|number| format!("keyword{number}")).collect();
