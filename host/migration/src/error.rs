@@ -34,6 +34,10 @@ pub enum MigrationError {
         /// Why.
         cause: StoreError,
     },
+    /// An import of what came before had begun to take it again: the same import goes on from there only if it is not asked to
+    /// begin anew once more.
+    #[error("{0}")]
+    BegunAnew(Box<MigrationError>),
     /// Whoever asked has gone.
     #[error("stopped, because whoever asked has gone")]
     Stopped,

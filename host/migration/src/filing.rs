@@ -1,5 +1,7 @@
 //! Batches on their way into the store, each with the mark of how far it reaches; and what came of an import.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use mail_types::Timestamp;
 use sha2::{Digest, Sha256};
 use storage::{Content, ContentWriter, StorageError};
@@ -8,6 +10,7 @@ use store::{
 };
 
 use crate::error::MigrationError;
+use crate::import::Anew;
 
 /// Most messages of one batch.
 const BATCH_MESSAGES_MAX: usize = 100;
@@ -15,6 +18,9 @@ const BATCH_MESSAGES_MAX: usize = 100;
 const BATCH_OCTETS_MAX: u64 = 16 << 20;
 /// Faults that an import remembers in words; more are counted.
 pub const FAULTS_MAX: usize = 1_000;
+
+/// Mailboxes of a source that are told by name.
+const NAMES_TOLD_MAX: usize = 20;
 
 /// What came of one mailbox.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,7 +58,6 @@ impl Imported {
 }
 
 /// Where an import goes.
-#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) store: Store,
     pub(crate) account: AccountId,
@@ -60,6 +65,10 @@ pub(crate) struct Target {
     pub(crate) octets_max: u64,
     /// Only look.
     pub(crate) dry_run: bool,
+    /// What comes again, though it came before.
+    pub(crate) anew: Anew,
+    /// Whether marks of it are forgotten.
+    pub(crate) has_forgotten: AtomicBool,
 }
 
 impl Target {
@@ -69,8 +78,45 @@ impl Target {
     }
 
     /// How far a source is; nothing in a dry run over an account that is not there yet.
-    pub(crate) fn mark(&self, key: &[u8; 32]) -> Result<Option<Vec<u8>>, MigrationError> {
+    fn mark(&self, key: &Key) -> Result<Option<Vec<u8>>, MigrationError> {
         self.store.import_mark(self.account, key).map_err(|e| MigrationError::store("the import's state", e))
+    }
+
+    /// Which of a source's mailboxes begin anew, by their names here.
+    ///
+    /// # Errors
+    /// One is named, and the source has none that becomes it.
+    pub(crate) fn beginning_anew(&self, mailboxes: &[MailboxName]) -> Result<Vec<bool>, MigrationError> {
+        let begins: Vec<bool> = mailboxes.iter().map(|name| self.begins_anew(name)).collect();
+        if let Anew::Mailbox(name) = &self.anew
+            && !begins.contains(&true)
+        {
+            let known: Vec<&str> = mailboxes.iter().take(NAMES_TOLD_MAX).map(MailboxName::as_str).collect();
+            let more = if mailboxes.len() > NAMES_TOLD_MAX { " and others" } else { "" };
+            return Err(MigrationError::Refused(format!(
+                "no mailbox of the source becomes {name} here, so that it cannot come again; there are {}{more}",
+                known.join(", ")
+            )));
+        }
+        Ok(begins)
+    }
+
+    fn begins_anew(&self, mailbox: &MailboxName) -> bool {
+        match &self.anew {
+            Anew::Nothing => false,
+            Anew::All => true,
+            Anew::Mailbox(name) => name == mailbox,
+        }
+    }
+
+    /// Forgets marks, so that what they stand for comes again. A dry run passes them over ([`Filing::mark`]).
+    pub(crate) async fn forget(&self, keys: &[Key]) -> Result<(), MigrationError> {
+        if self.dry_run || keys.is_empty() {
+            return Ok(());
+        }
+        self.has_forgotten.store(true, Ordering::Relaxed);
+        let done = self.store.forget_import_marks(self.account, keys).await;
+        done.map_err(|e| MigrationError::store("the import's state", e))
     }
 
     /// Opens a mailbox for filing, which is made where it is missing, with those above it.
@@ -133,6 +179,12 @@ pub(crate) struct Filing<'t> {
 }
 
 impl Filing<'_> {
+    /// How far a source of this mailbox is.
+    pub(crate) fn mark(&self, key: &Key) -> Result<Option<Vec<u8>>, MigrationError> {
+        let passes_over = self.target.dry_run && self.target.begins_anew(&self.name);
+        if passes_over { Ok(None) } else { self.target.mark(key) }
+    }
+
     /// Adds a message with the mark that stands for it; commits when a batch is full.
     pub(crate) async fn add(
         &mut self,
@@ -217,19 +269,35 @@ impl Filing<'_> {
     }
 }
 
-/// Why content was not taken, where that is the message's fault; else the import stops.
-pub(crate) fn too_large(error: StorageError, place: &str) -> Result<String, MigrationError> {
+/// Why content was not taken, where that is the message's fault; else the import stops. `again` says how it comes, once there
+/// is room for it.
+pub(crate) fn too_large(error: StorageError, place: &str, again: &str) -> Result<String, MigrationError> {
     match error {
         StorageError::TooLarge(max) => Ok(format!(
-            "{place} was left out: it is larger than {max} octets; raise limits.message-size and import again, with \
-             --anew where it is not a Maildir: that brings all mail of all sources"
+            "{place} was left out: it is larger than {max} octets; raise limits.message-size, and {again}"
         )),
         other => Err(MigrationError::store(place, other)),
     }
 }
 
+/// How all of a mailbox comes again, for people: its source has one mark for all of its messages.
+pub(crate) fn again(mailbox: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "./_-".contains(letter);
+    let quoted = match mailbox.chars().all(is_plain) {
+        true => mailbox.to_owned(),
+        false => format!("'{}'", mailbox.replace('\'', "'\\''")),
+    };
+    format!(
+        "take out of {mailbox} here what came from there, then give the same command with --anew={quoted}, which brings all of \
+         that mailbox once more"
+    )
+}
+
+/// What a mark is known by.
+pub(crate) type Key = [u8; 32];
+
 /// A mark's key: a digest of the kind of source and what tells it from others.
-pub(crate) fn key(kind: &str, parts: &[&str]) -> [u8; 32] {
+pub(crate) fn key(kind: &str, parts: &[&str]) -> Key {
     let mut digest = Sha256::new();
     for part in std::iter::once(&kind).chain(parts) {
         // The length first, so that no two lists of parts are the same octets.
@@ -242,6 +310,12 @@ pub(crate) fn key(kind: &str, parts: &[&str]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_quoted_as_a_shell_wants_them() {
+        assert!(again("Old/2026.a").contains(" --anew=Old/2026.a, "));
+        assert!(again("Anna's mail").contains(" --anew='Anna'\\''s mail', "));
+    }
 
     #[test]
     fn keys_tell_parts_apart() {

@@ -13,7 +13,7 @@ use store::{ImportMark, MailboxName};
 
 use crate::calendar;
 use crate::error::MigrationError;
-use crate::filing::{Arrival, Filing, Imported, Target, key, too_large};
+use crate::filing::{Arrival, Filing, Imported, Key, Target, again, key, too_large};
 use crate::imap_client::{ImapClient, ImapServer, Part, Refusal, Whole};
 use crate::imap_response::{Fetched, Value};
 use crate::import::Names;
@@ -53,14 +53,21 @@ pub(crate) async fn import(
         }
     };
     let mut report = Imported::default();
+    let (mut taken, mut called) = (Vec::new(), Vec::new());
     for mailbox in found.iter().filter(|mailbox| mailbox.selectable) {
-        let name = match names.of(&mailbox.name) {
-            Ok(name) => name,
-            Err(why) => {
-                report.fault(why);
-                continue;
+        match names.of(&mailbox.name) {
+            Ok(name) => {
+                taken.push(mailbox);
+                called.push(name);
             }
-        };
+            Err(why) => report.fault(why),
+        }
+    }
+    let begins = target.beginning_anew(&called)?;
+    let anew = taken.iter().zip(&called).zip(begins).filter(|(_, begins)| *begins);
+    let keys: Vec<Key> = anew.map(|((mailbox, name), _)| mark_key(server, mailbox, name.as_str())).collect();
+    target.forget(&keys).await?;
+    for (mailbox, name) in taken.into_iter().zip(called) {
         let mut filing = target.open(&name).await?;
         filing.done.source.clone_from(&mailbox.name);
         filing.done.target = name.to_string();
@@ -81,6 +88,12 @@ pub(crate) async fn import(
         client.leave().await;
     }
     Ok(report)
+}
+
+/// By what the mark of a mailbox there is known.
+fn mark_key(server: &ImapServer, mailbox: &Found, called: &str) -> Key {
+    let raw = String::from_utf8_lossy(&mailbox.raw);
+    key("imap", &[called, &server.host.to_ascii_lowercase(), &server.user, &raw])
 }
 
 async fn subscribe(target: &Target, name: &MailboxName) -> Result<(), MigrationError> {
@@ -203,10 +216,8 @@ impl Session<'_> {
     }
 
     async fn fill_once(&mut self, work: &mut Work<'_, '_>) -> Result<(), Stop> {
-        let (host, user) = (self.server.host.to_ascii_lowercase(), self.server.user.clone());
-        let raw = String::from_utf8_lossy(&work.mailbox.raw).into_owned();
-        let key = key("imap", &[&work.filing.done.target, &host, &user, &raw]);
-        let before = work.target.mark(&key)?;
+        let key = mark_key(self.server, work.mailbox, &work.filing.done.target);
+        let before = work.filing.mark(&key)?;
         // What an attempt before left behind is behind that mark, and comes again.
         work.filing.forget_waiting();
         let client = self.client().await?;
@@ -215,6 +226,7 @@ impl Session<'_> {
             validity = whole.response.code_number("UIDVALIDITY").unwrap_or(validity);
         };
         // Names were listed before, in modified UTF-7; so marks say the same of them in every import.
+        let raw = String::from_utf8_lossy(&work.mailbox.raw);
         let utf8 = if client.enable_utf8().await? { decode_utf7(&raw).ok() } else { None };
         let name = utf8.as_ref().map_or(&work.mailbox.raw[..], |name| name.as_bytes());
         let parts = [Part::Word("EXAMINE "), Part::Text(name)];
@@ -223,8 +235,9 @@ impl Session<'_> {
         if known != validity {
             work.report.fault(format!(
                 "{}: its UIDVALIDITY there is {validity} now and was {known}, so that what came already cannot be told \
-                 from what did not; empty {}, and what else was imported, and import again with --anew, which brings all of it",
-                work.mailbox.name, work.filing.done.target
+                 from what did not; {}",
+                work.mailbox.name,
+                again(&work.filing.done.target)
             ));
             return Ok(());
         }
@@ -325,7 +338,7 @@ async fn take_over(
                 work.filing.add(arrival, mark(*uid), work.report).await?;
             }
             Some((_, Err(error))) => {
-                let why = too_large(error, &place)?;
+                let why = too_large(error, &place, &again(&work.filing.done.target))?;
                 work.report.fault(why);
                 work.filing.move_mark(mark(*uid));
             }

@@ -1,6 +1,7 @@
 //! Taking mail over: the source, mailbox by mailbox, into an account.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use store::{AccountId, MailboxName, Store};
 
@@ -21,6 +22,18 @@ pub enum Source {
     Imap(ImapServer),
 }
 
+/// What of a source is taken again, though it came before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Anew {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// All of it.
+    All,
+    /// What goes to this mailbox, by its name here.
+    Mailbox(MailboxName),
+}
+
 /// An import.
 pub struct Import<'i> {
     /// Into which store.
@@ -35,6 +48,8 @@ pub struct Import<'i> {
     pub octets_max: u64,
     /// Only look what would come.
     pub dry_run: bool,
+    /// What is taken again.
+    pub anew: Anew,
 }
 
 /// Takes over what has not come before.
@@ -48,13 +63,17 @@ pub async fn import(order: &Import<'_>, tell: Tell<'_>) -> Result<Imported, Migr
         account: order.account,
         octets_max: order.octets_max,
         dry_run: order.dry_run,
+        anew: order.anew.clone(),
+        has_forgotten: AtomicBool::new(false),
     };
     let names = Names { below: order.below.clone() };
-    match order.source {
+    let outcome = match order.source {
         Source::Maildir(root) => maildir_source::import(&target, &names, root, tell).await,
         Source::Mbox(place) => mbox_source::import(&target, &names, place, tell).await,
         Source::Imap(server) => imap_source::import(&target, &names, server, tell).await,
-    }
+    };
+    let has_forgotten = target.has_forgotten.load(Ordering::Relaxed);
+    outcome.map_err(|e| if has_forgotten { MigrationError::BegunAnew(Box::new(e)) } else { e })
 }
 
 /// How mailboxes of the source are called here.

@@ -37,7 +37,7 @@ pub use error::MigrationError;
 pub use export::{Exported, Format, export};
 pub use filing::{FAULTS_MAX, Imported, MailboxImported};
 pub use imap_client::ImapServer;
-pub use import::{Import, Source, import};
+pub use import::{Anew, Import, Source, import};
 pub use sign_in::Credentials;
 pub use tell::{Tell, Told};
 

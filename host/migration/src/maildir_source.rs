@@ -13,7 +13,7 @@ use store::{ImportMark, MailboxName};
 use tokio::io::AsyncReadExt;
 
 use crate::error::MigrationError;
-use crate::filing::{Arrival, Filing, Imported, Target, key, too_large};
+use crate::filing::{Arrival, Filing, Imported, Key, Target, key, too_large};
 use crate::given_names::{GivenNames, IN_MAILDIR};
 use crate::import::{Names, blocking};
 use crate::lines::ToCrlf;
@@ -26,6 +26,8 @@ use crate::tell::{Tell, Told};
 const FOLDERS_MAX: usize = store::MAILBOXES_MAX;
 /// Most messages of one mailbox: their names are held in memory.
 const FILES_MAX: usize = 10_000_000;
+/// Messages that are forgotten at a time.
+const FORGOTTEN_AT_ONCE_MAX: usize = 10_000;
 /// How often a mailbox is read, where files were renamed while it was: a program still writes to it.
 const PASSES_MAX: usize = 3;
 /// Octets read from a file at a time.
@@ -64,14 +66,21 @@ pub(crate) async fn import(
             root.display()
         )));
     }
+    let (mut taken, mut called) = (Vec::new(), Vec::new());
     for folder in &folders {
-        let name = match names.of(&folder.name) {
-            Ok(name) => name,
-            Err(why) => {
-                report.fault(why);
-                continue;
+        match names.of(&folder.name) {
+            Ok(name) => {
+                taken.push(folder);
+                called.push(name);
             }
-        };
+            Err(why) => report.fault(why),
+        }
+    }
+    let begins = target.beginning_anew(&called)?;
+    for ((folder, name), _) in taken.iter().zip(&called).zip(begins).filter(|(_, begins)| *begins) {
+        forget(target, folder, name).await?;
+    }
+    for (folder, name) in taken.into_iter().zip(called) {
         let mut filing = target.open(&name).await?;
         filing.done.source.clone_from(&folder.name);
         filing.done.target = name.to_string();
@@ -83,6 +92,22 @@ pub(crate) async fn import(
         subscribe(target, names, root, &mut report).await?;
     }
     Ok(report)
+}
+
+/// Forgets which messages of a folder came before.
+async fn forget(target: &Target, folder: &FolderFound, called: &MailboxName) -> Result<(), MigrationError> {
+    let path = folder.path.clone();
+    let files = blocking(&folder.path, move || files(&path)).await?;
+    for some in files.chunks(FORGOTTEN_AT_ONCE_MAX) {
+        let keys: Vec<Key> = some.iter().map(|file| mark_key(&file.name, called.as_str())).collect();
+        target.forget(&keys).await?;
+    }
+    Ok(())
+}
+
+/// By what the mark of a message is known.
+fn mark_key(file: &str, called: &str) -> Key {
+    key("maildir", &[called, unique(file)])
 }
 
 /// Fills one mailbox, in as many passes as it takes until no file slips away.
@@ -112,8 +137,8 @@ async fn fill(
             if !seen.insert(unique(&file.name)) {
                 continue;
             }
-            let key = key("maildir", &[&filing.done.target, unique(&file.name)]);
-            if target.mark(&key)?.is_some() {
+            let key = mark_key(&file.name, &filing.done.target);
+            if filing.mark(&key)?.is_some() {
                 before += 1;
                 continue;
             }
@@ -186,7 +211,8 @@ async fn read(
             continue;
         }
         if let Err(error) = writer.write(&piece).await {
-            return too_large(error, &file.path.display().to_string()).map(Read::Refused);
+            let again = "give the same command again";
+            return too_large(error, &file.path.display().to_string(), again).map(Read::Refused);
         }
     }
     let content = writer.finish().await.map_err(|e| MigrationError::store(file.path.display(), e))?;

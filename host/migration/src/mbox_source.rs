@@ -15,7 +15,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::error::MigrationError;
-use crate::filing::{Arrival, Filing, Imported, Target, key, too_large};
+use crate::filing::{Arrival, Filing, Imported, Key, Target, again, key, too_large};
 use crate::given_names::{BESIDE_MBOX, GivenNames};
 use crate::import::{Names, blocking};
 use crate::lines::ToCrlf;
@@ -39,14 +39,21 @@ pub(crate) async fn import(
         let place = place.to_owned();
         blocking(&place.clone(), move || files(&place)).await?
     };
+    let (mut taken, mut called) = (Vec::new(), Vec::new());
     for (path, source) in files {
-        let name = match names.of(&source) {
-            Ok(name) => name,
-            Err(why) => {
-                report.fault(why);
-                continue;
+        match names.of(&source) {
+            Ok(name) => {
+                taken.push(path);
+                called.push(name);
             }
-        };
+            Err(why) => report.fault(why),
+        }
+    }
+    let begins = target.beginning_anew(&called)?;
+    let anew = taken.iter().zip(&called).zip(begins).filter(|(_, begins)| *begins);
+    let keys: Vec<Key> = anew.map(|((path, name), _)| mark_key(path, name.as_str())).collect();
+    target.forget(&keys).await?;
+    for (path, name) in taken.into_iter().zip(called) {
         let mut filing = target.open(&name).await?;
         filing.done.source = path.display().to_string();
         filing.done.target = name.to_string();
@@ -57,6 +64,11 @@ pub(crate) async fn import(
     Ok(report)
 }
 
+/// By what the mark of a file is known.
+fn mark_key(path: &Path, called: &str) -> Key {
+    key("mbox", &[called, &path.display().to_string()])
+}
+
 async fn fill(
     target: &Target,
     filing: &mut Filing<'_>,
@@ -64,11 +76,11 @@ async fn fill(
     report: &mut Imported,
     tell: Tell<'_>,
 ) -> Result<(), MigrationError> {
-    let key = key("mbox", &[&filing.done.target, &path.display().to_string()]);
-    let before = target.mark(&key)?;
+    let key = mark_key(path, &filing.done.target);
+    let before = filing.mark(&key)?;
     let mut file = Pieces::open(path).await?;
     if let Some(mark) = &before {
-        file.pass_over(mark).await?;
+        file.pass_over(mark, &filing.done.target).await?;
     }
     let mut taking =
         Taking { target, mark: ImportMark { key, before, after: Vec::new() }, message: None, place: path };
@@ -83,7 +95,7 @@ async fn fill(
             if matches!(piece, b"\n" | b"\r\n") {
                 continue;
             }
-            return Err(no_beginning(path, began));
+            return Err(no_beginning(path, began, &filing.done.target));
         }
         if let Some(date) = reader.begins(piece) {
             taking.finish(&reader, began, digest, filing, report).await?;
@@ -103,14 +115,14 @@ async fn fill(
 }
 
 /// Why what stands where a message should begin is none.
-fn no_beginning(path: &Path, at: u64) -> MigrationError {
-    let path = path.display();
+fn no_beginning(path: &Path, at: u64, target: &str) -> MigrationError {
+    let (path, again) = (path.display(), again(target));
     MigrationError::Refused(if at == 0 {
         format!("{path} is no mbox: it does not begin with `From `")
     } else {
         format!(
             "{path}: no message begins at octet {at}, where the last import ended: the file was being written then, and its \
-             last message came cut off. Remove that message here, and import again with --anew into an empty mailbox"
+             last message came cut off: {again}"
         )
     })
 }
@@ -166,7 +178,7 @@ impl Taking<'_> {
         let mark = ImportMark { after, ..self.mark.clone() };
         let place = format!("message {} of {}", message.number, self.place.display());
         if let Some(error) = message.refused {
-            report.fault(too_large(error, &place)?);
+            report.fault(too_large(error, &place, &again(&filing.done.target))?);
             filing.move_mark(mark);
             return Ok(());
         }
@@ -201,7 +213,7 @@ impl<'p> Pieces<'p> {
     }
 
     /// Goes to where a mark says, if all before it is as it was.
-    async fn pass_over(&mut self, mark: &[u8]) -> Result<(), MigrationError> {
+    async fn pass_over(&mut self, mark: &[u8], target: &str) -> Result<(), MigrationError> {
         let failed = |e| MigrationError::file(self.path, e);
         let (offset, known) =
             mark.split_at_checked(8).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
@@ -222,9 +234,9 @@ impl<'p> Pieces<'p> {
         if left > 0 || self.digest.clone().finalize().as_slice() != known {
             return Err(MigrationError::Refused(format!(
                 "{} has changed before octet {offset}, up to where it was imported: what came already cannot be told \
-                 from what did not. Bring the file back as it was, with new messages at its end; or import all of it \
-                 again with --anew, into a mailbox that is empty",
-                self.path.display()
+                 from what did not. Bring the file back as it was, with new messages at its end; or {}",
+                self.path.display(),
+                again(target)
             )));
         }
         self.file.seek(SeekFrom::Start(offset)).await.map_err(failed)?;

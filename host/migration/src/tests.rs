@@ -9,6 +9,7 @@ use store::{AccountId, Flags, MailboxName, NewMessage, SPACES, Store};
 
 use crate::*;
 
+mod anew;
 mod imap;
 
 const OCTETS_MAX: u64 = 1 << 20;
@@ -82,8 +83,18 @@ impl Fixture {
         source: &Source,
         dry_run: bool,
     ) -> Result<Imported, MigrationError> {
-        let order =
-            Import { store: &self.store, account, source, below: None, octets_max: OCTETS_MAX, dry_run };
+        self.import_anew(account, source, dry_run, Anew::Nothing).await
+    }
+
+    async fn import_anew(
+        &self,
+        account: AccountId,
+        source: &Source,
+        dry_run: bool,
+        anew: Anew,
+    ) -> Result<Imported, MigrationError> {
+        let (store, octets_max) = (&self.store, OCTETS_MAX);
+        let order = Import { store, account, source, below: None, octets_max, dry_run, anew };
         import(&order, &|_, _, _| Told::GoOn).await
     }
 
@@ -307,9 +318,9 @@ async fn an_import_that_is_stopped_goes_on_where_it_was() {
     };
     let mut runs = 0;
     loop {
-        let store = &fixture.store;
+        let (store, source, octets_max) = (&fixture.store, &source, OCTETS_MAX);
         let order =
-            Import { store, account, source: &source, below: None, octets_max: OCTETS_MAX, dry_run: false };
+            Import { store, account, source, below: None, octets_max, dry_run: false, anew: Anew::Nothing };
         runs += 1;
         match import(&order, &stop_at(170)).await {
             Ok(_) => break,

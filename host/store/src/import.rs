@@ -46,6 +46,21 @@ impl Store {
         Ok(snapshot.get(keys::IMPORTS, &mark_key(account, key))?.map(|value| value.into_owned()))
     }
 
+    /// Forgets these marks of an account, where they are there.
+    pub async fn forget_import_marks(
+        &self,
+        account: AccountId,
+        marks: &[[u8; 32]],
+    ) -> Result<(), StoreError> {
+        for some in marks.chunks(COMMIT_MESSAGES_MAX) {
+            let held = self.inner.locks.lock(account).await;
+            let mut draft = Draft::new();
+            some.iter().for_each(|key| draft.batch.delete(keys::IMPORTS, &mark_key(account, key)));
+            self.commit(draft, held).await?;
+        }
+        Ok(())
+    }
+
     /// Forgets all marks of an account; how many there were.
     pub async fn forget_imports(&self, account: AccountId) -> Result<u64, StoreError> {
         let mut forgotten = 0;

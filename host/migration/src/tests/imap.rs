@@ -213,6 +213,14 @@ async fn every_message_comes_once_whatever_becomes_of_connections() {
     let came = fixture.import(account, &source, false).await.unwrap();
     assert_eq!((came.mailboxes[0].messages, came.faults_total), (0, 2));
     assert!(came.faults[0].contains("UIDVALIDITY there is 8 now and was 7"), "{:?}", came.faults);
+    // What is advised there brings all of it, once, however often the connection is lost.
+    assert!(came.faults[0].contains("--anew=INBOX, which brings all"), "{:?}", came.faults);
+    other.cut_after.store(70, Ordering::Relaxed);
+    let inbox = Anew::Mailbox(store::MailboxName::inbox());
+    assert_eq!(fixture.import_anew(account, &source, false, inbox).await.unwrap().mailboxes[0].messages, 125);
+    other.cut_after.store(0, Ordering::Relaxed);
+    assert_eq!(fixture.import(account, &source, false).await.unwrap().mailboxes[0].messages, 0);
+    assert_eq!(fixture.all(account).len(), 250);
 }
 
 #[tokio::test]

@@ -25,7 +25,10 @@ async fn messages_and_mark_come_together_or_not_at_all() {
     assert_eq!(store.status(inbox).unwrap().messages, 2);
     store.import(inbox, vec![message(b"three")], &[mark(Some(b"2"), b"3")]).await.unwrap();
     assert_eq!(store.status(inbox).unwrap().messages, 3);
-    assert_eq!(store.forget_imports(account).await.unwrap(), 1);
+    store.forget_import_marks(account, &[[9; 32]]).await.unwrap();
+    assert!(store.import_mark(account, &KEY).unwrap().is_some());
+    store.forget_import_marks(account, &[[9; 32], KEY]).await.unwrap();
+    assert_eq!(store.forget_imports(account).await.unwrap(), 0);
     assert_eq!(store.import_mark(account, &KEY).unwrap(), None);
     fixture.close().await;
 }

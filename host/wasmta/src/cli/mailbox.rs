@@ -139,9 +139,10 @@ pub(crate) struct Importing {
     /// Change nothing, and say what would come.
     #[arg(long)]
     dry_run: bool,
-    /// Forget which messages came to this account before, from whatever source and to whatever mailbox: all come again.
-    #[arg(long)]
-    anew: bool,
+    /// Take again what came from this source before: all of it, or what goes to this mailbox, by its name here. What came then
+    /// stays: take it out first. What came from other sources is none of it.
+    #[arg(long, value_name = "MAILBOX", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    anew: Option<String>,
     #[command(flatten)]
     format: Format,
 }

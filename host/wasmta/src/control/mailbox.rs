@@ -71,8 +71,8 @@ pub struct ImportOrder {
     pub below: Option<String>,
     /// Only say what would come.
     pub dry_run: bool,
-    /// Forget what came before.
-    pub anew: bool,
+    /// Take again what came from there before: what goes to this mailbox, or all, where that is empty.
+    pub anew: Option<String>,
 }
 
 /// Where mail comes from.

@@ -1,6 +1,6 @@
 //! Mail from elsewhere into mailboxes, by command.
 
-use migration::{Credentials, ImapServer, Import, Imported, MailboxImported, Source};
+use migration::{Anew, Credentials, ImapServer, Import, Imported, MailboxImported, MigrationError, Source};
 use serde_json::json;
 use store::{AccountId, MailboxName};
 use tokio::sync::mpsc;
@@ -30,19 +30,24 @@ pub(super) async fn perform(
     } else {
         store.ensure_account(&name).await.map_err(|e| e.to_string())?
     };
-    if anew && !dry_run {
-        store.forget_imports(account).await.map_err(|e| e.to_string())?;
-    }
+    let anew = match anew.as_deref() {
+        None => Anew::Nothing,
+        Some("") => Anew::All,
+        Some(name) => Anew::Mailbox(MailboxName::new(name).map_err(|e| format!("--anew: {e}"))?),
+    };
     let source = match source {
         ImportSource::Maildir(root) => Source::Maildir(root),
         ImportSource::Mbox(place) => Source::Mbox(place),
         ImportSource::Imap(from) => Source::Imap(server(from)),
     };
     let octets_max = config.limits.message_size;
-    let order = Import { store, account, source: &source, below, octets_max, dry_run };
+    let order = Import { store, account, source: &source, below, octets_max, dry_run, anew };
     let tell = telling(&progress);
     match migration::import(&order, &tell).await {
         Ok(done) => Ok(answer(&done, dry_run)),
+        Err(MigrationError::BegunAnew(why)) => Err(format!(
+            "{why}\nwhat came so far stays; the same command without --anew goes on from there: with it, that would come twice"
+        )),
         Err(why) => Err(format!("{why}\nwhat came so far stays; the same command goes on from there")),
     }
 }
