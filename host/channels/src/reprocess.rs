@@ -189,6 +189,7 @@ mod tests {
                 steps: Vec::new(),
                 is_of_several: false,
                 forwarders: Vec::new(),
+                other_ways: Vec::new(),
             }
         };
         let again = |name: &str| ResolvedRecipient {

@@ -2,9 +2,10 @@
 //! and keep a copy would else get one copy each time round, until the hops end it.
 //!
 //! What leaves by a user's forward names that user in a Delivered-To field. Mail that comes back with it has been with the
-//! user: a copy for the mailbox is kept still, for the field is anybody's to write, and nothing may be lost by it.
+//! user: a copy for the mailbox is kept still, for the field is anybody's to write, and nothing may be lost by it. Where several
+//! ways lead to one copy, it goes by one on which the mail has been with nobody.
 
-use mail_types::{ChannelName, EnhancedStatus, NextHop, Refusal, Reply, Route};
+use mail_types::{Address, ChannelName, EnhancedStatus, NextHop, Refusal, Reply, Route};
 use message::Fields;
 use queue::{Accepted, Step, StepKind};
 
@@ -28,11 +29,21 @@ pub(crate) fn ended(
     let fields = Fields::of(header).filter(|field| field.is("Delivered-To")).take(FIELDS_MAX);
     let been: Vec<String> =
         fields.map(|field| String::from_utf8_lossy(&field.unfolded()).trim().to_lowercase()).collect();
-    let forwarder = |one: &Accepted| {
-        let mut forwarders = one.recipient.forwarders.iter();
-        forwarders.find(|forwarder| been.contains(&forwarder.to_key())).cloned()
-    };
-    let circles: Vec<_> = recipients.iter().map(forwarder).collect();
+    let forwarder = |way: &[Address]| way.iter().find(|user| been.contains(&user.to_key())).cloned();
+    let circles: Vec<_> = recipients
+        .iter_mut()
+        .map(|one| {
+            let forwarder_on_it = forwarder(&one.recipient.forwarders)?;
+            let Some(good) = one.other_ways.iter().position(|way| forwarder(way).is_none()) else {
+                return Some(forwarder_on_it);
+            };
+            // Another way leads to the same copy, and the message was with none of its users.
+            one.recipient.forwarders = one.other_ways.swap_remove(good);
+            let text = format!("Delivered-To names {forwarder_on_it}: it goes by another way");
+            one.steps.push(Step { kind: StepKind::Delivery, text, origin: None });
+            None
+        })
+        .collect();
     if circles.iter().all(Option::is_none) {
         return Ok(recipients);
     }
@@ -66,7 +77,7 @@ fn reply() -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail_types::{Address, Recipient};
+    use mail_types::Recipient;
 
     const HEADER: &[u8] =
         b"Delivered-To: Ann@Here.test\r\nReceived: x\r\nDelivered-To: other@there.test\r\n\r\n";
@@ -113,6 +124,21 @@ mod tests {
             (vec![copy(0, "bob@here.test", bob)], Replies::One, "smtp"),
         ] {
             assert_eq!(shown(copies.clone(), replies), expected, "{copies:?}");
+        }
+    }
+
+    #[test]
+    fn of_several_ways_one_is_taken_that_is_new() {
+        let way = |names: &[&str]| copy(0, "team@here.test", names).recipient.forwarders;
+        let (ann, bob) = (way(&["ann@here.test"]), way(&["bob@here.test"]));
+        for (others, taken) in [
+            (vec![bob.clone()], Some(bob.clone())),
+            (vec![[ann.clone(), bob.clone()].concat(), Vec::new()], Some(Vec::new())),
+            (vec![[bob.clone(), ann.clone()].concat()], None),
+        ] {
+            let one = Accepted { other_ways: others, ..copy(0, "team@here.test", &["ann@here.test"]) };
+            let ended = ended(vec![one], Replies::One, HEADER).ok();
+            assert_eq!(ended.map(|mut ended| ended.remove(0).recipient.forwarders), taken);
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
-use mail_types::{AccountName, Persistence, QueueId, Recipient, Reply, ReversePath, Route, Transport};
-use mail_types::{EnhancedStatus, Timestamp};
+use mail_types::{
+    AccountName, Address, EnhancedStatus, Persistence, QueueId, Recipient, Reply, ReversePath, Route,
+    Timestamp, Transport,
+};
 use serde::{Deserialize, Serialize};
 use storage::{Content, StorageError};
 
@@ -59,13 +61,17 @@ pub struct Accepted {
     pub expanded: bool,
     /// Which of the RCPT commands of its transaction led to it, from 0: LMTP answers each (RFC 2033 §4.2).
     pub command: usize,
+    /// Other ways that lead to its copy, by the users whose forwards are on each. Asked for until it is decided which one the
+    /// copy takes ([`Recipient::forwarders`]), and not kept.
+    pub other_ways: Vec<Vec<Address>>,
 }
 
 impl Accepted {
     /// A recipient that is taken, without a word on how that was decided.
     #[must_use]
     pub fn new(recipient: Recipient, route: Route) -> Self {
-        Self { recipient, route, steps: Vec::new(), refused: None, expanded: false, command: 0 }
+        let (steps, other_ways) = (Vec::new(), Vec::new());
+        Self { recipient, route, steps, refused: None, expanded: false, command: 0, other_ways }
     }
 
     /// Makes it one of several that its original recipient stands for.

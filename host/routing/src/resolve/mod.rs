@@ -7,7 +7,7 @@
 //! table; its entry's status and delivery options say what becomes of it: a route, or further addresses that go the
 //! same way. One view of the tables serves the whole of it; where a plugin has to be asked on the way, the walk is gone
 //! again afterwards, over a view of its own ([`crate::consult`]). [`walk`] holds the list of addresses still to do,
-//! [`way`] takes one address to its entry, [`disposition`] applies the entry, [`refusals`] has the words for a no.
+//! [`ways`] knows by which ways each was reached, [`way`] takes one address to its entry, [`disposition`] applies the entry, [`refusals`] has the words for a no.
 
 pub(crate) mod disposition;
 pub(crate) mod domains;
@@ -16,6 +16,7 @@ mod posting;
 pub(crate) mod refusals;
 pub(crate) mod walk;
 pub(crate) mod way;
+mod ways;
 
 use std::sync::Arc;
 
@@ -117,6 +118,8 @@ pub struct ResolvedRecipient {
     pub is_of_several: bool,
     /// The users whose forwards led here.
     pub forwarders: Vec<Address>,
+    /// Other ways that lead here, by the users whose forwards are on each; maybe none on one.
+    pub other_ways: Vec<Vec<Address>>,
 }
 
 impl ResolvedRecipient {
@@ -127,14 +130,12 @@ impl ResolvedRecipient {
         if recipient.address.to_key() != of.address.to_key() {
             recipient.released.clear();
         }
-        for one in self.forwarders {
-            if !recipient.forwarders.contains(&one) {
-                recipient.forwarders.push(one);
-            }
-        }
-        recipient.forwarders.truncate(mail_types::Recipient::FORWARDERS_MAX);
+        let above = std::mem::take(&mut recipient.forwarders);
+        recipient.forwarders = along(&above, self.forwarders);
+        let other_ways = self.other_ways.into_iter().map(|way| along(&above, way)).collect();
         let steps = self.steps.into_iter().map(Into::into).collect();
-        let mut accepted = queue::Accepted { steps, ..queue::Accepted::new(recipient, self.route) };
+        let mut accepted =
+            queue::Accepted { steps, other_ways, ..queue::Accepted::new(recipient, self.route) };
         if accepted.route.channel.as_str() == mail_types::ChannelName::AUTOREPLY {
             // Nobody is told of an automatic reply but by itself (RFC 3834 §3.3).
             accepted.recipient.notify = mail_types::Notify::Never;
@@ -143,6 +144,18 @@ impl ResolvedRecipient {
         }
         accepted
     }
+}
+
+/// A whole way: the users above, and those after them.
+fn along(above: &[Address], way: Vec<Address>) -> Vec<Address> {
+    let mut whole = above.to_vec();
+    for one in way {
+        if !whole.contains(&one) {
+            whole.push(one);
+        }
+    }
+    whole.truncate(mail_types::Recipient::FORWARDERS_MAX);
+    whole
 }
 
 /// What becomes of a recipient.

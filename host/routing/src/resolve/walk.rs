@@ -1,13 +1,14 @@
 //! The list of addresses still to do, from the recipient to its final recipients: loops end, duplicates are sent once,
 //! and growth is bounded (R72).
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use mail_types::{AccountName, Address, ChannelName, ForwardPath, NextHop, Persistence, Refusal, Route};
 
 use super::disposition::dispose;
 use super::way::{Found, Guide, Led, Next, Way};
+use super::ways::{FIRST, Place, WAYS_MAX, Ways};
 use super::{Halt, NESTING_MAX, Request, ResolvedRecipient, Trace, refusals};
 use crate::recorder::{Recorder, Step, StepKind};
 use crate::rewrite::tags::Target;
@@ -21,6 +22,8 @@ pub(crate) struct Walked {
 
 struct Item {
     address: Address,
+    /// Its place among those that are reached.
+    place: Place,
     depth: usize,
     /// The address that led here, and its entry.
     from: Option<(Address, Option<Rc<str>>)>,
@@ -34,10 +37,10 @@ struct Walk<'a> {
     guide: &'a Guide<'a>,
     keep_traces: bool,
     waiting: VecDeque<Item>,
-    /// Addresses that were seen, so that loops end and duplicates are sent once.
-    seen: HashSet<String>,
-    /// Entries that were expanded, by any of their addresses.
-    expanded: HashSet<String>,
+    /// Addresses that were seen, so that loops end and duplicates are sent once; none while there is but the first.
+    ways: Option<Ways>,
+    /// Entries that were expanded, and by which of their addresses.
+    expanded: HashMap<String, Place>,
     queued: usize,
     /// The entry of the address that is done now, where it leads to further ones.
     entry: Option<Rc<str>>,
@@ -50,8 +53,11 @@ struct Walk<'a> {
     /// Whether it has.
     too_many: bool,
     out: Vec<ResolvedRecipient>,
-    delivered: HashSet<String>,
-    later: Vec<ResolvedRecipient>,
+    /// By which addresses those of `out` were reached: the index there, and the address.
+    reached_by: Vec<(usize, Place)>,
+    /// Where in `out` each copy stands.
+    delivered: HashMap<String, usize>,
+    later: Vec<(ResolvedRecipient, Place)>,
     refused: Vec<Refusal>,
     /// Whether some address waits for a plugin.
     open: bool,
@@ -79,8 +85,8 @@ pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Option<
         guide,
         keep_traces,
         waiting: VecDeque::new(),
-        seen: HashSet::new(),
-        expanded: HashSet::new(),
+        ways: None,
+        expanded: HashMap::new(),
         queued: 0,
         entry: None,
         at_group: false,
@@ -88,7 +94,8 @@ pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Option<
         as_list: None,
         too_many: false,
         out: Vec::new(),
-        delivered: HashSet::new(),
+        reached_by: Vec::new(),
+        delivered: HashMap::new(),
         later: Vec::new(),
         refused: Vec::new(),
         open: false,
@@ -96,6 +103,7 @@ pub(crate) fn walk<R: Recorder>(guide: &Guide<'_>, keep_traces: bool) -> Option<
     };
     walk.waiting.push_back(Item {
         address: address.clone(),
+        place: FIRST,
         depth: 0,
         from: None,
         is_of_several: false,
@@ -150,11 +158,13 @@ impl Walk<'_> {
                     Way::Entry(found) => found,
                     Way::Done(next) => return Ok(next),
                 };
-                if !found.row.is_plain() && !self.expanded.insert(found.row.dn.to_string()) {
-                    recorder.note(|| Step::new(StepKind::Alias, "reached before: not expanded again"));
-                    return Ok(Vec::new());
-                }
                 if !found.row.is_plain() {
+                    let first = *self.expanded.entry(found.row.dn.to_string()).or_insert(item.place);
+                    if first != item.place {
+                        recorder.note(|| Step::new(StepKind::Alias, "reached before: not expanded again"));
+                        self.ways.iter_mut().for_each(|ways| ways.joined(item.place, first));
+                        return Ok(Vec::new());
+                    }
                     self.entry = Some(found.row.dn.as_ref().into());
                 }
                 self.at_group = found.row.kind == RowKind::Group;
@@ -209,8 +219,19 @@ impl Walk<'_> {
                 Next::Route { address, detail, route } => {
                     let steps = if last == Some(nth) { std::mem::take(&mut steps) } else { steps.clone() };
                     let forwarders = item.forwarders.as_deref().unwrap_or_default().to_vec();
-                    let one = ResolvedRecipient { address, detail, route, steps, is_of_several, forwarders };
-                    self.deliver(one);
+                    let other_ways = Vec::new();
+                    self.deliver(
+                        ResolvedRecipient {
+                            address,
+                            detail,
+                            route,
+                            steps,
+                            is_of_several,
+                            forwarders,
+                            other_ways,
+                        },
+                        item.place,
+                    );
                 }
                 Next::Address(address) => {
                     self.enqueue(address, item, is_of_several || self.at_group, None)?
@@ -224,15 +245,19 @@ impl Walk<'_> {
     }
 
     /// One copy for each account and subaddress, or for each address and route.
-    fn deliver(&mut self, recipient: ResolvedRecipient) {
-        // Most recipients are the only one: the set begins with the second.
+    fn deliver(&mut self, recipient: ResolvedRecipient, place: Place) {
+        // Most recipients are the only one: the map begins with the second.
         if let [first] = self.out.as_slice() {
-            self.delivered.insert(delivery_key(first));
+            self.delivered.insert(delivery_key(first), 0);
         }
-        if !self.out.is_empty() && !self.delivered.insert(delivery_key(&recipient)) {
-            return;
+        let mut at = self.out.len();
+        if at > 0 {
+            at = *self.delivered.entry(delivery_key(&recipient)).or_insert(at);
         }
-        self.out.push(recipient);
+        self.reached_by.push((at, place));
+        if at == self.out.len() {
+            self.out.push(recipient);
+        }
     }
 
     fn enqueue(
@@ -242,12 +267,8 @@ impl Walk<'_> {
         is_of_several: bool,
         forwarder: Option<Address>,
     ) -> Result<(), Refusal> {
-        if self.seen.is_empty() {
-            self.seen.insert(from.address.to_key());
-        }
-        if !self.seen.insert(address.to_key()) {
-            return Ok(());
-        }
+        let ways = self.ways.get_or_insert_with(|| Ways::new(&from.address));
+        let Some(place) = ways.step(from.place, &address, forwarder.as_ref()) else { return Ok(()) };
         let max = self.guide.view.options.recipients_max;
         self.queued += 1;
         if self.queued > max {
@@ -266,7 +287,8 @@ impl Walk<'_> {
             }
             None => from.forwarders.clone(),
         };
-        self.waiting.push_back(Item { address, depth: from.depth + 1, from: by, is_of_several, forwarders });
+        let depth = from.depth + 1;
+        self.waiting.push_back(Item { address, place, depth, from: by, is_of_several, forwarders });
         Ok(())
     }
 
@@ -285,18 +307,36 @@ impl Walk<'_> {
             let address = item.address.clone();
             let is_of_several = item.is_of_several;
             let forwarders = item.forwarders.as_deref().unwrap_or_default().to_vec();
-            let one = ResolvedRecipient { address, detail: None, route, steps, is_of_several, forwarders };
-            self.later.push(one);
+            let (detail, other_ways) = (None, Vec::new());
+            self.later.push((
+                ResolvedRecipient { address, detail, route, steps, is_of_several, forwarders, other_ways },
+                item.place,
+            ));
         }
         self.refused.push(refusal);
         Ok(())
+    }
+
+    /// Tells each copy of the ways that it was not resolved on, where users' forwards are on any.
+    fn add_other_ways(&mut self) {
+        let Some(ways) = self.ways.as_ref().and_then(Ways::all) else { return };
+        for (at, place) in &self.reached_by {
+            let one = &mut self.out[*at];
+            let others = ways[*place].iter().filter(|way| way[..] != one.forwarders[..]);
+            let room = WAYS_MAX.saturating_sub(one.other_ways.len());
+            one.other_ways.extend(others.take(room).map(|way| way.to_vec()));
+        }
     }
 
     /// The answer, once nothing is left to do. Where some are reached, those that cannot be reached now are tried
     /// later, and those that never can are left out: one bad member does not silence a list.
     fn finish(&mut self, first: &Address) -> Result<Vec<ResolvedRecipient>, Refusal> {
         if !self.out.is_empty() {
-            self.out.append(&mut self.later);
+            for (one, place) in std::mem::take(&mut self.later) {
+                self.reached_by.push((self.out.len(), place));
+                self.out.push(one);
+            }
+            self.add_other_ways();
             return Ok(std::mem::take(&mut self.out));
         }
         let passing = |refusal: &Refusal| refusal.reply.persistence() == Persistence::Transient;
@@ -319,6 +359,7 @@ fn as_list(found: &Found<'_>, separator: char) -> Option<ResolvedRecipient> {
         steps: vec![step.at(&*found.row.dn)],
         is_of_several: false,
         forwarders: Vec::new(),
+        other_ways: Vec::new(),
     })
 }
 
