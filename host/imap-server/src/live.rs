@@ -207,7 +207,7 @@ mod tests {
             let known: Vec<u32> = order.iter().copied().filter(|uid| is(&before, *uid)).collect();
             let criteria = vec![SortCriterion { reverse: false, key: SortKey::Size }];
             let (mut live, mut client) = (live(Some(criteria), &known), known.clone());
-            let view = View::new((1..40).collect(), 1);
+            let view = View::new((1..40).collect::<Vec<u32>>(), 1);
             follow(&mut client, &live.removed(&|uid| is(&leaving, uid), &|uid| uid));
             prop_assert_eq!(&client, &live.found);
             let mut new: Vec<u32> = order.iter().copied().filter(|uid| !known.contains(uid)).collect();

@@ -85,10 +85,9 @@ impl Selected {
     /// From a view, and a watch that was made before it. In the view, messages from `first_recent`
     /// on are `\Recent` here.
     pub(crate) fn new(view: &store::View, first_recent: Uid, watch: Watch, access: Access) -> Self {
-        let uids = view.messages.iter().map(|message| message.uid.0).collect();
         // More than one session may be told first of what comes later: then it is recent in all of
         // them (RFC 3501 §2.3.2).
-        let told = View::new(uids, first_recent.0.min(view.uid_next.0));
+        let told = View::new(view.uids(), first_recent.0.min(view.uid_next.0));
         Self {
             mailbox: view.mailbox,
             access,

@@ -1,6 +1,8 @@
 //! A mailbox as one session has been told of it: sequence numbers are places in this list, and only
 //! change when the client is told (RFC 3501 §2.3.1.2).
 
+use std::sync::Arc;
+
 use imap_wire::{By, SequenceSet};
 
 /// A message that a command names.
@@ -19,7 +21,8 @@ pub(crate) struct NoSuchMessage;
 /// UIDs in rising order; the place is the sequence number less one.
 #[derive(Debug)]
 pub(crate) struct View {
-    uids: Vec<u32>,
+    /// Shared with others who opened the mailbox as it is, until something comes or goes.
+    uids: Arc<Vec<u32>>,
     /// Messages from this UID on are `\Recent` in this session: whatever comes while it looks is so.
     first_recent: u32,
     /// Expunged by others, not told yet: they keep their sequence numbers until then.
@@ -30,7 +33,8 @@ pub(crate) struct View {
 
 impl View {
     /// From rising UIDs, and the first that is `\Recent`.
-    pub(crate) fn new(uids: Vec<u32>, first_recent: u32) -> Self {
+    pub(crate) fn new(uids: impl Into<Arc<Vec<u32>>>, first_recent: u32) -> Self {
+        let uids = uids.into();
         Self { uids, first_recent, gone: Vec::new(), saved: Vec::new() }
     }
 
@@ -45,7 +49,7 @@ impl View {
 
     /// All messages.
     pub(crate) fn members(&self) -> impl Iterator<Item = Member> + '_ {
-        (1..).zip(&self.uids).map(|(sequence, uid)| Member { sequence, uid: *uid })
+        (1..).zip(&*self.uids).map(|(sequence, uid)| Member { sequence, uid: *uid })
     }
 
     /// The sequence number of a UID.
@@ -57,7 +61,7 @@ impl View {
     pub(crate) fn add(&mut self, uid: u32) -> bool {
         let new = uid > self.last_uid();
         if new {
-            self.uids.push(uid);
+            Arc::make_mut(&mut self.uids).push(uid);
         }
         new
     }
@@ -91,12 +95,16 @@ impl View {
     /// Takes out what has gone, and gives it to be told, in an order in which each sequence number is
     /// right when it is told: from the last to the first, none moves another.
     pub(crate) fn take_gone(&mut self) -> Vec<Member> {
+        if self.gone.is_empty() {
+            // What is shared with other sessions stays so.
+            return Vec::new();
+        }
         let mut gone = std::mem::take(&mut self.gone);
         gone.sort_unstable();
         gone.dedup();
         let member = |uid: &u32| self.sequence_of(*uid).map(|sequence| Member { sequence, uid: *uid });
         let told = gone.iter().rev().filter_map(member).collect();
-        self.uids.retain(|uid| gone.binary_search(uid).is_err());
+        Arc::make_mut(&mut self.uids).retain(|uid| gone.binary_search(uid).is_err());
         self.saved.retain(|uid| gone.binary_search(uid).is_err());
         told
     }

@@ -1,7 +1,7 @@
 //! What large mailboxes list, as it was read last: to open one again costs what has changed since.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use storage::Snapshot;
@@ -17,16 +17,21 @@ use crate::ranges::is_in;
 use crate::seen::Seen;
 use crate::view::Listed;
 
-/// Most messages whose listings are kept, over all mailboxes: 24 octets each.
+/// Most messages whose listings are kept, over all mailboxes: 28 octets each.
 pub const LISTED_MESSAGES_MAX: usize = 1_000_000;
 /// Smaller mailboxes are read as fast as they are looked up.
 const LISTING_MESSAGES_MIN: usize = 1_000;
+
+/// The UIDs of a listing, which all sessions that open it share.
+pub(crate) type SharedUids = Arc<OnceLock<Arc<Vec<u32>>>>;
 
 /// The messages of a mailbox at one moment, rising by UID.
 #[derive(Debug, Clone)]
 pub(crate) struct Listing {
     modseq: ModSeq,
     pub(crate) messages: Arc<[Listed]>,
+    /// Their UIDs, once anybody has wanted them.
+    pub(crate) uids: SharedUids,
     /// The place of the first message without `\Seen`.
     pub(crate) first_unseen: Option<usize>,
 }
@@ -34,7 +39,7 @@ pub(crate) struct Listing {
 impl Listing {
     fn new(modseq: ModSeq, messages: Vec<Listed>) -> Self {
         let first_unseen = messages.iter().position(|listed| !listed.flags.contains(Flags::SEEN));
-        Self { modseq, messages: messages.into(), first_unseen }
+        Self { modseq, messages: messages.into(), uids: SharedUids::default(), first_unseen }
     }
 
     /// What has changed above a mod-sequence.
@@ -56,12 +61,14 @@ impl Listing {
                 *listed = new;
             }
         }
-        Some(Self::new(modseq, messages))
+        // Messages are the same ones.
+        Some(Self { uids: Arc::clone(&self.uids), ..Self::new(modseq, messages) })
     }
 
     /// As a reader sees it who has seen messages apart from others.
     pub(crate) fn seen_by(&self, seen: &Seen) -> Self {
-        Self::new(self.modseq, self.messages.iter().map(|listed| listed.seen_by(seen)).collect())
+        let messages = self.messages.iter().map(|listed| listed.seen_by(seen)).collect();
+        Self { uids: Arc::clone(&self.uids), ..Self::new(self.modseq, messages) }
     }
 
     /// Reads all of it.

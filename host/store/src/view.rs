@@ -7,6 +7,7 @@ use crate::error::StoreError;
 use crate::ids::{Flags, MailboxId, ModSeq, Uid, UidValidity};
 use crate::keys;
 use crate::keywords::{KeywordTable, Keywords};
+use crate::listings::SharedUids;
 use crate::mailboxes::{read_mailbox, read_recent};
 use crate::record::MessageRecord;
 use crate::rights::Rights;
@@ -56,6 +57,16 @@ pub struct View {
     pub messages: Arc<[Listed]>,
     /// The place of the first message without `\Seen`.
     pub first_unseen: Option<usize>,
+    uids: SharedUids,
+}
+
+impl View {
+    /// The UIDs of all messages, rising. Sessions that open a large mailbox which does not change share them.
+    #[must_use]
+    pub fn uids(&self) -> Arc<Vec<u32>> {
+        let read = || Arc::new(self.messages.iter().map(|listed| listed.uid.0).collect());
+        Arc::clone(self.uids.get_or_init(read))
+    }
 }
 
 impl Store {
@@ -83,6 +94,7 @@ impl Store {
             keywords: KeywordTable::read(&snapshot, mailbox)?,
             messages: listing.messages,
             first_unseen: listing.first_unseen,
+            uids: listing.uids,
         })
     }
 }
