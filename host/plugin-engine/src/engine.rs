@@ -11,7 +11,6 @@ use hooks::{CallContext, Content, Failed, FailureKind, PluginName, Role, Sitting
 use mail_types::{Domain, Timestamp};
 use runtime::{Clock, Random};
 use storage::Storage;
-use tokio::sync::Semaphore;
 
 use crate::artefacts::Artefacts;
 use crate::breaker::{Gate, Turned};
@@ -22,6 +21,7 @@ use crate::kv::Kv;
 use crate::machine::{Allocation, INSTANCES_MAX, Machine, Profile};
 use crate::meter::Meter;
 use crate::notes;
+use crate::places::Places;
 use crate::plugin::{Asked, Manner, Plugin};
 use crate::question::{Answer, Question};
 use crate::recording::{Recorder, Recording};
@@ -33,7 +33,7 @@ use crate::trust::Trust;
 use crate::validate::{Invalid, Judge};
 
 /// Places for instances: fewer than the pool has slots, so that it never runs out.
-const PLACES: usize = INSTANCES_MAX as usize - 32;
+pub(crate) const PLACES: usize = INSTANCES_MAX as usize - 32;
 
 /// What the engine works with.
 pub struct EngineParts {
@@ -57,7 +57,7 @@ pub struct Engine(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) machine: Arc<Machine>,
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Arc<Places>,
     pub(crate) surroundings: Surroundings,
     pub(crate) artefacts: Artefacts,
     pub(crate) registry: Registry,
@@ -169,7 +169,7 @@ impl Engine {
         let recorder = Recorder::open(folder.join("recordings")).map_err(place)?;
         Ok(Self(Arc::new(Inner {
             machine: Arc::new(machine),
-            places: Arc::new(Semaphore::new(PLACES)),
+            places: Places::new(PLACES),
             surroundings,
             artefacts,
             registry,
@@ -206,11 +206,7 @@ impl Engine {
     pub async fn maintain(&self) {
         // A failing disk is told by whoever needs it.
         let _ = self.0.surroundings.kv.sweep(self.0.clock.now()).await;
-        for plugin in self.0.active.load().plugins.values() {
-            if let Some(reuse) = &plugin.settings.reuse {
-                plugin.tenants.sweep(reuse.idle);
-            }
-        }
+        self.0.places.sweep();
     }
 }
 

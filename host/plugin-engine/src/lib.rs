@@ -28,6 +28,7 @@ mod machine;
 mod memo;
 mod meter;
 mod notes;
+mod places;
 mod plugin;
 mod question;
 mod recording;
@@ -42,7 +43,6 @@ mod tenant;
 mod trial;
 mod trust;
 mod validate;
-mod warm;
 
 pub use capability::Capability;
 pub use compiler::{COMPILE_MAX, Compiler, HereCompiler, Outcome, ProcessCompiler};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hooks::{CallReport, Content, Failed, FailureKind, PluginName, Role, Sitting};
 use mail_types::{Domain, Timestamp};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
 
@@ -20,6 +20,7 @@ use crate::interest::Interests;
 use crate::linking::linker;
 use crate::machine::{Machine, Profile};
 use crate::memo::Memo;
+use crate::places::{Owner, Places};
 use crate::question::{Answer, Question};
 use crate::schema::Schema;
 use crate::seat::Seat;
@@ -92,7 +93,16 @@ pub struct Plugin {
     indices: Indices,
     machine: Arc<Machine>,
     /// Places in the pool, shared by all plugins of the machine.
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
+    /// Its number among those who have shared them.
+    number: u64,
+}
+
+/// The last call has ended, and put back what it ran on: what waits there now would wait for nobody.
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        self.places.let_go(self.number);
+    }
 }
 
 /// How one call goes.
@@ -139,7 +149,7 @@ impl Plugin {
     /// [`Unfit`] says what is wrong with it, or with its settings.
     pub(crate) async fn load(
         machine: &Arc<Machine>,
-        places: &Arc<Semaphore>,
+        places: &Arc<Places>,
         component: &Component,
         manifest: Manifest,
         settings: Settings,
@@ -170,6 +180,7 @@ impl Plugin {
             numbers: Numbers::default(),
             machine: Arc::clone(machine),
             places: Arc::clone(places),
+            number: places.number(),
             settings,
             manifest,
             description,
@@ -184,7 +195,7 @@ impl Plugin {
     /// What a component says of itself, without a configuration.
     pub(crate) async fn described(
         machine: &Arc<Machine>,
-        places: &Arc<Semaphore>,
+        places: &Arc<Places>,
         component: &Component,
         settings: Settings,
     ) -> Result<Description, Unfit> {
@@ -195,8 +206,7 @@ impl Plugin {
     /// Makes an instance and lets it go again: what a fresh call costs before it begins.
     pub(crate) async fn start(&self, tenant: Option<&Domain>) -> Result<(), String> {
         let share = self.tenants.of(tenant);
-        let place = Arc::clone(&self.places).acquire_many_owned(self.weight()).await;
-        let place = place.map_err(|error| error.to_string())?;
+        let place = self.places.of(self.weight()).await.ok_or("there is no pool any more")?;
         let _turn = self.machine.turn();
         let started = Instance::new(&self.pre, self.store(tenant, &share), place).await;
         started.map(drop).map_err(|(error, _)| Fault::of(&error).sentence)
@@ -235,6 +245,10 @@ impl Plugin {
         if self.manifest.memories > 3 || self.manifest.tables > 8 { 4 } else { 1 }
     }
 
+    fn owner(&self, share: &Tenant) -> Owner {
+        Owner { plugin: self.number, tenant: share.number }
+    }
+
     fn store(&self, tenant: Option<&Domain>, share: &Arc<Tenant>) -> Store<Call> {
         let call = Call::new(
             Arc::clone(&self.settings),
@@ -248,10 +262,10 @@ impl Plugin {
 
     /// A warm instance, or a place for a new one, where either is to be had without waiting.
     fn room_now(&self, share: &Tenant, warm: Option<&Reuse>) -> Option<Room> {
-        if let Some(instance) = warm.and_then(|reuse| share.shelf.take(reuse.idle)) {
+        if let Some(instance) = warm.and_then(|_| self.places.take(self.owner(share))) {
             return Some(Room::Taken(instance));
         }
-        Arc::clone(&self.places).try_acquire_many_owned(self.weight()).ok().map(Room::Empty)
+        self.places.now(self.weight()).map(Room::Empty)
     }
 
     /// The same, with a place among the calls of the tenant, and with all the patience of the caller.
@@ -260,8 +274,7 @@ impl Plugin {
         if let Some(room) = self.room_now(share, warm) {
             return Some((turn, room));
         }
-        let place = Arc::clone(&self.places).acquire_many_owned(self.weight()).await.ok()?;
-        Some((turn, Room::Empty(place)))
+        Some((turn, Room::Empty(self.places.of(self.weight()).await?)))
     }
 
     /// Asks on an instance of a tenant. Always ends within the limits.
@@ -326,7 +339,9 @@ impl Plugin {
         let mut asked = ended(instance.store.data_mut(), outcome, share);
         asked.report.fuel = fuel;
         match warm {
-            Some(reuse) if whole && instance.may_serve_again(reuse) => share.shelf.put(instance),
+            Some(reuse) if whole && instance.may_serve_again(reuse) => {
+                self.places.put(self.owner(share), instance, reuse.idle);
+            }
             None if whole && sits && instance.may_serve_again(&Reuse::default()) => {
                 sitting.keep(Seat { instance, turn });
             }
@@ -411,7 +426,7 @@ fn linked(
 
 async fn describe(
     machine: &Arc<Machine>,
-    places: &Arc<Semaphore>,
+    places: &Arc<Places>,
     pre: &InstancePre<Call>,
     indices: &Indices,
     settings: &Arc<Settings>,
@@ -427,7 +442,11 @@ async fn describe(
     };
     let call = Call::new(Arc::new(patient), Arc::default(), None, None, tenants.of(None));
     let store = new_store(machine, call);
-    let place = Arc::clone(places).acquire_owned().await.map_err(|e| unfit(e.to_string()))?;
+    // Whoever installs holds up all other changes meanwhile.
+    let Ok(Some(place)) = tokio::time::timeout(DESCRIBE_MAX, places.of(1)).await else {
+        let what = format!("no place to start it came free within {} s", DESCRIBE_MAX.as_secs());
+        return Err(Unfit::new(what, "try again when fewer calls of plugins are under way"));
+    };
     let words = |call: &mut Call, error: &wasmtime::Error| {
         call.take_breach().map_or_else(|| Fault::of(error).sentence, |(_, why)| why)
     };

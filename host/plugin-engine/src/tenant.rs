@@ -11,7 +11,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::breaker::Breaker;
 use crate::settings::{BreakerOptions, Limits};
-use crate::warm::Shelf;
 
 /// Most tenants of a plugin that are kept in mind; those without a call under way make room.
 const TENANTS_MAX: usize = 100_000;
@@ -22,18 +21,18 @@ pub(crate) struct Tenant {
     calls: Arc<Semaphore>,
     cpu: Mutex<Bucket>,
     pub(crate) breaker: Breaker,
-    /// Instances kept warm for this tenant alone.
-    pub(crate) shelf: Shelf,
+    /// Its number among the tenants of its plugin.
+    pub(crate) number: u64,
 }
 
 impl Tenant {
-    fn new(limits: &Limits, breaker: &BreakerOptions) -> Self {
+    fn new(limits: &Limits, breaker: &BreakerOptions, number: u64) -> Self {
         Self {
             memory: Memory { used: AtomicU64::new(0), max: limits.tenant_memory },
             calls: Arc::new(Semaphore::new(limits.tenant_calls.max(1))),
             cpu: Mutex::new(Bucket::full(limits.tenant_cpu)),
             breaker: Breaker::new(breaker.clone()),
-            shelf: Shelf::default(),
+            number,
         }
     }
 
@@ -124,13 +123,15 @@ impl Drop for Held {
 /// The tenants of one plugin.
 pub(crate) struct Tenants {
     known: Mutex<HashMap<Option<Domain>, Arc<Tenant>>>,
+    /// How many there have been.
+    numbers: AtomicU64,
     limits: Limits,
     breaker: BreakerOptions,
 }
 
 impl Tenants {
     pub(crate) fn new(limits: Limits, breaker: BreakerOptions) -> Self {
-        Self { known: Mutex::default(), limits, breaker }
+        Self { known: Mutex::default(), numbers: AtomicU64::new(0), limits, breaker }
     }
 
     /// The share of a tenant, made when it is first needed.
@@ -143,15 +144,10 @@ impl Tenants {
         if known.len() >= TENANTS_MAX {
             known.retain(|_, share| Arc::strong_count(share) > 1);
         }
-        let made = Arc::new(Tenant::new(&self.limits, &self.breaker));
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let made = Arc::new(Tenant::new(&self.limits, &self.breaker, number));
         known.insert(tenant.cloned(), Arc::clone(&made));
         made
-    }
-
-    /// Drops warm instances that have been idle too long.
-    pub(crate) fn sweep(&self, idle: Duration) {
-        let shares: Vec<_> = self.known.lock().values().map(Arc::clone).collect();
-        shares.iter().for_each(|share| share.shelf.sweep(idle));
     }
 }
 

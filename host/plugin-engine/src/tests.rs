@@ -18,6 +18,7 @@ use crate::{Capability, Engine, EngineParts, HereCompiler, SPACES, Settings};
 
 mod lifecycle;
 mod limits;
+mod pool;
 mod samples;
 mod standing;
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use hooks::{CallReport, Content, Direction, FailureKind, Position, Role, Sitting, World};
 use mail_types::{Domain, Timestamp};
 use storage::Storage;
-use tokio::sync::Semaphore;
 use wasmtime::component::Component;
 
 use crate::call::Surroundings;
@@ -16,6 +15,7 @@ use crate::host::flatten;
 use crate::interest::{Interests, Subject};
 use crate::kv::{Kv, SPACES};
 use crate::machine::{Machine, Profile};
+use crate::places::Places;
 use crate::plugin::{Description, Manner, Plugin};
 use crate::question::{Answer, Question};
 use crate::schema::Schema;
@@ -83,8 +83,8 @@ impl Candidate {
     }
 }
 
-fn places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(64))
+fn places() -> Arc<Places> {
+    Places::new(64)
 }
 
 impl Description {
