@@ -1,7 +1,8 @@
 //! Places in the pool, and the instances that wait in some of them for their tenant's next message.
 //!
 //! What is kept warm stands here and not with its tenant: an instance holds its tenant's memory, and two that hold each other
-//! would never be freed.
+//! would never be freed. To keep one warm spares time and must cost nobody else a place: where one is wanted, that which has
+//! been idle longest gives way, whosever it is, and what comes back goes to who waits.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -23,16 +24,48 @@ pub(crate) struct Owner {
     pub(crate) tenant: u64,
 }
 
-/// An instance that waits, and until when.
+/// An instance that waits, since when in the order of all, and until when.
 struct Waiting {
+    since: u64,
     until: Instant,
     instance: Box<Instance>,
+}
+
+/// All that is kept warm; no more than there are places.
+#[derive(Default)]
+struct Warm {
+    /// Of each owner, the longest idle first.
+    shelves: BTreeMap<Owner, VecDeque<Waiting>>,
+    /// Of all, the longest idle first.
+    order: BTreeMap<u64, Owner>,
+    next: u64,
+    /// Calls that wait for a place.
+    wanting: usize,
+}
+
+impl Warm {
+    /// Takes one off a shelf: the one used last, or the longest idle.
+    fn take(&mut self, owner: Owner, latest: bool) -> Option<Waiting> {
+        let shelf = self.shelves.get_mut(&owner)?;
+        let taken = if latest { shelf.pop_back() } else { shelf.pop_front() };
+        if shelf.is_empty() {
+            self.shelves.remove(&owner);
+        }
+        let taken = taken?;
+        self.order.remove(&taken.since);
+        Some(taken)
+    }
+
+    fn longest_idle(&mut self) -> Option<Waiting> {
+        let owner = *self.order.first_key_value()?.1;
+        self.take(owner, false)
+    }
 }
 
 /// The places of one machine.
 pub(crate) struct Places {
     free: Arc<Semaphore>,
-    warm: Mutex<BTreeMap<Owner, VecDeque<Waiting>>>,
+    warm: Mutex<Warm>,
     plugins: AtomicU64,
 }
 
@@ -50,14 +83,24 @@ impl Places {
         self.plugins.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Places for an instance, where so many are free.
+    /// Places for an instance, where so many are free, or are held by instances that are idle.
     pub(crate) fn now(&self, weight: u32) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.free).try_acquire_many_owned(weight).ok()
+        loop {
+            if let Ok(places) = Arc::clone(&self.free).try_acquire_many_owned(weight) {
+                return Some(places);
+            }
+            let idle = self.warm.lock().longest_idle()?;
+            drop(idle);
+        }
     }
 
     /// The same, with all the patience of the caller.
     pub(crate) async fn of(&self, weight: u32) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.free).acquire_many_owned(weight).await.ok()
+        let _wanting = Wanting::of(self);
+        match self.now(weight) {
+            Some(places) => Some(places),
+            None => Arc::clone(&self.free).acquire_many_owned(weight).await.ok(),
+        }
     }
 
     /// An instance that was kept warm.
@@ -66,37 +109,43 @@ impl Places {
         // What has waited too long is dropped after the lock.
         let mut over = Vec::new();
         let mut warm = self.warm.lock();
-        let shelf = warm.get_mut(&owner)?;
         let mut found = None;
-        while let Some(waiting) = shelf.pop_back() {
+        while let Some(waiting) = warm.take(owner, true) {
             if waiting.until >= now {
                 found = Some(waiting.instance);
                 break;
             }
             over.push(waiting);
         }
-        if shelf.is_empty() {
-            warm.remove(&owner);
-        }
         drop(warm);
         found
     }
 
-    /// Keeps an instance for so long; where there is no room, it is dropped.
+    /// Keeps an instance for so long; where there is no room, or somebody waits for its place, it is dropped.
     pub(crate) fn put(&self, owner: Owner, instance: Box<Instance>, idle: Duration) {
         let mut warm = self.warm.lock();
-        let shelf = warm.entry(owner).or_default();
-        if shelf.len() < WARM_MAX {
-            shelf.push_back(Waiting { until: Instant::now() + idle, instance });
+        let since = warm.next;
+        let shelf = warm.shelves.get(&owner).map_or(0, VecDeque::len);
+        if warm.wanting > 0 || shelf >= WARM_MAX {
+            drop(warm);
+            drop(instance);
+            return;
         }
+        warm.next += 1;
+        warm.order.insert(since, owner);
+        let waiting = Waiting { since, until: Instant::now() + idle, instance };
+        warm.shelves.entry(owner).or_default().push_back(waiting);
     }
 
     /// Lets go of what a version of a plugin kept warm. It must not be asked any more.
     pub(crate) fn let_go(&self, plugin: u64) {
         let owners = Owner { plugin, tenant: 0 }..=Owner { plugin, tenant: u64::MAX };
         let mut warm = self.warm.lock();
-        let owners: Vec<Owner> = warm.range(owners).map(|(owner, _)| *owner).collect();
-        let gone: Vec<_> = owners.iter().filter_map(|owner| warm.remove(owner)).collect();
+        let owners: Vec<Owner> = warm.shelves.range(owners).map(|(owner, _)| *owner).collect();
+        let mut gone = Vec::new();
+        for owner in owners {
+            gone.extend(std::iter::from_fn(|| warm.take(owner, false)));
+        }
         drop(warm);
         drop(gone);
     }
@@ -106,12 +155,16 @@ impl Places {
         let now = Instant::now();
         let mut over = Vec::new();
         let mut warm = self.warm.lock();
-        warm.retain(|_, shelf| {
-            while shelf.front().is_some_and(|waiting| waiting.until < now) {
-                over.extend(shelf.pop_front());
+        let owners: Vec<Owner> = warm.shelves.keys().copied().collect();
+        for owner in owners {
+            let is_over = |warm: &Warm| {
+                let shelf = warm.shelves.get(&owner);
+                shelf.and_then(VecDeque::front).is_some_and(|waiting| waiting.until < now)
+            };
+            while is_over(&warm) {
+                over.extend(warm.take(owner, false));
             }
-            !shelf.is_empty()
-        });
+        }
         drop(warm);
     }
 
@@ -119,5 +172,21 @@ impl Places {
     #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
         self.free.available_permits()
+    }
+}
+
+/// One that waits for a place: as long as there are such, none is kept warm.
+struct Wanting<'p>(&'p Places);
+
+impl<'p> Wanting<'p> {
+    fn of(places: &'p Places) -> Self {
+        places.warm.lock().wanting += 1;
+        Self(places)
+    }
+}
+
+impl Drop for Wanting<'_> {
+    fn drop(&mut self) {
+        self.0.warm.lock().wanting -= 1;
     }
 }
