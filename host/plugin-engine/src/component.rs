@@ -11,7 +11,7 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::capability::Capability;
-use crate::machine::{CORE_INSTANCES_MAX, MEMORY_MAX};
+use crate::machine::{CORE_INSTANCES_MAX, MEMORIES_MAX, MEMORY_MAX, TABLES_MAX, places_of};
 use crate::shape::core_instances;
 
 /// Largest component, in octets.
@@ -116,6 +116,11 @@ impl Manifest {
         !self.imports.iter().any(|capability| capability.is_impure())
     }
 
+    /// How many places of the pool one instance takes.
+    pub(crate) fn weight(&self) -> u32 {
+        places_of(self.core_instances, self.memories, self.tables)
+    }
+
     /// What one instance takes of the pool's room, in words.
     #[must_use]
     pub fn parts(&self) -> String {
@@ -209,8 +214,12 @@ fn inspect(engine: &Engine, component: &Component, octets: &[u8]) -> Result<Mani
     imports.sort_unstable();
     imports.dedup();
     roles.sort_unstable();
-    let required = component.resources_required();
-    let memory = required.as_ref().and_then(|r| r.max_initial_memory_size).unwrap_or(0);
+    let (Some(required), Some(core_instances)) = (component.resources_required(), core_instances(octets))
+    else {
+        let what = "what an instance of it takes cannot be counted: it is put together from parts that it imports or hands on";
+        return Err(Unfit::new(what, "link it as one component: `wasm-tools component new`"));
+    };
+    let memory = required.max_initial_memory_size.unwrap_or(0);
     let manifest = Manifest {
         digest: Digest::of(octets),
         size: octets.len() as u64,
@@ -218,9 +227,9 @@ fn inspect(engine: &Engine, component: &Component, octets: &[u8]) -> Result<Mani
         imports,
         foreign,
         contract: versions.pop_last().map(|(_, version)| version).unwrap_or_default(),
-        core_instances: core_instances(octets).unwrap_or(0),
-        memories: required.as_ref().map_or(0, |r| r.num_memories),
-        tables: required.as_ref().map_or(0, |r| r.num_tables),
+        core_instances,
+        memories: required.num_memories,
+        tables: required.num_tables,
         memory: memory.saturating_mul(65_536),
     };
     admit(&manifest)?;
@@ -233,10 +242,15 @@ fn admit(manifest: &Manifest) -> Result<(), Unfit> {
         let what = format!("it begins with {} octets of memory, more than {MEMORY_MAX}", manifest.memory);
         return Err(Unfit::new(what, "make its stack and static data smaller"));
     }
-    if manifest.core_instances > CORE_INSTANCES_MAX {
-        let what =
-            format!("it makes {} core instances, more than {CORE_INSTANCES_MAX}", manifest.core_instances);
-        return Err(Unfit::new(what, "link fewer modules into it"));
+    for (number, parts, max) in [
+        (manifest.core_instances, "core instances", CORE_INSTANCES_MAX),
+        (manifest.memories, "memories", MEMORIES_MAX),
+        (manifest.tables, "tables", TABLES_MAX),
+    ] {
+        if number > max {
+            let what = format!("it makes {number} {parts}, more than {max}");
+            return Err(Unfit::new(what, "link fewer modules into it"));
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! neither kind; the frames themselves are for the author's tools ([`hooks::CallReport::backtrace`]).
 
 use hooks::FailureKind;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 /// Frames that are kept of a broken call: a panic takes ten of its own.
 pub(crate) const FRAMES_MAX: usize = 32;
@@ -53,6 +53,8 @@ impl Fault {
         let trap = error.downcast_ref::<Trap>();
         let kind = match trap {
             Some(Trap::Interrupt | Trap::OutOfFuel) => FailureKind::Cpu,
+            // Others hold what it wanted: nothing that it did.
+            None if error.is::<PoolConcurrencyLimitError>() => FailureKind::Busy,
             _ => FailureKind::Trap,
         };
         let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);

@@ -22,6 +22,14 @@ pub const MEMORY_MAX: u64 = 128 << 20;
 pub const INSTANCES_MAX: u32 = 256;
 /// Core instances of one component: Python's have 38.
 pub(crate) const CORE_INSTANCES_MAX: u32 = 64;
+/// Memories of one component: JavaScript's have 3.
+pub(crate) const MEMORIES_MAX: u32 = 16;
+/// Tables of one component.
+pub(crate) const TABLES_MAX: u32 = 32;
+/// What a place of the pool has of each.
+const CORE_INSTANCES_OF_PLACE: u32 = 12;
+const MEMORIES_OF_PLACE: u32 = 2;
+const TABLES_OF_PLACE: u32 = 6;
 /// Most elements of a table: the JavaScript and Python engines take thousands.
 const TABLE_ELEMENTS_MAX: usize = 20_000;
 /// What of an instance's memory stays resident in its slot for the next one.
@@ -224,6 +232,12 @@ fn begin_ticking(engine: EngineWeak) -> Ticker {
     Ticker { handle, to }
 }
 
+/// How many places an instance takes that is made of so many parts: no pool runs out before the places do.
+pub(crate) fn places_of(core_instances: u32, memories: u32, tables: u32) -> u32 {
+    let core_instances = core_instances.div_ceil(CORE_INSTANCES_OF_PLACE);
+    core_instances.max(memories.div_ceil(MEMORIES_OF_PLACE)).max(tables.div_ceil(TABLES_OF_PLACE)).max(1)
+}
+
 /// The engine's configuration. What compiles and what runs must agree in it.
 pub(crate) fn configuration(profile: Profile, allocation: Allocation) -> Config {
     let mut config = Config::new();
@@ -242,11 +256,13 @@ pub(crate) fn configuration(profile: Profile, allocation: Allocation) -> Config 
         Allocation::Pool => {
             let mut pool = PoolingAllocationConfig::new();
             pool.total_component_instances(INSTANCES_MAX)
-                .total_core_instances(INSTANCES_MAX * 12)
-                .total_memories(INSTANCES_MAX * 2)
-                .total_tables(INSTANCES_MAX * 6)
+                .total_core_instances(INSTANCES_MAX * CORE_INSTANCES_OF_PLACE)
+                .total_memories(INSTANCES_MAX * MEMORIES_OF_PLACE)
+                .total_tables(INSTANCES_MAX * TABLES_OF_PLACE)
                 .total_stacks(INSTANCES_MAX)
                 .max_core_instances_per_component(CORE_INSTANCES_MAX)
+                .max_memories_per_component(MEMORIES_MAX)
+                .max_tables_per_component(TABLES_MAX)
                 .max_memory_size(usize::try_from(MEMORY_MAX).unwrap_or(usize::MAX))
                 .table_elements(TABLE_ELEMENTS_MAX)
                 .max_memories_per_module(2)

@@ -157,7 +157,7 @@ impl Plugin {
     ) -> Result<Self, Unfit> {
         let (pre, indices) = linked(machine, component, &settings)?;
         let settings = Arc::new(settings);
-        let description = describe(machine, places, &pre, &indices, &settings).await?;
+        let description = describe(machine, (places, manifest.weight()), &pre, &indices, &settings).await?;
         let schema = Schema::parse(&description.config_schema).map_err(|why| {
             Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()")
         })?;
@@ -197,16 +197,17 @@ impl Plugin {
         machine: &Arc<Machine>,
         places: &Arc<Places>,
         component: &Component,
+        manifest: &Manifest,
         settings: Settings,
     ) -> Result<Description, Unfit> {
         let (pre, indices) = linked(machine, component, &settings)?;
-        describe(machine, places, &pre, &indices, &Arc::new(settings)).await
+        describe(machine, (places, manifest.weight()), &pre, &indices, &Arc::new(settings)).await
     }
 
     /// Makes an instance and lets it go again: what a fresh call costs before it begins.
     pub(crate) async fn start(&self, tenant: Option<&Domain>) -> Result<(), String> {
         let share = self.tenants.of(tenant);
-        let place = self.places.of(self.weight()).await.ok_or("there is no pool any more")?;
+        let place = self.places.of(self.manifest.weight()).await.ok_or("there is no pool any more")?;
         let _turn = self.machine.turn();
         let started = Instance::new(&self.pre, self.store(tenant, &share), place).await;
         started.map(drop).map_err(|(error, _)| Fault::of(&error).sentence)
@@ -240,11 +241,6 @@ impl Plugin {
         &*self.surroundings.world
     }
 
-    /// How many places of the pool an instance takes: engines of whole languages take several.
-    fn weight(&self) -> u32 {
-        if self.manifest.memories > 3 || self.manifest.tables > 8 { 4 } else { 1 }
-    }
-
     fn owner(&self, share: &Tenant) -> Owner {
         Owner { plugin: self.number, tenant: share.number }
     }
@@ -265,7 +261,7 @@ impl Plugin {
         if let Some(instance) = warm.and_then(|_| self.places.take(self.owner(share))) {
             return Some(Room::Taken(instance));
         }
-        self.places.now(self.weight()).map(Room::Empty)
+        self.places.now(self.manifest.weight()).map(Room::Empty)
     }
 
     /// The same, with a place among the calls of the tenant, and with all the patience of the caller.
@@ -274,7 +270,7 @@ impl Plugin {
         if let Some(room) = self.room_now(share, warm) {
             return Some((turn, room));
         }
-        Some((turn, Room::Empty(self.places.of(self.weight()).await?)))
+        Some((turn, Room::Empty(self.places.of(self.manifest.weight()).await?)))
     }
 
     /// Asks on an instance of a tenant. Always ends within the limits.
@@ -426,7 +422,7 @@ fn linked(
 
 async fn describe(
     machine: &Arc<Machine>,
-    places: &Arc<Places>,
+    (places, weight): (&Arc<Places>, u32),
     pre: &InstancePre<Call>,
     indices: &Indices,
     settings: &Arc<Settings>,
@@ -443,7 +439,7 @@ async fn describe(
     let call = Call::new(Arc::new(patient), Arc::default(), None, None, tenants.of(None));
     let store = new_store(machine, call);
     // Whoever installs holds up all other changes meanwhile.
-    let Ok(Some(place)) = tokio::time::timeout(DESCRIBE_MAX, places.of(1)).await else {
+    let Ok(Some(place)) = tokio::time::timeout(DESCRIBE_MAX, places.of(weight)).await else {
         let what = format!("no place to start it came free within {} s", DESCRIBE_MAX.as_secs());
         return Err(Unfit::new(what, "try again when fewer calls of plugins are under way"));
     };

@@ -13,8 +13,8 @@ struct Level {
     is_component: bool,
     /// Core instances that one instance of it makes.
     makes: u32,
-    /// The same of each component that it can name, by index.
-    components: Vec<u32>,
+    /// The same of each component that it can name, by index; `None` of what is only known where it is instantiated.
+    components: Vec<Option<u32>>,
 }
 
 impl Level {
@@ -22,12 +22,13 @@ impl Level {
         Self { is_component, makes: 0, components: Vec::new() }
     }
 
-    fn of(&self, component: u32) -> u32 {
-        self.components.get(component as usize).copied().unwrap_or(0)
+    fn of(&self, component: u32) -> Option<u32> {
+        self.components.get(component as usize).copied().flatten()
     }
 }
 
-/// Core instances that one instance of a component makes; `None` where the octets are no component.
+/// Core instances that one instance of a component makes; `None` where the octets are no component, or it instantiates what it
+/// was given or found in another: no tools make such, and what is not counted would not be weighed.
 pub(crate) fn core_instances(octets: &[u8]) -> Option<u32> {
     let mut levels = vec![Level::new(true)];
     for payload in Parser::new(0).parse_all(octets) {
@@ -38,7 +39,7 @@ pub(crate) fn core_instances(octets: &[u8]) -> Option<u32> {
                 let done = levels.pop()?;
                 match levels.last_mut() {
                     None => return Some(done.makes),
-                    Some(outer) if done.is_component => outer.components.push(done.makes),
+                    Some(outer) if done.is_component => outer.components.push(Some(done.makes)),
                     Some(_) => {}
                 }
             }
@@ -63,15 +64,14 @@ fn read(section: Payload<'_>, levels: &mut [Level]) -> Option<()> {
             for one in made {
                 if let ComponentInstance::Instantiate { component_index, .. } = one.ok()? {
                     let level = levels.last_mut()?;
-                    level.makes = level.makes.saturating_add(level.of(component_index));
+                    level.makes = level.makes.saturating_add(level.of(component_index)?);
                 }
             }
         }
         Payload::ComponentImportSection(imports) => {
             for one in imports {
-                // What is not there yet, nobody can count; no host gives a plugin any.
                 if let ComponentTypeRef::Component(_) = one.ok()?.ty {
-                    levels.last_mut()?.components.push(0);
+                    levels.last_mut()?.components.push(None);
                 }
             }
         }
@@ -82,7 +82,7 @@ fn read(section: Payload<'_>, levels: &mut [Level]) -> Option<()> {
                         let outer = levels.len().checked_sub(1 + count as usize)?;
                         levels.get(outer)?.of(index)
                     }
-                    ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => 0,
+                    ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => None,
                     _ => continue,
                 };
                 levels.last_mut()?.components.push(of);
@@ -126,11 +126,16 @@ mod tests {
         let nested = |inner: &[u8]| section(4, inner);
         // Instances of the component of that index, without arguments.
         let of = |index: u8| section(5, &[1, 0, index, 0]);
+        // The component 0 under the name `x`; and the export `x` of instance 0 as a component.
+        let export = section(11, &[1, 0, 1, b'x', 4, 0, 0]);
+        let alias = section(6, &[1, 4, 0, 0, 1, b'x']);
         for (octets, wanted) in [
             (component(&[]), Some(0)),
             (two.clone(), Some(2)),
             (component(&[nested(&two)]), Some(0)),
             (component(&[nested(&one), nested(&two), of(1), of(1), of(0), module, made(1)]), Some(6)),
+            // Of a component that another one hands out nobody can tell.
+            (component(&[nested(&component(&[nested(&two), export.clone()])), of(0), alias, of(1)]), None),
             (b"\0asm\x0d\0\x01\0\x02".to_vec(), None),
             (b"hello".to_vec(), None),
         ] {

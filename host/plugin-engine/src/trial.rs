@@ -58,7 +58,7 @@ impl Candidate {
     /// # Errors
     /// [`Unfit`] says why it cannot be started, or does not describe itself.
     pub async fn describe(&self, settings: Settings) -> Result<Description, Unfit> {
-        Plugin::described(&self.machine, &places(), &self.component, settings).await
+        Plugin::described(&self.machine, &places(), &self.component, &self.manifest, settings).await
     }
 
     /// Starts it. What it keeps in `kv` is in a folder of the caller's.

@@ -1,5 +1,7 @@
 //! The pool's places: whoever holds them, they come free again, and nobody keeps them from others.
 
+use hooks::Sitting;
+
 use super::*;
 use crate::Reuse;
 use crate::engine::PLACES;
@@ -58,4 +60,90 @@ async fn who_waits_gets_the_place_that_would_be_kept_warm() {
     let (first, second, _) =
         tokio::join!(house.said("stateful", "a@a.example"), house.said("stateful", "b@b.example"), release);
     assert_eq!((&*first, &*second), ("no-match", "no-match"));
+}
+
+/// A section of a component: its number, its length, its contents.
+fn section(id: u8, contents: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(contents.len()).unwrap();
+    let length = [u8::try_from(length & 0x7f | 0x80).unwrap(), u8::try_from(length >> 7).unwrap()];
+    [&[id], &length[..], contents].concat()
+}
+
+/// A component that makes, beside what it needs, so many instances of a module of this section alone.
+fn with(component: &str, count: u8, inner: &[u8]) -> Vec<u8> {
+    let mut octets = octets(component);
+    let (mut modules, mut depth) = (0_u8, 0);
+    for payload in wasmparser::Parser::new(0).parse_all(&octets) {
+        match payload.unwrap() {
+            wasmparser::Payload::ModuleSection { .. } => {
+                modules += u8::from(depth == 0);
+                depth += 1;
+            }
+            wasmparser::Payload::ComponentSection { .. } => depth += 1,
+            wasmparser::Payload::End(_) => depth -= 1,
+            _ => {}
+        }
+    }
+    octets.extend(section(1, &[b"\0asm\x01\0\0\0", inner].concat()));
+    let instances = [0, modules, 0].repeat(usize::from(count));
+    octets.extend(section(2, &[&[count][..], &instances].concat()));
+    octets
+}
+
+/// A memory of no pages, a table of no elements.
+const MEMORY: [u8; 5] = [5, 3, 1, 0, 0];
+const TABLE: [u8; 6] = [4, 4, 1, 0x70, 0, 0];
+
+#[tokio::test]
+async fn what_takes_too_much_of_the_pool_is_refused_with_the_number() {
+    let house = house();
+    for (octets, wanted) in [
+        (with("stateful", 40, &MEMORY), "it makes 41 memories, more than 16"),
+        (with("stateful", 40, &TABLE), "tables, more than 32"),
+        (with("stateful", 80, &[]), "core instances, more than 64"),
+    ] {
+        let refused = house.engine.install(&octets, None, None, "test", false).await.unwrap_err_or_ok();
+        assert!(refused.contains(wanted), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn instances_are_weighed_by_all_that_they_take_of_the_pool() {
+    for octets in [with("stateful", 15, &MEMORY), with("stateful", 25, &TABLE), with("stateful", 40, &[])] {
+        let house = house();
+        house.engine.install(&octets, None, None, "test", false).await.unwrap();
+        let settings = Settings { reuse: None, ..warm(0) };
+        assert_eq!(house.engine.configure(vec![settings], HashMap::new()).await, Vec::<String>::new());
+        let mut sittings = Vec::new();
+        let full = loop {
+            let mut sitting = Sitting::default();
+            let address = format!("one@d{}.example", sittings.len());
+            match &*house.said_in(&mut sitting, "stateful", &address).await {
+                "no-match" => sittings.push(sitting),
+                other => break other.to_owned(),
+            }
+        };
+        assert_eq!((&*full, sittings.len() > 20), ("busy", true), "{} instances", sittings.len());
+        drop(sittings);
+        assert_eq!(house.said("stateful", "one@example.org").await, "no-match");
+    }
+}
+
+#[tokio::test]
+async fn a_pool_that_is_used_up_is_nobodys_fault() {
+    let house = house().with("stateful", |settings| settings.breaker.faults = 1).await;
+    let engine = house.engine.0.machine.engine();
+    let module = wasmtime::Module::new(engine, [b"\0asm\x01\0\0\0", &MEMORY[..]].concat()).unwrap();
+    // Made beside the places, as by something that nobody has thought of.
+    let mut beside = Vec::new();
+    loop {
+        let mut store = wasmtime::Store::new(engine, ());
+        match wasmtime::Instance::new(&mut store, &module, &[]) {
+            Ok(_) => beside.push(store),
+            Err(_) => break,
+        }
+    }
+    assert_eq!(house.said("stateful", "one@example.org").await, "busy");
+    drop(beside);
+    assert_eq!(house.said("stateful", "one@example.org").await, "no-match", "it does not rest");
 }
