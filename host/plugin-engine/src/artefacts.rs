@@ -11,6 +11,7 @@
 //! Machine code is only loaded where it is ours, unchanged, and made for this very engine: its name has the engine's
 //! configuration, its seal the folder's key. Anything else is compiled anew. Files are put in place whole.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hmac::{Hmac, Mac};
+use parking_lot::Mutex;
 use runtime::Random;
 use runtime::files::{Readers, write_durably};
 use sha2::Sha256;
@@ -40,6 +42,26 @@ pub(crate) struct Artefacts {
     folder: PathBuf,
     key: [u8; KEY_LEN],
     compiler: Arc<dyn Compiler>,
+    /// Components that somebody works with before anything names them, and how many do.
+    in_use: Arc<Mutex<BTreeMap<Digest, usize>>>,
+}
+
+/// A component that was taken in: as long as this lives, no sweep removes it.
+pub(crate) struct InUse {
+    in_use: Arc<Mutex<BTreeMap<Digest, usize>>>,
+    digest: Digest,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut in_use = self.in_use.lock();
+        if let Some(count) = in_use.get_mut(&self.digest) {
+            *count -= 1;
+            if *count == 0 {
+                in_use.remove(&self.digest);
+            }
+        }
+    }
 }
 
 fn manifest_path(folder: &Path, digest: &Digest) -> PathBuf {
@@ -80,7 +102,7 @@ impl Artefacts {
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { folder: folder.to_path_buf(), key, compiler })
+        Ok(Self { folder: folder.to_path_buf(), key, compiler, in_use: Arc::default() })
     }
 
     fn component_path(&self, digest: &Digest) -> PathBuf {
@@ -98,24 +120,26 @@ impl Artefacts {
         manifest_path(&self.folder, digest)
     }
 
-    /// Takes a component in: compiles it apart, and keeps both. Gives what it is.
-    pub(crate) async fn take_in(&self, octets: &[u8], machine: &Machine) -> Result<Manifest, Unfit> {
+    /// Keeps a component from being swept. What is taken in, tried and perhaps named only then would else be removed by whoever
+    /// sweeps meanwhile.
+    pub(crate) fn using(&self, digest: &Digest) -> InUse {
+        *self.in_use.lock().entry(digest.clone()).or_default() += 1;
+        InUse { in_use: Arc::clone(&self.in_use), digest: digest.clone() }
+    }
+
+    /// Takes a component in: compiles it apart, and keeps both. Gives what it is, and keeps it so long as that is held; what
+    /// cannot run, and is nobody's, the next sweep removes.
+    pub(crate) async fn take_in(&self, octets: &[u8], machine: &Machine) -> Result<(Manifest, InUse), Unfit> {
         let digest = Digest::of(octets);
+        let in_use = self.using(&digest);
         let kept = |error: io::Error| {
             Unfit::new(format!("it cannot be kept: {error}"), format!("look at {}", self.folder.display()))
         };
         write_durably(&self.component_path(&digest), octets, Readers::Owner).map_err(kept)?;
         if let Some((_, manifest)) = self.sealed(&digest, machine) {
-            return Ok(manifest);
+            return Ok((manifest, in_use));
         }
-        match self.compile(&digest, machine).await {
-            Ok(manifest) => Ok(manifest),
-            Err(unfit) => {
-                // What cannot run is not kept either; a leftover would be swept.
-                let _ = std::fs::remove_file(self.component_path(&digest));
-                Err(unfit)
-            }
-        }
+        Ok((self.compile(&digest, machine).await?, in_use))
     }
 
     async fn compile(&self, digest: &Digest, machine: &Machine) -> Result<Manifest, Unfit> {
@@ -184,14 +208,17 @@ impl Artefacts {
         Some((component, manifest))
     }
 
-    /// Removes everything of components that nobody names any more.
+    /// Removes everything of components that nobody names any more, or works with.
     pub(crate) fn sweep(&self, named: impl Fn(&str) -> bool) -> io::Result<usize> {
         let mut removed = 0;
         for part in ["components", "artefacts"] {
             for entry in std::fs::read_dir(self.folder.join(part))? {
                 let path = entry?.path();
                 let digest = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.get(..64));
-                if !digest.is_some_and(&named) {
+                // Held while it is removed: who takes it in now writes it anew afterwards.
+                let in_use = self.in_use.lock();
+                let is_used = |digest: &str| in_use.keys().any(|used| used.as_str() == digest);
+                if !digest.is_some_and(|digest| named(digest) || is_used(digest)) {
                     std::fs::remove_file(&path)?;
                     removed += 1;
                 }

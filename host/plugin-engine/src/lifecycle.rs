@@ -226,15 +226,20 @@ impl Engine {
             ));
         }
         let signed = self.0.trust.load().verify(offered)?;
-        let manifest = self.0.artefacts.take_in(offered.octets, &self.0.machine).await?;
-        let installed = self.0.try_out(manifest, name, force).await;
-        match installed {
-            Ok((name, mut installation, plugin)) => {
+        let tried = match self.0.artefacts.take_in(offered.octets, &self.0.machine).await {
+            Ok((manifest, in_use)) => {
+                self.0.try_out(manifest, name, force).await.map(|tried| (tried, in_use))
+            }
+            Err(unfit) => Err(unfit),
+        };
+        match tried {
+            Ok(((name, mut installation, plugin), in_use)) => {
                 let before = self.0.registry.of(&name);
                 let description = installation.description.clone();
                 self.0.note_installed(&name, &digest, (source, signed.clone(), description), before)?;
                 installation.signed = signed;
                 installation.in_force = self.0.swap_in(&name, plugin);
+                drop(in_use);
                 self.0.sweep();
                 let change =
                     format!("version {} {} is installed", installation.description.version, digest.short());
@@ -363,7 +368,7 @@ impl Engine {
         else {
             return Err(Unfit::new(format!("there is no plugin {name} in force"), "install one first"));
         };
-        let manifest = self.0.artefacts.take_in(offered.octets, &self.0.machine).await?;
+        let (manifest, _in_use) = self.0.artefacts.take_in(offered.octets, &self.0.machine).await?;
         let plugin = self.0.start(&manifest.digest, &settings, true).await?;
         self.0.shadows.begin(name.clone(), Arc::new(plugin));
         notes::changed(&self.0.events, name, None, &format!("is shadowed by {}", manifest.digest.short()));
@@ -411,15 +416,15 @@ impl Engine {
             Some(offered) => {
                 let offered = offered.into();
                 self.0.trust.load().verify(offered)?;
-                let manifest = self.0.artefacts.take_in(offered.octets, &self.0.machine).await?;
-                Some(self.0.start(&manifest.digest, &settings, true).await?)
+                let taken = self.0.artefacts.take_in(offered.octets, &self.0.machine).await?;
+                Some((self.0.start(&taken.0.digest, &settings, true).await?, taken))
             }
         };
         let mut versions: HashMap<Digest, Plugin> = HashMap::new();
         let mut replayed = Vec::new();
         for recording in recordings.into_iter().filter(chosen) {
             let plugin = match &candidate {
-                Some(candidate) => candidate,
+                Some((candidate, _)) => candidate,
                 None => match versions.entry(recording.digest.clone()) {
                     std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
                     std::collections::hash_map::Entry::Vacant(free) => {
@@ -430,6 +435,7 @@ impl Engine {
             let answer = replay(plugin, &recording).await;
             replayed.push(Replayed { recording, answer });
         }
+        drop(candidate);
         self.0.sweep();
         if replayed.is_empty() {
             let mend = format!("set plugins.{name}.record to a size, and wait for mail");

@@ -19,6 +19,7 @@ use crate::{Capability, Engine, EngineParts, HereCompiler, SPACES, Settings};
 mod lifecycle;
 mod limits;
 mod pool;
+mod replaying;
 mod samples;
 mod standing;
 

@@ -1,0 +1,82 @@
+//! Recorded calls, played again: of what is kept, whatever else goes on.
+
+use super::*;
+use crate::{Offered, Replayed};
+
+/// Plays what is recorded of `policy`.
+async fn replayed(house: &House) -> Vec<Replayed> {
+    house.engine.replay(&name("policy"), None::<Offered<'_>>, |_| true).await.unwrap()
+}
+
+async fn recorded() -> House {
+    let house = house();
+    let plugin = name("policy");
+    house.engine.install(&octets("forge"), Some(plugin.clone()), None, "test", false).await.unwrap();
+    let record = HashMap::from([(plugin, 1 << 20)]);
+    assert_eq!(house.engine.configure(vec![granted("policy")], record).await, Vec::<String>::new());
+    house
+}
+
+impl House {
+    fn recordings(&self) -> PathBuf {
+        self.folder.path().join("plugins/recordings/policy.jsonl")
+    }
+
+    /// Asks, and waits until so many calls are on disk.
+    async fn asked(&self, address: &str, count: usize) {
+        self.rewrite("policy", address).await.answer.unwrap();
+        for _ in 0..500 {
+            let lines = std::fs::read(self.recordings()).unwrap_or_default();
+            if lines.iter().filter(|octet| **octet == b'\n').count() == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it was not recorded");
+    }
+}
+
+/// Compiles when it is told to.
+struct Waiting(Arc<tokio::sync::Notify>, Arc<tokio::sync::Notify>);
+
+impl crate::Compiler for Waiting {
+    fn compile<'a>(
+        &'a self,
+        component: &'a std::path::Path,
+        artefact: &'a std::path::Path,
+        target: crate::Target,
+    ) -> BoxFuture<'a, Result<crate::Manifest, crate::Unfit>> {
+        Box::pin(async move {
+            self.0.notify_one();
+            self.1.notified().await;
+            HereCompiler.compile(component, artefact, target).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_is_being_installed_is_not_swept_by_whoever_replays() {
+    let house = recorded().await;
+    house.asked("one@example.org", 1).await;
+    house.engine.shadow_begin(&name("policy"), &octets("trap")).await.unwrap();
+    let House { engine, world, folder, events } = house;
+    engine.close().await;
+    drop(engine);
+    let (begun, go_on) = (Arc::<tokio::sync::Notify>::default(), Arc::<tokio::sync::Notify>::default());
+    let compiler = Arc::new(Waiting(Arc::clone(&begun), Arc::clone(&go_on)));
+    let parts = EngineParts { compiler, ..parts(folder.path(), Arc::clone(&world), &events) };
+    let engine = Engine::open(&folder.path().join("plugins"), parts).unwrap();
+    let house = House { engine, world, folder, events };
+    house.engine.configure(vec![granted("policy")], HashMap::new()).await;
+    let other = octets("stateful");
+    let install = house.engine.install(&other, None, None, "test", false);
+    let meanwhile = async {
+        begun.notified().await;
+        replayed(&house).await;
+        go_on.notify_one();
+    };
+    let (installed, ()) = tokio::join!(install, meanwhile);
+    let digest = installed.unwrap().manifest.digest;
+    let kept = house.folder.path().join(format!("plugins/components/{}.wasm", digest.as_str()));
+    assert!(kept.exists(), "the component itself is kept");
+}
