@@ -27,8 +27,20 @@ pub const KEY_MAX: usize = 256;
 pub const VALUE_MAX: usize = 64 << 10;
 /// How often a change is tried anew when another came first.
 const CONFLICTS_MAX: usize = 16;
-/// Most expired values removed in one sweep.
-const SWEEP_MAX: usize = 1000;
+/// What one sweep may do: it goes on where the last one ended, and no place keeps it from the others.
+#[derive(Debug, Clone, Copy)]
+struct SweepMax {
+    /// Values looked at.
+    scanned: usize,
+    /// Expired values removed.
+    removed: usize,
+    /// The same, of one plugin and tenant.
+    of_one_place: usize,
+}
+
+const SWEEP_MAX: SweepMax = SweepMax { scanned: 50_000, removed: 20_000, of_one_place: 2000 };
+/// Expired values removed in one batch.
+const SWEEP_BATCH_MAX: usize = 200;
 
 /// Where a plugin keeps things for a tenant.
 #[derive(Debug, Clone)]
@@ -74,9 +86,12 @@ impl From<StorageError> for KvError {
 /// How many changes go on at a time: those of one place one after the other, or each would see the room of all.
 const TURNS: usize = 32;
 
-/// The store; clones are the same one.
+/// The store; clones are the same one: the storage, whose turn it is, and where the next sweep begins.
 #[derive(Clone)]
-pub(crate) struct Kv(Storage, Arc<[Mutex<()>; TURNS]>);
+pub(crate) struct Kv(Storage, Arc<[Mutex<()>; TURNS]>, Arc<parking_lot::Mutex<Vec<u8>>>);
+
+/// Expired values as they were found: key, octets.
+type Over = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// A stored value: when it expires, what it says, and the octets as they lie there.
 struct Stored {
@@ -87,7 +102,7 @@ struct Stored {
 
 impl Kv {
     pub(crate) fn new(storage: Storage) -> Self {
-        Self(storage, Arc::new(std::array::from_fn(|_| Mutex::default())))
+        Self(storage, Arc::new(std::array::from_fn(|_| Mutex::default())), Arc::default())
     }
 
     /// Ends the storage's writer, so that its folder can be opened anew.
@@ -119,7 +134,7 @@ impl Kv {
             None => None,
         };
         for _ in 0..CONFLICTS_MAX {
-            if self.replace(place, &key, new.as_ref(), |_| true, max).await? {
+            if self.replace_in_room(place, &key, new.as_ref(), |_| true, (now, max)).await? {
                 return Ok(());
             }
         }
@@ -149,11 +164,29 @@ impl Kv {
             let count = count.saturating_add(add);
             let seen = before.map(|stored| stored.raw);
             let new = (count.to_le_bytes().to_vec(), expires);
-            if self.replace(place, &key, Some(&new), |raw| raw == seen.as_deref(), max).await? {
+            let is_seen = |raw: Option<&[u8]>| raw == seen.as_deref();
+            if self.replace_in_room(place, &key, Some(&new), is_seen, (now, max)).await? {
                 return Ok(count);
             }
         }
         Err(KvError::Unavailable("too many changes of the same key at a time".to_owned()))
+    }
+
+    /// The same as [`Self::replace`], once more where there was no room and what had expired made some.
+    async fn replace_in_room(
+        &self,
+        place: &Place,
+        key: &[u8],
+        new: Option<&(Vec<u8>, u64)>,
+        expected: impl Fn(Option<&[u8]>) -> bool,
+        (now, max): (Timestamp, u64),
+    ) -> Result<bool, KvError> {
+        match self.replace(place, key, new, &expected, max).await {
+            Err(KvError::Refused(_)) if self.sweep_place(place, now).await? > 0 => {
+                self.replace(place, key, new, &expected, max).await
+            }
+            done => done,
+        }
     }
 
     /// One try to put a value in place of what is there; `false` where another change came first.
@@ -226,31 +259,117 @@ impl Kv {
 
     /// Removes what has expired, a bounded number at a time; gives how many.
     pub(crate) async fn sweep(&self, now: Timestamp) -> Result<usize, KvError> {
-        let mut over: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        self.0.read()?.scan(VALUES, &[], &[0xff], &mut |key, raw| {
-            if raw.get(..8).is_some_and(|head| is_over(read_u64(head), now)) {
+        self.sweep_up_to(now, SWEEP_MAX).await
+    }
+
+    async fn sweep_up_to(&self, now: Timestamp, max: SweepMax) -> Result<usize, KvError> {
+        let begun = self.2.lock().clone();
+        let (over, next) = self.find_expired(begun, now, max)?;
+        *self.2.lock() = next;
+        self.remove_expired(over).await
+    }
+
+    /// Removes what has expired in one place, a bounded number at a time.
+    async fn sweep_place(&self, place: &Place, now: Timestamp) -> Result<usize, KvError> {
+        let (mut over, mut scanned) = (Over::new(), 0);
+        let (from, to) = ([&place.0[..], &[0]].concat(), after(&place.0));
+        self.0.read()?.scan(VALUES, &from, &to, &mut |key, raw| {
+            scanned += 1;
+            if is_raw_over(raw, now) {
                 over.push((key.to_vec(), raw.to_vec()));
             }
-            if over.len() < SWEEP_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            let is_enough = over.len() >= SWEEP_MAX.of_one_place || scanned >= SWEEP_MAX.scanned;
+            if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        self.remove_expired(over).await
+    }
+
+    /// Looks for what has expired from a key on; gives it, and where to go on: at the beginning, once all was seen.
+    fn find_expired(
+        &self,
+        mut at: Vec<u8>,
+        now: Timestamp,
+        max: SweepMax,
+    ) -> Result<(Over, Vec<u8>), KvError> {
+        let (mut over, mut scanned) = (Over::new(), 0);
+        let snapshot = self.0.read()?;
+        loop {
+            let (mut of_place, mut place, mut stopped) = (0, Vec::new(), None);
+            snapshot.scan(VALUES, &at, &[0xff], &mut |key, raw| {
+                if scanned >= max.scanned || over.len() >= max.removed {
+                    stopped = Some(key.to_vec());
+                    return ControlFlow::Break(());
+                }
+                let its_place = place_of(key);
+                if its_place != place {
+                    (of_place, place) = (0, its_place.to_vec());
+                }
+                if of_place >= max.of_one_place {
+                    return ControlFlow::Break(());
+                }
+                scanned += 1;
+                if is_raw_over(raw, now) {
+                    over.push((key.to_vec(), raw.to_vec()));
+                    of_place += 1;
+                }
+                ControlFlow::Continue(())
+            })?;
+            match stopped {
+                Some(next) => return Ok((over, next)),
+                // It has had its share of this sweep: the next place.
+                None if of_place >= max.of_one_place => at = after(&place),
+                None => return Ok((over, Vec::new())),
+            }
+        }
+    }
+
+    /// Removes expired values, many in one commit; what was changed meanwhile stays.
+    async fn remove_expired(&self, over: Over) -> Result<usize, KvError> {
         let mut removed = 0;
-        for (key, raw) in over {
-            let mut batch = Batch::new();
-            batch.assert_equals(VALUES, &key, &raw);
-            batch.delete(VALUES, &key);
-            let mut zeros = key.iter().enumerate().filter(|(_, octet)| **octet == 0).map(|(at, _)| at);
-            if let Some(end) = zeros.nth(1) {
-                let size = i64::try_from(key.len() + raw.len()).unwrap_or(i64::MAX);
-                batch.add(USED, &key[..end], &[(0, -size)]);
-            }
-            match self.0.commit(batch).await {
-                Ok(_) => removed += 1,
-                Err(StorageError::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
+        for some in over.chunks(SWEEP_BATCH_MAX) {
+            removed += match self.remove_all(some).await {
+                // One of them has been written anew.
+                Err(StorageError::Conflict(_)) => {
+                    let mut singly = 0;
+                    for one in some {
+                        match self.remove_all(std::slice::from_ref(one)).await {
+                            Err(StorageError::Conflict(_)) => {}
+                            done => singly += done?,
+                        }
+                    }
+                    singly
+                }
+                done => done?,
+            };
         }
         Ok(removed)
     }
+
+    async fn remove_all(&self, over: &[(Vec<u8>, Vec<u8>)]) -> Result<usize, StorageError> {
+        let mut batch = Batch::new();
+        for (key, raw) in over {
+            batch.assert_equals(VALUES, key, raw);
+            batch.delete(VALUES, key);
+            let size = i64::try_from(key.len() + raw.len()).unwrap_or(i64::MAX);
+            batch.add(USED, place_of(key), &[(0, -size)]);
+        }
+        self.0.commit(batch).await.map(|_| over.len())
+    }
+}
+
+/// The place that a key belongs to: all before its second NUL.
+fn place_of(key: &[u8]) -> &[u8] {
+    let mut zeros = key.iter().enumerate().filter(|(_, octet)| **octet == 0).map(|(at, _)| at);
+    zeros.nth(1).map_or(key, |end| &key[..end])
+}
+
+/// The first key behind all of a place.
+fn after(place: &[u8]) -> Vec<u8> {
+    [place, &[1]].concat()
+}
+
+fn is_raw_over(raw: &[u8], now: Timestamp) -> bool {
+    raw.get(..8).is_some_and(|head| is_over(read_u64(head), now))
 }
 
 fn stored(snapshot: &Snapshot, key: &[u8]) -> Result<Option<Stored>, KvError> {
@@ -275,98 +394,4 @@ fn is_over(expires: u64, now: Timestamp) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn open(folder: &std::path::Path) -> Kv {
-        let options = storage::Options { size_max: 64 << 20, synced: false, ..Default::default() };
-        Kv::new(Storage::open(folder, SPACES, &options).unwrap())
-    }
-
-    #[tokio::test]
-    async fn values_expire_and_tenants_are_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        let kv = open(folder.path());
-        let name: PluginName = "srs".parse().unwrap();
-        let (one, two) = (Domain::parse("a.example").unwrap(), Domain::parse("b.example").unwrap());
-        let (one, two) = (Place::new(&name, Some(&one), false), Place::new(&name, Some(&two), false));
-        let at = |seconds| Timestamp(0).plus(Duration::from_secs(seconds));
-        kv.write(&one, "k", Some((b"v".to_vec(), 10)), at(100), 1000).await.unwrap();
-        assert_eq!(kv.read(&one, "k", at(109)).unwrap().as_deref(), Some(&b"v"[..]));
-        assert_eq!(kv.read(&one, "k", at(110)).unwrap(), None);
-        assert_eq!(kv.read(&two, "k", at(100)).unwrap(), None);
-        assert_eq!(kv.sweep(at(109)).await.unwrap(), 0);
-        assert_eq!(kv.sweep(at(110)).await.unwrap(), 1);
-        assert_eq!(kv.0.read().unwrap().counter(USED, &one.0, 0).unwrap(), 0);
-        kv.write(&one, "k", Some((b"v".to_vec(), 0)), at(200), 1000).await.unwrap();
-        assert!(kv.read(&one, "k", at(1_000_000)).unwrap().is_some());
-        kv.write(&one, "k", None, at(200), 1000).await.unwrap();
-        assert!(kv.read(&one, "k", at(200)).unwrap().is_none());
-    }
-
-    #[tokio::test]
-    async fn counters_count_every_call_once_within_their_window() {
-        let folder = tempfile::tempdir().unwrap();
-        let kv = open(folder.path());
-        let place = Place::new(&"greylist".parse().unwrap(), None, false);
-        let at = |seconds| Timestamp(0).plus(Duration::from_secs(seconds));
-        let tasks: Vec<_> = (0..8)
-            .map(|_| {
-                let (kv, place) = (kv.clone(), place.clone());
-                tokio::spawn(async move { kv.count(&place, "n", 1, 60, at(0), 1000).await.unwrap() })
-            })
-            .collect();
-        let mut seen = Vec::new();
-        for task in tasks {
-            seen.push(task.await.unwrap());
-        }
-        seen.sort_unstable();
-        assert_eq!(seen, (1..=8).collect::<Vec<_>>());
-        assert_eq!(kv.count(&place, "n", 1, 60, at(59), 1000).await.unwrap(), 9);
-        assert_eq!(kv.count(&place, "n", 1, 60, at(60), 1000).await.unwrap(), 1);
-        assert!(kv.count(&place, "", 1, 60, at(60), 1000).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_full_store_refuses_and_makes_room_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let kv = open(folder.path());
-        let place = Place::new(&"srs".parse().unwrap(), None, false);
-        let now = Timestamp(0);
-        kv.write(&place, "a", Some((vec![0; 50], 0)), now, 100).await.unwrap();
-        let refused = kv.write(&place, "b", Some((vec![0; 50], 0)), now, 100).await;
-        assert!(matches!(refused, Err(KvError::Refused(_))));
-        kv.write(&place, "a", Some((vec![0; 60], 0)), now, 100).await.unwrap();
-        kv.write(&place, "a", None, now, 100).await.unwrap();
-        kv.write(&place, "b", Some((vec![0; 50], 0)), now, 100).await.unwrap();
-        let long = kv.write(&place, "c", Some((vec![0; VALUE_MAX + 1], 0)), now, u64::MAX >> 1).await;
-        assert!(matches!(long, Err(KvError::Refused(_))));
-    }
-
-    #[tokio::test]
-    async fn values_that_are_written_side_by_side_share_the_room() {
-        let folder = tempfile::tempdir().unwrap();
-        let kv = open(folder.path());
-        let place = Place::new(&"srs".parse().unwrap(), None, false);
-        let (writers, fit) = (16, 3);
-        kv.write(&place, "k00", Some((vec![0; 50], 0)), Timestamp(0), u64::MAX >> 1).await.unwrap();
-        let each = kv.0.read().unwrap().counter(USED, &place.0, 0).unwrap();
-        let max = each * fit;
-        let tasks: Vec<_> = (1..writers)
-            .map(|number| {
-                let (kv, place) = (kv.clone(), place.clone());
-                let new = Some((vec![0; 50], 0));
-                tokio::spawn(async move {
-                    kv.write(&place, &format!("k{number:02}"), new, Timestamp(0), max).await
-                })
-            })
-            .collect();
-        let mut refused = 0;
-        for task in tasks {
-            refused += u64::from(matches!(task.await.unwrap(), Err(KvError::Refused(_))));
-        }
-        assert_eq!(refused, writers - fit, "all others are refused");
-        assert_eq!(kv.0.read().unwrap().counter(USED, &place.0, 0).unwrap(), each * fit);
-    }
-}
+mod tests;

@@ -1,0 +1,127 @@
+//! What is kept, expires, and makes room.
+
+use super::*;
+use std::time::Duration;
+
+fn open(folder: &std::path::Path) -> Kv {
+    let options = storage::Options { size_max: 64 << 20, synced: false, ..Default::default() };
+    Kv::new(Storage::open(folder, SPACES, &options).unwrap())
+}
+
+#[tokio::test]
+async fn values_expire_and_tenants_are_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let kv = open(folder.path());
+    let name: PluginName = "srs".parse().unwrap();
+    let (one, two) = (Domain::parse("a.example").unwrap(), Domain::parse("b.example").unwrap());
+    let (one, two) = (Place::new(&name, Some(&one), false), Place::new(&name, Some(&two), false));
+    let at = |seconds| Timestamp(0).plus(Duration::from_secs(seconds));
+    kv.write(&one, "k", Some((b"v".to_vec(), 10)), at(100), 1000).await.unwrap();
+    assert_eq!(kv.read(&one, "k", at(109)).unwrap().as_deref(), Some(&b"v"[..]));
+    assert_eq!(kv.read(&one, "k", at(110)).unwrap(), None);
+    assert_eq!(kv.read(&two, "k", at(100)).unwrap(), None);
+    assert_eq!(kv.sweep(at(109)).await.unwrap(), 0);
+    assert_eq!(kv.sweep(at(110)).await.unwrap(), 1);
+    assert_eq!(kv.0.read().unwrap().counter(USED, &one.0, 0).unwrap(), 0);
+    kv.write(&one, "k", Some((b"v".to_vec(), 0)), at(200), 1000).await.unwrap();
+    assert!(kv.read(&one, "k", at(1_000_000)).unwrap().is_some());
+    kv.write(&one, "k", None, at(200), 1000).await.unwrap();
+    assert!(kv.read(&one, "k", at(200)).unwrap().is_none());
+}
+
+#[tokio::test]
+async fn counters_count_every_call_once_within_their_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let kv = open(folder.path());
+    let place = Place::new(&"greylist".parse().unwrap(), None, false);
+    let at = |seconds| Timestamp(0).plus(Duration::from_secs(seconds));
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let (kv, place) = (kv.clone(), place.clone());
+            tokio::spawn(async move { kv.count(&place, "n", 1, 60, at(0), 1000).await.unwrap() })
+        })
+        .collect();
+    let mut seen = Vec::new();
+    for task in tasks {
+        seen.push(task.await.unwrap());
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (1..=8).collect::<Vec<_>>());
+    assert_eq!(kv.count(&place, "n", 1, 60, at(59), 1000).await.unwrap(), 9);
+    assert_eq!(kv.count(&place, "n", 1, 60, at(60), 1000).await.unwrap(), 1);
+    assert!(kv.count(&place, "", 1, 60, at(60), 1000).await.is_err());
+}
+
+#[tokio::test]
+async fn a_full_store_refuses_and_makes_room_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let kv = open(folder.path());
+    let place = Place::new(&"srs".parse().unwrap(), None, false);
+    let now = Timestamp(0);
+    kv.write(&place, "a", Some((vec![0; 50], 0)), now, 100).await.unwrap();
+    let refused = kv.write(&place, "b", Some((vec![0; 50], 0)), now, 100).await;
+    assert!(matches!(refused, Err(KvError::Refused(_))));
+    kv.write(&place, "a", Some((vec![0; 60], 0)), now, 100).await.unwrap();
+    kv.write(&place, "a", None, now, 100).await.unwrap();
+    kv.write(&place, "b", Some((vec![0; 50], 0)), now, 100).await.unwrap();
+    let long = kv.write(&place, "c", Some((vec![0; VALUE_MAX + 1], 0)), now, u64::MAX >> 1).await;
+    assert!(matches!(long, Err(KvError::Refused(_))));
+}
+
+#[tokio::test]
+async fn values_that_are_written_side_by_side_share_the_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let kv = open(folder.path());
+    let place = Place::new(&"srs".parse().unwrap(), None, false);
+    let (writers, fit) = (16, 3);
+    kv.write(&place, "k00", Some((vec![0; 50], 0)), Timestamp(0), u64::MAX >> 1).await.unwrap();
+    let each = kv.0.read().unwrap().counter(USED, &place.0, 0).unwrap();
+    let max = each * fit;
+    let tasks: Vec<_> = (1..writers)
+        .map(|number| {
+            let (kv, place) = (kv.clone(), place.clone());
+            let new = Some((vec![0; 50], 0));
+            tokio::spawn(
+                async move { kv.write(&place, &format!("k{number:02}"), new, Timestamp(0), max).await },
+            )
+        })
+        .collect();
+    let mut refused = 0;
+    for task in tasks {
+        refused += u64::from(matches!(task.await.unwrap(), Err(KvError::Refused(_))));
+    }
+    assert_eq!(refused, writers - fit, "all others are refused");
+    assert_eq!(kv.0.read().unwrap().counter(USED, &place.0, 0).unwrap(), each * fit);
+}
+
+#[tokio::test]
+async fn a_store_full_of_what_has_expired_takes_more_and_keeps_nobody_from_being_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let kv = open(folder.path());
+    let at = |seconds| Timestamp(0).plus(Duration::from_secs(seconds));
+    let (first, last): (PluginName, PluginName) = ("a".parse().unwrap(), "z".parse().unwrap());
+    let (first, last) = (Place::new(&first, None, false), Place::new(&last, None, false));
+    for nth in 0..40 {
+        kv.write(&first, &format!("k{nth:02}"), Some((vec![0; 50], 10)), at(0), 1 << 20).await.unwrap();
+    }
+    kv.write(&last, "k", Some((vec![0; 50], 10)), at(0), 1 << 20).await.unwrap();
+    let used = |place: &Place| kv.0.read().unwrap().counter(USED, &place.0, 0).unwrap();
+    let full = used(&first);
+    // Sweeps of few go on where the last one ended, and no place takes all of one.
+    let max = SweepMax { scanned: 1000, removed: 20, of_one_place: 10 };
+    assert_eq!(kv.sweep_up_to(at(10), max).await.unwrap(), 11);
+    assert_eq!((used(&first), used(&last)), (full / 40 * 30, 0));
+    let max = SweepMax { scanned: 7, removed: 20, of_one_place: 10 };
+    for _ in 0..5 {
+        kv.sweep_up_to(at(10), max).await.unwrap();
+    }
+    assert_eq!(used(&first), 0);
+    // Whoever finds no room has its own expired values removed first.
+    for nth in 0..10 {
+        kv.write(&first, &format!("k{nth}"), Some((vec![0; 50], 10)), at(20), 1000).await.unwrap();
+    }
+    let refused = kv.write(&first, "new", Some((vec![0; 500], 0)), at(29), 1000).await;
+    assert!(matches!(refused, Err(KvError::Refused(_))));
+    kv.write(&first, "new", Some((vec![0; 500], 0)), at(30), 1000).await.unwrap();
+    assert_eq!(kv.count(&first, "k1", 1, 60, at(30), 1000).await.unwrap(), 1);
+}
