@@ -8,6 +8,7 @@ use crate::component::{Digest, Manifest, Unfit};
 use crate::doubts::denied;
 use crate::engine::{Active, Inner};
 use crate::lifecycle::Installation;
+use crate::machine::MEMORY_MAX;
 use crate::plugin::{Description, Plugin};
 use crate::registry::{HISTORY_MAX, Installed};
 use crate::settings::Settings;
@@ -67,37 +68,28 @@ impl Inner {
         name: Option<PluginName>,
         force: bool,
     ) -> Result<(PluginName, Installation, Option<Arc<Plugin>>), Unfit> {
-        // Its own name is only known once it has described itself.
-        let anyone = Settings::new(name.clone().unwrap_or_else(unnamed));
-        let described = match self.start(&manifest.digest, &anyone, true).await {
-            Ok(plugin) => plugin.description.clone(),
-            // A configuration that it cannot do without: described all the same once there is one.
-            Err(unfit) => match &name {
-                Some(_) => return self.with_settings(manifest, name, None, force).await.map_err(|_| unfit),
-                None => return Err(unfit),
-            },
+        let section = |name: &PluginName| self.active.load().settings.get(name).cloned();
+        // Its own name is only known once it has described itself, and what it is started with once its name is.
+        let (name, described) = match name {
+            Some(name) if section(&name).is_some() => (name, None),
+            given => {
+                let described = self.describe(&manifest, given.clone()).await?;
+                (given.unwrap_or_else(|| described.name.clone()), Some(described))
+            }
         };
-        let name = name.unwrap_or_else(|| described.name.clone());
-        self.with_settings(manifest, Some(name), Some(described), force).await
-    }
-
-    async fn with_settings(
-        &self,
-        manifest: Manifest,
-        name: Option<PluginName>,
-        described: Option<Description>,
-        force: bool,
-    ) -> Result<(PluginName, Installation, Option<Arc<Plugin>>), Unfit> {
-        let name = name.unwrap_or_else(unnamed);
-        let settings = self.active.load().settings.get(&name).cloned();
+        let settings = section(&name);
         let plugin = match &settings {
             Some(settings) => Some(Arc::new(self.start(&manifest.digest, settings, false).await?)),
             None => None,
         };
-        let Some(description) = plugin.as_ref().map(|plugin| plugin.description.clone()).or(described) else {
-            let mend = format!("give it a section [plugins.{name}] with its configuration first");
-            return Err(Unfit::new("it cannot be started without configuration", mend));
+        let description = match (&plugin, described) {
+            (Some(plugin), _) => plugin.description.clone(),
+            (None, Some(described)) => described,
+            (None, None) => self.describe(&manifest, Some(name.clone())).await?,
         };
+        if let (None, [why, ..]) = (&plugin, &description.faults(None)[..]) {
+            return Err(Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()"));
+        }
         let (mut replayed, mut different) = (0, 0);
         if let Some(plugin) = &plugin {
             for recording in self.recorder.read(&name).unwrap_or_default() {
@@ -129,6 +121,14 @@ impl Inner {
             in_force: false,
         };
         Ok((name, installation, plugin))
+    }
+
+    /// What a component says of itself: whatever its configuration is, and whatever memory that allows it.
+    async fn describe(&self, manifest: &Manifest, name: Option<PluginName>) -> Result<Description, Unfit> {
+        let (component, _) = self.artefacts.load(&manifest.digest, &self.machine).await?;
+        let mut anyone = Settings::new(name.unwrap_or_else(unnamed));
+        (anyone.limits.memory, anyone.limits.tenant_memory) = (MEMORY_MAX, MEMORY_MAX);
+        Plugin::described(&self.machine, &self.places, &component, manifest, anyone).await
     }
 
     pub(crate) fn note_installed(

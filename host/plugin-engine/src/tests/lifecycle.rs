@@ -227,3 +227,32 @@ async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> T {
     }
     panic!("it did not come");
 }
+
+#[tokio::test]
+async fn what_cannot_do_without_configuration_is_installed_under_its_own_name() {
+    let house = house();
+    // `srs`, with a domain that has no default.
+    let was = r#""additionalProperties": false,"#;
+    let mut wanting = String::from(r#""required": ["domain"],"#);
+    wanting.extend(std::iter::repeat_n(' ', was.len() - wanting.len()));
+    let mut octets = octets("srs");
+    for (was, now) in [(was, &*wanting), (r#", "default": """#, "               ")] {
+        let at = octets.windows(was.len()).position(|some| some == was.as_bytes()).unwrap();
+        octets[at..at + now.len()].copy_from_slice(now.as_bytes());
+    }
+    let mut settings = granted("srs");
+    settings.config = serde_json::json!({ "domain": "example.org", "max-age-days": 9999 });
+    house.engine.configure(vec![settings.clone()], HashMap::new()).await;
+    for given in [None, Some(name("srs"))] {
+        let refused = house.engine.install(&octets, given, None, "test", false).await;
+        let refused = refused.unwrap_err_or_ok();
+        assert!(refused.contains("max-age-days") && refused.contains("plugins.srs.config"), "{refused}");
+    }
+    settings.config = serde_json::json!({ "domain": "example.org" });
+    house.engine.configure(vec![settings], HashMap::new()).await;
+    assert!(house.engine.install(&octets, None, None, "test", false).await.unwrap().in_force);
+    // Without a section it is taken in, and not in force.
+    house.engine.remove(&name("srs")).await.unwrap();
+    house.engine.configure(Vec::new(), HashMap::new()).await;
+    assert!(!house.engine.install(&octets, None, None, "test", false).await.unwrap().in_force);
+}
