@@ -10,6 +10,7 @@ use message::{
 use store::{MessageInfo, Reader, StoreError, Uid};
 
 use super::condition::{Cost, Test};
+use super::gathered::Gathered;
 use crate::commands::Context;
 use crate::commands::extracts::{WholeMessage, header, tell_damaged};
 use crate::commands::fetch::infos;
@@ -188,17 +189,17 @@ async fn judge_one(
 }
 
 /// Reads the records, and where they are needed the headers, of messages that were found; what has gone
-/// meanwhile is passed over.
+/// meanwhile is passed over. `take` says how many octets it has gathered of one.
 pub(super) async fn read_headers(
     context: &Context<'_>,
     selected: &Selected,
     found: &[Found],
-    needs_header: bool,
-    mut take: impl FnMut(&Found, &MessageInfo, &[u8]),
+    (needs_header, gathered): (bool, &mut Gathered<'_>),
+    mut take: impl FnMut(&Found, &MessageInfo, &[u8]) -> usize,
 ) -> Result<(), StoreError> {
     let turn = if needs_header { HEADERS_A_TURN } else { RECORDS_A_TURN };
     for found in found.chunks(turn) {
-        let reader = context.shared.parts.store.reader(selected.mailbox)?;
+        let (reader, mut octets) = (context.shared.parts.store.reader(selected.mailbox)?, 0);
         for found in found {
             let Some(info) = reader.info(Uid(found.member.uid))? else { continue };
             let header = match if needs_header { header(&reader, &info) } else { Ok(None) } {
@@ -208,9 +209,10 @@ pub(super) async fn read_headers(
                 }
                 read => read?,
             };
-            take(found, &info, &header.map(|head| head.octets).unwrap_or_default());
+            octets += take(found, &info, &header.map(|head| head.octets).unwrap_or_default());
         }
         drop(reader);
+        gathered.add(octets).await?;
         tokio::task::yield_now().await;
     }
     Ok(())

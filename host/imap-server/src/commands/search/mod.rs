@@ -2,6 +2,7 @@
 
 mod answer;
 mod condition;
+mod gathered;
 mod judge;
 mod live;
 mod sort;

@@ -6,6 +6,7 @@ use imap_wire::ThreadAlgorithm;
 use message::{Fields, collation_key};
 use store::StoreError;
 
+use super::gathered::Gathered;
 use super::judge::{Found, read_headers};
 use super::sort::{base_subject, sent_date};
 use crate::commands::Context;
@@ -52,14 +53,22 @@ struct Threaded {
     references: Vec<String>,
 }
 
+impl Threaded {
+    /// Octets that it holds in memory.
+    fn octets(&self) -> usize {
+        let texts = self.references.iter().chain(&self.id).map(|id| size_of::<String>() + id.len());
+        size_of::<Self>() + self.node.subject.len() + texts.sum::<usize>()
+    }
+}
+
 pub(super) async fn threads(
     context: &Context<'_>,
     selected: &Selected,
     found: &[Found],
     algorithm: ThreadAlgorithm,
 ) -> Result<Threads, StoreError> {
-    let mut messages = Vec::with_capacity(found.len());
-    read_headers(context, selected, found, true, |found, info, header| {
+    let (mut messages, mut gathered) = (Vec::new(), Gathered::new(context.shared));
+    read_headers(context, selected, found, (true, &mut gathered), |found, info, header| {
         let subject = base_subject(header);
         let node = Node {
             member: Some(found.member),
@@ -72,7 +81,10 @@ pub(super) async fn threads(
             ThreadAlgorithm::OrderedSubject => (None, Vec::new()),
             ThreadAlgorithm::References => (first_id(header, "Message-ID"), references(header)),
         };
-        messages.push(Threaded { node, id, references });
+        let threaded = Threaded { node, id, references };
+        let octets = threaded.octets();
+        messages.push(threaded);
+        octets
     })
     .await?;
     Ok(match algorithm {
