@@ -44,6 +44,17 @@ def appended(client, octets, mailbox="INBOX"):
     starts(line, "a OK")
 
 
+def several(client, messages, at_once=500):
+    """Many small messages, by an APPEND for some hundred of them."""
+    for at in range(0, len(messages), at_once):
+        literals = b"".join(b" {%d+}\r\n%s" % (len(octets), octets) for octets in messages[at : at + at_once])
+        client.flood(b"a APPEND INBOX" + literals + b"\r\n")
+        while not (line := client.line()).startswith(("a ", "* BYE")):
+            pass
+        starts(line, "a OK")
+    client.tagged("NOOP")
+
+
 def ends(client):
     """The last line, or nothing where the connection is cut while we still talk."""
     try:

@@ -191,28 +191,36 @@ impl Threads {
         self.nodes[node].parent = None;
     }
 
-    /// Step (3): takes dummies out, but those at the top that hold several together.
+    /// Step (3): takes dummies out, but those at the top that hold several together. Each message is put once below what is
+    /// to hold it: dummies that stand below each other would hand all below them on, one to the next.
     fn prune(&mut self) {
         let order = self.children_first();
-        for node in order {
-            let children = std::mem::take(&mut self.nodes[node].children);
-            self.nodes[node].children =
-                children.into_iter().flat_map(|child| self.without_dummy(child)).collect();
+        let mut holders: Vec<Option<usize>> = vec![None; self.nodes.len()];
+        for node in order.iter().rev() {
+            let children = std::mem::take(&mut self.nodes[*node].children);
+            let is_message = self.nodes[*node].member.is_some();
+            let holder = if is_message { *node } else { holders[*node].unwrap_or(*node) };
+            for child in children {
+                holders[child] = Some(holder);
+            }
         }
-        let roots = std::mem::take(&mut self.roots);
-        self.roots = roots
-            .into_iter()
-            .flat_map(|root| match self.nodes[root].children.len() {
-                0 | 1 => self.without_dummy(root),
-                _ => vec![root],
-            })
-            .collect();
-    }
-
-    /// A node, or what is below it where it is a dummy.
-    fn without_dummy(&self, node: usize) -> Vec<usize> {
-        let found = &self.nodes[node];
-        if found.member.is_some() { vec![node] } else { found.children.clone() }
+        for node in order {
+            if let Some(holder) = holders[node]
+                && self.nodes[node].member.is_some()
+            {
+                self.nodes[holder].children.push(node);
+            }
+        }
+        let mut roots = std::mem::take(&mut self.roots);
+        for root in &mut roots {
+            if self.nodes[*root].member.is_none()
+                && let [only] = self.nodes[*root].children[..]
+            {
+                *root = only;
+            }
+        }
+        roots.retain(|root| self.nodes[*root].member.is_some() || !self.nodes[*root].children.is_empty());
+        self.roots = roots;
     }
 
     /// All nodes below the roots, each after all that are below it.
@@ -359,145 +367,4 @@ fn ids(text: &[u8]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A message: number, identifier, references, subject; sent in the order of the numbers.
-    fn message(number: u32, id: &str, references: &str, subject: &str) -> Threaded {
-        let base = message::BaseSubject::of(subject.as_bytes());
-        Threaded {
-            node: Node {
-                member: Some(Member { sequence: number, uid: number }),
-                sent: (u64::from(number), number),
-                subject: collation_key(&base.text),
-                is_reply: base.is_reply,
-                ..Node::default()
-            },
-            id: Some(id.to_owned()),
-            references: references.split(' ').filter(|id| !id.is_empty()).map(str::to_owned).collect(),
-        }
-    }
-
-    /// Nested lists: a dummy is `_`.
-    fn text(threads: &Threads, nodes: &[usize]) -> String {
-        let one = |node: &usize| {
-            let found = &threads.nodes[*node];
-            let name = found.member.map_or("_".to_owned(), |member| member.sequence.to_string());
-            format!("({name}{})", text(threads, &found.children))
-        };
-        nodes.iter().map(one).collect()
-    }
-
-    fn references_of(messages: Vec<Threaded>) -> String {
-        let threads = by_references(messages);
-        text(&threads, &threads.roots)
-    }
-
-    #[test]
-    fn references_make_trees_whatever_the_order() {
-        let messages = || {
-            vec![
-                message(1, "a", "", "x"),
-                message(2, "b", "a", "Re: x"),
-                message(3, "c", "a b", "Re: x"),
-                message(4, "d", "a", "Re: x"),
-            ]
-        };
-        assert_eq!(references_of(messages()), "(1(2(3))(4))");
-        let mut turned = messages();
-        turned.reverse();
-        assert_eq!(references_of(turned), "(1(2(3))(4))");
-    }
-
-    #[test]
-    fn what_is_not_there_holds_its_children_together() {
-        let two = vec![message(1, "b", "gone", "Re: x"), message(2, "c", "gone", "Re: x")];
-        assert_eq!(references_of(two), "(_(1)(2))");
-        let one = vec![message(1, "b", "gone", "Re: x")];
-        assert_eq!(references_of(one), "(1)");
-    }
-
-    #[test]
-    fn loops_and_double_identifiers_do_no_harm() {
-        let loops = vec![message(1, "a", "b", "x"), message(2, "b", "a", "y")];
-        assert_eq!(references_of(loops), "(2(1))");
-        let own = vec![message(1, "a", "a a", "x")];
-        assert_eq!(references_of(own), "(1)");
-        let double = vec![message(1, "a", "", "x"), message(2, "a", "", "y"), message(3, "c", "a", "z")];
-        assert_eq!(references_of(double), "(1(3))(2)");
-    }
-
-    #[test]
-    fn a_thread_may_be_as_deep_as_the_mailbox() {
-        let messages = |numbers: Vec<u32>| {
-            let one = |number: u32| message(number, &number.to_string(), &(number - 1).to_string(), "");
-            numbers.into_iter().map(one).collect::<Vec<_>>()
-        };
-        for numbers in [(1..50_000).collect::<Vec<u32>>(), (1..50_000).rev().collect()] {
-            let threads = by_references(messages(numbers));
-            let (mut depth, mut below) = (0, threads.roots.first().copied());
-            while let Some(node) = below {
-                (depth, below) = (depth + 1, threads.nodes[node].children.first().copied());
-            }
-            assert_eq!((threads.roots.len(), depth), (1, 49_999));
-        }
-    }
-
-    #[test]
-    fn threads_of_one_subject_are_joined() {
-        // A reply below what it answers; two replies below a dummy; no subject joins nothing.
-        assert_eq!(references_of(vec![message(1, "a", "", "x"), message(2, "b", "", "Re: X")]), "(1(2))");
-        assert_eq!(references_of(vec![message(1, "a", "", "Re: x"), message(2, "b", "", "x")]), "(2(1))");
-        assert_eq!(references_of(vec![message(1, "a", "", "x"), message(2, "b", "", "x")]), "(_(1)(2))");
-        assert_eq!(references_of(vec![message(1, "a", "", ""), message(2, "b", "", "")]), "(1)(2)");
-        let three = vec![message(1, "a", "", "x"), message(2, "b", "", "x"), message(3, "c", "", "x")];
-        assert_eq!(references_of(three), "(_(1)(2)(3))");
-    }
-
-    #[test]
-    fn ordered_subjects_have_no_grandchildren() {
-        let threads = by_subject(vec![
-            message(1, "a", "", "x"),
-            message(2, "b", "", "y"),
-            message(3, "c", "", "Re: x"),
-            message(4, "d", "", "x"),
-        ]);
-        assert_eq!(text(&threads, &threads.roots), "(1(3)(4))(2)");
-    }
-
-    #[test]
-    fn identifiers_are_compared_without_their_quoting() {
-        assert_eq!(ids(b"<\"01KF\"@x.y> text <a@b> <none>"), ["01KF@x.y", "a@b"]);
-        let header = b"In-Reply-To: Your mail <a@b> of Friday <c@d>\r\n\r\n";
-        assert_eq!(references(header), ["a@b"]);
-    }
-
-    #[test]
-    fn the_search_for_loops_is_bounded_however_messages_refer_to_each_other() {
-        // A chain of so many, and then messages each of whose references begins at the chain's end: each is looked for above
-        // it, up to the top.
-        let length: u32 = 5_000;
-        let mut messages: Vec<Threaded> = (0..length)
-            .map(|number| {
-                let above = if number == 0 { String::new() } else { format!("c{}", number - 1) };
-                message(number + 1, &format!("c{number}"), &above, "x")
-            })
-            .collect();
-        let last = format!("c{}", length - 1);
-        // `r` is a dummy with something below it, so that it may be above what it is to be put under.
-        for number in 0..3_000 {
-            let pairs = format!("r{number} s{number} {last} r{number}");
-            messages.push(message(length + 1 + number, &format!("m{number}"), &pairs, "x"));
-        }
-        let count = messages.len();
-        let threads = by_references(messages);
-        assert!(threads.climbed > CLIMBED_MAX, "{} steps: these messages climb", threads.climbed);
-        assert!(threads.climbed < CLIMBED_MAX + count * REFERENCES_MAX, "{} steps", threads.climbed);
-        let mut told: Vec<u32> =
-            threads.nodes.iter().filter_map(|node| Some(node.member?.sequence)).collect();
-        told.sort_unstable();
-        let below: usize =
-            threads.children_first().iter().filter(|node| threads.nodes[**node].member.is_some()).count();
-        assert_eq!((told.len(), below), (count, count), "each message is in a thread, once");
-    }
-}
+mod tests;
