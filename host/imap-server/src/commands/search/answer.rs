@@ -141,17 +141,23 @@ fn runs(numbers: impl Iterator<Item = u32>) -> Option<String> {
 /// thread-members = nz-number *(SP nz-number) [SP thread-nested]
 /// thread-nested  = 2*thread-list
 /// ```
-pub(super) async fn threads(context: &mut Context<'_>, threads: &Threads, by: By) -> Result<(), End> {
+pub(super) async fn threads(context: &mut Context<'_>, list: &[u8]) -> Result<(), End> {
     context.io.out().extend_from_slice(b"* THREAD");
-    for (index, root) in threads.roots.iter().enumerate() {
-        if index == 0 {
-            context.io.out().push(b' ');
-        }
-        write_thread(context.io.out(), threads, *root, by);
-        context.io.flush_if_full().await?;
+    if !list.is_empty() {
+        context.io.out().push(b' ');
+        context.io.flush_with(list).await?;
     }
     context.io.out().extend_from_slice(b"\r\n");
     Ok(())
+}
+
+/// All threads as they are written.
+pub(super) fn thread_list(threads: &Threads, by: By) -> Vec<u8> {
+    let mut list = Vec::new();
+    for root in &threads.roots {
+        write_thread(&mut list, threads, *root, by);
+    }
+    list
 }
 
 /// What is still to be written of a thread.
@@ -217,10 +223,7 @@ mod tests {
             ..Node::default()
         });
         let threads = Threads { nodes: nodes.collect(), roots: vec![0, 1, 8], ..Threads::default() };
-        let mut out = Vec::new();
-        for root in &threads.roots {
-            write_thread(&mut out, &threads, *root, By::SequenceNumber);
-        }
+        let out = thread_list(&threads, By::SequenceNumber);
         assert_eq!(String::from_utf8(out).unwrap(), "(2)(3 6 (4 23)(44 7 96))((3)(5))");
     }
 

@@ -95,8 +95,8 @@ pub(super) async fn thread(
         Ok(found) => found,
         Err(answer) => return Ok(answer),
     };
-    match thread::threads(context, selected, &found, thread.algorithm).await {
-        Ok(threads) => answer::threads(context, &threads, thread.by).await?,
+    match thread::threads(context, selected, &found, (thread.algorithm, thread.by)).await {
+        Ok(list) => answer::threads(context, &list).await?,
         Err(error) => return Ok(refusal(&error)),
     }
     Ok(Answer::ok("THREAD done"))

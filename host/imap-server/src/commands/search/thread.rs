@@ -1,11 +1,13 @@
 //! The threads of THREAD (RFC 5256 §3).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 
-use imap_wire::ThreadAlgorithm;
+use imap_wire::{By, ThreadAlgorithm};
 use message::{Fields, collation_key};
 use store::StoreError;
 
+use super::answer::thread_list;
 use super::gathered::Gathered;
 use super::judge::{Found, read_headers};
 use super::sort::{base_subject, sent_date};
@@ -22,6 +24,13 @@ const DEPTH_SEARCHED_MAX: usize = 10_000;
 /// as far as may be.
 const CLIMBED_MAX: usize = 10_000_000;
 
+/// Octets that a node takes beside itself: its place below another, and by its identifier.
+const NODE_OCTETS_MORE: usize = 64;
+
+/// What stands for an identifier or a subject, which may have a MiB: equal where they are. Who does not know the keys cannot
+/// make two that are equal and should not be.
+pub(super) type Digest = [u64; 2];
+
 /// A message, or a dummy for one that is not there.
 #[derive(Debug, Default)]
 pub(super) struct Node {
@@ -32,8 +41,8 @@ pub(super) struct Node {
     pub(super) is_parent: bool,
     /// When it was sent, and where it stands in the mailbox.
     pub(super) sent: (u64, u32),
-    /// Its base subject as it is compared.
-    pub(super) subject: String,
+    /// Its base subject; `None` where it is empty.
+    pub(super) subject: Option<Digest>,
     pub(super) is_reply: bool,
 }
 
@@ -49,59 +58,117 @@ pub(super) struct Threads {
 /// A message, with what threads are made from.
 struct Threaded {
     node: Node,
+    subject: String,
     id: Option<String>,
-    references: Vec<String>,
+    references: VecDeque<String>,
 }
 
-impl Threaded {
-    /// Octets that it holds in memory.
-    fn octets(&self) -> usize {
-        let texts = self.references.iter().chain(&self.id).map(|id| size_of::<String>() + id.len());
-        size_of::<Self>() + self.node.subject.len() + texts.sum::<usize>()
-    }
-}
-
+/// The answer's list of threads: it is made at once, since the threads take more room.
 pub(super) async fn threads(
     context: &Context<'_>,
     selected: &Selected,
     found: &[Found],
-    algorithm: ThreadAlgorithm,
-) -> Result<Threads, StoreError> {
-    let (mut messages, mut gathered) = (Vec::new(), Gathered::new(context.shared));
+    (algorithm, by): (ThreadAlgorithm, By),
+) -> Result<Vec<u8>, StoreError> {
+    let (mut linking, mut gathered) = (Linking::default(), Gathered::new(context.shared));
     read_headers(context, selected, found, (true, &mut gathered), |found, info, header| {
         let subject = base_subject(header);
         let node = Node {
             member: Some(found.member),
             sent: (sent_date(info, header), found.member.sequence),
-            subject: collation_key(&subject.text),
             is_reply: subject.is_reply,
             ..Node::default()
         };
         let (id, references) = match algorithm {
-            ThreadAlgorithm::OrderedSubject => (None, Vec::new()),
+            ThreadAlgorithm::OrderedSubject => (None, VecDeque::new()),
             ThreadAlgorithm::References => (first_id(header, "Message-ID"), references(header)),
         };
-        let threaded = Threaded { node, id, references };
-        let octets = threaded.octets();
-        messages.push(threaded);
-        octets
+        linking.add(Threaded { node, subject: collation_key(&subject.text), id, references })
     })
     .await?;
-    Ok(match algorithm {
-        ThreadAlgorithm::OrderedSubject => by_subject(messages),
-        ThreadAlgorithm::References => by_references(messages),
-    })
+    let list = move || {
+        let threads = match algorithm {
+            ThreadAlgorithm::OrderedSubject => by_subject(linking),
+            ThreadAlgorithm::References => by_references(linking),
+        };
+        thread_list(&threads, by)
+    };
+    gathered.told(list).await
+}
+
+/// Messages as they are read, linked by their references.
+#[derive(Default)]
+struct Linking {
+    threads: Threads,
+    by_id: HashMap<Digest, usize>,
+    keys: [RandomState; 2],
+}
+
+impl Linking {
+    fn digest(&self, text: &str) -> Digest {
+        [self.keys[0].hash_one(text), self.keys[1].hash_one(text)]
+    }
+
+    /// Step (1): links a message by its references; how many octets that takes.
+    fn add(&mut self, message: Threaded) -> usize {
+        let before = self.threads.nodes.len();
+        let subject = Some(&message.subject).filter(|subject| !subject.is_empty());
+        let subject = subject.map(|subject| self.digest(subject));
+        let place = self.place(message.id.as_deref());
+        let Node { parent, is_parent, .. } = self.threads.nodes[place];
+        self.threads.nodes[place] = Node { subject, parent, is_parent, ..message.node };
+        let mut above: Option<usize> = None;
+        for reference in &message.references {
+            let node = self.node(reference);
+            if let Some(parent) = above
+                && self.threads.nodes[node].parent.is_none()
+            {
+                self.threads.link(parent, node);
+            }
+            above = Some(node);
+        }
+        self.threads.unlink(place);
+        if let Some(parent) = above {
+            self.threads.link(parent, place);
+        }
+        (self.threads.nodes.len() - before) * (size_of::<Node>() + NODE_OCTETS_MORE)
+    }
+
+    /// Where a message goes: where others refer to it. Of several with one identifier, it is the first one's.
+    fn place(&mut self, id: Option<&str>) -> usize {
+        match id.map(|id| self.node(id)) {
+            Some(node) if self.threads.nodes[node].member.is_none() => node,
+            _ => self.threads.new_node(),
+        }
+    }
+
+    fn node(&mut self, id: &str) -> usize {
+        let digest = self.digest(id);
+        *self.by_id.entry(digest).or_insert_with(|| self.threads.new_node())
+    }
+
+    /// Step (2): gathers what has no parent.
+    fn gathered(self) -> Threads {
+        let mut threads = self.threads;
+        threads.roots =
+            (0..threads.nodes.len()).filter(|node| threads.nodes[*node].parent.is_none()).collect();
+        for node in 0..threads.nodes.len() {
+            if let Some(parent) = threads.nodes[node].parent {
+                threads.nodes[parent].children.push(node);
+            }
+        }
+        threads
+    }
 }
 
 /// ORDEREDSUBJECT: messages of one subject, the first of them with the others as its children.
-fn by_subject(messages: Vec<Threaded>) -> Threads {
-    let mut threads =
-        Threads { nodes: messages.into_iter().map(|message| message.node).collect(), ..Threads::default() };
+fn by_subject(linking: Linking) -> Threads {
+    let mut threads = linking.threads;
     let mut order: Vec<usize> = (0..threads.nodes.len()).collect();
     order.sort_by_key(|node| threads.nodes[*node].sent);
-    let mut first_of: HashMap<String, usize> = HashMap::new();
+    let mut first_of: HashMap<Option<Digest>, usize> = HashMap::new();
     for node in order {
-        match first_of.entry(threads.nodes[node].subject.clone()) {
+        match first_of.entry(threads.nodes[node].subject) {
             std::collections::hash_map::Entry::Occupied(first) => {
                 threads.nodes[*first.get()].children.push(node);
             }
@@ -115,8 +182,8 @@ fn by_subject(messages: Vec<Threaded>) -> Threads {
 }
 
 /// REFERENCES, in the steps of the standard.
-fn by_references(messages: Vec<Threaded>) -> Threads {
-    let mut threads = linked(messages);
+fn by_references(linking: Linking) -> Threads {
+    let mut threads = linking.gathered();
     threads.prune();
     threads.sort_roots();
     threads.merge_subjects();
@@ -124,49 +191,12 @@ fn by_references(messages: Vec<Threaded>) -> Threads {
     threads
 }
 
-/// Step (1): links messages by their references; step (2): gathers what has no parent.
-fn linked(messages: Vec<Threaded>) -> Threads {
-    let mut nodes: Vec<Node> = Vec::with_capacity(messages.len());
-    let mut by_id: HashMap<String, usize> = HashMap::new();
-    let mut all_references = Vec::with_capacity(messages.len());
-    for (place, message) in messages.into_iter().enumerate() {
-        if let Some(id) = message.id {
-            // Of several with one identifier, it is the first one's.
-            by_id.entry(id).or_insert(place);
-        }
-        nodes.push(message.node);
-        all_references.push(message.references);
-    }
-    let mut threads = Threads { nodes, ..Threads::default() };
-    for (place, references) in all_references.into_iter().enumerate() {
-        let mut above: Option<usize> = None;
-        for reference in references {
-            let node = *by_id.entry(reference).or_insert_with(|| {
-                threads.nodes.push(Node::default());
-                threads.nodes.len() - 1
-            });
-            if let Some(parent) = above
-                && threads.nodes[node].parent.is_none()
-            {
-                threads.link(parent, node);
-            }
-            above = Some(node);
-        }
-        threads.unlink(place);
-        if let Some(parent) = above {
-            threads.link(parent, place);
-        }
-    }
-    threads.roots = (0..threads.nodes.len()).filter(|node| threads.nodes[*node].parent.is_none()).collect();
-    for node in 0..threads.nodes.len() {
-        if let Some(parent) = threads.nodes[node].parent {
-            threads.nodes[parent].children.push(node);
-        }
-    }
-    threads
-}
-
 impl Threads {
+    fn new_node(&mut self) -> usize {
+        self.nodes.push(Node::default());
+        self.nodes.len() - 1
+    }
+
     /// Makes one the parent of the other, unless that would be a loop. Children are gathered later.
     fn link(&mut self, parent: usize, child: usize) {
         if parent == child {
@@ -269,19 +299,16 @@ impl Threads {
 
     /// Step (5): joins threads of one subject.
     fn merge_subjects(&mut self) {
-        let mut table: HashMap<String, usize> = HashMap::new();
+        let mut table: HashMap<Digest, usize> = HashMap::new();
         for &root in &self.roots {
-            let subject = &self.nodes[self.speaker(root)].subject;
-            if subject.is_empty() {
-                continue;
-            }
-            let replaces = table.get(subject).is_none_or(|known| {
+            let Some(subject) = self.nodes[self.speaker(root)].subject else { continue };
+            let replaces = table.get(&subject).is_none_or(|known| {
                 let is_dummy = |node: usize| self.nodes[node].member.is_none();
                 !is_dummy(*known)
                     && (is_dummy(root) || (self.nodes[*known].is_reply && !self.nodes[root].is_reply))
             });
             if replaces {
-                table.insert(subject.clone(), root);
+                table.insert(subject, root);
             }
         }
         let roots = std::mem::take(&mut self.roots);
@@ -289,7 +316,7 @@ impl Threads {
         let mut stands_for: HashMap<usize, usize> = HashMap::new();
         let mut merged = vec![false; self.nodes.len()];
         for &root in &roots {
-            let subject = self.nodes[self.speaker(root)].subject.clone();
+            let Some(subject) = self.nodes[self.speaker(root)].subject else { continue };
             let Some(&known) = table.get(&subject) else { continue };
             if known == root {
                 continue;
@@ -334,36 +361,41 @@ impl Threads {
 }
 
 /// The references of a message: of References, else the first of In-Reply-To.
-fn references(header: &[u8]) -> Vec<String> {
-    let mut references =
-        Fields::of(header).first("References").map(|field| ids(&field.unfolded())).unwrap_or_default();
+fn references(header: &[u8]) -> VecDeque<String> {
+    let mut references = VecDeque::new();
+    if let Some(field) = Fields::of(header).first("References") {
+        for id in ids(&field.unfolded()) {
+            if references.len() == REFERENCES_MAX {
+                references.pop_front();
+            }
+            references.push_back(id);
+        }
+    }
     if references.is_empty() {
         references.extend(first_id(header, "In-Reply-To"));
     }
-    let first = references.len().saturating_sub(REFERENCES_MAX);
-    references.split_off(first)
+    references
 }
 
 fn first_id(header: &[u8], name: &str) -> Option<String> {
     let field = Fields::of(header).first(name)?;
-    ids(&field.unfolded()).into_iter().next()
+    ids(&field.unfolded()).next()
 }
 
 /// The message identifiers in a text, their quoting undone: `"a"@b` is `a@b` (RFC 5256 §3).
-fn ids(text: &[u8]) -> Vec<String> {
-    let mut ids = Vec::new();
+fn ids(text: &[u8]) -> impl Iterator<Item = String> + '_ {
     let mut rest = text;
-    while let Some(start) = rest.iter().position(|octet| *octet == b'<') {
-        rest = &rest[start + 1..];
-        let Some(end) = rest.iter().position(|octet| *octet == b'>') else { break };
-        let id: Vec<u8> =
-            rest[..end].iter().copied().filter(|octet| !b"\"\\ \t\r\n".contains(octet)).collect();
-        if id.contains(&b'@') {
-            ids.push(String::from_utf8_lossy(&id).into_owned());
-        }
+    let pieces = std::iter::from_fn(move || {
+        let start = rest.iter().position(|octet| *octet == b'<')? + 1;
+        let end = start + rest[start..].iter().position(|octet| *octet == b'>')?;
+        let piece = &rest[start..end];
         rest = &rest[end + 1..];
-    }
-    ids
+        Some(piece)
+    });
+    pieces.filter(|piece| piece.contains(&b'@')).map(|piece| {
+        let id: Vec<u8> = piece.iter().copied().filter(|octet| !b"\"\\ \t\r\n".contains(octet)).collect();
+        String::from_utf8_lossy(&id).into_owned()
+    })
 }
 
 #[cfg(test)]

@@ -7,13 +7,25 @@ fn message(number: u32, id: &str, references: &str, subject: &str) -> Threaded {
         node: Node {
             member: Some(Member { sequence: number, uid: number }),
             sent: (u64::from(number), number),
-            subject: collation_key(&base.text),
             is_reply: base.is_reply,
             ..Node::default()
         },
+        subject: collation_key(&base.text),
         id: Some(id.to_owned()),
         references: references.split(' ').filter(|id| !id.is_empty()).map(str::to_owned).collect(),
     }
+}
+
+fn linked(messages: Vec<Threaded>) -> Linking {
+    let mut linking = Linking::default();
+    for message in messages {
+        linking.add(message);
+    }
+    linking
+}
+
+fn linked_threads(messages: Vec<Threaded>) -> Threads {
+    by_references(linked(messages))
 }
 
 /// Nested lists: a dummy is `_`.
@@ -27,7 +39,7 @@ fn text(threads: &Threads, nodes: &[usize]) -> String {
 }
 
 fn references_of(messages: Vec<Threaded>) -> String {
-    let threads = by_references(messages);
+    let threads = linked_threads(messages);
     text(&threads, &threads.roots)
 }
 
@@ -66,7 +78,7 @@ fn what_is_held_grows_with_the_messages_and_not_with_their_square() {
         (chained..chained + below)
             .map(|number| message(number + 1, &format!("n{number}"), &format!("r{chained}"), "")),
     );
-    let threads = by_references(messages);
+    let threads = linked_threads(messages);
     assert_eq!(threads.roots.len(), 1);
     assert_eq!(threads.nodes[threads.roots[0]].children.len(), (chained + below) as usize);
     let held: usize = threads.nodes.iter().map(|node| node.children.capacity()).sum();
@@ -90,7 +102,7 @@ fn a_thread_may_be_as_deep_as_the_mailbox() {
         numbers.into_iter().map(one).collect::<Vec<_>>()
     };
     for numbers in [(1..50_000).collect::<Vec<u32>>(), (1..50_000).rev().collect()] {
-        let threads = by_references(messages(numbers));
+        let threads = linked_threads(messages(numbers));
         let (mut depth, mut below) = (0, threads.roots.first().copied());
         while let Some(node) = below {
             (depth, below) = (depth + 1, threads.nodes[node].children.first().copied());
@@ -112,18 +124,18 @@ fn threads_of_one_subject_are_joined() {
 
 #[test]
 fn ordered_subjects_have_no_grandchildren() {
-    let threads = by_subject(vec![
+    let threads = by_subject(linked(vec![
         message(1, "a", "", "x"),
         message(2, "b", "", "y"),
         message(3, "c", "", "Re: x"),
         message(4, "d", "", "x"),
-    ]);
+    ]));
     assert_eq!(text(&threads, &threads.roots), "(1(3)(4))(2)");
 }
 
 #[test]
 fn identifiers_are_compared_without_their_quoting() {
-    assert_eq!(ids(b"<\"01KF\"@x.y> text <a@b> <none>"), ["01KF@x.y", "a@b"]);
+    assert_eq!(ids(b"<\"01KF\"@x.y> text <a@b> <none>").collect::<Vec<_>>(), ["01KF@x.y", "a@b"]);
     let header = b"In-Reply-To: Your mail <a@b> of Friday <c@d>\r\n\r\n";
     assert_eq!(references(header), ["a@b"]);
 }
@@ -146,7 +158,7 @@ fn the_search_for_loops_is_bounded_however_messages_refer_to_each_other() {
         messages.push(message(length + 1 + number, &format!("m{number}"), &pairs, "x"));
     }
     let count = messages.len();
-    let threads = by_references(messages);
+    let threads = linked_threads(messages);
     assert!(threads.climbed > CLIMBED_MAX, "{} steps: these messages climb", threads.climbed);
     assert!(threads.climbed < CLIMBED_MAX + count * REFERENCES_MAX, "{} steps", threads.climbed);
     let mut told: Vec<u32> = threads.nodes.iter().filter_map(|node| Some(node.member?.sequence)).collect();
@@ -154,4 +166,16 @@ fn the_search_for_loops_is_bounded_however_messages_refer_to_each_other() {
     let below: usize =
         threads.children_first().iter().filter(|node| threads.nodes[**node].member.is_some()).count();
     assert_eq!((told.len(), below), (count, count), "each message is in a thread, once");
+}
+
+#[test]
+fn of_long_identifiers_no_more_is_held_than_tells_them_apart() {
+    let references =
+        (0..100).map(|number| format!("{number}{}@x", "z".repeat(9_000))).collect::<Vec<_>>().join(" ");
+    let mut linking = Linking::default();
+    let octets: usize = (1..=50).map(|number| linking.add(message(number, "", &references, ""))).sum();
+    assert!(octets < 50_000, "{octets} octets");
+    assert_eq!(linking.threads.nodes.len(), 150);
+    let header = format!("References: {}\r\n\r\n", "<a@b> ".repeat(REFERENCES_MAX + 1));
+    assert_eq!(super::references(header.as_bytes()).len(), REFERENCES_MAX);
 }
