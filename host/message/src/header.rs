@@ -43,6 +43,34 @@ impl<'a> Field<'a> {
     }
 }
 
+/// Names of fields, among which one is found without going through all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldNames {
+    /// In lower case, rising, each once.
+    names: Vec<String>,
+}
+
+impl FieldNames {
+    /// These names, without regard to case.
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let mut names: Vec<String> = names.into_iter().map(str::to_ascii_lowercase).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self { names }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Where a name stands among them.
+    pub(crate) fn place(&self, name: &[u8]) -> Option<usize> {
+        let lower = || name.iter().map(u8::to_ascii_lowercase);
+        self.names.binary_search_by(|known| known.bytes().cmp(lower())).ok()
+    }
+}
+
 /// The fields of a header in their order. Ends at the empty line, or at the end of the octets.
 #[derive(Debug, Clone)]
 pub struct Fields<'a> {

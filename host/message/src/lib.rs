@@ -39,9 +39,9 @@ pub use decode::{TransferEncoding, decode_charset, decode_header, is_known_chars
 pub use dsn::{Action, ComposedDsn, Dsn, DsnRecipient, RETURNED_HEADER_OCTETS_MAX, RETURNED_OCTETS_MAX};
 pub use encode::{base64_body, encode_header, encode_phrase};
 pub use envelope::{Envelope, has_envelope_fields};
-pub use header::{FACTS_OCTETS_MAX, Facts, Field, Fields, header_len, unfold};
+pub use header::{FACTS_OCTETS_MAX, Facts, Field, FieldNames, Fields, header_len, unfold};
 pub use preview::{PREVIEW_CHARS_MAX, preview};
-pub use search::{Needle, SearchTexts, field_contains, header_contains};
+pub use search::{HeaderTexts, Needle, SearchTexts, field_contains, header_contains};
 pub use section::{SectionText, find_part, message_section, part_section, partial};
 pub use signature::Signature;
 pub use structure::{NESTING_MAX, PARTS_MAX, Part, PartKind, Structure};

@@ -3,7 +3,7 @@
 
 use crate::addresses::{AddressItem, MailboxItem, parse_addresses};
 use crate::decode::{TransferEncoding, decode_charset, decode_header};
-use crate::header::{Field, Fields};
+use crate::header::{Field, FieldNames, Fields};
 use crate::structure::{Part, PartKind, Structure};
 
 /// A text to be found, prepared once for many messages.
@@ -38,28 +38,65 @@ fn lower_case(text: &str) -> String {
     if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() }
 }
 
-/// `HEADER name text`: whether a field of the name contains the text. With an empty text: whether
-/// there is such a field.
+/// What the fields of some names have, as it is compared: taken out of a header once for all that is looked for in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderTexts {
+    /// Of each name, in their order; `None` where there is no such field. Texts are held apart by [`APART`].
+    texts: Vec<Option<String>>,
+}
+
+/// What no text has that a client looks for.
+const APART: char = '\0';
+
+impl HeaderTexts {
+    /// Takes the texts out of a header.
+    #[must_use]
+    pub fn of(header: &[u8], names: &FieldNames) -> Self {
+        let mut texts: Vec<Option<String>> = vec![None; names.len()];
+        for field in Fields::of(header) {
+            let Some(place) = names.place(field.name) else { continue };
+            let all = texts[place].get_or_insert_default();
+            all.push_str(&lower_case(&searched(field.value)));
+            all.push(APART);
+            for address in addresses_without_comments(&field) {
+                all.push_str(&lower_case(&address));
+                all.push(APART);
+            }
+        }
+        Self { texts }
+    }
+
+    /// `HEADER name text`: whether a field of the name, which must be one of those that were taken out, contains the text.
+    /// With an empty text: whether there is such a field.
+    #[must_use]
+    pub fn contains(&self, names: &FieldNames, name: &str, needle: &Needle) -> bool {
+        let text = names.place(name.as_bytes()).and_then(|place| self.texts.get(place)?.as_ref());
+        text.is_some_and(|text| needle.is_in_lower(text) && !needle.lower.contains(APART))
+    }
+}
+
+/// The same for one name.
 #[must_use]
 pub fn header_contains(header: &[u8], name: &str, needle: &Needle) -> bool {
-    Fields::of(header).any(|field| {
-        field.is(name) && (needle.is_in(&searched(field.value)) || address_contains(&field, needle))
-    })
+    let names = FieldNames::new([name]);
+    HeaderTexts::of(header, &names).contains(&names, name, needle)
 }
 
 /// The fields of addresses that SEARCH knows by name (RFC 9051 §6.4.4).
 const ADDRESS_FIELDS: [&str; 4] = ["From", "To", "Cc", "Bcc"];
 
-/// Whether an address contains a text that comments stand within: what is searched is what ENVELOPE tells.
-fn address_contains(field: &Field<'_>, needle: &Needle) -> bool {
-    field.value.contains(&b'(')
-        && ADDRESS_FIELDS.iter().any(|name| field.is(name))
-        && parse_addresses(&field.unfolded()).iter().any(|item| match item {
-            AddressItem::Mailbox(MailboxItem { local, domain: Some(domain), .. }) => {
-                needle.is_in(&String::from_utf8_lossy(&[local, &b"@"[..], domain].concat()))
-            }
-            _ => false,
-        })
+/// Addresses that comments stand within, without these: what is searched is what ENVELOPE tells.
+fn addresses_without_comments(field: &Field<'_>) -> Vec<String> {
+    if !field.value.contains(&b'(') || !ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
+        return Vec::new();
+    }
+    let addresses = parse_addresses(&field.unfolded()).into_iter().filter_map(|item| match item {
+        AddressItem::Mailbox(MailboxItem { local, domain: Some(domain), .. }) => {
+            Some(String::from_utf8_lossy(&[&local[..], b"@", &domain[..]].concat()).into_owned())
+        }
+        _ => None,
+    });
+    addresses.collect()
 }
 
 /// A field's value as it is searched: a tab, as some fold with, is a space to those who look for words.
@@ -169,6 +206,17 @@ mod tests {
         let found = |name: &str, text: &str| header_contains(MESSAGE, name, &Needle::new(text));
         assert!(found("x-empty", "") && found("subject", "") && found("SUBJECT", "grüße"));
         assert!(!found("x-absent", "") && !found("x-empty", "x"));
+    }
+
+    #[test]
+    fn of_several_fields_of_a_name_each_is_looked_at_by_itself() {
+        let header = b"Received: from one\r\nSubject: two\r\nRECEIVED: by three\r\nTo: a\0b\r\n";
+        let names = FieldNames::new(["received", "To", "Received", "Cc"]);
+        let texts = HeaderTexts::of(header, &names);
+        let found = |name: &str, text: &str| texts.contains(&names, name, &Needle::new(text));
+        assert!(found("Received", "FROM ONE") && found("received", "three") && found("Received", ""));
+        assert!(!found("Received", "one by") && !found("Received", "one\0by") && !found("Cc", ""));
+        assert!(!found("Subject", "two"), "nobody asked for it");
     }
 
     #[test]

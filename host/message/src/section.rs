@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::header::{Fields, header_len};
+use crate::header::{FieldNames, Fields, header_len};
 use crate::structure::{Part, PartKind, Structure};
 
 /// What of a part is meant.
@@ -109,8 +109,9 @@ const CHOSEN_OCTETS: usize = 512;
 /// The fields that are (or are not) named, each as it stands, and an empty line.
 fn selected(header: &[u8], names: &[String], wanted: bool) -> Vec<u8> {
     let mut chosen = Vec::with_capacity(CHOSEN_OCTETS);
+    let names = FieldNames::new(names.iter().map(String::as_str));
     for field in Fields::of(header) {
-        if names.iter().any(|name| field.is(name)) == wanted {
+        if names.place(field.name).is_some() == wanted {
             chosen.extend_from_slice(&header[field.range()]);
         }
     }

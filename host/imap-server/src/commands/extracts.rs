@@ -24,6 +24,8 @@ const HEADER_OCTETS_FIRST: usize = 16 * 1024;
 /// Messages up to this size are read and taken apart in the session's own turn; others on a thread
 /// that may block, so that no other session waits.
 pub(super) const IN_TURN_OCTETS_MAX: u64 = 128 * 1024;
+/// The same for a header that several items are taken out of, each by going through it.
+const HEADER_WORK_IN_TURN_OCTETS_MAX: usize = 1024 * 1024;
 
 /// What the items come to, in their order.
 #[derive(Default)]
@@ -33,6 +35,8 @@ pub(super) struct Extracts {
     pub(super) octets: Option<Octets>,
     /// A surrogate is told in the place of the message, and makes a difference (RFC 6858 §3).
     pub(super) is_downgraded: bool,
+    /// Octets of the header that were gone through for the items.
+    pub(super) header_octets: usize,
     /// Whether a header of the message or of a part has UTF-8; `None` where not all of them were looked at.
     has_utf8_headers: Option<bool>,
     /// Whether its structure is written in another way in IMAP4rev2.
@@ -104,6 +108,10 @@ impl Extracts {
         let Some(Head { octets: header, is_whole: true }) = header(reader, info)? else {
             return if reader.info(info.uid)?.is_some() { Ok(None) } else { Err(gone()) };
         };
+        let looks = items.iter().filter(|item| Need::of(item) == Need::Header).count();
+        if header.len().saturating_mul(looks) > HEADER_WORK_IN_TURN_OCTETS_MAX {
+            return Ok(None);
+        }
         if headers == Headers::Surrogates {
             let in_pieces = items.iter().any(|item| Need::of(item) == Need::Pieces);
             if let Some(surrogate) = surrogate_header(&header) {
@@ -112,7 +120,13 @@ impl Extracts {
                 }
                 let plain = source(&header).extract(items)?;
                 let items = source(&surrogate).extract(items)?;
-                return Ok(Some(Self { is_downgraded: items != plain, items, ..Self::default() }));
+                let header_octets = header.len() + surrogate.len();
+                return Ok(Some(Self {
+                    is_downgraded: items != plain,
+                    items,
+                    header_octets,
+                    ..Self::default()
+                }));
             }
             if in_pieces && !has_plain_parts(reader, derived, info, &header)? {
                 return Ok(None);
@@ -124,7 +138,8 @@ impl Extracts {
         let is_sent_in_pieces = items.iter().any(|extract| matches!(extract, Extract::Range(_)));
         let octets = if is_sent_in_pieces { reader.octets(info.uid)? } else { None };
         let has_utf8_header = is_to_be_kept.then(|| !header.is_ascii());
-        Ok(Some(Self { items, octets, has_utf8_header, ..Self::default() }))
+        let header_octets = header.len();
+        Ok(Some(Self { items, octets, header_octets, has_utf8_header, ..Self::default() }))
     }
 }
 

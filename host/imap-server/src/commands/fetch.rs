@@ -33,6 +33,8 @@ const DAMAGED_TOLD_MAX: usize = 20;
 /// Messages whose headers are read from one snapshot, and how much of them is kept.
 const HEADERS_AHEAD_MAX: usize = 50;
 const HEADERS_AHEAD_OCTETS_MAX: usize = 128 * 1024;
+/// How much is gone through for that, once for each item, before others get their turn.
+const HEADERS_AHEAD_WORK_OCTETS: usize = 1024 * 1024;
 
 /// What holds for all messages of one FETCH.
 struct Plan {
@@ -172,6 +174,7 @@ async fn fetch_chunk(
                 Ok(ahead) => ahead,
                 Err(error) => return Ok(Err(error)),
             };
+            tokio::task::yield_now().await;
         }
         let known = ahead.pop_front().flatten();
         // What the client is told must be what the store has after our change.
@@ -263,7 +266,7 @@ fn headers_ahead(
 ) -> Result<VecDeque<Option<Extracts>>, StoreError> {
     let reader = context.shared.parts.store.reader(selected.mailbox)?;
     let derived = if plan.keeps { context.shared.parts.derived.reader() } else { None };
-    let (mut ahead, mut octets) = (VecDeque::new(), 0);
+    let (mut ahead, mut octets, mut work) = (VecDeque::new(), 0, 0);
     for (_, info) in infos.iter().take(HEADERS_AHEAD_MAX) {
         let extracts = match Extracts::of_header(&reader, derived.as_ref(), info, &plan.items, plan.headers) {
             Ok(extracts) => extracts,
@@ -273,10 +276,11 @@ fn headers_ahead(
         };
         if let Some(extracts) = &extracts {
             octets += extracts.octets_held();
+            work += extracts.header_octets.saturating_mul(plan.items.len());
             keep(context.shared, info, &plan.items, extracts);
         }
         ahead.push_back(extracts);
-        if octets > HEADERS_AHEAD_OCTETS_MAX {
+        if octets > HEADERS_AHEAD_OCTETS_MAX || work > HEADERS_AHEAD_WORK_OCTETS {
             break;
         }
     }

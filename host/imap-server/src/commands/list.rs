@@ -1,6 +1,6 @@
 //! LIST and LSUB (RFC 3501 §6.3.8, §6.3.9, RFC 5258, RFC 6154, RFC 8440).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use imap_wire::{ListCommand, ListReturn, ListSelection, Listed, MailboxName, Response};
 use store::{Granted, MailboxInfo, Rights, SpecialUse, shared_name};
@@ -9,6 +9,10 @@ use super::{Context, acl, refusal, status};
 use crate::answer::Answer;
 use crate::io::{End, Io};
 use crate::pattern::{DELIMITER, Pattern, parents};
+
+/// Steps in which names are held against patterns, before others get their turn; what is listed meanwhile counts as so many.
+const STEPS_A_TURN: usize = 1_000_000;
+const STEPS_OF_A_LINE: usize = 1_000;
 
 /// What is known of one name in the hierarchy.
 #[derive(Debug, Default, Clone)]
@@ -131,11 +135,15 @@ pub(crate) async fn list(context: &mut Context<'_>, command: &ListCommand) -> Re
     let wish = Wish::of(command);
     let patterns: Vec<Pattern> =
         command.patterns.iter().map(|pattern| Pattern::new(&command.reference, pattern)).collect();
+    let names: Vec<&str> = nodes.keys().map(String::as_str).collect();
+    let matching = matching(&names, &patterns).await;
+    let matches = |name: &str| matching.contains(name);
+    let mut steps = 0;
     for (name, node) in &nodes {
-        let matches = |name: &str| patterns.iter().any(|pattern| pattern.matches(name));
         if !matches(name) || !wish.takes(node) {
             continue;
         }
+        give_way(&mut steps, STEPS_OF_A_LINE).await;
         if !(node.known || node.subscribed || wish.subscribed_only) && is_shown_below(&nodes, name, &matches)
         {
             continue;
@@ -155,6 +163,28 @@ pub(crate) async fn list(context: &mut Context<'_>, command: &ListCommand) -> Re
         context.io.flush_if_full().await?;
     }
     Ok(Answer::ok("LIST done"))
+}
+
+/// The names that match a pattern.
+async fn matching<'n>(names: &[&'n str], patterns: &[Pattern]) -> HashSet<&'n str> {
+    let (mut matching, mut steps) = (HashSet::new(), 0);
+    for name in names {
+        if patterns.iter().any(|pattern| pattern.matches(name)) {
+            matching.insert(*name);
+        }
+        let more = patterns.iter().map(|pattern| pattern.steps(name.len())).sum();
+        give_way(&mut steps, more).await;
+    }
+    matching
+}
+
+/// Lets others have their turn after so many steps.
+async fn give_way(steps: &mut usize, more: usize) {
+    *steps += more;
+    if *steps > STEPS_A_TURN {
+        *steps = 0;
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Whether a name below is listed. What this person may not know of, or what is no mailbox, is told
@@ -274,20 +304,25 @@ pub(crate) async fn lsub(
         Ok(subscriptions) => subscriptions,
         Err(error) => return Ok(refusal(&error)),
     };
-    for (name, attributes) in lsub_names(&subscriptions, &Pattern::new(reference, pattern)) {
+    let patterns = [Pattern::new(reference, pattern)];
+    let names: Vec<&str> =
+        subscriptions.iter().flat_map(|name| parents(name).chain([name.as_str()])).collect();
+    let matching = matching(&names, &patterns).await;
+    for (name, attributes) in lsub_names(&subscriptions, &matching) {
         context.io.say(&Response::Lsub(Listed { attributes, delimiter: DELIMITER, name, old_name: None }));
         context.io.flush_if_full().await?;
     }
     Ok(Answer::ok("LSUB done"))
 }
 
-fn lsub_names(subscriptions: &[String], pattern: &Pattern) -> Vec<(String, Vec<&'static str>)> {
+fn lsub_names(subscriptions: &[String], matching: &HashSet<&str>) -> Vec<(String, Vec<&'static str>)> {
+    let matches = |name: &str| matching.contains(name);
     let subscribed: BTreeSet<&str> = subscriptions.iter().map(String::as_str).collect();
     let mut above: BTreeSet<&str> = BTreeSet::new();
-    for name in subscribed.iter().filter(|name| !pattern.matches(name)) {
-        above.extend(parents(name).filter(|parent| pattern.matches(parent) && !subscribed.contains(parent)));
+    for name in subscribed.iter().filter(|name| !matches(name)) {
+        above.extend(parents(name).filter(|parent| matches(parent) && !subscribed.contains(parent)));
     }
-    let matching = subscribed.iter().filter(|name| pattern.matches(name));
+    let matching = subscribed.iter().filter(|name| matches(name));
     let mut names: Vec<(String, Vec<&'static str>)> =
         matching.map(|name| ((*name).to_owned(), vec![])).collect();
     names.extend(above.into_iter().map(|name| (name.to_owned(), vec!["\\Noselect"])));
@@ -299,14 +334,18 @@ fn lsub_names(subscriptions: &[String], pattern: &Pattern) -> Vec<(String, Vec<&
 mod tests {
     use super::*;
 
-    #[test]
-    fn lsub_shows_what_is_above_with_percent() {
+    #[tokio::test]
+    async fn lsub_shows_what_is_above_with_percent() {
         let subscriptions = ["INBOX", "foo/bar", "foo/baz/x"].map(str::to_owned);
-        let names = |pattern: &str| lsub_names(&subscriptions, &Pattern::new(&MailboxName::new(""), pattern));
-        assert_eq!(names("%"), [("INBOX".to_owned(), vec![]), ("foo".to_owned(), vec!["\\Noselect"])]);
-        assert_eq!(names("*").len(), 3);
+        let all = ["INBOX", "foo", "foo/bar", "foo/baz", "foo/baz/x"];
+        let names = async |pattern: &str| {
+            let patterns = [Pattern::new(&MailboxName::new(""), pattern)];
+            lsub_names(&subscriptions, &matching(&all, &patterns).await)
+        };
+        assert_eq!(names("%").await, [("INBOX".to_owned(), vec![]), ("foo".to_owned(), vec!["\\Noselect"])]);
+        assert_eq!(names("*").await.len(), 3);
         assert_eq!(
-            names("foo/%"),
+            names("foo/%").await,
             [("foo/bar".to_owned(), vec![]), ("foo/baz".to_owned(), vec!["\\Noselect"])]
         );
     }

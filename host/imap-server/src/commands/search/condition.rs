@@ -72,6 +72,16 @@ impl Test {
             _ => Cost::Record,
         }
     }
+
+    /// The names of the fields that it looks into.
+    pub(super) fn field_names<'t>(&'t self, names: &mut Vec<&'t str>) {
+        match self {
+            Self::Header(name, _) => names.push(name),
+            Self::Not(test) => test.field_names(names),
+            Self::Any(tests) | Self::All(tests) => tests.iter().for_each(|test| test.field_names(names)),
+            _ => {}
+        }
+    }
 }
 
 /// Makes tests from keys.

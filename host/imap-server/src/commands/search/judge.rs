@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use imap_wire::{By, SearchKey, SequenceSet};
 use message::{
-    Fields, Needle, SearchTexts, Signature, Structure, field_contains, header_contains, parse_date,
+    FieldNames, Fields, HeaderTexts, Needle, SearchTexts, Signature, Structure, field_contains, parse_date,
 };
 use store::{MessageInfo, Reader, StoreError, Uid};
 
@@ -23,6 +23,11 @@ use crate::view::Member;
 /// Messages judged before others get their turn: by their records alone, and by their headers.
 const RECORDS_A_TURN: usize = 2_000;
 const HEADERS_A_TURN: usize = 50;
+/// Octets of headers that are looked at before others get their turn. What is longer by itself is looked at where nobody waits;
+/// where a signature may tell enough, a shorter one is, since more messages make a turn there.
+const HEADER_OCTETS_A_TURN: usize = 512 * 1024;
+const HEADER_IN_TURN_OCTETS_MAX: usize = 128 * 1024;
+const HEADER_SIGNED_OCTETS_MAX: usize = 16 * 1024;
 /// Octets of messages that are read whole before others get their turn.
 const OCTETS_A_TURN: u64 = 256 * 1024;
 /// How much larger than a message its texts are, at most: [`SearchTexts::of`].
@@ -54,24 +59,53 @@ pub(super) async fn judge_all(
     test: Test,
     members: &[Member],
 ) -> Result<Vec<Found>, StoreError> {
-    let cost = test.cost();
-    if cost == Cost::Whole {
-        return judge_whole(context, selected, test, members).await;
+    let asked = Arc::new(Asked::of(test));
+    if asked.test.cost() == Cost::Whole {
+        return judge_whole(context, selected, &asked, members).await;
     }
-    let mut found = Vec::new();
-    let turn = if cost == Cost::Record { RECORDS_A_TURN } else { HEADERS_A_TURN };
-    for members in members.chunks(turn) {
-        let reader = context.shared.parts.store.reader(selected.mailbox)?;
-        for (member, info) in infos(&reader, members)? {
-            let passes = Message::new(member, info, selected, &reader).passes(&test);
-            if whole_or_told(context, selected, &info, passes)? {
+    let (mut found, mut rest) = (Vec::new(), members);
+    while !rest.is_empty() {
+        let (judged, long) = judge_turn(context, selected, &asked, (rest, &mut found))?;
+        rest = &rest[judged..];
+        if let Some((member, info)) = long {
+            let signed = Signed { member, info, has_signature: true, passes: None };
+            if judge_one(context, selected, &asked, &signed).await? {
                 found.push(Found { member, modseq: info.modseq.0 });
             }
         }
-        drop(reader);
         tokio::task::yield_now().await;
     }
     Ok(found)
+}
+
+/// Judges the first of some messages, as many as others wait for; how many that were. The last of them is given back where
+/// its header is too long for that.
+fn judge_turn(
+    context: &Context<'_>,
+    selected: &Selected,
+    asked: &Asked,
+    (members, found): (&[Member], &mut Vec<Found>),
+) -> Result<(usize, Option<(Member, MessageInfo)>), StoreError> {
+    let turn = if asked.test.cost() == Cost::Record { RECORDS_A_TURN } else { HEADERS_A_TURN };
+    let members = &members[..members.len().min(turn)];
+    let reader = context.shared.parts.store.reader(selected.mailbox)?;
+    let mut octets = 0;
+    for (member, info) in infos(&reader, members)? {
+        let mut message = Message::new(member, info, selected, &reader, HEADER_IN_TURN_OCTETS_MAX);
+        let passes = message.passes(asked);
+        let judged = || members.partition_point(|other| other.sequence <= member.sequence);
+        octets += message.header.as_ref().map_or(0, Vec::len);
+        if message.is_too_long {
+            return Ok((judged(), Some((member, info))));
+        }
+        if whole_or_told(context, selected, &info, passes)? {
+            found.push(Found { member, modseq: info.modseq.0 });
+        }
+        if octets > HEADER_OCTETS_A_TURN {
+            return Ok((judged(), None));
+        }
+    }
+    Ok((members.len(), None))
 }
 
 /// Judges messages of which all octets may be looked at, one by one, each in the room it needs; but for those
@@ -79,13 +113,13 @@ pub(super) async fn judge_all(
 async fn judge_whole(
     context: &Context<'_>,
     selected: &Selected,
-    test: Test,
+    asked: &Arc<Asked>,
     members: &[Member],
 ) -> Result<Vec<Found>, StoreError> {
-    let (test, parts) = (Arc::new(test), &context.shared.parts);
+    let parts = &context.shared.parts;
     let (mut found, mut read) = (Vec::new(), 0);
     for members in members.chunks(SIGNATURES_A_TURN) {
-        for signed in by_signature(context, selected, &test, members)? {
+        for signed in by_signature(context, selected, asked, members)? {
             let passes = match signed.passes {
                 Some(passes) => passes,
                 None => {
@@ -94,7 +128,7 @@ async fn judge_whole(
                         read = 0;
                         tokio::task::yield_now().await;
                     }
-                    judge_one(context, selected, &test, &signed).await?
+                    judge_one(context, selected, asked, &signed).await?
                 }
             };
             if passes {
@@ -119,16 +153,16 @@ struct Signed {
 fn by_signature(
     context: &Context<'_>,
     selected: &Selected,
-    test: &Test,
+    asked: &Asked,
     members: &[Member],
 ) -> Result<Vec<Signed>, StoreError> {
     let reader = context.shared.parts.store.reader(selected.mailbox)?;
     let kept = context.shared.parts.derived.reader();
     let judge = |(member, info): (Member, MessageInfo)| {
-        let mut message = Message::new(member, info, selected, &reader);
+        let mut message = Message::new(member, info, selected, &reader, HEADER_SIGNED_OCTETS_MAX);
         let told = kept.as_ref().and_then(|kept| {
             derived::read(kept, &info, Kind::Signature, Headers::AsTheyAre, |signature| {
-                message.passes_by_signature(test, Signature::new(signature))
+                message.passes_by_signature(asked, &asked.test, Signature::new(signature))
             })
         });
         let has_signature = told.is_some();
@@ -161,7 +195,7 @@ fn whole_or_told(
 async fn judge_one(
     context: &Context<'_>,
     selected: &Selected,
-    test: &Arc<Test>,
+    asked: &Arc<Asked>,
     signed: &Signed,
 ) -> Result<bool, StoreError> {
     let parts = &context.shared.parts;
@@ -169,10 +203,10 @@ async fn judge_one(
     // For the message itself, and for its texts beside it.
     let room = context.shared.room_for(info.size.saturating_mul(TEXTS_GROWTH + 1)).await;
     let message = WholeMessage { store: parts.store.clone(), mailbox: selected.mailbox, info, room };
-    let (test, is_recent) = (Arc::clone(test), selected.view.is_recent(member.uid));
+    let (asked, is_recent) = (Arc::clone(asked), selected.view.is_recent(member.uid));
     let judged = message.apply(move |_, reader| {
-        let mut message = Message { member, info, is_recent, reader, header: None, texts: None };
-        let passes = message.passes(&test)?;
+        let mut message = Message::read(member, info, (is_recent, reader), usize::MAX);
+        let passes = message.passes(&asked)?;
         let signature = if has_signature { None } else { message.signature() };
         Ok((passes, signature))
     });
@@ -198,9 +232,12 @@ pub(super) async fn read_headers(
     mut take: impl FnMut(&Found, &MessageInfo, &[u8]) -> usize,
 ) -> Result<(), StoreError> {
     let turn = if needs_header { HEADERS_A_TURN } else { RECORDS_A_TURN };
-    for found in found.chunks(turn) {
-        let (reader, mut octets) = (context.shared.parts.store.reader(selected.mailbox)?, 0);
-        for found in found {
+    let mut rest = found;
+    while !rest.is_empty() {
+        let reader = context.shared.parts.store.reader(selected.mailbox)?;
+        let (mut octets, mut read, mut seen) = (0, 0, 0);
+        for found in rest.iter().take(turn) {
+            seen += 1;
             let Some(info) = reader.info(Uid(found.member.uid))? else { continue };
             let header = match if needs_header { header(&reader, &info) } else { Ok(None) } {
                 Err(error) if error.is_damage() => {
@@ -209,13 +246,34 @@ pub(super) async fn read_headers(
                 }
                 read => read?,
             };
-            octets += take(found, &info, &header.map(|head| head.octets).unwrap_or_default());
+            let header = header.map(|head| head.octets).unwrap_or_default();
+            octets += take(found, &info, &header);
+            read += header.len();
+            if read > HEADER_OCTETS_A_TURN {
+                break;
+            }
         }
         drop(reader);
+        rest = &rest[seen..];
         gathered.add(octets).await?;
         tokio::task::yield_now().await;
     }
     Ok(())
+}
+
+/// What is asked of messages.
+pub(super) struct Asked {
+    test: Test,
+    /// Of the fields that are looked into.
+    names: FieldNames,
+}
+
+impl Asked {
+    fn of(test: Test) -> Self {
+        let mut names = Vec::new();
+        test.field_names(&mut names);
+        Self { names: FieldNames::new(names), test }
+    }
 }
 
 /// A message in question; read as far as tests need it.
@@ -224,18 +282,55 @@ struct Message<'a> {
     info: MessageInfo,
     is_recent: bool,
     reader: &'a Reader,
+    /// Longer headers are not looked at here.
+    header_octets_max: usize,
+    /// Such a one would have to be: what is said of the message is not so.
+    is_too_long: bool,
     header: Option<Vec<u8>>,
+    header_texts: Option<HeaderTexts>,
+    sent: Option<Option<(u16, u8, u8)>>,
     /// What is searched, once it was read as a whole.
     texts: Option<SearchTexts>,
 }
 
 impl<'a> Message<'a> {
-    fn new(member: Member, info: MessageInfo, selected: &Selected, reader: &'a Reader) -> Self {
+    fn new(
+        member: Member,
+        info: MessageInfo,
+        selected: &Selected,
+        reader: &'a Reader,
+        header_octets_max: usize,
+    ) -> Self {
         let is_recent = selected.view.is_recent(member.uid);
-        Self { member, info, is_recent, reader, header: None, texts: None }
+        Self::read(member, info, (is_recent, reader), header_octets_max)
     }
 
-    fn passes(&mut self, test: &Test) -> Result<bool, StoreError> {
+    fn read(
+        member: Member,
+        info: MessageInfo,
+        (is_recent, reader): (bool, &'a Reader),
+        header_octets_max: usize,
+    ) -> Self {
+        let (is_too_long, header, header_texts, sent, texts) = (false, None, None, None, None);
+        Self {
+            member,
+            info,
+            is_recent,
+            reader,
+            header_octets_max,
+            is_too_long,
+            header,
+            header_texts,
+            sent,
+            texts,
+        }
+    }
+
+    fn passes(&mut self, asked: &Asked) -> Result<bool, StoreError> {
+        self.passes_test(asked, &asked.test)
+    }
+
+    fn passes_test(&mut self, asked: &Asked, test: &Test) -> Result<bool, StoreError> {
         let info = &self.info;
         Ok(match test {
             Test::Always(answer) => *answer,
@@ -243,13 +338,13 @@ impl<'a> Message<'a> {
                 (info.flags.contains(*flags) && info.keywords.contains(*keywords)) == *set
             }
             Test::Recent(recent) => self.is_recent == *recent,
-            Test::Internal(order, asked) => {
+            Test::Internal(order, day) => {
                 let days = i64::try_from(info.internal_date.as_seconds() / 86_400).unwrap_or(i64::MAX);
-                order.holds(&days, asked)
+                order.holds(&days, day)
             }
-            Test::Saved(order, asked) => {
+            Test::Saved(order, day) => {
                 let days = i64::try_from(info.save_date.as_seconds() / 86_400).unwrap_or(i64::MAX);
-                order.holds(&days, asked)
+                order.holds(&days, day)
             }
             Test::Until(second) => info.internal_date.as_seconds() <= *second,
             Test::From(second) => info.internal_date.as_seconds() >= *second,
@@ -259,33 +354,33 @@ impl<'a> Message<'a> {
             Test::Smaller(octets) => info.size < *octets,
             Test::Uids(ranges) => is_in(ranges, self.member.uid),
             Test::Sequence(ranges) => is_in(ranges, self.member.sequence),
-            Test::Sent(order, asked) => {
-                let header = self.header()?;
-                let date = Fields::of(header).first("Date").and_then(|field| parse_date(&field.unfolded()));
-                date.is_some_and(|date| order.holds(&(date.day.year, date.day.month, date.day.day), asked))
-            }
-            Test::Header(name, needle) => header_contains(self.header()?, name, needle),
+            Test::Sent(order, day) => self.sent()?.is_some_and(|sent| order.holds(&sent, day)),
+            Test::Header(name, needle) => self.header_texts(asked)?.contains(&asked.names, name, needle),
             Test::Body(needle) => self.texts()?.body_contains(needle),
             Test::Text(needle) => self.texts()?.text_contains(needle),
-            Test::Not(test) => !self.passes(test)?,
-            Test::Any(tests) => self.passes_some(tests, true)?,
-            Test::All(tests) => !self.passes_some(tests, false)?,
+            Test::Not(test) => !self.passes_test(asked, test)?,
+            Test::Any(tests) => self.passes_some(asked, tests, true)?,
+            Test::All(tests) => !self.passes_some(asked, tests, false)?,
         })
     }
 
     /// What the message's signature and record tell; `None` where it has to be read.
     fn passes_by_signature(
         &mut self,
+        asked: &Asked,
         test: &Test,
         signature: Signature<'_>,
     ) -> Result<Option<bool>, StoreError> {
         Ok(match test {
             Test::Body(needle) => self.lacks(needle, signature)?,
             Test::Text(needle) => self.lacks(needle, signature)?,
-            Test::Not(test) => self.passes_by_signature(test, signature)?.map(|passes| !passes),
-            Test::Any(tests) => self.some_by_signature(tests, signature, true)?,
-            Test::All(tests) => self.some_by_signature(tests, signature, false)?.map(|fails| !fails),
-            test => Some(self.passes(test)?),
+            Test::Not(test) => self.passes_by_signature(asked, test, signature)?.map(|passes| !passes),
+            Test::Any(tests) => self.some_by_signature(asked, tests, signature, true)?,
+            Test::All(tests) => self.some_by_signature(asked, tests, signature, false)?.map(|fails| !fails),
+            test => {
+                let passes = self.passes_test(asked, test)?;
+                (!self.is_too_long).then_some(passes)
+            }
         })
     }
 
@@ -302,13 +397,14 @@ impl<'a> Message<'a> {
     /// Whether some test answers so, as far as that can be told.
     fn some_by_signature(
         &mut self,
+        asked: &Asked,
         tests: &[Test],
         signature: Signature<'_>,
         answer: bool,
     ) -> Result<Option<bool>, StoreError> {
         let mut all_known = true;
         for test in tests {
-            match self.passes_by_signature(test, signature)? {
+            match self.passes_by_signature(asked, test, signature)? {
                 Some(passes) if passes == answer => return Ok(Some(true)),
                 Some(_) => {}
                 None => all_known = false,
@@ -323,9 +419,9 @@ impl<'a> Message<'a> {
     }
 
     /// Whether some test answers so.
-    fn passes_some(&mut self, tests: &[Test], answer: bool) -> Result<bool, StoreError> {
+    fn passes_some(&mut self, asked: &Asked, tests: &[Test], answer: bool) -> Result<bool, StoreError> {
         for test in tests {
-            if self.passes(test)? == answer {
+            if self.passes_test(asked, test)? == answer {
                 return Ok(true);
             }
         }
@@ -335,9 +431,32 @@ impl<'a> Message<'a> {
     fn header(&mut self) -> Result<&[u8], StoreError> {
         if self.header.is_none() {
             let header = header(self.reader, &self.info)?;
-            self.header = Some(header.map(|head| head.octets).unwrap_or_default());
+            let mut octets = header.map(|head| head.octets).unwrap_or_default();
+            if octets.len() > self.header_octets_max {
+                self.is_too_long = true;
+                octets = Vec::new();
+            }
+            self.header = Some(octets);
         }
         Ok(self.header.as_deref().unwrap_or_default())
+    }
+
+    /// The fields that are asked for: the header is gone through once for all keys.
+    fn header_texts(&mut self, asked: &Asked) -> Result<&HeaderTexts, StoreError> {
+        let texts = match self.header_texts.take() {
+            Some(texts) => texts,
+            None => HeaderTexts::of(self.header()?, &asked.names),
+        };
+        Ok(self.header_texts.insert(texts))
+    }
+
+    /// The day of the Date field.
+    fn sent(&mut self) -> Result<Option<(u16, u8, u8)>, StoreError> {
+        if let Some(sent) = self.sent {
+            return Ok(sent);
+        }
+        let date = Fields::of(self.header()?).first("Date").and_then(|field| parse_date(&field.unfolded()));
+        Ok(*self.sent.insert(date.map(|date| (date.day.year, date.day.month, date.day.day))))
     }
 
     fn texts(&mut self) -> Result<&SearchTexts, StoreError> {
