@@ -133,7 +133,9 @@ pub(super) async fn changed_members(
         Err(error) => return Ok(Err(error)),
     };
     if let Some(set) = vanished.filter(|set| !set.is_saved()) {
-        since.tell_vanished(io, selected, &set.resolve(selected.view.last_uid())).await?;
+        // Of what is gone, `*` is the last one that there ever was: the last one left says nothing of those behind it.
+        let last = since.delta.uid_next.0.saturating_sub(1);
+        since.tell_vanished(io, selected, &set.resolve(last)).await?;
     }
     members.retain(|member| since.changed(member.uid).is_some());
     Ok(Ok(members))
