@@ -39,7 +39,8 @@ impl Quota {
         let fits = |limit: Option<u64>, used: u64, more: u64| {
             limit.is_none_or(|limit| match fit {
                 Fit::Below => used < limit,
-                Fit::Within => used.saturating_add(more) <= limit,
+                // RFC 8508 §3.4: what takes no more than before fits whatever there is.
+                Fit::Within => more == 0 || used.saturating_add(more) <= limit,
             })
         };
         fits(self.octets, usage.octets, more.octets) && fits(self.messages, usage.messages, more.messages)

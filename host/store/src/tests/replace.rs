@@ -88,5 +88,10 @@ async fn of_the_quota_only_the_difference_counts() {
     assert!(matches!(over, Err(StoreError::OverQuota(_))), "{over:?}");
     store.replace((inbox, Uid(1)), inbox, message(b"1234567890")).await.unwrap();
     assert_eq!(uids(&store, inbox), [Uid(2)]);
+    // Beyond the limit already: what makes it less is welcome (RFC 8508 §3.4).
+    store.remove(inbox, &[Uid(2)]).await.unwrap();
+    super::deliver(&store, &[inbox], b"", b"a delivery beyond it").await.unwrap();
+    store.replace((inbox, Uid(3)), inbox, message(b"still beyond it")).await.unwrap();
+    assert_eq!(uids(&store, inbox), [Uid(4)]);
     store.storage().close().await;
 }
