@@ -225,6 +225,21 @@ async fn has_envelope(bench: &Bench, content: storage::ContentId) -> bool {
     false
 }
 
+/// RFC 8474 §5.1: what is different is not taken for the same; copies are the same.
+async fn identifiers_are_of_all_octets(client: &mut Client) {
+    async fn id(client: &mut Client, number: u32) -> String {
+        let told = client.ok(&format!("FETCH {number} EMAILID")).await;
+        told[0].split(['(', ')']).nth(2).unwrap().to_owned()
+    }
+    let (one, other) = (id(client, 1).await, id(client, 2).await);
+    assert_ne!(one, other);
+    assert_eq!(client.ok(&format!("SEARCH EMAILID {one}")).await, ["* SEARCH 1"]);
+    client.ok("COPY 1 Trash").await;
+    client.ok("EXAMINE Trash").await;
+    assert_eq!(id(client, 1).await, one);
+    client.ok("SELECT INBOX").await;
+}
+
 #[tokio::test]
 async fn an_envelope_is_kept_where_it_is_the_contents_alone() {
     let bench = bench(1024).await;
@@ -240,6 +255,7 @@ async fn an_envelope_is_kept_where_it_is_the_contents_alone() {
     };
     let (shared, utf8) = (info(1).content, info(3).content);
     assert_eq!(info(2).content, shared);
+    identifiers_are_of_all_octets(&mut client).await;
     let subject = |lines: &[String]| lines[0].split('"').nth(1).unwrap_or_default().to_owned();
     let on_top = client.ok("FETCH 1 ENVELOPE").await;
     assert_eq!(subject(&on_top), "on top");

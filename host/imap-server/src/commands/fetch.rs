@@ -315,6 +315,15 @@ async fn fetch_one(
     if extracts.items.contains(&Extract::UnknownEncoding) {
         return Ok(Ok(Fetched::UnknownEncoding));
     }
+    let email_id = if plan.items.contains(&FetchItem::EmailId) {
+        let reader = context.shared.parts.store.reader(selected.mailbox);
+        match reader.and_then(|reader| email_id(&reader, &info)) {
+            Ok(id) => id,
+            Err(error) => return Ok(Err(error)),
+        }
+    } else {
+        String::new()
+    };
     let mut flags_told = false;
     // RFC 7162 §3.2.4: a change of flags is told with all that belongs to it.
     let with_modseq = tell_flags && context.io.dialect.modseq;
@@ -323,7 +332,7 @@ async fn fetch_one(
     for ((item, name), extract) in plan.items.iter().zip(&plan.names).zip(&extracts.items) {
         flags_told |= *item == FetchItem::Flags;
         if *extract == Extract::Record {
-            write_of_record(context, selected, &mut response, item, (member, &info));
+            write_of_record(context, selected, &mut response, item, (member, &info, &email_id));
         } else {
             let octets = extracts.octets.as_ref();
             section::write(context.io, &mut response, name, extract, octets).await?;
@@ -389,7 +398,7 @@ fn write_of_record(
     selected: &Selected,
     response: &mut FetchResponse,
     item: &FetchItem,
-    (member, info): (Member, &MessageInfo),
+    (member, info, email_id): (Member, &MessageInfo, &str),
 ) {
     let out = context.io.out();
     match item {
@@ -401,7 +410,7 @@ fn write_of_record(
         FetchItem::ModSeq => response.modseq(out, info.modseq.0),
         FetchItem::EmailId => {
             response.name(out, "EMAILID");
-            out.extend_from_slice(format!("({})", email_id(info)).as_bytes());
+            out.extend_from_slice(format!("({email_id})").as_bytes());
         }
         // RFC 8474 §5.2: threads are THREAD's to make; no message has an identifier of its own for one.
         FetchItem::ThreadId => {

@@ -16,7 +16,7 @@ use crate::commands::extracts::{WholeMessage, header, tell_damaged};
 use crate::commands::fetch::infos;
 use crate::derived::{self, Kind};
 use crate::dialect::Headers;
-use crate::object_ids::email_id;
+use crate::object_ids::has_email_id;
 use crate::selected::Selected;
 use crate::view::Member;
 
@@ -349,7 +349,7 @@ impl<'a> Message<'a> {
             Test::Until(second) => info.internal_date.as_seconds() <= *second,
             Test::From(second) => info.internal_date.as_seconds() >= *second,
             Test::ModSeq(modseq) => info.modseq.0 >= *modseq,
-            Test::EmailId(id) => email_id(info) == *id,
+            Test::EmailId(id) => has_email_id(self.reader, info, id)?,
             Test::Larger(octets) => info.size > *octets,
             Test::Smaller(octets) => info.size < *octets,
             Test::Uids(ranges) => is_in(ranges, self.member.uid),
