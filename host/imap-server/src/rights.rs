@@ -26,7 +26,7 @@ impl Selected {
     }
 
     /// The flags that this session may change for good (RFC 4314 §5.1.1).
-    pub(crate) fn permanent_flags(&self) -> Code {
+    pub(crate) fn permanent_flags(&self, store: &Store) -> Code {
         if self.access == Access::ReadOnly {
             return Code::PermanentFlags { flags: Vec::new(), new_keywords: false };
         }
@@ -37,7 +37,10 @@ impl Selected {
             None => self.rights.contains(Rights::WRITE),
         };
         flags.retain(is_permitted);
-        Code::PermanentFlags { flags, new_keywords: self.rights.contains(Rights::WRITE) }
+        // RFC 9051 §7.1: `\*` says that new keywords can be made. Where storage rests, that is found out by who tries.
+        let new_keywords =
+            self.rights.contains(Rights::WRITE) && store.takes_keywords(self.mailbox).unwrap_or(true);
+        Code::PermanentFlags { flags, new_keywords }
     }
 
     /// Looks whether somebody has changed the rights (RFC 4314 §5.1.1): tells which flags may be
@@ -49,7 +52,7 @@ impl Selected {
             Ok(rights) if rights != self.rights => {
                 self.limit(rights);
                 io.say(&Response::Flags(all_flags(&self.keywords)));
-                let code = self.permanent_flags();
+                let code = self.permanent_flags(store);
                 io.status(None, Condition::Ok, Some(code), "your rights have changed");
                 Ok(())
             }

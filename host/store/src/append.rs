@@ -11,7 +11,7 @@ use crate::feed::MessageEvents;
 use crate::ids::{AccountId, Flags, MailboxId, ModSeq, Uid, UidValidity};
 use crate::import::{ImportMark, draft_marks};
 use crate::keys;
-use crate::keywords::{Keywords, names_added};
+use crate::keywords::{Keywords, WithoutBit, names_added};
 use crate::mailboxes::read_mailbox;
 use crate::quota::Room;
 use crate::record::{CONTENT_AT, MessageRecord, RECORD_MODSEQ_AT};
@@ -188,7 +188,7 @@ impl Store {
         let room = more.map(|more| self.take_owners_room(mailbox.account, more)).transpose()?;
         let all: Vec<&str> =
             messages.iter().flat_map(|message| message.keywords.iter().map(String::as_str)).collect();
-        let table = names_added(snapshot, draft, mailbox, &all)?;
+        let table = names_added(snapshot, draft, mailbox, &all, WithoutBit::LeaveOut)?;
         draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(mailbox));
         let modseq = draft.touch(mailbox, MessageEvents::NEW);
         let is_guest = self.guest_of(mailbox.account).is_some();

@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::expunge::{Doomed, Reference};
 use crate::feed::MessageEvents;
 use crate::ids::{Flags, MailboxId, Uid, UidValidity};
-use crate::keywords::{KeywordTable, Keywords, names_added};
+use crate::keywords::{KeywordTable, Keywords, WithoutBit, names_added};
 use crate::mailboxes::read_mailbox;
 use crate::messages::Records;
 use crate::quota::Room;
@@ -137,7 +137,7 @@ impl Store {
         let rights = self.allow(&snapshot, to, Rights::INSERT)?;
         let own = self.seen_in(&snapshot, from)?;
         let (is_guest, mut seen) = (self.guest_of(to.account).is_some(), NewlySeen::default());
-        let (names, table) = keyword_tables(&snapshot, &mut draft, from, to, &found)?;
+        let (names, table) = keyword_tables(&snapshot, &mut draft, (from, to, rights), &found)?;
         draft.batch.assert_present(keys::MAILBOXES, &keys::mailbox(to));
         let modseq = draft.touch(to, MessageEvents::NEW);
         let now = self.inner.clock.now();
@@ -205,20 +205,24 @@ fn find(snapshot: &Snapshot, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<Fou
     Ok(found)
 }
 
-/// The names of the source's keywords, and the target's table with all of them that are used.
+/// The names of the source's keywords, and the target's table with all of them that are used, as far as there are bits: a message
+/// goes without the others, rather than not at all (RFC 3501 §6.4.7: flags SHOULD be kept).
 fn keyword_tables(
     snapshot: &Snapshot,
     draft: &mut Draft,
-    from: MailboxId,
-    to: MailboxId,
+    (from, to, rights): (MailboxId, MailboxId, Rights),
     found: &[Found],
 ) -> Result<(KeywordTable, KeywordTable), StoreError> {
     let source = KeywordTable::read(snapshot, from)?;
+    if !rights.contains(Rights::WRITE) {
+        // No copy will have a keyword, so the target gets none (RFC 4314 §4, COPY).
+        return Ok((source, KeywordTable::default()));
+    }
     let mut used = Keywords::NONE;
     for message in found {
         used = used.with(MessageRecord::parse(&message.octets)?.keywords);
     }
     let names: Vec<&str> = source.names(used).collect();
-    let table = names_added(snapshot, draft, to, &names)?;
+    let table = names_added(snapshot, draft, to, &names, WithoutBit::LeaveOut)?;
     Ok((source, table))
 }

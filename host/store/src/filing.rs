@@ -8,7 +8,7 @@ use crate::changes::{Changes, Draft};
 use crate::error::StoreError;
 use crate::ids::{AccountId, Flags, MailboxId};
 use crate::keys;
-use crate::keywords::{KeywordTable, names_added};
+use crate::keywords::{KeywordTable, WithoutBit, names_added};
 use crate::mailboxes::{find_mailbox, read_mailbox};
 use crate::names::MailboxName;
 
@@ -41,7 +41,7 @@ impl Store {
         {
             let snapshot = self.inner.storage.read()?;
             read_mailbox(&snapshot, mailbox)?;
-            names_added(&snapshot, &mut draft, mailbox, keywords)?;
+            names_added(&snapshot, &mut draft, mailbox, keywords, WithoutBit::Refuse)?;
         }
         if !draft.batch.is_empty() {
             self.commit(draft, held).await?;

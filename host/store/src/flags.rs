@@ -8,7 +8,7 @@ use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::feed::MessageEvents;
 use crate::ids::{Flags, MailboxId, ModSeq, Uid};
-use crate::keywords::{KeywordTable, Keywords, names_added};
+use crate::keywords::{KeywordTable, Keywords, WithoutBit, names_added};
 use crate::listings::Listing;
 use crate::logs;
 use crate::mailboxes::read_mailbox;
@@ -254,7 +254,7 @@ impl Store {
         let keywords = match change.mode {
             // What no message can have need not get a bit.
             FlagMode::Remove => KeywordTable::read(snapshot, mailbox)?,
-            _ => names_added(snapshot, &mut draft, mailbox, permitted.keywords)?,
+            _ => names_added(snapshot, &mut draft, mailbox, permitted.keywords, WithoutBit::Refuse)?,
         };
         let named = keywords.find_all(permitted.keywords);
         Ok(Prepared { permitted, draft, keywords, named })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use storage::Snapshot;
 
+use crate::Store;
 use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::ids::MailboxId;
@@ -104,6 +105,24 @@ impl KeywordTable {
     }
 }
 
+/// What becomes of a name for which there is no bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WithoutBit {
+    /// Nothing is done.
+    Refuse,
+    /// The message goes without it.
+    LeaveOut,
+}
+
+impl Store {
+    /// Whether a keyword that is new to a mailbox would get a bit.
+    pub fn takes_keywords(&self, mailbox: MailboxId) -> Result<bool, StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        let is_full = KeywordTable::read(&snapshot, mailbox)?.len() >= KEYWORDS_MAX;
+        Ok(!is_full || unused_bits(&snapshot, mailbox)? != Keywords::NONE)
+    }
+}
+
 /// The table of a mailbox with these names in it: names that are new get bits, which the draft
 /// writes. The account's lock must be held.
 pub(crate) fn names_added(
@@ -111,6 +130,7 @@ pub(crate) fn names_added(
     draft: &mut Draft,
     mailbox: MailboxId,
     names: &[&str],
+    without_bit: WithoutBit,
 ) -> Result<KeywordTable, StoreError> {
     let table = KeywordTable::read(snapshot, mailbox)?;
     if names.iter().all(|name| table.find(name).is_some()) {
@@ -132,11 +152,17 @@ pub(crate) fn names_added(
             None => free.insert(unused_bits(snapshot, mailbox)?.without(table.find_all(names))),
         };
         if *unused == Keywords::NONE {
+            if without_bit == WithoutBit::LeaveOut {
+                continue;
+            }
             return Err(StoreError::TooMany { what: "keywords in the mailbox", max: KEYWORDS_MAX });
         }
         let bit = unused.0.trailing_zeros();
         *unused = unused.without(Keywords(1 << bit));
         (*name).clone_into(&mut all[bit as usize]);
+    }
+    if all[..] == table.names[..] {
+        return Ok(table);
     }
     let table = KeywordTable { names: all.into() };
     draft.batch.put(keys::KEYWORDS, &keys::mailbox(mailbox), table.to_octets());

@@ -254,7 +254,10 @@ async fn keywords_are_bounded_and_unused_ones_make_room() {
     let more = FlagChange { mode: FlagMode::Add, ..set(&["one-more"]) };
     let refused = fixture.store.store_flags(inbox, &[Uid(1)], &more).await;
     assert!(matches!(refused, Err(StoreError::TooMany { .. })));
+    assert!(!fixture.store.takes_keywords(inbox).unwrap());
+    messages_go_without_keywords_that_find_no_bit(&fixture, inbox).await;
     fixture.store.store_flags(inbox, &[Uid(1)], &set(&["k7"])).await.unwrap();
+    assert!(fixture.store.takes_keywords(inbox).unwrap());
     let stored = fixture.store.store_flags(inbox, &[Uid(1)], &more).await.unwrap();
     let mut left: Vec<&str> = stored.keywords.names(stored.messages[0].keywords).collect();
     left.sort_unstable();
@@ -265,6 +268,28 @@ async fn keywords_are_bounded_and_unused_ones_make_room() {
         assert!(fixture.store.store_flags(inbox, &[Uid(1)], &set(&names)).await.is_err(), "{bad}");
     }
     fixture.close().await;
+}
+
+/// By APPEND, COPY and MOVE, into a mailbox that has none left.
+async fn messages_go_without_keywords_that_find_no_bit(fixture: &Fixture, full: MailboxId) {
+    let with = |names: &[&str]| NewMessage {
+        keywords: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..message(b"y")
+    };
+    let trash = mailbox_name("Trash");
+    let other = fixture.store.find_place(full.account, &trash).unwrap().unwrap();
+    let names = |uid| {
+        let reader = fixture.store.reader(full).unwrap();
+        let keywords = reader.info(uid).unwrap().unwrap().keywords;
+        reader.keywords().unwrap().names(keywords).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (_, appended) = fixture.store.append(full, vec![with(&["k1", "too-many"])]).await.unwrap();
+    let (_, sources) =
+        fixture.store.append(other, vec![with(&["k2", "too-many"]), with(&["k3", "another"])]).await.unwrap();
+    let copied = fixture.store.copy(other, &sources[..1], full).await.unwrap().uids[0].1;
+    let moved = fixture.store.move_(other, &sources[1..], full).await.unwrap().uids[0].1;
+    assert_eq!([names(appended[0]), names(copied), names(moved)], [["k1"], ["k2"], ["k3"]]);
+    fixture.store.remove(full, &[appended[0], copied, moved]).await.unwrap();
 }
 
 #[tokio::test]

@@ -70,6 +70,7 @@ impl Session {
             io.say(&Response::Recent(selected.view.recent()));
         }
         let unnumbered = io.dialect.rev2 || io.dialect.uid_only;
+        let permanent_flags = selected.permanent_flags(&self.shared.parts.store);
         let mut ok = |code, text| io.status(None, Condition::Ok, Some(code), text);
         // IMAP4rev2 has no UNSEEN there (RFC 9051 appendix E); and it is a message number (RFC 9586 §3).
         if let Some(sequence) =
@@ -77,7 +78,7 @@ impl Session {
         {
             ok(Code::Unseen(sequence), "first unseen");
         }
-        ok(selected.permanent_flags(), "flags that are kept");
+        ok(permanent_flags, "flags that are kept");
         ok(Code::UidValidity(view.uid_validity.0), "UIDs are valid");
         ok(Code::UidNext(view.uid_next.0), "the next UID at least");
         ok(Code::HighestModSeq(view.highest_modseq.0), "the last change");

@@ -275,6 +275,19 @@ async fn who_goes_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn who_may_not_write_leaves_no_keywords_behind() {
+    let shared = shared("lri").await;
+    let own = MailboxId::inbox(shared.ben_id);
+    let with_keyword = NewMessage { keywords: vec!["$Guestword".to_owned()], ..message(b"x") };
+    let (_, uids) = shared.ben.append(own, vec![with_keyword]).await.unwrap();
+    shared.ben.copy(own, &uids, shared.mailbox).await.unwrap();
+    let reader = shared.fixture.store.reader(shared.mailbox).unwrap();
+    assert_eq!(reader.keywords().unwrap().all().collect::<Vec<_>>(), [""; 0]);
+    drop(reader);
+    shared.fixture.close().await;
+}
+
+#[tokio::test]
 async fn names_of_others_begin_with_whose_they_are() {
     let shared = shared("lr").await;
     let store = &shared.fixture.store;
