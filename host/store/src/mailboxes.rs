@@ -170,11 +170,11 @@ impl Store {
         special_use: Option<SpecialUse>,
         of_inbox: Option<MailboxId>,
     ) -> Result<(MailboxId, Held), StoreError> {
-        name.may_be_given()?;
         let mut draft = Draft::new();
         let id = {
             let snapshot = self.inner.storage.read()?;
             self.allow_below(&snapshot, account, name)?;
+            name.may_be_given()?;
             let mut making = Making::begin(&snapshot, account, self.inner.clock.now())?;
             making.parents(&mut draft, name)?;
             let id = making.mailbox(&mut draft, name, special_use)?;

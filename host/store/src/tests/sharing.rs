@@ -301,6 +301,12 @@ async fn names_of_others_begin_with_whose_they_are() {
     assert_eq!(place("shared/a/b").unwrap(), (common, "a/b".to_owned()));
     assert!(matches!(place("user/nobody@example.org/x"), Err(StoreError::NotFound(_))));
     assert!(matches!(place("user/anna@example.org"), Err(StoreError::NotFound(_))));
+    // Nor is a name that nothing can have told from one that nothing has: it would tell that there is an Anna.
+    for wrong in ["user/anna@example.org/a//b", "user/anna@example.org/", "user/nobody@example.org/a//b"] {
+        assert!(matches!(place(wrong), Err(StoreError::NotFound(_))), "{wrong}: {:?}", place(wrong));
+    }
+    let dot = shared.ben.create_mailbox(shared.mailbox.account, &mailbox_name("./x"), None).await;
+    assert!(matches!(dot, Err(StoreError::NotFound(_))), "{dot:?}");
     let found = shared.ben.find_shared(shared.ben_id, "user/anna@example.org/Team").unwrap();
     assert_eq!(found.id, shared.mailbox);
     let inbox = shared.ben.find_shared(shared.ben_id, "user/anna@example.org/INBOX");
