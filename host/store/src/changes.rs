@@ -108,9 +108,7 @@ impl Store {
     /// Tells those who watch or listen of a committed batch's changes.
     pub fn publish(&self, changes: Changes, committed: &Committed) {
         let (feeds, deaf) = (&self.inner.feeds, self.deaf.as_ref());
-        for happened in &changes.happened {
-            feeds.other(deaf, happened);
-        }
+        feeds.others(deaf, &changes.happened);
         for (mailbox, touch) in changes.touched {
             let modseq = match touch {
                 Touch::Changed(drawn, events) => {

@@ -168,14 +168,22 @@ impl Feeds {
         }
     }
 
-    pub(crate) fn other(&self, deaf: Option<&Weak<Ear>>, happened: &Happened) {
+    /// Tells those who listen of all else that a commit led to, in its order.
+    pub(crate) fn others(&self, deaf: Option<&Weak<Ear>>, happened: &[Happened]) {
+        let mut woken = Vec::new();
+        happened.iter().for_each(|happened| self.other(deaf, happened, &mut woken));
+        // Who wakes finds all that one commit led to, and tells it by names and not by chance.
+        woken.iter().for_each(|ear| ear.arrived.notify_one());
+    }
+
+    fn other(&self, deaf: Option<&Weak<Ear>>, happened: &Happened, woken: &mut Vec<Arc<Ear>>) {
         let ears = self.ears.lock();
         let hear = |ear: &Arc<Ear>| {
-            ear.hear(|waiting| {
-                if !waiting.is_full() {
-                    waiting.others.push(happened.clone());
-                }
-            });
+            let mut waiting = ear.waiting.lock();
+            if !waiting.is_full() {
+                waiting.others.push(happened.clone());
+            }
+            woken.push(Arc::clone(ear));
         };
         match happened.audience() {
             Audience::Account(account) => {
