@@ -200,7 +200,7 @@ impl Plugins for Engine {
                 return Told::at_once(Ok(vec![ReverseVerdict::Unchanged; batch.len()]));
             }
             self.0
-                .put(plugin, context, Question::reverse(context, batch), None, |judge, answer| {
+                .put(plugin, context, Question::reverse(context, batch), |judge, answer| {
                     let Answer::Reverse(given) = answer else { return wrong() };
                     length(&given, batch.len())?;
                     given.into_iter().map(|verdict| judge.reverse(verdict)).collect()
@@ -224,7 +224,7 @@ impl Plugins for Engine {
             }
             let asked = crate::question::address(&request.address);
             self.0
-                .put(plugin, context, Question::authorize(context, request), None, |judge, answer| {
+                .put(plugin, context, Question::authorize(context, request), |judge, answer| {
                     let Answer::AuthorizeSender(given) = answer else { return wrong() };
                     judge.authorize(given, &asked)
                 })
@@ -265,7 +265,7 @@ impl Plugins for Engine {
             let context = CallContext { tenant: Some(domain.clone()), ..CallContext::default() };
             let question = Question::build_rows(domain.as_str(), entries);
             self.0
-                .put(plugin, &context, question, None, |judge, answer| {
+                .put(plugin, &context, question, |judge, answer| {
                     let Answer::RouteTable(given) = answer else { return wrong() };
                     length(&given, entries.len())?;
                     given.into_iter().map(|rows| judge.rows(rows, domain.as_str())).collect()

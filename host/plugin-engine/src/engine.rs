@@ -246,10 +246,9 @@ impl Inner {
         name: &PluginName,
         context: &CallContext,
         question: Question,
-        content: Option<Content>,
         check: impl FnOnce(&Judge<'_>, Answer) -> Result<T, Invalid>,
     ) -> Told<T> {
-        self.put_in(&mut Sitting::default(), name, context, question, content, check).await
+        self.put_in(&mut Sitting::default(), name, context, question, None, check).await
     }
 
     /// Asks a plugin, checks what it says, and books how it went.
