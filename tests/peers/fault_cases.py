@@ -54,6 +54,30 @@ def cut_off(place):
         stays(place)
 
 
+@case("a first sync that breaks off serves whom it has seen, and the next one goes on from there")
+def cut_off_first(place):
+    fake = fake_ldap.FakeLdap(tree=fake_ldap.TREE | {
+        "dc=test,o=internet": {"objectClass": ["top", "domain"], "dc": ["test"]},
+        "dc=fake,dc=test,o=internet": {"objectClass": ["top", "domain"], "dc": ["fake"]},
+        "dc=far,dc=fake,dc=test,o=internet": {"objectClass": ["top", "domain"], "dc": ["far"]},
+    })
+    try:
+        # The three entries of the first base come, and three of the four of the second one.
+        fake.cut_after = 3
+        place.wasmta_with(MANUAL, servers=[fake.url], wait=False)
+        failed = place.sync("full", check=False)
+        assert failed.returncode == 1 and "ended" in failed.stderr, failed
+        place.until(lambda: place.known("anna@fake.test"), "the tables")
+        assert place.rcpt("anna@fake.test") == 250
+        assert place.status()["full_at"] is None
+        fake.cut_after = None
+        done = place.sync("full")
+        assert (done["added"], done["modified"], done["removed"]) == (4, 0, 0), done
+        stays(place)
+    finally:
+        fake.stop()
+
+
 @case("a slow server holds no mail up")
 def slow(place):
     with lying(place, MANUAL + 'miss-timeout = "500 ms"\n') as fake:

@@ -1,8 +1,8 @@
 //! The full sync (R36): everything the source has is compared with everything that is here.
 //!
 //! Pages are read to the end before anything changes; only a complete answer counts (R44). Of what is the same only the
-//! name is noted, so that memory is bounded by a page, and the disk by the names and what differs. Then the difference is
-//! applied ([`super::settle`]).
+//! name is noted, so that memory is bounded by some pages, and the disk by the names and what differs. Then the difference
+//! is applied ([`super::settle`]). Into an empty tree they are taken in as they come ([`super::first`]).
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
@@ -15,10 +15,12 @@ use storage::{Batch, HandedOver};
 
 use super::apply::{Applied, REFUSED_MAX};
 use super::difference::Difference;
+use super::first::First;
 use super::found::{Broken, Found, digest};
 use super::guard::{Trust, guard, guard_empty};
 use super::history::SyncRecord;
 use super::mirrors::SOURCES_MAX;
+use super::pages::Page;
 use super::records::{
     REFUSED, REFUSED_FORMAT, Refused, SEEN, Seen, StoredFound, decode, refused_key, seen_key,
 };
@@ -27,7 +29,7 @@ use crate::dn::Dn;
 use crate::error::DirectoryError;
 use crate::layout::NAME_KEY_MAX;
 use crate::ldap::chase::Place;
-use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, FoundRaw, Search};
+use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, Search};
 use crate::ldap::filter::Filter;
 use crate::view::View;
 
@@ -69,7 +71,7 @@ pub(super) struct Staged {
     pub(super) differing: u64,
     pub(super) broken: Vec<Broken>,
     /// [`super::source::Inner::marks`] before anything was asked: as long as it is the same, nobody else noted a name.
-    marks: u64,
+    pub(super) marks: u64,
     /// Pages that are on their way to the disk.
     written: VecDeque<HandedOver>,
     /// Names of entries that the source has under another name.
@@ -141,23 +143,27 @@ impl Mirror {
         telling: &Telling,
         staged: &mut Staged,
     ) -> Result<(Applied, Vec<Difference>), SyncError> {
-        let trust = Trust::of(order);
         let tops = self.tops(order.domain.as_ref())?;
         self.clear_seen().await?;
         staged.marks = self.0.marks.load(Ordering::Acquire);
+        let mut first = self.first(order)?;
         for top in &tops {
-            self.stage_all(top, order, telling, staged).await?;
+            self.stage_all(top, order, telling, (staged, &mut first)).await?;
         }
-        let (vanished, there) = self.vanished(&tops, order.domain.is_none(), &staged.moved)?;
-        guard(&self.0.options, trust, vanished.len() as u64, there)?;
-        if order.dry_run {
-            let differences = self.differences(&vanished)?;
-            let (added, modified) = count(&differences);
-            let removed = vanished.len() as u64;
-            return Ok((Applied { added, modified, removed, ..Applied::default() }, differences));
-        }
-        let differences = self.differences(&vanished)?;
-        let applied = self.apply_staged(vanished, order, telling, staged).await?;
+        let (applied, differences) = match first {
+            Some(first) => self.end_first(first, order, telling, staged).await?,
+            None => {
+                let (vanished, there) = self.vanished(&tops, order.domain.is_none(), &staged.moved)?;
+                guard(&self.0.options, Trust::of(order), vanished.len() as u64, there)?;
+                let differences = self.differences(&vanished)?;
+                if order.dry_run {
+                    let (added, modified) = count(&differences);
+                    let removed = vanished.len() as u64;
+                    return Ok((Applied { added, modified, removed, ..Applied::default() }, differences));
+                }
+                (self.apply_staged(vanished, order, telling, staged).await?, differences)
+            }
+        };
         if order.domain.is_none() {
             self.forget_refused(&staged.broken).await?;
             self.set_places(std::mem::take(&mut staged.places));
@@ -190,7 +196,7 @@ impl Mirror {
         top: &Dn,
         order: &SyncOrder,
         telling: &Telling,
-        staged: &mut Staged,
+        (staged, first): (&mut Staged, &mut Option<First>),
     ) -> Result<(), SyncError> {
         let search = Search {
             base: top.clone(),
@@ -203,23 +209,20 @@ impl Mirror {
         (staged.of_base, staged.watermark) = (0, String::new());
         // All of it is asked for anew, also where it lies.
         let at = order.domain.as_ref().and_then(|_| self.server_of(top));
-        let mut chase = self.0.servers.chase_apart(search, at);
-        let mut previous = Vec::new();
-        loop {
-            let mut page = Vec::new();
-            let mut take = |found| page.push(found);
-            // While one page is noted, the next one is on its way.
-            let (more, noted) = tokio::join!(chase.next(&mut take), self.stage(previous, staged));
-            noted?;
-            (previous, staged.server) = (page, chase.server().to_owned());
-            telling(staged.seen, expected.max(staged.seen), "entries read");
-            if !more? {
-                break;
+        let mut pages = self.pages(search, at);
+        while let Some(Page { found, server }) = pages.next().await {
+            staged.server = server;
+            match &mut *first {
+                Some(first) => self.take_first(found, first, staged).await?,
+                None => self.stage(found, staged).await?,
             }
+            telling(staged.seen, expected.max(staged.seen), "entries read");
         }
-        self.stage(previous, staged).await?;
-        staged.settled(0).await?;
-        staged.places.extend(chase.into_places());
+        staged.places.extend(pages.ended().await?);
+        match first {
+            Some(first) => self.write_first(first, staged.marks).await?,
+            None => staged.settled(0).await?,
+        }
         let mut there = 0;
         self.0.directory.raw_view()?.names_under(top, &mut |_| {
             there += 1;
@@ -231,7 +234,7 @@ impl Mirror {
     }
 
     /// Notes one page: what is the same by its name, what differs as a whole.
-    async fn stage(&self, page: Vec<FoundRaw>, staged: &mut Staged) -> Result<(), SyncError> {
+    async fn stage(&self, page: Vec<Result<Found, Broken>>, staged: &mut Staged) -> Result<(), SyncError> {
         staged.settled(PAGES_AHEAD_MAX - 1).await?;
         let _in_order = self.0.applying.lock().await;
         let batch = {
@@ -242,16 +245,11 @@ impl Mirror {
                 any_entries: view.head()?.entries > 0,
             };
             let mut batch = Batch::new();
-            for raw in page {
-                staged.seen += 1;
-                staged.of_base += 1;
-                match self.read(raw) {
-                    Ok(found) if found.dn().key().len() <= NAME_KEY_MAX => {
-                        stage_one(&known, (self.name(), self.number()), &found, staged, &mut batch)?;
-                    }
+            for found in page {
+                staged.count(&found);
+                match found {
                     Ok(found) => {
-                        let why = crate::error::EditError::NameTooLong(found.dn().clone()).to_string();
-                        staged.broken(Broken { name: found.dn().to_string(), attribute: "dn".into(), why });
+                        stage_one(&known, (self.name(), self.number()), &found, staged, &mut batch)?;
                     }
                     Err(broken) => {
                         self.stage_broken(&view, &broken, &mut batch)?;
@@ -358,11 +356,6 @@ fn stage_one(
     batch: &mut Batch,
 ) -> Result<(), SyncError> {
     let key = &seen_key(number, found.dn().key());
-    if let Some(modified) = &found.modified
-        && *modified > staged.watermark
-    {
-        staged.watermark.clone_from(modified);
-    }
     let Known { view, any_marks, any_entries } = *known;
     // Told of by a live sync since we began: that is newer than this page.
     if any_marks && view.snapshot.get(SEEN, key).map_err(DirectoryError::from)?.is_some() {
@@ -398,7 +391,18 @@ impl Staged {
         Ok(())
     }
 
-    fn broken(&mut self, broken: Broken) {
+    /// Counts what was found, and notes when it was modified.
+    pub(super) fn count(&mut self, found: &Result<Found, Broken>) {
+        self.seen += 1;
+        self.of_base += 1;
+        if let Some(modified) = found.as_ref().ok().and_then(|found| found.modified.as_ref())
+            && *modified > self.watermark
+        {
+            self.watermark.clone_from(modified);
+        }
+    }
+
+    pub(super) fn broken(&mut self, broken: Broken) {
         if self.broken.len() < REFUSED_MAX {
             self.broken.push(broken);
         }

@@ -8,6 +8,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod difference;
+mod first;
 pub(crate) mod found;
 pub(crate) mod full;
 pub(crate) mod generalized;
@@ -19,6 +20,7 @@ pub(crate) mod mirrors;
 pub(crate) mod miss;
 mod origin;
 pub(crate) mod owners;
+mod pages;
 mod places;
 pub(crate) mod records;
 mod refusing;

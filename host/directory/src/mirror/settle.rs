@@ -84,10 +84,10 @@ impl Mirror {
     }
 
     /// Of the first sync, where it brings more than there is: followers read everything anew, once all is there.
-    fn announcing(&self, steps: usize) -> Result<Option<Announcing<'_>>, SyncError> {
+    fn announcing(&self, steps: usize) -> Result<Option<Announcing>, SyncError> {
         let there = self.0.directory.raw_view()?.head()?.entries;
         let is_first = !self.is_complete()?;
-        Ok((is_first && steps as u64 > there).then_some(Announcing(&self.0.directory)))
+        Ok((is_first && steps as u64 > there).then(|| Announcing::of(&self.0.directory)))
     }
 
     /// The next staged entries that differ, parents first.
@@ -131,9 +131,15 @@ struct Differing {
 }
 
 /// Tells those who follow the directory of what was written without a log of its own, however that came to its end.
-struct Announcing<'a>(&'a Directory);
+pub(super) struct Announcing(Directory);
 
-impl Drop for Announcing<'_> {
+impl Announcing {
+    pub(super) fn of(directory: &Directory) -> Self {
+        Self(directory.clone())
+    }
+}
+
+impl Drop for Announcing {
     fn drop(&mut self) {
         // Where it cannot be read now, the next change tells of it.
         if let Ok(head) = self.0.raw_view().and_then(|view| view.head()) {

@@ -323,9 +323,20 @@ impl Mirror {
         beside: &Beside,
         manner: Manner,
     ) -> Result<Applied, EditError> {
-        let _in_order = self.0.applying.lock().await;
+        let in_order = self.0.applying.lock().await;
+        self.apply_in_order(&in_order, steps, beside, manner).await
+    }
+
+    /// The same, for who holds [`Inner::applying`].
+    pub(super) async fn apply_in_order(
+        &self,
+        _in_order: &tokio::sync::MutexGuard<'_, ()>,
+        steps: &[Step],
+        beside: &Beside,
+        manner: Manner,
+    ) -> Result<Applied, EditError> {
         let mut total = self.apply_once(steps, beside, manner).await?;
-        let mut touched = total.touched.clone();
+        let mut touched = std::mem::take(&mut total.touched);
         for round in 0..RETRIES_MAX {
             let mut again = self.freed_by(&touched)?;
             if round == 0 && !total.refused.is_empty() {
@@ -335,8 +346,8 @@ impl Mirror {
                 break;
             }
             let applied = self.apply_once(&again, &Vec::new(), manner).await?;
-            touched.clone_from(&applied.touched);
             total.join(applied);
+            touched = std::mem::take(&mut total.touched);
         }
         if total.subtrees_moved > 0 && !self.0.staging.load(Ordering::Acquire) {
             self.0.full_wanted.notify_one();
@@ -344,9 +355,8 @@ impl Mirror {
         for (entry, attribute, cause) in &total.refused {
             self.0.events.emit(&Event::SyncEntryRefused { source: self.name(), entry, attribute, cause });
         }
-        // A sync adds up many of these: what is told and done need not be kept.
+        // A sync adds up many of these: what is told need not be kept.
         total.refused = Vec::new();
-        total.touched = Vec::new();
         Ok(total)
     }
 
@@ -446,6 +456,8 @@ pub(crate) async fn apart<T: Send + 'static>(
     ended(tokio::spawn(conversation).await)
 }
 
-fn ended<T>(outcome: Result<Result<T, SyncError>, tokio::task::JoinError>) -> Result<T, SyncError> {
+pub(super) fn ended<T>(
+    outcome: Result<Result<T, SyncError>, tokio::task::JoinError>,
+) -> Result<T, SyncError> {
     outcome.unwrap_or_else(|broken| Err(SyncError::Broke(broken.to_string())))
 }

@@ -30,8 +30,8 @@ use super::{DOMAINS, ORIGINS, STATE, STATE_KEY, State, TableError, Tables, key, 
 const TRIES_MAX: u32 = 8;
 /// Entries that are handed to the writer at a time while everything is built.
 const HANDED_MAX: usize = 2_000;
-/// How often so many are read ahead of it.
-const READ_AHEAD_MAX: usize = 4;
+/// How often so many are read ahead of it: a chunk, so that who reads goes on while one is written.
+const READ_AHEAD_MAX: usize = CHUNK_MAX / HANDED_MAX;
 /// Most values that cannot be used which one refresh tells of.
 const DEFECTS_TOLD_MAX: usize = 100;
 /// After a failure the directory is asked again no later than this.

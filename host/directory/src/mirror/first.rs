@@ -1,0 +1,101 @@
+//! The first full sync into an empty tree: there is nothing to compare with, so that pages are taken in as they come.
+//!
+//! What is in already serves mail while the rest is on its way; where the answer breaks off, that stays, and the next full
+//! sync compares. Nothing is removed by it, and so there is nothing to guard.
+
+use std::sync::atomic::Ordering;
+
+use super::apply::{Applied, Step};
+use super::difference::{DIFFERENCES_MAX, Difference};
+use super::found::{Broken, Found};
+use super::full::{Staged, SyncOrder, Telling};
+use super::records::{SEEN, Way, seen_key};
+use super::settle::Announcing;
+use super::source::{Manner, Mirror, SyncError};
+use crate::edit::Logging;
+use crate::error::DirectoryError;
+
+/// Entries that are taken in together.
+const BATCH: usize = 8_000;
+
+/// What a first sync has taken in so far.
+pub(super) struct First {
+    waiting: Vec<Found>,
+    applied: Applied,
+    /// The first [`DIFFERENCES_MAX`].
+    differences: Vec<Difference>,
+    _announcing: Announcing,
+}
+
+impl Mirror {
+    /// Begins one, if there is nothing to compare with.
+    pub(super) fn first(&self, order: &SyncOrder) -> Result<Option<First>, SyncError> {
+        let is_empty = self.0.directory.raw_view()?.head()?.entries == 0;
+        if order.domain.is_some() || order.dry_run || !is_empty || self.is_complete()? {
+            return Ok(None);
+        }
+        Ok(Some(First {
+            waiting: Vec::with_capacity(BATCH),
+            applied: Applied::default(),
+            differences: Vec::new(),
+            _announcing: Announcing::of(&self.0.directory),
+        }))
+    }
+
+    /// Takes one page in, as soon as there are enough.
+    pub(super) async fn take_first(
+        &self,
+        page: Vec<Result<Found, Broken>>,
+        first: &mut First,
+        staged: &mut Staged,
+    ) -> Result<(), SyncError> {
+        for found in page {
+            staged.count(&found);
+            match found {
+                Ok(found) => first.waiting.push(found),
+                Err(broken) => staged.broken(broken),
+            }
+            if first.waiting.len() == BATCH {
+                self.write_first(first, staged.marks).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what waits. `began` is [`super::source::Inner::marks`] before anything was asked.
+    pub(super) async fn write_first(&self, first: &mut First, began: u64) -> Result<(), SyncError> {
+        let in_order = self.0.applying.lock().await;
+        let marks = self.0.marks.load(Ordering::Acquire);
+        let mut steps = Vec::with_capacity(first.waiting.len());
+        {
+            let view = self.0.directory.raw_view()?;
+            for found in first.waiting.drain(..) {
+                // Told of by a live sync since we began: that is newer than this page.
+                let key = seen_key(self.number(), found.dn().key());
+                if marks != began && view.snapshot.get(SEEN, &key).map_err(DirectoryError::from)?.is_some() {
+                    continue;
+                }
+                if first.differences.len() < DIFFERENCES_MAX {
+                    first.differences.push(Difference { what: "add", dn: found.dn().to_string() });
+                }
+                steps.push(Step::Staged(Box::new(found)));
+            }
+        }
+        let manner = Manner { way: Way::Full, marks: Some(marks), logging: Logging::Rebuild };
+        first.applied.join(self.apply_in_order(&in_order, &steps, &Vec::new(), manner).await?);
+        Ok(())
+    }
+
+    /// Writes what is broken, and that all of it is here.
+    pub(super) async fn end_first(
+        &self,
+        first: First,
+        order: &SyncOrder,
+        telling: &Telling,
+        staged: &Staged,
+    ) -> Result<(Applied, Vec<Difference>), SyncError> {
+        let First { mut applied, differences, _announcing, .. } = first;
+        applied.join(self.apply_staged(Vec::new(), order, telling, staged).await?);
+        Ok((applied, differences))
+    }
+}
