@@ -4,6 +4,8 @@
 //! the tables; this process then opens both as a server does at its start, resolves recipients at random, and says how
 //! long one took and how much memory the process has come to.
 
+mod looking_up;
+
 use std::io::{BufReader, Read};
 use std::path::Path;
 use std::process::Command;
@@ -12,18 +14,16 @@ use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use auth::{HashOptions, Hasher};
-use directory::{Directory, DirectoryOptions, PasswordHasher};
-use mail_types::{Address, Domain, ForwardPath, ReversePath};
-use routing::{Builders, ChannelTags, Options, Request, Resolution, Routing, RuleOptions, Rules, Tables};
-use runtime::{Clock, Random};
+use directory::PasswordHasher;
+use looking_up::{folder_on_disk, open, refresh, resolve, routing};
+use mail_types::Address;
+use routing::Tables;
+use runtime::Random;
 use serde_json::json;
-use storage::{Space, Storage};
 
 const USERS: usize = 1_000_000;
 const USERS_PER_DOMAIN: usize = 1_000;
 const LOOKUPS: usize = 200_000;
-const STORE_OCTETS_MAX: u64 = 32 << 30;
-const RULES: &str = include_str!("../../config/rewrite.rules");
 
 fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -36,34 +36,12 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Directory and tables in a folder.
-fn open(folder: &Path) -> anyhow::Result<(Directory, Tables)> {
-    let directory = Directory::open(
-        storage(&folder.join("directory"), directory::SPACES)?,
-        Clock::system(),
-        DirectoryOptions::default(),
-    )?;
-    Ok((directory, Tables::new(storage(&folder.join("tables"), routing::SPACES)?)))
-}
-
-fn storage(folder: &Path, spaces: &[Space]) -> anyhow::Result<Storage> {
-    let options = storage::Options { size_max: STORE_OCTETS_MAX, inline_max: 4096, synced: false };
-    Ok(Storage::open(folder, spaces, &options)?)
-}
-
 async fn load(folder: &Path, users: usize) -> anyhow::Result<()> {
     let (directory, tables) = open(folder)?;
     let hasher: Arc<dyn PasswordHasher> = Arc::new(Hasher::new(Random::system(), HashOptions::default()));
     let ldif = BufReader::new(Ldif { users, next: 0, text: Vec::new(), at: 0 });
     directory.load_ldif(ldif, &hasher, &mut |_| {}).await?;
     refresh(&tables, &directory).await
-}
-
-async fn refresh(tables: &Tables, directory: &Directory) -> anyhow::Result<()> {
-    let (clock, events) = (Clock::system(), events::Events::counting(Clock::system()));
-    let builders = Builders { plugins: &hooks::NoPlugins, events: &events, clock: &clock };
-    tables.refresh(directory, &builders).await?;
-    Ok(())
 }
 
 async fn measure(users: usize) -> anyhow::Result<()> {
@@ -76,7 +54,7 @@ async fn measure(users: usize) -> anyhow::Result<()> {
     let (directory, tables) = open(folder.path())?;
     refresh(&tables, &directory).await?;
     let lookups = look_up(&tables, users)?;
-    let resolutions = resolve(&routing(tables)?, users).await?;
+    let resolutions = resolve(&routing(tables)?, (users, &address), &|asked| asked == LOOKUPS).await?;
     let (anonymous, file) = resident_mib()?;
     let result = json!({
         "users": users,
@@ -109,52 +87,8 @@ fn look_up(tables: &Tables, users: usize) -> anyhow::Result<Vec<u64>> {
     Ok(nanoseconds)
 }
 
-/// The whole decision on a recipient, as RCPT asks for it: rewrite rules, rows, status, route, and the decision trail.
-async fn resolve(routing: &Routing, users: usize) -> anyhow::Result<Vec<u64>> {
-    let random = Random::seeded(2);
-    let mut nanoseconds = Vec::with_capacity(LOOKUPS);
-    for _ in 0..LOOKUPS {
-        let recipient = ForwardPath::from(address(usize::try_from(random.below(users as u64))?)?);
-        let request = Request {
-            recipient: &recipient,
-            reverse_path: &ReversePath::Null,
-            source: "smtp",
-            authenticated: None,
-            size: None,
-            relay: false,
-            released: &[],
-            again: false,
-            id: "",
-        };
-        let began = Instant::now();
-        let resolution = routing.resolve(&request).await;
-        nanoseconds.push(u64::try_from(began.elapsed().as_nanos())?);
-        ensure!(
-            matches!(&resolution, Resolution::Accepted(to) if to.len() == 1),
-            "{recipient}: {resolution:?}"
-        );
-    }
-    nanoseconds.sort_unstable();
-    Ok(nanoseconds)
-}
-
-fn routing(tables: Tables) -> anyhow::Result<Routing> {
-    let tags = ChannelTags::builtin();
-    let rules = Rules::parse(RULES, "rewrite.rules", &RuleOptions::new(&tags));
-    let rules = rules.map_err(|errors| anyhow::anyhow!("{errors}"))?;
-    let host = Domain::parse("mail.example.org")?;
-    let options = Options::new(&host, host.clone());
-    Ok(Routing::new(tables, rules, options, Random::system()))
-}
-
 fn address(user: usize) -> anyhow::Result<Address> {
     Ok(Address::parse(&format!("user{user}@domain{}.test", user / USERS_PER_DOMAIN))?)
-}
-
-/// A disk, not a temporary file system in memory: its pages would be counted as nobody's.
-fn folder_on_disk() -> &'static Path {
-    let on_disk = Path::new("/var/tmp");
-    if on_disk.is_dir() { on_disk } else { Path::new(".") }
 }
 
 /// Resident memory of this process: anonymous, and pages of files (the tables, which the kernel may drop at any time).
