@@ -74,7 +74,7 @@ impl EntryChange {
         schema: &Schema,
         hash: &dyn Fn(&str) -> Result<Vec<PasswordHash>, String>,
     ) -> Result<(), String> {
-        let is_password = |name: &str| schema.field(name) == Some(Field::UserPassword);
+        let is_password = |name: &str| schema.is_named(name, Field::UserPassword);
         let hashed = |values: &[Vec<u8>]| -> Result<Vec<Vec<u8>>, String> {
             let mut all = Vec::new();
             for value in values {

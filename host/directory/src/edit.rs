@@ -297,7 +297,7 @@ impl Composing<'_, '_> {
 pub(crate) fn check_entry(entry: &Entry, view: &View<'_>) -> Result<Kind, EditError> {
     check_name(entry)?;
     let is_clear = |value: &[u8]| PasswordHash::new(String::from_utf8_lossy(value)).is_clear();
-    let is_password = |name: &str| view.schema.field(name) == Some(Field::UserPassword);
+    let is_password = |name: &str| view.schema.is_named(name, Field::UserPassword);
     // With an option (`;lang-en`), too.
     if entry.attributes().filter(|one| is_password(one.name)).any(|mut one| one.values.any(is_clear)) {
         return Err(EditError::ClearPassword(entry.dn.clone()));

@@ -250,11 +250,18 @@ impl Schema {
         of(description).or_else(|| of(description.split(';').next()?))
     }
 
+    /// Whether a description names this attribute, in the same way; of one that two attributes share, both are named.
+    #[must_use]
+    pub fn is_named(&self, description: &str, field: Field) -> bool {
+        let is = |name: &str| self.names(field).iter().any(|known| known.eq_ignore_ascii_case(name));
+        is(description) || description.split_once(';').is_some_and(|(name, _)| is(name))
+    }
+
     /// Whether an attribute's values are nobody's to see.
     #[must_use]
     pub fn is_secret(&self, description: &str) -> bool {
-        let field = self.field(description);
-        matches!(field, Some(Field::UserPassword | Field::MgrpAuthPassword | Field::MgrpApprovePassword))
+        let secrets = [Field::UserPassword, Field::MgrpAuthPassword, Field::MgrpApprovePassword];
+        secrets.into_iter().any(|field| self.is_named(description, field))
     }
 
     /// The values of an attribute under any of its local names.
@@ -328,6 +335,7 @@ mod tests {
         assert!(error.to_string().contains("\"mailAlternateAddress\""), "{error}");
         assert!(matches!(schema.remap("mail", vec!["a b".to_owned()]), Err(SchemaError::Name(_))));
         assert_eq!(schema.field("E-Mail;lang-de"), Some(Field::Mail));
+        assert!(schema.is_named("E-Mail;lang-de", Field::Mail) && !schema.is_named("E-Mail", Field::CommonName));
         assert!(schema.is_secret("userpassword;lang-en") && !schema.is_secret("email"));
     }
 }

@@ -64,7 +64,7 @@ impl Found {
         let mut entry = Entry::with_room(dn, kept.iter().map(octets).sum(), kept.len(), values);
         kept.sort_by(|(one, _), (other, _)| lower(one).cmp(lower(other)));
         for (name, mut values) in kept {
-            let is_password = schema.field(&name) == Some(Field::UserPassword);
+            let is_password = schema.is_named(&name, Field::UserPassword);
             values.retain(|value| {
                 std::str::from_utf8(value)
                     .is_ok_and(|text| !is_password || !PasswordHash::new(text).is_clear())
