@@ -33,6 +33,7 @@ mod plugin;
 mod question;
 mod recording;
 mod registry;
+mod replay;
 mod schema;
 mod seat;
 mod settings;
@@ -50,7 +51,7 @@ pub use component::{COMPONENT_MAX, Digest, Manifest, Unfit, compile};
 pub use doubts::{Doubt, doubts};
 pub use engine::{Engine, EngineParts};
 pub use kv::{KEY_MAX, SPACES, VALUE_MAX};
-pub use lifecycle::{Installation, Listed, Prepared, Replayed, ShadowReport};
+pub use lifecycle::{Installation, Listed, Prepared, ShadowReport};
 /// The engine that compiles, by its own name: only this crate names wasmtime.
 pub use wasmtime::Engine as CompilerEngine;
 
@@ -59,6 +60,7 @@ pub use plugin::{Description, Numbers, Plugin};
 pub use question::{Answer, Question};
 pub use recording::Recording;
 pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};
+pub use replay::Replayed;
 pub use settings::{BreakerOptions, DomainPattern, Limits, Reuse, Secrets, Settings, Table};
 pub use shadow::Difference;
 pub use trial::{Candidate, Trial, TrialAnswer, TrialCall, checked};

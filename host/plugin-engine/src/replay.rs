@@ -1,0 +1,82 @@
+//! Playing what was recorded: on the version that was recorded, or on another.
+
+use std::collections::HashMap;
+
+use hooks::{FailureKind, PluginName};
+use serde::{Deserialize, Serialize};
+
+use crate::component::{Digest, Unfit};
+use crate::engine::Engine;
+use crate::plugin::Plugin;
+use crate::question::Answer;
+use crate::recording::Recording;
+use crate::settings::Settings;
+use crate::shadow::replay;
+use crate::trust::Offered;
+
+/// How a played call came out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The recorded call.
+    pub recording: Recording,
+    /// What the version it was played on said.
+    pub answer: Result<Answer, (FailureKind, String)>,
+}
+
+impl Replayed {
+    /// Whether it came out as recorded.
+    #[must_use]
+    pub fn is_same(&self) -> bool {
+        self.answer == self.recording.answer
+    }
+}
+
+impl Engine {
+    /// Plays recorded calls: on the version that was recorded, or on another component. `chosen` picks them.
+    ///
+    /// # Errors
+    /// Nothing is recorded, or the component cannot be started.
+    pub async fn replay<'a>(
+        &self,
+        name: &PluginName,
+        candidate: Option<impl Into<Offered<'a>>>,
+        chosen: impl Fn(&Recording) -> bool,
+    ) -> Result<Vec<Replayed>, Unfit> {
+        let recordings = self.0.recorder.read(name);
+        let recordings = recordings
+            .map_err(|e| Unfit::new(format!("recordings cannot be read: {e}"), "look at the disk"))?;
+        let settings = self.0.active.load().settings.get(name).cloned();
+        let settings = settings.unwrap_or_else(|| Settings::new(name.clone()));
+        let candidate = match candidate {
+            None => None,
+            Some(offered) => {
+                let offered = offered.into();
+                self.0.trust.load().verify(offered)?;
+                let taken = self.0.artefacts.take_in(offered.octets, &self.0.machine).await?;
+                Some((self.0.start(&taken.0.digest, &settings, true).await?, taken))
+            }
+        };
+        let mut versions: HashMap<Digest, Plugin> = HashMap::new();
+        let mut replayed = Vec::new();
+        for recording in recordings.into_iter().filter(chosen) {
+            let plugin = match &candidate {
+                Some((candidate, _)) => candidate,
+                None => match versions.entry(recording.digest.clone()) {
+                    std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+                    std::collections::hash_map::Entry::Vacant(free) => {
+                        free.insert(self.0.start(&recording.digest, &settings, true).await?)
+                    }
+                },
+            };
+            let answer = replay(plugin, &recording).await;
+            replayed.push(Replayed { recording, answer });
+        }
+        drop(candidate);
+        self.0.sweep();
+        if replayed.is_empty() {
+            let mend = format!("set plugins.{name}.record to a size, and wait for mail");
+            return Err(Unfit::new("no recorded call was found", mend));
+        }
+        Ok(replayed)
+    }
+}
