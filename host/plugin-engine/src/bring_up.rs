@@ -10,10 +10,20 @@ use crate::engine::{Active, Inner};
 use crate::lifecycle::Installation;
 use crate::machine::MEMORY_MAX;
 use crate::plugin::{Description, Plugin};
+use crate::recordings::{PLAYED_OCTETS_MAX, Recordings};
 use crate::registry::{HISTORY_MAX, Installed};
 use crate::settings::Settings;
 use crate::shadow::replay;
 use crate::trust::Signed;
+
+/// How a version did on what is recorded.
+#[derive(Default)]
+struct Tried {
+    replayed: usize,
+    different: usize,
+    latest: bool,
+    unreadable: usize,
+}
 
 impl Inner {
     pub(crate) fn installed(&self, name: &PluginName) -> Result<Installed, Unfit> {
@@ -90,20 +100,11 @@ impl Inner {
         if let (None, [why, ..]) = (&plugin, &description.faults(None)[..]) {
             return Err(Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()"));
         }
-        let (mut replayed, mut different) = (0, 0);
-        if let Some(plugin) = &plugin {
-            for recording in self.recorder.read(&name).unwrap_or_default() {
-                replayed += 1;
-                let answer = replay(plugin, &recording).await;
-                different += usize::from(answer != recording.answer);
-                let broken = answer.as_ref().err().is_some_and(|(kind, _)| kind.is_fault());
-                if broken && recording.answer.is_ok() && !force {
-                    let why = answer.err().map(|(_, why)| why).unwrap_or_default();
-                    let what = format!("it fails on a recorded call ({}): {why}", recording.whose());
-                    return Err(Unfit::new(what, "mend it, or install it with --force"));
-                }
-            }
-        }
+        let tried = match &plugin {
+            Some(plugin) => self.try_on_recordings(&name, plugin, force).await?,
+            None => Tried::default(),
+        };
+        let Tried { replayed, different, latest, unreadable } = tried;
         let before = self.registry.of(&name).map(|installed| installed.active);
         let old = self.active.load().plugins.get(&name).map(|plugin| plugin.manifest.imports.clone());
         let old = old.unwrap_or_default();
@@ -117,10 +118,43 @@ impl Inner {
             before,
             replayed,
             different,
+            latest,
+            unreadable,
             signed: None,
             in_force: false,
         };
         Ok((name, installation, plugin))
+    }
+
+    /// Plays on a new version the latest that is recorded of the ones before it.
+    async fn try_on_recordings(
+        &self,
+        name: &PluginName,
+        plugin: &Plugin,
+        force: bool,
+    ) -> Result<Tried, Unfit> {
+        let recordings = match self.recorder.chosen(name, PLAYED_OCTETS_MAX as u64, |_| true).await {
+            Ok(recordings) => recordings,
+            Err(_) if force => Recordings::default(),
+            Err(error) => {
+                let what = format!("it cannot be tried, for recordings cannot be read: {error}");
+                return Err(Unfit::new(what, "look at the disk, or install it with --force"));
+            }
+        };
+        let (latest, unreadable) = (recordings.older, recordings.unreadable);
+        let mut tried = Tried { latest, unreadable, ..Tried::default() };
+        for recording in recordings {
+            tried.replayed += 1;
+            let answer = replay(plugin, &recording).await;
+            tried.different += usize::from(answer != recording.answer);
+            let broken = answer.as_ref().err().is_some_and(|(kind, _)| kind.is_fault());
+            if broken && recording.answer.is_ok() && !force {
+                let why = answer.err().map(|(_, why)| why).unwrap_or_default();
+                let what = format!("it fails on a recorded call ({}): {why}", recording.whose());
+                return Err(Unfit::new(what, "mend it, or install it with --force"));
+            }
+        }
+        Ok(tried)
     }
 
     /// What a component says of itself: whatever its configuration is, and whatever memory that allows it.

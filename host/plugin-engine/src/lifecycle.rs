@@ -38,6 +38,12 @@ pub struct Installation {
     pub replayed: usize,
     /// Of these, so many came out otherwise.
     pub different: usize,
+    /// Whether only the latest of what is recorded was played.
+    #[serde(default)]
+    pub latest: bool,
+    /// What is kept as recordings and is none: so many lines.
+    #[serde(default)]
+    pub unreadable: usize,
     /// Who vouches for it.
     pub signed: Option<Signed>,
     /// Whether it is in force now.

@@ -5,9 +5,9 @@
 //! before. Written by a thread of its own: a slow disk costs recordings, not mail.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
@@ -19,11 +19,12 @@ use serde::{Deserialize, Serialize};
 use crate::component::Digest;
 use crate::plugin::Plugin;
 use crate::question::{Answer, Question};
+use crate::recordings::Recordings;
 
 /// Recordings that wait to be written; more are dropped.
 const WAITING_MAX: usize = 1024;
 /// Longest recording, in octets.
-const LINE_MAX: usize = 1 << 20;
+pub(crate) const LINE_MAX: usize = 1 << 20;
 
 /// One call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -127,22 +128,22 @@ impl Recorder {
         }
     }
 
-    /// The recordings of a plugin, oldest first, as far as they can be read.
-    pub(crate) fn read(&self, plugin: &PluginName) -> io::Result<Vec<Recording>> {
-        let mut all = Vec::new();
-        for path in [old_path(&self.folder, plugin), path_of(&self.folder, plugin)] {
-            match File::open(&path) {
-                Ok(file) => {
-                    for line in BufReader::new(file).lines() {
-                        // The last line may be cut by a crash.
-                        all.extend(serde_json::from_str::<Recording>(&line?));
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(all)
+    /// The latest recordings of a plugin that are `chosen`, of those in the last octets of its files.
+    pub(crate) async fn chosen(
+        &self,
+        plugin: &PluginName,
+        last: u64,
+        chosen: impl Fn(&Recording) -> bool + Send + 'static,
+    ) -> io::Result<Recordings> {
+        let paths = [old_path(&self.folder, plugin), path_of(&self.folder, plugin)];
+        let (tell, told) = tokio::sync::oneshot::channel();
+        // Files of gigabytes: not while sessions wait for this worker.
+        tokio::task::spawn_blocking(move || {
+            let found = Recordings::read(&paths, last, chosen, || tell.is_closed());
+            // Nobody may wait for it any more.
+            let _ = tell.send(found);
+        });
+        told.await.map_err(io::Error::other)?
     }
 }
 
@@ -156,10 +157,20 @@ fn old_path(folder: &Path, plugin: &PluginName) -> PathBuf {
 
 fn append(folder: &Path, plugin: &PluginName, max: u64, line: &[u8]) -> io::Result<()> {
     let path = path_of(folder, plugin);
-    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
-    if file.metadata()?.len() + line.len() as u64 > max / 2 {
+    let open = || OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&path);
+    let mut file = open()?;
+    let mut len = file.metadata()?.len();
+    if len + line.len() as u64 > max / 2 {
         std::fs::rename(&path, old_path(folder, plugin))?;
-        file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+        (file, len) = (open()?, 0);
+    }
+    if let Some(last) = len.checked_sub(1) {
+        let mut end = [0];
+        file.read_exact_at(&mut end, last)?;
+        if end != *b"\n" {
+            // A crash or a full disk cut it: what comes now must not be lost with it.
+            file.write_all(b"\n")?;
+        }
     }
     file.write_all(line)
 }

@@ -31,6 +31,17 @@ impl Replayed {
     }
 }
 
+/// Calls that were played.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Played {
+    /// The latest of those that were chosen, oldest first.
+    pub calls: Vec<Replayed>,
+    /// Whether older ones were left out: there is a maximum.
+    pub older: bool,
+    /// What is kept as recordings and is none: so many lines.
+    pub unreadable: usize,
+}
+
 impl Engine {
     /// Plays recorded calls: on the version that was recorded, or on another component. `chosen` picks them.
     ///
@@ -40,9 +51,9 @@ impl Engine {
         &self,
         name: &PluginName,
         candidate: Option<impl Into<Offered<'a>>>,
-        chosen: impl Fn(&Recording) -> bool,
-    ) -> Result<Vec<Replayed>, Unfit> {
-        let recordings = self.0.recorder.read(name);
+        chosen: impl Fn(&Recording) -> bool + Send + 'static,
+    ) -> Result<Played, Unfit> {
+        let recordings = self.0.recorder.chosen(name, u64::MAX, chosen).await;
         let recordings = recordings
             .map_err(|e| Unfit::new(format!("recordings cannot be read: {e}"), "look at the disk"))?;
         let settings = self.0.active.load().settings.get(name).cloned();
@@ -57,8 +68,9 @@ impl Engine {
             }
         };
         let mut versions: HashMap<Digest, Plugin> = HashMap::new();
-        let mut replayed = Vec::new();
-        for recording in recordings.into_iter().filter(chosen) {
+        let (older, unreadable) = (recordings.older, recordings.unreadable);
+        let mut played = Played { calls: Vec::new(), older, unreadable };
+        for recording in recordings {
             let plugin = match &candidate {
                 Some((candidate, _)) => candidate,
                 None => match versions.entry(recording.digest.clone()) {
@@ -69,14 +81,14 @@ impl Engine {
                 },
             };
             let answer = replay(plugin, &recording).await;
-            replayed.push(Replayed { recording, answer });
+            played.calls.push(Replayed { recording, answer });
         }
         drop(candidate);
         self.0.sweep();
-        if replayed.is_empty() {
+        if played.calls.is_empty() {
             let mend = format!("set plugins.{name}.record to a size, and wait for mail");
             return Err(Unfit::new("no recorded call was found", mend));
         }
-        Ok(replayed)
+        Ok(played)
     }
 }

@@ -196,7 +196,8 @@ async fn decisions_are_played_again_and_candidates_run_beside() {
     }
     // Written and compared beside the calls: both come in their time.
     let replayed = eventually(async || {
-        let replayed = house.engine.replay(&plugin, None::<crate::Offered<'_>>, |_| true).await.ok()?;
+        let played = house.engine.replay(&plugin, None::<crate::Offered<'_>>, |_| true).await.ok()?;
+        let replayed = played.calls;
         (replayed.len() == addresses.len()).then_some(replayed)
     })
     .await;
@@ -209,7 +210,7 @@ async fn decisions_are_played_again_and_candidates_run_beside() {
     assert!(report.different > 0, "{report:?}");
     house.engine.shadow_report(&plugin, true).unwrap();
     assert!(house.engine.shadow_report(&plugin, false).is_err());
-    let other = house.engine.replay(&plugin, Some(&octets("trap")), |_| true).await.unwrap();
+    let other = house.engine.replay(&plugin, Some(&octets("trap")), |_| true).await.unwrap().calls;
     assert!(other.iter().any(|one| !one.is_same()));
     // A version that fails where the old one did not is not put in force.
     let refused = house.engine.install(&octets("trap"), Some(plugin.clone()), None, "x", false).await;

@@ -5,7 +5,7 @@ use crate::{Offered, Replayed};
 
 /// Plays what is recorded of `policy`.
 async fn replayed(house: &House) -> Vec<Replayed> {
-    house.engine.replay(&name("policy"), None::<Offered<'_>>, |_| true).await.unwrap()
+    house.engine.replay(&name("policy"), None::<Offered<'_>>, |_| true).await.unwrap().calls
 }
 
 async fn recorded() -> House {
@@ -34,6 +34,28 @@ impl House {
         }
         panic!("it was not recorded");
     }
+}
+
+#[tokio::test]
+async fn a_broken_line_costs_itself_alone() {
+    use std::io::Write as _;
+    let house = recorded().await;
+    house.asked("one@example.org", 1).await;
+    // As a crash leaves it: within a letter of two octets.
+    let mut file = std::fs::OpenOptions::new().append(true).open(house.recordings()).unwrap();
+    file.write_all(b"{\"at\":1,\"id\":\"\xc3").unwrap();
+    drop(file);
+    house.asked("two@example.org", 3).await;
+    assert_eq!(replayed(&house).await.len(), 2, "what was written after it counts");
+    let refused = house.engine.install(&octets("trap"), Some(name("policy")), None, "x", false).await;
+    assert!(refused.unwrap_err().to_string().contains("fails on a recorded call"));
+    // What cannot be read at all is told, instead of tried on nothing.
+    std::fs::remove_file(house.recordings()).unwrap();
+    std::fs::create_dir(house.recordings()).unwrap();
+    let refused = house.engine.install(&octets("trap"), Some(name("policy")), None, "x", false).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("recordings cannot be read") && refused.contains("--force"), "{refused}");
+    house.engine.install(&octets("trap"), Some(name("policy")), None, "x", true).await.unwrap();
 }
 
 /// Compiles when it is told to.

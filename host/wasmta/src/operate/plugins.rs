@@ -6,7 +6,8 @@ use std::path::Path;
 use hooks::PluginName;
 use mail_types::Timestamp;
 use plugin_engine::{
-    COMPONENT_MAX, Digest, Engine, Installation, Listed, Offered, Replayed, SIGNATURE_MAX, ShadowReport,
+    COMPONENT_MAX, Digest, Engine, Installation, Listed, Offered, Played, Replayed, SIGNATURE_MAX,
+    ShadowReport,
 };
 use routing::tables::WaitingOf;
 
@@ -85,11 +86,11 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
                 id.as_ref().is_none_or(|id| *id == recording.id)
                     && since.is_none_or(|since| now.since(Timestamp(recording.at)).as_secs() <= since)
             };
-            let replayed = engine.replay(&name, given.as_ref().map(Given::offered), chosen).await;
-            let replayed = replayed.map_err(|unfit| unfit.to_string())?;
-            let text = replay(&replayed);
-            let faulty = replayed.iter().any(|one| !one.is_same());
-            Ok(Answer { faulty, ..answer(&replayed, text)? })
+            let played = engine.replay(&name, given.as_ref().map(Given::offered), chosen).await;
+            let played = played.map_err(|unfit| unfit.to_string())?;
+            let text = replay(&played);
+            let faulty = played.calls.iter().any(|one| !one.is_same());
+            Ok(Answer { faulty, ..answer(&played.calls, text)? })
         }
     }
 }
@@ -150,7 +151,18 @@ fn words<T: ToString>(items: &[T]) -> String {
 fn installation(name: &PluginName, done: &Installation) -> String {
     let mut text = format!("{name} {} is installed", done.description.version);
     let Installation {
-        manifest, before, gains, loses, denied, replayed, different, signed, in_force, ..
+        manifest,
+        before,
+        gains,
+        loses,
+        denied,
+        replayed,
+        different,
+        latest,
+        unreadable,
+        signed,
+        in_force,
+        ..
     } = done;
     let mut line = |what: &str, value: String| text.push_str(&format!("\n  {what:<14} {value}"));
     line("digest", manifest.digest.to_string());
@@ -167,7 +179,11 @@ fn installation(name: &PluginName, done: &Installation) -> String {
         line("no longer", words(loses));
     }
     if *replayed > 0 {
-        line("replayed", format!("{replayed} recorded calls, {different} came out otherwise"));
+        let which = if *latest { "the latest " } else { "" };
+        line("replayed", format!("{which}{replayed} recorded calls, {different} came out otherwise"));
+    }
+    if *unreadable > 0 {
+        line("unreadable", format!("{unreadable} lines of what is kept are no recordings, and passed over"));
     }
     if *in_force && !denied.is_empty() {
         line("not granted", format!("{}: using one ends the call (plugins.{name}.allow)", words(denied)));
@@ -280,9 +296,17 @@ fn shadow(report: &ShadowReport) -> String {
     text
 }
 
-fn replay(replayed: &[Replayed]) -> String {
-    let different: Vec<&Replayed> = replayed.iter().filter(|one| !one.is_same()).collect();
-    let mut text = format!("{} calls played, {} came out otherwise", replayed.len(), different.len());
+fn replay(played: &Played) -> String {
+    let Played { calls, older, unreadable } = played;
+    let different: Vec<&Replayed> = calls.iter().filter(|one| !one.is_same()).collect();
+    let mut text = format!("{} calls played, {} came out otherwise", calls.len(), different.len());
+    if *older {
+        text.push_str("\nolder ones are left out: choose with --id or --since");
+    }
+    if *unreadable > 0 {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{unreadable} lines of what is kept are no recordings, and passed over");
+    }
     for one in different.into_iter().take(SHOWN_MAX) {
         let _ = write!(
             text,
