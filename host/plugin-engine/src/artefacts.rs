@@ -142,6 +142,11 @@ impl Artefacts {
         Ok((self.compile(&digest, machine).await?, in_use))
     }
 
+    /// Whether a component is kept.
+    pub(crate) fn has(&self, digest: &Digest) -> bool {
+        self.component_path(digest).exists()
+    }
+
     async fn compile(&self, digest: &Digest, machine: &Machine) -> Result<Manifest, Unfit> {
         let path = self.artefact_path(digest, machine, "cwasm");
         let manifest = self.compiler.compile(&self.component_path(digest), &path, machine.target()).await?;

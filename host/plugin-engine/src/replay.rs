@@ -1,12 +1,14 @@
 //! Playing what was recorded: on the version that was recorded, or on another.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use hooks::{FailureKind, PluginName};
 use serde::{Deserialize, Serialize};
 
+use crate::artefacts::InUse;
 use crate::component::{Digest, Unfit};
-use crate::engine::Engine;
+use crate::engine::{Engine, Inner};
 use crate::plugin::Plugin;
 use crate::question::Answer;
 use crate::recording::Recording;
@@ -24,6 +26,13 @@ pub struct Replayed {
 }
 
 impl Replayed {
+    /// Whether it was played: its version may be there no more.
+    #[must_use]
+    pub fn is_played(&self) -> bool {
+        // A plugin that is asked is not missing, so no call is recorded with this.
+        !matches!(self.answer, Err((FailureKind::Missing, _)))
+    }
+
     /// Whether it came out as recorded.
     #[must_use]
     pub fn is_same(&self) -> bool {
@@ -34,7 +43,7 @@ impl Replayed {
 /// Calls that were played.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Played {
-    /// The latest of those that were chosen, oldest first.
+    /// The latest of those that were chosen, oldest first, with those that could not be played.
     pub calls: Vec<Replayed>,
     /// Whether older ones were left out: there is a maximum.
     pub older: bool,
@@ -42,8 +51,31 @@ pub struct Played {
     pub unreadable: usize,
 }
 
+/// A version that calls are played on.
+struct Version {
+    /// Or why it cannot be.
+    started: Result<Plugin, String>,
+    _in_use: InUse,
+}
+
+impl Inner {
+    async fn version(&self, digest: &Digest, settings: &Settings) -> Version {
+        let in_use = self.artefacts.using(digest);
+        let started = self.start(digest, settings, true).await.map_err(|unfit| {
+            let version = digest.short();
+            if self.artefacts.has(digest) {
+                format!("its version {version} cannot be started any more: {unfit}")
+            } else {
+                format!("its version {version} is no longer kept")
+            }
+        });
+        Version { started, _in_use: in_use }
+    }
+}
+
 impl Engine {
-    /// Plays recorded calls: on the version that was recorded, or on another component. `chosen` picks them.
+    /// Plays recorded calls: on the version that was recorded, or on another component. `chosen` picks them. A call whose
+    /// version is there no more costs itself alone: it fails as [`FailureKind::Missing`].
     ///
     /// # Errors
     /// Nothing is recorded, or the component cannot be started.
@@ -58,7 +90,7 @@ impl Engine {
             .map_err(|e| Unfit::new(format!("recordings cannot be read: {e}"), "look at the disk"))?;
         let settings = self.0.active.load().settings.get(name).cloned();
         let settings = settings.unwrap_or_else(|| Settings::new(name.clone()));
-        let candidate = match candidate {
+        let mut candidate = match candidate {
             None => None,
             Some(offered) => {
                 let offered = offered.into();
@@ -67,24 +99,28 @@ impl Engine {
                 Some((self.0.start(&taken.0.digest, &settings, true).await?, taken))
             }
         };
-        let mut versions: HashMap<Digest, Plugin> = HashMap::new();
+        let mut versions: HashMap<Digest, Version> = HashMap::new();
         let (older, unreadable) = (recordings.older, recordings.unreadable);
         let mut played = Played { calls: Vec::new(), older, unreadable };
         for recording in recordings {
             let plugin = match &candidate {
-                Some((candidate, _)) => candidate,
+                Some((candidate, _)) => Ok(candidate),
                 None => match versions.entry(recording.digest.clone()) {
-                    std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-                    std::collections::hash_map::Entry::Vacant(free) => {
-                        free.insert(self.0.start(&recording.digest, &settings, true).await?)
-                    }
-                },
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(free) => free.insert(self.0.version(&recording.digest, &settings).await),
+                }
+                .started
+                .as_ref(),
             };
-            let answer = replay(plugin, &recording).await;
+            let answer = match plugin {
+                Ok(plugin) => replay(plugin, &recording).await,
+                Err(why) => Err((FailureKind::Missing, why.clone())),
+            };
             played.calls.push(Replayed { recording, answer });
         }
-        drop(candidate);
-        self.0.sweep();
+        if candidate.take().is_some() {
+            self.0.sweep();
+        }
         if played.calls.is_empty() {
             let mend = format!("set plugins.{name}.record to a size, and wait for mail");
             return Err(Unfit::new("no recorded call was found", mend));

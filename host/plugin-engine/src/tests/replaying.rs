@@ -37,6 +37,33 @@ impl House {
 }
 
 #[tokio::test]
+async fn calls_of_a_version_that_is_no_longer_kept_are_told_and_the_others_played() {
+    let house = recorded().await;
+    house.asked("one@example.org", 1).await;
+    house.engine.install(&octets("trap"), Some(name("policy")), None, "test", true).await.unwrap();
+    house.asked("good@example.org", 2).await;
+    house.engine.roll_back(&name("policy")).await.unwrap();
+    for _ in 0..2 {
+        let replayed = replayed(&house).await;
+        assert_eq!(replayed.len(), 2);
+        assert!(replayed.iter().all(Replayed::is_same), "looking on takes nothing away: {replayed:#?}");
+    }
+    house.engine.install(&octets("forge"), Some(name("policy")), None, "test", false).await.unwrap();
+    for _ in 0..2 {
+        let mut replayed = replayed(&house).await;
+        assert!(replayed[0].is_same() && replayed[0].is_played() && !replayed[1].is_played());
+        let (_, why) = replayed.remove(1).answer.unwrap_err();
+        assert!(why.contains("is no longer kept"), "{why}");
+    }
+    // Their settings do not fit any more: that is another thing, and has its own words.
+    let mut other = granted("policy");
+    other.config = serde_json::json!({"unknown": true});
+    house.engine.remove(&name("policy")).await.unwrap();
+    house.engine.configure(vec![other], HashMap::new()).await;
+    assert!(replayed(&house).await.iter().all(|one| !one.is_played()));
+}
+
+#[tokio::test]
 async fn a_broken_line_costs_itself_alone() {
     use std::io::Write as _;
     let house = recorded().await;

@@ -1,5 +1,6 @@
 //! Plugins: installing, looking, going back, trying beside, playing again.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -89,7 +90,9 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
             let played = engine.replay(&name, given.as_ref().map(Given::offered), chosen).await;
             let played = played.map_err(|unfit| unfit.to_string())?;
             let text = replay(&played);
-            let faulty = played.calls.iter().any(|one| !one.is_same());
+            // What could not be played shows no fault of anybody, unless nothing else is there to look at.
+            let mut ran = played.calls.iter().filter(|one| one.is_played()).peekable();
+            let faulty = ran.peek().is_none() || ran.any(|one| !one.is_same());
             Ok(Answer { faulty, ..answer(&played.calls, text)? })
         }
     }
@@ -298,13 +301,24 @@ fn shadow(report: &ShadowReport) -> String {
 
 fn replay(played: &Played) -> String {
     let Played { calls, older, unreadable } = played;
-    let different: Vec<&Replayed> = calls.iter().filter(|one| !one.is_same()).collect();
-    let mut text = format!("{} calls played, {} came out otherwise", calls.len(), different.len());
+    let mut different: Vec<&Replayed> = Vec::new();
+    let mut not_played: BTreeMap<&str, usize> = BTreeMap::new();
+    for one in calls.iter().filter(|one| !one.is_same()) {
+        match &one.answer {
+            Err((_, why)) if !one.is_played() => *not_played.entry(why).or_default() += 1,
+            _ => different.push(one),
+        }
+    }
+    let count = calls.len() - not_played.values().sum::<usize>();
+    let mut text = format!("{count} calls played, {} came out otherwise", different.len());
+    for (why, count) in not_played {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{count} calls not played: {why}");
+    }
     if *older {
         text.push_str("\nolder ones are left out: choose with --id or --since");
     }
     if *unreadable > 0 {
-        // Writing to a String cannot fail.
         let _ = write!(text, "\n{unreadable} lines of what is kept are no recordings, and passed over");
     }
     for one in different.into_iter().take(SHOWN_MAX) {
