@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use hooks::{CallReport, Content, FailureKind, LogLine, World};
 use mail_types::{Domain, Timestamp};
+use postcard::ser_flavors::Size;
+use postcard::serialize_with_flavor;
 use runtime::Random;
+use serde::Serialize;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use crate::kv::Kv;
@@ -178,13 +181,26 @@ impl Call {
             return Err(self.break_off(FailureKind::Calls, why));
         }
         if self.used.output > output {
-            let why = format!("it handed the host more than {output} octets (limits.output)");
-            return Err(self.break_off(FailureKind::Calls, why));
+            return Err(self.says_too_much());
         }
         if self.surroundings.is_none() {
             return Err(self.break_off(FailureKind::Denied, "describe may not call the host"));
         }
         self.surroundings.as_ref().ok_or_else(|| wasmtime::Error::msg("no surroundings"))
+    }
+
+    /// Books what the plugin answers, or how it fails: whether that may pass.
+    pub(crate) fn charge_answer(&mut self, answer: &impl Serialize) -> wasmtime::Result<()> {
+        // As texts and a little for what is around them, which is about what the contract's own form of it takes.
+        let octets = serialize_with_flavor(answer, Size::default()).unwrap_or(usize::MAX);
+        self.used.output = self.used.output.saturating_add(octets);
+        if self.used.output > self.limits().output { Err(self.says_too_much()) } else { Ok(()) }
+    }
+
+    fn says_too_much(&mut self) -> wasmtime::Error {
+        let output = self.limits().output;
+        let why = format!("it handed the host more than {output} octets (limits.output)");
+        self.break_off(FailureKind::Calls, why)
     }
 
     /// Books a question to the DNS.

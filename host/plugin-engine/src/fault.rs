@@ -55,6 +55,7 @@ impl Fault {
             Some(Trap::Interrupt | Trap::OutOfFuel) => FailureKind::Cpu,
             // Others hold what it wanted: nothing that it did.
             None if error.is::<PoolConcurrencyLimitError>() => FailureKind::Busy,
+            None if is_too_much(error) => FailureKind::Calls,
             _ => FailureKind::Trap,
         };
         let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
@@ -68,11 +69,20 @@ impl Fault {
             .collect();
         let cause = match trap {
             Some(trap) => cause(*trap),
+            None if kind == FailureKind::Calls => {
+                "it handed the host more at a time than it may (limits.output)".to_owned()
+            }
             None => one_line(&error.root_cause().to_string()),
         };
         let sentence = one_line(&format!("{cause}{}", place(&frames)));
         Self { kind, sentence, backtrace: frames.iter().map(Frame::line).collect() }
     }
+}
+
+/// Whether it broke because the host would have taken too much off its hands. The engine's error for that has no public
+/// type, so it is known by its words; a test sees that it is.
+fn is_too_much(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().contains("fuel allocated for hostcalls")
 }
 
 /// A function that had not returned.

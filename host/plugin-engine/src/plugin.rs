@@ -33,6 +33,12 @@ const DESCRIBE_MAX: Duration = Duration::from_secs(5);
 /// Fuel of one call in the metering profile: a bound where no clock of slices runs.
 const FUEL_MAX: u64 = 2_000_000_000;
 
+/// What a plugin hands over takes memory of the host before it is counted: a list of short texts several times as much as
+/// `limits.output` counts of it. So much may be taken for it, for each octet of the limit …
+const LIFTED_FACTOR: usize = 4;
+/// … and in any case, for the answers to a long batch that say next to nothing each.
+const LIFTED_OCTETS: usize = 1 << 20;
+
 /// What a plugin says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
@@ -354,6 +360,13 @@ fn ended(
     share: &Tenant,
 ) -> Asked {
     let mut backtrace = Vec::new();
+    let outcome = outcome.and_then(|said| {
+        match &said {
+            Ok(answer) => call.charge_answer(answer)?,
+            Err(failure) => call.charge_answer(failure)?,
+        }
+        Ok(said)
+    });
     let answer = match outcome {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(failure)) => {
@@ -377,6 +390,8 @@ fn ended(
 fn new_store(machine: &Machine, call: Call) -> Store<Call> {
     let mut store = Store::new(machine.engine(), call);
     store.limiter(|call| call);
+    let output = store.data().limits().output;
+    store.set_hostcall_fuel(output.saturating_mul(LIFTED_FACTOR).saturating_add(LIFTED_OCTETS));
     if machine.profile() == Profile::Serving {
         store.epoch_deadline_callback(|mut context| Ok(context.data_mut().slice()));
     }

@@ -151,7 +151,8 @@ pub struct Limits {
     pub tenant_cpu: Duration,
     /// Calls for one tenant at a time.
     pub tenant_calls: usize,
-    /// Octets that it may hand to the host, answers included.
+    /// Octets that it may hand to the host: what it gives to host functions, and its answer. Texts count for their
+    /// length, with a few octets for what is around them.
     pub output: usize,
     /// Calls to the host.
     pub host_calls: u32,

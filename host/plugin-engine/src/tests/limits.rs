@@ -57,15 +57,50 @@ async fn host_calls_and_their_octets_are_counted() {
         ("x", &["calls"][..]),
         ("line", &["calls"]),
         ("fields", &["calls", "memory"]),
-        ("text", &["answer"]),
-        ("list", &["answer"]),
-        ("failure", &["temporary", "permanent"]),
+        ("text", &["calls"]),
+        ("list", &["calls"]),
+        ("failure", &["calls"]),
     ] {
         let said = house.said("flood", &format!("{word}@example.org")).await;
         assert!(kinds.contains(&said.as_str()), "{word}: {said}");
     }
     let told = house.rewrite("flood", "x@example.org").await;
     assert!(told.report.log.len() <= 21, "{} lines", told.report.log.len());
+}
+
+#[tokio::test]
+async fn answers_count_for_what_is_handed_over_and_those_to_a_whole_batch_have_room() {
+    let domain = Domain::parse("example.org").unwrap();
+    let entry = |at: usize| {
+        let proxies =
+            [format!("SMTP:Anna{at}@Example.org"), format!("smtp:ann.of.the.house{at}@example.org")];
+        let mut attributes: Attributes = vec![("objectClass".into(), "user".into())];
+        attributes.push(("userPrincipalName".into(), format!("a1234{at}@example.org")));
+        attributes.extend(proxies.map(|proxy| ("proxyAddresses".into(), proxy)));
+        (format!("CN=Anna{at},OU=People,DC=example,DC=org"), attributes)
+    };
+    let entries: Vec<(String, Attributes)> = (0..1000).map(entry).collect();
+    let default = crate::Limits::default().output;
+    for (output, all) in [(default, true), (1024, false)] {
+        let house = house()
+            .with("ad-schema", |settings| {
+                settings.limits.output = output;
+                settings.limits.cpu = Duration::from_secs(5);
+            })
+            .await;
+        let told = house.engine.build_rows(&name("ad-schema"), &domain, &entries).await;
+        if all {
+            assert!(told.answer.unwrap().iter().all(|rows| rows.aliases.len() == 3));
+        } else {
+            let (kind, message) = kind(told);
+            assert_eq!(kind, FailureKind::Calls, "{message}");
+            assert!(message.contains("1024 octets") && message.contains("limits.output"), "{message}");
+        }
+    }
+    // What is not even taken off the plugin's hands is told alike.
+    let house = house().with("flood", |settings| settings.limits.cpu = Duration::from_secs(5)).await;
+    let (_, message) = kind(house.rewrite("flood", "list@example.org").await);
+    assert!(message.contains("limits.output"), "{message}");
 }
 
 #[tokio::test]
