@@ -282,8 +282,8 @@ impl Inner {
         plugin.numbers.calls.fetch_add(1, Ordering::Relaxed);
         plugin.numbers.microseconds.fetch_add(report.microseconds, Ordering::Relaxed);
         notes::logged(&self.events, &plugin, context, &report);
-        if let Some(host) = tape.into_kept() {
-            let recording = Recording::new(&plugin, context, now, seed, question, host, &answer);
+        if let Some(kept) = tape.into_kept() {
+            let recording = Recording::new(&plugin, context, now, seed, question, kept, &answer);
             if sitting.is_counted() {
                 // On the heap: what is rare must not make every call larger.
                 Box::pin(self.count(&plugin, &recording, &mut report)).await;

@@ -20,6 +20,7 @@ use crate::component::Digest;
 use crate::plugin::Plugin;
 use crate::question::{Answer, Question};
 use crate::recordings::Recordings;
+use crate::tape::Kept;
 
 /// Recordings that wait to be written; more are dropped.
 const WAITING_MAX: usize = 1024;
@@ -41,7 +42,11 @@ pub struct Recording {
     pub id: String,
     /// What it was asked.
     pub question: Question,
-    /// What the host answered, in order.
+    /// What the host was asked, in order: the function, and a digest of what it was given. Empty in recordings of before
+    /// it was kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<String>,
+    /// What the host answered to each.
     pub host: Vec<serde_json::Value>,
     /// What it said, or how it failed.
     pub answer: Result<Answer, (FailureKind, String)>,
@@ -60,7 +65,7 @@ impl Recording {
         now: Timestamp,
         seed: u64,
         question: Question,
-        host: Vec<serde_json::Value>,
+        Kept { asked, answers, .. }: Kept,
         answer: &Result<Answer, (FailureKind, String)>,
     ) -> Self {
         Self {
@@ -70,7 +75,8 @@ impl Recording {
             digest: plugin.manifest.digest.clone(),
             id: context.id.clone(),
             question,
-            host,
+            asked,
+            host: answers,
             answer: answer.clone(),
         }
     }

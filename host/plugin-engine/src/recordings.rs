@@ -109,6 +109,7 @@ mod tests {
             digest: crate::component::Digest::of(b""),
             id: "x".repeat(padding),
             question: Question::RouteTable("example.org".into(), Vec::new()),
+            asked: Vec::new(),
             host: Vec::new(),
             answer: Ok(Answer::RouteTable(Vec::new())),
         };

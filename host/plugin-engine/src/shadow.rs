@@ -132,7 +132,7 @@ pub(crate) async fn replayed(plugin: &Plugin, live: &Recording) -> Asked {
     let share = plugin.tenants.of(tenant.as_ref());
     let content: Content = Arc::new(Taped);
     let manner = Manner {
-        tape: Tape::Playing(live.host.iter().cloned().collect()),
+        tape: Tape::playing(&live.asked, &live.host),
         now: Timestamp(live.at),
         seed: live.seed,
         fresh: true,

@@ -5,24 +5,39 @@ use std::collections::VecDeque;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::call::Call;
 use hooks::FailureKind;
 
-/// Most octets of host answers that one recording keeps; a call that got more is not recorded.
+/// Most octets of host answers and questions that one recording keeps; a call that got more is not recorded.
 pub(crate) const TAPE_MAX: usize = 256 << 10;
 
-/// Host answers, being kept or being played.
+/// What the host was asked and what it answered, being kept or being played.
 #[derive(Debug, Default)]
 pub(crate) enum Tape {
     /// Neither.
     #[default]
     Off,
-    /// Kept, with their octets; `None` once there were too many.
-    Recording(Option<(Vec<Value>, usize)>),
-    /// Played in their order.
-    Playing(VecDeque<Value>),
+    /// Kept; `None` once there was too much.
+    Recording(Option<Kept>),
+    /// Played in its order.
+    Playing(VecDeque<(Option<String>, Value)>),
 }
+
+/// What was kept, each answer with its question.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) asked: Vec<String>,
+    pub(crate) answers: Vec<Value>,
+    octets: usize,
+}
+
+/// What the host is asked, as a tape knows it: the function, and a digest of what it was given. Nothing where no tape runs.
+pub(crate) struct Ask(Option<String>);
+
+/// Octets of a question's digest that are kept: enough to tell questions of one call apart.
+const DIGEST_LEN: usize = 8;
 
 impl Tape {
     /// Whether nothing is kept or played.
@@ -32,62 +47,93 @@ impl Tape {
 
     /// Begins to keep.
     pub(crate) fn recording() -> Self {
-        Self::Recording(Some((Vec::new(), 0)))
+        Self::Recording(Some(Kept::default()))
     }
 
-    fn keep(&mut self, answer: &impl Serialize) {
-        let Self::Recording(kept) = self else { return };
-        let Some((answers, octets)) = kept else { return };
+    /// Plays what was kept. Where no questions were, as before there were any, answers go to whatever is asked.
+    pub(crate) fn playing(asked: &[String], answers: &[Value]) -> Self {
+        let asked = if asked.len() == answers.len() { asked } else { &[] };
+        let asked = asked.iter().cloned().map(Some).chain(std::iter::repeat(None));
+        Self::Playing(asked.zip(answers.iter().cloned()).collect())
+    }
+
+    fn keep(&mut self, ask: Ask, answer: &impl Serialize) {
+        let (Self::Recording(tape), Some(ask)) = (self, ask.0) else { return };
+        let Some(kept) = tape else { return };
         match serde_json::to_value(answer) {
             Ok(value) => {
-                *octets += value.to_string().len();
-                answers.push(value);
+                kept.octets += value.to_string().len() + ask.len();
+                kept.answers.push(value);
+                kept.asked.push(ask);
             }
-            Err(_) => *octets = usize::MAX,
+            Err(_) => kept.octets = usize::MAX,
         }
-        if *octets > TAPE_MAX {
-            *kept = None;
+        if kept.octets > TAPE_MAX {
+            *tape = None;
         }
     }
 
     /// What was kept; `None` where it is not whole.
-    pub(crate) fn into_kept(self) -> Option<Vec<Value>> {
+    pub(crate) fn into_kept(self) -> Option<Kept> {
         match self {
-            Self::Recording(kept) => kept.map(|(answers, _)| answers),
+            Self::Recording(kept) => kept,
             Self::Off | Self::Playing(_) => None,
         }
     }
 }
 
 impl Call {
-    /// The next host answer of a recording that is being played.
-    pub(crate) fn played<T: DeserializeOwned>(&mut self) -> wasmtime::Result<Option<T>> {
-        let Tape::Playing(answers) = &mut self.tape else { return Ok(None) };
-        let next = answers.pop_front().and_then(|value| serde_json::from_value(value).ok());
-        match next {
-            Some(answer) => Ok(Some(answer)),
-            None => {
-                let why = "it asked the host for something that the recorded call did not ask for";
-                Err(self.break_off(FailureKind::Answer, why))
-            }
+    /// What the host is asked: to be told before it answers.
+    pub(crate) fn asks(&self, function: &str, arguments: &impl Serialize) -> Ask {
+        if self.tape.is_off() {
+            return Ask(None);
         }
+        // What they are made of can always be written.
+        let digest = Sha256::digest(postcard::to_stdvec(arguments).unwrap_or_default());
+        let digest: String = digest.iter().take(DIGEST_LEN).map(|octet| format!("{octet:02x}")).collect();
+        Ask(Some(format!("{function} {digest}")))
+    }
+
+    /// The next host answer of a recording that is being played, if it is to this question.
+    pub(crate) fn played<T: DeserializeOwned>(&mut self, ask: &Ask) -> wasmtime::Result<Option<T>> {
+        let Tape::Playing(answers) = &mut self.tape else { return Ok(None) };
+        let next = answers.pop_front();
+        let recorded = next.as_ref().and_then(|(asked, _)| asked.clone());
+        let is_other = recorded.is_some() && recorded != ask.0;
+        let answer = next.filter(|_| !is_other).and_then(|(_, value)| serde_json::from_value(value).ok());
+        if let Some(answer) = answer {
+            return Ok(Some(answer));
+        }
+        let function = |ask: &str| ask.split(' ').next().unwrap_or_default().to_owned();
+        let asks = ask.0.as_deref().map(function).unwrap_or_default();
+        let why = match recorded.as_deref().map(function) {
+            Some(other) if other == asks => {
+                format!("it asked the host for {asks} of something else than the recorded call")
+            }
+            Some(other) => {
+                format!("it asked the host for {asks}, where the recorded call asked for {other}")
+            }
+            None => format!("it asked the host for {asks}, which the recorded call did not ask for"),
+        };
+        Err(self.break_off(FailureKind::Answer, why))
     }
 
     /// Keeps a host answer where a recording is made.
-    pub(crate) fn kept<T: Serialize>(&mut self, answer: T) -> T {
-        self.tape.keep(&answer);
+    pub(crate) fn kept<T: Serialize>(&mut self, ask: Ask, answer: T) -> T {
+        self.tape.keep(ask, &answer);
         answer
     }
 
     /// The answer of a recording, or a new one that is kept.
     pub(crate) fn taped<T: Serialize + DeserializeOwned>(
         &mut self,
+        ask: Ask,
         make: impl FnOnce(&mut Self) -> T,
     ) -> wasmtime::Result<T> {
-        if let Some(answer) = self.played()? {
+        if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
         let answer = make(self);
-        Ok(self.kept(answer))
+        Ok(self.kept(ask, answer))
     }
 }

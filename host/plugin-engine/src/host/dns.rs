@@ -25,7 +25,8 @@ impl Host for Call {
         if name.len() > NAME_MAX {
             return Ok(Err(permanent(format!("a name has at most {NAME_MAX} octets"))));
         }
-        if let Some(answer) = self.played()? {
+        let ask = self.asks("dns.query", &(&name, &kind));
+        if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
         let began = Instant::now();
@@ -39,6 +40,6 @@ impl Host for Call {
             Lookup::NotFound => Ok(Vec::new()),
             Lookup::Unavailable(why) => Err(temporary(why)),
         };
-        Ok(self.kept(answer))
+        Ok(self.kept(ask, answer))
     }
 }

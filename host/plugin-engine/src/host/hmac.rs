@@ -11,7 +11,8 @@ use crate::call::Call;
 impl Host for Call {
     fn sha256(&mut self, secret: String, data: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
         self.charge(secret.len() + data.len())?;
-        self.taped(|call| call.keyed_hash(&secret, &data))
+        let ask = self.asks("hmac.sha256", &(&secret, &data));
+        self.taped(ask, |call| call.keyed_hash(&secret, &data))
     }
 }
 

@@ -26,11 +26,12 @@ fn failure(error: KvError) -> Failure {
 impl Host for Call {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Failure>> {
         let kv = self.charge(key.len())?.kv.clone();
-        if let Some(answer) = self.played()? {
+        let ask = self.asks("kv.get", &key);
+        if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
         let value = kv.read(&self.place(), &key, self.now).map_err(failure);
-        Ok(self.kept(value))
+        Ok(self.kept(ask, value))
     }
 
     async fn set(
@@ -40,26 +41,28 @@ impl Host for Call {
         ttl_seconds: u32,
     ) -> wasmtime::Result<Result<(), Failure>> {
         let kv = self.charge(key.len() + value.len())?.kv.clone();
-        if let Some(answer) = self.played()? {
+        let ask = self.asks("kv.set", &(&key, &value, ttl_seconds));
+        if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
         let began = Instant::now();
         let max = self.limits().kv;
         let done = kv.write(&self.place(), &key, Some((value, ttl_seconds)), self.now, max).await;
         self.waited(began);
-        Ok(self.kept(done.map_err(failure)))
+        Ok(self.kept(ask, done.map_err(failure)))
     }
 
     async fn remove(&mut self, key: String) -> wasmtime::Result<Result<(), Failure>> {
         let kv = self.charge(key.len())?.kv.clone();
-        if let Some(answer) = self.played()? {
+        let ask = self.asks("kv.remove", &key);
+        if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
         let began = Instant::now();
         let max = self.limits().kv;
         let done = kv.write(&self.place(), &key, None, self.now, max).await;
         self.waited(began);
-        Ok(self.kept(done.map_err(failure)))
+        Ok(self.kept(ask, done.map_err(failure)))
     }
 
     async fn count(
@@ -69,13 +72,14 @@ impl Host for Call {
         window_seconds: u32,
     ) -> wasmtime::Result<Result<i32, Failure>> {
         let kv = self.charge(key.len())?.kv.clone();
-        if let Some(answer) = self.played()? {
+        let ask = self.asks("kv.count", &(&key, add, window_seconds));
+        if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
         let began = Instant::now();
         let max = self.limits().kv;
         let done = kv.count(&self.place(), &key, add, window_seconds, self.now, max).await;
         self.waited(began);
-        Ok(self.kept(done.map_err(failure)))
+        Ok(self.kept(ask, done.map_err(failure)))
     }
 }

@@ -34,7 +34,8 @@ impl Call {
 impl Host for Call {
     fn get(&mut self, table: String, key: String) -> wasmtime::Result<Row> {
         self.charge(table.len() + key.len())?;
-        self.taped(|call| call.row(&table, &key))
+        let ask = self.asks("lookup.get", &(&table, &key));
+        self.taped(ask, |call| call.row(&table, &key))
     }
 
     #[allow(clippy::type_complexity, reason = "the contract's own shape")]
@@ -47,6 +48,7 @@ impl Host for Call {
         if keys.len() > KEYS_MAX {
             return Ok(Err(permanent(format!("at most {KEYS_MAX} keys at a time"))));
         }
-        self.taped(|call| keys.iter().map(|key| call.row(&table, key)).collect())
+        let ask = self.asks("lookup.get-many", &(&table, &keys));
+        self.taped(ask, |call| keys.iter().map(|key| call.row(&table, key)).collect())
     }
 }

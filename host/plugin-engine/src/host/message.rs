@@ -21,40 +21,44 @@ impl Call {
 impl headers::Host for Call {
     fn text(&mut self, name: String, nth: u32) -> wasmtime::Result<Option<String>> {
         self.charge(name.len())?;
-        if let Some(answer) = self.played()? {
+        let ask = self.asks("headers.text", &(&name, nth));
+        if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
         let text = self.content()?.text(&name, nth as usize);
-        Ok(self.kept(text))
+        Ok(self.kept(ask, text))
     }
 
     fn page(&mut self, first: u32, max: u32) -> wasmtime::Result<Vec<headers::Field>> {
         self.charge(0)?;
-        if let Some(answer) = self.played()? {
+        let ask = self.asks("headers.page", &(first, max));
+        if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
         let fields = self.content()?.page(first as usize, max.min(FIELDS_MAX) as usize);
         let fields = fields.into_iter().map(|(name, raw)| headers::Field { name, raw }).collect();
-        Ok(self.kept(fields))
+        Ok(self.kept(ask, fields))
     }
 
     fn size(&mut self) -> wasmtime::Result<u32> {
         self.charge(0)?;
-        if let Some(answer) = self.played()? {
+        let ask = self.asks("headers.size", &());
+        if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
         let size = u32::try_from(self.content()?.size()).unwrap_or(u32::MAX);
-        Ok(self.kept(size))
+        Ok(self.kept(ask, size))
     }
 }
 
 impl body::Host for Call {
     fn read(&mut self, offset: u32, max: u32) -> wasmtime::Result<Vec<u8>> {
         self.charge(0)?;
-        if let Some(answer) = self.played()? {
+        let ask = self.asks("body.read", &(offset, max));
+        if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
         let octets = self.content()?.body(u64::from(offset), max.min(BODY_MAX) as usize);
-        Ok(self.kept(octets))
+        Ok(self.kept(ask, octets))
     }
 }

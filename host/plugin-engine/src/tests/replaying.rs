@@ -85,6 +85,38 @@ async fn a_broken_line_costs_itself_alone() {
     house.engine.install(&octets("trap"), Some(name("policy")), None, "x", true).await.unwrap();
 }
 
+#[tokio::test]
+async fn an_answer_goes_to_the_question_that_it_was_given_to() {
+    let house = house();
+    let plugin = name("policy");
+    house.engine.install(&octets("subaddress-policy"), Some(plugin.clone()), None, "x", false).await.unwrap();
+    let record = HashMap::from([(plugin, 1 << 20)]);
+    assert_eq!(house.engine.configure(vec![granted("policy")], record).await, Vec::<String>::new());
+    house.asked("anna+shop@example.org", 1).await;
+    let recorded = std::fs::read_to_string(house.recordings()).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&recorded).unwrap();
+    let asked = line["asked"].as_array().unwrap();
+    assert_eq!(asked.len(), line["host"].as_array().unwrap().len());
+    assert!(asked[0].as_str().unwrap().starts_with("lookup.get"), "{asked:?}");
+    assert!(replayed(&house).await[0].is_same());
+    // The same answers, to a look-up of another row: of the version that is played now, as it were.
+    let other = recorded.replacen("anna", "emma", 1);
+    assert_ne!(other, recorded);
+    std::fs::write(house.recordings(), &other).unwrap();
+    let (kind, why) = replayed(&house).await.remove(0).answer.unwrap_err();
+    assert_eq!(kind, FailureKind::Answer, "{why}");
+    assert!(why.contains("lookup.get") && why.contains("something else than the recorded call"), "{why}");
+    // To another function.
+    std::fs::write(house.recordings(), recorded.replace("lookup.get", "dns.query")).unwrap();
+    let (_, why) = replayed(&house).await.remove(0).answer.unwrap_err();
+    assert!(why.contains("lookup.get") && why.contains("asked for dns.query"), "{why}");
+    // What was recorded before questions were kept goes by its order, as it did then.
+    let mut line = line;
+    line.as_object_mut().unwrap().remove("asked");
+    std::fs::write(house.recordings(), line.to_string()).unwrap();
+    assert!(replayed(&house).await[0].is_same());
+}
+
 /// Compiles when it is told to.
 struct Waiting(Arc<tokio::sync::Notify>, Arc<tokio::sync::Notify>);
 
