@@ -196,7 +196,7 @@ impl Inner {
             signed,
             described,
         };
-        self.registry.set(name, Some(installed)).map_err(|why| Unfit::new(why, "look at the disk"))
+        self.registry.set(name, Some(installed))
     }
 
     /// Puts a started plugin in force, where the configuration has a section for it.
@@ -235,7 +235,7 @@ impl Inner {
             }
             _ => None,
         };
-        self.registry.set(name, installed).map_err(|why| Unfit::new(why, "look at the disk"))?;
+        self.registry.set(name, installed)?;
         self.exchange(name, plugin);
         Ok(())
     }

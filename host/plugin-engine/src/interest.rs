@@ -7,10 +7,10 @@ use crate::bindings::wasmta::policy::config::Value;
 use crate::call::Values;
 
 /// Most interests of one plugin, and conditions of one interest.
-const INTERESTS_MAX: usize = 64;
+pub(crate) const INTERESTS_MAX: usize = 64;
 const CONDITIONS_MAX: usize = 8;
 /// Longest selector, in octets.
-const SELECTOR_MAX: usize = 512;
+pub(crate) const SELECTOR_MAX: usize = 512;
 
 /// What a selector is tested against.
 #[derive(Debug, Clone, Copy)]

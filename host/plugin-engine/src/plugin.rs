@@ -481,5 +481,5 @@ async fn describe(
     })?;
     let interests = given.interests.into_iter().map(|one| (one.role, one.selector)).collect();
     let (version, summary) = (one_line(&given.version), one_line(&given.summary));
-    Ok(Description { name, version, summary, config_schema: given.config_schema, interests })
+    Description { name, version, summary, config_schema: given.config_schema, interests }.sized()
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use runtime::files::{Readers, write_durably};
 use serde::{Deserialize, Serialize};
 
-use crate::component::Digest;
+use crate::component::{Digest, Unfit};
 use crate::plugin::Description;
 use crate::trust::Signed;
 
@@ -95,7 +95,7 @@ impl Registry {
     }
 
     /// Changes one plugin's line; `None` removes it. On disk when this returns.
-    pub(crate) fn set(&self, name: &PluginName, installed: Option<Installed>) -> Result<(), String> {
+    pub(crate) fn set(&self, name: &PluginName, installed: Option<Installed>) -> Result<(), Unfit> {
         let mut file = self.file.lock();
         let mut changed = file.clone();
         match installed {
@@ -107,11 +107,23 @@ impl Registry {
             }
         }
         if changed.plugins.len() > INSTALLED_MAX {
-            return Err(format!("at most {INSTALLED_MAX} plugins can be installed"));
+            return Err(Unfit::new(
+                format!("at most {INSTALLED_MAX} plugins can be installed"),
+                "remove one that nobody asks",
+            ));
         }
-        let json = serde_json::to_vec_pretty(&changed).map_err(|e| e.to_string())?;
-        write_durably(&self.path, &json, Readers::Owner)
-            .map_err(|e| format!("{}: {e}", self.path.display()))?;
+        let shown = self.path.display();
+        let unkept = |error: String| Unfit::new(format!("{shown}: {error}"), "look at the disk");
+        let json = serde_json::to_vec_pretty(&changed).map_err(|e| unkept(e.to_string()))?;
+        // What could not be read again would keep the whole server from its next start.
+        if json.len() as u64 > FILE_MAX {
+            let what = format!("{shown} would have more than {} MiB", FILE_MAX >> 20);
+            return Err(Unfit::new(
+                what,
+                "remove a plugin that nobody asks, or shorten what this one describes",
+            ));
+        }
+        write_durably(&self.path, &json, Readers::Owner).map_err(|e| unkept(e.to_string()))?;
         *file = changed;
         Ok(())
     }
@@ -121,5 +133,33 @@ impl Registry {
         self.file.lock().plugins.values().any(|one| {
             one.active.as_str() == digest || one.previous.iter().any(|other| other.as_str() == digest)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("installed.json");
+        let registry = Registry::open(path.clone()).unwrap();
+        let plugin = |source: String| Installed {
+            active: Digest::of(b""),
+            enabled: true,
+            previous: Vec::new(),
+            source,
+            installed_at: 0,
+            signed: BTreeMap::new(),
+            described: BTreeMap::new(),
+        };
+        let name: PluginName = "policy".parse().unwrap();
+        registry.set(&name, Some(plugin("small".into()))).unwrap();
+        // Each of these takes two octets of the file.
+        let refused = registry.set(&name, Some(plugin("\"".repeat(33 << 20)))).unwrap_err().to_string();
+        assert!(refused.contains("more than 64 MiB") && refused.contains("remove a plugin"), "{refused}");
+        assert_eq!(registry.of(&name).unwrap().source, "small");
+        assert_eq!(Registry::open(path).unwrap().of(&name).unwrap().source, "small");
     }
 }

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+/// Largest schema, in octets: it is kept for each version that a plugin can go back to.
+pub(crate) const SCHEMA_MAX: usize = 64 << 10;
 /// Deepest nesting of a schema.
 const DEPTH_MAX: usize = 16;
 /// Keywords that are looked at, or stand for people alone.

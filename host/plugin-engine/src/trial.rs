@@ -12,13 +12,13 @@ use wasmtime::component::Component;
 use crate::call::Surroundings;
 use crate::component::{Manifest, Unfit, compile};
 use crate::host::flatten;
-use crate::interest::{Interests, Subject};
+use crate::interest::{INTERESTS_MAX, Interests, SELECTOR_MAX, Subject};
 use crate::kv::{Kv, SPACES};
 use crate::machine::{Machine, Profile};
 use crate::places::Places;
 use crate::plugin::{Description, Manner, Plugin};
 use crate::question::{Answer, Question};
-use crate::schema::Schema;
+use crate::schema::{SCHEMA_MAX, Schema};
 use crate::settings::Settings;
 use crate::tape::Tape;
 use crate::validate::{Invalid, Judge};
@@ -88,6 +88,22 @@ fn places() -> Arc<Places> {
 }
 
 impl Description {
+    /// Holds it to the maxima of what is kept of each version, before anything in it is looked at.
+    pub(crate) fn sized(self) -> Result<Self, Unfit> {
+        let schema = self.config_schema.len();
+        let longest = self.interests.iter().map(|(role, selector)| role.len().max(selector.len())).max();
+        let why = if schema > SCHEMA_MAX {
+            format!("config-schema has {schema} octets, more than {SCHEMA_MAX}")
+        } else if self.interests.len() > INTERESTS_MAX {
+            format!("it has {} interests, more than {INTERESTS_MAX}", self.interests.len())
+        } else if longest.is_some_and(|longest| longest > SELECTOR_MAX) {
+            format!("an interest has more than {SELECTOR_MAX} octets")
+        } else {
+            return Ok(self);
+        };
+        Err(Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()"))
+    }
+
     /// Everything in it that a server would not take, with the plugin's configuration; where none is given, what
     /// depends on one is left out.
     #[must_use]
@@ -330,4 +346,29 @@ fn deserialize(machine: &Machine, code: &[u8]) -> Result<Component, Unfit> {
     let component = unsafe { Component::deserialize(machine.engine(), code) };
     component
         .map_err(|error| Unfit::new(format!("its machine code cannot be used: {error:#}"), "report this"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_plugin_says_of_itself_has_maxima() {
+        let of = |schema: usize, interests: usize, selector: usize| Description {
+            name: "policy".parse().unwrap(),
+            version: String::new(),
+            summary: String::new(),
+            config_schema: "x".repeat(schema),
+            interests: vec![("rewrite".into(), "x".repeat(selector)); interests],
+        };
+        assert!(of(SCHEMA_MAX, INTERESTS_MAX, SELECTOR_MAX).sized().is_ok());
+        for (one, wanted) in [
+            (of(SCHEMA_MAX + 1, 1, 1), "config-schema has 65537 octets, more than 65536"),
+            (of(1, INTERESTS_MAX + 1, 1), "it has 65 interests, more than 64"),
+            (of(1, 1, SELECTOR_MAX + 1), "an interest has more than 512 octets"),
+        ] {
+            let why = one.sized().unwrap_err().to_string();
+            assert!(why.contains(wanted) && why.contains("mend describe()"), "{why}");
+        }
+    }
 }
