@@ -19,6 +19,17 @@ pub(crate) enum Gate {
     Open(Duration),
 }
 
+/// How a call that might be made ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With an answer, or a failure that the plugin told.
+    Well,
+    /// With a fault of the plugin.
+    Fault,
+    /// Before it began: it says nothing of the plugin.
+    Unasked,
+}
+
 /// What an outcome changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turned {
@@ -70,12 +81,12 @@ impl Breaker {
         }
     }
 
-    /// Takes note of a call's outcome.
-    pub(crate) fn outcome(&self, fault: bool, now: Timestamp) -> Turned {
+    /// Takes note of the outcome of a call that `gate` let through. Where the plugin has rested, the probe alone decides, not
+    /// a call that began before the rest.
+    pub(crate) fn outcome(&self, gate: Gate, ended: Ended, now: Timestamp) -> Turned {
         let mut state = self.state.lock();
-        match (&mut *state, fault) {
-            (State::Closed(_), false) | (State::Open { .. }, _) => Turned::Not,
-            (State::Closed(faults), true) => {
+        match (&mut *state, gate, ended) {
+            (State::Closed(faults), _, Ended::Fault) => {
                 faults.push_back(now);
                 while faults.front().is_some_and(|first| now.since(*first) > self.options.within) {
                     faults.pop_front();
@@ -86,14 +97,20 @@ impl Breaker {
                 *state = State::Open { until: now.plus(self.options.rest) };
                 Turned::Opened
             }
-            (State::HalfOpen { .. }, true) => {
+            (State::HalfOpen { .. }, Gate::Probe, Ended::Fault) => {
                 *state = State::Open { until: now.plus(self.options.rest) };
                 Turned::Opened
             }
-            (State::HalfOpen { .. }, false) => {
+            (State::HalfOpen { .. }, Gate::Probe, Ended::Well) => {
                 *state = State::Closed(VecDeque::new());
                 Turned::Recovered
             }
+            (State::HalfOpen { .. }, Gate::Probe, Ended::Unasked) => {
+                // It is the next call's turn to probe.
+                *state = State::Open { until: now };
+                Turned::Not
+            }
+            (State::Closed(_) | State::Open { .. } | State::HalfOpen { .. }, _, _) => Turned::Not,
         }
     }
 }
@@ -111,16 +128,16 @@ mod tests {
         let options =
             BreakerOptions { faults: 2, within: Duration::from_secs(10), rest: Duration::from_secs(30) };
         let breaker = Breaker::new(options);
-        assert_eq!(breaker.outcome(true, at(0)), Turned::Not);
+        assert_eq!(breaker.outcome(Gate::Closed, Ended::Fault, at(0)), Turned::Not);
         // The first fault is forgotten by now.
-        assert_eq!(breaker.outcome(true, at(20)), Turned::Not);
-        assert_eq!(breaker.outcome(true, at(21)), Turned::Opened);
+        assert_eq!(breaker.outcome(Gate::Closed, Ended::Fault, at(20)), Turned::Not);
+        assert_eq!(breaker.outcome(Gate::Closed, Ended::Fault, at(21)), Turned::Opened);
         assert_eq!(breaker.gate(at(22)), Gate::Open(Duration::from_secs(29)));
         assert_eq!(breaker.gate(at(51)), Gate::Probe);
         assert_eq!(breaker.gate(at(52)), Gate::Open(Duration::from_secs(29)));
-        assert_eq!(breaker.outcome(true, at(53)), Turned::Opened);
+        assert_eq!(breaker.outcome(Gate::Probe, Ended::Fault, at(53)), Turned::Opened);
         assert_eq!(breaker.gate(at(84)), Gate::Probe);
-        assert_eq!(breaker.outcome(false, at(84)), Turned::Recovered);
+        assert_eq!(breaker.outcome(Gate::Probe, Ended::Well, at(84)), Turned::Recovered);
         assert_eq!(breaker.gate(at(84)), Gate::Closed);
     }
 
@@ -128,8 +145,26 @@ mod tests {
     fn a_lost_probe_does_not_hold_it_open_for_ever() {
         let options = BreakerOptions { faults: 1, ..BreakerOptions::default() };
         let breaker = Breaker::new(options);
-        breaker.outcome(true, at(0));
+        breaker.outcome(Gate::Closed, Ended::Fault, at(0));
         assert_eq!(breaker.gate(at(31)), Gate::Probe);
         assert_eq!(breaker.gate(at(62)), Gate::Probe);
+    }
+
+    #[test]
+    fn nobody_but_the_probe_says_that_it_works_again() {
+        let options = BreakerOptions { faults: 1, ..BreakerOptions::default() };
+        let breaker = Breaker::new(options);
+        breaker.outcome(Gate::Closed, Ended::Fault, at(0));
+        assert_eq!(breaker.gate(at(31)), Gate::Probe);
+        // Begun before the rest, and ended only now.
+        for ended in [Ended::Well, Ended::Fault, Ended::Unasked] {
+            assert_eq!(breaker.outcome(Gate::Closed, ended, at(32)), Turned::Not);
+            assert!(matches!(breaker.gate(at(32)), Gate::Open(_)), "{ended:?}");
+        }
+        // The probe found no place to run.
+        assert_eq!(breaker.outcome(Gate::Probe, Ended::Unasked, at(33)), Turned::Not);
+        assert_eq!(breaker.gate(at(33)), Gate::Probe);
+        assert!(matches!(breaker.gate(at(33)), Gate::Open(_)), "one at a time");
+        assert_eq!(breaker.outcome(Gate::Probe, Ended::Well, at(34)), Turned::Recovered);
     }
 }

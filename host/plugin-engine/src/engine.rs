@@ -13,7 +13,7 @@ use runtime::{Clock, Random};
 use storage::Storage;
 
 use crate::artefacts::Artefacts;
-use crate::breaker::{Gate, Turned};
+use crate::breaker::{Breaker, Ended, Gate, Turned};
 use crate::call::Surroundings;
 use crate::compiler::Compiler;
 use crate::component::Digest;
@@ -269,9 +269,10 @@ impl Inner {
         };
         let share = plugin.tenants.of(tenant);
         let now = self.clock.now();
-        if let Some(failed) = spared(&plugin, &share, role, now) {
-            return self.fail(Some(&plugin), context, role, failed, Told::at_once);
-        }
+        let gate = match spared(&plugin, &share, role, now) {
+            Ok(gate) => gate,
+            Err(failed) => return self.fail(Some(&plugin), context, role, failed, Told::at_once),
+        };
         let (taped, shadow) = (self.recorder.wants(&plugin.settings.name), self.shadows.of(name));
         let kept = taped || shadow.is_some() || sitting.is_counted();
         let tape = if kept { Tape::recording() } else { Tape::Off };
@@ -305,18 +306,34 @@ impl Inner {
             }
             Err(failure) => Err(failure),
         };
-        let fault = checked.as_ref().err().is_some_and(|(kind, _)| kind.is_fault());
-        match share.breaker.outcome(fault, self.clock.now()) {
-            Turned::Not => {}
-            Turned::Opened => notes::changed(&self.events, name, tenant, "rests after repeated failures"),
-            Turned::Recovered => notes::changed(&self.events, name, tenant, "works again"),
-        }
+        let kind = checked.as_ref().err().map(|(kind, _)| *kind);
+        self.book(name, tenant, (&share.breaker, gate), kind);
         match checked {
             Ok(value) => Told { answer: Ok(value), report },
             Err((kind, why)) => {
                 let failed = plugin.failed(role, kind, why);
                 self.fail(Some(&plugin), context, role, failed, |answer| Told { answer, report })
             }
+        }
+    }
+
+    /// Lets the breaker know how a call ended, and tells where that turned it.
+    fn book(
+        &self,
+        name: &PluginName,
+        tenant: Option<&Domain>,
+        (breaker, gate): (&Breaker, Gate),
+        failed: Option<FailureKind>,
+    ) {
+        let ended = match failed {
+            Some(FailureKind::Busy) => Ended::Unasked,
+            Some(kind) if kind.is_fault() => Ended::Fault,
+            _ => Ended::Well,
+        };
+        match breaker.outcome(gate, ended, self.clock.now()) {
+            Turned::Not => {}
+            Turned::Opened => notes::changed(&self.events, name, tenant, "rests after repeated failures"),
+            Turned::Recovered => notes::changed(&self.events, name, tenant, "works again"),
         }
     }
 
@@ -336,21 +353,23 @@ impl Inner {
     }
 }
 
-/// Why a call is not made at all.
-pub(crate) fn spared(
+/// Whether a call is made, and what for; or why not.
+fn spared(
     plugin: &Plugin,
     share: &crate::tenant::Tenant,
     role: Role,
     now: Timestamp,
-) -> Option<Failed> {
+) -> Result<Gate, Failed> {
     if share.is_spent() {
         let why = "its tenant's processor time of this second is used up (limits.tenant-cpu)";
-        return Some(plugin.failed(role, FailureKind::Busy, why));
+        return Err(plugin.failed(role, FailureKind::Busy, why));
     }
     // Last, because it lets a probe through that has to be made then.
-    if let Gate::Open(rest) = share.breaker.gate(now) {
-        let why = format!("it failed too often, and rests for {} s more", rest.as_secs().max(1));
-        return Some(plugin.failed(role, FailureKind::Resting, why));
+    match share.breaker.gate(now) {
+        Gate::Open(rest) => {
+            let why = format!("it failed too often, and rests for {} s more", rest.as_secs().max(1));
+            Err(plugin.failed(role, FailureKind::Resting, why))
+        }
+        gate => Ok(gate),
     }
-    None
 }
