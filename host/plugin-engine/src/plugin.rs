@@ -289,9 +289,10 @@ impl Plugin {
         sitting: &mut Sitting,
     ) -> Asked {
         let wall = self.settings.limits.wall;
-        let warm = if manner.fresh { None } else { self.settings.reuse.as_ref() };
         // What is recorded must be the same again on an instance that has heard nothing else.
-        let sits = !manner.fresh && warm.is_none() && manner.tape.is_off();
+        let fresh = manner.fresh || !manner.tape.is_off();
+        let warm = if fresh { None } else { self.settings.reuse.as_ref() };
+        let sits = !fresh && warm.is_none();
         // What serves nobody now is let go before anything is waited for.
         let seat = sitting.take::<Seat>().filter(|seat| sits && seat.is_of(&self.settings, tenant));
         let ready = match seat {

@@ -398,13 +398,15 @@ async fn one_instance_serves_a_decision_and_nothing_else() {
 
 #[tokio::test]
 async fn what_is_recorded_is_asked_of_an_instance_that_has_heard_nothing_else() {
-    let house = house().with("stateful", |_| ()).await;
-    let recorded = HashMap::from([(name("stateful"), 1 << 20)]);
-    let settings = house.engine.plugin(&name("stateful")).unwrap().settings().clone();
-    assert_eq!(house.engine.configure(vec![settings], recorded).await, Vec::<String>::new());
-    let mut one = Sitting::default();
-    for address in ["first@example.org", "second@example.org"] {
-        assert_eq!(house.said_in(&mut one, "stateful", address).await, "no-match", "{address}");
+    for reuse in [None, Some(crate::Reuse::default())] {
+        let house = house().with("stateful", |settings| settings.reuse = reuse.clone()).await;
+        let recorded = HashMap::from([(name("stateful"), 1 << 20)]);
+        let settings = house.engine.plugin(&name("stateful")).unwrap().settings().clone();
+        assert_eq!(house.engine.configure(vec![settings], recorded).await, Vec::<String>::new());
+        let mut one = Sitting::default();
+        for address in ["first@example.org", "second@example.org"] {
+            assert_eq!(house.said_in(&mut one, "stateful", address).await, "no-match", "{address} {reuse:?}");
+        }
     }
 }
 
