@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use hooks::{Attributes, BoxFuture, Ownership, PluginName, World};
 use mail_types::{ChannelName, Domain, Lookup};
@@ -106,11 +105,10 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Result<Self, String> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("wasmta-plugin-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        Ok(Self(folder))
+        let folder = runtime::files::temporary_folder("plugin");
+        folder
+            .map(Self)
+            .map_err(|error| format!("no temporary folder can be made: {error}; make room for one"))
     }
 }
 

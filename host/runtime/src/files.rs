@@ -2,8 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::Random;
+
+/// Names of a temporary folder that are tried: one is enough, unless somebody knows our chance.
+const NAMES_MAX: usize = 16;
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +101,24 @@ pub fn boot_id() -> Option<String> {
 /// The folder cannot be opened or synced.
 pub fn sync_dir(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// Makes a new folder among the system's temporary ones, in which nobody but its owner can write; who is told a name in it
+/// may read that. Its own name cannot be guessed, and is never one that was there before: whoever writes beside it can neither
+/// lay something in its way nor change what is put into it.
+///
+/// # Errors
+/// There is no room for it, or no right to make it.
+pub fn temporary_folder(purpose: &str) -> io::Result<PathBuf> {
+    let random = Random::system();
+    for _ in 0..NAMES_MAX {
+        let folder = std::env::temp_dir().join(format!("wasmta-{purpose}-{:016x}", random.u64()));
+        match fs::DirBuilder::new().mode(0o711).create(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| folder),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "no name of a temporary folder is free"))
 }
 
 /// Makes a folder and its missing parents, each durable in its parent. Blocks.
@@ -200,5 +223,16 @@ mod tests {
         fs::create_dir(folder.path().join("kept.new")).unwrap();
         assert!(write_durably(&path, b"new", Readers::All).is_err());
         assert_eq!(read(&path, 10).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_temporary_folder_is_new_and_nobody_elses() {
+        let (one, other) = (temporary_folder("test").unwrap(), temporary_folder("test").unwrap());
+        assert_ne!(one, other);
+        for folder in [one, other] {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&folder).unwrap().permissions());
+            assert_eq!((mode & 0o066, fs::read_dir(&folder).unwrap().count()), (0, 0));
+            fs::remove_dir(folder).unwrap();
+        }
     }
 }

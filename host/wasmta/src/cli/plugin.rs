@@ -45,6 +45,7 @@ pub(super) fn clean_up(request: &Request) {
     {
         // What stays behind is in the system's folder for such things.
         let _ = std::fs::remove_file(file);
+        let _ = file.parent().map(std::fs::remove_dir);
     }
 }
 

@@ -12,6 +12,8 @@ use crate::control::PluginRequest;
 
 /// What a reference to a registry begins with.
 pub(super) const OCI: &str = "oci:";
+/// What fetches it.
+const WKG: &str = "wkg";
 
 /// Commands on installed plugins.
 #[derive(Debug, Subcommand)]
@@ -126,7 +128,7 @@ pub(super) fn question(command: OperatorCommand) -> Result<(PluginRequest, bool)
     Ok(match command {
         OperatorCommand::Install { component, name, digest, signature, force, format } => {
             let signature = signature.as_deref().map(absolute).transpose()?;
-            let file = fetched(&component)?;
+            let file = fetched(&component, Path::new(WKG))?;
             let source = component;
             (PluginRequest::Install { file, name, digest, source, signature, force }, format.json)
         }
@@ -158,16 +160,49 @@ fn absolute(path: &Path) -> Result<PathBuf, String> {
 }
 
 /// The component's file. Fetching is not activating: a registry is asked by this command, never by the server.
-fn fetched(component: &str) -> Result<PathBuf, String> {
+/// What it gave stands in a folder of this command alone: beside it, others could lay something in its way, or change it.
+fn fetched(component: &str, wkg: &Path) -> Result<PathBuf, String> {
     let Some(reference) = component.strip_prefix(OCI) else { return absolute(Path::new(component)) };
     let reference = reference.trim_start_matches("//");
-    let file = std::env::temp_dir().join(format!("wasmta-fetched-{}.wasm", std::process::id()));
-    let status = Process::new("wkg").args(["oci", "pull", reference, "--output"]).arg(&file).status();
-    match status {
-        Ok(status) if status.success() => Ok(file),
-        Ok(status) => Err(format!("wkg could not fetch {reference}: it ended with {status}")),
-        Err(e) => Err(format!(
+    let folder = runtime::files::temporary_folder("fetched")
+        .map_err(|e| format!("no temporary folder can be made: {e}; make room for one, or give a file"))?;
+    let file = folder.join("component.wasm");
+    let status = Process::new(wkg).args(["oci", "pull", reference, "--output"]).arg(&file).status();
+    let why = match status {
+        Ok(status) if status.success() => return Ok(file),
+        Ok(status) => format!("wkg could not fetch {reference}: it ended with {status}"),
+        Err(e) => format!(
             "{component} is fetched by the program wkg, which cannot be started: {e}; install wkg, or give a file"
-        )),
+        ),
+    };
+    // What stays behind is in the system's folder for such things.
+    let _ = std::fs::remove_dir_all(folder);
+    Err(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_fetched_stands_where_nobody_else_can_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = |script: &str| {
+            let path = folder.path().join("wkg");
+            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
+            path
+        };
+        let wkg = program("test -e \"$5\" && exit 7\nprintf octets > \"$5\"");
+        let file = fetched("oci:registry.example/srs:1", &wkg).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"octets");
+        let around = file.parent().unwrap();
+        assert_ne!(around, std::env::temp_dir());
+        assert_eq!(std::fs::metadata(around).unwrap().permissions().mode() & 0o066, 0);
+        std::fs::remove_dir_all(around).unwrap();
+        let why = fetched("oci:registry.example/srs:1", &program("exit 3")).unwrap_err();
+        assert!(why.contains("could not fetch registry.example/srs:1"), "{why}");
     }
 }
