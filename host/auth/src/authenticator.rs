@@ -140,7 +140,7 @@ impl Authenticator {
     /// What is counted of wrong passwords, by network and by account from a network, the fullest first.
     #[must_use]
     pub fn failures(&self) -> Vec<LoginCount> {
-        self.0.throttle.counts(self.0.clock.now())
+        self.0.throttle.counts(self.0.clock.steady())
     }
 
     /// Forgets the wrong passwords from a network, those of all accounts from there, too; how many counts there were.
@@ -277,7 +277,7 @@ impl Authenticator {
 
     /// Whether a try may be made.
     pub(crate) fn admit(&self, account: &AccountKey, context: &Context) -> Result<(), AuthError> {
-        let admitted = self.0.throttle.admits(account, context.peer, self.0.clock.now());
+        let admitted = self.0.throttle.admits(account, context.peer, self.0.clock.steady());
         if admitted { Ok(()) } else { Err(AuthError::Throttled) }
     }
 
@@ -288,7 +288,7 @@ impl Authenticator {
         context: &Context,
         outcome: &Result<Identity, AuthError>,
     ) {
-        let now = self.0.clock.now();
+        let now = self.0.clock.steady();
         match outcome {
             Ok(_) => self.0.throttle.succeeded(account, context.peer, now),
             Err(AuthError::Credentials) => self.0.throttle.failed(account, login, context.peer, now),

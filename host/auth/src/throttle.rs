@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use mail_types::Timestamp;
 use parking_lot::Mutex;
 
 /// Limits of the throttle.
@@ -62,7 +61,7 @@ enum Counted {
 #[derive(Debug, Clone)]
 struct Level {
     level: f64,
-    at: Timestamp,
+    at: Duration,
     /// The login that it is about, as far as it is shown; none for a network.
     login: Option<Box<str>>,
 }
@@ -89,10 +88,11 @@ pub struct LoginCount {
 struct Tables {
     counts: HashMap<Counted, Level>,
     /// When an account last got in from a network.
-    known: HashMap<(AccountKey, Network), Timestamp>,
+    known: HashMap<(AccountKey, Network), Duration>,
 }
 
-/// The throttle. Bounded; what is dropped when it is full are the emptiest counts.
+/// The throttle. Its times are those of a clock that nobody sets: a machine's that is set back would hold counts where they are
+/// until it has caught up. Bounded; what is dropped when it is full are the emptiest counts.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     options: ThrottleOptions,
@@ -105,7 +105,7 @@ impl Throttle {
     }
 
     /// Whether a try may be made now.
-    pub(crate) fn admits(&self, account: &AccountKey, peer: IpAddr, now: Timestamp) -> bool {
+    pub(crate) fn admits(&self, account: &AccountKey, peer: IpAddr, now: Duration) -> bool {
         let network = Network::of(peer);
         let tables = self.tables.lock();
         let full = |counted, max| self.level(&tables, counted, max, now) > f64::from(max) - 0.5;
@@ -117,7 +117,7 @@ impl Throttle {
     }
 
     /// Counts a failure.
-    pub(crate) fn failed(&self, account: &AccountKey, login: &str, peer: IpAddr, now: Timestamp) {
+    pub(crate) fn failed(&self, account: &AccountKey, login: &str, peer: IpAddr, now: Duration) {
         let network = Network::of(peer);
         let mut tables = self.tables.lock();
         for (counted, max) in [
@@ -135,14 +135,14 @@ impl Throttle {
     }
 
     /// Forgets the account's failures from there, and remembers the network.
-    pub(crate) fn succeeded(&self, account: &AccountKey, peer: IpAddr, now: Timestamp) {
+    pub(crate) fn succeeded(&self, account: &AccountKey, peer: IpAddr, now: Duration) {
         let network = Network::of(peer);
         let mut tables = self.tables.lock();
         tables.counts.remove(&Counted::Account(*account, network));
         if tables.known.len() >= self.options.entries_max && !tables.known.contains_key(&(*account, network))
         {
             // Half of them by age, so that it happens seldom.
-            let mut times: Vec<Timestamp> = tables.known.values().copied().collect();
+            let mut times: Vec<Duration> = tables.known.values().copied().collect();
             let middle = times.len() / 2;
             let (_, oldest_kept, _) = times.select_nth_unstable(middle);
             let oldest_kept = *oldest_kept;
@@ -152,7 +152,7 @@ impl Throttle {
     }
 
     /// The counts that have not drained, the fullest first.
-    pub(crate) fn counts(&self, now: Timestamp) -> Vec<LoginCount> {
+    pub(crate) fn counts(&self, now: Duration) -> Vec<LoginCount> {
         let tables = self.tables.lock();
         let mut counts: Vec<(f64, LoginCount)> = tables
             .counts
@@ -210,18 +210,18 @@ impl Throttle {
         }
     }
 
-    fn level(&self, tables: &Tables, counted: Counted, max: u32, now: Timestamp) -> f64 {
+    fn level(&self, tables: &Tables, counted: Counted, max: u32, now: Duration) -> f64 {
         tables.counts.get(&counted).map_or(0.0, |level| self.drained(level, max, now))
     }
 
-    fn drained(&self, level: &Level, max: u32, now: Timestamp) -> f64 {
+    fn drained(&self, level: &Level, max: u32, now: Duration) -> f64 {
         let drain = self.options.drain.as_secs_f64().max(1.0);
-        let drained = f64::from(max) * now.since(level.at).as_secs_f64() / drain;
+        let drained = f64::from(max) * now.saturating_sub(level.at).as_secs_f64() / drain;
         (level.level - drained).max(0.0)
     }
 
     /// Drops counts that have drained; if that is not enough, the emptier half.
-    fn make_room(&self, tables: &mut Tables, now: Timestamp) {
+    fn make_room(&self, tables: &mut Tables, now: Duration) {
         if tables.counts.len() < self.options.entries_max {
             return;
         }
@@ -259,8 +259,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn minutes(n: u64) -> Timestamp {
-        Timestamp(n * 60_000)
+    fn minutes(n: u64) -> Duration {
+        Duration::from_secs(n * 60)
     }
 
     #[test]

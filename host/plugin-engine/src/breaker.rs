@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use mail_types::Timestamp;
 use parking_lot::Mutex;
 
 use crate::settings::BreakerOptions;
@@ -43,17 +42,18 @@ pub(crate) enum Turned {
 
 #[derive(Debug)]
 enum State {
-    Closed(VecDeque<Timestamp>),
+    Closed(VecDeque<Duration>),
     Open {
-        until: Timestamp,
+        until: Duration,
     },
     /// A probe is under way since then; a probe that never came back lets another try after a rest.
     HalfOpen {
-        since: Timestamp,
+        since: Duration,
     },
 }
 
-/// One for each plugin and tenant: a tenant's mail cannot put another's to rest.
+/// One for each plugin and tenant: a tenant's mail cannot put another's to rest. Its times are those of a clock that nobody
+/// sets: a machine's that is set back would have plugins rest until it has caught up.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     options: BreakerOptions,
@@ -66,13 +66,13 @@ impl Breaker {
     }
 
     /// Asks whether a call may be made. A probe is let through once.
-    pub(crate) fn gate(&self, now: Timestamp) -> Gate {
+    pub(crate) fn gate(&self, now: Duration) -> Gate {
         let mut state = self.state.lock();
         match &*state {
             State::Closed(_) => Gate::Closed,
-            State::Open { until } if now < *until => Gate::Open(until.since(now)),
-            State::HalfOpen { since } if now.since(*since) < self.options.rest => {
-                Gate::Open(since.plus(self.options.rest).since(now))
+            State::Open { until } if now < *until => Gate::Open(until.saturating_sub(now)),
+            State::HalfOpen { since } if now.saturating_sub(*since) < self.options.rest => {
+                Gate::Open((*since + self.options.rest).saturating_sub(now))
             }
             State::Open { .. } | State::HalfOpen { .. } => {
                 *state = State::HalfOpen { since: now };
@@ -83,22 +83,22 @@ impl Breaker {
 
     /// Takes note of the outcome of a call that `gate` let through. Where the plugin has rested, the probe alone decides, not
     /// a call that began before the rest.
-    pub(crate) fn outcome(&self, gate: Gate, ended: Ended, now: Timestamp) -> Turned {
+    pub(crate) fn outcome(&self, gate: Gate, ended: Ended, now: Duration) -> Turned {
         let mut state = self.state.lock();
         match (&mut *state, gate, ended) {
             (State::Closed(faults), _, Ended::Fault) => {
                 faults.push_back(now);
-                while faults.front().is_some_and(|first| now.since(*first) > self.options.within) {
+                while faults.front().is_some_and(|first| now.saturating_sub(*first) > self.options.within) {
                     faults.pop_front();
                 }
                 if faults.len() < self.options.faults.max(1) as usize {
                     return Turned::Not;
                 }
-                *state = State::Open { until: now.plus(self.options.rest) };
+                *state = State::Open { until: now + self.options.rest };
                 Turned::Opened
             }
             (State::HalfOpen { .. }, Gate::Probe, Ended::Fault) => {
-                *state = State::Open { until: now.plus(self.options.rest) };
+                *state = State::Open { until: now + self.options.rest };
                 Turned::Opened
             }
             (State::HalfOpen { .. }, Gate::Probe, Ended::Well) => {
@@ -119,8 +119,8 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    fn at(seconds: u64) -> Timestamp {
-        Timestamp(0).plus(Duration::from_secs(seconds))
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
     }
 
     #[test]

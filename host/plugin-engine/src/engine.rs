@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use events::Events;
 use hooks::{CallContext, Content, Failed, FailureKind, PluginName, Role, Sitting, Told, World};
-use mail_types::{Domain, Timestamp};
+use mail_types::Domain;
 use runtime::{Clock, Random};
 use storage::Storage;
 
@@ -269,7 +270,7 @@ impl Inner {
         };
         let share = plugin.tenants.of(tenant);
         let now = self.clock.now();
-        let gate = match spared(&plugin, &share, role, now) {
+        let gate = match spared(&plugin, &share, role, self.clock.steady()) {
             Ok(gate) => gate,
             Err(failed) => return self.fail(Some(&plugin), context, role, failed, Told::at_once),
         };
@@ -330,7 +331,7 @@ impl Inner {
             Some(kind) if kind.is_fault() => Ended::Fault,
             _ => Ended::Well,
         };
-        match breaker.outcome(gate, ended, self.clock.now()) {
+        match breaker.outcome(gate, ended, self.clock.steady()) {
             Turned::Not => {}
             Turned::Opened => notes::changed(&self.events, name, tenant, "rests after repeated failures"),
             Turned::Recovered => notes::changed(&self.events, name, tenant, "works again"),
@@ -354,12 +355,7 @@ impl Inner {
 }
 
 /// Whether a call is made, and what for; or why not.
-fn spared(
-    plugin: &Plugin,
-    share: &crate::tenant::Tenant,
-    role: Role,
-    now: Timestamp,
-) -> Result<Gate, Failed> {
+fn spared(plugin: &Plugin, share: &crate::tenant::Tenant, role: Role, now: Duration) -> Result<Gate, Failed> {
     if share.is_spent() {
         let why = "its tenant's processor time of this second is used up (limits.tenant-cpu)";
         return Err(plugin.failed(role, FailureKind::Busy, why));

@@ -239,6 +239,20 @@ async fn guessing_is_throttled_where_it_comes_from() {
     assert!(bench.auth.check_password("jo@example.org", "pencil", &elsewhere).await.is_ok());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_holds_nobody_out() {
+    let bench = bench().await;
+    let clock = bench.auth.0.clock.clone();
+    clock.set(Timestamp(86_400_000));
+    for _ in 0..10 {
+        assert_eq!(check(&bench, "jo@example.org", "guess").await, Err(AuthError::Credentials));
+    }
+    clock.set(Timestamp(1_000));
+    assert_eq!(check(&bench, "jo@example.org", "pencil").await, Err(AuthError::Throttled));
+    tokio::time::advance(Duration::from_secs(601)).await;
+    assert!(check(&bench, "jo@example.org", "pencil").await.is_ok());
+}
+
 #[tokio::test]
 async fn a_burst_of_guesses_gets_no_further_than_single_ones() {
     let bench = bench().await;
