@@ -293,7 +293,8 @@ impl Inner {
             if let Some(shadow) = shadow {
                 self.shadows.compare(shadow, recording.clone());
             }
-            if taped {
+            // What was removed meanwhile took its recordings along.
+            if taped && self.active.load().plugins.contains_key(name) {
                 self.recorder.keep(recording);
             }
         }

@@ -278,17 +278,22 @@ impl Engine {
         Ok(digest)
     }
 
-    /// Removes a plugin with all its versions. What it kept in `kv` stays, for a plugin of the same name.
+    /// Removes a plugin with all its versions, and with what was recorded of it: that has parts of messages in it. Gives why that
+    /// could not be. What it kept in `kv` stays, for a plugin of the same name.
     ///
     /// # Errors
     /// It is not installed.
-    pub async fn remove(&self, name: &PluginName) -> Result<(), Unfit> {
+    pub async fn remove(&self, name: &PluginName) -> Result<Option<Unfit>, Unfit> {
         let _one = self.0.changing.lock().await;
         self.0.installed(name)?;
         self.0.replace(name, None).await?;
         self.0.sweep();
         notes::changed(&self.0.events, name, None, "is removed");
-        Ok(())
+        let kept = self.0.recorder.forget(name).await.err();
+        Ok(kept.map(|error| {
+            let what = format!("what was recorded of it cannot be removed: {error}");
+            Unfit::new(what, format!("remove plugins/recordings/{name}.jsonl and {name}.old.jsonl"))
+        }))
     }
 
     /// All installed plugins.

@@ -93,7 +93,15 @@ pub(crate) struct Recorder {
     folder: PathBuf,
     /// Plugins that are recorded, with the most octets of their file.
     wanted: RwLock<HashMap<PluginName, u64>>,
-    to_disk: SyncSender<(PluginName, u64, Vec<u8>)>,
+    to_disk: SyncSender<Work>,
+}
+
+/// What the thread that writes has to do, in its order.
+enum Work {
+    /// A line, for the files of a plugin and the most octets that they may have.
+    Keep(PluginName, u64, Vec<u8>),
+    /// All that is kept of a plugin goes; the other side is told how that went.
+    Forget(PluginName, tokio::sync::oneshot::Sender<io::Result<()>>),
 }
 
 impl Recorder {
@@ -102,12 +110,16 @@ impl Recorder {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let (to_disk, inbox) = sync_channel::<(PluginName, u64, Vec<u8>)>(WAITING_MAX);
+        let (to_disk, inbox) = sync_channel(WAITING_MAX);
         let place = folder.clone();
         std::thread::spawn(move || {
-            while let Ok((plugin, max, line)) = inbox.recv() {
-                // A disk that takes nothing costs recordings alone.
-                let _ = append(&place, &plugin, max, &line);
+            while let Ok(work) = inbox.recv() {
+                match work {
+                    // A disk that takes nothing costs recordings alone.
+                    Work::Keep(plugin, max, line) => drop(append(&place, &plugin, max, &line)),
+                    // Nobody may wait for it any more.
+                    Work::Forget(plugin, tell) => drop(tell.send(forget(&place, &plugin))),
+                }
             }
         });
         Ok(Self { folder, wanted: RwLock::default(), to_disk })
@@ -129,9 +141,20 @@ impl Recorder {
         if line.len() > LINE_MAX {
             return;
         }
-        match self.to_disk.try_send((recording.plugin, max, line)) {
+        match self.to_disk.try_send(Work::Keep(recording.plugin, max, line)) {
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
+    }
+
+    /// Removes what is kept of a plugin, what still waits to be written included.
+    pub(crate) async fn forget(&self, plugin: &PluginName) -> io::Result<()> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let (to_disk, work) = (self.to_disk.clone(), Work::Forget(plugin.clone(), tell));
+        // There may be no room for it before something was written.
+        tokio::task::spawn_blocking(move || to_disk.send(work).map_err(io::Error::other))
+            .await
+            .map_err(io::Error::other)??;
+        told.await.map_err(io::Error::other)?
     }
 
     /// The latest recordings of a plugin that are `chosen`, of those in the last octets of its files.
@@ -159,6 +182,16 @@ fn path_of(folder: &Path, plugin: &PluginName) -> PathBuf {
 
 fn old_path(folder: &Path, plugin: &PluginName) -> PathBuf {
     folder.join(format!("{plugin}.old.jsonl"))
+}
+
+fn forget(folder: &Path, plugin: &PluginName) -> io::Result<()> {
+    for path in [old_path(folder, plugin), path_of(folder, plugin)] {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn append(folder: &Path, plugin: &PluginName, max: u64, line: &[u8]) -> io::Result<()> {

@@ -58,9 +58,9 @@ async fn calls_of_a_version_that_is_no_longer_kept_are_told_and_the_others_playe
     // Their settings do not fit any more: that is another thing, and has its own words.
     let mut other = granted("policy");
     other.config = serde_json::json!({"unknown": true});
-    house.engine.remove(&name("policy")).await.unwrap();
     house.engine.configure(vec![other], HashMap::new()).await;
-    assert!(replayed(&house).await.iter().all(|one| !one.is_played()));
+    let unfit = replayed(&house).await.remove(0);
+    assert!(!unfit.is_played() && unfit.answer.unwrap_err().1.contains("cannot be started any more"));
 }
 
 #[tokio::test]
@@ -115,6 +115,21 @@ async fn an_answer_goes_to_the_question_that_it_was_given_to() {
     line.as_object_mut().unwrap().remove("asked");
     std::fs::write(house.recordings(), line.to_string()).unwrap();
     assert!(replayed(&house).await[0].is_same());
+}
+
+#[tokio::test]
+async fn what_is_recorded_of_a_plugin_goes_with_it() {
+    let house = recorded().await;
+    house.asked("one@example.org", 1).await;
+    let old = house.recordings().with_file_name("policy.old.jsonl");
+    std::fs::copy(house.recordings(), &old).unwrap();
+    // Not written yet, as far as anybody knows.
+    house.rewrite("policy", "two@example.org").await.answer.unwrap();
+    house.engine.remove(&name("policy")).await.unwrap();
+    assert!(!house.recordings().exists() && !old.exists());
+    // Nor does what was not there keep a plugin from being removed.
+    house.engine.install(&octets("forge"), Some(name("policy")), None, "test", false).await.unwrap();
+    house.engine.remove(&name("policy")).await.unwrap();
 }
 
 /// Compiles when it is told to.

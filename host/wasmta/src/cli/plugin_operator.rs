@@ -68,7 +68,7 @@ Examples:
         /// Its name.
         name: String,
     },
-    /// Take a plugin out, with all its versions.
+    /// Take a plugin out, with all its versions and what was recorded of it.
     Remove {
         /// Its name.
         name: String,

@@ -42,7 +42,7 @@ pub enum PluginRequest {
         /// Its name.
         name: String,
     },
-    /// Take it out, with all its versions.
+    /// Take it out, with all its versions and what was recorded of it.
     Remove {
         /// Its name.
         name: String,

@@ -62,8 +62,13 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
         }
         PluginRequest::Remove { name } => {
             let name = plugin_name(&name)?;
-            engine.remove(&name).await.map_err(|unfit| unfit.to_string())?;
-            Ok(Answer::done(format!("{name} is removed; its section in the configuration stays")))
+            let kept = engine.remove(&name).await.map_err(|unfit| unfit.to_string())?;
+            let (with, faulty) = match &kept {
+                None => (", with what was recorded of it".to_owned(), false),
+                Some(unfit) => (format!(", but {unfit}"), true),
+            };
+            let text = format!("{name} is removed{with}; its section in the configuration stays");
+            Ok(Answer { faulty, ..Answer::done(text) })
         }
         PluginRequest::ShadowBegin { name, file, signature } => {
             let name = plugin_name(&name)?;
