@@ -26,10 +26,22 @@ pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Ans
     use PluginRequest::{Enable, Install, Remove, RollBack};
     let changes = matches!(request, Install { .. } | Enable { .. } | RollBack { .. } | Remove { .. });
     let answer = answered(parts, request).await?;
-    if changes {
-        parts.follow_plugins().await?;
+    Ok(match if changes { parts.follow_plugins().await } else { Ok(()) } {
+        Ok(()) => answer,
+        Err(why) => behind(answer, &why),
+    })
+}
+
+/// What was done where the tables could not follow: that stands, and is told with the rest.
+fn behind(mut answer: Answer, why: &str) -> Answer {
+    answer.faulty = true;
+    answer.text.push_str(&format!(
+        "\nbut mail does not go by it yet: {why}; mend that, and the tables follow at `wasmta reload`"
+    ));
+    if let Some(json) = answer.json.as_object_mut() {
+        json.insert("tables".to_owned(), why.into());
     }
-    Ok(answer)
+    answer
 }
 
 async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, String> {
@@ -345,4 +357,26 @@ fn short(value: &impl serde::Serialize) -> String {
     let text = serde_json::to_string(value).unwrap_or_default();
     let cut: String = text.chars().take(500).collect();
     if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_the_tables_do_not_follow_is_told_as_made() {
+        let answer =
+            Answer { json: serde_json::json!({"in_force": true}), ..Answer::done("srs is installed") };
+        let told = behind(answer, "the tables: the disk is full");
+        assert!(told.faulty);
+        assert!(
+            told.text.starts_with(
+                "srs is installed\nbut mail does not go by it yet: the tables: the disk is full"
+            )
+        );
+        assert_eq!(
+            told.json,
+            serde_json::json!({"in_force": true, "tables": "the tables: the disk is full"})
+        );
+    }
 }
