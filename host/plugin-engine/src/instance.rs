@@ -1,5 +1,6 @@
 //! A component come to life, for one tenant.
 
+use hooks::FailureKind;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
@@ -63,12 +64,23 @@ pub(crate) struct Instance {
 type Asked<T> = wasmtime::Result<Result<T, Failure>>;
 
 impl Instance {
+    /// Starts one, until then at most. The store comes back from a start that failed, for what was used is booked.
     pub(crate) async fn new(
         pre: &InstancePre<Call>,
         mut store: Store<Call>,
         place: OwnedSemaphorePermit,
+        until: tokio::time::Instant,
     ) -> Result<Box<Self>, (wasmtime::Error, Store<Call>)> {
-        match pre.instantiate_async(&mut store).await {
+        let started = match tokio::time::timeout_at(until, Box::pin(pre.instantiate_async(&mut store))).await
+        {
+            Ok(started) => started,
+            Err(_) => {
+                let wall = store.data().limits().wall.as_millis();
+                let why = format!("it took longer than {wall} ms to start (limits.wall)");
+                Err(store.data_mut().break_off(FailureKind::Wall, why))
+            }
+        };
+        match started {
             Ok(instance) => {
                 let memory_at_first = store.data().memory();
                 let functions = Functions::default();
@@ -153,5 +165,50 @@ impl Instance {
                 function.call_build(store, domain, entries).await?.map(Answer::RouteTable)
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use wasmtime::component::{Component, Linker};
+
+    use super::*;
+    use crate::machine::{Machine, Profile};
+    use crate::places::Places;
+    use crate::plugin::new_store;
+    use crate::settings::{BreakerOptions, Settings};
+    use crate::tenant::Tenants;
+
+    /// A component of one core module, whose start function is a loop without an end.
+    const NEVER: [u8; 48] = [
+        0, b'a', b's', b'm', 0x0d, 0, 1, 0, // a component …
+        1, 32, // … of a module:
+        0, b'a', b's', b'm', 1, 0, 0, 0, // core
+        1, 4, 1, 0x60, 0, 0, // type: nothing to nothing
+        3, 2, 1, 0, // function: of that type
+        8, 1, 0, // start: that function
+        10, 9, 1, 7, 0, 3, 0x40, 0x0c, 0, 0x0b, 0x0b, // code: loop br 0 end
+        2, 4, 1, 0, 0, 0, // … and an instance of it
+    ];
+
+    #[tokio::test]
+    async fn a_start_ends_in_time_and_what_it_used_is_known() {
+        let machine = Machine::on_demand(Profile::Serving).unwrap();
+        let component = Component::new(machine.engine(), NEVER).unwrap();
+        let pre = Linker::<Call>::new(machine.engine()).instantiate_pre(&component).unwrap();
+        let mut settings = Settings::new("never".parse().unwrap());
+        settings.limits.cpu = Duration::from_secs(60);
+        let share = Tenants::new(settings.limits.clone(), BreakerOptions::default()).of(None);
+        let store = new_store(&machine, Call::new(Arc::new(settings), Arc::default(), None, None, share));
+        let place = Places::new(8).of(1).await.unwrap();
+        let _turn = machine.turn();
+        let until = tokio::time::Instant::now() + Duration::from_millis(50);
+        let Err((_, mut store)) = Instance::new(&pre, store, place, until).await else { panic!("it began") };
+        let (kind, why) = store.data_mut().take_breach().unwrap();
+        assert_eq!((kind, why.contains("to start (limits.wall)")), (FailureKind::Wall, true), "{why}");
+        assert!(store.data_mut().end().1 >= Duration::from_millis(10));
     }
 }

@@ -215,7 +215,8 @@ impl Plugin {
         let share = self.tenants.of(tenant);
         let place = self.places.of(self.manifest.weight()).await.ok_or("there is no pool any more")?;
         let _turn = self.machine.turn();
-        let started = Instance::new(&self.pre, self.store(tenant, &share), place).await;
+        let until = tokio::time::Instant::now() + self.settings.limits.wall;
+        let started = Instance::new(&self.pre, self.store(tenant, &share), place, until).await;
         started.map(drop).map_err(|(error, _)| Fault::of(&error).sentence)
     }
 
@@ -279,7 +280,8 @@ impl Plugin {
         Some((turn, Room::Empty(self.places.of(self.manifest.weight()).await?)))
     }
 
-    /// Asks on an instance of a tenant. Always ends within the limits.
+    /// Asks on an instance of a tenant. Always ends within the limits: to wait for a place takes `limits.wall` at most, and so
+    /// do start and answer together.
     pub(crate) async fn ask(
         &self,
         question: &Question,
@@ -308,6 +310,7 @@ impl Plugin {
             return Asked::nothing(FailureKind::Busy, why.to_owned());
         };
         let _running = self.machine.turn();
+        let end = tokio::time::Instant::now() + wall;
         let mut instance = match room {
             Room::Taken(mut instance) => {
                 instance.store.data_mut().begin(manner);
@@ -316,19 +319,14 @@ impl Plugin {
             Room::Empty(place) => {
                 let mut store = self.store(tenant, share);
                 store.data_mut().begin(manner);
-                match tokio::time::timeout(wall, Box::pin(Instance::new(&self.pre, store, place))).await {
-                    Ok(Ok(instance)) => instance,
-                    Ok(Err((error, mut store))) => return ended(store.data_mut(), Err(error), share),
-                    Err(_) => {
-                        let why =
-                            format!("it took longer than {} ms to start (limits.wall)", wall.as_millis());
-                        return Asked::nothing(FailureKind::Wall, why);
-                    }
+                match Instance::new(&self.pre, store, place, end).await {
+                    Ok(instance) => instance,
+                    Err((error, mut store)) => return ended(store.data_mut(), Err(error), share),
                 }
             }
         };
         arm(&self.machine, &mut instance.store);
-        let outcome = tokio::time::timeout(wall, instance.ask(&self.indices, question)).await;
+        let outcome = tokio::time::timeout_at(end, instance.ask(&self.indices, question)).await;
         let fuel = fuel_used(&self.machine, &instance.store);
         let Ok(outcome) = outcome else {
             let (report, used) = instance.store.data_mut().end();
@@ -388,7 +386,7 @@ fn ended(
 }
 
 /// A store whose memory and time are bounded from the first instruction on.
-fn new_store(machine: &Machine, call: Call) -> Store<Call> {
+pub(crate) fn new_store(machine: &Machine, call: Call) -> Store<Call> {
     let mut store = Store::new(machine.engine(), call);
     store.limiter(|call| call);
     let output = store.data().limits().output;
@@ -462,7 +460,8 @@ async fn describe(
     let words = |call: &mut Call, error: &wasmtime::Error| {
         call.take_breach().map_or_else(|| Fault::of(error).sentence, |(_, why)| why)
     };
-    let mut instance = match Instance::new(pre, store, place).await {
+    let until = tokio::time::Instant::now() + DESCRIBE_MAX;
+    let mut instance = match Instance::new(pre, store, place, until).await {
         Ok(instance) => instance,
         Err((error, mut store)) => return Err(unfit(words(store.data_mut(), &error))),
     };

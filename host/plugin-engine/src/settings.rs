@@ -141,7 +141,7 @@ impl DomainPattern {
 pub struct Limits {
     /// Its own processor time.
     pub cpu: Duration,
-    /// Time by the wall clock, waiting for the host included.
+    /// Time by the wall clock, its start and waiting for the host included. To wait for a place to run may take as long again.
     pub wall: Duration,
     /// Memory of an instance, all its memories together, in octets.
     pub memory: u64,
