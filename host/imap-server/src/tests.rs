@@ -197,6 +197,68 @@ async fn a_client_that_reads_nothing_keeps_no_room_from_others() {
     assert!(slow.line().await.starts_with("t OK"));
 }
 
+/// A multipart message with a plain text, and octets in base64.
+fn attached(subject: &str, octets: &[u8]) -> Vec<u8> {
+    let head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b";
+    let field = "Content-Transfer-Encoding: base64";
+    let body = message::base64_body(octets);
+    format!("Subject: {subject}\r\n{head}\r\n{field}\r\n\r\n{body}--b--\r\n").into_bytes()
+}
+
+#[tokio::test]
+async fn parts_of_any_size_come_without_their_encoding() {
+    // Room for one message at a time.
+    let bench = bench(1).await;
+    let plain: Vec<u8> = (0..9 << 20_u32).map(|at| (at % 255) as u8 + 1).collect();
+    let mut with_nul = plain.clone();
+    with_nul[8 << 20] = 0;
+    // A surrogate of the header is told: the part stands elsewhere in it.
+    for (subject, octets) in [("small", &b"x"[..]), ("large", &plain), ("gr\u{fc}n", &with_nul)] {
+        bench.deliver(&attached(subject, octets)).await;
+    }
+    let mut client = bench.selected().await;
+    let size = plain.len();
+    for (number, octets, tilde) in [(2, &plain, ""), (3, &with_nul, "~")] {
+        client.say(&format!("FETCH {number} (BINARY.SIZE[2] BINARY.PEEK[2])")).await;
+        let name = format!("* {number} FETCH (BINARY.SIZE[2] {size} BINARY[2] {tilde}{{{size}}}");
+        assert_eq!(client.line().await, name);
+        let mut came = vec![0; size];
+        client.0.read_exact(&mut came).await.unwrap();
+        assert!(came == *octets, "{number}");
+        assert_eq!(client.line().await, ")");
+        assert!(client.line().await.starts_with("t OK"));
+        client.say(&format!("FETCH {number} BINARY.PEEK[2]<8388500.100000>")).await;
+        assert_eq!(client.line().await, format!("* {number} FETCH (BINARY[2]<8388500> {tilde}{{100000}}"));
+        let mut came = vec![0; 100_000];
+        client.0.read_exact(&mut came).await.unwrap();
+        assert!(came == octets[8_388_500..8_488_500], "{number}");
+        assert_eq!(client.line().await, ")");
+        assert!(client.line().await.starts_with("t OK"));
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_which_too_much_is_asked_keeps_nobody_from_the_others() {
+    let bench = bench(1024).await;
+    for octets in [20, 1 << 20, 20] {
+        bench.deliver(format!("Subject: {}\r\n\r\ntext\r\n", "s".repeat(octets)).as_bytes()).await;
+    }
+    let mut client = bench.selected().await;
+    for others in ["", " BODY.PEEK[1]"] {
+        client.say(&format!("FETCH 1:3 (UID{}{others})", " ENVELOPE".repeat(20))).await;
+        let mut numbers = Vec::new();
+        let last = loop {
+            match client.line().await {
+                line if line.starts_with("t ") => break line,
+                line if line.starts_with("* ") => numbers.push(line.split(' ').nth(1).unwrap().to_owned()),
+                _ => {}
+            }
+        };
+        assert_eq!(numbers, ["1", "3"], "{last}");
+        assert!(last.starts_with("t NO [LIMIT] more is asked for") && last.ends_with("UID 2"), "{last}");
+    }
+}
+
 #[tokio::test]
 async fn headers_of_any_length_come_as_they_are() {
     let bench = bench(1024).await;

@@ -11,6 +11,18 @@ use crate::header::unfold;
 /// Longest encoded word that is taken for one, in octets. RFC 2047 §2 says 75; senders exceed it.
 const ENCODED_WORD_MAX: usize = 4096;
 
+/// White space at the end of a quoted-printable line that is taken for added on the way (RFC 2045 §6.7 rule 3), in octets. More of
+/// it is text: lines have 76 octets at most.
+pub(crate) const BLANKS_MAX: usize = 1024;
+
+/// Base64 as it comes: without padding, with anything in the bits that say nothing.
+pub(crate) const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// A content transfer encoding (RFC 2045 §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferEncoding {
@@ -52,23 +64,9 @@ impl TransferEncoding {
 }
 
 fn decode_base64(octets: &[u8]) -> Vec<u8> {
-    const LENIENT: GeneralPurpose = GeneralPurpose::new(
-        &alphabet::STANDARD,
-        GeneralPurposeConfig::new()
-            .with_decode_allow_trailing_bits(true)
-            .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
-    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     let end = memchr::memchr(b'=', octets).unwrap_or(octets.len());
     let mut digits = Vec::with_capacity(end);
-    // Line by line: most have nothing but digits.
-    for line in octets[..end].split(|byte| matches!(byte, b'\r' | b'\n')) {
-        if line.iter().all(is_digit) {
-            digits.extend_from_slice(line);
-        } else {
-            digits.extend(line.iter().copied().filter(is_digit));
-        }
-    }
+    gather_digits(&octets[..end], &mut digits);
     // A lone last digit says nothing.
     if digits.len() % 4 == 1 {
         digits.pop();
@@ -76,28 +74,52 @@ fn decode_base64(octets: &[u8]) -> Vec<u8> {
     LENIENT.decode(&digits).unwrap_or_default()
 }
 
+/// Appends the digits among some octets.
+pub(crate) fn gather_digits(octets: &[u8], digits: &mut Vec<u8>) {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    // Line by line: most have nothing but digits.
+    for line in octets.split(|byte| matches!(byte, b'\r' | b'\n')) {
+        if line.iter().all(is_digit) {
+            digits.extend_from_slice(line);
+        } else {
+            digits.extend(line.iter().copied().filter(is_digit));
+        }
+    }
+}
+
 fn decode_quoted_printable(octets: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(octets.len());
     for line in octets.split_inclusive(|byte| *byte == b'\n') {
-        let text = line.strip_suffix(b"\n").map_or(line, |text| text.strip_suffix(b"\r").unwrap_or(text));
-        let end = &line[text.len()..];
-        // RFC 2045 §6.7 rule 3: white space before the end of a line was added on the way.
-        let blank = text.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count();
-        let text = &text[..text.len() - blank];
-        match text.strip_suffix(b"=") {
-            // Rule 5: a soft line break.
-            Some(text) if !end.is_empty() => decode_escapes(text, false, &mut plain),
-            _ => {
-                decode_escapes(text, false, &mut plain);
-                plain.extend_from_slice(end);
-            }
-        }
+        decode_line(line, &mut plain);
     }
     plain
 }
 
+/// A line of quoted-printable, with its end where it has one.
+pub(crate) fn decode_line(line: &[u8], plain: &mut Vec<u8>) {
+    let unended = line.strip_suffix(b"\n").unwrap_or(line);
+    let blanks =
+        unended.iter().rev().take(BLANKS_MAX + 1).take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+    // RFC 2045 §6.7 rule 3: white space before the end of a line was added on the way.
+    let blanks = blanks.count();
+    if blanks > BLANKS_MAX {
+        return decode_escapes(line, false, plain);
+    }
+    let has_end = unended.len() < line.len();
+    let end = if has_end && unended.ends_with(b"\r") { unended.len() - 1 } else { unended.len() };
+    let text = &unended[..unended.len() - blanks];
+    match text.strip_suffix(b"=") {
+        // Rule 5: a soft line break.
+        Some(text) if has_end => decode_escapes(text, false, plain),
+        _ => {
+            decode_escapes(text, false, plain);
+            plain.extend_from_slice(&line[end..]);
+        }
+    }
+}
+
 /// Octets and `=` with two digits. `in_word` follows the "Q" encoding of RFC 2047 §4.2, where `_` is a space.
-fn decode_escapes(octets: &[u8], in_word: bool, plain: &mut Vec<u8>) {
+pub(crate) fn decode_escapes(octets: &[u8], in_word: bool, plain: &mut Vec<u8>) {
     let mut at = 0;
     while at < octets.len() {
         match octets[at] {

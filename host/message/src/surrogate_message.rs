@@ -66,6 +66,16 @@ impl Surrogate {
         &self.octets
     }
 
+    /// Where an octet that was kept stands in the message; of one that was made, where what is kept goes on before it.
+    #[must_use]
+    pub fn place_before(&self, at: usize) -> usize {
+        let next = self.kept.partition_point(|(kept, _)| kept.start <= at);
+        match self.kept[..next].last() {
+            Some((kept, before)) => before + (at - kept.start).min(kept.len()),
+            None => 0,
+        }
+    }
+
     /// Of which pieces a range of it consists.
     #[must_use]
     pub fn pieces(&self, range: Range<usize>) -> Vec<SurrogatePiece> {
@@ -127,6 +137,9 @@ mod tests {
             let range = a.min(b)..a.max(b);
             let mut octets = Vec::new();
             for piece in surrogate.pieces(range.clone()) {
+                if let SurrogatePiece::Kept(kept) = &piece {
+                    prop_assert_eq!(surrogate.place_before(range.start + octets.len()), kept.start);
+                }
                 octets.extend_from_slice(match piece {
                     SurrogatePiece::Kept(range) => &MESSAGE.as_bytes()[range],
                     SurrogatePiece::Made(range) => &all[range],

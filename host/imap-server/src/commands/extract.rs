@@ -11,6 +11,7 @@ use message::{
 };
 use store::StoreError;
 
+use super::binary::{self, Decoded};
 use crate::derived::Kind;
 use crate::dialect::Headers;
 use crate::structure::{Form, write_body, write_envelope, write_opaque};
@@ -65,7 +66,7 @@ impl Need {
 }
 
 /// What one item comes to. Octets with NUL are a literal of their own kind (RFC 3516 §7).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Extract {
     /// What the record says.
     Record,
@@ -77,8 +78,8 @@ pub(super) enum Extract {
     Range(Range<u64>),
     /// A literal of pieces of the message, and of others in between.
     Mixed(Vec<Slice>),
-    /// Octets that may have NUL among them.
-    Binary(Vec<u8>),
+    /// The same with NUL among the octets.
+    Binary(Vec<Slice>),
     /// The encoding of a part is none that is known (RFC 3516 §4.3).
     UnknownEncoding,
     /// `NIL`
@@ -86,12 +87,14 @@ pub(super) enum Extract {
 }
 
 /// A piece of a literal.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Slice {
     /// These octets of the message.
     Stored(Range<u64>),
     /// Others.
     Made(Vec<u8>),
+    /// What others of the message come to.
+    Decoded(Decoded),
 }
 
 impl Slice {
@@ -99,6 +102,15 @@ impl Slice {
         match self {
             Self::Stored(range) => range.end - range.start,
             Self::Made(octets) => octets.len() as u64,
+            Self::Decoded(decoded) => decoded.len(),
+        }
+    }
+
+    fn octets_held(&self) -> usize {
+        match self {
+            Self::Stored(_) => 0,
+            Self::Made(octets) => octets.len(),
+            Self::Decoded(decoded) => decoded.octets_held(),
         }
     }
 }
@@ -106,11 +118,8 @@ impl Slice {
 impl Extract {
     pub(super) fn octets_held(&self) -> usize {
         match self {
-            Self::Text(octets) | Self::Literal(octets) | Self::Binary(octets) => octets.len(),
-            Self::Mixed(slices) => slices
-                .iter()
-                .map(|slice| if let Slice::Made(octets) = slice { octets.len() } else { 0 })
-                .sum(),
+            Self::Text(octets) | Self::Literal(octets) => octets.len(),
+            Self::Mixed(slices) | Self::Binary(slices) => slices.iter().map(Slice::octets_held).sum(),
             _ => 0,
         }
     }
@@ -140,8 +149,11 @@ impl<'a> Source<'a> {
 
     pub(super) fn extract(&self, items: &[FetchItem]) -> Result<Vec<Extract>, StoreError> {
         let (mut extracts, mut octets) = (Vec::with_capacity(items.len()), 0);
-        for item in items {
-            let extract = self.item(item);
+        for (place, item) in items.iter().enumerate() {
+            let extract = match extracted_before(&items[..place], item) {
+                Some(before) => Extract::clone(&extracts[before]),
+                None => self.item(item),
+            };
             octets += extract.octets_held();
             if octets > EXTRACTS_OCTETS_MAX {
                 let what = "octets of headers and structures of one message";
@@ -192,46 +204,65 @@ impl<'a> Source<'a> {
         Extract::Text(text)
     }
 
-    /// A part without its transfer encoding (RFC 3516 §4.2).
-    fn decoded(&self, section: &Section) -> Result<Cow<'_, [u8]>, Extract> {
+    /// A part, and the transfer encoding that is to be taken off it (RFC 3516 §4.2).
+    fn encoded(&self, section: &Section) -> Result<(TransferEncoding, &[u8]), Extract> {
         let structure = self.structure.ok_or(Extract::Absent)?;
         if section.part.is_empty() {
             // The whole message: what it holds is encoded, it is not.
-            return Ok(Cow::Borrowed(structure.octets()));
+            return Ok((TransferEncoding::Identity, structure.octets()));
         }
         let part = find_part(structure, &section.part).ok_or(Extract::Absent)?;
         if part.kind() != PartKind::Leaf {
-            return Ok(Cow::Borrowed(part.body()));
+            return Ok((TransferEncoding::Identity, part.body()));
         }
         let encoding = TransferEncoding::parse(&part.encoding()).ok_or(Extract::UnknownEncoding)?;
-        Ok(encoding.decode(part.body()))
+        Ok((encoding, part.body()))
     }
 
     fn binary(&self, section: &Section, range: Option<Partial>) -> Extract {
-        let decoded = match self.decoded(section) {
-            Ok(decoded) => decoded,
+        let (encoding, body) = match self.encoded(section) {
+            Ok(encoded) => encoded,
             Err(extract) => return extract,
         };
-        let chosen = match range {
-            Some(range) => partial(&decoded, u64::from(range.offset), u64::from(range.length)),
-            None => &decoded,
+        let (slice, has_nul) = if encoding == TransferEncoding::Identity {
+            let chosen = match range {
+                Some(range) => partial(body, u64::from(range.offset), u64::from(range.length)),
+                None => body,
+            };
+            (self.slice(chosen), chosen.contains(&0))
+        } else {
+            binary::decoded(encoding, (body, self.place(body)), range)
         };
-        match (&decoded, self.structure) {
-            (Cow::Borrowed(_), Some(structure)) if chosen.len() > COPY_OCTETS_MAX && !chosen.contains(&0) => {
-                let start = (chosen.as_ptr().addr() - structure.octets().as_ptr().addr()) as u64;
-                Extract::Range(start..start + chosen.len() as u64)
-            }
-            _ if chosen.contains(&0) => Extract::Binary(chosen.to_vec()),
-            _ => Extract::Literal(chosen.to_vec()),
+        match slice {
+            slice if has_nul => Extract::Binary(vec![slice]),
+            Slice::Stored(range) => Extract::Range(range),
+            Slice::Made(octets) => Extract::Literal(octets),
+            slice => Extract::Mixed(vec![slice]),
         }
     }
 
     fn binary_size(&self, section: &Section) -> Extract {
-        match self.decoded(section) {
-            Ok(decoded) => Extract::Text(decoded.len().to_string().into_bytes()),
-            Err(Extract::Absent) => Extract::Text(b"0".to_vec()),
-            Err(extract) => extract,
+        let size = match self.encoded(section) {
+            Ok((encoding, body)) => binary::size(encoding, body),
+            Err(Extract::Absent) => 0,
+            Err(extract) => return extract,
+        };
+        Extract::Text(size.to_string().into_bytes())
+    }
+
+    /// Where a piece of the message stands in it.
+    fn place(&self, piece: &[u8]) -> u64 {
+        let start = self.structure.map_or(piece, Structure::octets).as_ptr().addr();
+        (piece.as_ptr().addr() - start) as u64
+    }
+
+    /// A piece of the message: of a large one, only its place is kept.
+    fn slice(&self, piece: &[u8]) -> Slice {
+        if piece.len() <= COPY_OCTETS_MAX {
+            return Slice::Made(piece.to_vec());
         }
+        let start = self.place(piece);
+        Slice::Stored(start..start + piece.len() as u64)
     }
 
     fn preview(&self) -> Extract {
@@ -286,6 +317,12 @@ impl<'a> Source<'a> {
             _ => Extract::Literal(chosen[..chosen.len().min(HEADER_OCTETS_MAX)].to_vec()),
         }
     }
+}
+
+/// Where an item stood before of which all of a part has to be decoded: once is enough.
+fn extracted_before(before: &[FetchItem], item: &FetchItem) -> Option<usize> {
+    let is_binary = matches!(item, FetchItem::Binary(_) | FetchItem::BinarySize(_));
+    if is_binary { before.iter().position(|other| other == item) } else { None }
 }
 
 /// What a partial leaves of a range.

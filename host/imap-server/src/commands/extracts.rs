@@ -1,6 +1,5 @@
 //! What all items of a FETCH come to for one message, and how much of the message that takes.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use events::Event;
@@ -24,8 +23,8 @@ const HEADER_OCTETS_FIRST: usize = 16 * 1024;
 /// Messages up to this size are read and taken apart in the session's own turn; others on a thread
 /// that may block, so that no other session waits.
 pub(super) const IN_TURN_OCTETS_MAX: u64 = 128 * 1024;
-/// The same for a header that several items are taken out of, each by going through it.
-const HEADER_WORK_IN_TURN_OCTETS_MAX: usize = 1024 * 1024;
+/// The same for a header or a message that several items are taken out of, each by going through it.
+const WORK_IN_TURN_OCTETS_MAX: u64 = 1024 * 1024;
 
 /// What the items come to, in their order.
 #[derive(Default)]
@@ -109,7 +108,7 @@ impl Extracts {
             return if reader.info(info.uid)?.is_some() { Ok(None) } else { Err(gone()) };
         };
         let looks = items.iter().filter(|item| Need::of(item) == Need::Header).count();
-        if header.len().saturating_mul(looks) > HEADER_WORK_IN_TURN_OCTETS_MAX {
+        if header.len().saturating_mul(looks) as u64 > WORK_IN_TURN_OCTETS_MAX {
             return Ok(None);
         }
         if headers == Headers::Surrogates {
@@ -198,12 +197,15 @@ pub(super) struct WholeMessage {
 }
 
 impl WholeMessage {
-    /// Does with the message what has to be done, on the thread where that belongs.
+    /// Does with the message what has to be done, going through it so often, on the thread where that belongs.
     pub(super) async fn apply<T: Send + 'static>(
         self,
+        passes: usize,
         work: impl FnOnce(&Self, &Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let in_turn = self.info.size <= IN_TURN_OCTETS_MAX;
+        let size = self.info.size;
+        let in_turn =
+            size <= IN_TURN_OCTETS_MAX && size.saturating_mul(passes as u64) <= WORK_IN_TURN_OCTETS_MAX;
         let work = move || {
             let reader = self.store.reader(self.mailbox)?;
             let done = work(&self, &reader);
@@ -222,7 +224,10 @@ impl WholeMessage {
         items: Arc<[FetchItem]>,
         headers: Headers,
     ) -> Result<Extracts, StoreError> {
-        self.apply(move |message, reader| {
+        // Each is decoded by itself.
+        let is_binary = |item: &&FetchItem| matches!(item, FetchItem::Binary(_) | FetchItem::BinarySize(_));
+        let passes = 1 + items.iter().filter(is_binary).count();
+        self.apply(passes, move |message, reader| {
             let octets = reader.octets(message.info.uid)?.ok_or_else(gone)?;
             let whole = octets.to_bytes()?;
             let structure = Structure::parse(&whole);
@@ -249,22 +254,43 @@ impl WholeMessage {
 
     /// Whether the message is ASCII.
     pub(super) async fn has_only_ascii(self) -> Result<bool, StoreError> {
-        self.apply(|message, reader| reader.octets(message.info.uid)?.ok_or_else(gone)?.is_ascii()).await
+        self.apply(1, |message, reader| reader.octets(message.info.uid)?.ok_or_else(gone)?.is_ascii()).await
     }
 }
 
 /// What was taken out of a surrogate, by the message's octets where they are the same.
 fn placed(extract: Extract, surrogate: &Surrogate) -> Extract {
-    let Extract::Range(range) = extract else { return extract };
-    let place = |octet: u64| usize::try_from(octet).unwrap_or(usize::MAX);
-    let stored = |range: &Range<usize>| range.start as u64..range.end as u64;
-    let pieces = surrogate.pieces(place(range.start)..place(range.end));
-    if let [SurrogatePiece::Kept(range)] = &pieces[..] {
-        return Extract::Range(stored(range));
+    let all_placed = |slices: Vec<Slice>| slices.into_iter().flat_map(|slice| slice_placed(slice, surrogate));
+    match extract {
+        Extract::Range(range) => {
+            let mut slices = slice_placed(Slice::Stored(range), surrogate);
+            match (slices.pop(), slices.is_empty()) {
+                (Some(Slice::Stored(range)), true) => Extract::Range(range),
+                (last, _) => Extract::Mixed(slices.into_iter().chain(last).collect()),
+            }
+        }
+        Extract::Mixed(slices) => Extract::Mixed(all_placed(slices).collect()),
+        Extract::Binary(slices) => Extract::Binary(all_placed(slices).collect()),
+        extract => extract,
     }
-    let slice = |piece| match piece {
-        SurrogatePiece::Kept(range) => Slice::Stored(stored(&range)),
-        SurrogatePiece::Made(range) => Slice::Made(surrogate.octets()[range].to_vec()),
-    };
-    Extract::Mixed(pieces.into_iter().map(slice).collect())
+}
+
+fn slice_placed(slice: Slice, surrogate: &Surrogate) -> Vec<Slice> {
+    let place = |octet: u64| usize::try_from(octet).unwrap_or(usize::MAX);
+    match slice {
+        Slice::Stored(range) => {
+            let pieces = surrogate.pieces(place(range.start)..place(range.end));
+            let slice = |piece| match piece {
+                SurrogatePiece::Kept(range) => Slice::Stored(range.start as u64..range.end as u64),
+                SurrogatePiece::Made(range) => Slice::Made(surrogate.octets()[range].to_vec()),
+            };
+            pieces.into_iter().map(slice).collect()
+        }
+        // Bodies of parts are kept.
+        Slice::Decoded(decoded) => {
+            let start = surrogate.place_before(place(decoded.encoded.start)) as u64;
+            vec![Slice::Decoded(decoded.moved(start))]
+        }
+        made @ Slice::Made(_) => vec![made],
+    }
 }

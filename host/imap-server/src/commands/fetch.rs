@@ -30,6 +30,8 @@ const READ_MESSAGES_MAX: usize = 500;
 const DOWNGRADED_MAX: usize = 1_000;
 /// Damaged messages that an answer names.
 const DAMAGED_TOLD_MAX: usize = 20;
+/// The same of messages of which too much was asked for.
+const TOO_LARGE_TOLD_MAX: usize = 20;
 /// Messages whose headers are read from one snapshot, and how much of them is kept.
 const HEADERS_AHEAD_MAX: usize = 50;
 const HEADERS_AHEAD_OCTETS_MAX: usize = 128 * 1024;
@@ -110,6 +112,10 @@ pub(super) async fn fetch(
         let text = format!("these messages are damaged, and the postmaster has been told: UID {uids}");
         return Ok(Answer::no(text).code(Code::Corruption));
     }
+    if let Some(uids) = SequenceSet::from_rising(lacks.too_large.iter().copied().take(TOO_LARGE_TOLD_MAX)) {
+        let text = format!("more is asked for of these messages than one answer may hold: UID {uids}");
+        return Ok(Answer::no(text).code(Code::Limit));
+    }
     if lacks.decoding {
         return Ok(Answer::no("a part has an encoding that is not known").code(Code::UnknownCte));
     }
@@ -136,6 +142,8 @@ struct Lacks {
     decoding: bool,
     /// UIDs of messages that cannot be read, rising.
     damaged: Vec<u32>,
+    /// UIDs of messages of which more was asked for than is held, rising.
+    too_large: Vec<u32>,
     /// UIDs of messages whose surrogates were told, rising.
     downgraded: Vec<u32>,
 }
@@ -197,6 +205,7 @@ async fn fetch_chunk(
                 tell_damaged(context.shared, selected.mailbox, &info, &error);
                 lacks.damaged.push(member.uid);
             }
+            Err(StoreError::TooMany { .. }) => lacks.too_large.push(member.uid),
             Err(error) => return Ok(Err(error)),
         }
         context.io.flush_if_full().await?;
@@ -270,7 +279,7 @@ fn headers_ahead(
     for (_, info) in infos.iter().take(HEADERS_AHEAD_MAX) {
         let extracts = match Extracts::of_header(&reader, derived.as_ref(), info, &plan.items, plan.headers) {
             Ok(extracts) => extracts,
-            Err(StoreError::NotFound(_)) => None,
+            Err(StoreError::NotFound(_) | StoreError::TooMany { .. }) => None,
             Err(error) if error.is_damage() => None,
             Err(error) => return Err(error),
         };

@@ -3,6 +3,7 @@
 mod acl;
 mod append;
 mod authenticate;
+mod binary;
 mod catenate;
 mod copy;
 mod expunge;

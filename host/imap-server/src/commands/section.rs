@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use bytes::Bytes;
 use imap_wire::{FetchItem, FetchResponse, SectionFetch};
 use store::Octets;
 
+use super::binary::{Decoded, ENCODED_PIECE_OCTETS};
 use super::extract::{Extract, Slice};
 use crate::io::{End, Io};
 
@@ -62,9 +64,9 @@ pub(super) async fn write(
             response.literal(io.out(), name, literal.len() as u64);
             send(io, literal).await
         }
-        (Extract::Binary(octets), _) => {
-            response.literal8(io.out(), name, octets.len() as u64);
-            send(io, octets).await
+        (Extract::Binary(slices), Some(octets)) => {
+            response.literal8(io.out(), name, slices.iter().map(Slice::len).sum());
+            send_slices(io, octets, slices).await
         }
         (Extract::Range(range), Some(octets)) => {
             response.literal(io.out(), name, range.end - range.start);
@@ -72,20 +74,15 @@ pub(super) async fn write(
         }
         (Extract::Mixed(slices), Some(octets)) => {
             response.literal(io.out(), name, slices.iter().map(Slice::len).sum());
-            for slice in slices {
-                match slice {
-                    Slice::Made(made) => send(io, made).await?,
-                    Slice::Stored(range) => send_pieces(io, octets, range.clone()).await?,
-                }
-            }
-            Ok(())
+            send_slices(io, octets, slices).await
         }
         (
             Extract::Absent
             | Extract::UnknownEncoding
             | Extract::Record
             | Extract::Range(_)
-            | Extract::Mixed(_),
+            | Extract::Mixed(_)
+            | Extract::Binary(_),
             _,
         ) => {
             response.name(io.out(), name);
@@ -104,16 +101,52 @@ async fn send(io: &mut Io, octets: &[u8]) -> Result<(), End> {
     }
 }
 
+async fn send_slices(io: &mut Io, octets: &Octets, slices: &[Slice]) -> Result<(), End> {
+    for slice in slices {
+        match slice {
+            Slice::Made(made) => send(io, made).await?,
+            Slice::Stored(range) => send_pieces(io, octets, range.clone()).await?,
+            Slice::Decoded(decoded) => send_decoded(io, octets, decoded).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Sends what octets come to that are read and decoded piece by piece.
+async fn send_decoded(io: &mut Io, octets: &Octets, decoded: &Decoded) -> Result<(), End> {
+    let (mut decoding, mut sent) = (decoded.decoding(), 0);
+    let Range { start: mut at, end } = decoded.encoded;
+    while at < end {
+        let piece = piece(octets, at..end, ENCODED_PIECE_OCTETS)?;
+        let plain = decoding.push(&piece);
+        send(io, plain).await?;
+        sent += plain.len() as u64;
+        at += piece.len() as u64;
+        // A client that takes all of it at once keeps nobody from their turn.
+        tokio::task::yield_now().await;
+    }
+    let rest = decoding.finish();
+    send(io, &rest).await?;
+    if sent + rest.len() as u64 == decoded.len() { Ok(()) } else { Err(shorter()) }
+}
+
+/// The next octets of a range, some at least. The size is announced: what cannot be read now cannot be made good but by
+/// closing.
+fn piece(octets: &Octets, range: Range<u64>, max: usize) -> Result<Bytes, End> {
+    let want = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(max);
+    let piece = octets.range(range.start, want).map_err(|error| End::Damaged(error.to_string()))?;
+    if piece.is_empty() { Err(shorter()) } else { Ok(piece) }
+}
+
+fn shorter() -> End {
+    End::Damaged("stored content is shorter than its record says".to_owned())
+}
+
 /// Sends octets read piece by piece: memory holds one piece.
 async fn send_pieces(io: &mut Io, octets: &Octets, range: Range<u64>) -> Result<(), End> {
     let mut at = range.start;
     while at < range.end {
-        let want = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(PIECE_OCTETS);
-        // The size is announced: what cannot be read now cannot be made good but by closing.
-        let piece = octets.range(at, want).map_err(|error| End::Damaged(error.to_string()))?;
-        if piece.is_empty() {
-            return Err(End::Damaged("stored content is shorter than its record says".to_owned()));
-        }
+        let piece = piece(octets, at..range.end, PIECE_OCTETS)?;
         send(io, &piece).await?;
         at += piece.len() as u64;
     }

@@ -204,7 +204,7 @@ async fn judge_one(
     let room = context.shared.room_for(info.size.saturating_mul(TEXTS_GROWTH + 1)).await;
     let message = WholeMessage { store: parts.store.clone(), mailbox: selected.mailbox, info, room };
     let (asked, is_recent) = (Arc::clone(asked), selected.view.is_recent(member.uid));
-    let judged = message.apply(move |_, reader| {
+    let judged = message.apply(1, move |_, reader| {
         let mut message = Message::read(member, info, (is_recent, reader), usize::MAX);
         let passes = message.passes(&asked)?;
         let signature = if has_signature { None } else { message.signature() };
