@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use imap_wire::{By, Code, DateTime, FetchItem, FetchModifiers, FetchResponse, SequenceSet};
+use imap_wire::{By, DateTime, FetchItem, FetchModifiers, FetchResponse, SequenceSet};
 use store::{FlagChange, FlagMode, Flags, Listed, MailboxId, MessageInfo, Reader, Rights, StoreError, Uid};
 
 use super::extract::{Extract, Need};
 use super::extracts::{Extracts, IN_TURN_OCTETS_MAX, WholeMessage, tell_damaged};
+use super::lacks::Lacks;
 use super::resync::{changed_members, part};
 use super::section;
 use super::{Context, refusal};
@@ -25,13 +26,6 @@ use crate::view::Member;
 const SEEN_MESSAGES_MAX: usize = 100;
 /// Messages whose records are read from one snapshot.
 const READ_MESSAGES_MAX: usize = 500;
-
-/// Messages that an answer names because their surrogates were told; a text of so many numbers is a line still.
-const DOWNGRADED_MAX: usize = 1_000;
-/// Damaged messages that an answer names.
-const DAMAGED_TOLD_MAX: usize = 20;
-/// The same of messages of which too much was asked for.
-const TOO_LARGE_TOLD_MAX: usize = 20;
 /// Messages whose headers are read from one snapshot, and how much of them is kept.
 const HEADERS_AHEAD_MAX: usize = 50;
 const HEADERS_AHEAD_OCTETS_MAX: usize = 128 * 1024;
@@ -107,55 +101,13 @@ pub(super) async fn fetch(
     if plan.keeps {
         context.shared.parts.derived.flush();
     }
-    if let Some(uids) = SequenceSet::from_rising(lacks.damaged.iter().copied().take(DAMAGED_TOLD_MAX)) {
-        // RFC 5530 §3.
-        let text = format!("these messages are damaged, and the postmaster has been told: UID {uids}");
-        return Ok(Answer::no(text).code(Code::Corruption));
-    }
-    if let Some(uids) = SequenceSet::from_rising(lacks.too_large.iter().copied().take(TOO_LARGE_TOLD_MAX)) {
-        let text = format!("more is asked for of these messages than one answer may hold: UID {uids}");
-        return Ok(Answer::no(text).code(Code::Limit));
-    }
-    if lacks.decoding {
-        return Ok(Answer::no("a part has an encoding that is not known").code(Code::UnknownCte));
-    }
-    // A UID that is not there is no error (RFC 3501 §6.4.8).
-    if lacks.messages && by == By::SequenceNumber {
-        // RFC 2180 §4.1.2: others have expunged some; the client hears of it when that is allowed.
-        return Ok(Answer::no("some of the messages have been expunged").code(Code::ExpungeIssued));
-    }
-    Ok(lacks.answered(Answer::ok("FETCH done")))
+    Ok(lacks.answer(by))
 }
 
 /// Whether headers, and what was made of messages before, may be enough for all items.
 fn reads_ahead(items: &[FetchItem]) -> bool {
     let suffices = |item: &FetchItem| Need::of(item) <= Need::Header || Kind::of(item).is_some();
     items.iter().any(|item| Need::of(item) > Need::Record) && items.iter().all(suffices)
-}
-
-/// What could not be told, or not as it is.
-#[derive(Debug, Default)]
-struct Lacks {
-    /// Messages that have been expunged.
-    messages: bool,
-    /// Parts whose encoding is not known (RFC 3516 §4.3).
-    decoding: bool,
-    /// UIDs of messages that cannot be read, rising.
-    damaged: Vec<u32>,
-    /// UIDs of messages of which more was asked for than is held, rising.
-    too_large: Vec<u32>,
-    /// UIDs of messages whose surrogates were told, rising.
-    downgraded: Vec<u32>,
-}
-
-impl Lacks {
-    /// Names the messages whose surrogates were told (RFC 6858 §3).
-    fn answered(self, answer: Answer) -> Answer {
-        match SequenceSet::from_rising(self.downgraded) {
-            Some(uids) => answer.code(Code::Downgraded(uids)),
-            None => answer,
-        }
-    }
 }
 
 /// Fetches some messages.
@@ -194,8 +146,8 @@ async fn fetch_chunk(
             // Now the client knows what our change came to, not before.
             Ok(Fetched::Told { is_downgraded }) => {
                 selected.knows(changed.map(|at| &seen[at]));
-                if is_downgraded && lacks.downgraded.len() < DOWNGRADED_MAX {
-                    lacks.downgraded.push(member.uid);
+                if is_downgraded {
+                    lacks.note_downgraded(member.uid);
                 }
             }
             Ok(Fetched::UnknownEncoding) => lacks.decoding = true,
@@ -203,9 +155,9 @@ async fn fetch_chunk(
             // One damaged message keeps nobody from the others.
             Err(error) if error.is_damage() => {
                 tell_damaged(context.shared, selected.mailbox, &info, &error);
-                lacks.damaged.push(member.uid);
+                lacks.note_damaged(member.uid);
             }
-            Err(StoreError::TooMany { .. }) => lacks.too_large.push(member.uid),
+            Err(StoreError::TooMany { .. }) => lacks.note_too_large(member.uid),
             Err(error) => return Ok(Err(error)),
         }
         context.io.flush_if_full().await?;

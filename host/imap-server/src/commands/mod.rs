@@ -11,6 +11,7 @@ mod extract;
 mod extracts;
 mod fetch;
 mod idle;
+mod lacks;
 mod list;
 mod mailboxes;
 mod metadata;

@@ -1,6 +1,7 @@
 //! SEARCH, SORT and THREAD (RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 5256, RFC 5267).
 
 mod answer;
+mod candidate;
 mod condition;
 mod gathered;
 mod judge;
