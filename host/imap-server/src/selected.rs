@@ -57,6 +57,8 @@ pub(crate) struct Selected {
     pub(crate) rights: Rights,
     pub(crate) view: View,
     pub(crate) keywords: KeywordTable,
+    /// The keywords that the client has been told of.
+    told_keywords: KeywordTable,
     /// All changes up to here are in the view.
     modseq: ModSeq,
     /// All changes up to here have been told, expunges too: from here a client may come back.
@@ -95,6 +97,7 @@ impl Selected {
             rights: Rights::ALL,
             view: told,
             keywords: view.keywords.clone(),
+            told_keywords: view.keywords.clone(),
             modseq: view.highest_modseq,
             settled: view.highest_modseq,
             unclaimed: view.uid_next.0,
@@ -162,12 +165,18 @@ impl Selected {
         self.settled
     }
 
-    /// RFC 3501 §7.2.6: tells the list of flags where it has changed.
+    /// RFC 3501 §7.2.6: tells the list of flags where it is not what was told before.
     pub(crate) fn take_keywords(&mut self, io: &mut Io, keywords: KeywordTable) {
-        if keywords != self.keywords {
-            self.keywords = keywords;
-            io.say(&Response::Flags(all_flags(&self.keywords)));
+        if keywords != self.told_keywords {
+            self.told_keywords = keywords.clone();
+            io.say(&Response::Flags(all_flags(&keywords)));
         }
+        self.keywords = keywords;
+    }
+
+    /// Takes names that are told once flags are that have them.
+    pub(crate) fn note_keywords(&mut self, keywords: KeywordTable) {
+        self.keywords = keywords;
     }
 
     /// Whether messages came that the store does not know as told yet.
@@ -242,7 +251,7 @@ impl Selected {
         if self.wishes.messages {
             self.take_keywords(io, delta.keywords);
         } else {
-            self.keywords = delta.keywords;
+            self.note_keywords(delta.keywords);
         }
         let before = (self.view.len(), self.view.recent());
         let mut new_flags = Vec::new();

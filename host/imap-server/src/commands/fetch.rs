@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use imap_wire::{By, DateTime, FetchItem, FetchModifiers, FetchResponse, SequenceSet};
-use store::{FlagChange, FlagMode, Flags, Listed, MailboxId, MessageInfo, Reader, Rights, StoreError, Uid};
+use store::{
+    FlagChange, FlagMode, Flags, KeywordTable, Listed, MailboxId, MessageInfo, Reader, Rights, StoreError,
+    Uid,
+};
 
 use super::extract::{Extract, Need};
 use super::extracts::{Extracts, IN_TURN_OCTETS_MAX, WholeMessage, tell_damaged};
@@ -118,17 +121,29 @@ async fn fetch_chunk(
     members: &[Member],
     lacks: &mut Lacks,
 ) -> Result<Result<(), StoreError>, End> {
-    let infos = match read_infos(context, selected, members) {
-        Ok(infos) => infos,
+    let mut records = match read_records(context, selected, plan, members) {
+        Ok(records) => records,
         Err(error) => return Ok(Err(error)),
     };
-    let seen = match set_seen(context, selected, plan, &infos).await {
+    let seen = match set_seen(context, selected, plan, &records.infos).await {
         Ok(seen) => seen,
         Err(error) => return Ok(Err(error)),
     };
+    if !seen.is_empty() {
+        // What the client is told must be what the store has after our change.
+        records = match read_records(context, selected, plan, members) {
+            Ok(records) => records,
+            Err(error) => return Ok(Err(error)),
+        };
+    }
+    let infos = records.infos;
     lacks.messages |= infos.len() < members.len();
+    if let Some(keywords) = records.keywords {
+        // The names come before the flags that have them.
+        selected.take_keywords(context.io, keywords);
+    }
     let mut ahead = VecDeque::new();
-    for (place, (member, mut info)) in infos.iter().copied().enumerate() {
+    for (place, (member, info)) in infos.iter().copied().enumerate() {
         if plan.reads_ahead && ahead.is_empty() {
             ahead = match headers_ahead(context, selected, plan, &infos[place..]) {
                 Ok(ahead) => ahead,
@@ -137,11 +152,7 @@ async fn fetch_chunk(
             tokio::task::yield_now().await;
         }
         let known = ahead.pop_front().flatten();
-        // What the client is told must be what the store has after our change.
         let changed = seen.binary_search_by_key(&info.uid, |message| message.uid).ok();
-        if let Some(message) = changed.map(|at| &seen[at]) {
-            (info.flags, info.keywords, info.modseq) = (message.flags, message.keywords, message.modseq);
-        }
         match fetch_one(context, selected, plan, (member, info, known), changed.is_some()).await? {
             // Now the client knows what our change came to, not before.
             Ok(Fetched::Told { is_downgraded }) => {
@@ -165,13 +176,23 @@ async fn fetch_chunk(
     Ok(Ok(()))
 }
 
-fn read_infos(
+/// Records of one moment.
+struct Records {
+    infos: Vec<(Member, MessageInfo)>,
+    /// The names of the keywords in them, where these are told.
+    keywords: Option<KeywordTable>,
+}
+
+fn read_records(
     context: &Context<'_>,
     selected: &Selected,
+    plan: &Plan,
     members: &[Member],
-) -> Result<Vec<(Member, MessageInfo)>, StoreError> {
+) -> Result<Records, StoreError> {
     let reader = context.shared.parts.store.reader(selected.mailbox)?;
-    infos(&reader, members)
+    let tells_flags = plan.sets_seen || plan.items.contains(&FetchItem::Flags);
+    let keywords = if tells_flags { Some(reader.keywords()?) } else { None };
+    Ok(Records { infos: infos(&reader, members)?, keywords })
 }
 
 /// The records of messages that are still there; neighbours are read in one go.
@@ -194,10 +215,10 @@ pub(super) fn infos(reader: &Reader, members: &[Member]) -> Result<Vec<(Member, 
     Ok(infos)
 }
 
-/// Sets `\Seen` where items ask for it; gives the messages that did not have it, as they are now.
+/// Sets `\Seen` where items ask for it; gives the messages that did not have it.
 async fn set_seen(
     context: &mut Context<'_>,
-    selected: &mut Selected,
+    selected: &Selected,
     plan: &Plan,
     infos: &[(Member, MessageInfo)],
 ) -> Result<Vec<Listed>, StoreError> {
@@ -213,7 +234,6 @@ async fn set_seen(
     let change = FlagChange { mode: FlagMode::Add, flags: Flags::SEEN, keywords: &[], unchanged_since: None };
     let mut stored = store.store_flags(selected.mailbox, &uids, &change).await?;
     stored.messages.sort_unstable_by_key(|message| message.uid);
-    selected.take_keywords(context.io, stored.keywords);
     Ok(stored.messages)
 }
 

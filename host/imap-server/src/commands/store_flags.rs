@@ -52,7 +52,12 @@ pub(crate) async fn store(
     let mut count = stored.messages.len();
     selected.knows(&stored.messages);
     // The names come before the flags that have them.
-    selected.take_keywords(context.io, std::mem::take(&mut stored.keywords));
+    let names = std::mem::take(&mut stored.keywords);
+    if silent && keywords.is_empty() {
+        selected.note_keywords(names);
+    } else {
+        selected.take_keywords(context.io, names);
+    }
     if command.unchanged_since.is_some() {
         return tell_conditional(context, selected, command, (stored, silent), members.len()).await;
     }

@@ -1,12 +1,14 @@
 //! One message that may be what a search looks for.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use message::{
     FieldNames, Fields, HeaderTexts, Needle, SearchTexts, Signature, Structure, field_contains, parse_date,
 };
-use store::{MessageInfo, Reader, StoreError};
+use store::{Keywords, MessageInfo, Reader, StoreError};
 
-use super::condition::Test;
+use super::condition::{Condition, Test};
 use crate::commands::extracts::header;
 use crate::object_ids::has_email_id;
 use crate::selected::Selected;
@@ -17,13 +19,28 @@ pub(super) struct Asked {
     pub(super) test: Test,
     /// Of the fields that are looked into.
     names: FieldNames,
+    /// That are asked for.
+    keywords: Vec<String>,
 }
 
+/// The bits that keywords have in a mailbox at one moment, in the order in which they are asked for; `None` is one that no message
+/// has.
+pub(super) type Bits = Arc<[Option<Keywords>]>;
+
 impl Asked {
-    pub(super) fn of(test: Test) -> Self {
+    pub(super) fn of(Condition { test, keywords }: Condition) -> Self {
         let mut names = Vec::new();
         test.field_names(&mut names);
-        Self { names: FieldNames::new(names), test }
+        Self { names: FieldNames::new(names), test, keywords }
+    }
+
+    /// The bits of its keywords in the records of a snapshot.
+    pub(super) fn bits(&self, reader: &Reader) -> Result<Bits, StoreError> {
+        if self.keywords.is_empty() {
+            return Ok(Bits::default());
+        }
+        let table = reader.keywords()?;
+        Ok(self.keywords.iter().map(|name| table.find(name)).collect())
     }
 }
 
@@ -33,6 +50,8 @@ pub(super) struct Message<'a> {
     info: MessageInfo,
     is_recent: bool,
     reader: &'a Reader,
+    /// Of the record.
+    bits: &'a [Option<Keywords>],
     /// Longer headers are not looked at here.
     header_octets_max: usize,
     /// Such a one would have to be: what is said of the message is not so.
@@ -49,17 +68,17 @@ impl<'a> Message<'a> {
         member: Member,
         info: MessageInfo,
         selected: &Selected,
-        reader: &'a Reader,
+        (reader, bits): (&'a Reader, &'a Bits),
         header_octets_max: usize,
     ) -> Self {
         let is_recent = selected.view.is_recent(member.uid);
-        Self::read(member, info, (is_recent, reader), header_octets_max)
+        Self::read(member, info, (is_recent, reader, bits), header_octets_max)
     }
 
     pub(super) fn read(
         member: Member,
         info: MessageInfo,
-        (is_recent, reader): (bool, &'a Reader),
+        (is_recent, reader, bits): (bool, &'a Reader, &'a Bits),
         header_octets_max: usize,
     ) -> Self {
         let (is_too_long, header, header_texts, sent, texts) = (false, None, None, None, None);
@@ -68,6 +87,7 @@ impl<'a> Message<'a> {
             info,
             is_recent,
             reader,
+            bits,
             header_octets_max,
             is_too_long,
             header,
@@ -85,8 +105,10 @@ impl<'a> Message<'a> {
         let info = &self.info;
         Ok(match test {
             Test::Always(answer) => *answer,
-            Test::Flag { flags, keywords, set } => {
-                (info.flags.contains(*flags) && info.keywords.contains(*keywords)) == *set
+            Test::Flag(flags, set) => info.flags.contains(*flags) == *set,
+            Test::Keyword(place, set) => {
+                let bit = self.bits.get(*place).copied().flatten();
+                bit.is_some_and(|bit| info.keywords.contains(bit)) == *set
             }
             Test::Recent(recent) => self.is_recent == *recent,
             Test::Internal(order, day) => {

@@ -2,18 +2,16 @@
 
 use imap_wire::{By, Date, Flag, SearchKey, SequenceSet};
 use message::{Needle, decode_charset};
-use store::{Flags, Keywords};
+use store::Flags;
 
 use crate::selected::{SYSTEM_FLAGS, Selected};
 
 /// A search key, ready to judge messages.
 pub(super) enum Test {
     Always(bool),
-    Flag {
-        flags: Flags,
-        keywords: Keywords,
-        set: bool,
-    },
+    Flag(Flags, bool),
+    /// A keyword, by its place among those that are asked for.
+    Keyword(usize, bool),
     Recent(bool),
     Internal(Order, i64),
     /// The moment it came into the mailbox.
@@ -84,28 +82,47 @@ impl Test {
     }
 }
 
-/// Makes tests from keys.
-pub(super) struct Compiler<'a> {
-    pub(super) selected: &'a Selected,
-    pub(super) charset: &'a str,
-    /// Seconds since 1970.
-    pub(super) now: u64,
+/// What is asked of messages.
+pub(super) struct Condition {
+    pub(super) test: Test,
+    /// The keywords that are asked for. Which bits they are, each snapshot says with its records.
+    pub(super) keywords: Vec<String>,
 }
 
-impl Compiler<'_> {
-    pub(super) fn all(&self, keys: &[SearchKey]) -> Test {
+/// Makes tests from keys.
+pub(super) struct Compiler<'a> {
+    selected: &'a Selected,
+    charset: &'a str,
+    /// Seconds since 1970.
+    now: u64,
+    keywords: Vec<String>,
+}
+
+impl<'a> Compiler<'a> {
+    /// For texts in that charset, at that second since 1970.
+    pub(super) fn new(selected: &'a Selected, charset: &'a str, now: u64) -> Self {
+        Self { selected, charset, now, keywords: Vec::new() }
+    }
+
+    /// That all keys match.
+    pub(super) fn condition(mut self, keys: &[SearchKey]) -> Condition {
+        let test = self.all(keys);
+        Condition { test, keywords: self.keywords }
+    }
+
+    fn all(&mut self, keys: &[SearchKey]) -> Test {
         let mut tests: Vec<Test> = keys.iter().map(|key| self.test(key)).collect();
         // What is cheap to know may spare what is not.
         tests.sort_by_key(Test::cost);
         Test::All(tests)
     }
 
-    fn test(&self, key: &SearchKey) -> Test {
+    fn test(&mut self, key: &SearchKey) -> Test {
         match key {
             SearchKey::All => Test::Always(true),
-            SearchKey::New => Test::All(vec![Test::Recent(true), has(&Flag::Seen, self.selected, false)]),
-            SearchKey::Has(flag) => has(flag, self.selected, true),
-            SearchKey::Lacks(flag) => has(flag, self.selected, false),
+            SearchKey::New => Test::All(vec![Test::Recent(true), Test::Flag(Flags::SEEN, false)]),
+            SearchKey::Has(flag) => self.has(flag, true),
+            SearchKey::Lacks(flag) => self.has(flag, false),
             SearchKey::Header(name, text) => Test::Header(name.clone(), self.needle(text)),
             SearchKey::Body(text) => Test::Body(self.needle(text)),
             SearchKey::Text(text) => Test::Text(self.needle(text)),
@@ -140,6 +157,24 @@ impl Compiler<'_> {
         }
     }
 
+    fn has(&mut self, flag: &Flag, set: bool) -> Test {
+        match flag {
+            Flag::Recent => Test::Recent(set),
+            Flag::Keyword(name) => {
+                let known = self.keywords.iter().position(|known| known.eq_ignore_ascii_case(name));
+                let place = known.unwrap_or_else(|| {
+                    self.keywords.push(name.clone());
+                    self.keywords.len() - 1
+                });
+                Test::Keyword(place, set)
+            }
+            system => match SYSTEM_FLAGS.iter().find(|(flag, _)| flag == system) {
+                Some((_, flags)) => Test::Flag(*flags, set),
+                None => Test::Always(!set),
+            },
+        }
+    }
+
     /// `$` (RFC 5182 §2.1).
     fn saved(&self) -> Test {
         let members = self.selected.view.resolve(By::Uid, &SequenceSet::saved()).unwrap_or_default();
@@ -149,23 +184,6 @@ impl Compiler<'_> {
     fn needle(&self, text: &[u8]) -> Needle {
         // What is not valid in its charset is taken with replacement characters: it finds nothing.
         Needle::new(&decode_charset(self.charset.as_bytes(), text))
-    }
-}
-
-fn has(flag: &Flag, selected: &Selected, set: bool) -> Test {
-    match flag {
-        Flag::Recent => Test::Recent(set),
-        Flag::Keyword(name) => match selected.keywords.find(name) {
-            Some(keywords) => Test::Flag { flags: Flags::NONE, keywords, set },
-            None => Test::Always(!set),
-        },
-        system => {
-            let bit = SYSTEM_FLAGS.iter().find(|(flag, _)| flag == system).map(|(_, bit)| *bit);
-            match bit {
-                Some(flags) => Test::Flag { flags, keywords: Keywords::NONE, set },
-                None => Test::Always(!set),
-            }
-        }
     }
 }
 

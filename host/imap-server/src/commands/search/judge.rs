@@ -6,8 +6,8 @@ use imap_wire::{By, SearchKey, SequenceSet};
 use message::Signature;
 use store::{MessageInfo, StoreError, Uid};
 
-use super::candidate::{Asked, Message};
-use super::condition::{Cost, Test};
+use super::candidate::{Asked, Bits, Message};
+use super::condition::{Condition, Cost};
 use super::gathered::Gathered;
 use crate::commands::Context;
 use crate::commands::extracts::{WholeMessage, header, tell_damaged};
@@ -53,10 +53,10 @@ pub(super) fn candidates(selected: &Selected, keys: &[SearchKey]) -> Vec<Member>
 pub(super) async fn judge_all(
     context: &Context<'_>,
     selected: &Selected,
-    test: Test,
+    condition: Condition,
     members: &[Member],
 ) -> Result<Vec<Found>, StoreError> {
-    let asked = Arc::new(Asked::of(test));
+    let asked = Arc::new(Asked::of(condition));
     if asked.test.cost() == Cost::Whole {
         return judge_whole(context, selected, &asked, members).await;
     }
@@ -64,11 +64,10 @@ pub(super) async fn judge_all(
     while !rest.is_empty() {
         let (judged, long) = judge_turn(context, selected, &asked, (rest, &mut found))?;
         rest = &rest[judged..];
-        if let Some((member, info)) = long {
-            let signed = Signed { member, info, has_signature: true, passes: None };
-            if judge_one(context, selected, &asked, &signed).await? {
-                found.push(Found { member, modseq: info.modseq.0 });
-            }
+        if let Some(long) = long
+            && judge_one(context, selected, &asked, &long).await?
+        {
+            found.push(Found { member: long.member, modseq: long.info.modseq.0 });
         }
         tokio::task::yield_now().await;
     }
@@ -82,18 +81,20 @@ fn judge_turn(
     selected: &Selected,
     asked: &Asked,
     (members, found): (&[Member], &mut Vec<Found>),
-) -> Result<(usize, Option<(Member, MessageInfo)>), StoreError> {
+) -> Result<(usize, Option<Signed>), StoreError> {
     let turn = if asked.test.cost() == Cost::Record { RECORDS_A_TURN } else { HEADERS_A_TURN };
     let members = &members[..members.len().min(turn)];
     let reader = context.shared.parts.store.reader(selected.mailbox)?;
+    let bits = asked.bits(&reader)?;
     let mut octets = 0;
     for (member, info) in infos(&reader, members)? {
-        let mut message = Message::new(member, info, selected, &reader, HEADER_IN_TURN_OCTETS_MAX);
+        let mut message = Message::new(member, info, selected, (&reader, &bits), HEADER_IN_TURN_OCTETS_MAX);
         let passes = message.passes(asked);
         let judged = || members.partition_point(|other| other.sequence <= member.sequence);
         octets += message.header.as_ref().map_or(0, Vec::len);
         if message.is_too_long {
-            return Ok((judged(), Some((member, info))));
+            let bits = Arc::clone(&bits);
+            return Ok((judged(), Some(Signed { member, info, bits, has_signature: true, passes: None })));
         }
         if whole_or_told(context, selected, &info, passes)? {
             found.push(Found { member, modseq: info.modseq.0 });
@@ -142,6 +143,7 @@ async fn judge_whole(
 struct Signed {
     member: Member,
     info: MessageInfo,
+    bits: Bits,
     has_signature: bool,
     /// `None` where it has to be read.
     passes: Option<bool>,
@@ -155,8 +157,9 @@ fn by_signature(
 ) -> Result<Vec<Signed>, StoreError> {
     let reader = context.shared.parts.store.reader(selected.mailbox)?;
     let kept = context.shared.parts.derived.reader();
+    let bits = asked.bits(&reader)?;
     let judge = |(member, info): (Member, MessageInfo)| {
-        let mut message = Message::new(member, info, selected, &reader, HEADER_SIGNED_OCTETS_MAX);
+        let mut message = Message::new(member, info, selected, (&reader, &bits), HEADER_SIGNED_OCTETS_MAX);
         let told = kept.as_ref().and_then(|kept| {
             derived::read(kept, &info, Kind::Signature, Headers::AsTheyAre, |signature| {
                 message.passes_by_signature(asked, &asked.test, Signature::new(signature))
@@ -167,7 +170,7 @@ fn by_signature(
             Err(error) if error.is_damage() => Some(whole_or_told(context, selected, &info, Err(error))?),
             told => told?.flatten(),
         };
-        Ok(Signed { member, info, has_signature, passes })
+        Ok(Signed { member, info, bits: Arc::clone(&bits), has_signature, passes })
     };
     infos(&reader, members)?.into_iter().map(judge).collect()
 }
@@ -200,9 +203,10 @@ async fn judge_one(
     // For the message itself, and for its texts beside it.
     let room = context.shared.room_for(info.size.saturating_mul(TEXTS_GROWTH + 1)).await;
     let message = WholeMessage { store: parts.store.clone(), mailbox: selected.mailbox, info, room };
-    let (asked, is_recent) = (Arc::clone(asked), selected.view.is_recent(member.uid));
+    let (asked, bits) = (Arc::clone(asked), Arc::clone(&signed.bits));
+    let is_recent = selected.view.is_recent(member.uid);
     let judged = message.apply(1, move |_, reader| {
-        let mut message = Message::read(member, info, (is_recent, reader), usize::MAX);
+        let mut message = Message::read(member, info, (is_recent, reader, &bits), usize::MAX);
         let passes = message.passes(&asked)?;
         let signature = if has_signature { None } else { message.signature() };
         Ok((passes, signature))

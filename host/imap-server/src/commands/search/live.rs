@@ -106,8 +106,8 @@ async fn update_one(
     live: &mut Live,
     members: &[Member],
 ) -> Result<Result<bool, StoreError>, End> {
-    let test = Compiler { selected, charset: &live.charset, now: live.asked }.all(&live.keys);
-    let matching = match judge_all(context, selected, test, members).await {
+    let condition = Compiler::new(selected, &live.charset, live.asked).condition(&live.keys);
+    let matching = match judge_all(context, selected, condition, members).await {
         Ok(found) => found,
         Err(error) => return Ok(Err(error)),
     };

@@ -140,8 +140,8 @@ async fn find(
         return Err(Answer::no("unknown charset").code(Code::BadCharset(vec!["US-ASCII", "UTF-8"])));
     }
     let now = context.shared.parts.store.now().as_seconds();
-    let test = Compiler { selected, charset, now }.all(keys);
-    let found = judge_all(context, selected, test, &candidates(selected, keys)).await;
+    let condition = Compiler::new(selected, charset, now).condition(keys);
+    let found = judge_all(context, selected, condition, &candidates(selected, keys)).await;
     found.map_err(|error: StoreError| refusal(&error))
 }
 
