@@ -8,7 +8,9 @@ use events::{Events, LogOptions};
 use mail_types::{AccountName, Timestamp};
 use parking_lot::Mutex;
 use runtime::{Clock, Listener, ListenerOptions, Random, Shutdown};
-use store::{AppendRequest, AppendedContent, Derived, Flags, MailboxId, NewMessage, Store};
+use store::{
+    AppendRequest, AppendedContent, Derived, FlagChange, FlagMode, Flags, MailboxId, NewMessage, Store,
+};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -17,7 +19,8 @@ use crate::{Options, Parts, Server};
 
 const LDIF: &str = "\
 dn: o=example.org,o=isp\nobjectClass: mailDomain\nassociatedDomain: example.org\n\n\
-dn: uid=jo,o=example.org,o=isp\nobjectClass: inetMailUser\nuid: jo\nmail: jo@example.org\nuserPassword: pencil\n";
+dn: uid=jo,o=example.org,o=isp\nobjectClass: inetMailUser\nuid: jo\nmail: jo@example.org\nuserPassword: pencil\n\n\
+dn: uid=mo,o=example.org,o=isp\nobjectClass: inetMailUser\nuid: mo\nmail: mo@example.org\nuserPassword: pencil\n";
 
 /// A log that the test reads.
 #[derive(Clone, Default)]
@@ -96,6 +99,11 @@ async fn bench(whole_messages_kib: u32) -> Bench {
 }
 
 impl Bench {
+    fn inbox(&self) -> MailboxId {
+        let account = AccountName::new("jo@example.org").unwrap();
+        MailboxId::inbox(self.store.find_account(&account).unwrap().unwrap())
+    }
+
     async fn deliver(&self, octets: &[u8]) {
         let account = AccountName::new("jo@example.org").unwrap();
         let inbox = MailboxId::inbox(self.store.ensure_account(&account).await.unwrap());
@@ -131,10 +139,15 @@ impl Bench {
     }
 
     async fn selected(&self) -> Client {
+        let mut client = self.logged_in("jo").await;
+        client.ok("SELECT INBOX").await;
+        client
+    }
+
+    async fn logged_in(&self, uid: &str) -> Client {
         let mut client = Client(BufStream::new(TcpStream::connect(self.address).await.unwrap()));
         assert!(client.line().await.starts_with("* OK "));
-        client.ok("LOGIN jo@example.org pencil").await;
-        client.ok("SELECT INBOX").await;
+        client.ok(&format!("LOGIN {uid}@example.org pencil")).await;
         client
     }
 }
@@ -310,11 +323,7 @@ async fn an_envelope_is_kept_where_it_is_the_contents_alone() {
     bench.deliver_with([b"Subject: on top\r\n", received], header.as_bytes()).await;
     bench.deliver(b"Subject: sch\xc3\xb6n\r\n\r\n").await;
     let mut client = bench.selected().await;
-    let info = |uid| {
-        let account = AccountName::new("jo@example.org").unwrap();
-        let inbox = MailboxId::inbox(bench.store.find_account(&account).unwrap().unwrap());
-        bench.store.reader(inbox).unwrap().info(store::Uid(uid)).unwrap().unwrap()
-    };
+    let info = |uid| bench.store.reader(bench.inbox()).unwrap().info(store::Uid(uid)).unwrap().unwrap();
     let (shared, utf8) = (info(1).content, info(3).content);
     assert_eq!(info(2).content, shared);
     identifiers_are_of_all_octets(&mut client).await;
@@ -376,6 +385,31 @@ async fn one_damaged_message_keeps_nobody_from_the_others() {
         assert_eq!(client.ok(&format!("SEARCH {search}")).await[0], "* SEARCH 1 3", "{search}");
     }
     assert_eq!(client.ok("SEARCH SEEN").await[0], "* SEARCH");
+}
+
+#[tokio::test]
+async fn a_text_is_told_where_seen_cannot_be_kept() {
+    let bench = bench(1024).await;
+    bench.deliver(b"Subject: x\r\n\r\nthe text").await;
+    let mut owner = bench.selected().await;
+    owner.ok("SETACL INBOX mo@example.org lrs").await;
+    while bench.store.status(bench.inbox()).unwrap().messages < 2 * store::SEEN_RANGES_MAX as u64 + 2 {
+        owner.ok("COPY 1:* INBOX").await;
+    }
+    // What the guest has seen is one range for each message, as many as are kept.
+    let mut guest = bench.logged_in("mo").await;
+    let account = AccountName::new("mo@example.org").unwrap();
+    let id = bench.store.find_account(&account).unwrap().unwrap();
+    let uids: Vec<_> = (1..=store::SEEN_RANGES_MAX as u32).map(|number| store::Uid(2 * number)).collect();
+    let change = FlagChange { mode: FlagMode::Add, flags: Flags::SEEN, keywords: &[], unchanged_since: None };
+    bench.store.on_behalf_of(id, &account).store_flags(bench.inbox(), &uids, &change).await.unwrap();
+    guest.ok("SELECT user/jo@example.org/INBOX").await;
+    let number = 2 * store::SEEN_RANGES_MAX + 2;
+    guest.say(&format!("FETCH {number} BODY[TEXT]")).await;
+    assert_eq!(guest.line().await, format!("* {number} FETCH (BODY[TEXT] {{8}}"));
+    assert_eq!(guest.line().await, "the text)");
+    let last = guest.line().await;
+    assert!(last.starts_with("t OK FETCH done, but \\Seen was not kept: there are more ranges"), "{last}");
 }
 
 #[tokio::test]

@@ -125,10 +125,7 @@ async fn fetch_chunk(
         Ok(records) => records,
         Err(error) => return Ok(Err(error)),
     };
-    let seen = match set_seen(context, selected, plan, &records.infos).await {
-        Ok(seen) => seen,
-        Err(error) => return Ok(Err(error)),
-    };
+    let seen = set_seen(context, selected, plan, (&records.infos, &mut *lacks)).await;
     if !seen.is_empty() {
         // What the client is told must be what the store has after our change.
         records = match read_records(context, selected, plan, members) {
@@ -215,26 +212,34 @@ pub(super) fn infos(reader: &Reader, members: &[Member]) -> Result<Vec<(Member, 
     Ok(infos)
 }
 
-/// Sets `\Seen` where items ask for it; gives the messages that did not have it.
+/// Sets `\Seen` where items ask for it; gives the messages that did not have it. Where it cannot be kept, the texts are told
+/// without it: they are what was asked for (RFC 9051 §6.4.5).
 async fn set_seen(
     context: &mut Context<'_>,
     selected: &Selected,
     plan: &Plan,
-    infos: &[(Member, MessageInfo)],
-) -> Result<Vec<Listed>, StoreError> {
-    if !plan.sets_seen {
-        return Ok(Vec::new());
+    (infos, lacks): (&[(Member, MessageInfo)], &mut Lacks),
+) -> Vec<Listed> {
+    if !plan.sets_seen || lacks.has_unkept() {
+        return Vec::new();
     }
     let unseen = infos.iter().filter(|(_, info)| !info.flags.contains(Flags::SEEN));
     let uids: Vec<Uid> = unseen.map(|(_, info)| info.uid).collect();
     if uids.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let store = &context.shared.parts.store;
     let change = FlagChange { mode: FlagMode::Add, flags: Flags::SEEN, keywords: &[], unchanged_since: None };
-    let mut stored = store.store_flags(selected.mailbox, &uids, &change).await?;
-    stored.messages.sort_unstable_by_key(|message| message.uid);
-    Ok(stored.messages)
+    match store.store_flags(selected.mailbox, &uids, &change).await {
+        Ok(mut stored) => {
+            stored.messages.sort_unstable_by_key(|message| message.uid);
+            stored.messages
+        }
+        Err(error) => {
+            lacks.note_unkept(refusal(&error));
+            Vec::new()
+        }
+    }
 }
 
 /// What the items come to, for the first of some messages of which headers are enough: from one snapshot, and no more

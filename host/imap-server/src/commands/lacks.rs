@@ -22,6 +22,8 @@ pub(super) struct Lacks {
     too_large: Vec<u32>,
     /// UIDs of messages whose surrogates were told, rising.
     downgraded: Vec<u32>,
+    /// Why `\Seen` could not be kept.
+    unkept: Option<Answer>,
 }
 
 impl Lacks {
@@ -38,6 +40,16 @@ impl Lacks {
     /// The surrogate of a message was told.
     pub(super) fn note_downgraded(&mut self, uid: u32) {
         note(&mut self.downgraded, uid, DOWNGRADED_MAX);
+    }
+
+    /// `\Seen` could not be kept.
+    pub(super) fn note_unkept(&mut self, why: Answer) {
+        self.unkept = Some(why);
+    }
+
+    /// Whether that was so once: it is not tried again for the rest.
+    pub(super) fn has_unkept(&self) -> bool {
+        self.unkept.is_some()
     }
 
     /// How the command ended that named messages so.
@@ -59,7 +71,10 @@ impl Lacks {
             // RFC 2180 §4.1.2: others have expunged some; the client hears of it when that is allowed.
             return Answer::no("some of the messages have been expunged").code(Code::ExpungeIssued);
         }
-        let answer = Answer::ok("FETCH done");
+        let answer = match self.unkept {
+            Some(why) => Answer::ok(format!("FETCH done, but \\Seen was not kept: {}", why.text)),
+            None => Answer::ok("FETCH done"),
+        };
         // RFC 6858 §3.
         match SequenceSet::from_rising(self.downgraded) {
             Some(uids) => answer.code(Code::Downgraded(uids)),
