@@ -103,10 +103,7 @@ pub(crate) fn has_sequence_numbers(keys: &[SearchKey]) -> bool {
 fn has_key(keys: &[SearchKey], is_it: &dyn Fn(&SearchKey) -> bool) -> bool {
     keys.iter().any(|key| match key {
         SearchKey::Not(key) => has_key(std::slice::from_ref(key), is_it),
-        SearchKey::Or(first, second) => {
-            has_key(std::slice::from_ref(first), is_it) || has_key(std::slice::from_ref(second), is_it)
-        }
-        SearchKey::And(keys) => has_key(keys, is_it),
+        SearchKey::Or(keys) | SearchKey::And(keys) => has_key(keys, is_it),
         key => is_it(key),
     })
 }

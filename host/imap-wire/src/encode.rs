@@ -438,11 +438,13 @@ fn write_key(out: &mut Vec<u8>, key: &SearchKey) {
             word(out, "NOT ");
             return write_key(out, key);
         }
-        SearchKey::Or(first, second) => {
-            word(out, "OR ");
-            write_key(out, first);
-            out.push(b' ');
-            return write_key(out, second);
+        SearchKey::Or(keys) => {
+            for (left, key) in keys.iter().enumerate().map(|(place, key)| (keys.len() - 1 - place, key)) {
+                word(out, if left > 0 { "OR " } else { "" });
+                write_key(out, key);
+                word(out, if left > 0 { " " } else { "" });
+            }
+            return;
         }
         SearchKey::Older(seconds) => return word(out, &format!("OLDER {seconds}")),
         SearchKey::Younger(seconds) => return word(out, &format!("YOUNGER {seconds}")),

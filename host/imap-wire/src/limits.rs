@@ -12,7 +12,7 @@ pub struct Limits {
     /// Octets of one non-synchronizing literal: no bound of its own with LITERAL+, 4096 with
     /// LITERAL- (RFC 7888 §5).
     pub non_synchronizing_octets: u64,
-    /// How deep NOT, OR and parentheses of a search nest.
+    /// How deep NOT and parentheses of a search nest, and what OR has on either side, but for another OR.
     pub depth: usize,
     /// Ranges in one sequence set.
     pub set_items: usize,
@@ -37,7 +37,8 @@ impl Default for Limits {
             literal_octets: 64 * 1024,
             append_octets: 64 * 1024 * 1024,
             non_synchronizing_octets: u64::MAX,
-            depth: 24,
+            // Some frames of the stack each. Filters of clients put each alternative in parentheses of its own.
+            depth: 100,
             set_items: 10_000,
             search_keys: 1_000,
             list_items: 500,

@@ -80,8 +80,8 @@ pub enum SearchKey {
     Sequence(SequenceSet),
     /// `NOT …`
     Not(Box<SearchKey>),
-    /// `OR … …`
-    Or(Box<SearchKey>, Box<SearchKey>),
+    /// `OR … …`: any of them, two at least; none of them is of this kind itself.
+    Or(Vec<SearchKey>),
     /// `(…)`: all of them.
     And(Vec<SearchKey>),
 }
@@ -117,8 +117,7 @@ fn search_key(cursor: &mut Cursor<'_>, depth: usize) -> Result<SearchKey, ParseE
     if depth > cursor.limits.depth {
         return Err(ParseError::TooDeep);
     }
-    cursor.search_keys_left =
-        cursor.search_keys_left.checked_sub(1).ok_or(ParseError::TooMany("search keys"))?;
+    count_key(cursor)?;
     match cursor.peek() {
         Some(b'(') => {
             return cursor.list(1, "search keys", |cursor| search_key(cursor, depth + 1)).map(SearchKey::And);
@@ -138,12 +137,35 @@ fn search_key(cursor: &mut Cursor<'_>, depth: usize) -> Result<SearchKey, ParseE
         }
         "OR" => {
             cursor.space()?;
-            let first = search_key(cursor, depth + 1)?;
-            cursor.space()?;
-            Ok(SearchKey::Or(Box::new(first), Box::new(search_key(cursor, depth + 1)?)))
+            alternatives(cursor, depth).map(SearchKey::Or)
         }
         _ => argument_key(cursor, &word).unwrap_or(wrong),
     }
+}
+
+/// `search-key SP search-key`, as `OR` has them. `OR` takes two, and clients with more put one within the other, on either side:
+/// all of them are alternatives, however many there are.
+fn alternatives(cursor: &mut Cursor<'_>, depth: usize) -> Result<Vec<SearchKey>, ParseError> {
+    let (mut keys, mut wanted) = (Vec::new(), 2);
+    loop {
+        if cursor.take_word("OR ") {
+            count_key(cursor)?;
+            wanted += 1;
+            continue;
+        }
+        keys.push(search_key(cursor, depth + 1)?);
+        wanted -= 1;
+        if wanted == 0 {
+            return Ok(keys);
+        }
+        cursor.space()?;
+    }
+}
+
+fn count_key(cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
+    cursor.search_keys_left =
+        cursor.search_keys_left.checked_sub(1).ok_or(ParseError::TooMany("search keys"))?;
+    Ok(())
 }
 
 /// Keys without argument.

@@ -1,5 +1,6 @@
 //! Known answers, and the inverse: what is encoded reads back as it was, whole or in pieces.
 
+mod alternatives;
 mod appends;
 
 use proptest::prelude::*;
@@ -306,10 +307,15 @@ fn key() -> impl Strategy<Value = SearchKey> {
     leaf.prop_recursive(4, 16, 3, |inner| {
         prop_oneof![
             inner.clone().prop_map(|key| SearchKey::Not(Box::new(key))),
-            (inner.clone(), inner.clone()).prop_map(|(a, b)| SearchKey::Or(Box::new(a), Box::new(b))),
+            prop::collection::vec(inner.clone(), 2..5).prop_map(any_of),
             prop::collection::vec(inner, 1..4).prop_map(SearchKey::And),
         ]
     })
+}
+
+fn any_of(keys: Vec<SearchKey>) -> SearchKey {
+    let alternatives = |key| if let SearchKey::Or(keys) = key { keys } else { vec![key] };
+    SearchKey::Or(keys.into_iter().flat_map(alternatives).collect())
 }
 
 fn list() -> impl Strategy<Value = ListCommand> {

@@ -111,10 +111,14 @@ impl<'a> Compiler<'a> {
     }
 
     fn all(&mut self, keys: &[SearchKey]) -> Test {
+        Test::All(self.tests(keys))
+    }
+
+    fn tests(&mut self, keys: &[SearchKey]) -> Vec<Test> {
         let mut tests: Vec<Test> = keys.iter().map(|key| self.test(key)).collect();
         // What is cheap to know may spare what is not.
-        tests.sort_by_key(Test::cost);
-        Test::All(tests)
+        tests.sort_by_cached_key(Test::cost);
+        tests
     }
 
     fn test(&mut self, key: &SearchKey) -> Test {
@@ -148,11 +152,7 @@ impl<'a> Compiler<'a> {
             SearchKey::Uid(set) => Test::Uids(set.resolve(self.selected.view.last_uid())),
             SearchKey::Sequence(set) => Test::Sequence(set.resolve(self.selected.view.len())),
             SearchKey::Not(key) => Test::Not(Box::new(self.test(key))),
-            SearchKey::Or(first, second) => {
-                let mut tests = vec![self.test(first), self.test(second)];
-                tests.sort_by_key(Test::cost);
-                Test::Any(tests)
-            }
+            SearchKey::Or(keys) => Test::Any(self.tests(keys)),
             SearchKey::And(keys) => self.all(keys),
         }
     }

@@ -54,9 +54,7 @@ fn frozen(key: &SearchKey, selected: &Selected) -> SearchKey {
             SequenceSet::new(ranges).map_or_else(nothing, SearchKey::Uid)
         }
         SearchKey::Not(key) => SearchKey::Not(Box::new(frozen(key, selected))),
-        SearchKey::Or(one, other) => {
-            SearchKey::Or(Box::new(frozen(one, selected)), Box::new(frozen(other, selected)))
-        }
+        SearchKey::Or(keys) => SearchKey::Or(keys.iter().map(|key| frozen(key, selected)).collect()),
         SearchKey::And(keys) => SearchKey::And(keys.iter().map(|key| frozen(key, selected)).collect()),
         key => key.clone(),
     }
