@@ -77,8 +77,6 @@ pub struct MailboxInfo {
 pub struct Status {
     /// Messages.
     pub messages: u64,
-    /// Messages that no session has been told of as recent.
-    pub recent: u64,
     /// Messages without `\Seen`.
     pub unseen: u64,
     /// Messages with `\Deleted`.
@@ -285,6 +283,17 @@ impl Store {
             .map(drop)
     }
 
+    /// How many messages no session has been told of as recent. They are counted one by one: in a mailbox that is never selected
+    /// these are all.
+    pub fn recent(&self, mailbox: MailboxId) -> Result<u64, StoreError> {
+        let snapshot = self.inner.storage.read()?;
+        read_mailbox(&snapshot, mailbox)?;
+        self.allow(&snapshot, mailbox, Rights::READ)?;
+        let mut recent = 0;
+        scan_messages(&snapshot, mailbox, read_recent(&snapshot, mailbox)?.., &mut |_, _| recent += 1)?;
+        Ok(recent)
+    }
+
     /// The numbers of a mailbox.
     pub fn status(&self, mailbox: MailboxId) -> Result<Status, StoreError> {
         let snapshot = self.inner.storage.read()?;
@@ -292,12 +301,9 @@ impl Store {
         self.allow(&snapshot, mailbox, Rights::READ)?;
         let key = keys::mailbox(mailbox);
         let counter = |field| snapshot.counter(keys::COUNTERS, &key, field);
-        let mut recent = 0;
-        scan_messages(&snapshot, mailbox, read_recent(&snapshot, mailbox)?.., &mut |_, _| recent += 1)?;
         let last_uid = u32::try_from(counter(keys::LAST_UID)?).unwrap_or(u32::MAX);
         Ok(Status {
             messages: counter(keys::COUNT)?,
-            recent,
             unseen: match self.seen_in(&snapshot, mailbox)? {
                 Some(seen) => seen.unseen(&snapshot, mailbox)?,
                 None => counter(keys::UNSEEN)?,

@@ -423,12 +423,12 @@ async fn recent_messages_are_told_to_one_session() {
     let fixture = Fixture::new().await;
     let inbox = MailboxId::inbox(fixture.account().await);
     deliver(&fixture.store, &[inbox, inbox], b"", b"x").await.unwrap();
-    assert_eq!(fixture.store.status(inbox).unwrap().recent, 2);
+    assert_eq!(fixture.store.recent(inbox).unwrap(), 2);
     assert_eq!(fixture.store.view(inbox).unwrap().first_recent, Uid(1));
     assert_eq!(fixture.store.take_recent(inbox).await.unwrap(), Uid(1));
     assert_eq!(fixture.store.take_recent(inbox).await.unwrap(), Uid(3));
     let fixture = fixture.reopened().await;
-    assert_eq!(fixture.store.status(inbox).unwrap().recent, 0);
+    assert_eq!(fixture.store.recent(inbox).unwrap(), 0);
     fixture.close().await;
 }
 

@@ -13,23 +13,24 @@ pub(crate) fn status(context: &mut Context<'_>, name: &MailboxName, items: &[Sta
         if !mailbox.selectable {
             return Err(StoreError::NotSelectable);
         }
-        // Only this item looks at messages.
-        let deleted = if items.contains(&StatusItem::DeletedStorage) && store.status(mailbox.id)?.deleted > 0
-        {
+        let status = store.status(mailbox.id)?;
+        // Only these items look at messages.
+        let deleted = if items.contains(&StatusItem::DeletedStorage) && status.deleted > 0 {
             store.deleted_octets(mailbox.id)?
         } else {
             0
         };
-        Ok((mailbox.id, store.status(mailbox.id)?, deleted))
+        let recent = if items.contains(&StatusItem::Recent) { store.recent(mailbox.id)? } else { 0 };
+        Ok((mailbox.id, status, (deleted, recent)))
     });
-    let (mailbox, status, deleted) = match found {
+    let (mailbox, status, (deleted, recent)) = match found {
         Ok(found) => found,
         Err(error) => return refusal(&error),
     };
     let limit = context.limits.append_octets;
     let number = |item: &StatusItem| match item {
         StatusItem::Messages => status.messages,
-        StatusItem::Recent => status.recent,
+        StatusItem::Recent => recent,
         StatusItem::UidNext => u64::from(status.uid_next.0),
         StatusItem::UidValidity => u64::from(status.uid_validity.0),
         StatusItem::Unseen => status.unseen,

@@ -247,7 +247,7 @@ impl World {
                 let at = self.at(*at);
                 let first = self.store().take_recent(at).await.unwrap();
                 assert!(first.0 <= self.mailboxes[&at].last_uid + 1);
-                assert_eq!(self.store().status(at).unwrap().recent, 0);
+                assert_eq!(self.store().recent(at).unwrap(), 0);
             }
             Op::Grant { at, rights } => {
                 let (at, rights) = (self.at(*at), Rights::from_bits(*rights));

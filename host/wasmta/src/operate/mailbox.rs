@@ -133,6 +133,7 @@ fn show(parts: &Parts, user: &str, mailbox: &str) -> Result<Answer, String> {
 fn numbers(store: &Store, mailbox: &MailboxInfo) -> Result<Value, String> {
     let failed = |e| format!("{}: {e}", mailbox.name);
     let status = store.status(mailbox.id).map_err(failed)?;
+    let recent = store.recent(mailbox.id).map_err(failed)?;
     let keywords = store.reader(mailbox.id).and_then(|reader| reader.keywords()).map_err(failed)?;
     Ok(json!({
         "name": mailbox.name.as_str(),
@@ -146,7 +147,7 @@ fn numbers(store: &Store, mailbox: &MailboxInfo) -> Result<Value, String> {
         "messages": status.messages,
         "unseen": status.unseen,
         "deleted": status.deleted,
-        "recent": status.recent,
+        "recent": recent,
         "octets": status.octets,
         "keywords": keywords.all().collect::<Vec<_>>(),
     }))
