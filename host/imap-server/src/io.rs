@@ -18,6 +18,9 @@ pub(crate) const OUTPUT_OCTETS_MAX: usize = 64 * 1024;
 /// Octets that a client has to take within the pause of writing.
 const PIECE_OCTETS: usize = 64 * 1024;
 
+/// How long commands that came together are answered before others have their turn; then it is the next one's.
+const TURN_MAX: Duration = Duration::from_millis(1);
+
 /// Why a session ends.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -53,11 +56,14 @@ pub(crate) struct Io {
     pub(crate) dialect: Dialect,
     reader: CommandReader,
     write_pause: Duration,
+    /// When others had theirs.
+    turn_began: Instant,
 }
 
 impl Io {
     pub(crate) fn new(stream: Stream, write_pause: Duration) -> Self {
-        Self { stream, dialect: Dialect::default(), reader: CommandReader::new(), write_pause }
+        let (dialect, reader, turn_began) = (Dialect::default(), CommandReader::new(), Instant::now());
+        Self { stream, dialect, reader, write_pause, turn_began }
     }
 
     /// Gathers a response.
@@ -153,7 +159,7 @@ impl Io {
     }
 
     /// The next command, or what is wrong with it. What was gathered is sent before waiting, not
-    /// between commands that came together.
+    /// between commands that came together; but others have their turn between these.
     pub(crate) async fn command(
         &mut self,
         limits: &Limits,
@@ -161,6 +167,11 @@ impl Io {
         shutdown: &Shutdown,
     ) -> Result<Received, End> {
         let deadline = Instant::now() + patience.inactivity;
+        if !self.stream.buffered().is_empty() && self.turn_began.elapsed() > TURN_MAX {
+            // A buffer full of commands would take seconds.
+            tokio::task::yield_now().await;
+            self.turn_began = Instant::now();
+        }
         loop {
             while !self.stream.buffered().is_empty() {
                 let (used, received) = self.reader.feed(self.stream.buffered(), limits);
@@ -186,6 +197,7 @@ impl Io {
             filled = timeout_at(until, self.stream.fill()) => filled,
             () = shutdown.wait() => return Err(End::Bye("the server is stopping".into())),
         };
+        self.turn_began = Instant::now();
         match filled {
             Ok(Ok(0)) => Err(End::Lost("the client closed the connection".into())),
             Ok(Ok(_)) => Ok(()),
