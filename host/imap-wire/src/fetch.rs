@@ -63,9 +63,9 @@ pub struct SectionFetch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partial {
     /// The first octet.
-    pub offset: u32,
+    pub offset: u64,
     /// At most so many, never 0.
-    pub length: u32,
+    pub length: u64,
 }
 
 /// A part of a message: a path of part numbers, then which text of it.
@@ -293,13 +293,18 @@ pub(crate) fn header_name(cursor: &mut Cursor<'_>) -> Result<String, ParseError>
     }
 }
 
+/// `partial = "<" number64 "." nz-number64 ">"` (RFC 9051 §9)
 fn partial(cursor: &mut Cursor<'_>) -> Result<Option<Partial>, ParseError> {
     if !cursor.take(b'<') {
         return Ok(None);
     }
-    let offset = cursor.number()?;
+    let offset = cursor.number64()?;
     cursor.must(b'.', ". between offset and length")?;
-    let length = cursor.nz_number()?;
+    let wrong = cursor.expected("a number above 0");
+    let length = cursor.number64()?;
+    if length == 0 {
+        return wrong;
+    }
     cursor.must(b'>', "the end of the partial")?;
     Ok(Some(Partial { offset, length }))
 }

@@ -59,6 +59,7 @@ fn commands_of_the_standards_read_and_write_back() {
         "A999 UID FETCH 4827313:4828442 (FLAGS)",
         "A654 FETCH 2:4 (FLAGS BODY[HEADER.FIELDS (DATE FROM)])",
         "A FETCH * (BODY.PEEK[4.2.2.1.MIME]<0.2048> BODY[] BODYSTRUCTURE RFC822.SIZE BODY[1] BODY[TEXT])",
+        "A FETCH 1 (BODY[]<4294967296.9223372036854775807>)",
         "A003 STORE 2:4 +FLAGS.SILENT (\\Deleted $Forwarded)",
         "A003 COPY 2:4 MEETING",
         "d105 STORE 7,5,9 (UNCHANGEDSINCE 320162338) +FLAGS.SILENT (\\Deleted)",
@@ -132,6 +133,7 @@ fn what_is_no_command_is_refused() {
         "a FETCH 1 BODY[1.]",
         "a FETCH 1 BODY[0]",
         "a FETCH 1 BODY[]<0.0>",
+        "a FETCH 1 BODY[]<0.9223372036854775808>",
         "a FETCH 1 BODY[]<0.1",
         "a FETCH 1 RFC822[]",
         "a STORE 1 FLAGS",
@@ -270,7 +272,8 @@ fn qresync() -> impl Strategy<Value = Qresync> {
 }
 
 fn item() -> impl Strategy<Value = FetchItem> {
-    let partial = (any::<u32>(), 1_u32..).prop_map(|(offset, length)| Partial { offset, length });
+    const MAX: u64 = i64::MAX as u64;
+    let partial = (0..=MAX, 1..=MAX).prop_map(|(offset, length)| Partial { offset, length });
     prop_oneof![
         Just(FetchItem::Envelope),
         Just(FetchItem::Rfc822Header),

@@ -54,7 +54,7 @@ pub(super) struct Decoding {
 impl Decoding {
     fn new(encoding: TransferEncoding, partial: Option<Partial>) -> Self {
         let window = match partial {
-            Some(partial) => Window { skipped: u64::from(partial.offset), left: u64::from(partial.length) },
+            Some(partial) => Window { skipped: partial.offset, left: partial.length },
             None => Window { skipped: 0, left: u64::MAX },
         };
         Self { decoder: Decoder::new(encoding), window, plain: Vec::new() }
@@ -193,28 +193,26 @@ mod tests {
         {
             let octets = format!("head{body}");
             let whole = encoding.decode(body.as_bytes());
-            let all = whole.len() as u32;
-            assert_eq!(size(encoding, body.as_bytes()), u64::from(all));
+            let all = whole.len() as u64;
+            assert_eq!(size(encoding, body.as_bytes()), all);
             let partials = [
                 (0, all),
                 (0, 1),
-                (0, COPY_OCTETS_MAX as u32 + 1),
+                (0, COPY_OCTETS_MAX as u64 + 1),
                 (1, all),
                 (70_000, 100_000),
                 (all - 20_000, 20_000),
                 (all - 1, 9),
                 (all, 9),
                 (all + 1, 9),
-                (u32::MAX, u32::MAX),
+                (u64::MAX, u64::MAX),
                 (9, 0),
             ];
             let partials = partials.map(|(offset, length)| Some(Partial { offset, length }));
             for partial in partials.into_iter().chain([None]) {
                 let (slice, has_nul) = decoded(encoding, (body.as_bytes(), 4), partial);
                 let wanted = match partial {
-                    Some(Partial { offset, length }) => {
-                        message::partial(&whole, offset.into(), length.into())
-                    }
+                    Some(Partial { offset, length }) => message::partial(&whole, offset, length),
                     None => &whole,
                 };
                 assert!(!has_nul && sent(octets.as_bytes(), slice) == wanted, "{encoding:?} {partial:?}");
@@ -241,8 +239,8 @@ mod tests {
         let has_nul = |offset, length| {
             decoded(TransferEncoding::Base64, (&body, 0), Some(Partial { offset, length })).1
         };
-        assert!(has_nul(0, u32::MAX) && has_nul(60_000, 1) && has_nul(50_000, 40_000));
-        assert!(!has_nul(0, 60_000) && !has_nul(60_001, u32::MAX));
+        assert!(has_nul(0, u64::MAX) && has_nul(60_000, 1) && has_nul(50_000, 40_000));
+        assert!(!has_nul(0, 60_000) && !has_nul(60_001, u64::MAX));
     }
 
     fn base64_of(octets: &[u8]) -> Vec<u8> {

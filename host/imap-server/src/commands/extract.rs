@@ -226,7 +226,7 @@ impl<'a> Source<'a> {
         };
         let (slice, has_nul) = if encoding == TransferEncoding::Identity {
             let chosen = match range {
-                Some(range) => partial(body, u64::from(range.offset), u64::from(range.length)),
+                Some(range) => partial(body, range.offset, range.length),
                 None => body,
             };
             (self.slice(chosen), chosen.contains(&0))
@@ -305,7 +305,7 @@ impl<'a> Source<'a> {
             found => found,
         };
         let chosen = match range {
-            Some(range) => partial(&found, u64::from(range.offset), u64::from(range.length)),
+            Some(range) => partial(&found, range.offset, range.length),
             None => &found,
         };
         match (&found, self.structure) {
@@ -328,8 +328,8 @@ fn extracted_before(before: &[FetchItem], item: &FetchItem) -> Option<usize> {
 /// What a partial leaves of a range.
 fn within(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {
     let Some(partial) = partial else { return range };
-    let from = range.start.saturating_add(u64::from(partial.offset)).min(range.end);
-    from..from.saturating_add(u64::from(partial.length)).min(range.end)
+    let from = range.start.saturating_add(partial.offset).min(range.end);
+    from..from.saturating_add(partial.length).min(range.end)
 }
 
 #[cfg(test)]
@@ -351,7 +351,7 @@ mod tests {
         let body = "x".repeat(COPY_OCTETS_MAX + 1);
         let head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nsmall\r\n--b\r\n\r\n";
         let octets = format!("{head}{body}\r\n--b--\r\n");
-        let all = COPY_OCTETS_MAX as u32 + 1;
+        let all = COPY_OCTETS_MAX as u64 + 1;
         let items = [
             part(1, None),
             part(2, None),
