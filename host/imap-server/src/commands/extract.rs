@@ -212,7 +212,14 @@ impl<'a> Source<'a> {
             return Ok((TransferEncoding::Identity, structure.octets()));
         }
         let part = find_part(structure, &section.part).ok_or(Extract::Absent)?;
-        if part.kind() != PartKind::Leaf {
+        // message/global may be encoded as a whole (RFC 6532 §3.7), and is ASCII then, whatever is said of it; message/rfc822 and
+        // multiparts may not (RFC 2046 §5).
+        let may_be_encoded = match part.kind() {
+            PartKind::Leaf => true,
+            PartKind::Message => part.content_type().is_global() && part.body().is_ascii(),
+            PartKind::Multipart => false,
+        };
+        if !may_be_encoded {
             return Ok((TransferEncoding::Identity, part.body()));
         }
         let encoding = TransferEncoding::parse(&part.encoding()).ok_or(Extract::UnknownEncoding)?;
@@ -369,6 +376,31 @@ mod tests {
                 Extract::Literal(b"xx".to_vec()),
                 Extract::Absent,
             ]
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_encoded_as_a_whole_is_decoded() {
+        let binary = |part: &str| {
+            let head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/";
+            let octets = format!("{head}{part}\r\n--b--\r\n");
+            let section = Section { part: vec![1], text: None };
+            let fetch = SectionFetch { section: section.clone(), peek: true, partial: None };
+            let items = [FetchItem::Binary(fetch), FetchItem::BinarySize(section)];
+            extract(octets.as_bytes(), &items).unwrap()
+        };
+        let told =
+            |text: &str| [Extract::Literal(text.into()), Extract::Text(text.len().to_string().into_bytes())];
+        let inner = "Subject: gr\u{fc}n\r\n\r\n";
+        let encoded = message::base64_body(inner.as_bytes());
+        let field = "Content-Transfer-Encoding: base64";
+        assert_eq!(binary(&format!("global\r\n{field}\r\n\r\n{encoded}")), told(inner));
+        assert_eq!(binary(&format!("global\r\n\r\n{inner}")), told(inner));
+        // It says so, and is none.
+        assert_eq!(binary(&format!("global\r\n{field}\r\n\r\n{inner}")), told(inner));
+        assert_eq!(
+            binary(&format!("rfc822\r\n{field}\r\n\r\nSubject: x\r\n\r\n")),
+            told("Subject: x\r\n\r\n")
         );
     }
 

@@ -286,7 +286,7 @@ fn slice_placed(slice: Slice, surrogate: &Surrogate) -> Vec<Slice> {
             };
             pieces.into_iter().map(slice).collect()
         }
-        // Bodies of parts are kept.
+        // Leaves are kept, and so is what is ASCII.
         Slice::Decoded(decoded) => {
             let start = surrogate.place_before(place(decoded.encoded.start)) as u64;
             vec![Slice::Decoded(decoded.moved(start))]
