@@ -13,6 +13,9 @@ use crate::wire::response::{Response, SaslLine, decode_sasl_line};
 /// Octets gathered before they are sent: what a client that reads slowly costs us.
 pub(crate) const OUTPUT_OCTETS_MAX: usize = 64 * 1024;
 
+/// How long commands that came together are answered before others have their turn; then it is the next one's.
+const TURN_MAX: Duration = Duration::from_millis(1);
+
 /// Why a session ends.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -46,11 +49,13 @@ impl From<std::io::Error> for End {
 pub(crate) struct Io {
     pub(crate) stream: Stream,
     write_timeout: Duration,
+    /// When others had their turn.
+    turn_began: Instant,
 }
 
 impl Io {
     pub(crate) fn new(stream: Stream, write_timeout: Duration) -> Self {
-        Self { stream, write_timeout }
+        Self { stream, write_timeout, turn_began: Instant::now() }
     }
 
     /// Gathers a response.
@@ -78,13 +83,18 @@ impl Io {
     }
 
     /// The next command, or what is wrong with the line. What was gathered is sent before waiting, not between
-    /// commands that came together (RFC 2449 §6.6).
+    /// commands that came together (RFC 2449 §6.6); but others have their turn between these.
     pub(crate) async fn command(
         &mut self,
         silence_max: Duration,
         shutdown: &Shutdown,
     ) -> Result<Result<Command, Malformed>, End> {
         let until = Instant::now() + silence_max;
+        if !self.stream.buffered().is_empty() && self.turn_began.elapsed() > TURN_MAX {
+            // A buffer full of commands would take seconds.
+            tokio::task::yield_now().await;
+            self.turn_began = Instant::now();
+        }
         loop {
             match next_line(self.stream.buffered(), COMMAND_OCTETS_MAX) {
                 Line::Whole { text, consumed } => {
@@ -135,6 +145,7 @@ impl Io {
             filled = timeout_at(until, self.stream.fill()) => filled,
             () = shutdown.wait() => return Err(End::Lost("the server is stopping".into())),
         };
+        self.turn_began = Instant::now();
         match filled {
             Ok(Ok(0)) => Err(End::Lost("the client closed the connection".into())),
             Ok(Ok(_)) => Ok(()),
