@@ -156,6 +156,8 @@ pub(crate) async fn list(context: &mut Context<'_>, command: &ListCommand) -> Re
         if let Some(items) = wish.status.filter(|_| node.exists) {
             // RFC 5819 §2: a mailbox that is gone meanwhile has no STATUS.
             let _ = status::status(context, &MailboxName::new(name), items);
+            // That may have gone through all messages.
+            give_way(&mut steps, STEPS_A_TURN).await;
         }
         if wish.tell_rights && node.exists {
             context.io.say(&acl::my_rights(name, node.rights));
