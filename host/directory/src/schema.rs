@@ -335,7 +335,9 @@ mod tests {
         assert!(error.to_string().contains("\"mailAlternateAddress\""), "{error}");
         assert!(matches!(schema.remap("mail", vec!["a b".to_owned()]), Err(SchemaError::Name(_))));
         assert_eq!(schema.field("E-Mail;lang-de"), Some(Field::Mail));
-        assert!(schema.is_named("E-Mail;lang-de", Field::Mail) && !schema.is_named("E-Mail", Field::CommonName));
+        assert!(
+            schema.is_named("E-Mail;lang-de", Field::Mail) && !schema.is_named("E-Mail", Field::CommonName)
+        );
         assert!(schema.is_secret("userpassword;lang-en") && !schema.is_secret("email"));
     }
 }
