@@ -16,7 +16,7 @@ use crate::error::StorageError;
 use crate::lmdb::LmdbEngine;
 use crate::reserve::Reserve;
 use crate::space::{CONTENT, CONTENT_FILES, CONTENT_PACKED, CONTENT_REFERENCES, Space};
-use crate::writer::{Answer, Committed, Job, WRITER_QUEUE_MAX, Writer};
+use crate::writer::{Answer, Committed, Committing, Desk, Job, WRITER_QUEUE_MAX, Writer};
 use crate::{pack, rebuildable};
 
 /// The format of a folder without packed content.
@@ -60,6 +60,9 @@ impl Default for Options {
 pub struct Storage {
     pub(crate) engine: Arc<dyn Engine>,
     jobs: mpsc::Sender<Job>,
+    desk: Arc<Desk>,
+    /// Whether the writer has a thread of its own, so that nobody can tell who committed.
+    has_thread: bool,
     pub(crate) files: Option<Arc<Files>>,
     inline_max: usize,
     /// Held while content is packed: one at a time.
@@ -86,9 +89,10 @@ impl Storage {
         options: &Options,
         reserve: Option<&Reserve>,
     ) -> Result<Self, StorageError> {
-        let (mut storage, mut writer) = Self::prepare(dir, spaces, options)?;
+        let (mut storage, writer) = Self::prepare(dir, spaces, options)?;
         storage.reserve = reserve.cloned();
-        writer.reserve = reserve.cloned();
+        storage.has_thread = true;
+        storage.desk.set(|committing| committing.reserve = reserve.cloned());
         let executor = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| StorageError::unavailable("starting the writer", e))?;
@@ -115,7 +119,8 @@ impl Storage {
             }
             prepared => prepared?,
         };
-        Ok((storage, Writer { rebuildable: Some(dir.to_owned()), ..writer }))
+        storage.desk.set(|committing| committing.rebuildable = Some(dir.to_owned()));
+        Ok((storage, writer))
     }
 
     fn prepare_whole(
@@ -147,18 +152,22 @@ impl Storage {
         let (jobs, inbox) = mpsc::channel(WRITER_QUEUE_MAX);
         let broken = Arc::new(watch::Sender::new(false));
         let version = Arc::<AtomicU64>::default();
-        let writer = Writer {
+        let desk = Arc::new(Desk::new(Committing {
             version: Arc::clone(&version),
-            jobs: inbox,
             engine: Arc::clone(&engine),
             files: files.clone(),
             broken: Arc::clone(&broken),
             reserve: None,
             rebuildable: None,
             may_reclaim: true,
-        };
-        let packing = Arc::default();
-        (Self { engine, jobs, files, inline_max, packing, broken, version, reserve: None }, writer)
+            is_closed: false,
+        }));
+        let writer = Writer { jobs: inbox, desk: Arc::clone(&desk) };
+        let (packing, reserve, has_thread) = (Arc::default(), None, false);
+        (
+            Self { engine, jobs, desk, has_thread, files, inline_max, packing, broken, version, reserve },
+            writer,
+        )
     }
 
     /// A consistent view. Drop it soon, and not after an `.await`.
@@ -187,7 +196,7 @@ impl Storage {
     }
 
     /// The same, and does `then` as soon as it is on stable storage, even where the caller went away meanwhile: what it owns
-    /// (a lock) is kept until it is done, or until the batch has failed. It is done on the writer's thread, so it
+    /// (a lock) is kept until it is done, or until the batch has failed. All that is committed later waits for it, so it
     /// must be short.
     pub async fn commit_then<T: Send + 'static>(
         &self,
@@ -199,7 +208,8 @@ impl Storage {
         done.await.map_err(|_| StorageError::Closed)?
     }
 
-    /// Gives a batch to the writer, behind those that it has, and does not wait for it.
+    /// Gives a batch to the writer, behind those that it has, and does not wait for it. A small one that comes alone, where
+    /// commits are quick, is committed when this returns.
     pub async fn hand_over(&self, batch: Batch) -> Result<HandedOver, StorageError> {
         let (answer, committed) = oneshot::channel();
         // A session that hung up meanwhile has no use for the answer.
@@ -208,7 +218,14 @@ impl Storage {
     }
 
     async fn give(&self, batch: Batch, answer: Answer) -> Result<(), StorageError> {
-        self.jobs.send(Job::Commit(batch, answer)).await.map_err(|_| StorageError::Closed)
+        let left =
+            if self.has_thread { self.desk.commit_alone(batch, answer) } else { Some((batch, answer)) };
+        let Some((batch, answer)) = left else { return Ok(()) };
+        // Waiting for room may be given up: what the writer never gets must not be waited for.
+        let room = self.jobs.reserve().await.map_err(|_| StorageError::Closed)?;
+        self.desk.expect();
+        room.send(Job::Commit(batch, answer));
+        Ok(())
     }
 
     /// Takes content of at most `max` octets.

@@ -55,6 +55,46 @@ async fn what_is_handed_over_is_written_in_order_whether_waited_for_or_not() {
     assert_eq!(storage.read().unwrap().get(THINGS, b"a").unwrap().as_deref(), Some(&b"2"[..]));
 }
 
+/// Who committed a batch that draws a number, and that number.
+async fn drawn_by(storage: &Storage, operations: usize) -> (String, u64) {
+    let mut batch = Batch::new();
+    let number = batch.draw(COUNTS, b"c", 0);
+    (1..operations).for_each(|key| batch.put(THINGS, &key.to_be_bytes(), "x"));
+    let told = move |committed: crate::Committed| {
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        (thread, committed.value(number))
+    };
+    storage.commit_then(batch, told).await.unwrap()
+}
+
+#[tokio::test]
+async fn who_is_alone_commits_and_of_many_at_once_groups_are_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { synced: false, ..Options::default() };
+    let storage = Storage::open(dir.path(), &[THINGS, COUNTS], &options).unwrap();
+    let mut last = 0;
+    for tries in 1.. {
+        let (thread, number) = drawn_by(&storage, 1).await;
+        assert_eq!(number, last + 1);
+        last = number;
+        if thread != "storage-writer" {
+            break;
+        }
+        // A machine that is busy may be slow now and then.
+        assert!(tries < 10_000, "no commit was quick");
+    }
+    let (thread, number) = drawn_by(&storage, 100).await;
+    assert_eq!((&*thread, number), ("storage-writer", last + 1), "a large one holds nobody's thread");
+    // The second and the third one find a batch before them that the writer has.
+    let mut large = Batch::new();
+    (0..100_u64).for_each(|key| large.put(THINGS, &key.to_be_bytes(), "y"));
+    drop(storage.hand_over(large).await.unwrap());
+    let (second, third) = tokio::join!(drawn_by(&storage, 1), drawn_by(&storage, 1));
+    assert_eq!((second.1, third.1), (last + 2, last + 3));
+    storage.close().await;
+    assert!(matches!(storage.commit(Batch::new()).await, Err(StorageError::Closed)));
+}
+
 #[tokio::test]
 async fn what_follows_a_commit_is_done_though_its_caller_has_gone() {
     let dir = tempfile::tempdir().unwrap();
@@ -316,8 +356,8 @@ async fn a_full_disk_takes_what_brings_no_content() {
     reserve.make().unwrap();
     let file = dir.path().join("RESERVE");
     let engine = LmdbEngine::open(dir.path(), &[THINGS], 1 << 20, true).unwrap();
-    let (storage, mut writer) = Storage::over(std::sync::Arc::new(Full(engine, file.clone())));
-    writer.reserve = Some(reserve);
+    let (storage, writer) = Storage::over(std::sync::Arc::new(Full(engine, file.clone())));
+    writer.desk.set(|committing| committing.reserve = Some(reserve));
     tokio::spawn(writer.run());
     let bringing = || {
         let mut batch = Batch::new();
