@@ -67,8 +67,8 @@ pub(super) fn extended(
         selected.view.save(saved(found, returns));
     }
     let asked = returns.min || returns.max || returns.all || returns.count || returns.partial.is_some();
-    if !asked {
-        // RFC 5182 §2.1: SAVE alone is answered by the tagged response only.
+    if returns.save && !asked && !returns.update && !returns.context {
+        // RFC 5182 §2.1: SAVE alone is answered by the tagged response only; anything else by ESEARCH (RFC 4731 §3.1).
         return;
     }
     let number = |found: &Found| number(told.by, found.member);
