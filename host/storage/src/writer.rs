@@ -91,7 +91,7 @@ const QUICK_MAX: Duration = Duration::from_micros(500);
 const ALONE_OPERATIONS_MAX: usize = 64;
 
 /// Where batches are committed, one group after the other: on the writer's thread or, of who is alone, on the own one. To
-/// wake the writer and be woken by it takes a fifth of what the commit itself takes on a quick disk.
+/// wake the writer and be woken by it was a tenth of the time of an APPEND on a quick disk.
 pub(crate) struct Desk {
     committing: Mutex<Committing>,
     /// Batches that the writer has got, and not committed yet.

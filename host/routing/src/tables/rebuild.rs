@@ -390,11 +390,6 @@ impl<'p> Rebuild<'p> {
         self.push(Built::of(entry, schema)).await
     }
 
-    /// Adds the rows that some builder made of an entry.
-    pub async fn add_rows(&mut self, dn: Dn, rows: Rows) -> Result<(), TableError> {
-        self.push(Built { dn, rows, is_settled: true }).await
-    }
-
     pub(super) async fn push(&mut self, built: Built) -> Result<(), TableError> {
         self.entries += 1;
         self.waiting.push(built);
