@@ -228,7 +228,7 @@ async fn sender_path(routing: &Routing, address: &str, source: &str) -> Result<V
 fn chain(routing: &Routing, role: &str, of: &str) -> Result<Vec<String>, String> {
     let role = role.parse()?;
     let names = if of.contains('@') {
-        routing.user_chain(role, &parse(of)?)
+        routing.user_chain(role, &parse(of)?).map(|chain| chain.plugins)
     } else {
         routing.chain(role, &Domain::parse(of).map_err(|error| error.to_string())?)
     };

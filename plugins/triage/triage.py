@@ -51,7 +51,8 @@ class Plugin(exports.Plugin):
             summary="Files lists, flags mail from people who matter, and moves spam, by the header alone.",
             config_schema=json.dumps(SCHEMA),
             interests=[],
-            attrs=[],
+            # Of an entry it gets this, and nothing else.
+            attrs=[("entry-attributes", "{vip-attribute}")],
         )
 
 

@@ -13,6 +13,12 @@ const DAYS = ['sunday', 'monday', 'tuesday', 'wednesday', 'thursday', 'friday', 
 const SUBJECT_MAX = 200;
 const TEXT_MAX = 8000;
 
+// What it reads of a receiver's entry.
+const READ = [
+    'mailAutoReplyMode', 'mailAutoReplySubject', 'mailAutoReplyText', 'mailAutoReplyTextInternal', 'mailAutoReplyTimeOut',
+    'vacationStartDate', 'vacationEndDate', 'mail', 'mailAlternateAddress', 'mailEquivalentAddress',
+];
+
 const SCHEMA = {
     type: 'object',
     additionalProperties: false,
@@ -39,7 +45,8 @@ export const plugin = {
             configSchema: JSON.stringify(SCHEMA),
             // Whether a profile asks for answers is no selector: every recipient is asked about.
             interests: [],
-            attrs: [],
+            // Of an entry it gets these, and nothing else.
+            attrs: [['entry-attributes', READ.join(' ')]],
         };
     },
 };

@@ -38,8 +38,8 @@ impl World for Known {
         0
     }
 
-    fn table_row(&self, _: Option<&Domain>, _: &str, key: &str) -> Lookup<Attributes> {
-        Lookup::Found(vec![("mail".into(), key.into())])
+    fn table_row(&self, _: Option<&Domain>, _: &str, key: &str) -> Lookup<Arc<Attributes>> {
+        Lookup::Found(Arc::new(vec![("mail".into(), key.into())]))
     }
     fn dns<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Lookup<Vec<String>>> {
         Box::pin(async { Lookup::NotFound })

@@ -1,5 +1,6 @@
 //! What becomes of mail for one final recipient.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ pub struct DispositionRequest {
     pub detail: String,
     /// The mailbox's owner.
     pub account: AccountName,
-    /// Its directory entry.
-    pub profile: Attributes,
+    /// Its directory entry, shared with whoever else has read it.
+    pub profile: Arc<Attributes>,
 }
 
 /// The content that a disposition may look at.
@@ -104,6 +105,6 @@ impl fmt::Display for Action {
 }
 
 /// A word of an answer: in quotes where it has spaces or quotes.
-fn word(text: &str) -> String {
-    if text.is_empty() || text.contains([' ', '"']) { format!("{text:?}") } else { text.to_owned() }
+fn word(text: &str) -> Cow<'_, str> {
+    if text.is_empty() || text.contains([' ', '"']) { format!("{text:?}").into() } else { text.into() }
 }

@@ -1,6 +1,7 @@
 //! Who may send as whom.
 
 use std::fmt;
+use std::sync::Arc;
 
 use mail_types::{AccountName, Address, Reply};
 
@@ -13,8 +14,8 @@ pub struct SenderRequest {
     pub account: AccountName,
     /// As whom it wants to send.
     pub address: Address,
-    /// The account's own attributes.
-    pub attributes: Attributes,
+    /// The account's own attributes, shared with whoever else has read them.
+    pub attributes: Arc<Attributes>,
 }
 
 /// Whether it may.

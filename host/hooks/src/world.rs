@@ -1,5 +1,7 @@
 //! The port that plugins may ask, as far as it is granted.
 
+use std::sync::Arc;
+
 use mail_types::{ChannelName, Domain, Lookup};
 
 use crate::Attributes;
@@ -30,7 +32,7 @@ pub trait World: Send + Sync + 'static {
 
     /// A row of a cached table (`users`, `domains`, `aliases`) of a tenant; without a tenant, of any. Reads memory or a
     /// mapped file, never the network.
-    fn table_row(&self, tenant: Option<&Domain>, table: &str, key: &str) -> Lookup<Attributes>;
+    fn table_row(&self, tenant: Option<&Domain>, table: &str, key: &str) -> Lookup<Arc<Attributes>>;
 
     /// DNS records as text; an empty list where there are none.
     fn dns<'a>(&'a self, name: &'a str, kind: &'a str) -> BoxFuture<'a, Lookup<Vec<String>>>;
@@ -53,7 +55,7 @@ impl World for NoWorld {
         0
     }
 
-    fn table_row(&self, _: Option<&Domain>, _: &str, _: &str) -> Lookup<Attributes> {
+    fn table_row(&self, _: Option<&Domain>, _: &str, _: &str) -> Lookup<Arc<Attributes>> {
         Lookup::NotFound
     }
 

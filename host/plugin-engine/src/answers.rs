@@ -223,8 +223,9 @@ impl Plugins for Engine {
                 return Told::at_once(Ok(SenderVerdict::NoOpinion));
             }
             let asked = crate::question::address(&request.address);
+            let reads = self.0.reads(plugin);
             self.0
-                .put(plugin, context, Question::authorize(context, request), |judge, answer| {
+                .put(plugin, context, Question::authorize(context, request, &reads), |judge, answer| {
                     let Answer::AuthorizeSender(given) = answer else { return wrong() };
                     judge.authorize(given, &asked)
                 })
@@ -244,7 +245,8 @@ impl Plugins for Engine {
             if !self.disposition_matters(plugin, context, &recipient) {
                 return Told::at_once(Ok(Vec::new()));
             }
-            let question = Question::dispose(context, recipient);
+            let reads = self.0.reads(plugin);
+            let question = Question::dispose(context, recipient, &reads);
             self.0
                 .put_in(sitting, plugin, context, question, Some(content), |judge, answer| {
                     let Answer::Disposition(given) = answer else { return wrong() };

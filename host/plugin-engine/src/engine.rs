@@ -25,6 +25,7 @@ use crate::notes;
 use crate::places::Places;
 use crate::plugin::{Asked, Manner, Plugin};
 use crate::question::{Answer, Question};
+use crate::reads::Reads;
 use crate::recording::{Recorder, Recording};
 use crate::registry::Registry;
 use crate::settings::{DomainPattern, Settings};
@@ -239,6 +240,13 @@ impl Inner {
             return Err(missing(format!("it does not act for {of} (plugins.{name}.tenants)")));
         }
         Ok(Arc::clone(plugin))
+    }
+
+    /// What a question may be narrowed to from the start: what the plugin reads, unless others may be asked the same.
+    pub(crate) fn reads(&self, name: &PluginName) -> Arc<Reads> {
+        let kept = self.recorder.wants(name) || self.shadows.of(name).is_some();
+        let active = self.active.load();
+        active.plugins.get(name).filter(|_| !kept).map(|one| Arc::clone(&one.reads)).unwrap_or_default()
     }
 
     /// Asks a plugin one question that is not followed by others.

@@ -87,7 +87,7 @@ fn contains(text: &str, lower_part: &str) -> bool {
 }
 
 /// A condition with the texts of the configuration put in.
-fn configured(text: &str, values: &Values) -> Result<String, String> {
+pub(crate) fn configured(text: &str, values: &Values) -> Result<String, String> {
     let Some((before, rest)) = text.split_once('{') else { return Ok(text.to_owned()) };
     let Some((key, after)) = rest.split_once('}') else {
         return Err(format!("{text:?} has no closing brace"));

@@ -31,6 +31,7 @@ mod notes;
 mod places;
 mod plugin;
 mod question;
+mod reads;
 mod recording;
 mod recordings;
 mod registry;

@@ -22,6 +22,7 @@ use crate::machine::{Machine, Profile};
 use crate::memo::Memo;
 use crate::places::{Owner, Places};
 use crate::question::{Answer, Question};
+use crate::reads::{self, Reads};
 use crate::schema::Schema;
 use crate::seat::Seat;
 use crate::settings::{Reuse, Settings};
@@ -52,6 +53,9 @@ pub struct Description {
     pub config_schema: String,
     /// Role and selector.
     pub interests: Vec<(String, String)>,
+    /// The attributes of a user's entry that it reads, between spaces; `None`: all.
+    #[serde(default)]
+    pub entry_attributes: Option<String>,
 }
 
 /// Calls and failures since the start.
@@ -89,6 +93,7 @@ pub struct Plugin {
     pub(crate) manifest: Manifest,
     pub(crate) description: Description,
     pub(crate) interests: Interests,
+    pub(crate) reads: Arc<Reads>,
     pub(crate) memo: Option<Memo>,
     /// What has been counted.
     pub numbers: Numbers,
@@ -164,9 +169,7 @@ impl Plugin {
         let (pre, indices) = linked(machine, component, &settings)?;
         let settings = Arc::new(settings);
         let description = describe(machine, (places, manifest.weight()), &pre, &indices, &settings).await?;
-        let schema = Schema::parse(&description.config_schema).map_err(|why| {
-            Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()")
-        })?;
+        let schema = Schema::parse(&description.config_schema).map_err(not_held)?;
         let config = schema.fill(&settings.config).map_err(|problems| {
             let what = format!("its configuration does not fit: {}", problems.join("; "));
             Unfit::new(what, format!("mend plugins.{}.config", settings.name))
@@ -174,9 +177,8 @@ impl Plugin {
         let values = flatten(&config);
         let interests =
             description.interests.iter().map(|(role, selector)| (role.as_str(), selector.as_str()));
-        let interests = Interests::parse(interests, &values).map_err(|why| {
-            Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()")
-        })?;
+        let interests = Interests::parse(interests, &values).map_err(not_held)?;
+        let reads = Reads::parse(description.entry_attributes.as_deref(), &values).map_err(not_held)?;
         let usable = manifest.imports.iter().filter(|capability| settings.grants.contains(capability));
         let pure = !usable.clone().any(|capability| capability.is_impure());
         let memo = (pure && settings.remember > 0).then(|| Memo::new(settings.remember));
@@ -191,6 +193,7 @@ impl Plugin {
             manifest,
             description,
             interests,
+            reads: Arc::new(reads),
             memo,
             surroundings,
             pre,
@@ -326,7 +329,8 @@ impl Plugin {
             }
         };
         arm(&self.machine, &mut instance.store);
-        let outcome = tokio::time::timeout_at(end, instance.ask(&self.indices, question)).await;
+        let outcome =
+            tokio::time::timeout_at(end, instance.ask(&self.indices, &self.reads.narrowed(question))).await;
         let fuel = fuel_used(&self.machine, &instance.store);
         let Ok(outcome) = outcome else {
             let (report, used) = instance.store.data_mut().end();
@@ -476,10 +480,15 @@ async fn describe(
         }
         Err(_) => return Err(unfit(format!("describe takes longer than {} s", DESCRIBE_MAX.as_secs()))),
     };
-    let name = given.name.parse().map_err(|error: hooks::NameError| {
-        Unfit::new(format!("what it describes does not hold: {error}"), "mend describe()")
-    })?;
+    let name = given.name.parse().map_err(|error: hooks::NameError| not_held(error.to_string()))?;
     let interests = given.interests.into_iter().map(|one| (one.role, one.selector)).collect();
     let (version, summary) = (one_line(&given.version), one_line(&given.summary));
-    Description { name, version, summary, config_schema: given.config_schema, interests }.sized()
+    let entry_attributes = given.attrs.into_iter().find(|(key, _)| key == reads::KEY).map(|(_, names)| names);
+    let config_schema = given.config_schema;
+    Description { name, version, summary, config_schema, interests, entry_attributes }.sized()
+}
+
+/// What a card says, and cannot mean.
+fn not_held(why: String) -> Unfit {
+    Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()")
 }

@@ -10,6 +10,7 @@ use crate::bindings::exports::wasmta::policy::{
     authorize_sender, disposition, reverse, rewrite, route_table,
 };
 use crate::bindings::wasmta::policy::types;
+use crate::reads::Reads;
 
 /// A question of any role.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,27 +84,27 @@ impl Question {
         Self::Reverse(context_of(context), batch.iter().map(request).collect())
     }
 
-    /// Asks whether an account may send as an address.
+    /// Asks whether an account may send as an address, with what the plugin reads of the account's entry.
     #[must_use]
-    pub fn authorize(context: &CallContext, request: &SenderRequest) -> Self {
+    pub(crate) fn authorize(context: &CallContext, request: &SenderRequest, reads: &Reads) -> Self {
         let request = authorize_sender::Request {
             account: request.account.to_string(),
             address: address(&request.address),
-            attrs: request.attributes.clone(),
+            attrs: reads.of(&request.attributes),
         };
         Self::AuthorizeSender(context_of(context), request)
     }
 
-    /// Asks what becomes of a message for a recipient.
+    /// Asks what becomes of a message for a recipient, with what the plugin reads of its entry.
     #[must_use]
-    pub fn dispose(context: &CallContext, request: DispositionRequest) -> Self {
+    pub(crate) fn dispose(context: &CallContext, request: DispositionRequest, reads: &Reads) -> Self {
         let recipient = disposition::Recipient {
             address: address(&request.address),
             original: address(&request.original),
             detail: request.detail,
             account: request.account.to_string(),
             sender: request.sender.as_ref().map(address),
-            profile: request.profile,
+            profile: reads.of(&request.profile),
             attrs: Vec::new(),
         };
         Self::Disposition(context_of(context), vec![recipient])

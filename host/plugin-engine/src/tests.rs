@@ -46,9 +46,9 @@ impl World for Sample {
         self.generation.load(Ordering::Relaxed)
     }
 
-    fn table_row(&self, _: Option<&Domain>, table: &str, key: &str) -> Lookup<Attributes> {
+    fn table_row(&self, _: Option<&Domain>, table: &str, key: &str) -> Lookup<Arc<Attributes>> {
         match (table, key) {
-            ("users", "anna@example.org") => Lookup::Found(vec![("mail".into(), key.into())]),
+            ("users", "anna@example.org") => Lookup::Found(Arc::new(vec![("mail".into(), key.into())])),
             ("users", key) if key.starts_with("away") => Lookup::Unavailable("the table is away".into()),
             _ => Lookup::NotFound,
         }

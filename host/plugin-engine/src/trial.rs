@@ -18,6 +18,7 @@ use crate::machine::{Machine, Profile};
 use crate::places::Places;
 use crate::plugin::{Description, Manner, Plugin};
 use crate::question::{Answer, Question};
+use crate::reads::Reads;
 use crate::schema::{SCHEMA_MAX, Schema};
 use crate::settings::Settings;
 use crate::tape::Tape;
@@ -98,6 +99,8 @@ impl Description {
             format!("it has {} interests, more than {INTERESTS_MAX}", self.interests.len())
         } else if longest.is_some_and(|longest| longest > SELECTOR_MAX) {
             format!("an interest has more than {SELECTOR_MAX} octets")
+        } else if self.entry_attributes.as_ref().is_some_and(|names| names.len() > SELECTOR_MAX) {
+            format!("entry-attributes has more than {SELECTOR_MAX} octets")
         } else {
             return Ok(self);
         };
@@ -125,6 +128,10 @@ impl Description {
                 continue;
             }
             faults.extend(Interests::parse([(role.as_str(), selector.as_str())], &values).err());
+        }
+        let reads = self.entry_attributes.as_deref();
+        if filled.is_some() || !reads.is_some_and(|names| names.contains('{')) {
+            faults.extend(Reads::parse(reads, &values).err());
         }
         faults
     }
@@ -360,6 +367,7 @@ mod tests {
             summary: String::new(),
             config_schema: "x".repeat(schema),
             interests: vec![("rewrite".into(), "x".repeat(selector)); interests],
+            entry_attributes: Some("x".repeat(selector)),
         };
         assert!(of(SCHEMA_MAX, INTERESTS_MAX, SELECTOR_MAX).sized().is_ok());
         for (one, wanted) in [

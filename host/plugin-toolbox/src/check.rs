@@ -262,13 +262,17 @@ fn facts(manifest: &Manifest) -> Vec<Vec<String>> {
 }
 
 fn card(description: &Description) -> Vec<Vec<String>> {
-    let Description { name, version, summary, config_schema, interests } = description;
+    let Description { name, version, summary, config_schema, interests, entry_attributes } = description;
     let mut rows = vec![row("name", format!("{name} {version}")), row("summary", summary)];
     for (role, selector) in interests {
         rows.push(row(
             "interest",
             format!("{role}: {}", if selector.is_empty() { "always" } else { selector }),
         ));
+    }
+    if let Some(names) = entry_attributes {
+        let names = if names.trim().is_empty() { "nothing" } else { names };
+        rows.push(row("reads", format!("of a user's entry: {names}")));
     }
     let keys: Vec<String> = schema::rows(config_schema).iter().map(|row| row[0].clone()).collect();
     rows.push(row("configuration", if keys.is_empty() { "none".to_owned() } else { keys.join(", ") }));

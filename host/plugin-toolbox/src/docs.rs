@@ -47,6 +47,10 @@ pub async fn describe(path: &Path) -> Result<Outcome, String> {
         let rows = card.interests.iter().map(|(role, selector)| vec![format!("  {role}"), selector.clone()]);
         lines.push(columns(&rows.collect::<Vec<_>>()));
     }
+    if let Some(names) = &card.entry_attributes {
+        let names = if names.trim().is_empty() { "nothing" } else { names };
+        lines.push(format!("\nIt reads of a user's entry: {names}"));
+    }
     lines.push("\nCapabilities to grant:".to_owned());
     let grant = |one: &Capability| vec![format!("  {one}"), gives(*one).to_owned()];
     lines.push(columns(&manifest.imports.iter().map(grant).collect::<Vec<_>>()));

@@ -35,7 +35,7 @@ impl World for Mock {
         0
     }
 
-    fn table_row(&self, _: Option<&Domain>, _: &str, _: &str) -> Lookup<Attributes> {
+    fn table_row(&self, _: Option<&Domain>, _: &str, _: &str) -> Lookup<Arc<Attributes>> {
         // Tables of the cases are in its settings, too.
         Lookup::NotFound
     }

@@ -1,5 +1,6 @@
 //! From final recipients and a message to what the queue takes.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use hooks::{
@@ -11,7 +12,7 @@ use mail_types::{
     Persistence, Refusal, Reply, ReversePath, Route,
 };
 use queue::{Accepted, Step, StepKind};
-use routing::{Request, Resolution, Routing};
+use routing::{Request, Resolution, Routing, UserChain};
 use storage::{LoadedContent, StorageError};
 
 use crate::circle;
@@ -89,17 +90,14 @@ impl Profiles {
         let mut cases = Vec::new();
         for accepted in recipients {
             match self.chain(&accepted)? {
-                chain if chain.is_empty() => others.push(accepted),
-                chain => {
-                    let tenant = self.tenant(&accepted)?;
-                    cases.push(Case {
-                        accepted,
-                        chain,
-                        tenant,
-                        joined: Joined::default(),
-                        steps: Vec::new(),
-                    });
-                }
+                UserChain { plugins, .. } if plugins.is_empty() => others.push(accepted),
+                UserChain { plugins, tenant } => cases.push(Case {
+                    accepted,
+                    chain: plugins,
+                    tenant,
+                    joined: Joined::default(),
+                    steps: Vec::new(),
+                }),
             }
         }
         let is_forwarded = |one: &Accepted| !one.recipient.forwarders.is_empty();
@@ -137,16 +135,16 @@ impl Profiles {
     }
 
     /// The plugins of a recipient with a mailbox here.
-    fn chain(&self, accepted: &Accepted) -> Result<Vec<PluginName>, Refusal> {
+    fn chain(&self, accepted: &Accepted) -> Result<UserChain, Refusal> {
         if accepted.route.local_account().is_none() {
-            return Ok(Vec::new());
+            return Ok(UserChain::default());
         }
         match self.routing.user_chain(Role::Disposition, &accepted.recipient.address) {
             Lookup::Found(mut chain) => {
-                chain.truncate(CHAIN_MAX);
+                chain.plugins.truncate(CHAIN_MAX);
                 Ok(chain)
             }
-            Lookup::NotFound => Ok(Vec::new()),
+            Lookup::NotFound => Ok(UserChain::default()),
             Lookup::Unavailable(why) => Err(later(why)),
         }
     }
@@ -179,10 +177,6 @@ impl Profiles {
         Ok(())
     }
 
-    fn tenant(&self, accepted: &Accepted) -> Result<Option<Domain>, Refusal> {
-        self.canonical(Some(&accepted.recipient.address.domain)).map_err(later)
-    }
-
     /// The tenant that a domain belongs to.
     pub(crate) fn canonical(&self, domain: Option<&Domain>) -> Result<Option<Domain>, String> {
         match domain.map(|domain| self.routing.tables().canonical_domain(domain)) {
@@ -193,10 +187,10 @@ impl Profiles {
     }
 
     /// A user's own attributes.
-    pub(crate) fn profile(&self, key: &str) -> Result<hooks::Attributes, String> {
+    pub(crate) fn profile(&self, key: &str) -> Result<Arc<hooks::Attributes>, String> {
         match self.world.table_row(None, "users", key) {
             Lookup::Found(row) => Ok(row),
-            Lookup::NotFound => Ok(Vec::new()),
+            Lookup::NotFound => Ok(Arc::default()),
             Lookup::Unavailable(why) => Err(why),
         }
     }
@@ -354,6 +348,18 @@ impl Profiles {
     }
 }
 
+/// What a plugin said, for the trail.
+fn heard(plugin: &PluginName, actions: &[Action], microseconds: u64) -> String {
+    let mut text = format!("plugin {plugin}: ");
+    for (nth, action) in actions.iter().enumerate() {
+        // Into a text it cannot fail.
+        let _ = write!(text, "{}{action}", if nth == 0 { "" } else { "; " });
+    }
+    let nothing = if actions.is_empty() { "nothing" } else { "" };
+    let _ = write!(text, "{nothing} ({microseconds} µs)");
+    text
+}
+
 fn filed(account: &AccountName, filing: Filing) -> Route {
     if filing == Filing::default() {
         Route::store(account.clone())
@@ -402,9 +408,7 @@ impl Case {
 
     /// A plugin answered.
     fn hear(&mut self, plugin: &PluginName, mut actions: Vec<Action>, microseconds: u64) {
-        let said: Vec<String> = actions.iter().map(ToString::to_string).collect();
-        let said = if said.is_empty() { "nothing".to_owned() } else { said.join("; ") };
-        self.note(format!("plugin {plugin}: {said} ({microseconds} µs)"));
+        self.note(heard(plugin, &actions, microseconds));
         if routing::is_released_of_plugin(&self.accepted.recipient.released, plugin.as_str()) {
             let all = actions.len();
             actions.retain(|action| !matches!(action, Action::Hold(_)));

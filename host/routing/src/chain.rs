@@ -10,6 +10,15 @@ use crate::sender::row_of;
 use crate::tables::TableError;
 use crate::tables::row::RowKind;
 
+/// Who is asked about a user's mail, and on whose behalf.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserChain {
+    /// The plugins, in order.
+    pub plugins: Vec<PluginName>,
+    /// The tenant that the address belongs to: its canonical domain, where the directory knows it; `None` without plugins.
+    pub tenant: Option<Domain>,
+}
+
 impl Routing {
     /// The subaddress of an address: what stands behind the separator; empty for none.
     #[must_use]
@@ -30,7 +39,7 @@ impl Routing {
 
     /// The plugins for a role of a user, in order: those of the user's own entry, then those of the address's domain.
     /// `NotFound` where the address leads to no user.
-    pub fn user_chain(&self, role: Role, address: &Address) -> Lookup<Vec<PluginName>> {
+    pub fn user_chain(&self, role: Role, address: &Address) -> Lookup<UserChain> {
         found(
             self.with_view(|_, view| {
                 of_user(view, role, address).map_err(|error| refusals::unavailable(&error))
@@ -39,9 +48,9 @@ impl Routing {
     }
 }
 
-fn found(answer: Result<Option<Vec<PluginName>>, Refusal>) -> Lookup<Vec<PluginName>> {
+fn found<T>(answer: Result<Option<T>, Refusal>) -> Lookup<T> {
     match answer {
-        Ok(names) => names.into(),
+        Ok(known) => known.into(),
         Err(refusal) => Lookup::Unavailable(refusal.cause),
     }
 }
@@ -50,18 +59,20 @@ fn names(view: &View<'_>, role: Role, domain: &str) -> Result<Vec<PluginName>, T
     Ok(view.links(role, domain)?.into_iter().map(|link| link.plugin).collect())
 }
 
-fn of_user(view: &View<'_>, role: Role, address: &Address) -> Result<Option<Vec<PluginName>>, TableError> {
+fn of_user(view: &View<'_>, role: Role, address: &Address) -> Result<Option<UserChain>, TableError> {
     let Some((_, row)) = row_of(view, address)? else { return Ok(None) };
     if row.kind != RowKind::User {
         return Ok(None);
     }
     let own = row.detail.map(|detail| detail.plugins).unwrap_or_default();
-    let mut chain: Vec<PluginName> = Vec::new();
+    let mut plugins: Vec<PluginName> = Vec::new();
     let own = own.into_iter().filter(|binding| binding.is_for(role)).map(|binding| binding.plugin);
     for plugin in own.chain(names(view, role, address.domain.as_str())?) {
-        if !chain.contains(&plugin) {
-            chain.push(plugin);
+        if !plugins.contains(&plugin) {
+            plugins.push(plugin);
         }
     }
-    Ok(Some(chain))
+    // Most users have none: then nobody asks whose they are.
+    let tenant = if plugins.is_empty() { None } else { view.tenant(&address.domain)? };
+    Ok(Some(UserChain { plugins, tenant }))
 }

@@ -20,6 +20,7 @@ mod sender;
 mod source;
 pub mod tables;
 
+pub use chain::UserChain;
 pub use consult::{BATCH_MAX, ROUNDS_MAX};
 pub use delivery_options::{DELIVERY_OPTIONS_MAX, DeliveryOptions, OptionTemplate, Ways};
 pub use explain::{ExplainedAddress, ExplainedOutcome, ExplainedRecipient, Explanation};

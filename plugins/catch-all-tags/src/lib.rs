@@ -57,7 +57,7 @@ impl Card for Plugin {
                 interest("authorize-sender", "local-contains=-"),
                 interest("authorize-sender", "local-contains=+"),
             ],
-            attrs: vec![],
+            attrs: vec![("entry-attributes".into(), "{blocked-attribute}".into())],
         }
     }
 }

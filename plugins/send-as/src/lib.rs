@@ -50,7 +50,7 @@ impl Card for Plugin {
             summary: "Lets accounts send as addresses that were delegated to them".into(),
             config_schema: SCHEMA.into(),
             interests: vec![],
-            attrs: vec![],
+            attrs: vec![("entry-attributes".into(), "{account-attribute}".into())],
         }
     }
 }

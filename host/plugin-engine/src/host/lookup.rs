@@ -24,7 +24,7 @@ impl Call {
         }
         let Some(surroundings) = &self.surroundings else { return Ok(None) };
         match surroundings.world.table_row(self.tenant.as_ref(), table, &key.to_lowercase()) {
-            Lookup::Found(row) => Ok(Some(row)),
+            Lookup::Found(row) => Ok(Some(row.to_vec())),
             Lookup::NotFound => Ok(None),
             Lookup::Unavailable(why) => Err(temporary(why)),
         }

@@ -242,7 +242,7 @@ fn recipient(address: &str) -> DispositionRequest {
         sender: None,
         detail: String::new(),
         account: AccountName::new("anna@example.org").unwrap(),
-        profile: Vec::new(),
+        profile: Arc::default(),
         address,
     }
 }
@@ -308,7 +308,7 @@ async fn forged_permissions_and_rows_are_no_answers() {
         let request = SenderRequest {
             account: AccountName::new("anna@example.org").unwrap(),
             address: Address::parse(&format!("{word}@{domain}")).unwrap(),
-            attributes: Vec::new(),
+            attributes: Arc::default(),
         };
         house.engine.authorize(&name("forge"), &context("anna@example.org"), &request).await
     };

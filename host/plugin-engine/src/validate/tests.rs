@@ -20,7 +20,7 @@ impl World for Two {
         0
     }
 
-    fn table_row(&self, _: Option<&Domain>, _: &str, _: &str) -> Lookup<Attributes> {
+    fn table_row(&self, _: Option<&Domain>, _: &str, _: &str) -> Lookup<std::sync::Arc<Attributes>> {
         Lookup::NotFound
     }
     fn dns<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Lookup<Vec<String>>> {

@@ -420,11 +420,18 @@ async fn chains_are_told_for_other_roles() {
     assert_eq!(chain(Role::Rewrite, "far.example"), "four");
     assert_eq!(chain(Role::Rewrite, "ruled.example"), "");
     let of_user = |role, user: &str| match routing.user_chain(role, &address(user)) {
-        Lookup::Found(names) => names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        Lookup::Found(chain) => {
+            let names = chain.plugins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+            format!("{names} for {}", chain.tenant.unwrap())
+        }
         other => format!("{other:?}"),
     };
-    assert_eq!(of_user(Role::Disposition, "ann+tag@chained.example"), "vacation-plus two");
-    assert_eq!(of_user(Role::Rewrite, "ann@chained.example"), "two three one");
+    assert_eq!(
+        of_user(Role::Disposition, "ann+tag@chained.example"),
+        "vacation-plus two for chained.example"
+    );
+    assert_eq!(of_user(Role::Rewrite, "ann@chained.example"), "two three one for chained.example");
+    assert_eq!(of_user(Role::Rewrite, "ann@other-name.example"), "two three one for chained.example");
     assert_eq!(of_user(Role::Disposition, "nobody@chained.example"), "NotFound");
 }
 

@@ -118,7 +118,7 @@ impl<'a> View<'a> {
     }
 
     /// The tenant that a domain belongs to: its canonical name, where the directory knows it.
-    fn tenant(&self, domain: &Domain) -> Result<Option<Domain>, TableError> {
+    pub(crate) fn tenant(&self, domain: &Domain) -> Result<Option<Domain>, TableError> {
         let Some(known) = self.domain(domain.as_str())? else { return Ok(None) };
         let canonical = known.canonical.as_deref().and_then(|name| Domain::parse(name).ok());
         Ok(Some(canonical.unwrap_or_else(|| domain.clone())))

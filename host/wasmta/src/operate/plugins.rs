@@ -286,6 +286,12 @@ fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
         for (role, selector) in &description.interests {
             line("interest", format!("{role} {selector}"));
         }
+        if let Some(names) = &description.entry_attributes {
+            line(
+                "reads",
+                format!("of a user's entry: {}", if names.trim().is_empty() { "nothing" } else { names }),
+            );
+        }
     }
     let Listed { calls, remembered, passed_over, microseconds, failures, .. } = one;
     line(

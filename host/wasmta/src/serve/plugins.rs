@@ -134,7 +134,7 @@ impl World for Surroundings {
         (taken << 48).wrapping_add(self.tables.load().version()).wrapping_add(self.directory.version())
     }
 
-    fn table_row(&self, tenant: Option<&Domain>, table: &str, key: &str) -> Lookup<Attributes> {
+    fn table_row(&self, tenant: Option<&Domain>, table: &str, key: &str) -> Lookup<Arc<Attributes>> {
         self.rows.get(self.generation(), (tenant, table, key), || self.read_row(tenant, table, key))
     }
 
