@@ -29,7 +29,8 @@ pub enum PublishError {
 
 /// Somewhere records can be published (R15).
 pub trait Publisher: Send + Sync + 'static {
-    /// Makes one change, as a whole or not at all; making it twice does no harm (R21).
+    /// Makes one change, as a whole or not at all unless [`Publisher::is_whole`] says otherwise; making it twice does no
+    /// harm (R21).
     fn publish<'a>(&'a self, change: &'a RecordChange) -> BoxFuture<'a, Result<(), PublishError>>;
 
     /// Makes many; one answer each, in order.
@@ -48,6 +49,12 @@ pub trait Publisher: Send + Sync + 'static {
 
     /// Whether everything is forgotten when the process ends, and has to be published anew.
     fn is_volatile(&self) -> bool;
+
+    /// Whether a change that fails has changed nothing. Where it may be done in part, `before` has everything that may be
+    /// there, and what is wanted is made sure of even where it is in there.
+    fn is_whole(&self) -> bool {
+        true
+    }
 
     /// Where that is, in words.
     fn place(&self) -> String;

@@ -3,8 +3,10 @@
 //! What shall be published is computed from the entries; what was published is remembered. The difference is handed to
 //! a [`dns::Publisher`], domain by domain, each as a whole. So every step can be done again, and after a crash or an
 //! outage the work goes on where it was: the state is the plan (R21). A domain that is removed takes its records with
-//! it (R22).
+//! it (R22). Where a change may be done in part, what it may bring is noted first, and the domain stays due until all of
+//! it is done: what came halfway is finished, or goes with the domain.
 
+mod memory;
 mod options;
 mod wanted;
 
@@ -36,8 +38,10 @@ const STEP: usize = 100;
 /// How a domain's records stand.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Published {
-    /// What is published by us.
+    /// What is published by us; where `is_open`, what may be.
     pub records: Vec<Record>,
+    /// Whether a change began and has yet to be done, so that it is not known which of the records are there.
+    pub is_open: bool,
     /// Why what is wanted is not published; it is tried again.
     pub failure: Option<String>,
 }
@@ -73,8 +77,8 @@ impl Publication {
         if !publisher.is_volatile() {
             directory.raw_view()?.snapshot.scan(PUBLISHED, &[], &[0xff; 2], &mut |name, value| {
                 let domain = std::str::from_utf8(name).ok().and_then(|name| Domain::parse(name).ok());
-                if let (Some(domain), Ok(records)) = (domain, postcard::from_bytes(value)) {
-                    state.insert(domain, Published { records, failure: None });
+                if let (Some(domain), Some(published)) = (domain, memory::read(value)) {
+                    state.insert(domain, published);
                 }
                 std::ops::ControlFlow::Continue(())
             })?;
@@ -177,15 +181,48 @@ impl Publication {
         let state = self.0.state.lock();
         let names: BTreeSet<&Domain> = wanted.keys().chain(state.keys()).collect();
         let change = |domain: &&Domain| {
-            let before = state.get(*domain).map(|one| one.records.clone()).unwrap_or_default();
+            let known = state.get(*domain);
+            let before = known.map(|one| one.records.clone()).unwrap_or_default();
             let wanted = wanted.get(*domain).cloned().unwrap_or_default();
-            RecordChange { domain: (*domain).clone(), before, wanted }
+            let is_due = before != wanted || known.is_some_and(|one| one.is_open);
+            is_due.then(|| RecordChange { domain: (*domain).clone(), before, wanted })
         };
-        names.iter().map(change).filter(|change| change.before != change.wanted).collect()
+        names.iter().filter_map(change).collect()
+    }
+
+    /// Where changes may be done in part: notes what may be there from now on, before any of it is.
+    async fn open(&self, changes: &[RecordChange]) -> Result<(), DirectoryError> {
+        if self.0.publisher.is_whole() {
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        let opened: Vec<(Domain, Published)> = {
+            let state = self.0.state.lock();
+            let open = |change: &RecordChange| {
+                let known = state.get(&change.domain).cloned().unwrap_or_default();
+                let opened = memory::opened(&known, &change.wanted);
+                (opened != known).then(|| (change.domain.clone(), opened))
+            };
+            changes.iter().filter_map(open).collect()
+        };
+        if opened.is_empty() {
+            return Ok(());
+        }
+        for (domain, one) in &opened {
+            batch.put(PUBLISHED, domain.as_str().as_bytes(), memory::write(one));
+        }
+        self.0.directory.commit(batch).await?;
+        self.0.state.lock().extend(opened);
+        Ok(())
     }
 
     /// Makes some changes, and remembers what is published now. Whether all of them were made.
     async fn make(&self, changes: &[RecordChange]) -> bool {
+        if let Err(why) = self.open(changes).await {
+            let cause = format!("what is to be published cannot be noted: {why}");
+            self.0.events.emit(&Event::DnsFailed { domain: "*", place: &self.place(), cause: &cause });
+            return false;
+        }
         let made = self.0.publisher.publish_all(changes).await;
         let mut batch = Batch::new();
         let mut whole = true;
@@ -216,9 +253,9 @@ impl Publication {
             self.0.state.lock().remove(&change.domain);
             batch.delete(PUBLISHED, key);
         } else {
-            let published = Published { records: change.wanted.clone(), failure: None };
+            let published = Published { records: change.wanted.clone(), ..Published::default() };
+            batch.put(PUBLISHED, key, memory::write(&published));
             self.0.state.lock().insert(change.domain.clone(), published);
-            batch.put(PUBLISHED, key, postcard::to_stdvec(&change.wanted).unwrap_or_default());
         }
         self.0.events.emit(&Event::DnsPublished {
             domain: change.domain.as_str(),

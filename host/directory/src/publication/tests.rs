@@ -9,6 +9,8 @@ use crate::domains::{DomainUsers, NewDomain};
 #[derive(Default)]
 struct Told {
     away: Mutex<bool>,
+    /// Whether it may have done a part of what it says it could not do.
+    in_parts: bool,
     changes: Mutex<Vec<RecordChange>>,
 }
 
@@ -25,6 +27,10 @@ impl Publisher for Told {
 
     fn is_volatile(&self) -> bool {
         false
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.in_parts
     }
 
     fn place(&self) -> String {
@@ -114,4 +120,37 @@ async fn a_domain_that_goes_before_it_was_published_leaves_no_failure() {
     directory.remove_domain(&domain("one.example"), DomainUsers::Refuse).await.unwrap();
     assert!(publication.settle().await);
     assert_eq!(publication.of(&domain("one.example")), Published::default());
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_in_part_is_made_sure_of_and_goes_with_its_domain() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path());
+    let told = Arc::new(Told { in_parts: true, ..Told::default() });
+    *told.away.lock() = true;
+    let before = publication(&directory, &told);
+    add(&directory, "one.example").await;
+    add(&directory, "two.example").await;
+    assert!(!before.settle().await);
+    let wanted = before.wanted(&domain("one.example")).unwrap();
+    let open = before.of(&domain("one.example"));
+    assert_eq!((open.records, open.is_open), (wanted.clone(), true));
+    // The process ends, and one of them goes before the next one tries again.
+    drop(before);
+    let after = publication(&directory, &told);
+    directory.remove_domain(&domain("two.example"), DomainUsers::Refuse).await.unwrap();
+    *told.away.lock() = false;
+    assert!(after.settle().await);
+    let made: Vec<(String, usize, usize)> = told
+        .changes
+        .lock()
+        .iter()
+        .map(|change| (change.domain.to_string(), change.before.len(), change.wanted.len()))
+        .collect();
+    let all = wanted.len();
+    assert_eq!(made, [("one.example".to_owned(), all, all), ("two.example".to_owned(), 4, 0)]);
+    assert!(!after.of(&domain("one.example")).is_open);
+    drop(after);
+    assert!(publication(&directory, &told).settle().await);
+    assert_eq!(told.changes.lock().len(), 2, "it is known to be done");
 }

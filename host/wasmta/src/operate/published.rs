@@ -118,6 +118,10 @@ fn published(publication: &Publication, domain: &Domain, wanted: &[Record]) -> F
         None if !publication.lasts() => {
             Finding::good("published", format!("by {place}, when the server runs"))
         }
+        None if now.is_open => {
+            let says = format!("a change at {place} is not done");
+            Finding::wrong("published", says, "wait a moment: it is done when the server runs")
+        }
         None if now.records == wanted => {
             Finding::good("published", format!("{} records by {place}", wanted.len()))
         }
