@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 8] = [
     &["mail-types"],
     &["runtime", "smtp-wire", "imap-wire", "message"],
     &["events", "storage", "dns", "hooks"],
-    &["directory", "queue", "store"],
+    &["directory", "queue", "store", "dns-providers"],
     &["auth", "routing", "plugin-engine"],
     &["profiles"],
     &["smtp-server", "imap-server", "pop3-server", "channels", "migration", "plugin-toolbox"],
@@ -31,7 +31,7 @@ const FORBIDDEN: [(&str, &[&str]); 8] = [
 ];
 
 /// Dependencies that only one crate may name; TOML, the one that reads the configuration and the one that reads cases.
-const ONLY: [(&str, &str); 16] = [
+const ONLY: [(&str, &str); 17] = [
     ("wasmtime", "plugin-engine"),
     ("heed", "storage"),
     ("zstd", "storage"),
@@ -39,6 +39,7 @@ const ONLY: [(&str, &str); 16] = [
     ("hickory-resolver", "dns"),
     ("hickory-proto", "dns"),
     ("hickory-server", "dns"),
+    ("dns-update", "dns-providers"),
     ("ldap3", "directory"),
     ("clap", "wasmta"),
     ("toml", "wasmta"),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use directory::{ExtraText, PublicationOptions};
+use dns_providers::{PROVIDERS, Provider};
 use mail_types::Domain;
 
 use super::below;
@@ -48,6 +49,8 @@ pub enum PublishTo {
     Embedded(SocketAddr),
     /// Another one, by dynamic updates (RFC 2136), with the key in this file.
     Update(SocketAddr, Option<PathBuf>),
+    /// A provider, by its HTTP interface, with the credentials in this file.
+    Provider(&'static Provider, PathBuf),
 }
 
 impl Dns {
@@ -71,18 +74,21 @@ impl Dns {
 
 impl Publish {
     fn read(mut s: Section<'_>, server: &Server, own: &[IpAddr], folder: &Path) -> Option<Self> {
-        #[derive(Clone, Copy, PartialEq)]
-        enum To {
-            Nowhere,
-            Embedded,
-            Update,
-        }
-        let words = [("embedded", To::Embedded), ("update", To::Update), ("nowhere", To::Nowhere)];
+        let words = [
+            ("embedded", To::Embedded),
+            ("update", To::Update),
+            ("provider", To::Provider),
+            ("nowhere", To::Nowhere),
+        ];
         let to = s.choice("to", To::Embedded, &words);
         let hint = "write an address with its port, as \"127.0.0.1:2553\"";
         let listen: Option<SocketAddr> = s.parsed("listen", hint);
         let primary: Option<SocketAddr> = s.parsed("server", hint);
         let key = s.path("key-file").map(|path| below(folder, path));
+        let names: Vec<(&str, Option<&'static Provider>)> =
+            PROVIDERS.iter().map(|provider| (provider.name, Some(provider))).collect();
+        let provider = s.choice("provider", None, &names);
+        let credentials = s.path("credentials-file").map(|path| below(folder, path));
         let zones = named(&mut s, "zones", "write domains, as [\"example.org\"]");
         let hosts: Vec<Domain> = named(&mut s, "mail-hosts", "write host names, best first");
         let texts = s.section("texts");
@@ -95,37 +101,68 @@ impl Publish {
             ttl: u32::try_from(s.duration("ttl", secs(300), secs(1)..=secs(604_800)).as_secs())
                 .unwrap_or(300),
         };
-        if to == To::Embedded && (primary.is_some() || key.is_some()) {
-            s.fault(
-                "to",
-                "is the embedded server, and server or key-file name another one",
-                "set to = \"update\"",
-            );
-        }
-        if to == To::Update && listen.is_some() {
-            s.fault("listen", "is of the embedded server alone", "take it out, or set to = \"embedded\"");
-        }
-        if to == To::Update && zones.is_empty() {
-            s.fault("zones", "names no zone that updates are for", "zones = [\"example.org\"]");
-        }
-        let to = match (to, primary) {
-            (To::Nowhere, _) => None,
-            (To::Embedded, _) => {
+        to.check(&s, !zones.is_empty());
+        let to = match to {
+            To::Nowhere => None,
+            To::Embedded => {
                 Some(PublishTo::Embedded(listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 2553)))))
             }
-            (To::Update, Some(primary)) => {
+            To::Update => {
                 if let Some(path) = &key {
                     s.file("key-file", path);
                 }
-                Some(PublishTo::Update(primary, key))
+                primary.map(|primary| PublishTo::Update(primary, key))
             }
-            (To::Update, None) => {
-                s.fault("server", "is missing", "name the primary server of the zones, as \"192.0.2.53:53\"");
-                None
+            To::Provider => {
+                if let Some(path) = &credentials {
+                    s.file("credentials-file", path);
+                }
+                provider.zip(credentials).map(|(provider, file)| PublishTo::Provider(provider, file))
             }
         };
         s.close();
         to.map(|to| Self { to, zones, records })
+    }
+}
+
+/// The word that says where.
+#[derive(Clone, Copy, PartialEq)]
+enum To {
+    Nowhere,
+    Embedded,
+    Update,
+    Provider,
+}
+
+impl To {
+    /// Whether the keys that are there are its own, and those that it needs are there.
+    fn check(self, s: &Section<'_>, has_zones: bool) {
+        let owners = [
+            ("listen", Self::Embedded, "the embedded server", "embedded"),
+            ("server", Self::Update, "another name server", "update"),
+            ("key-file", Self::Update, "another name server", "update"),
+            ("provider", Self::Provider, "a provider", "provider"),
+            ("credentials-file", Self::Provider, "a provider", "provider"),
+        ];
+        for (key, owner, whose, word) in owners {
+            if self != owner && self != Self::Nowhere && s.has(key) {
+                let mend = format!("take it out, or set to = {word:?}");
+                s.fault(key, format!("is of {whose} alone"), mend);
+            }
+        }
+        let needed = [
+            ("server", Self::Update, "name the primary server of the zones, as \"192.0.2.53:53\""),
+            ("provider", Self::Provider, "name the provider, as \"cloudflare\""),
+            ("credentials-file", Self::Provider, "name the file with what the provider knows you by"),
+        ];
+        for (key, owner, mend) in needed {
+            if self == owner && !s.has(key) {
+                s.fault(key, "is missing", mend);
+            }
+        }
+        if matches!(self, Self::Update | Self::Provider) && !has_zones {
+            s.fault("zones", "names no zone that is written to", "zones = [\"example.org\"]");
+        }
     }
 }
 

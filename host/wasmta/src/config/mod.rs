@@ -4,6 +4,7 @@
 //! test holds it against the defaults here. An empty file is a valid configuration. Paths are
 //! relative to the configuration file.
 
+mod credentials;
 mod delivery;
 mod delivery_options;
 mod directory;
@@ -30,6 +31,7 @@ use mail_types::{Address, Domain};
 use plugin_engine::Trust;
 use toml::de::DeTable;
 
+pub(crate) use credentials::read as read_credentials;
 pub(crate) use delivery::HostPort;
 pub use delivery::{Channel, ChannelKind, HostEntry, OutgoingTls};
 pub use delivery_options::DeliveryOptionText;

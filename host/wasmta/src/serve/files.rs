@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use directory::LdifExamination;
 use runtime::{TlsClient, TlsServer};
 
 use super::policy::{self, RulesFault};
-use crate::config::{Config, OutgoingTls, Places, Problem};
+use crate::config::{Config, OutgoingTls, Places, Problem, Publish, PublishTo, read_credentials};
 
 /// Everything that is wrong with the rules, the certificate and the files of passwords.
 pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
@@ -61,6 +62,11 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
             found.push(places.problem(&key, why, "name a file whose first line is the password"));
         }
     }
+    if let Some(Publish { to: PublishTo::Provider(provider, file), .. }) = &config.dns.publish
+        && let Err(problems) = read_credentials(provider, file)
+    {
+        found.extend(problems.0);
+    }
     if let Err(why) = super::ways::unsubscribe(config) {
         let mend = "name a file whose first line is a key of 16 octets and more, as `openssl rand -base64 32` makes it";
         found.push(places.problem("routing.unsubscribe-key-file", why, mend));
@@ -96,14 +102,26 @@ fn certificates(config: &Config, places: &Places, found: &mut Vec<Problem>) {
 pub(super) fn secrecy(config: &Config) -> Vec<String> {
     let anybody = |tls| matches!(tls, OutgoingTls::Opportunistic | OutgoingTls::Required | OutgoingTls::Off);
     let told = config.channels.iter().filter(|channel| channel.login.is_some() && anybody(channel.tls));
-    told.map(|channel| {
+    let shown = told.map(|channel| {
         format!(
             "channels.{}.tls: the password of login goes to whoever answers in the smart host's place; only \"verified\" asks \
              for proof",
             channel.name
         )
-    })
-    .collect()
+    });
+    let credentials = match &config.dns.publish {
+        Some(Publish { to: PublishTo::Provider(_, file), .. }) if is_for_all(file) => Some(format!(
+            "dns.publish.credentials-file: every user of this host may read {}: chmod o-rwx",
+            file.display()
+        )),
+        _ => None,
+    };
+    shown.chain(credentials).collect()
+}
+
+/// Whether others than the owner and the group may read a file.
+fn is_for_all(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o007 != 0)
 }
 
 /// The password of a file: its first line.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use directory::{Directory, Publication};
 use dns::{Authority, AuthorityOptions, Publisher, TsigKey, UpdateOptions, UpdateServer};
+use dns_providers::ProviderZones;
 use events::{Event, Events};
 use runtime::{Background, Clock, Random, Shutdown};
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, Publish, PublishTo};
+use crate::config::{Config, Publish, PublishTo, read_credentials};
 
 /// What publishes, and the name server of our own where that is it.
 #[derive(Clone)]
@@ -39,6 +40,12 @@ pub(super) fn of(
             let key = key.map_err(|why| format!("dns.publish.key-file: {why}"))?;
             let options = UpdateOptions { server: *server, zones: zones.clone(), key };
             (Arc::new(UpdateServer::new(options, clock.clone(), random.clone())), None)
+        }
+        PublishTo::Provider(provider, file) => {
+            let (provider, file) = (*provider, file.clone());
+            // Read anew each time, so that new credentials hold at the next try.
+            let source = move || read_credentials(provider, &file).map_err(|problems| problems.to_string());
+            (Arc::new(ProviderZones::new(provider, zones.clone(), Arc::new(source))), None)
         }
     };
     let publication = Publication::new(directory.clone(), publisher, records.clone(), events.clone());
