@@ -69,7 +69,12 @@ impl Failure {
             (_, Some(408 | 425 | 429 | 500..=599)) => Self::unavailable(format!("{title}: {}", clean(said))),
             (Error::Protocol(_), _) => Self::unavailable(format!("{title}: {}", clean(said))),
             (Error::Api(_) | Error::Client(_) | Error::Response(_), None) if is_of_the_way(said) => {
-                Self::unavailable(format!("{title} cannot be reached: {}", clean(said)))
+                // The library does not say why.
+                Self::unavailable(format!(
+                    "{title} cannot be reached: {}; look at its address, at the way there, and whether this system knows the \
+                     authority of its certificate",
+                    clean(said)
+                ))
             }
             (Error::Parse(_) | Error::Serialize(_), _) => Self::refused(format!(
                 "{title} answers what is not understood: {}; look whether another program answers in its place",
