@@ -16,7 +16,7 @@ use crate::sequence::SequenceSet;
 use crate::sort::Sort;
 use crate::status::StatusItem;
 use crate::store::{Store, StoreAction};
-use crate::text::{is_quotable, write_astring, write_list, write_quoted};
+use crate::text::{is_quotable, write_astring, write_list, write_quoted, write_string};
 
 /// A command with its CRLF. Strings that need a literal are written non-synchronizing (RFC 7888).
 #[must_use]
@@ -264,7 +264,11 @@ fn metadata(out: &mut Vec<u8>, command: &MetadataCommand) {
             }
             mailbox(out, name);
             out.push(b' ');
-            write_list(out, entries, |out, entry| astring(out, entry.as_bytes()));
+            // A list that begins with a letter is one of options, there.
+            write_list(out, entries, |out, entry| match entry.as_bytes() {
+                name if name.first() == Some(&b'/') => astring(out, name),
+                name => write_string(out, name),
+            });
         }
         MetadataCommand::Set { mailbox: name, entries } => {
             mailbox(out, name);

@@ -98,6 +98,7 @@ fn other_spellings_mean_the_same() {
         ("a getmetadata \"\" /shared/comment", "a GETMETADATA \"\" (/shared/comment)"),
         ("a GETMETADATA INBOX (depth 1) (/a/b)", "a GETMETADATA (DEPTH 1) INBOX (/a/b)"),
         ("a GETMETADATA (DEPTH 0) INBOX \"/a\"", "a GETMETADATA INBOX (/a)"),
+        ("a GETMETADATA INBOX depth", "a GETMETADATA INBOX (\"depth\")"),
         ("a SEARCH RETURN () ALL", "a SEARCH RETURN (ALL) ALL"),
         ("a list \"\" \"*\" return ()", "a LIST \"\" * RETURN ()"),
     ] {

@@ -42,8 +42,14 @@ impl Reads {
     /// Whether an attribute is among them, with or without options.
     fn has(&self, attribute: &str) -> bool {
         let Self::Named(names) = self else { return true };
-        let base = attribute.split_once(';').map_or(attribute, |(base, _)| base);
-        names.iter().any(|name| name.eq_ignore_ascii_case(base) || name.eq_ignore_ascii_case(attribute))
+        let attribute = attribute.as_bytes();
+        let is = |name: &str| match attribute.get(..name.len()) {
+            Some(head) if head.eq_ignore_ascii_case(name.as_bytes()) => {
+                attribute.get(name.len()).is_none_or(|next| *next == b';')
+            }
+            _ => false,
+        };
+        names.iter().any(|name| is(name))
     }
 
     /// Those of an entry.
