@@ -85,6 +85,7 @@ impl TestServer {
         // Only root can, and then must, give programs a user of their own.
         let user = if runtime::is_root() { "user = \"nobody\"" } else { "" };
         let own = own.replace("<<program user>>", user);
+        let own = own.replace("<<own user>>", &own_user(folder.path())?.to_string());
         let own = own.replace("<<folder>>", &folder.path().display().to_string());
         let toml = lay_over(BASE, &own).map_err(|why| format!("server.toml: {why}"))?;
         for file in ["directory.ldif", "rewrite.rules"] {
@@ -189,11 +190,18 @@ impl dialog::Place for TestServer {
     }
 }
 
+/// The number of the user that this process runs as: whoever made the folder.
+fn own_user(folder: &Path) -> Result<u32, String> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(folder).map(|found| found.uid()).map_err(|e| e.to_string())
+}
+
 impl TestServer {
     async fn run(&self, arguments: &str) -> Result<Printed, String> {
         let place = self.place();
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        let given = split(arguments);
+        let folder = text(self.folder.path().to_path_buf());
+        let given = split(&arguments.replace("<<folder>>", &folder));
         let mut words = Vec::new();
         for (option, path) in [("--config", place.config), ("--data", place.data)] {
             // A case may mean another place.

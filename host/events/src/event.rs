@@ -36,6 +36,8 @@ pub enum Event<'a> {
     CertificateUnfit { file: &'a str, cause: &'a str },
     /// A certificate has come to its end, or is about to.
     CertificateExpires { file: &'a str, cause: &'a str },
+    /// A delegate asked for what is not theirs (R99).
+    DelegateRefused { delegate: &'a str, asked: &'a str, cause: &'a str },
     /// A client connected.
     ConnectionOpened { service: &'a str, peer: IpAddr, session: u64 },
     /// A client was turned away before its session began.
@@ -233,6 +235,7 @@ impl<'a> Event<'a> {
             Self::DnsTableRead { .. } => (41, "dns_table_read", Level::Info),
             Self::CertificateUnfit { .. } => (44, "certificate_unfit", Level::Warning),
             Self::CertificateExpires { .. } => (45, "certificate_expires", Level::Warning),
+            Self::DelegateRefused { .. } => (46, "delegate_refused", Level::Warning),
             Self::DnsTableFailed { .. } => (42, "dns_table_failed", Level::Warning),
         }
     }

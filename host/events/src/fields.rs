@@ -29,6 +29,11 @@ impl Event<'_> {
                 sink("file", Text(file));
                 sink("cause", Text(cause));
             }
+            Self::DelegateRefused { delegate, asked, cause } => {
+                sink("delegate", Text(delegate));
+                sink("asked", Text(asked));
+                sink("cause", Text(cause));
+            }
             Self::ConnectionOpened { service, peer, session } => {
                 sink("service", Text(service));
                 show!(peer, session);

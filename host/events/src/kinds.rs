@@ -1,7 +1,7 @@
 //! The kinds of events, as counters know them; [`crate::Event`] gives each its number.
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 46;
+pub(crate) const KINDS: usize = 47;
 
 /// The names of all kinds, by their number.
 pub(crate) const NAMES: [&str; KINDS] = [
@@ -51,4 +51,5 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "quota_near",
     "certificate_unfit",
     "certificate_expires",
+    "delegate_refused",
 ];

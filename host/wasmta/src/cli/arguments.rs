@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// Where the server keeps everything; made by serving where it is absent.
     #[arg(long, global = true, value_name = "DIR", default_value = "data")]
     pub(crate) data: PathBuf,
+    /// Ask by the socket for delegates: those who administer domains of their own, by who they are on this host.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
     /// Added to the port of every listener, so that several servers run side by side.
     #[arg(long, global = true, value_name = "N", default_value_t = 0)]
     pub(crate) port_offset: u16,

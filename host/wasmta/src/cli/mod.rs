@@ -82,7 +82,10 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 
         },
         command => match question(command, &place) {
             Ok((request, json)) => {
-                let done = perform(&place, &request, json);
+                let done = match &arguments.socket {
+                    Some(socket) => perform_at(socket, &request, json),
+                    None => perform(&place, &request, json),
+                };
                 plugin::clean_up(&request);
                 done
             }
@@ -244,6 +247,19 @@ fn perform(place: &serve::Place, request: &Request, json: bool) -> Result<(Strin
     };
     bar.end();
     Ok((print(&answer, json), if answer.faulty { FAILED } else { DONE }))
+}
+
+/// Asks as a delegate: what is there to be asked is the running server alone.
+fn perform_at(socket: &std::path::Path, request: &Request, json: bool) -> Result<(String, u8), String> {
+    let bar = Progress::default();
+    let reached = control::ask_at(socket, request, |done, of, what| bar.show(done, of, what));
+    bar.end();
+    match reached.map_err(|e| format!("the server at {} does not answer: {e}", socket.display()))? {
+        Reached::Answered(answer) => {
+            answer.map(|answer| (print(&answer, json), if answer.faulty { FAILED } else { DONE }))
+        }
+        Reached::NoServer => Err(format!("no server listens at {}", socket.display())),
+    }
 }
 
 fn print(answer: &Answer, json: bool) -> String {

@@ -5,6 +5,7 @@
 //! relative to the configuration file.
 
 mod credentials;
+mod delegation;
 mod delivery;
 mod delivery_options;
 mod directory;
@@ -32,6 +33,7 @@ use plugin_engine::Trust;
 use toml::de::DeTable;
 
 pub(crate) use credentials::read as read_credentials;
+pub use delegation::{Delegate, Delegation};
 pub(crate) use delivery::HostPort;
 pub use delivery::{Channel, ChannelKind, HostEntry, OutgoingTls};
 pub use delivery_options::DeliveryOptionText;
@@ -104,6 +106,8 @@ pub struct Config {
     pub log: Log,
     /// Who may log in, and how.
     pub auth: Auth,
+    /// Who administers domains of their own.
+    pub delegation: Delegation,
     /// Whose signatures count for policy plugins.
     pub trust: Trust,
     /// Policy plugins.
@@ -205,6 +209,7 @@ impl Config {
             storage: Storage::read(root.section("storage"), &limits),
             quotas: Quotas::read(root.section("quotas")),
             log: Log::read(root.section("log")),
+            delegation: Delegation::read(root.section("delegation"), folder),
             trust,
             plugins,
             server,

@@ -15,8 +15,17 @@ pub enum Reached {
 }
 
 /// Asks the server of a data directory. `progress` is told how far it is.
-pub fn ask(data: &Path, request: &Request, mut progress: impl FnMut(u64, u64, &str)) -> io::Result<Reached> {
-    let mut stream = match UnixStream::connect(socket_path(data)) {
+pub fn ask(data: &Path, request: &Request, progress: impl FnMut(u64, u64, &str)) -> io::Result<Reached> {
+    ask_at(&socket_path(data), request, progress)
+}
+
+/// Asks the server behind a socket.
+pub fn ask_at(
+    socket: &Path,
+    request: &Request,
+    mut progress: impl FnMut(u64, u64, &str),
+) -> io::Result<Reached> {
+    let mut stream = match UnixStream::connect(socket) {
         Ok(stream) => stream,
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             return Ok(Reached::NoServer);

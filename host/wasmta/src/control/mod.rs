@@ -1,6 +1,7 @@
 //! The control socket: how commands reach the running server.
 //!
-//! A Unix socket in the data directory that only its owner may open. A client sends one line of
+//! A Unix socket in the data directory that only its owner may open, and, where the operator has delegates, one that every
+//! user of the host may, with rights by who it is (R99). A client sends one line of
 //! JSON, a [`Request`]; the server answers with lines of JSON, each a [`Line`]: any number of
 //! notes on the progress, then one answer or fault.
 
@@ -17,20 +18,24 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use client::{Reached, ask};
+pub use client::{Reached, ask, ask_at};
 pub use entry::{EntryKind, EntryRequest};
 pub use login::LoginRequest;
 pub use mailbox::{ExportFormat, ImapFrom, ImapSecret, ImportOrder, ImportSource, MailboxRequest};
 pub use plugin::PluginRequest;
-pub use server::{Performer, listen};
+pub use server::{Door, Performer, listen};
 pub use store::StoreRequest;
 
 /// Longest request, in octets.
 const REQUEST_MAX: usize = 32 << 20;
 /// Longest line of an answer, in octets.
 const ANSWER_MAX: usize = 256 << 20;
+/// Longest request of a delegate, in octets.
+const DELEGATE_REQUEST_MAX: usize = 256 << 10;
 /// Clients whose connections are open at a time.
 const CLIENTS_MAX: usize = 96;
+/// Of these, of one user of the host, where it is the socket of delegates.
+const CLIENTS_OF_ONE_MAX: usize = 8;
 /// Commands at a time that may take minutes ([`Request::is_long`]).
 const LONG_COMMANDS_MAX: usize = 16;
 /// Other commands at a time.
@@ -197,6 +202,13 @@ pub enum Request {
 }
 
 impl Request {
+    /// What it asks for, in a word; nothing of what it holds.
+    #[must_use]
+    pub fn word(&self) -> String {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        value.get("ask").and_then(serde_json::Value::as_str).unwrap_or("something").to_owned()
+    }
+
     /// Whether it may take minutes: such ones have places of their own, so that others are always answered.
     #[must_use]
     pub fn is_long(&self) -> bool {

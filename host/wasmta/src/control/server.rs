@@ -1,11 +1,13 @@
 //! The server's end of the control socket.
 
+use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use runtime::Shutdown;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -13,7 +15,10 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{Answer, CLIENTS_MAX, LONG_COMMANDS_MAX, Line, REQUEST_MAX, Request, SHORT_COMMANDS_MAX};
+use super::{
+    Answer, CLIENTS_MAX, CLIENTS_OF_ONE_MAX, DELEGATE_REQUEST_MAX, LONG_COMMANDS_MAX, Line, REQUEST_MAX,
+    Request, SHORT_COMMANDS_MAX,
+};
 
 /// How long a client may take to send its request, or to take a line of the answer.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
@@ -22,12 +27,45 @@ const PROGRESS_WAITING_MAX: usize = 64;
 
 /// Does what is asked. Progress goes to the sender as it comes; dropping it is no fault.
 pub trait Performer: Send + Sync + 'static {
-    /// Performs a request.
+    /// Performs a request of a user of this host, whose number the system vouches for.
     fn perform(
         &self,
+        uid: u32,
         request: Request,
         progress: mpsc::Sender<Line>,
     ) -> impl Future<Output = Result<Answer, String>> + Send;
+}
+
+/// Who may come in, and how far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// The owner of the data directory.
+    Owner,
+    /// Every user of the host: whoever performs has to know them.
+    Everybody,
+}
+
+impl Door {
+    fn mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Everybody => 0o666,
+        }
+    }
+
+    fn request_max(self) -> usize {
+        match self {
+            Self::Owner => REQUEST_MAX,
+            Self::Everybody => DELEGATE_REQUEST_MAX,
+        }
+    }
+
+    fn clients_of_one_max(self) -> usize {
+        match self {
+            Self::Owner => CLIENTS_MAX,
+            Self::Everybody => CLIENTS_OF_ONE_MAX,
+        }
+    }
 }
 
 /// Listens on the socket until the server stops. An old socket is replaced: whoever holds the data
@@ -35,18 +73,22 @@ pub trait Performer: Send + Sync + 'static {
 ///
 /// The task ends, and the socket with it, when the server stops.
 pub fn listen<P: Performer>(
-    path: &Path,
+    (path, door): (&Path, Door),
     performer: Arc<P>,
     shutdown: Shutdown,
 ) -> io::Result<JoinHandle<()>> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(_) => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something that is no socket"));
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
     }
     let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(door.mode()))?;
     let connections = Arc::new(Semaphore::new(CLIENTS_MAX));
-    let pools = Arc::new(Pools::new());
+    let (pools, guests) = (Arc::new(Pools::new()), Arc::new(Guests::default()));
     let path = path.to_path_buf();
     Ok(tokio::spawn(async move {
         loop {
@@ -59,15 +101,52 @@ pub fn listen<P: Performer>(
             else {
                 continue;
             };
+            let Ok(uid) = stream.peer_cred().map(|who| who.uid()) else { continue };
+            // One user must not keep the others out: it is let in again when it has let go.
+            let Some(seat) = Guests::seat(&guests, uid, door.clients_of_one_max()) else { continue };
             let (performer, pools) = (Arc::clone(&performer), Arc::clone(&pools));
             tokio::spawn(async move {
                 // A client that goes away in the middle has its answer lost, and nothing else.
-                let _ = attend(stream, &*performer, &pools).await;
-                drop(place);
+                let _ = attend((stream, uid, door), &*performer, &pools).await;
+                drop((place, seat));
             });
         }
         let _ = std::fs::remove_file(&path);
     }))
+}
+
+/// How many connections each user of the host has.
+#[derive(Default)]
+struct Guests(Mutex<HashMap<u32, usize>>);
+
+/// One of them; let go when dropped.
+struct Seat {
+    guests: Arc<Guests>,
+    uid: u32,
+}
+
+impl Guests {
+    fn seat(guests: &Arc<Self>, uid: u32, max: usize) -> Option<Seat> {
+        let mut counts = guests.0.lock();
+        let count = counts.entry(uid).or_default();
+        if *count >= max {
+            return None;
+        }
+        *count += 1;
+        Some(Seat { guests: Arc::clone(guests), uid })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut counts = self.guests.0.lock();
+        if let Some(count) = counts.get_mut(&self.uid) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.uid);
+            }
+        }
+    }
 }
 
 /// Places for commands, those that take long apart.
@@ -101,10 +180,14 @@ impl Pools {
     }
 }
 
-async fn attend<P: Performer>(stream: UnixStream, performer: &P, pools: &Pools) -> io::Result<()> {
+async fn attend<P: Performer>(
+    (stream, uid, door): (UnixStream, u32, Door),
+    performer: &P,
+    pools: &Pools,
+) -> io::Result<()> {
     let (from_client, mut to_client) = stream.into_split();
     let mut text = String::new();
-    let mut reader = BufReader::new(from_client.take(REQUEST_MAX as u64));
+    let mut reader = BufReader::new(from_client.take(door.request_max() as u64));
     timeout(CLIENT_PATIENCE, reader.read_line(&mut text)).await??;
     let request = match serde_json::from_str::<Request>(&text) {
         Ok(request) => request,
@@ -117,7 +200,7 @@ async fn attend<P: Performer>(stream: UnixStream, performer: &P, pools: &Pools) 
         Err(why) => return send(&mut to_client, &Line::Fault(why)).await,
     };
     let (notes, mut progress) = mpsc::channel(PROGRESS_WAITING_MAX);
-    let work = performer.perform(request, notes);
+    let work = performer.perform(uid, request, notes);
     tokio::pin!(work);
     loop {
         tokio::select! {
@@ -147,7 +230,7 @@ mod tests {
     struct Slow(Notify);
 
     impl Performer for Slow {
-        async fn perform(&self, request: Request, _: mpsc::Sender<Line>) -> Result<Answer, String> {
+        async fn perform(&self, _: u32, request: Request, _: mpsc::Sender<Line>) -> Result<Answer, String> {
             if request.is_long() {
                 self.0.notified().await;
             }
@@ -170,7 +253,8 @@ mod tests {
         let data = dir.path().to_path_buf();
         let performer = Arc::new(Slow::default());
         let shutdown = Shutdown::new();
-        let server = listen(&socket_path(&data), Arc::clone(&performer), shutdown.clone()).unwrap();
+        let server =
+            listen((&socket_path(&data), Door::Owner), Arc::clone(&performer), shutdown.clone()).unwrap();
         let long = |nth: usize| {
             if nth.is_multiple_of(2) {
                 Request::Check
@@ -193,5 +277,35 @@ mod tests {
         }
         shutdown.trigger();
         server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn of_the_socket_for_everybody_one_user_takes_no_more_than_its_places() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("delegation.sock");
+        std::fs::write(&path, "letters").unwrap();
+        let listening = || listen((&path, Door::Everybody), Arc::new(Slow::default()), Shutdown::new());
+        let refused = listening().map(drop).unwrap_err().to_string();
+        assert_eq!(
+            (refused.as_str(), std::fs::read(&path).unwrap()),
+            ("there is something that is no socket", b"letters".to_vec())
+        );
+        std::fs::remove_file(&path).unwrap();
+        listening().unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+        let mut idle = Vec::new();
+        for _ in 0..CLIENTS_OF_ONE_MAX {
+            idle.push(UnixStream::connect(&path).await.unwrap());
+        }
+        let asked = async || {
+            let path = path.clone();
+            let asking = move || super::super::ask_at(&path, &Request::QueueSummary, |_, _, _| {});
+            tokio::task::spawn_blocking(asking).await.unwrap()
+        };
+        assert!(asked().await.is_err());
+        idle.pop();
+        while asked().await.is_err() {
+            tokio::task::yield_now().await;
+        }
     }
 }

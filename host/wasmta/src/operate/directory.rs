@@ -59,11 +59,16 @@ pub(super) fn show_domain(parts: &Parts, name: &str) -> Result<Answer, String> {
     Ok(Answer::new(json, text.join("\n\n")))
 }
 
-/// Lists all domains.
-pub(super) fn list_domains(directory: &Directory) -> Result<Answer, String> {
+/// Lists the domains that are to be listed.
+pub(super) fn list_domains(
+    directory: &Directory,
+    is_listed: impl Fn(&Domain) -> bool,
+) -> Result<Answer, String> {
     let mut domains = Vec::new();
     let listed = directory.scan_domains(&mut |domain| {
-        domains.push(domain);
+        if is_listed(&domain.domain) {
+            domains.push(domain);
+        }
         ControlFlow::Continue(())
     });
     listed.map_err(|e| e.to_string())?;

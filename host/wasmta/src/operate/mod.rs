@@ -4,6 +4,7 @@
 mod backup;
 mod backup_list;
 mod check;
+pub(crate) mod delegated;
 mod directory;
 mod dns_tables;
 mod domain_rows;
@@ -63,7 +64,7 @@ pub(crate) async fn perform(
         Request::DomainShow { domain } => directory::show_domain(parts, &domain),
         Request::DomainRows { domain } => domain_rows::show(parts, &domain),
         Request::DomainCheck { domain } => published::check_domain(parts, &domain).await,
-        Request::DomainList => directory::list_domains(&parts.directory),
+        Request::DomainList => directory::list_domains(&parts.directory, |_| true),
         Request::DomainRemove { domain, with_users, mail } => {
             directory::remove_domain(parts, &domain, with_users, mail).await
         }
@@ -122,9 +123,11 @@ pub(crate) fn age_text(age: Duration) -> String {
     text
 }
 
-/// Tells the log what an operator changed of whose entry, or of which shared mailbox; never a password.
+/// Tells the log what an operator or a delegate changed of whose entry, or of which shared mailbox; never a password.
 fn tell_changed(parts: &Parts, entry: &str, what: &str) {
-    parts.events.emit(&Event::DirectoryChanged { change: &format!("{what}, by an operator"), entry });
+    parts
+        .events
+        .emit(&Event::DirectoryChanged { change: &format!("{what}, by {}", delegated::actor()), entry });
 }
 
 /// Only serving makes data: a command with a mistyped directory must not.

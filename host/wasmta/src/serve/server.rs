@@ -18,7 +18,7 @@ use super::{
     DataLock, Parts, Place, certificates, domain_tables, groups, logging, plugins, policy, settings, ways,
 };
 use crate::config::{self, Config};
-use crate::control::{self, Answer, Line, Performer, Request};
+use crate::control::{self, Answer, Door, Line, Performer, Request};
 use crate::operate;
 
 /// How often what plugins keep is looked through.
@@ -74,10 +74,13 @@ impl Server {
         let config = Arc::clone(&running.config.lock());
         let planned = running.services.plan(&config)?;
         let socket = control::socket_path(&running.place.data);
-        let commands = control::listen(&socket, Arc::clone(&running), running.shutdown.clone())
-            .map_err(|e| format!("the control socket {}: {e}", socket.display()))?;
+        let commands =
+            control::listen((&socket, Door::Owner), Arc::clone(&running), running.shutdown.clone())
+                .map_err(|e| format!("the control socket {}: {e}", socket.display()))?;
+        let of_delegates = running.hear_delegates(&config)?;
         let mut tasks = running.begin_work();
         tasks.push(commands);
+        tasks.extend(of_delegates);
         running.services.enforce(&config, planned);
         Ok(Self { running, tasks, _lock: lock })
     }
@@ -256,6 +259,15 @@ impl Running {
         }
     }
 
+    /// Where delegates' commands come in, if there are any.
+    fn hear_delegates(self: &Arc<Self>, config: &Config) -> Result<Option<JoinHandle<()>>, String> {
+        let Some(socket) = &config.delegation.socket else { return Ok(None) };
+        let performer = Arc::new(Delegates(Arc::clone(self)));
+        let task = control::listen((socket, Door::Everybody), performer, self.shutdown.clone())
+            .map_err(|e| format!("delegation.socket {}: {e}", socket.display()))?;
+        Ok(Some(task))
+    }
+
     async fn reload(&self) -> Result<Answer, String> {
         let _one = self.reloading.lock().await;
         let file = self.place.config.display().to_string();
@@ -385,6 +397,7 @@ fn waiting(old: &Config, new: &Config) -> Vec<String> {
             !new.dns.tables.is_empty() && domain_tables::own_names(old) != domain_tables::own_names(new),
             "our own names, as [dns.tables] compares them,",
         ),
+        (old.delegation.socket != new.delegation.socket, "delegation.socket"),
         (old.server.threads != new.server.threads, "server.threads"),
         (old.server.open_files != new.server.open_files, "server.open-files"),
     ];
@@ -392,8 +405,33 @@ fn waiting(old: &Config, new: &Config) -> Vec<String> {
     changed.map(|(_, what)| format!("{what} takes effect at the next start")).collect()
 }
 
+/// The socket of those who administer domains of their own.
+struct Delegates(Arc<Running>);
+
+impl Performer for Delegates {
+    async fn perform(
+        &self,
+        uid: u32,
+        request: Request,
+        progress: mpsc::Sender<Line>,
+    ) -> Result<Answer, String> {
+        let config = Arc::clone(&self.0.config.lock());
+        let Some(delegate) = config.delegation.delegates.iter().find(|one| one.uid == uid) else {
+            return Err(format!(
+                "the user {uid} of this host administers nothing here (delegation.delegates)"
+            ));
+        };
+        operate::delegated::perform(&self.0.parts, &config, delegate, request, progress).await
+    }
+}
+
 impl Performer for Running {
-    async fn perform(&self, request: Request, progress: mpsc::Sender<Line>) -> Result<Answer, String> {
+    async fn perform(
+        &self,
+        _: u32,
+        request: Request,
+        progress: mpsc::Sender<Line>,
+    ) -> Result<Answer, String> {
         match request {
             Request::Status => Ok(self.status()),
             Request::Reload => self.reload().await,
