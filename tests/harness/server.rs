@@ -237,8 +237,11 @@ fn merge(base: &mut toml::Table, over: toml::Table) {
     }
 }
 
-/// Words of a command line; double quotes hold blanks together.
+/// Words of a command line; double quotes hold blanks together, and `\"` is one in a word.
 fn split(text: &str) -> Vec<String> {
+    /// Stands for a quote in a word.
+    const QUOTE: &str = "\u{1}";
+    let text = text.replace("\\\"", QUOTE);
     let mut words = Vec::new();
     for (number, part) in text.split('"').enumerate() {
         if number % 2 == 1 {
@@ -247,7 +250,7 @@ fn split(text: &str) -> Vec<String> {
             words.extend(part.split_whitespace().map(str::to_owned));
         }
     }
-    words
+    words.into_iter().map(|word| word.replace(QUOTE, "\"")).collect()
 }
 
 #[cfg(test)]
@@ -264,5 +267,6 @@ mod tests {
     #[test]
     fn quoted_words_hold_together() {
         assert_eq!(split("user add a@b --name \"Anna Ahl\""), ["user", "add", "a@b", "--name", "Anna Ahl"]);
+        assert_eq!(split(r#"user add "\"a b\"@c" x"#), ["user", "add", "\"a b\"@c", "x"]);
     }
 }

@@ -289,6 +289,14 @@ impl Address {
         key.push_str(self.domain.as_str());
         key
     }
+
+    /// The address of a key: its local part has no quotes there, whatever stands in it. `None` where it is none, as that of
+    /// all other addresses of a domain.
+    #[must_use]
+    pub fn of_key(key: &str) -> Option<Self> {
+        let (local, domain) = key.rsplit_once('@').filter(|(local, _)| !local.is_empty())?;
+        Some(Self::new(LocalPart::new(local).ok()?, Domain::parse(domain).ok()?))
+    }
 }
 
 /// Where the separating `@` stands: the last one outside quotes.

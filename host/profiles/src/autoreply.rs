@@ -97,7 +97,7 @@ impl AutoReplying {
     }
 
     fn responder(&self, account: &AccountName) -> Lookup<Responder> {
-        let Ok(address) = Address::parse(account.as_str()) else { return Lookup::NotFound };
+        let Some(address) = Address::of_key(account.as_str()) else { return Lookup::NotFound };
         let schema = self.directory.schema();
         let user = match self.directory.by_address(&address).map(|entry| UserEntry::read(&entry, schema)) {
             Lookup::Found(Some(user)) => user,

@@ -326,7 +326,7 @@ impl Profiles {
         };
         let mut recipient = mail_types::Recipient { address, ..case.accepted.recipient.clone() };
         if let Some(account) = case.accepted.route.local_account() {
-            recipient.forwarders.extend(Address::parse(account.as_str()).ok());
+            recipient.forwarders.extend(Address::of_key(account.as_str()));
         }
         match self.routing.resolve(&request).await {
             Resolution::Accepted(resolved) => {

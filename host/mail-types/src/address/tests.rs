@@ -66,3 +66,15 @@ proptest! {
         let _ = ReversePath::parse(&text);
     }
 }
+
+#[test]
+fn a_key_leads_back_to_its_address_whatever_its_local_part_has() {
+    for text in ["anna@example.org", "\"a b\"@example.org", "\"a@b\"@example.org", "\"a,\\\"b\"@example.org"]
+    {
+        let address = Address::parse(text).unwrap();
+        assert_eq!(Address::of_key(&address.to_key()), Some(address), "{text}");
+    }
+    for other in ["@example.org", "anna", "anna@", "anna@no domain"] {
+        assert_eq!(Address::of_key(other), None, "{other}");
+    }
+}

@@ -34,13 +34,19 @@ pub fn ask_at(
     };
     let mut octets = serde_json::to_vec(request)?;
     octets.push(b'\n');
-    stream.write_all(&octets)?;
+    // Who is turned away finds the reason there, although nobody reads any more.
+    let sent = stream.write_all(&octets);
     let mut reader = BufReader::new(stream.take(ANSWER_MAX as u64));
     let mut text = String::new();
     loop {
         text.clear();
-        if reader.read_line(&mut text)? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server went away"));
+        match (reader.read_line(&mut text), &sent) {
+            (Ok(0) | Err(_), Err(why)) => return Err(io::Error::new(why.kind(), why.to_string())),
+            (Ok(0), Ok(())) => {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server went away"));
+            }
+            (Err(why), Ok(())) => return Err(why),
+            (Ok(_), _) => {}
         }
         match serde_json::from_str(&text)? {
             Line::Progress(done, of, what) => progress(done, of, &what),

@@ -35,7 +35,7 @@ const DELEGATE_REQUEST_MAX: usize = 256 << 10;
 /// Clients whose connections are open at a time.
 const CLIENTS_MAX: usize = 96;
 /// Of these, of one user of the host, where it is the socket of delegates.
-const CLIENTS_OF_ONE_MAX: usize = 8;
+const CLIENTS_OF_ONE_MAX: usize = 4;
 /// Commands at a time that may take minutes ([`Request::is_long`]).
 const LONG_COMMANDS_MAX: usize = 16;
 /// Other commands at a time.

@@ -27,6 +27,9 @@ const PROGRESS_WAITING_MAX: usize = 64;
 
 /// Does what is asked. Progress goes to the sender as it comes; dropping it is no fault.
 pub trait Performer: Send + Sync + 'static {
+    /// Whether a user of this host may ask for anything at all.
+    fn knows(&self, uid: u32) -> bool;
+
     /// Performs a request of a user of this host, whose number the system vouches for.
     fn perform(
         &self,
@@ -78,7 +81,13 @@ pub fn listen<P: Performer>(
     shutdown: Shutdown,
 ) -> io::Result<JoinHandle<()>> {
     match std::fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(found) if found.file_type().is_socket() => {
+            // One that nobody listens at is left of a server that did not end well.
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there already"));
+            }
+            std::fs::remove_file(path)?;
+        }
         Ok(_) => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something that is no socket"));
         }
@@ -96,14 +105,23 @@ pub fn listen<P: Performer>(
                 accepted = listener.accept() => accepted,
                 () = shutdown.wait() => break,
             };
-            // Those that come beyond the maximum wait in the listener's backlog.
-            let (Ok((stream, _)), Ok(place)) = (stream, Arc::clone(&connections).acquire_owned().await)
-            else {
+            let Ok((stream, _)) = stream else { continue };
+            let Ok(uid) = stream.peer_cred().map(|who| who.uid()) else { continue };
+            if !performer.knows(uid) {
+                turn_away(stream, &format!("the user {uid} of this host administers nothing here"));
+                continue;
+            }
+            // One user must not keep the others out: it is let in again when it has let go.
+            let Some(seat) = Guests::seat(&guests, uid, door.clients_of_one_max()) else {
+                let max = door.clients_of_one_max();
+                turn_away(stream, &format!("{max} commands of this user run already, as many as may"));
                 continue;
             };
-            let Ok(uid) = stream.peer_cred().map(|who| who.uid()) else { continue };
-            // One user must not keep the others out: it is let in again when it has let go.
-            let Some(seat) = Guests::seat(&guests, uid, door.clients_of_one_max()) else { continue };
+            // Those that come beyond the maximum wait in the listener's backlog.
+            let place = tokio::select! {
+                place = Arc::clone(&connections).acquire_owned() => place,
+                () = shutdown.wait() => break,
+            };
             let (performer, pools) = (Arc::clone(&performer), Arc::clone(&pools));
             tokio::spawn(async move {
                 // A client that goes away in the middle has its answer lost, and nothing else.
@@ -113,6 +131,14 @@ pub fn listen<P: Performer>(
         }
         let _ = std::fs::remove_file(&path);
     }))
+}
+
+/// Tells a client that it is not heard, if it takes that at once: nothing waits for it.
+fn turn_away(stream: UnixStream, why: &str) {
+    let mut octets = serde_json::to_vec(&Line::Fault(why.to_owned())).unwrap_or_default();
+    octets.push(b'\n');
+    // It stays one that does not block.
+    let _ = stream.into_std().and_then(|mut stream| io::Write::write(&mut stream, &octets));
 }
 
 /// How many connections each user of the host has.
@@ -189,6 +215,10 @@ async fn attend<P: Performer>(
     let mut text = String::new();
     let mut reader = BufReader::new(from_client.take(door.request_max() as u64));
     timeout(CLIENT_PATIENCE, reader.read_line(&mut text)).await??;
+    if text.len() >= door.request_max() {
+        let why = format!("the request is longer than {} octets", door.request_max());
+        return send(&mut to_client, &Line::Fault(why)).await;
+    }
     let request = match serde_json::from_str::<Request>(&text) {
         Ok(request) => request,
         Err(why) => {
@@ -230,6 +260,10 @@ mod tests {
     struct Slow(Notify);
 
     impl Performer for Slow {
+        fn knows(&self, _: u32) -> bool {
+            true
+        }
+
         async fn perform(&self, _: u32, request: Request, _: mpsc::Sender<Line>) -> Result<Answer, String> {
             if request.is_long() {
                 self.0.notified().await;
@@ -302,9 +336,15 @@ mod tests {
             let asking = move || super::super::ask_at(&path, &Request::QueueSummary, |_, _, _| {});
             tokio::task::spawn_blocking(asking).await.unwrap()
         };
-        assert!(asked().await.is_err());
-        idle.pop();
-        while asked().await.is_err() {
+        let said = async || match asked().await {
+            Ok(Reached::Answered(Ok(answer))) => answer.text,
+            Ok(Reached::Answered(Err(why))) => why,
+            _ => "nothing".to_owned(),
+        };
+        assert_eq!(said().await, "4 commands of this user run already, as many as may");
+        assert_eq!(listening().map(drop).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        idle.clear();
+        while said().await != "done" {
             tokio::task::yield_now().await;
         }
     }

@@ -3,6 +3,8 @@
 //! A request that is not known to be harmless is refused. Names are resolved here, once, and the request goes on with the
 //! primary address of what was found: so that a name which means one entry here cannot mean another one further on.
 
+use std::ops::ControlFlow;
+
 use directory::{DeliveryOption, Entry, Field, GroupEntry, UserEntry};
 use events::Event;
 use mail_types::{Address, Domain, Lookup};
@@ -28,14 +30,22 @@ const PROFILE: [Field; 9] = [
 /// What else of an entry: names for people. The rest (quotas, plugins, where mail is) is the operator's.
 const NAMES: [&str; 5] = ["cn", "sn", "givenName", "displayName", "preferredLanguage"];
 
+/// What statuses they give.
+const STATUSES: [&str; 3] = ["active", "inactive", "disabled"];
+
 tokio::task_local! {
     /// On whose behalf a request is performed, where it is not the operator.
-    static DELEGATE: String;
+    static DELEGATE: Delegate;
 }
 
 /// Who performs what is performed now, for the log.
 pub(super) fn actor() -> String {
-    DELEGATE.try_with(|name| format!("the delegate {name}")).unwrap_or_else(|_| "an operator".to_owned())
+    DELEGATE.try_with(|one| format!("the delegate {}", one.name)).unwrap_or_else(|_| "an operator".to_owned())
+}
+
+/// Whether a domain is another's than of the delegate who asks.
+pub(super) fn is_foreign(domain: &Domain) -> bool {
+    DELEGATE.try_with(|one| !one.has(domain)).unwrap_or(false)
 }
 
 /// Performs a request of a delegate, or refuses it and says so in the log.
@@ -58,7 +68,7 @@ pub(crate) async fn perform(
             return Err(cause);
         }
     };
-    DELEGATE.scope(delegate.name.clone(), super::perform(parts, config, request, progress)).await
+    DELEGATE.scope(delegate.clone(), super::perform(parts, config, request, progress)).await
 }
 
 /// A delegate who asks.
@@ -72,24 +82,30 @@ impl Asking<'_> {
     fn permitted(&self, request: Request) -> Result<Request, String> {
         match request {
             Request::DomainShow { domain } => Ok(Request::DomainShow { domain: self.domain(&domain)? }),
-            Request::DomainRows { domain } => Ok(Request::DomainRows { domain: self.domain(&domain)? }),
+            Request::DomainRows { domain } => Ok(Request::DomainRows { domain: self.domain_apart(&domain)? }),
             Request::DomainCheck { domain } => Ok(Request::DomainCheck { domain: self.domain(&domain)? }),
             Request::DomainAdd { domain, administrator } => {
                 Ok(Request::DomainAdd { domain: self.domain(&domain)?, administrator })
             }
             Request::DomainRemove { domain, with_users, mail } => {
-                let domain = self.domain(&domain)?;
+                let domain = self.domain_apart(&domain)?;
                 if !self.delegate.has_below(&parse_domain(&domain)?) {
                     return Err(format!("{domain} stays: ask the operator to remove it"));
                 }
                 Ok(Request::DomainRemove { domain, with_users, mail })
             }
             Request::UserAdd { address, name, password } => {
-                Ok(Request::UserAdd { address: self.new_address(&address)?, name, password })
+                let address = self.new_address(&address)?;
+                self.domain_apart(parse_address(&address)?.domain.as_str())?;
+                Ok(Request::UserAdd { address, name, password })
             }
             Request::UserShow { address } => Ok(Request::UserShow { address: self.user(&address)? }),
             Request::UserPasswd { address, password } => {
                 Ok(Request::UserPasswd { address: self.user(&address)?, password })
+            }
+            // What is left of somebody who is gone has no entry any more.
+            Request::UserRemove { address, mail: true } if self.is_gone(&address) => {
+                Ok(Request::UserRemove { address: self.new_address(&address)?, mail: true })
             }
             Request::UserRemove { address, mail } => {
                 Ok(Request::UserRemove { address: self.user(&address)?, mail })
@@ -139,6 +155,16 @@ impl Asking<'_> {
                         "{other} is the operator's to set; a delegate sets {theirs} and {status}"
                     ));
                 }
+                // Not `hold`: what is parked takes the operator's room.
+                let is_status = |value: &String| STATUSES.iter().any(|one| one.eq_ignore_ascii_case(value));
+                let of_status = values.iter().filter(|(attribute, _)| attribute.eq_ignore_ascii_case(status));
+                if let Some(other) = of_status.flat_map(|(_, values)| values).find(|value| !is_status(value))
+                {
+                    return Err(format!(
+                        "{status} {other} is the operator's to set; a delegate sets {}",
+                        STATUSES.join(", ")
+                    ));
+                }
                 EntryRequest::Set { kind: EntryKind::User, name: self.user(&name)?, values, any: false }
             }
             EntryRequest::Set { .. } | EntryRequest::Export { .. } | EntryRequest::Apply { .. } => {
@@ -152,18 +178,42 @@ impl Asking<'_> {
         format!("{name} is not of the domains that {} administers", self.delegate.name)
     }
 
-    /// A domain of theirs, by its own name: an alias of another's domain is not theirs.
+    /// A domain of theirs, by its own name: one that is an alias of another's, or shares another's users, is not theirs.
     fn domain(&self, text: &str) -> Result<String, String> {
         let domain = parse_domain(text)?;
-        let canonical = match self.parts.directory.domain(&domain) {
-            Lookup::Found(known) => known.domain,
-            Lookup::NotFound => domain.clone(),
+        let known = match self.parts.directory.domain(&domain) {
+            Lookup::Found(known) => Some(known),
+            Lookup::NotFound => None,
             Lookup::Unavailable(why) => return Err(why),
         };
-        if self.delegate.has(&domain) && self.delegate.has(&canonical) {
+        let names = known.iter().flat_map(|known| std::iter::once(&known.domain).chain(&known.canonical));
+        if names.chain([&domain]).all(|name| self.delegate.has(name)) {
             return Ok(domain.to_string());
         }
         Err(self.not_theirs(text))
+    }
+
+    /// The same of a domain whose entries stand apart from those of others.
+    fn domain_apart(&self, text: &str) -> Result<String, String> {
+        let name = self.domain(text)?;
+        let known = match self.parts.directory.domain(&parse_domain(&name)?) {
+            Lookup::Found(known) => known,
+            Lookup::NotFound => return Ok(name),
+            Lookup::Unavailable(why) => return Err(why),
+        };
+        let mut is_apart = true;
+        let looked = self.parts.directory.scan_domains(&mut |other| {
+            let is_others = !self.delegate.has(&other.domain);
+            let meet = other.base.is_within(&known.base) || known.base.is_within(&other.base);
+            is_apart &= !(is_others && meet);
+            if is_apart { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        looked.map_err(|e| e.to_string())?;
+        if is_apart {
+            Ok(name)
+        } else {
+            Err(format!("{text} has its entries among those of another domain: ask the operator"))
+        }
     }
 
     /// An address that is to be: `local@domain`, or `@domain`, of a domain of theirs.
@@ -174,6 +224,10 @@ impl Asking<'_> {
         };
         self.domain(domain.as_str()).map_err(|_| self.not_theirs(text))?;
         Ok(text.to_owned())
+    }
+
+    fn is_gone(&self, name: &str) -> bool {
+        matches!(self.parts.directory.named(name), Lookup::NotFound) && parse_address(name).is_ok()
     }
 
     fn user(&self, name: &str) -> Result<String, String> {
@@ -243,8 +297,8 @@ fn of_profile(value: &ProfileValue) -> Result<(), String> {
         return Ok(());
     }
     let is_theirs = |text: &&String| {
-        use DeliveryOption::{AutoReply, Forward, Hold, Mailbox};
-        matches!(DeliveryOption::parse(text), AutoReply | Forward | Hold | Mailbox)
+        use DeliveryOption::{AutoReply, Forward, Mailbox};
+        matches!(DeliveryOption::parse(text), AutoReply | Forward | Mailbox)
     };
     match value.values.iter().find(|text| !is_theirs(text)) {
         Some(other) => Err(format!("the delivery option {other} is the operator's to give")),

@@ -138,7 +138,7 @@ fn ownerless(parts: &Parts, domains: &[Domain]) -> Result<Vec<AccountName>, Stri
     names.sort();
     let owned = |address: &Address| !matches!(parts.directory.by_address(address), Lookup::NotFound);
     let of_domain = |name: &String| {
-        Address::parse(name).ok().filter(|address| domains.contains(&address.domain) && !owned(address))
+        Address::of_key(name).filter(|address| domains.contains(&address.domain) && !owned(address))
     };
     Ok(names
         .iter()
@@ -299,5 +299,11 @@ pub(super) fn parse_domain(text: &str) -> Result<Domain, String> {
 }
 
 pub(super) fn parse_address(text: &str) -> Result<Address, String> {
-    Address::parse(text).map_err(|e| e.to_string())
+    match Address::parse(text) {
+        // Its key would be that of all other addresses of the domain.
+        Ok(address) if address.local.as_str().is_empty() => {
+            Err(format!("{text}: nothing stands before the @"))
+        }
+        parsed => parsed.map_err(|e| e.to_string()),
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::directory::{found, parse_address};
 use super::entries::{modify, shown};
 use super::queue::count;
-use super::tell_changed;
+use super::{delegated, tell_changed};
 use crate::control::Answer;
 use crate::serve::Parts;
 
@@ -23,6 +23,10 @@ pub(super) fn entry_of(parts: &Parts, group: &str) -> Result<Entry, String> {
 /// Who has an address here is a member by entry, and stays one when the address changes; others by address.
 fn member(parts: &Parts, text: &str) -> Result<GroupMember, String> {
     let address = parse_address(text)?;
+    // Who another's user is, and where that user is a member, is nothing of a delegate's.
+    if delegated::is_foreign(&address.domain) {
+        return Ok(GroupMember::Address(address));
+    }
     match parts.directory.by_address(&address) {
         Lookup::Found(entry) => Ok(GroupMember::Entry(entry.dn)),
         Lookup::NotFound => {

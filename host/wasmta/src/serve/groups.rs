@@ -64,7 +64,7 @@ impl DirectoryGroups {
     }
 
     fn read(&self, account: &AccountName) -> Result<Arc<[String]>, String> {
-        let Ok(address) = Address::parse(account.as_str()) else { return Ok(Arc::default()) };
+        let Some(address) = Address::of_key(account.as_str()) else { return Ok(Arc::default()) };
         match self.directory.memberships(&address) {
             Lookup::Found(groups) => {
                 Ok(groups.iter().flat_map(|group| group.addresses().map(Address::to_key)).collect())
@@ -116,7 +116,7 @@ impl Groups for DirectoryGroups {
     }
 
     fn are_together(&self, owner: &AccountName, other: &AccountName) -> bool {
-        let domain = |name: &AccountName| Address::parse(name.as_str()).ok().map(|address| address.domain);
+        let domain = |name: &AccountName| Address::of_key(name.as_str()).map(|address| address.domain);
         match (domain(owner), domain(other)) {
             (Some(one), Some(other)) => self.together.read().has_both(&one, &other),
             _ => false,

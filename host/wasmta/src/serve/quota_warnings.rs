@@ -183,7 +183,7 @@ fn letter(
             .replace("$USER", account.as_str())
     };
     let domain =
-        Address::parse(account.as_str()).map_or_else(|_| "localhost".into(), |a| a.domain.to_string());
+        Address::of_key(account.as_str()).map_or_else(|| "localhost".into(), |a| a.domain.to_string());
     let body = filled(&settings.warn_text).replace("\r\n", "\n").replace('\n', "\r\n");
     let mut letter = format!(
         "From: Mail Delivery System <postmaster@{domain}>\r\nTo: <{account}>\r\nSubject: {}\r\nDate: {}\r\n\

@@ -81,7 +81,7 @@ impl DirectoryQuotas {
     /// `None` where the directory does not answer now.
     fn read(&self, account: &AccountName) -> Option<Limits> {
         let usual = Arc::clone(&self.usual.read());
-        let Ok(address) = Address::parse(account.as_str()) else { return Some(usual.account.into()) };
+        let Some(address) = Address::of_key(account.as_str()) else { return Some(usual.account.into()) };
         let user = match self.directory.by_address(&address) {
             Lookup::Found(entry) => directory::UserEntry::read(&entry, self.directory.schema()),
             Lookup::NotFound => None,

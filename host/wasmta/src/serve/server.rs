@@ -409,6 +409,10 @@ fn waiting(old: &Config, new: &Config) -> Vec<String> {
 struct Delegates(Arc<Running>);
 
 impl Performer for Delegates {
+    fn knows(&self, uid: u32) -> bool {
+        self.0.config.lock().delegation.delegates.iter().any(|one| one.uid == uid)
+    }
+
     async fn perform(
         &self,
         uid: u32,
@@ -417,15 +421,19 @@ impl Performer for Delegates {
     ) -> Result<Answer, String> {
         let config = Arc::clone(&self.0.config.lock());
         let Some(delegate) = config.delegation.delegates.iter().find(|one| one.uid == uid) else {
-            return Err(format!(
-                "the user {uid} of this host administers nothing here (delegation.delegates)"
-            ));
+            // No more, since a reload a moment ago.
+            return Err(format!("the user {uid} of this host administers nothing here"));
         };
         operate::delegated::perform(&self.0.parts, &config, delegate, request, progress).await
     }
 }
 
 impl Performer for Running {
+    /// Nobody but the owner of the data directory can open its socket.
+    fn knows(&self, _: u32) -> bool {
+        true
+    }
+
     async fn perform(
         &self,
         _: u32,
