@@ -63,16 +63,16 @@ impl Door {
         }
     }
 
+    /// Connections of one user; the owner's are as many as there are places, and more of them wait.
     fn clients_of_one_max(self) -> usize {
         match self {
-            Self::Owner => CLIENTS_MAX,
+            Self::Owner => usize::MAX,
             Self::Everybody => CLIENTS_OF_ONE_MAX,
         }
     }
 }
 
-/// Listens on the socket until the server stops. An old socket is replaced: whoever holds the data
-/// directory's lock owns it.
+/// Listens on the socket until the server stops. An old socket that nobody listens at is replaced.
 ///
 /// The task ends, and the socket with it, when the server stops.
 pub fn listen<P: Performer>(
