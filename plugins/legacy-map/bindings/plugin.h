@@ -143,6 +143,9 @@ typedef struct exports_wasmta_policy_plugin_description_t {
   // does not name are refused, unless `additionalProperties` lets them in.
   plugin_string_t   config_schema;
   exports_wasmta_policy_plugin_list_interest_t   interests;
+  // `entry-attributes`: the attributes of a user's entry that it reads, between spaces. `disposition` and
+  // `authorize-sender` are given these alone, with or without options; `{key}` stands for that key of the
+  // configuration. Where a card does not say it, they are given all.
   exports_wasmta_policy_plugin_attributes_t   attrs;
 } exports_wasmta_policy_plugin_description_t;
 
