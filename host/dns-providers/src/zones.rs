@@ -67,22 +67,24 @@ impl ProviderZones {
 }
 
 impl Inner {
+    /// Each way is a future of its own: as parts of one, with their choices among all providers, they keep the compiler busy
+    /// for longer than all the rest of the server.
     async fn make(&self, steps: &[Step], zone: &str) -> Result<(), Failure> {
         let credentials = (self.credentials)().map_err(Failure::refused_all)?;
         let updater = self.updater(&credentials)?;
         for step in steps {
-            let made = match &step.act {
+            let doing: BoxFuture<'_, dns_update::Result<()>> = match &step.act {
                 Act::Replace { ttl, records } => {
-                    updater.set_rrset(&step.name, step.kind, *ttl, records.clone(), zone).await
+                    Box::pin(updater.set_rrset(&step.name, step.kind, *ttl, records.clone(), zone))
                 }
                 Act::Add { ttl, records } => {
-                    updater.add_to_rrset(&step.name, step.kind, *ttl, records.clone(), zone).await
+                    Box::pin(updater.add_to_rrset(&step.name, step.kind, *ttl, records.clone(), zone))
                 }
                 Act::Remove(records) => {
-                    updater.remove_from_rrset(&step.name, step.kind, records.clone(), zone).await
+                    Box::pin(updater.remove_from_rrset(&step.name, step.kind, records.clone(), zone))
                 }
             };
-            made.map_err(|error| Failure::of(&error, zone, &credentials))?;
+            doing.await.map_err(|error| Failure::of(&error, zone, &credentials))?;
         }
         Ok(())
     }
