@@ -15,6 +15,7 @@
 //! | `@use NAME` | the lines that follow are that connection's |
 //! | `@tls` | the client begins TLS now (after `STARTTLS`, or at once on an implicit-TLS listener) |
 //! | `@deflate` | both sides compress from here on (after `COMPRESS`) |
+//! | `@bare` | the server may end lines in LF alone from here on |
 //! | `@close` | the client closes; `@closed`: the server has closed, without a further line |
 //! | `@send SECTION` | the client sends that section, each line ended by CRLF |
 //! | `@eventually` … `@end` | the lines between are tried anew, all of them, until they hold (at most 10 s) |
@@ -263,6 +264,10 @@ impl<'a, P: Place> Dialog<'a, P> {
                 let wire = self.connections.remove(&self.current).ok_or("the connection is gone")?;
                 let wire = wire.start_tls().await.map_err(|e| format!("TLS: {e}"))?;
                 self.connections.insert(self.current.clone(), wire);
+                Ok(())
+            }
+            ["@bare"] => {
+                self.wire().await?.take_bare_lines();
                 Ok(())
             }
             ["@deflate"] => {

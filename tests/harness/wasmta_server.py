@@ -24,6 +24,8 @@ PORTS = {
     "imaps": 2993,
     "pop3": 2110,
     "pop3s": 2995,
+    # Only where a test names it.
+    "metrics": 2464,
 }
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 20

@@ -16,6 +16,8 @@ const LINE_MAX: usize = 64 << 20;
 /// A connection.
 pub struct Wire {
     stream: Stream,
+    /// Whether the other side may end lines in LF alone: no protocol of mail does, and texts that HTTP carries do.
+    bare_lines: bool,
 }
 
 impl Wire {
@@ -28,7 +30,7 @@ impl Wire {
     #[must_use]
     pub fn new(mut stream: Stream) -> Self {
         stream.buffer_max(LINE_MAX);
-        Self { stream }
+        Self { stream, bare_lines: false }
     }
 
     /// Sends octets as they are.
@@ -43,7 +45,7 @@ impl Wire {
             if let Some(at) = self.stream.buffered().iter().position(|octet| *octet == b'\n') {
                 let mut line = self.stream.buffered()[..at].to_vec();
                 self.stream.consume(at + 1);
-                if line.pop_if(|octet| *octet == b'\r').is_none() {
+                if line.pop_if(|octet| *octet == b'\r').is_none() && !self.bare_lines {
                     return Err(Error::new(ErrorKind::InvalidData, "a line ended in LF alone"));
                 }
                 return Ok(Some(line));
@@ -63,6 +65,11 @@ impl Wire {
     pub async fn start_tls(self) -> Result<Self, Error> {
         let client = TlsClient::opportunistic().map_err(Error::other)?;
         Ok(Self::new(in_time(self.stream.connect_tls(&client, "localhost")).await?))
+    }
+
+    /// The other side may end lines in LF alone.
+    pub fn take_bare_lines(&mut self) {
+        self.bare_lines = true;
     }
 
     /// Both directions are compressed from here on (RFC 4978).

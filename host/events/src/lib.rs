@@ -16,7 +16,7 @@ mod kinds;
 mod log;
 mod words;
 
-pub use counters::Counters;
+pub use counters::{Counters, DELAY_BOUNDS, MailCounts};
 pub use event::{Event, Level};
 pub use format::Style;
 pub use log::{Events, FLUSH_WAIT_MAX, LOG_LINES_MAX, LogOptions};

@@ -46,6 +46,11 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Delivered, Self::Deferred, Self::Failed];
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

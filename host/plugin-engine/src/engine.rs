@@ -1,6 +1,6 @@
 //! The engine: which plugins are in force, and what they say.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -197,6 +197,13 @@ impl Engine {
     #[must_use]
     pub fn plugin(&self, name: &PluginName) -> Option<Arc<Plugin>> {
         self.0.active.load().plugins.get(name).cloned()
+    }
+
+    /// All plugins in force, by their names.
+    #[must_use]
+    pub fn in_force(&self) -> BTreeMap<PluginName, Arc<Plugin>> {
+        let active = self.0.active.load();
+        active.plugins.iter().map(|(name, plugin)| (name.clone(), Arc::clone(plugin))).collect()
     }
 
     /// Ends what writes, so that the folders can be opened anew.

@@ -65,6 +65,7 @@ pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};
 pub use replay::{Played, Replayed};
 pub use settings::{BreakerOptions, DomainPattern, Limits, Reuse, Secrets, Settings, Table};
 pub use shadow::Difference;
+pub use tenant::TenantUse;
 pub use trial::{Candidate, Trial, TrialAnswer, TrialCall, checked};
 pub use trust::{KEYS_MAX, Offered, SIGNATURE_MAX, Signed, Trust, TrustedKey};
 pub use validate::{ACTIONS_MAX, FORWARDS_MAX};

@@ -27,7 +27,7 @@ use crate::schema::Schema;
 use crate::seat::Seat;
 use crate::settings::{Reuse, Settings};
 use crate::tape::Tape;
-use crate::tenant::{Tenant, Tenants};
+use crate::tenant::{Tenant, TenantUse, Tenants};
 
 /// How long a plugin may take to describe itself.
 const DESCRIBE_MAX: Duration = Duration::from_secs(5);
@@ -227,6 +227,12 @@ impl Plugin {
     #[must_use]
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// What each tenant uses of it (R94).
+    #[must_use]
+    pub fn uses(&self) -> Vec<TenantUse> {
+        self.tenants.uses()
     }
 
     /// What it is.

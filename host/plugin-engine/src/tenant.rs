@@ -21,8 +21,29 @@ pub(crate) struct Tenant {
     calls: Arc<Semaphore>,
     cpu: Mutex<Bucket>,
     pub(crate) breaker: Breaker,
+    used: Used,
     /// Its number among the tenants of its plugin.
     pub(crate) number: u64,
+}
+
+/// What has been counted of it since the start, or since it was last made room of.
+#[derive(Default)]
+struct Used {
+    calls: AtomicU64,
+    microseconds: AtomicU64,
+}
+
+/// What a tenant uses of a plugin (R94).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantUse {
+    /// Whose; `None`: what serves nobody in particular.
+    pub tenant: Option<Domain>,
+    /// Calls that ran.
+    pub calls: u64,
+    /// Processor time of them, in microseconds.
+    pub cpu_microseconds: u64,
+    /// Octets that its instances hold now.
+    pub memory: u64,
 }
 
 impl Tenant {
@@ -32,6 +53,7 @@ impl Tenant {
             calls: Arc::new(Semaphore::new(limits.tenant_calls.max(1))),
             cpu: Mutex::new(Bucket::full(limits.tenant_cpu)),
             breaker: Breaker::new(breaker.clone()),
+            used: Used::default(),
             number,
         }
     }
@@ -53,6 +75,9 @@ impl Tenant {
 
     /// Takes off what a call used. A call that used more than there was is paid for by a wait, of a second at most.
     pub(crate) fn spend(&self, used: Duration) {
+        self.used.calls.fetch_add(1, Ordering::Relaxed);
+        let microseconds = u64::try_from(used.as_micros()).unwrap_or(u64::MAX);
+        self.used.microseconds.fetch_add(microseconds, Ordering::Relaxed);
         let mut bucket = self.cpu.lock();
         let left = bucket.fill() - i64::try_from(used.as_micros()).unwrap_or(i64::MAX);
         bucket.left = left.max(-bucket.per_second);
@@ -148,6 +173,17 @@ impl Tenants {
         let made = Arc::new(Tenant::new(&self.limits, &self.breaker, number));
         known.insert(tenant.cloned(), Arc::clone(&made));
         made
+    }
+
+    /// What each of them uses.
+    pub(crate) fn uses(&self) -> Vec<TenantUse> {
+        let used = |(tenant, share): (&Option<Domain>, &Arc<Tenant>)| TenantUse {
+            tenant: tenant.clone(),
+            calls: share.used.calls.load(Ordering::Relaxed),
+            cpu_microseconds: share.used.microseconds.load(Ordering::Relaxed),
+            memory: share.memory.used.load(Ordering::Relaxed),
+        };
+        self.known.lock().iter().map(used).collect()
     }
 }
 

@@ -139,6 +139,14 @@ impl Stream {
         }
     }
 
+    /// The bare socket, for a library that speaks by itself, before anything was read or sent.
+    ///
+    /// # Errors
+    /// The stream is under TLS.
+    pub fn into_socket(self) -> io::Result<TcpStream> {
+        self.transport.into_plain()
+    }
+
     #[cfg(test)]
     pub(crate) fn socket(&self) -> &TcpStream {
         match &self.transport {

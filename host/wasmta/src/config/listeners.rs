@@ -23,6 +23,8 @@ pub enum Protocol {
     Imap,
     /// Reading (RFC 1939).
     Pop3,
+    /// Numbers for a monitoring system, by HTTP (R101).
+    Metrics,
 }
 
 impl Protocol {
@@ -33,12 +35,13 @@ impl Protocol {
     }
 }
 
-const PROTOCOLS: [(&str, Protocol); 5] = [
+const PROTOCOLS: [(&str, Protocol); 6] = [
     ("smtp", Protocol::Smtp),
     ("submission", Protocol::Submission),
     ("lmtp", Protocol::Lmtp),
     ("imap", Protocol::Imap),
     ("pop3", Protocol::Pop3),
+    ("metrics", Protocol::Metrics),
 ];
 
 /// Whether and when TLS begins.
@@ -139,18 +142,32 @@ fn read_one(name: &str, mut s: Section<'_>, usual: Option<Listener>, limits: &Li
     let usual = usual.unwrap_or_else(|| by_default(&(name, Protocol::Smtp, 0, TlsMode::Offered), limits));
     let hint = "write address and port, as \"127.0.0.1:2525\" or \"[::]:25\"";
     let modes = [("off", TlsMode::Off), ("offered", TlsMode::Offered), ("implicit", TlsMode::Implicit)];
+    let protocol = s.choice("protocol", usual.protocol, &PROTOCOLS);
+    let tls = if protocol == Protocol::Metrics { TlsMode::Off } else { usual.tls };
     let listener = Listener {
         name: name.to_owned(),
         host: s.parsed("host", "write the name of a host, as \"mail.example.org\""),
-        protocol: s.choice("protocol", usual.protocol, &PROTOCOLS),
+        protocol,
         address: s.parsed("address", hint).unwrap_or(usual.address),
-        tls: s.choice("tls", usual.tls, &modes),
+        tls: s.choice("tls", tls, &modes),
         connections_max: s.count("connections-max", limits.connections, 1..=1_000_000),
         per_network_max: s.count("per-network-max", limits.connections_per_network, 1..=1_000_000),
         backlog: u32::try_from(s.number("backlog", BACKLOG.into(), 1..=65_535)).unwrap_or(BACKLOG),
     };
     if listener.per_network_max > listener.connections_max && s.has("per-network-max") {
         s.fault("per-network-max", "is more than connections-max", "no network can have more than there are");
+    }
+    if protocol == Protocol::Metrics {
+        if listener.tls != TlsMode::Off {
+            s.fault(
+                "tls",
+                "is there for mail alone",
+                "leave it out, and keep the address to trusted machines",
+            );
+        }
+        if listener.host.is_some() {
+            s.fault("host", "has no meaning for metrics", "leave it out");
+        }
     }
     s.close();
     listener

@@ -12,6 +12,7 @@ mod key_table;
 mod lock;
 mod logging;
 mod mirror;
+mod numbers;
 mod parts;
 pub(crate) mod plugins;
 mod policy;

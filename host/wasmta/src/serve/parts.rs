@@ -207,6 +207,19 @@ impl Parts {
         }
     }
 
+    /// All storages, by the names of their folders.
+    pub(super) fn each_storage(&self) -> [(&'static str, &Storage); 5] {
+        // In the order of `storages`.
+        let [mail, directory, tables, plugins, derived] = &self.storages;
+        [
+            ("store", mail),
+            ("directory", directory),
+            ("tables", tables),
+            ("plugin-store", plugins),
+            ("derived", derived),
+        ]
+    }
+
     /// The storages that a backup holds, by the names of their folders, in the order in which they are copied.
     pub(crate) fn durable(&self) -> [(&'static str, &Storage); 3] {
         // In the order of `storages`.

@@ -13,7 +13,8 @@ use runtime::{CertificateFiles, Shutdown, TlsServer, make_self_signed};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::services::{Servers, Services};
+use super::numbers::Numbers;
+use super::services::{InForce, Servers, Services};
 use super::{
     DataLock, Parts, Place, certificates, domain_tables, groups, logging, plugins, policy, settings, ways,
 };
@@ -58,7 +59,9 @@ impl Server {
             parts.events.emit(&Event::StorageUnavailable { cause: &why.to_string() });
         }
         let tls = certificate(&config, &place.data)?;
-        let services = Services::new(servers(&parts, tls.clone()), parts.events.clone());
+        let in_force = InForce::default();
+        let servers = servers(&parts, tls.clone(), in_force.clone());
+        let services = Services::new(servers, in_force, parts.events.clone());
         let running = Arc::new(Running {
             started: parts.clock.now(),
             services,
@@ -151,7 +154,7 @@ impl Server {
 }
 
 /// The servers of all protocols over the parts.
-fn servers(parts: &Parts, tls: Option<TlsServer>) -> Servers {
+fn servers(parts: &Parts, tls: Option<TlsServer>, in_force: InForce) -> Servers {
     let (store, storage, events) = (parts.store.clone(), parts.mail.clone(), parts.events.clone());
     let authenticator = parts.authenticator.clone();
     Servers {
@@ -175,6 +178,7 @@ fn servers(parts: &Parts, tls: Option<TlsServer>) -> Servers {
             tls: tls.clone(),
         }),
         pop3: pop3_server::Server::new(pop3_server::Parts { store, authenticator, events, tls }),
+        metrics: metrics::Server::new(Numbers::new(parts.clone(), in_force)),
     }
 }
 

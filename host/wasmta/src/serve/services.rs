@@ -18,6 +18,8 @@ enum Settings {
     Smtp(watch::Sender<Arc<smtp_server::Options>>),
     Imap(watch::Sender<Arc<imap_server::Options>>),
     Pop3(watch::Sender<Arc<pop3_server::Options>>),
+    /// There are none.
+    Metrics,
 }
 
 /// A listener in force.
@@ -39,13 +41,44 @@ pub(super) struct Servers {
     pub(super) imap: imap_server::Server,
     /// POP3.
     pub(super) pop3: pop3_server::Server,
+    /// Numbers.
+    pub(super) metrics: metrics::Server,
+}
+
+/// The listeners in force, for who counts. Clones are the same.
+#[derive(Clone, Default)]
+pub(super) struct InForce(Arc<Mutex<Vec<Bound>>>);
+
+/// What goes on at a listener.
+pub(super) struct Traffic {
+    /// Its name.
+    pub(super) listener: String,
+    /// What is spoken.
+    pub(super) protocol: Protocol,
+    /// Connections that are open.
+    pub(super) connections: usize,
+    /// Most of them.
+    pub(super) connections_max: usize,
+}
+
+impl InForce {
+    /// What goes on at each.
+    pub(super) fn traffic(&self) -> Vec<Traffic> {
+        let traffic = |bound: &Bound| Traffic {
+            listener: bound.config.name.clone(),
+            protocol: bound.config.protocol,
+            connections: bound.limits.open(),
+            connections_max: bound.config.connections_max,
+        };
+        self.0.lock().iter().map(traffic).collect()
+    }
 }
 
 /// All listeners.
 pub(super) struct Services {
     servers: Servers,
     events: Events,
-    bound: Mutex<Vec<Bound>>,
+    bound: InForce,
     /// Those that a reload has closed, as long as sessions of theirs may run.
     closed: Mutex<Vec<Shutdown>>,
 }
@@ -54,14 +87,14 @@ pub(super) struct Services {
 pub(super) struct Planned(Vec<(config::Listener, runtime::Listener)>);
 
 impl Services {
-    /// No listener yet.
-    pub(super) fn new(servers: Servers, events: Events) -> Self {
-        Self { servers, events, bound: Mutex::default(), closed: Mutex::default() }
+    /// No listener yet: they will be these.
+    pub(super) fn new(servers: Servers, bound: InForce, events: Events) -> Self {
+        Self { servers, events, bound, closed: Mutex::default() }
     }
 
     /// Binds what the configuration wants and is not bound yet.
     pub(super) fn plan(&self, config: &Config) -> Result<Planned, String> {
-        let bound = self.bound.lock();
+        let bound = self.bound.0.lock();
         let mut planned = Vec::new();
         for listener in &config.listeners {
             if bound.iter().any(|bound| same(&bound.config, listener)) {
@@ -86,7 +119,7 @@ impl Services {
     /// waits for the next start.
     pub(super) fn enforce(&self, config: &Config, planned: Planned) -> Vec<String> {
         let mut notes = Vec::new();
-        let mut bound = self.bound.lock();
+        let mut bound = self.bound.0.lock();
         let (kept, gone): (Vec<Bound>, Vec<Bound>) = std::mem::take(&mut *bound)
             .into_iter()
             .partition(|bound| config.listeners.iter().any(|listener| same(&bound.config, listener)));
@@ -140,6 +173,11 @@ impl Services {
                 tokio::spawn(async move { broken(server.serve(socket, options, ending).await) });
                 Settings::Imap(sender)
             }
+            Protocol::Metrics => {
+                let server = self.servers.metrics.clone();
+                tokio::spawn(async move { broken(server.serve(socket, ending).await) });
+                Settings::Metrics
+            }
             Protocol::Pop3 => {
                 let (sender, options) = watch::channel(Arc::new(settings::pop3(config, &listener)));
                 let server = self.servers.pop3.clone();
@@ -152,18 +190,18 @@ impl Services {
 
     /// Names, protocols, true addresses.
     pub(super) fn listeners(&self) -> Vec<(config::Listener, SocketAddr)> {
-        self.bound.lock().iter().map(|bound| (bound.config.clone(), bound.local)).collect()
+        self.bound.0.lock().iter().map(|bound| (bound.config.clone(), bound.local)).collect()
     }
 
     /// Sessions that run.
     pub(super) fn sessions(&self) -> usize {
         let closed: usize = self.closed.lock().iter().map(Shutdown::sessions).sum();
-        closed + self.bound.lock().iter().map(|bound| bound.stop.sessions()).sum::<usize>()
+        closed + self.bound.0.lock().iter().map(|bound| bound.stop.sessions()).sum::<usize>()
     }
 
     /// Accepts no more, and waits for sessions to end. Gives how many did not.
     pub(super) async fn stop(&self, grace: Duration) -> usize {
-        let mut all: Vec<Shutdown> = self.bound.lock().drain(..).map(|bound| bound.stop).collect();
+        let mut all: Vec<Shutdown> = self.bound.0.lock().drain(..).map(|bound| bound.stop).collect();
         all.append(&mut self.closed.lock());
         for stop in &all {
             stop.trigger();
@@ -184,6 +222,7 @@ impl Settings {
             Self::Smtp(sender) => drop(sender.send(Arc::new(settings::smtp(config, listener)))),
             Self::Imap(sender) => drop(sender.send(Arc::new(settings::imap(config, listener)))),
             Self::Pop3(sender) => drop(sender.send(Arc::new(settings::pop3(config, listener)))),
+            Self::Metrics => {}
         }
     }
 }
@@ -194,6 +233,7 @@ fn same(bound: &config::Listener, wanted: &config::Listener) -> bool {
         Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => 0,
         Protocol::Imap => 1,
         Protocol::Pop3 => 2,
+        Protocol::Metrics => 3,
     };
     // Free ports are told apart by name.
     bound.address == wanted.address

@@ -36,6 +36,7 @@ fn kind(listener: &Listener) -> String {
         Protocol::Lmtp => "mail from trusted neighbours (LMTP)",
         Protocol::Imap => "reading (IMAP)",
         Protocol::Pop3 => "reading (POP3)",
+        Protocol::Metrics => "metrics (HTTP)",
     };
     match listener.tls {
         TlsMode::Off => protocol.to_owned(),
