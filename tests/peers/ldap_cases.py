@@ -506,3 +506,50 @@ def clear_text(place):
     assert place.may_log_in("plain@d0.test", "in the clear")
     shown = place.server.command("user", "show", "plain@d0.test")
     assert "clear" not in shown and "userPassword" not in shown, shown
+
+
+@case("three users pass their addresses round, and an organisation is renamed under its domain")
+def rings(place):
+    place.slapd_with()
+    place.wasmta_with('miss-timeout = "100 ms"')
+    place.follows()
+    for holder, wanted in (("u1", "u2"), ("u2", "u3"), ("u3", "u1")):
+        place.slapd.modify(user_dn(holder), f"replace: mail\nmail: {wanted}@d0.test")
+    place.until(lambda: user_dn("u3") in place.explained("u1@d0.test"), "the ring")
+    assert user_dn("u1") in place.explained("u2@d0.test") and user_dn("u2") in place.explained("u3@d0.test")
+    assert place.status()["refused"] == []
+    place.slapd.must("ldapadd", stdin="\n".join(domain_entries("moved.test")))
+    place.until(lambda: place.rcpt("postmaster@moved.test") in (250, 550) and "moved.test" in place.server.command("domain", "list"), "the domain")
+    place.slapd.must("ldapmodrdn", "-r", "o=moved.test,o=isp", "o=Moved")
+    place.slapd.modify("dc=moved,dc=test,o=internet", "replace: inetDomainBaseDN\ninetDomainBaseDN: o=Moved,o=isp")
+    place.until(lambda: "o=Moved,o=isp" in place.server.command("domain", "show", "moved.test"), "the new name")
+    place.until(lambda: place.status()["refused"] == [], "nothing refused")
+
+
+@case("what was refused under an earlier name does not come back when it is gone")
+def renamed_while_refused(place):
+    place.slapd_with()
+    place.wasmta_with('miss-timeout = "100 ms"')
+    place.follows()
+    place.slapd.add(user("ha"))
+    place.slapd.add(user("hb"))
+    place.until(lambda: place.rcpt("hb@d0.test") == 250, "both")
+    place.slapd.modify(user_dn("hb"), "replace: mail\nmail: ha@d0.test")
+    place.until(lambda: place.status()["refused"], "a double address is refused")
+    place.slapd.must("ldapmodrdn", "-r", user_dn("hb"), "uid=hc")
+    place.until(lambda: "uid=hc" in str(place.status()["refused"]), "the new name")
+    assert len(place.status()["refused"]) == 1, place.status()["refused"]
+    place.slapd.delete(user_dn("hc"))
+    place.slapd.delete(user_dn("ha"))
+    place.until(lambda: place.rcpt("ha@d0.test") == 550, "nobody is left")
+    assert place.status()["refused"] == []
+
+
+@case("a base that is not there is no answer: nobody is refused for good")
+def no_base(place):
+    entries = [entry for entry in slapd.tree() if "o=internet" not in entry.splitlines()[0]]
+    place.slapd = place.another_slapd(entries, suffixes=("o=isp",))
+    place.wasmta_with('miss-timeout = "2 s"', wait=False)
+    place.until(lambda: "o=internet is not there" in str(place.status()), "the base is named")
+    for unknown in ("u1@elsewhere.test", "nobody@d0.test"):
+        assert place.rcpt(unknown) == 451, unknown

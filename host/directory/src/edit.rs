@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use mail_types::Domain;
-use storage::{Batch, StorageError};
+use storage::{Batch, BatchMark, StorageError};
 
 use crate::change::{CHANGES_KEPT_MAX, Change, Operation};
 use crate::directory::Directory;
@@ -126,6 +126,14 @@ pub(crate) enum Logging {
     Rebuild,
 }
 
+/// What a batch had come to, to be gone back to.
+pub(crate) struct Checkpoint {
+    head: Head,
+    batch: BatchMark,
+    overlay: HashMap<Dn, Option<(u64, Entry)>>,
+    claims: Claims,
+}
+
 /// A batch being composed: the snapshot, and what earlier edits of the same batch change in it.
 pub(crate) struct Composing<'v, 's> {
     pub(crate) view: &'v View<'s>,
@@ -152,6 +160,23 @@ impl<'v, 's> Composing<'v, 's> {
             head => batch.assert_equals(STATE, HEAD, &head.encode()),
         }
         Self { view, head, batch, logging, overlay: HashMap::new(), claims: Claims::default() }
+    }
+
+    /// All that was taken in so far.
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            head: self.head,
+            batch: self.batch.mark(),
+            overlay: self.overlay.clone(),
+            claims: self.claims.clone(),
+        }
+    }
+
+    /// As if nothing had been taken in since.
+    pub(crate) fn go_back(&mut self, to: Checkpoint) {
+        let Checkpoint { head, batch, overlay, claims } = to;
+        self.batch.go_back(batch);
+        (self.head, self.overlay, self.claims) = (head, overlay, claims);
     }
 
     /// The batch, and the number of the newest change.
@@ -321,7 +346,7 @@ pub(crate) fn check_name(entry: &Entry) -> Result<(), EditError> {
 }
 
 /// The addresses and domains that entries of one batch take, beside those in the snapshot.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Claims {
     addresses: HashMap<String, (u64, Dn)>,
     domains: HashMap<Domain, (u64, DomainEntry)>,

@@ -19,7 +19,7 @@ pub struct GroupEntry {
     pub alternates: Vec<Address>,
     /// `mailAlternateAddress` without a local part: every address in that domain.
     pub alternate_domains: Vec<Domain>,
-    /// `mailEquivalentAddress`.
+    /// `mailEquivalentAddress`, and further values of `mail`.
     pub equivalents: Vec<Address>,
     /// `cn`.
     pub name: Option<String>,
@@ -94,6 +94,7 @@ impl GroupEntry {
             return None;
         }
         let mut read = Reading::new(entry, schema);
+        let (address, equivalents) = read.primary_and_equivalents();
         let is_domain = |text: &&str| text.starts_with('@');
         let alternate_domains = read
             .texts(Field::MailAlternateAddress)
@@ -121,10 +122,10 @@ impl GroupEntry {
         }
         Some(Self {
             dn: entry.dn.clone(),
-            address: read.address(Field::Mail),
+            address,
             alternates,
             alternate_domains,
-            equivalents: read.addresses(Field::MailEquivalentAddress),
+            equivalents,
             name: read.string(Field::CommonName),
             status: read.status(Field::InetMailGroupStatus),
             mail_host: read.string(Field::MailHost),

@@ -89,6 +89,16 @@ impl<'a> Reading<'a> {
         self.addresses(field).into_iter().next()
     }
 
+    /// The primary address, and those that are delivered alike: `mail` may have several values (RFC 4524 §2.16), of which plain
+    /// directories make use. From an LDAP server they come in no order, and stand here in that of their letters.
+    pub(crate) fn primary_and_equivalents(&mut self) -> (Option<Address>, Vec<Address>) {
+        let mut all = self.addresses(Field::Mail).into_iter();
+        let primary = all.next();
+        let mut equivalents: Vec<Address> = all.collect();
+        equivalents.extend(self.addresses(Field::MailEquivalentAddress));
+        (primary, equivalents)
+    }
+
     pub(crate) fn domains(&mut self, field: Field) -> Vec<Domain> {
         self.parsed(field, Domain::parse)
     }

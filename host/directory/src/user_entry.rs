@@ -68,13 +68,13 @@ pub struct UserEntry {
     pub dn: Dn,
     /// `uid`; the local part of the address where it is absent.
     pub login: String,
-    /// `mail`: the primary address.
+    /// `mail`: the primary address; of several the first.
     pub address: Option<Address>,
     /// `mailAlternateAddress`: rewritten to the primary address.
     pub alternates: Vec<Address>,
     /// `mailAlternateAddress` without a local part (`@sub.example.org`): every address there.
     pub alternate_domains: Vec<Domain>,
-    /// `mailEquivalentAddress`: delivered alike, headers left alone.
+    /// `mailEquivalentAddress`, and further values of `mail`: delivered alike, headers left alone.
     pub equivalents: Vec<Address>,
     /// `cn`.
     pub name: Option<String>,
@@ -142,7 +142,7 @@ impl UserEntry {
             return None;
         }
         let mut read = Reading::new(entry, schema);
-        let address = read.address(Field::Mail);
+        let (address, equivalents) = read.primary_and_equivalents();
         let login = read.string(Field::Uid).or_else(|| address.as_ref().map(|a| a.local.as_str().to_owned()));
         let alternate_domains = read
             .texts(Field::MailAlternateAddress)
@@ -160,7 +160,7 @@ impl UserEntry {
             address,
             alternates,
             alternate_domains,
-            equivalents: read.addresses(Field::MailEquivalentAddress),
+            equivalents,
             name: read.string(Field::CommonName),
             status: read.status(Field::InetUserStatus),
             mail_status: read.status(Field::MailUserStatus),

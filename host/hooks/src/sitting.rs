@@ -12,7 +12,8 @@ pub struct Sitting {
 }
 
 impl Sitting {
-    /// One in which it is counted what calls cost ([`crate::CallReport::fuel`]): for explanations, which may take their time.
+    /// One in which it is counted what calls cost ([`crate::CallReport::fuel`]): for explanations, which may take their time. Nothing
+    /// lasts that a call does in it: neither what the plugin keeps, nor what is known of it afterwards.
     #[must_use]
     pub fn counted() -> Self {
         Self { kept: None, counted: true }

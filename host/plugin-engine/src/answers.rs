@@ -93,7 +93,11 @@ impl Engine {
             let told = self.0.put_in(sitting, name, context, question, None, |judge, answer| {
                 let Answer::Rewrite(given) = answer else { return wrong() };
                 length(&given, asked.len())?;
-                given.into_iter().map(|verdict| judge.rewrite(verdict)).collect::<Result<Vec<_>, _>>()
+                let checked = given.into_iter().zip(&asked).map(|(verdict, request)| {
+                    let address = &request.address;
+                    judge.rewrite(verdict, (address.local.as_str(), address.domain.as_str()))
+                });
+                checked.collect::<Result<Vec<_>, _>>()
             });
             let Told { answer, report: of_piece } = told.await;
             report = of_piece;

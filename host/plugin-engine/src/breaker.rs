@@ -58,22 +58,50 @@ enum State {
 pub(crate) struct Breaker {
     options: BreakerOptions,
     state: Mutex<State>,
+    /// When it was last told that somebody met a plugin that rests.
+    told: Mutex<Option<Duration>>,
 }
+
+/// How often it is told that a plugin rests, at most: each message meets it.
+const RESTING_TOLD_EVERY: Duration = Duration::from_secs(10);
 
 impl Breaker {
     pub(crate) fn new(options: BreakerOptions) -> Self {
-        Self { options, state: Mutex::new(State::Closed(VecDeque::new())) }
+        Self { options, state: Mutex::new(State::Closed(VecDeque::new())), told: Mutex::new(None) }
+    }
+
+    /// How long it rests still, where it does. Asking changes nothing.
+    pub(crate) fn rests(&self, now: Duration) -> Option<Duration> {
+        self.rest_of(&self.state.lock(), now)
+    }
+
+    fn rest_of(&self, state: &State, now: Duration) -> Option<Duration> {
+        let until = match state {
+            State::Closed(_) => return None,
+            State::Open { until } => *until,
+            State::HalfOpen { since } => *since + self.options.rest,
+        };
+        Some(until.saturating_sub(now)).filter(|rest| !rest.is_zero())
+    }
+
+    /// Whether it is to be told that somebody met it at rest.
+    pub(crate) fn tells_of_rest(&self, now: Duration) -> bool {
+        let mut told = self.told.lock();
+        let is_due = told.is_none_or(|last| now.saturating_sub(last) >= RESTING_TOLD_EVERY);
+        if is_due {
+            *told = Some(now);
+        }
+        is_due
     }
 
     /// Asks whether a call may be made. A probe is let through once.
     pub(crate) fn gate(&self, now: Duration) -> Gate {
         let mut state = self.state.lock();
+        if let Some(rest) = self.rest_of(&state, now) {
+            return Gate::Open(rest);
+        }
         match &*state {
             State::Closed(_) => Gate::Closed,
-            State::Open { until } if now < *until => Gate::Open(until.saturating_sub(now)),
-            State::HalfOpen { since } if now.saturating_sub(*since) < self.options.rest => {
-                Gate::Open((*since + self.options.rest).saturating_sub(now))
-            }
             State::Open { .. } | State::HalfOpen { .. } => {
                 *state = State::HalfOpen { since: now };
                 Gate::Probe
@@ -139,6 +167,18 @@ mod tests {
         assert_eq!(breaker.gate(at(84)), Gate::Probe);
         assert_eq!(breaker.outcome(Gate::Probe, Ended::Well, at(84)), Turned::Recovered);
         assert_eq!(breaker.gate(at(84)), Gate::Closed);
+    }
+
+    #[test]
+    fn that_it_rests_is_told_now_and_then() {
+        let breaker = Breaker::new(BreakerOptions { faults: 1, ..BreakerOptions::default() });
+        assert_eq!(breaker.rests(at(0)), None);
+        breaker.outcome(Gate::Closed, Ended::Fault, at(0));
+        assert_eq!(breaker.rests(at(1)), Some(Duration::from_secs(29)));
+        let told = (1..=21).filter(|second| breaker.tells_of_rest(at(*second)));
+        assert_eq!(told.collect::<Vec<_>>(), [1, 11, 21]);
+        // Asking makes nobody a probe.
+        assert_eq!((breaker.rests(at(31)), breaker.gate(at(31))), (None, Gate::Probe));
     }
 
     #[test]

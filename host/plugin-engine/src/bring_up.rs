@@ -106,8 +106,9 @@ impl Inner {
         };
         let Tried { replayed, different, latest, unreadable } = tried;
         let before = self.registry.of(&name).map(|installed| installed.active);
-        let old = self.active.load().plugins.get(&name).map(|plugin| plugin.manifest.imports.clone());
-        let old = old.unwrap_or_default();
+        // Whether it runs or not: what it may do is what the operator has agreed to.
+        let old = before.as_ref().and_then(|before| self.artefacts.manifest(before));
+        let old = old.map(|manifest| manifest.imports).unwrap_or_default();
         let settings = settings.unwrap_or_else(|| Settings::new(name.clone()));
         let installation = Installation {
             gains: manifest.imports.iter().filter(|one| !old.contains(one)).copied().collect(),

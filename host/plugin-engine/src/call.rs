@@ -36,6 +36,8 @@ pub(crate) struct Call {
     pub(crate) tenant: Option<Domain>,
     pub(crate) content: Option<Content>,
     pub(crate) now: Timestamp,
+    /// Whether it only shows what would be.
+    pub(crate) explains: bool,
     /// From which the chance that it sees is drawn, and that chance, made when it is first asked for.
     seed: u64,
     random: Option<Random>,
@@ -104,6 +106,7 @@ impl Call {
             tenant,
             content: None,
             now: Timestamp(0),
+            explains: false,
             seed: 0,
             random: None,
             held: Held::nothing(share),
@@ -116,7 +119,7 @@ impl Call {
 
     /// Begins a call on an instance, new or warm.
     pub(crate) fn begin(&mut self, manner: Manner) {
-        self.now = manner.now;
+        (self.now, self.explains) = (manner.now, manner.explains);
         (self.seed, self.random) = (manner.seed, None);
         self.content = manner.content;
         self.tape = manner.tape;

@@ -285,23 +285,37 @@ impl Inner {
         };
         let share = plugin.tenants.of(tenant);
         let now = self.clock.now();
-        let gate = match spared(&plugin, &share, role, self.clock.steady()) {
+        // An explanation shows what would be, and changes nothing: neither what waits for the next message, nor what is known
+        // of the plugin.
+        let explains = sitting.is_counted();
+        let gate = match spared(&plugin, &share, role, (self.clock.steady(), explains)) {
             Ok(gate) => gate,
-            Err(failed) => return self.fail(Some(&plugin), context, role, failed, Told::at_once),
+            Err(failed) if explains => return Told::at_once(Err(failed)),
+            Err(failed) => {
+                plugin.numbers.failed(failed.kind);
+                // Each message meets a plugin that rests.
+                if failed.kind != FailureKind::Resting || share.breaker.tells_of_rest(self.clock.steady()) {
+                    notes::failed(&self.events, context, role, &failed);
+                }
+                return Told::at_once(Err(failed));
+            }
         };
-        let (taped, shadow) = (self.recorder.wants(&plugin.settings.name), self.shadows.of(name));
-        let kept = taped || shadow.is_some() || sitting.is_counted();
+        let recorded = self.recorder.wants(&plugin.settings.name) && !explains;
+        let (taped, shadow) = (recorded, self.shadows.of(name).filter(|_| !explains));
+        let kept = taped || shadow.is_some() || explains;
         let tape = if kept { Tape::recording() } else { Tape::Off };
         let seed = self.random.u64();
-        let manner = Manner { tape, now, seed, fresh: false, content };
+        let manner = Manner { tape, now, seed, fresh: false, explains, content };
         let Asked { answer, mut report, tape } = plugin.ask(&question, tenant, &share, manner, sitting).await;
         report.digest = plugin.manifest.digest.short().to_owned();
-        plugin.numbers.calls.fetch_add(1, Ordering::Relaxed);
-        plugin.numbers.microseconds.fetch_add(report.microseconds, Ordering::Relaxed);
-        notes::logged(&self.events, &plugin, context, &report);
+        if !explains {
+            plugin.numbers.calls.fetch_add(1, Ordering::Relaxed);
+            plugin.numbers.microseconds.fetch_add(report.microseconds, Ordering::Relaxed);
+            notes::logged(&self.events, &plugin, context, &report);
+        }
         if let Some(kept) = tape.into_kept() {
             let recording = Recording::new(&plugin, context, now, seed, question, kept, &answer);
-            if sitting.is_counted() {
+            if explains {
                 // On the heap: what is rare must not make every call larger.
                 Box::pin(self.count(&plugin, &recording, &mut report)).await;
             }
@@ -324,9 +338,12 @@ impl Inner {
             Err(failure) => Err(failure),
         };
         let kind = checked.as_ref().err().map(|(kind, _)| *kind);
-        self.book(name, tenant, (&share.breaker, gate), kind);
+        if !explains {
+            self.book(name, tenant, (&share.breaker, gate), kind);
+        }
         match checked {
             Ok(value) => Told { answer: Ok(value), report },
+            Err((kind, why)) if explains => Told { answer: Err(plugin.failed(role, kind, why)), report },
             Err((kind, why)) => {
                 let failed = plugin.failed(role, kind, why);
                 self.fail(Some(&plugin), context, role, failed, |answer| Told { answer, report })
@@ -370,14 +387,24 @@ impl Inner {
     }
 }
 
-/// Whether a call is made, and what for; or why not.
-fn spared(plugin: &Plugin, share: &crate::tenant::Tenant, role: Role, now: Duration) -> Result<Gate, Failed> {
+/// Whether a call is made, and what for; or why not. An explanation is nobody's probe.
+fn spared(
+    plugin: &Plugin,
+    share: &crate::tenant::Tenant,
+    role: Role,
+    (now, explains): (Duration, bool),
+) -> Result<Gate, Failed> {
     if share.is_spent() {
         let why = "its tenant's processor time of this second is used up (limits.tenant-cpu)";
         return Err(plugin.failed(role, FailureKind::Busy, why));
     }
     // Last, because it lets a probe through that has to be made then.
-    match share.breaker.gate(now) {
+    let gate = match share.breaker.rests(now) {
+        Some(rest) if explains => Gate::Open(rest),
+        None if explains => Gate::Closed,
+        _ => share.breaker.gate(now),
+    };
+    match gate {
         Gate::Open(rest) => {
             let why = format!("it failed too often, and rests for {} s more", rest.as_secs().max(1));
             Err(plugin.failed(role, FailureKind::Resting, why))

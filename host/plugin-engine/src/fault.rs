@@ -145,6 +145,8 @@ fn plain(name: &str) -> String {
 /// A text of a plugin, on one line and of bounded length.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Whoever reads it may do so on a terminal, which such characters command.
+    line = line.replace(char::is_control, "\u{fffd}");
     if line.len() > TEXT_MAX {
         let end = (0..=TEXT_MAX).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
         line.truncate(end);

@@ -116,6 +116,31 @@ impl Kv {
         Ok(stored.filter(|stored| !is_over(stored.expires, now)).map(|stored| stored.value))
     }
 
+    /// What [`Self::write`] would say of a key and a value of so many octets, but for the room.
+    pub(crate) fn check(&self, place: &Place, name: &str, len: Option<usize>) -> Result<(), KvError> {
+        place.key(name)?;
+        if len.is_some_and(|len| len > VALUE_MAX) {
+            return Err(KvError::Refused(format!("a value has at most {VALUE_MAX} octets")));
+        }
+        Ok(())
+    }
+
+    /// What [`Self::count`] would say, but for the room.
+    pub(crate) fn counted(
+        &self,
+        place: &Place,
+        name: &str,
+        add: i32,
+        now: Timestamp,
+    ) -> Result<i32, KvError> {
+        let count = match self.read(place, name, now)?.map(|value| <[u8; 4]>::try_from(value)) {
+            None => 0,
+            Some(Ok(octets)) => i32::from_le_bytes(octets),
+            Some(Err(_)) => return Err(KvError::Refused(format!("{name:?} holds no counter"))),
+        };
+        Ok(count.saturating_add(add))
+    }
+
     /// Sets a value with its time to live, or removes it.
     pub(crate) async fn write(
         &self,
@@ -125,14 +150,9 @@ impl Kv {
         now: Timestamp,
         max: u64,
     ) -> Result<(), KvError> {
+        self.check(place, name, new.as_ref().map(|(value, _)| value.len()))?;
         let key = place.key(name)?;
-        let new = match new {
-            Some((value, _)) if value.len() > VALUE_MAX => {
-                return Err(KvError::Refused(format!("a value has at most {VALUE_MAX} octets")));
-            }
-            Some((value, ttl)) => Some((value, expiry(now, ttl))),
-            None => None,
-        };
+        let new = new.map(|(value, ttl)| (value, expiry(now, ttl)));
         for _ in 0..CONFLICTS_MAX {
             if self.replace_in_room(place, &key, new.as_ref(), |_| true, (now, max)).await? {
                 return Ok(());

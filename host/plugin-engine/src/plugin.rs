@@ -126,6 +126,8 @@ pub(crate) struct Manner {
     pub(crate) seed: u64,
     /// Not on a warm instance, whatever the settings say.
     pub(crate) fresh: bool,
+    /// Whether it only shows what would be: nothing that it keeps lasts.
+    pub(crate) explains: bool,
     /// The message that it may look at.
     pub(crate) content: Option<Content>,
 }

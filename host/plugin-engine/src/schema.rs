@@ -62,6 +62,14 @@ fn sound(schema: &Value, path: &str, depth: usize) -> Result<(), String> {
     {
         return Err(format!("{path}: the type {kind} is not known; write one of {}", TYPES.join(", ")));
     }
+    if let Some(default) = table.get("default") {
+        let mut problems = Vec::new();
+        fill(schema, default, "", &mut problems);
+        if let Some(problem) = problems.first() {
+            let what = problem.strip_prefix("config ").unwrap_or(problem);
+            return Err(format!("{path}: its default does not fit: it {what}"));
+        }
+    }
     if let Some(properties) = table.get("properties") {
         let Some(properties) = properties.as_object() else {
             return Err(format!("{path}.properties is no object"));
@@ -193,6 +201,22 @@ mod tests {
     fn defaults_are_filled_in() {
         let filled = schema().fill(&json!({"days": 3, "rules": [{"tag": "x"}]})).unwrap();
         assert_eq!(filled, json!({"days": 3, "separator": "+", "rules": [{"tag": "x"}]}));
+    }
+
+    #[test]
+    fn a_default_fits() {
+        let with = |property: &str| {
+            Schema::parse(&format!(r#"{{"type":"object","properties":{{"a":{property}}}}}"#))
+        };
+        assert!(with(r#"{"type":"array","items":{"type":"string"},"default":["x"]}"#).is_ok());
+        for wrong in [
+            r#"{"type":"array","default":"x"}"#,
+            r#"{"type":"integer","minimum":3,"default":1}"#,
+            r#"{"enum":["a","b"],"default":"c"}"#,
+        ] {
+            let why = with(wrong).unwrap_err();
+            assert!(why.starts_with("config-schema.a: its default does not fit: it is "), "{why}");
+        }
     }
 
     #[test]

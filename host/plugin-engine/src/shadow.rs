@@ -136,6 +136,7 @@ pub(crate) async fn replayed(plugin: &Plugin, live: &Recording) -> Asked {
         now: Timestamp(live.at),
         seed: live.seed,
         fresh: true,
+        explains: false,
         content: Some(content),
     };
     plugin.ask(&live.question, tenant.as_ref(), &share, manner, &mut Sitting::default()).await

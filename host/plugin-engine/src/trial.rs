@@ -273,7 +273,7 @@ impl Trial {
     ) -> (Result<Answer, (FailureKind, String)>, CallReport) {
         let TrialCall { now, seed, tenant, content, fresh } = call;
         let share = self.plugin.tenants.of(tenant.as_ref());
-        let manner = Manner { tape: Tape::Off, now, seed, fresh, content };
+        let manner = Manner { tape: Tape::Off, now, seed, fresh, explains: false, content };
         let asked = self.plugin.ask(question, tenant.as_ref(), &share, manner, &mut Sitting::default()).await;
         (asked.answer, asked.report)
     }
@@ -316,9 +316,10 @@ fn words(judge: &Judge<'_>, question: &Question, answer: Answer) -> Result<Vec<S
     }
     let mut lines = Vec::new();
     match (answer, question) {
-        (Answer::Rewrite(given), _) => {
-            for verdict in given {
-                lines.push(judge.rewrite(verdict)?.to_string());
+        (Answer::Rewrite(given), Question::Rewrite(_, batch)) => {
+            for (verdict, request) in given.into_iter().zip(batch) {
+                let address = &request.address;
+                lines.push(judge.rewrite(verdict, (&address.local, &address.domain))?.to_string());
             }
         }
         (Answer::Reverse(given), _) => {

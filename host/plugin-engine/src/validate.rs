@@ -50,6 +50,8 @@ const FIELDS_KEPT: [&str; 20] = [
     "authentication-results",
     "delivered-to",
 ];
+/// Names below which mailboxes of others are shown (RFC 2342).
+const OTHERS: [&str; 2] = ["user", "shared"];
 const FLAGS: [&str; 5] = ["\\seen", "\\flagged", "\\answered", "\\draft", "\\deleted"];
 
 /// Why an answer does not hold.
@@ -104,7 +106,8 @@ impl Judge<'_> {
         self.tenant.filter(|_| !self.settings.tenants.is_empty())
     }
 
-    pub(crate) fn rewrite(&self, verdict: rewrite::Verdict) -> Checked<RewriteVerdict> {
+    /// `asked` is the address that it is about: local part and domain.
+    pub(crate) fn rewrite(&self, verdict: rewrite::Verdict, asked: (&str, &str)) -> Checked<RewriteVerdict> {
         use rewrite::Verdict;
         let lead = |given: types::Address| {
             let address = address(given)?;
@@ -112,6 +115,9 @@ impl Judge<'_> {
         };
         Ok(match verdict {
             Verdict::NoMatch => RewriteVerdict::NoMatch,
+            Verdict::Again(given) if (given.local.as_str(), given.domain.as_str()) == asked => {
+                return Err(Invalid::new("it answers `again` with the address that it was asked about"));
+            }
             Verdict::Again(given) => RewriteVerdict::Again(lead(given)?),
             Verdict::Settled(given) => RewriteVerdict::Settled(lead(given)?),
             Verdict::Route(routed) => {
@@ -194,7 +200,7 @@ impl Judge<'_> {
                     return Err(Invalid::new(format!("a copy has at most {LABELS_MAX} labels")));
                 }
                 let labels = filing.labels.into_iter().map(label).collect::<Result<_, _>>()?;
-                Action::Keep { mailbox: mailbox(filing.mailbox)?, labels }
+                Action::Keep { mailbox: own_mailbox(filing.mailbox)?, labels }
             }
             Given::Forward(given) => {
                 let address = address(given)?;
@@ -372,6 +378,15 @@ fn mailbox(name: String) -> Checked<String> {
         |part: &str| part.is_empty() || part == "." || part == ".." || part.contains(['*', '%', '\\', '"']);
     if !name.is_empty() && name.split('/').any(bad) {
         return Err(Invalid::new(format!("{name:?} is no mailbox: names joined by \"/\"")));
+    }
+    Ok(name)
+}
+
+/// A mailbox of the recipient's own: what begins as those of others do, nobody can make for himself either.
+fn own_mailbox(name: String) -> Checked<String> {
+    let name = mailbox(name)?;
+    if name.split('/').next().is_some_and(|first| OTHERS.contains(&first)) {
+        return Err(Invalid::new(format!("{name:?} is where mailboxes of others are shown")));
     }
     Ok(name)
 }

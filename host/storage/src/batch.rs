@@ -66,7 +66,29 @@ pub struct Batch {
     pub(crate) draws: usize,
 }
 
+/// How far a batch had come.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchMark {
+    assertions: usize,
+    operations: usize,
+    draws: usize,
+}
+
 impl Batch {
+    /// How far it has come.
+    #[must_use]
+    pub fn mark(&self) -> BatchMark {
+        let (assertions, operations) = (self.assertions.len(), self.operations.len());
+        BatchMark { assertions, operations, draws: self.draws }
+    }
+
+    /// Forgets what came since a mark of this batch.
+    pub fn go_back(&mut self, mark: BatchMark) {
+        self.assertions.truncate(mark.assertions);
+        self.operations.truncate(mark.operations);
+        self.draws = mark.draws;
+    }
+
     /// Whether more content, or more references to it, come than go: what a full disk does not take.
     pub(crate) fn brings_content(&self) -> bool {
         let sum: i64 =

@@ -41,7 +41,7 @@ mod stats;
 mod whole_file;
 mod writer;
 
-pub use batch::{Batch, Drawn, Into as PatchInto, Patch};
+pub use batch::{Batch, BatchMark, Drawn, Into as PatchInto, Patch};
 pub use content::{Content, ContentId, ContentWriter, LoadedContent};
 pub use copy::{Compacted, Copied, NotCopied};
 pub use damage::{Damage, Salvaged, Verdict};

@@ -38,7 +38,7 @@ fn a_dc_node_and_its_organisation_are_one_domain() {
 #[test]
 fn a_user_keeps_what_is_right_and_names_what_is_wrong() {
     let [Typed::User(user)] = typed(
-        "dn: uid=jo,ou=People,o=x\nobjectClass: inetMailUser\nuid: jo\nmail: Jo@Example.org\ncn: Jo\n\
+        "dn: uid=jo,ou=People,o=x\nobjectClass: inetMailUser\nuid: jo\nmail: Jo@Example.org\nmail: Jonathan@example.org\ncn: Jo\n\
          mailAlternateAddress: jo.x@example.org\nmailAlternateAddress: @sub.example.org\nmailAlternateAddress: bad address\n\
          mailUserStatus: nonsense\nmailQuota: many\nuserPassword: {SSHA}abc\nmailDeliveryOption: Mailbox\n\
          mailDeliveryOption: Forward\nmailForwardingAddress: mailto:a@b.example\n",
@@ -47,6 +47,7 @@ fn a_user_keeps_what_is_right_and_names_what_is_wrong() {
     };
     assert_eq!(user.account().unwrap().as_str(), "jo@example.org");
     assert_eq!(user.alternates, [Address::parse("jo.x@example.org").unwrap()]);
+    assert_eq!(user.equivalents, [Address::parse("Jonathan@example.org").unwrap()], "further values of mail");
     assert_eq!(user.alternate_domains, [Domain::parse("sub.example.org").unwrap()]);
     assert_eq!(user.effective_status(), Status::Inactive);
     assert_eq!(user.delivery_options, [DeliveryOption::Mailbox, DeliveryOption::Forward]);

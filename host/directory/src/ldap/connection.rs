@@ -22,8 +22,7 @@ use crate::entry::Entry;
 use crate::remote_edit::AttributeEdit;
 
 /// What every search asks for: all of an entry, and what the server itself keeps about it (RFC 4512 §3.4; RFC 4530).
-pub(crate) const ALL_ATTRIBUTES: [&str; 5] =
-    ["*", "entryUUID", "modifyTimestamp", "entryCSN", "hasSubordinates"];
+pub(crate) const ALL_ATTRIBUTES: [&str; 4] = ["*", "entryUUID", "modifyTimestamp", "entryCSN"];
 /// No attributes at all: names only (RFC 4511 §4.5.1.8).
 pub(crate) const NO_ATTRIBUTES: [&str; 2] = ["1.1", "entryUUID"];
 

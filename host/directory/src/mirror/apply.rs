@@ -142,12 +142,46 @@ pub(super) struct Applying<'v, 's> {
     above: Option<Dn>,
     /// Whether any entry was refused before this batch.
     pub(super) any_refused: bool,
+    /// Under which names entries with lasting names were refused in it.
+    pub(super) refused_now: HashMap<Uuid, Vec<u8>>,
     /// Whether anything beside the tree is written.
     pub(super) writes: bool,
     begun_at: u64,
 }
 
+/// What a batch had come to.
+pub(super) struct Checkpoint {
+    composing: crate::edit::Checkpoint,
+    applied: Applied,
+    names: HashMap<Uuid, Dn>,
+    glue: HashSet<Dn>,
+    above: Option<Dn>,
+    writes: bool,
+}
+
 impl<'v, 's> Applying<'v, 's> {
+    /// All that steps change, to be gone back to.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            composing: self.composing.checkpoint(),
+            applied: self.applied.clone(),
+            names: self.names.clone(),
+            glue: self.glue.clone(),
+            above: self.above.clone(),
+            writes: self.writes,
+        }
+    }
+
+    /// As if nothing had been taken in since.
+    pub(super) fn go_back(&mut self, to: Checkpoint) {
+        self.composing.go_back(to.composing);
+        self.applied = to.applied;
+        self.names = to.names;
+        self.glue = to.glue;
+        self.above = to.above;
+        self.writes = to.writes;
+    }
+
     fn new(
         view: &'v View<'s>,
         head: Head,
@@ -168,6 +202,7 @@ impl<'v, 's> Applying<'v, 's> {
             glue: HashSet::new(),
             above: None,
             any_refused,
+            refused_now: HashMap::new(),
             writes: false,
             begun_at: head.csn,
         })
@@ -277,6 +312,7 @@ impl<'v, 's> Applying<'v, 's> {
         }
         if let Some(uuid) = found.uuid {
             self.names.insert(uuid, dn.clone());
+            self.no_longer_refused(&uuid, None)?;
         }
         // What was staged needs no mark: its row says already that the source has it.
         if age != Age::AsStaged {
@@ -301,7 +337,7 @@ impl<'v, 's> Applying<'v, 's> {
     }
 
     /// Where the same entry stands under another name.
-    fn moved_from(&self, found: &Found) -> Result<Option<Dn>, EditError> {
+    pub(super) fn moved_from(&self, found: &Found) -> Result<Option<Dn>, EditError> {
         let Some(uuid) = found.uuid else { return Ok(None) };
         let known = match self.names.get(&uuid) {
             Some(dn) => Some(dn.clone()),
@@ -336,6 +372,12 @@ impl<'v, 's> Applying<'v, 's> {
     fn gone(&mut self, dn: &Dn) -> Result<(), EditError> {
         self.above = None;
         self.accepted(dn)?;
+        if self.any_refused
+            && let Some(uuid) = self.composing.view.record(dn)?.and_then(|record| record.uuid)
+        {
+            // What was refused of it under another name goes with it.
+            self.no_longer_refused(&uuid, None)?;
+        }
         self.mark(dn, &Seen::Gone);
         if self.composing.current(dn)?.is_none() {
             return Ok(());

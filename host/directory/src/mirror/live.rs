@@ -18,6 +18,7 @@ use super::apply::{BATCH_MAX, Step};
 use super::found::{Found, Uuid};
 use super::guard::{Trust, guard, guard_empty};
 use super::records::{SYNC, Way, base_key};
+use super::refusing::refused_of;
 use super::source::{Mirror, SyncError};
 use crate::dn::Dn;
 use crate::ldap::answer::{
@@ -340,8 +341,15 @@ impl Live<'_> {
             Some(dn) => Some(dn),
             None => self.mirror.0.directory.raw_view()?.name_of(self.mirror.name(), uuid)?,
         };
+        let mut names: Vec<Dn> = known.into_iter().chain(named).collect();
+        let view = self.mirror.0.directory.raw_view()?;
+        // What was never taken in is known by what it was refused as.
+        let refused = refused_of(&view, self.mirror.name(), uuid)?;
+        names.extend(refused.into_iter().filter_map(|(_, name)| Dn::parse(&name).ok()));
+        names.sort();
+        names.dedup();
         // A name that the server says it must have to say.
-        if let Some(dn) = known.or(named).filter(|dn| self.mirror.is_own(dn)) {
+        for dn in names.into_iter().filter(|dn| self.mirror.is_own(dn)) {
             self.push(Step::Gone(dn));
         }
         Ok(())

@@ -40,6 +40,11 @@ pub(crate) struct Misses {
     absent: Mutex<HashMap<String, Instant>>,
 }
 
+/// That a base is not there, with the mend.
+pub(super) fn no_base(base: &Dn, why: &LdapFailure) -> String {
+    format!("{why}: {base} is not there, or not shown to us: mend `bases`, or what bind-dn may read")
+}
+
 impl Misses {
     pub(crate) fn new(at_a_time: usize) -> Self {
         Self {
@@ -222,7 +227,14 @@ impl Mirror {
         let mut found = Vec::new();
         let searched = self.0.servers.search(&search, at.as_ref(), &mut |raw| found.push(raw)).await;
         match searched {
-            Err(LdapFailure::Refused { code: NO_SUCH_OBJECT, .. }) => return Ok(Vec::new()),
+            // An entry that is not there is an answer; a base that is not there is none: the server has not been filled yet,
+            // or does not show it to us.
+            Err(LdapFailure::Refused { code: NO_SUCH_OBJECT, .. }) if depth == Depth::Base => {
+                return Ok(Vec::new());
+            }
+            Err(why @ LdapFailure::Refused { code: NO_SUCH_OBJECT, .. }) => {
+                return Err(SyncError::Unfit(no_base(base, &why)));
+            }
             searched => searched?,
         }
         let (mut kept, mut refused) = (Vec::new(), None);

@@ -4,11 +4,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::found::{Broken, Found};
+use super::miss::no_base;
 use super::source::{Mirror, SyncError, ended};
 use crate::error::EditError;
 use crate::layout::NAME_KEY_MAX;
 use crate::ldap::chase::Place;
 use crate::ldap::connection::Search;
+use crate::ldap::failure::{LdapFailure, NO_SUCH_OBJECT};
 use crate::ldap::settings::ServerUrl;
 
 /// Most pages that wait to be taken in.
@@ -45,10 +47,16 @@ impl Mirror {
         at: Option<ServerUrl>,
         sender: mpsc::Sender<Page>,
     ) -> Result<Vec<Place>, SyncError> {
+        let base = search.base.clone();
         let mut chase = self.0.servers.chase_apart(search, at);
         loop {
             let mut found = Vec::new();
-            let more = chase.next(&mut |raw| found.push(self.read(raw).and_then(storable))).await?;
+            let more = match chase.next(&mut |raw| found.push(self.read(raw).and_then(storable))).await {
+                Err(why @ LdapFailure::Refused { code: NO_SUCH_OBJECT, .. }) => {
+                    return Err(SyncError::Unfit(no_base(&base, &why)));
+                }
+                more => more?,
+            };
             let page = Page { found, server: chase.server().to_owned() };
             if sender.send(page).await.is_err() || !more {
                 return Ok(chase.into_places());

@@ -160,6 +160,11 @@ impl StoredFound {
         }
     }
 
+    /// Its lasting name.
+    pub(crate) fn uuid(&self) -> Option<Uuid> {
+        self.uuid
+    }
+
     pub(crate) fn found(self) -> Result<Found, DirectoryError> {
         Ok(Found {
             entry: decode_entry(&self.entry)?,

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::apply::{Applying, REFUSED_MAX};
-use super::found::Found;
+use super::found::{Found, Uuid};
 use super::records::{REFUSED, REFUSED_FORMAT, Refused, Seen, StoredFound, cut, decode, encode, refused_key};
 use crate::dn::Dn;
 use crate::error::{DirectoryError, EditError};
@@ -42,7 +42,27 @@ impl Applying<'_, '_> {
             found: found.map(StoredFound::of),
         };
         self.writes = true;
-        self.composing.batch.put(REFUSED, &refused_key(name), encode(&refused));
+        let key = refused_key(name);
+        if let Some(uuid) = found.and_then(|found| found.uuid) {
+            self.no_longer_refused(&uuid, Some(&key))?;
+            self.refused_now.insert(uuid, key.clone());
+        }
+        self.composing.batch.put(REFUSED, &key, encode(&refused));
+        Ok(())
+    }
+
+    /// What was refused of an entry by its lasting name, but for what stands under one key: it was renamed since, or is gone, and
+    /// must not come back when what it wanted becomes free.
+    pub(super) fn no_longer_refused(&mut self, uuid: &Uuid, but: Option<&[u8]>) -> Result<(), EditError> {
+        let mut keys: Vec<Vec<u8>> = self.refused_now.remove(uuid).into_iter().collect();
+        if self.any_refused {
+            let rows = refused_of(self.composing.view, &self.origin.source, uuid)?;
+            keys.extend(rows.into_iter().map(|(key, _)| key));
+        }
+        for key in keys.iter().filter(|key| Some(key.as_slice()) != but) {
+            self.writes = true;
+            self.composing.batch.delete(REFUSED, key);
+        }
         Ok(())
     }
 
@@ -59,6 +79,25 @@ impl Applying<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// What is refused of an entry of a source, by its lasting name: keys and names.
+pub(super) fn refused_of(
+    view: &View<'_>,
+    source: &str,
+    uuid: &Uuid,
+) -> Result<Vec<(Vec<u8>, String)>, DirectoryError> {
+    let mut rows = Vec::new();
+    view.snapshot.scan(REFUSED, &[], &[0xff; 9], &mut |key, value| {
+        if let Some(refused) = decode::<Refused>(value)
+            && refused.source == source
+            && refused.found.as_ref().and_then(StoredFound::uuid).as_ref() == Some(uuid)
+        {
+            rows.push((key.to_vec(), refused.name));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(rows)
 }
 
 /// How many of a source's entries are refused.

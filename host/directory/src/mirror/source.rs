@@ -1,6 +1,5 @@
 //! The mirror: one directory, one source, and what keeps the two alike.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,8 +15,9 @@ use super::miss::Misses;
 use super::origin::{Origin, Staging};
 use super::owners::{OwnDomain, Owners};
 use super::records::{
-    FORMAT, REFUSED, REFUSED_FORMAT, Refused, SYNC, SyncState, Way, decode, encode, source_key,
+    FORMAT, REFUSED, REFUSED_FORMAT, Refused, SYNC, StoredFound, SyncState, Way, decode, encode, source_key,
 };
+use super::swap::{self, Waiter};
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::edit::Logging;
@@ -399,16 +399,20 @@ impl Mirror {
     /// The refused entries that stand in each other's way: together they may pass.
     fn opposed(&self) -> Result<Vec<Step>, DirectoryError> {
         let refused = self.refused()?;
-        let holders: HashMap<&str, &str> = refused
-            .iter()
-            .filter_map(|refused| Some((refused.name.as_str(), refused.holder.as_deref()?)))
-            .collect();
-        let is_opposed = |refused: &&Refused| {
-            let holder = refused.holder.as_deref();
-            holder.is_some_and(|holder| holders.get(holder) == Some(&refused.name.as_str()))
-        };
-        let opposed = refused.iter().filter(is_opposed).filter_map(|refused| refused.found.clone());
-        let found = opposed.map(|stored| stored.found().map(|found| Step::Put(Box::new(found))));
+        let view = self.0.directory.raw_view()?;
+        let mut waiters = Vec::with_capacity(refused.len());
+        for one in &refused {
+            let has = match one.found.as_ref().and_then(StoredFound::uuid) {
+                Some(uuid) => view.name_of(self.name(), &uuid)?,
+                None => None,
+            };
+            let read = |name: &str| Dn::parse(name).ok();
+            let names = read(&one.name).into_iter().chain(has).collect();
+            waiters.push(Waiter { names, holder: one.holder.as_deref().and_then(read) });
+        }
+        let opposed = swap::opposed(&waiters).into_iter();
+        let found = opposed.filter_map(|at| refused[at].found.clone());
+        let found = found.map(|stored| stored.found().map(|found| Step::Put(Box::new(found))));
         found.take(super::apply::BATCH_MAX).collect()
     }
 

@@ -1,4 +1,6 @@
-//! Two entries that exchange their addresses: each wants what the other has, and neither can go first.
+//! Entries that pass their addresses or domains round: each wants what another one has, and none can go first.
+
+use std::collections::HashMap;
 
 use super::apply::{Age, Applying};
 use super::found::Found;
@@ -12,52 +14,123 @@ use crate::schema::Field;
 /// An entry that could not be put in its place, and why.
 pub(super) type Waiting<'f> = (&'f Found, Age, EditError);
 
+/// Somebody who waits for another one.
+pub(super) struct Waiter {
+    /// The names that it is known by: the one that it is to have, and the one that it has.
+    pub(super) names: Vec<Dn>,
+    /// Who has what it wants.
+    pub(super) holder: Option<Dn>,
+}
+
+/// Those who wait for each other: rings, and whoever waits for a ring.
+pub(super) fn opposed(waiters: &[Waiter]) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..waiters.len()).collect();
+    loop {
+        let known: HashMap<&Dn, usize> =
+            left.iter().flat_map(|at| waiters[*at].names.iter().map(move |name| (name, *at))).collect();
+        let waits = |at: &usize| {
+            let holder = waiters[*at].holder.as_ref().and_then(|holder| known.get(holder));
+            holder.is_some_and(|other| other != at)
+        };
+        let still: Vec<usize> = left.iter().copied().filter(waits).collect();
+        if still.len() == left.len() {
+            return still;
+        }
+        left = still;
+    }
+}
+
+/// The ring that one of the opposed leads into.
+fn ring(waiters: &[Waiter], opposed: &[usize], from: usize) -> Vec<usize> {
+    let holder_of = |at: usize| {
+        let holder = waiters[at].holder.as_ref()?;
+        opposed.iter().copied().find(|other| waiters[*other].names.contains(holder))
+    };
+    let mut way = vec![from];
+    while let Some(next) = way.last().and_then(|at| holder_of(*at)) {
+        if let Some(begins) = way.iter().position(|at| *at == next) {
+            return way.split_off(begins);
+        }
+        way.push(next);
+    }
+    Vec::new()
+}
+
 impl Applying<'_, '_> {
-    /// Lets pairs that stand in each other's way pass each other; they wait no longer.
+    /// Lets those that stand in each other's way pass each other; they wait no longer.
     pub(super) fn swap(&mut self, waiting: &mut Vec<Waiting<'_>>) -> Result<(), EditError> {
-        let mut at = 0;
-        while at < waiting.len() {
-            let partner = (at + 1..waiting.len()).find(|other| are_opposed(&waiting[at], &waiting[*other]));
-            let Some(other) = partner else {
-                at += 1;
-                continue;
-            };
-            if self.pass(waiting[at].0, waiting[other].0)? {
-                waiting.remove(other);
-                waiting.remove(at);
-            } else {
-                at += 1;
+        let mut waiters = Vec::with_capacity(waiting.len());
+        for (found, _, why) in waiting.iter() {
+            let names = std::iter::once(found.dn().clone()).chain(self.moved_from(found)?).collect();
+            waiters.push(Waiter { names, holder: fault(why).1 });
+        }
+        let all = opposed(&waiters);
+        let mut passed = Vec::new();
+        for from in &all {
+            if !passed.contains(from) {
+                let ring = ring(&waiters, &all, *from);
+                if ring.iter().all(|at| !passed.contains(at)) && self.pass(waiting, &ring)? {
+                    passed.extend(ring);
+                }
             }
         }
+        // One may want what several have: then only all of them together pass.
+        let rest: Vec<usize> = all.into_iter().filter(|at| !passed.contains(at)).collect();
+        if self.pass(waiting, &rest)? {
+            passed.extend(rest);
+        }
+        let mut at = 0;
+        waiting.retain(|_| {
+            at += 1;
+            !passed.contains(&(at - 1))
+        });
         Ok(())
     }
 
-    /// Takes the first one's addresses away, puts the second one in its place, then the first one; or leaves both as they
-    /// were.
-    fn pass(&mut self, first: &Found, second: &Found) -> Result<bool, EditError> {
-        let old = |applying: &Self, dn: &Dn| {
-            Ok::<_, EditError>(applying.composing.current(dn)?.map(|(_, old)| old))
-        };
-        let (Some(old_first), Some(old_second)) = (old(self, first.dn())?, old(self, second.dn())?) else {
-            return Ok(false);
-        };
-        let modified = self.applied.modified;
-        self.edit(Edit::Modify(self.without_addresses(&old_first)))?;
-        let passed = self.put(second, Age::IsNow).and_then(|()| self.put(first, Age::IsNow));
-        if let Err(why) = passed {
-            passing(why)?;
-            // The second one first: it may have what the first one has to get back.
-            self.edit(Edit::Modify(old_second))?;
-            self.edit(Edit::Modify(old_first))?;
-            self.applied.modified = modified;
+    /// Takes away what all of them have, then puts each in its place; or leaves everything as it was.
+    fn pass(&mut self, waiting: &[Waiting<'_>], ring: &[usize]) -> Result<bool, EditError> {
+        if ring.len() < 2 {
             return Ok(false);
         }
-        Ok(true)
+        let before = self.checkpoint();
+        for at in ring {
+            let found = waiting[*at].0;
+            let now = self.moved_from(found)?.unwrap_or_else(|| found.dn().clone());
+            if let Some((_, old)) = self.composing.current(&now)? {
+                self.edit(Edit::Modify(self.without_claims(&old)))?;
+                // What was taken away for a moment is no change.
+                self.applied.touched.pop();
+            }
+        }
+        let mut left = ring.to_vec();
+        loop {
+            let (many, mut still) = (left.len(), Vec::new());
+            for at in left {
+                if let Err(why) = self.put(waiting[at].0, Age::IsNow) {
+                    passing(why)?;
+                    still.push(at);
+                }
+            }
+            left = still;
+            if left.is_empty() {
+                return Ok(true);
+            }
+            if left.len() == many {
+                self.go_back(before);
+                return Ok(false);
+            }
+        }
     }
 
-    fn without_addresses(&self, entry: &Entry) -> Entry {
+    fn without_claims(&self, entry: &Entry) -> Entry {
         let mut entry = entry.clone();
-        let fields = [Field::Mail, Field::MailAlternateAddress, Field::MailEquivalentAddress];
+        let fields = [
+            Field::Mail,
+            Field::MailAlternateAddress,
+            Field::MailEquivalentAddress,
+            Field::SunPreferredDomain,
+            Field::AssociatedDomain,
+        ];
         for name in fields.iter().flat_map(|field| self.composing.view.schema.names(*field)) {
             entry.replace(name, Vec::new());
         }
@@ -65,7 +138,36 @@ impl Applying<'_, '_> {
     }
 }
 
-fn are_opposed(a: &Waiting<'_>, b: &Waiting<'_>) -> bool {
-    let wants = |one: &Waiting<'_>, other: &Waiting<'_>| fault(&one.2).1.as_ref() == Some(other.0.dn());
-    wants(a, b) && wants(b, a)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiters(all: &[(&[&str], Option<&str>)]) -> Vec<Waiter> {
+        let dn = |name: &str| Dn::parse(&format!("uid={name},o=isp")).unwrap();
+        let waiter = |(names, holder): &(&[&str], Option<&str>)| Waiter {
+            names: names.iter().map(|name| dn(name)).collect(),
+            holder: holder.map(dn),
+        };
+        all.iter().map(waiter).collect()
+    }
+
+    #[test]
+    fn rings_are_found_and_who_waits_for_others_is_not_in_them() {
+        // a and b exchange; c, d and e pass round, d under the name that it has; f waits for a; g for nobody who waits.
+        let all = waiters(&[
+            (&["a"], Some("b")),
+            (&["b"], Some("a")),
+            (&["c"], Some("old-d")),
+            (&["d", "old-d"], Some("e")),
+            (&["e"], Some("c")),
+            (&["f"], Some("a")),
+            (&["g"], Some("h")),
+            (&["i"], None),
+            (&["j"], Some("j")),
+        ]);
+        let opposed = opposed(&all);
+        assert_eq!(opposed, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(ring(&all, &opposed, 5), [0, 1]);
+        assert_eq!(ring(&all, &opposed, 3), [3, 4, 2]);
+    }
 }

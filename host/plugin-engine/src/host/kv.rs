@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::bindings::wasmta::policy::kv::Host;
 use crate::bindings::wasmta::policy::types::Failure;
 use crate::call::Call;
-use crate::kv::{KvError, Place};
+use crate::kv::{Kv, KvError, Place};
 
 use super::{permanent, temporary};
 
@@ -13,6 +13,14 @@ impl Call {
     fn place(&self) -> Place {
         let shadow = self.surroundings.as_ref().is_some_and(|surroundings| surroundings.shadow);
         Place::new(&self.settings.name, self.tenant.as_ref(), shadow)
+    }
+
+    /// Sets a value, or removes it. An explanation says that it did.
+    async fn write(&self, kv: &Kv, key: &str, new: Option<(Vec<u8>, u32)>) -> Result<(), KvError> {
+        if self.explains {
+            return kv.check(&self.place(), key, new.as_ref().map(|(value, _)| value.len()));
+        }
+        kv.write(&self.place(), key, new, self.now, self.limits().kv).await
     }
 }
 
@@ -46,8 +54,7 @@ impl Host for Call {
             return Ok(answer);
         }
         let began = Instant::now();
-        let max = self.limits().kv;
-        let done = kv.write(&self.place(), &key, Some((value, ttl_seconds)), self.now, max).await;
+        let done = self.write(&kv, &key, Some((value, ttl_seconds))).await;
         self.waited(began);
         Ok(self.kept(ask, done.map_err(failure)))
     }
@@ -59,8 +66,7 @@ impl Host for Call {
             return Ok(answer);
         }
         let began = Instant::now();
-        let max = self.limits().kv;
-        let done = kv.write(&self.place(), &key, None, self.now, max).await;
+        let done = self.write(&kv, &key, None).await;
         self.waited(began);
         Ok(self.kept(ask, done.map_err(failure)))
     }
@@ -78,7 +84,11 @@ impl Host for Call {
         }
         let began = Instant::now();
         let max = self.limits().kv;
-        let done = kv.count(&self.place(), &key, add, window_seconds, self.now, max).await;
+        let done = if self.explains {
+            kv.counted(&self.place(), &key, add, self.now)
+        } else {
+            kv.count(&self.place(), &key, add, window_seconds, self.now, max).await
+        };
         self.waited(began);
         Ok(self.kept(ask, done.map_err(failure)))
     }

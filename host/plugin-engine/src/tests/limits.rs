@@ -5,6 +5,23 @@ use hooks::{Action, DispositionRequest, MessageView, OnFailure, Role, SenderRequ
 use mail_types::AccountName;
 
 #[tokio::test]
+async fn an_explanation_changes_nothing() {
+    let house = house().with("trap", |settings| settings.breaker.faults = 2).await;
+    for _ in 0..3 {
+        assert_eq!(house.said_in(&mut Sitting::counted(), "trap", "x@example.org").await, "trap");
+    }
+    let numbers = || house.engine.list().remove(&name("trap")).unwrap();
+    assert_eq!((numbers().calls, numbers().failures.len()), (0, 0));
+    // Two faults of mail itself, and it rests; an explanation says so, and is no probe.
+    for expected in ["trap", "trap", "resting", "resting"] {
+        assert_eq!(house.said("trap", "x@example.org").await, expected);
+    }
+    assert_eq!(house.said_in(&mut Sitting::counted(), "trap", "x@example.org").await, "resting");
+    let told = house.events.counters().all().into_iter().find(|(kind, _)| *kind == "plugin_failed");
+    assert_eq!(told, Some(("plugin_failed", 3)), "that it rests is told once in a while");
+}
+
+#[tokio::test]
 async fn a_loop_ends_with_its_processor_time() {
     let house = house().with("loop", |settings| settings.limits.cpu = Duration::from_millis(20)).await;
     let told = house.rewrite("loop", "x@example.org").await;

@@ -28,6 +28,9 @@ impl World for Two {
     }
 }
 
+/// The address that rewrite is asked about.
+const ASKED: (&str, &str) = ("asked", "a.example");
+
 fn given(text: &str) -> types::Address {
     let (local, domain) = text.rsplit_once('@').unwrap();
     types::Address { local: local.into(), domain: domain.into() }
@@ -44,7 +47,9 @@ fn as_tenant<T>(run: impl FnOnce(&Judge<'_>) -> T) -> T {
 #[test]
 fn a_tenants_plugin_leads_to_its_own_and_away_never_to_another() {
     as_tenant(|judge| {
-        let settled = |to: &str| judge.rewrite(rewrite::Verdict::Settled(given(to)));
+        let settled = |to: &str| judge.rewrite(rewrite::Verdict::Settled(given(to)), ASKED);
+        let again = |to: &str| judge.rewrite(rewrite::Verdict::Again(given(to)), ASKED);
+        assert!(again("x@a.example").is_ok() && again("asked@a.example").is_err());
         assert!(settled("x@a.example").is_ok() && settled("x@far.example").is_ok());
         assert!(matches!(settled("x@b.example"), Err(Invalid::Answer(_))));
         assert!(matches!(settled("x@away.example"), Err(Invalid::Unavailable(_))));
@@ -59,18 +64,22 @@ fn a_tenants_plugin_leads_to_its_own_and_away_never_to_another() {
     });
     let settings = Settings::new("p".parse().unwrap());
     let judge = Judge { settings: &settings, tenant: None, world: &Two };
-    assert!(judge.rewrite(rewrite::Verdict::Settled(given("x@b.example"))).is_ok(), "the server's own may");
+    assert!(
+        judge.rewrite(rewrite::Verdict::Settled(given("x@b.example")), ASKED).is_ok(),
+        "the server's own may"
+    );
 }
 
 #[test]
 fn channels_are_granted_and_there() {
     as_tenant(|judge| {
         let route = |channel: &str, host: &str| {
-            judge.rewrite(rewrite::Verdict::Route(rewrite::Routed {
+            let routed = rewrite::Routed {
                 address: given("x@far.example"),
                 channel: channel.into(),
                 host: host.into(),
-            }))
+            };
+            judge.rewrite(rewrite::Verdict::Route(routed), ASKED)
         };
         assert!(route("smtp", "").is_ok() && route("smtp", "relay.example").is_ok());
         for (channel, host) in [("lmtp", ""), ("gone", ""), ("smtp", "a b"), ("", "")] {
@@ -116,6 +125,8 @@ fn actions_hold_or_are_no_answer() {
         let good = [
             keep("", &[]),
             keep("Archive/2026", &["\\Seen", "work"]),
+            keep("users/shared", &[]),
+            Given::Shared("user/user3@a.example/x".into()),
             Given::Forward(given("x@far.example")),
             Given::AutoReply(Answer {
                 subject: "away".into(),
@@ -125,10 +136,13 @@ fn actions_hold_or_are_no_answer() {
             Given::Program("to-tracker".into()),
             header("X-Triage", "list mail"),
         ];
-        assert_eq!(judge.dispose(good.to_vec()).unwrap().len(), 6);
+        assert_eq!(judge.dispose(good.to_vec()).unwrap().len(), 8);
         let bad = [
             keep("a//b", &[]),
             keep("../x", &[]),
+            keep("user", &[]),
+            keep("user/user3@a.example", &[]),
+            keep("shared/ideas", &[]),
             keep("a\r\nb", &[]),
             keep("", &["\\Recent"]),
             keep("", &["a b"]),

@@ -56,7 +56,7 @@ use serde::{Deserialize, Serialize};
 use storage::{Space, Storage, StorageError};
 
 /// The format of rows and state.
-pub const FORMAT: u16 = 8;
+pub const FORMAT: u16 = 9;
 /// Most entries that may claim one key.
 pub const CLAIMS_MAX: usize = 16;
 

@@ -160,6 +160,94 @@ async fn two_entries_exchange_their_addresses() {
 }
 
 #[tokio::test]
+async fn three_entries_pass_their_addresses_round() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let state = |version, mails: [&str; 4]| {
+        let one = |(at, mail): (usize, &&str)| {
+            user(&format!("uid=u{at},ou=p,o=isp"), u8::try_from(at).unwrap() + 1, version, mail)
+        };
+        mails.iter().enumerate().map(one).collect::<Vec<_>>()
+    };
+    apply(&directory, &state("1", ["a@d.test", "b@d.test", "c@d.test", "e@d.test"])).await;
+    // The fourth wants what one of the others gives away: it comes after them.
+    let applied = apply(&directory, &state("2", ["b@d.test", "c@d.test", "d@d.test", "a@d.test"])).await;
+    assert_eq!((applied.modified, applied.refusals), (4, 0));
+    apply(&directory, &state("3", ["c@d.test", "d@d.test", "b@d.test", "a@d.test"])).await;
+    for (mail, name) in [("c@d.test", "u0"), ("d@d.test", "u1"), ("b@d.test", "u2"), ("a@d.test", "u3")] {
+        assert_eq!(owner(&directory, mail).unwrap(), format!("uid={name},ou=p,o=isp"));
+    }
+    // A ring one of which wants what somebody else has, too: everything stays.
+    let mut blocked = state("4", ["d@d.test", "c@d.test", "b@d.test", "a@d.test"]);
+    let Step::Put(first) = &mut blocked[0] else { panic!("a user") };
+    first.entry.add("mailEquivalentAddress", "a@d.test");
+    let csn = directory.csn();
+    let applied = apply(&directory, &blocked[..2]).await;
+    assert_eq!((changes(&applied), applied.refusals, directory.csn()), (0, 2, csn));
+    assert_eq!(owner(&directory, "c@d.test").unwrap(), "uid=u0,ou=p,o=isp");
+    // Once that one gives it away, they pass.
+    apply(&directory, &[user("uid=u3,ou=p,o=isp", 4, "5", "f@d.test")]).await;
+    let applied = apply(&directory, &blocked[..2]).await;
+    assert_eq!((applied.modified, applied.refusals), (2, 0));
+    assert_eq!(owner(&directory, "a@d.test").unwrap(), "uid=u0,ou=p,o=isp");
+}
+
+fn organisation(name: &str, uuid: u8, version: &str, domain: &str) -> Step {
+    let entry = Entry::new(dn(name)).with("sunPreferredDomain", domain).with("objectClass", "organization");
+    let entry = entry.with("objectClass", "sunManagedOrganization").with("objectClass", "mailDomain");
+    let found = Found { entry, uuid: Some([uuid; 16]), modified: None, version: version.to_owned() };
+    Step::Put(Box::new(found))
+}
+
+fn dc_node(domain: &str, uuid: u8, version: &str, base: &str) -> Step {
+    let name = Dn::from_domain(&mail_types::Domain::parse(domain).unwrap(), &dn("o=internet")).unwrap();
+    let entry = Entry::new(name).with("inetDomainBaseDN", base).with("objectClass", "inetDomain");
+    let found = Found { entry, uuid: Some([uuid; 16]), modified: None, version: version.to_owned() };
+    Step::Put(Box::new(found))
+}
+
+#[tokio::test]
+async fn a_renamed_organisation_and_the_node_that_points_to_it_pass_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let before =
+        [organisation("o=one,o=isp", 1, "1", "one.test"), dc_node("one.test", 2, "1", "o=one,o=isp")];
+    assert_eq!(apply(&directory, &before).await.refusals, 0);
+    let renamed =
+        [organisation("o=New,o=isp", 1, "2", "one.test"), dc_node("one.test", 2, "2", "o=New,o=isp")];
+    let applied = apply(&directory, &renamed).await;
+    assert_eq!((applied.moved, applied.modified, applied.refusals), (1, 1, 0));
+    let Lookup::Found(domain) = directory.domain(&mail_types::Domain::parse("one.test").unwrap()) else {
+        panic!("it is there");
+    };
+    assert_eq!(domain.base, dn("o=New,o=isp"));
+    let swapped = [organisation("o=a,o=isp", 3, "1", "a.test"), organisation("o=b,o=isp", 4, "1", "b.test")];
+    apply(&directory, &swapped).await;
+    let swapped = [organisation("o=a,o=isp", 3, "2", "b.test"), organisation("o=b,o=isp", 4, "2", "a.test")];
+    assert_eq!(apply(&directory, &swapped).await.modified, 2);
+}
+
+#[tokio::test]
+async fn what_was_refused_under_an_earlier_name_does_not_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let refused = |directory: &Directory| directory.rows(REFUSED, &[], 10).unwrap().len();
+    let (ha, hb) = ("uid=ha,ou=p,o=isp", "uid=hb,ou=p,o=isp");
+    apply(&directory, &[user(ha, 1, "1", "ha@d.test"), user(hb, 2, "1", "hb@d.test")]).await;
+    apply(&directory, &[user(hb, 2, "2", "ha@d.test")]).await;
+    assert_eq!(refused(&directory), 1);
+    // Renamed, and refused under the new name alone; in one batch, too.
+    apply(&directory, &[user("uid=hc,ou=p,o=isp", 2, "3", "ha@d.test")]).await;
+    assert_eq!(refused(&directory), 1);
+    let both = ["uid=hd,ou=p,o=isp", "uid=he,ou=p,o=isp"].map(|name| user(name, 2, "4", "ha@d.test"));
+    apply(&directory, &both).await;
+    assert_eq!(refused(&directory), 1);
+    apply(&directory, &[Step::Gone(dn(hb))]).await;
+    assert_eq!(refused(&directory), 0, "the tree knew it as hb");
+    assert_eq!(owner(&directory, "hb@d.test"), None);
+}
+
+#[tokio::test]
 async fn glue_becomes_real_and_real_becomes_glue() {
     let dir = tempfile::tempdir().unwrap();
     let directory = open(dir.path());
