@@ -53,6 +53,44 @@ impl Inner {
         Plugin::load(&self.machine, &self.places, &component, manifest, settings, surroundings).await
     }
 
+    /// Notes by which section a version runs.
+    pub(crate) fn runs_by(&self, plugin: &Plugin) {
+        let mut all = self.ran_by.lock();
+        let of_plugin = all.entry(plugin.settings.name.clone()).or_default();
+        of_plugin.retain(|(digest, _)| *digest != plugin.manifest.digest);
+        of_plugin.push_back((plugin.manifest.digest.clone(), (*plugin.settings).clone()));
+        while of_plugin.len() > HISTORY_MAX + 1 {
+            of_plugin.pop_front();
+        }
+    }
+
+    /// The section by which a version last ran since the server began.
+    fn ran_by(&self, name: &PluginName, digest: &Digest) -> Option<Settings> {
+        let all = self.ran_by.lock();
+        all.get(name)?.iter().find(|(ran, _)| ran == digest).map(|(_, settings)| settings.clone())
+    }
+
+    /// Starts an installed component with its section in force; where that does not fit it, with the one that the file has now.
+    /// `None`: it has no section.
+    async fn start_fitting(&self, digest: &Digest, name: &PluginName) -> Option<Result<Plugin, Unfit>> {
+        let in_force = self.active.load().settings.get(name).cloned()?;
+        let newer = self.newer.lock().iter().find(|one| one.name == *name && **one != in_force).cloned();
+        let started = self.start(digest, &in_force, false).await;
+        let (Err(unfit), Some(newer)) = (&started, newer) else { return Some(started) };
+        let with_newer = self.start(digest, &newer, false).await;
+        Some(with_newer.map_err(|newer| {
+            let what = format!("{}; and by the section of the file as it is now: {}", unfit.what, newer.what);
+            Unfit::new(what, newer.mend)
+        }))
+    }
+
+    /// The same, and where neither fits, by the section by which it last ran.
+    async fn start_again(&self, digest: &Digest, name: &PluginName) -> Option<Result<Plugin, Unfit>> {
+        let started = self.start_fitting(digest, name).await?;
+        let (Err(_), Some(before)) = (&started, self.ran_by(name, digest)) else { return Some(started) };
+        Some(self.start(digest, &before, false).await.or(started))
+    }
+
     /// The plugin of a section: the one that runs already where nothing about it changed.
     pub(crate) async fn bring_up(
         &self,
@@ -88,10 +126,8 @@ impl Inner {
             }
         };
         let settings = section(&name);
-        let plugin = match &settings {
-            Some(settings) => Some(Arc::new(self.start(&manifest.digest, settings, false).await?)),
-            None => None,
-        };
+        let plugin = self.start_fitting(&manifest.digest, &name).await.transpose()?.map(Arc::new);
+        let settings = plugin.as_ref().map(|plugin| (*plugin.settings).clone()).or(settings);
         let description = match (&plugin, described) {
             (Some(plugin), _) => plugin.description.clone(),
             (None, Some(described)) => described,
@@ -207,11 +243,15 @@ impl Inner {
         true
     }
 
+    /// Its section is in force with it.
     fn exchange(&self, name: &PluginName, plugin: Option<Arc<Plugin>>) {
         let old = self.active.load_full();
         let (mut plugins, mut missing) = (old.plugins.clone(), old.missing.clone());
+        let mut settings = old.settings.clone();
         match plugin {
             Some(plugin) => {
+                settings.insert(name.clone(), (*plugin.settings).clone());
+                self.runs_by(&plugin);
                 plugins.insert(name.clone(), plugin);
                 missing.remove(name);
             }
@@ -222,19 +262,15 @@ impl Inner {
                 }
             }
         }
-        self.active.store(Arc::new(Active::new(old.settings.clone(), plugins, missing)));
+        self.active.store(Arc::new(Active::new(settings, plugins, missing)));
     }
 
     /// Starts what a changed line asks for, then writes the line, then swaps: in this order, so that a failure leaves
     /// everything as it was.
     pub(crate) async fn replace(&self, name: &PluginName, installed: Option<Installed>) -> Result<(), Unfit> {
-        let settings = self.active.load().settings.get(name).cloned();
-        let wanted = installed.as_ref().filter(|installed| installed.enabled);
-        let plugin = match (wanted, &settings) {
-            (Some(installed), Some(settings)) => {
-                Some(Arc::new(self.start(&installed.active, settings, false).await?))
-            }
-            _ => None,
+        let plugin = match installed.as_ref().filter(|installed| installed.enabled) {
+            Some(installed) => self.start_again(&installed.active, name).await.transpose()?.map(Arc::new),
+            None => None,
         };
         self.registry.set(name, installed)?;
         self.exchange(name, plugin);

@@ -1,6 +1,6 @@
 //! The engine: which plugins are in force, and what they say.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -65,6 +65,10 @@ pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) active: ArcSwap<Active>,
     pub(crate) shadows: Shadows,
+    /// Sections that are not in force yet.
+    pub(crate) newer: parking_lot::Mutex<Vec<Settings>>,
+    /// By which section each version last ran, the latest last: for who goes back in a hurry.
+    pub(crate) ran_by: parking_lot::Mutex<HashMap<PluginName, VecDeque<(Digest, Settings)>>>,
     pub(crate) recorder: Recorder,
     pub(crate) meter: Meter,
     /// Whose signatures count.
@@ -177,6 +181,8 @@ impl Engine {
             registry,
             active: ArcSwap::from_pointee(Active::default()),
             shadows: Shadows::default(),
+            newer: parking_lot::Mutex::default(),
+            ran_by: parking_lot::Mutex::default(),
             recorder,
             meter: Meter::default(),
             trust: ArcSwap::default(),
@@ -197,6 +203,18 @@ impl Engine {
     #[must_use]
     pub fn plugin(&self, name: &PluginName) -> Option<Arc<Plugin>> {
         self.0.active.load().plugins.get(name).cloned()
+    }
+
+    /// Sections as the file of the configuration has them now: where a version does not fit the one in force, and fits this one,
+    /// both take force together. Until the next time that this is called.
+    pub fn offer(&self, newer: Vec<Settings>) {
+        *self.0.newer.lock() = newer;
+    }
+
+    /// Whether the file has this section now, as it was last offered.
+    #[must_use]
+    pub fn is_offered(&self, section: &Settings) -> bool {
+        self.0.newer.lock().contains(section)
     }
 
     /// All plugins in force, by their names.
@@ -230,8 +248,9 @@ impl Inner {
         let active = self.active.load();
         let settings = active.settings.get(name);
         let missing = |why: String| {
-            let on_failure = settings.map(|settings| settings.on_failure(role)).unwrap_or_default();
-            Failed { plugin: name.clone(), kind: FailureKind::Missing, message: why, on_failure }
+            let kind = FailureKind::Missing;
+            let on_failure = settings.map(|settings| settings.on_failure(role, kind)).unwrap_or_default();
+            Failed { plugin: name.clone(), kind, message: why, on_failure }
         };
         let Some(plugin) = active.plugins.get(name) else {
             let why = active.missing.get(name).cloned();

@@ -116,6 +116,7 @@ impl Prepared<'_> {
         let mut names: Vec<&PluginName> = active.plugins.keys().collect();
         names.sort();
         notes.extend(names.into_iter().filter_map(|name| engine.0.untrusted(name)));
+        active.plugins.values().for_each(|plugin| engine.0.runs_by(plugin));
         engine.0.active.store(Arc::new(active));
         engine.0.recorder.choose(record);
         notes

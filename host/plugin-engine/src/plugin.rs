@@ -251,7 +251,7 @@ impl Plugin {
 
     /// A failure of a call in a role.
     pub(crate) fn failed(&self, role: Role, kind: FailureKind, message: impl Into<String>) -> Failed {
-        let on_failure = self.settings.on_failure(role);
+        let on_failure = self.settings.on_failure(role, kind);
         Failed { plugin: self.settings.name.clone(), kind, message: message.into(), on_failure }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hooks::{Attributes, OnFailure, PluginName, Role};
+use hooks::{Attributes, FailureKind, OnFailure, PluginName, Role};
 use mail_types::{ChannelName, Domain};
 use zeroize::Zeroizing;
 
@@ -27,8 +27,9 @@ pub struct Settings {
     pub tenants: BTreeSet<Domain>,
     /// The channels that it may route to.
     pub channels: BTreeSet<ChannelName>,
-    /// What becomes of mail when it fails, where no role says otherwise.
-    pub on_failure: OnFailure,
+    /// What becomes of mail when it fails, where no role says otherwise; `None`: it waits, unless the plugin says that it fails
+    /// for good.
+    pub on_failure: Option<OnFailure>,
     /// The same for single roles.
     pub on_failure_of: BTreeMap<Role, OnFailure>,
     /// Its limits.
@@ -59,7 +60,7 @@ impl Settings {
             order: 0,
             tenants: BTreeSet::new(),
             channels: BTreeSet::new(),
-            on_failure: OnFailure::default(),
+            on_failure: None,
             on_failure_of: BTreeMap::new(),
             limits: Limits::default(),
             reuse: None,
@@ -71,10 +72,11 @@ impl Settings {
         }
     }
 
-    /// What becomes of mail when it fails in a role.
+    /// What becomes of mail when it fails so in a role.
     #[must_use]
-    pub fn on_failure(&self, role: Role) -> OnFailure {
-        self.on_failure_of.get(&role).copied().unwrap_or(self.on_failure)
+    pub fn on_failure(&self, role: Role, kind: FailureKind) -> OnFailure {
+        let unsaid = if kind == FailureKind::Permanent { OnFailure::Reject } else { OnFailure::Tempfail };
+        self.on_failure_of.get(&role).copied().or(self.on_failure).unwrap_or(unsaid)
     }
 
     /// Whether it acts for a tenant.

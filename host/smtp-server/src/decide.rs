@@ -23,7 +23,7 @@ pub(crate) async fn mail(session: &Session, mail: &Mail) -> Result<Option<NewSen
     let Some(address) = mail.path.address() else { return Ok(None) };
     let (account, source) = (session.client.account.as_ref(), session.options.kind.source());
     if let (Some(account), true) = (account, session.options.check_sender) {
-        session.server.profiles.may_send_as(account, address, source, "").await?;
+        session.server.profiles.may_send_as(account, address, source, &session.log_id()).await?;
     }
     let new = session.server.routing.rewrite_reverse_path(address, source, account).await?;
     // What needs UTF-8 cannot be said in a transaction without it.
@@ -50,7 +50,8 @@ pub(crate) async fn rcpt(
         // The message has none before its content comes.
         released: &[],
         again: false,
-        id: "",
+        // The message has no id of its own yet.
+        id: &session.log_id(),
     };
     let resolved = match session.server.routing.resolve(&request).await {
         Resolution::Accepted(resolved) => resolved,

@@ -345,6 +345,11 @@ impl Session {
         Next::Say(answer)
     }
 
+    /// By what the log knows it, before a message has an id.
+    pub(crate) fn log_id(&self) -> String {
+        format!("session={}", self.open.number())
+    }
+
     /// Tells the log of a refusal.
     pub(crate) fn refused(
         &self,

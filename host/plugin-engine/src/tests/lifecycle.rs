@@ -37,6 +37,44 @@ async fn versions_are_installed_swapped_and_taken_back() {
 }
 
 #[tokio::test]
+async fn a_version_and_the_section_that_fits_it_take_force_together() {
+    let house = house();
+    let (engine, plugin) = (&house.engine, name("policy"));
+    let with = |config: serde_json::Value| Settings { config, ..granted("policy") };
+    let old = serde_json::json!({ "separator": "-" });
+    engine.configure(vec![with(old.clone())], HashMap::new()).await;
+    engine.install(&octets("subaddress-policy"), Some(plugin.clone()), None, "a", false).await.unwrap();
+    // This one takes no configuration at all.
+    let install = || async {
+        engine
+            .install(&octets("trap"), Some(plugin.clone()), None, "b", false)
+            .await
+            .map(|done| done.in_force)
+    };
+    let unfit = install().await.unwrap_err();
+    assert!(unfit.what.contains("does not fit"), "{unfit}");
+    // The file was edited, but not so that it would fit.
+    engine.offer(vec![with(serde_json::json!({ "other": 1 }))]);
+    let unfit = install().await.unwrap_err();
+    assert!(unfit.what.contains("as it is now: its configuration does not fit: other"), "{unfit}");
+    assert_eq!(house.said("policy", "x-y@example.org").await, "no-match");
+    engine.offer(vec![with(serde_json::json!({}))]);
+    assert!(install().await.unwrap());
+    assert_eq!(engine.plugin(&plugin).unwrap().settings().config, serde_json::json!({}));
+    // And back: what is in force fits the version of before, too.
+    engine.roll_back(&plugin).await.unwrap();
+    assert_eq!(engine.plugin(&plugin).unwrap().settings().config, serde_json::json!({}));
+    // The other way round neither what is in force nor the file fits: it goes on by the section that it had.
+    engine.install(&octets("trap"), Some(plugin.clone()), None, "b", false).await.unwrap();
+    engine.offer(vec![with(old.clone())]);
+    engine.install(&octets("subaddress-policy"), Some(plugin.clone()), None, "a", false).await.unwrap();
+    engine.configure(vec![with(old.clone())], HashMap::new()).await;
+    engine.roll_back(&plugin).await.unwrap();
+    assert_eq!(engine.plugin(&plugin).unwrap().settings().config, serde_json::json!({}));
+    assert_eq!(house.said("policy", "x-y@example.org").await, "trap");
+}
+
+#[tokio::test]
 async fn settings_that_would_break_what_runs_are_told_before_they_are_in_force() {
     let house = house().with("subaddress-policy", |_| ()).await;
     let folder = house.folder.path().join("plugins");

@@ -432,7 +432,7 @@ async fn a_plugin_that_fails_again_and_again_rests_for_its_tenant_alone() {
     let house = house()
         .with("trap", |settings| {
             settings.breaker.faults = 3;
-            settings.on_failure = OnFailure::Skip;
+            settings.on_failure = Some(OnFailure::Skip);
             settings.on_failure_of.insert(Role::Rewrite, OnFailure::Reject);
         })
         .await;

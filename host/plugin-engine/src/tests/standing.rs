@@ -31,7 +31,7 @@ async fn a_stamp_changes_with_what_answers_depend_on_and_with_nothing_else() {
         |_| (),
         |settings| settings.limits.cpu = Duration::from_secs(1),
         |settings| drop(settings.secrets.0.insert("key".into(), b"secret".to_vec().into())),
-        |settings| settings.on_failure = hooks::OnFailure::Keep,
+        |settings| settings.on_failure = Some(hooks::OnFailure::Keep),
         |settings| settings.reuse = Some(crate::Reuse::default()),
     ];
     let other: [Change; 5] = [

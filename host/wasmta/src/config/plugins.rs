@@ -89,7 +89,9 @@ fn read_plugin(name: &str, mut s: Section<'_>, folder: &Path) -> Option<Plugin> 
     settings.tenants.extend(tenants.unwrap_or_default());
     let channels: Option<Vec<String>> = s.parsed_list("channels", "write names of channels");
     settings.channels.extend(channels.unwrap_or_default().iter().map(|name| ChannelName::new(name)));
-    settings.on_failure = s.choice("on-failure", OnFailure::default(), &FAILURES);
+    let said = s.has("on-failure").then_some(());
+    let on_failure = s.choice("on-failure", OnFailure::default(), &FAILURES);
+    settings.on_failure = said.map(|()| on_failure);
     settings.on_failure_of = read_failures(s.section("on-failure-of"));
     settings.limits = read_limits(s.section("limits"));
     settings.remember = s.number("remember", 0, 0..=10_000_000);

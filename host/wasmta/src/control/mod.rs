@@ -209,6 +209,13 @@ impl Request {
         value.get("ask").and_then(serde_json::Value::as_str).unwrap_or("something").to_owned()
     }
 
+    /// Whether it may start a version of a plugin that its section in force does not fit.
+    #[must_use]
+    pub fn may_start_plugins(&self) -> bool {
+        use PluginRequest::{Enable, Install, RollBack};
+        matches!(self, Self::Plugin(Install { .. } | Enable { enabled: true, .. } | RollBack { .. }))
+    }
+
     /// Whether it may take minutes: such ones have places of their own, so that others are always answered.
     #[must_use]
     pub fn is_long(&self) -> bool {

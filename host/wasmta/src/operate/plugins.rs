@@ -25,7 +25,27 @@ const SHOWN_MAX: usize = 20;
 pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Answer, String> {
     use PluginRequest::{Enable, Install, Remove, RollBack};
     let changes = matches!(request, Install { .. } | Enable { .. } | RollBack { .. } | Remove { .. });
-    let answer = answered(parts, request).await?;
+    let before = if changes { parts.plugins.in_force() } else { BTreeMap::new() };
+    let disabled = parts.plugins.list().into_iter().filter(|(_, one)| changes && !one.installed.enabled);
+    let disabled: Vec<PluginName> = disabled.map(|(name, _)| name).collect();
+    let installs = matches!(request, Install { .. });
+    let mut answer = answered(parts, request).await?;
+    for (name, now) in parts.plugins.in_force() {
+        if before.get(&name).is_some_and(|before| before.settings() != now.settings()) {
+            let text = if parts.plugins.is_offered(now.settings()) {
+                format!("[plugins.{name}] is in force with it, as the file has it now")
+            } else {
+                format!(
+                    "[plugins.{name}] is in force as this version last had it, and the file says otherwise: mend the file \
+                     before the next reload or start"
+                )
+            };
+            answer.text.push_str(&format!("\n{text}"));
+        }
+        if installs && disabled.contains(&name) {
+            answer.text.push_str(&format!("\n{name} was disabled, and is enabled now"));
+        }
+    }
     Ok(match if changes { parts.follow_plugins().await } else { Ok(()) } {
         Ok(()) => answer,
         Err(why) => behind(answer, &why),

@@ -272,6 +272,12 @@ impl Running {
         Ok(Some(task))
     }
 
+    /// The sections of plugins as the file has them now; none where it cannot be read: what is in force stays so.
+    fn sections_now(&self) -> Vec<plugin_engine::Settings> {
+        let read = self.place.load_whole().ok().and_then(|config| plugins::load(&config).ok());
+        read.map(|(sections, _)| sections).unwrap_or_default()
+    }
+
     async fn reload(&self) -> Result<Answer, String> {
         let _one = self.reloading.lock().await;
         let file = self.place.config.display().to_string();
@@ -448,6 +454,9 @@ impl Performer for Running {
             Request::Status => Ok(self.status()),
             Request::Reload => self.reload().await,
             request => {
+                if request.may_start_plugins() {
+                    self.parts.plugins.offer(self.sections_now());
+                }
                 let config = Arc::clone(&self.config.lock());
                 operate::perform(&self.parts, &config, request, progress).await
             }
