@@ -140,11 +140,14 @@ fn outcome(verdicts: &[Verdict], seed: u64, stale: Option<String>) -> Outcome {
     let (passed, failed): (Vec<_>, Vec<_>) = counted.partition(|verdict| verdict.passed);
     let (passed, failed) = (passed.len(), failed.len());
     lines.push(format!("{passed} passed, {failed} failed (--seed {seed})"));
+    if verdicts.is_empty() {
+        lines.push("nothing was tried: write cases, or `hostile = true`, into cases.toml".to_owned());
+    }
     let json = json!({
         "passed": passed, "failed": failed, "seed": seed,
         "cases": verdicts.iter().map(Verdict::json).collect::<Vec<_>>(),
     });
-    Outcome { text: lines.join("\n"), json, good: failed == 0 }
+    Outcome { text: lines.join("\n"), json, good: failed == 0 && !verdicts.is_empty() }
 }
 
 /// A plugin, ready to be tested.

@@ -173,8 +173,8 @@ impl Profiles {
         for plugin in chain {
             let context = CallContext {
                 tenant: tenant.clone(),
-                channel: attempt.route.channel.as_str().to_owned(),
-                authenticated: None,
+                channel: attempt.source.clone(),
+                authenticated: attempt.authenticated.clone(),
                 id: attempt.id.to_string(),
             };
             let request = ReverseRequest {
