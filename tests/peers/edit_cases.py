@@ -1,7 +1,7 @@
 """Any entry, changed by command: what is written to the LDAP server, and what mail makes of it."""
 
 from ldap_cases import case, expect_failure
-from slapd import user_dn
+from slapd import domain_entries, user, user_dn
 
 
 @case("attributes, addresses, groups and LDIF are written to the LDAP server, too")
@@ -135,6 +135,58 @@ def foreign_entries(place):
     place.slapd.delete(printer)
     place.sync("full")
     assert "no mail domain" in place.server.command("domain", "remove", "firm.test")
+
+
+@case("a domain whose addition was broken off is completed by the same command, whatever there was of it")
+def completed_domain(place):
+    node = "dn: dc={name},dc=test,o=internet\nobjectClass: domain\nobjectClass: inetDomain\ndc: {name}\ninetDomainBaseDN: {base}\n"
+    organization = "dn: {base}\nobjectClass: organization\nobjectClass: inetDomain\nobjectClass: mailDomain\no: {o}\n" \
+        "sunPreferredDomain: {o}\nmailDomainStatus: active\ndescription: as it was\n"
+    unit = "dn: ou={ou},{base}\nobjectClass: organizationalUnit\nou: {ou}\n"
+    place.slapd_with()
+    place.wasmta_with()
+    command, slapd = place.server.command, place.slapd
+    names = ["alone", "bare", "people"]
+    for at, name in enumerate(names):
+        base = f"o={name}.test,o=isp"
+        parts = [node.format(name=name, base=base), organization.format(base=base, o=f"{name}.test"), unit.format(ou="People", base=base)]
+        slapd.must("ldapadd", stdin="\n".join(parts[: at + 1]))
+    place.sync("full")
+    for at, name in enumerate(names):
+        base, domain = f"o={name}.test,o=isp", f"{name}.test"
+        answer = command("domain", "add", domain, "--administrator", "u1@d0.test")
+        assert "was a mail domain in part, and is whole now" in answer, answer
+        told = [line.strip() for line in answer.splitlines() if line.startswith("  ") and "=" in line]
+        made = [base, f"ou=People,{base}", f"ou=Groups,{base}", f"cn=postmaster,ou=Groups,{base}"][at:]
+        assert told == made, told
+        for dn in made:
+            assert slapd.search(dn, "base").returncode == 0, dn
+        assert ("as it was" in slapd.search(base, "base").stdout) == (at > 0)
+        assert place.rcpt(f"postmaster@{domain}") == 250
+        command("user", "add", f"eva@{domain}", "--password", "first word")
+        assert place.rcpt(f"eva@{domain}") == 250
+        assert "is a mail domain already" in str(expect_failure(place, "domain", "add", domain))
+    # Where the base is nobody's to write, nothing is.
+    slapd.must("ldapadd", stdin=node.format(name="far", base="o=far.test,o=elsewhere"))
+    place.sync("full")
+    assert "below no base" in str(expect_failure(place, "domain", "add", "far.test"))
+
+
+@case("an addition goes on from what it wrote before a crash, also where the mirror does not know of it yet")
+def unseen_parts(place):
+    place.slapd_with(live=False)
+    place.wasmta_with('sync = "incremental"\nincremental-every = "1 h"')
+    command, slapd = place.server.command, place.slapd
+    base = "o=unseen.test,o=isp"
+    slapd.must("ldapadd", stdin="\n".join(domain_entries("unseen.test")[:2] + domain_entries("unseen.test")[3:]))
+    answer = command("domain", "add", "unseen.test", "--administrator", "u1@d0.test")
+    assert "is whole now" in answer and f"cn=postmaster,ou=Groups,{base}" in answer and "ou=People" not in answer, answer
+    assert slapd.search(f"cn=postmaster,ou=Groups,{base}", "base").returncode == 0
+    assert place.rcpt("postmaster@unseen.test") == 250
+    # Somebody who is there is no gap.
+    slapd.add(user("eva", "unseen.test"))
+    why = str(expect_failure(place, "user", "add", "eva@unseen.test", "--password", "first word"))
+    assert "uid=eva" in why and "exists already" in why, why
 
 
 @case("groups whose members are elsewhere, or nobody yet; a last member that a server's group must keep is told with the group")

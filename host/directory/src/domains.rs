@@ -1,8 +1,8 @@
-//! Domains, added and removed with everything that belongs to them.
+//! Domains, removed with everything that belongs to them.
 
 use std::ops::ControlFlow;
 
-use mail_types::{Address, Domain};
+use mail_types::Domain;
 
 use crate::directory::Directory;
 use crate::dn::Dn;
@@ -11,21 +11,10 @@ use crate::edit::{EDIT_ENTRIES_MAX, Edit};
 use crate::entry::Entry;
 use crate::error::EditError;
 use crate::kind::Kind;
-use crate::layout::{ADDRESSES, DOMAINS, Role};
-use crate::plan::{Plan, container, leave_groups, postmaster, set_all, with_classes};
-use crate::schema::{Class, Field, Schema};
+use crate::layout::{DOMAINS, Role};
+use crate::plan::{container, leave_groups, postmaster};
+use crate::schema::{Field, Schema};
 use crate::view::View;
-
-/// A domain to be hosted.
-#[derive(Debug, Clone)]
-pub struct NewDomain {
-    /// Its name.
-    pub domain: Domain,
-    /// Who reads postmaster@domain (RFC 5321 §4.5.1); may be somebody of the new domain.
-    pub administrator: Option<Address>,
-    /// Further attributes of the domain's entry.
-    pub attributes: Vec<(Field, String)>,
-}
 
 /// What happens to users and groups of a domain that is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,64 +26,6 @@ pub enum DomainUsers {
 }
 
 impl Directory {
-    /// Adds a new domain (R13): an entry for every missing component of its name, top-down, in the
-    /// DC tree (R14); its organisation with containers for users and groups; and the group
-    /// postmaster@domain that leads to the administrator. One durable batch: all of it or nothing
-    /// (R21).
-    /// Returns the names of the entries that were added.
-    pub async fn add_domain(&self, new: &NewDomain) -> Result<Vec<Dn>, EditError> {
-        self.edit_with(|view| self.plan_domain(view, new)).await.map(|(_, added)| added)
-    }
-
-    fn plan_domain(&self, view: &View<'_>, new: &NewDomain) -> Result<(Vec<Edit>, Vec<Dn>), EditError> {
-        let domain = &new.domain;
-        if domain.as_ip().is_some() {
-            return Err(EditError::AddressLiteral(domain.clone()));
-        }
-        if let Some(known) = view.domain(domain)? {
-            return Err(EditError::DomainUsed { domain: domain.clone(), by: known.dn });
-        }
-        let postmaster = postmaster(domain);
-        let administrator =
-            new.administrator.as_ref().filter(|address| address.to_key() != postmaster.to_key());
-        let administrator = administrator.ok_or_else(|| EditError::NoAdministrator(domain.clone()))?;
-        let options = self.options();
-        let mut plan = Plan::new(view);
-        let (dc_top, organization_top) = options.tops_of(domain);
-        let node = Dn::from_domain(domain, dc_top)?;
-        let base = organization_top.child("o", domain.as_str())?;
-        plan.containers_above(&node)?;
-        plan.upsert(
-            with_classes(plan.container_or(&node)?, view.schema, &[Class::InetDomain])
-                .with(view.schema.name(Field::InetDomainBaseDn), base.to_string()),
-        )?;
-        plan.containers_above(&base)?;
-        let classes = [Class::SunManagedOrganization, Class::InetDomain, Class::MailDomain];
-        let mut organization = with_classes(plan.container_or(&base)?, view.schema, &classes)
-            .with(view.schema.name(Field::SunPreferredDomain), domain.as_str())
-            .with(view.schema.name(Field::InetDomainStatus), "active")
-            .with(view.schema.name(Field::MailDomainStatus), "active");
-        set_all(&mut organization, view.schema, &new.attributes);
-        plan.upsert(organization)?;
-        plan.ensure(&base.child("ou", "People")?)?;
-        let groups = base.child("ou", "Groups")?;
-        plan.ensure(&groups)?;
-        if view.indexed(ADDRESSES, &postmaster.to_key())?.is_empty() {
-            let group = Entry::new(groups.child("cn", "postmaster")?)
-                .with("objectClass", "top")
-                .with("objectClass", "organizationalRole");
-            let group = with_classes(group, view.schema, &[Class::InetMailGroup])
-                .with(view.schema.name(Field::CommonName), "postmaster")
-                .with(view.schema.name(Field::Mail), postmaster.to_string())
-                .with(view.schema.name(Field::InetMailGroupStatus), "active")
-                .with(view.schema.name(Field::MgrpRfc822MailMember), administrator.to_string());
-            plan.upsert(group)?;
-        }
-        let added = plan.edits.iter().filter(|edit| matches!(edit, Edit::Add(_))).map(|e| e.dn().clone());
-        let added = added.collect();
-        Ok((plan.edits, added))
-    }
-
     /// Removes a domain with its containers, its postmaster group, and the components of its name
     /// that nothing else needs (R22). Users and groups are removed first, in bounded batches, if
     /// asked: broken off, the same call goes on. What is no business of mail keeps it from being removed, in any case.
@@ -268,6 +199,19 @@ fn is_dc((attribute, _): (String, String)) -> bool {
 
 /// Refuses to remove a base that other domains live in.
 fn shared_base(view: &View<'_>, domain: &DomainEntry) -> Result<(), EditError> {
+    let is_below = |other: &DomainEntry| [&other.base, &other.dn].iter().any(|dn| dn.is_within(&domain.base));
+    match other_domain(view, domain, &is_below)? {
+        Some(example) => Err(EditError::DomainInUse { domain: domain.domain.clone(), example }),
+        None => Ok(()),
+    }
+}
+
+/// An entry of another domain for which something holds.
+pub(crate) fn other_domain(
+    view: &View<'_>,
+    domain: &DomainEntry,
+    holds: &dyn Fn(&DomainEntry) -> bool,
+) -> Result<Option<Dn>, EditError> {
     let mut other = None;
     let mut failure = None;
     view.snapshot
@@ -277,7 +221,7 @@ fn shared_base(view: &View<'_>, domain: &DomainEntry) -> Result<(), EditError> {
             match node {
                 Ok(Some(node)) => {
                     let mine = node.dn == domain.dn || domain.further.contains(&node.dn);
-                    if !mine && (node.base.is_within(&domain.base) || node.dn.is_within(&domain.base)) {
+                    if !mine && holds(&node) {
                         other = Some(node.dn);
                     }
                 }
@@ -291,9 +235,5 @@ fn shared_base(view: &View<'_>, domain: &DomainEntry) -> Result<(), EditError> {
             }
         })
         .map_err(crate::error::DirectoryError::from)?;
-    match (failure, other) {
-        (Some(error), _) => Err(error.into()),
-        (None, Some(example)) => Err(EditError::DomainInUse { domain: domain.domain.clone(), example }),
-        (None, None) => Ok(()),
-    }
+    failure.map_or(Ok(other), |error| Err(error.into()))
 }

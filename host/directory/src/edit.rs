@@ -94,7 +94,12 @@ impl Directory {
                 (batch, csn, value, remote)
             };
             if let (Some(source), Some(remote)) = (self.0.source.get(), remote) {
-                return Ok((source.write(remote).await.map_err(Unmade::into_error)?, value));
+                match source.write(remote).await {
+                    Ok(csn) => return Ok((csn, value)),
+                    // Others were faster there, or we ourselves before a crash: the tree knows of it now.
+                    Err(Unmade { error: EditError::CameBetween(_), .. }) => continue,
+                    Err(unmade) => return Err(unmade.into_error()),
+                }
             }
             match self.commit(batch).await {
                 Ok(()) => {

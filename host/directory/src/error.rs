@@ -66,6 +66,14 @@ pub enum EditError {
         /// Where it is described.
         by: Dn,
     },
+    /// The domain is there, and lacks nothing.
+    #[error("{domain} is a mail domain already, with all that belongs to it: {by} describes it")]
+    DomainWhole {
+        /// The domain.
+        domain: Domain,
+        /// Where it is described.
+        by: Dn,
+    },
     /// The domain is not hosted here.
     #[error("the domain {0} is not in the directory: add it first with \"wasmta domain add {0}\"")]
     NoDomain(Domain),
@@ -142,6 +150,9 @@ pub enum EditError {
     /// The source refused the edit, or does not answer.
     #[error("the LDAP server did not make the change: {0}")]
     Source(String),
+    /// The source has an entry of that name, which we had not seen before, and have taken over now.
+    #[error("the LDAP server did not make the change: it has the entry {0} since the last sync: try again")]
+    CameBetween(Dn),
     /// The source fell silent in the middle: nobody knows whether the edit was made.
     #[error("whether the LDAP server made the change is not known, look there: {0}")]
     SourceSilent(String),

@@ -15,7 +15,7 @@ pub(crate) fn postmaster(domain: &Domain) -> Address {
 
 /// Edits that grow: what they add counts as there.
 pub(crate) struct Plan<'v, 's> {
-    view: &'v View<'s>,
+    pub(crate) view: &'v View<'s>,
     pub(crate) edits: Vec<Edit>,
 }
 

@@ -6,11 +6,12 @@ use storage::{Options, Storage};
 
 use super::*;
 use crate::change::{Change, Operation};
-use crate::domains::{DomainUsers, NewDomain};
+use crate::domains::DomainUsers;
 use crate::edit::Edit;
 use crate::error::{EditError, LoadError};
 use crate::kind::Kind;
 use crate::load::{LoadReport, PasswordHasher};
+use crate::new_domain::NewDomain;
 use crate::status::Status;
 use crate::user_entry::PasswordHash;
 use crate::users::NewUser;
@@ -77,7 +78,7 @@ pub(crate) fn dn(text: &str) -> Dn {
     Dn::parse(text).unwrap()
 }
 
-fn new_domain(name: &str) -> NewDomain {
+pub(crate) fn new_domain(name: &str) -> NewDomain {
     let administrator = Some(address(&format!("admin@{name}")));
     NewDomain { domain: domain(name), administrator, attributes: Vec::new() }
 }
@@ -189,8 +190,9 @@ async fn a_domain_is_added_with_every_missing_component() {
     let (_dir, directory) = sample().await;
     let mut newest = directory.subscribe();
     let before = directory.csn();
-    let added = directory.add_domain(&new_domain("new.branch.test")).await.unwrap();
-    let added: Vec<String> = added.iter().map(Dn::to_string).collect();
+    let answer = directory.add_domain(&new_domain("new.branch.test")).await.unwrap();
+    assert!(!answer.was_begun);
+    let added: Vec<String> = answer.added.iter().map(Dn::to_string).collect();
     assert_eq!(
         added,
         [
@@ -213,7 +215,7 @@ async fn a_domain_is_added_with_every_missing_component() {
     let entry = found(directory.domain(&domain("new.branch.test")));
     assert_eq!((entry.effective_status(), entry.base), (Status::Active, dn("o=new.branch.test,o=isp")));
     let again = directory.add_domain(&new_domain("new.branch.test")).await.unwrap_err();
-    assert!(matches!(again, EditError::DomainUsed { .. }));
+    assert!(matches!(again, EditError::DomainWhole { .. }));
     // The component between becomes a domain itself.
     directory.add_domain(&new_domain("branch.test")).await.unwrap();
     assert!(directory.domain(&domain("branch.test")).is_found());

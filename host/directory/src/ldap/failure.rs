@@ -120,6 +120,8 @@ pub(crate) const INVALID_CREDENTIALS: u32 = 49;
 pub(crate) const NO_SUCH_EXTENSION: u32 = 12;
 /// unwillingToPerform: for reasons of the server's own.
 pub(crate) const UNWILLING: u32 = 53;
+/// entryAlreadyExists: there is an entry of that name.
+pub(crate) const ENTRY_EXISTS: u32 = 68;
 /// e-syncRefreshRequired (RFC 4533 §2.6): the cookie is of no more use.
 pub(crate) const REFRESH_REQUIRED: u32 = 4096;
 
@@ -153,7 +155,7 @@ fn name(code: u32) -> &'static str {
         64 => "namingViolation",
         65 => "objectClassViolation",
         66 => "notAllowedOnNonLeaf",
-        68 => "entryAlreadyExists",
+        ENTRY_EXISTS => "entryAlreadyExists",
         71 => "affectsMultipleDSAs",
         80 => "other",
         REFRESH_REQUIRED => "e-syncRefreshRequired",

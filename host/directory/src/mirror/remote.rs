@@ -3,16 +3,25 @@
 use super::apply::Step;
 use super::records::Way;
 use super::source::{Mirror, SyncError, apart};
+use crate::dn::Dn;
 use crate::entry::Entry;
 use crate::error::EditError;
 use crate::ldap::connection::Depth;
-use crate::ldap::failure::LdapFailure;
+use crate::ldap::failure::{ENTRY_EXISTS, LdapFailure};
 use crate::ldap::filter::Filter;
 use crate::ldap::settings::ServerUrl;
 use crate::remote_edit::{RemoteEdit, Unmade};
 
 /// Edits that were made, and the server of each, where that is none of the list; then why the next one was not.
-type Made<'e> = (Vec<(&'e RemoteEdit, Option<ServerUrl>)>, Option<EditError>);
+type Made<'e> = (Vec<(&'e RemoteEdit, Option<ServerUrl>)>, Option<Failure>);
+
+/// Why an edit was not made.
+enum Failure {
+    /// There is an entry of that name at the source.
+    Exists(Dn, EditError),
+    /// Anything else.
+    Other(EditError),
+}
 
 impl Mirror {
     /// Makes edits at the source and takes over what came of them; the number of the newest change.
@@ -32,7 +41,11 @@ impl Mirror {
         let made = done.len();
         let taken = self.take_over(done).await;
         match (failure, taken) {
-            (Some(error), _) => Err(Unmade { made, error }),
+            (Some(Failure::Exists(dn, error)), Ok(_)) => {
+                let error = if self.came_between(&dn).await { EditError::CameBetween(dn) } else { error };
+                Err(Unmade { made, error })
+            }
+            (Some(Failure::Exists(_, error) | Failure::Other(error)), _) => Err(Unmade { made, error }),
             (None, Ok(csn)) => Ok(csn),
             (None, Err(why)) => Err(Unmade { made, error: EditError::NotTakenOver(why.to_string()) }),
         }
@@ -43,10 +56,27 @@ impl Mirror {
         for edit in edits {
             match self.0.servers.edit(edit, self.server_of(edit.dn())).await {
                 Ok(at) => done.push((edit, at)),
-                Err(why) => return (done, Some(refusal(edit, &why))),
+                Err(why) => {
+                    let error = refusal(edit, &why);
+                    let exists = matches!(edit, RemoteEdit::Add(_)) && why.code() == Some(ENTRY_EXISTS);
+                    let failure = match exists {
+                        true => Failure::Exists(edit.dn().clone(), error),
+                        false => Failure::Other(error),
+                    };
+                    return (done, Some(failure));
+                }
             }
         }
         (done, None)
+    }
+
+    /// Takes over an entry that the source has, to our surprise; whether the tree has it then. An edit that was broken off
+    /// by a crash has left such, and others may have written since the last sync.
+    async fn came_between(&self, dn: &Dn) -> bool {
+        let found = self.find_at(dn, Depth::Base, Filter::everything(), self.server_of(dn)).await;
+        let Some(found) = found.ok().and_then(|found| found.into_iter().next()) else { return false };
+        let applied = self.apply(Way::Edit, &[Step::Put(Box::new(found))], &Vec::new()).await;
+        applied.is_ok_and(|applied| applied.added + applied.modified + applied.same > 0)
     }
 
     async fn take_over(&self, done: Vec<(&RemoteEdit, Option<ServerUrl>)>) -> Result<u64, SyncError> {
@@ -73,7 +103,7 @@ fn refusal(edit: &RemoteEdit, why: &LdapFailure) -> EditError {
 
 impl Mirror {
     /// Whether an entry's password is this one, by binding as it (R8). `NotFound`: it is not.
-    pub async fn password_fits(&self, dn: &crate::dn::Dn, password: &str) -> mail_types::Lookup<()> {
+    pub async fn password_fits(&self, dn: &Dn, password: &str) -> mail_types::Lookup<()> {
         let (mirror, dn, password) = (self.clone(), dn.clone(), zeroize::Zeroizing::new(password.to_owned()));
         let bound = apart(async move {
             Ok(mirror.0.servers.password_fits(&dn, &password, mirror.server_of(&dn)).await?)

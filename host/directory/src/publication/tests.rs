@@ -3,7 +3,8 @@ use mail_types::Address;
 
 use super::*;
 use crate::directory::tests::{domain, open};
-use crate::domains::{DomainUsers, NewDomain};
+use crate::domains::DomainUsers;
+use crate::new_domain::NewDomain;
 
 /// Keeps what it is told, and can be away.
 #[derive(Default)]

@@ -153,7 +153,7 @@ pub(crate) struct Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DomainCommand {
-    /// Add a mail domain: the directory entries that it lacks, parents first.
+    /// Add a mail domain: the directory entries that it lacks, parents first. Broken off, the same command goes on.
     Add {
         /// Its name.
         domain: String,

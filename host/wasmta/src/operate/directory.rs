@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use directory::{
-    Directory, DomainEntry, DomainUsers, EditError, Entry, NewDomain, NewUser, PasswordHash, UserEntry,
-    write_ldif,
+    AddedDomain, Directory, DomainEntry, DomainUsers, EditError, Entry, NewDomain, NewUser, PasswordHash,
+    UserEntry, write_ldif,
 };
 use mail_types::{AccountName, Address, Domain, Lookup};
 use routing::tables::WaitingOf;
@@ -18,25 +18,30 @@ use crate::serve::Parts;
 /// Accounts that one answer names.
 const ACCOUNTS_SHOWN: usize = 100;
 
-/// Adds a domain with every entry that it lacks; `administrator` reads its postmaster's mail.
+/// Adds a domain with every entry that it lacks; `administrator` reads its postmaster's mail. Where an addition was broken
+/// off, it goes on.
 pub(super) async fn add_domain(parts: &Parts, name: &str, administrator: &Address) -> Result<Answer, String> {
     let domain = parse_domain(name)?;
     let new = NewDomain { domain, administrator: Some(administrator.clone()), attributes: Vec::new() };
     let added = parts.directory.add_domain(&new).await.map_err(|e| e.to_string())?;
-    tell_changed(parts, new.domain.as_str(), "domain added");
+    let AddedDomain { added, was_begun, postmaster } = added;
+    tell_changed(parts, new.domain.as_str(), if was_begun { "domain completed" } else { "domain added" });
     parts.follow_directory().await?;
     let names: Vec<String> = added.iter().map(ToString::to_string).collect();
-    let mut text = format!(
-        "{} is a mail domain now; postmaster@{} goes to {administrator}; entries added:",
-        new.domain, new.domain
-    );
+    let domain = &new.domain;
+    let is = if was_begun { "was a mail domain in part, and is whole now" } else { "is a mail domain now" };
+    let mut text = format!("{domain} {is}");
+    if postmaster {
+        let _ = write!(text, "; postmaster@{domain} goes to {administrator}");
+    }
+    text.push_str("; entries added:");
     for name in &names {
         let _ = write!(text, "\n  {name}");
     }
-    for line in published::after_edit(parts, &new.domain).await {
+    for line in published::after_edit(parts, domain).await {
         let _ = write!(text, "\n{line}");
     }
-    Ok(Answer::new(json!({ "domain": new.domain, "added": names }), text))
+    Ok(Answer::new(json!({ "domain": domain, "added": names, "completed": was_begun }), text))
 }
 
 /// Shows a domain's entries.
