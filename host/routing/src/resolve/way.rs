@@ -241,12 +241,12 @@ impl<'a> Guide<'a> {
         recorder: &mut R,
     ) -> Result<(), Refusal> {
         let status = known.status();
-        let refused = refusals::status(status, true, address, known.row.origin());
+        let refused = refusals::status(status, true, address, known.row.status_origin());
         let step = || Step::new(StepKind::Status, format!("domain {} is {status}", address.domain));
         if status == Status::Active {
-            recorder.detail(|| step().at(known.row.origin()));
+            recorder.detail(|| step().at(known.row.status_origin()));
         } else {
-            recorder.note(|| step().at(known.row.origin()));
+            recorder.note(|| step().at(known.row.status_origin()));
         }
         refused.map_or(Ok(()), Err)
     }

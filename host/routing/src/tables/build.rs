@@ -65,6 +65,7 @@ fn domain_rows(entry: &DomainEntry) -> Vec<(String, DomainRow)> {
         target: None,
         shares: entry.canonical.as_ref().filter(|name| **name != entry.domain).map(Domain::to_string),
         status: status_octet(entry.effective_status()),
+        status_dn: None,
         routing_hosts: entry.routing_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
         smart_host: entry.smart_host.clone(),
         catch_all: entry.catch_all.as_ref().map(Address::to_string),

@@ -236,6 +236,9 @@ pub struct DomainRow {
     pub shares: Option<String>,
     /// The status that rules, as its octet.
     pub status: u8,
+    /// The entry that says so, where another one of those that are joined here does. Never stored.
+    #[serde(skip)]
+    pub(crate) status_dn: Option<String>,
     /// `mailRoutingHosts`.
     pub routing_hosts: Vec<String>,
     /// `mailRoutingSmartHost`.
@@ -278,9 +281,18 @@ impl DomainRow {
         self.dns.as_ref().map_or(&self.dn, |dns| &dns.origin)
     }
 
+    /// Where its status comes from: the entry that says it.
+    #[must_use]
+    pub fn status_origin(&self) -> &str {
+        self.status_dn.as_deref().unwrap_or_else(|| self.origin())
+    }
+
     /// Takes from another description of the same domain what this one lacks; the more restrictive status rules.
     pub(crate) fn join(&mut self, other: Self) {
-        self.status = self.status.max(other.status);
+        if other.status > self.status {
+            self.status = other.status;
+            self.status_dn = other.status_dn.or(Some(other.dn));
+        }
         self.uplevel |= other.uplevel;
         if self.plugins.is_empty() {
             self.plugins = other.plugins;
