@@ -7,6 +7,7 @@ mod check;
 pub(crate) mod delegated;
 mod directory;
 mod dns_tables;
+mod domain_parts;
 mod domain_rows;
 mod entries;
 mod explain;

@@ -5,6 +5,7 @@ use dns::{Data, Record};
 use mail_types::{Domain, Lookup};
 use serde_json::{Value, json};
 
+use super::domain_parts;
 use crate::control::Answer;
 use crate::serve::Parts;
 
@@ -33,27 +34,45 @@ pub(super) async fn after_edit(parts: &Parts, domain: &Domain) -> Vec<String> {
 }
 
 /// One thing that was compared.
-struct Finding {
+pub(super) struct Finding {
     what: &'static str,
     says: String,
-    /// What to do, where something is wrong.
+    grade: Grade,
+    /// What to do, where that is not nothing.
     mend: Option<String>,
 }
 
+/// How it stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Good,
+    /// Mail works; something may be done all the same.
+    Note,
+    Wrong,
+}
+
 impl Finding {
-    fn good(what: &'static str, says: impl Into<String>) -> Self {
-        Self { what, says: says.into(), mend: None }
+    pub(super) fn good(what: &'static str, says: impl Into<String>) -> Self {
+        Self { what, says: says.into(), grade: Grade::Good, mend: None }
     }
 
-    fn wrong(what: &'static str, says: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { what, says: says.into(), mend: Some(mend.into()) }
+    pub(super) fn note(what: &'static str, says: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { what, says: says.into(), grade: Grade::Note, mend: Some(mend.into()) }
+    }
+
+    pub(super) fn wrong(what: &'static str, says: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { what, says: says.into(), grade: Grade::Wrong, mend: Some(mend.into()) }
+    }
+
+    fn is_wrong(&self) -> bool {
+        self.grade == Grade::Wrong
     }
 }
 
-/// Compares a domain's entry, the tables, what is published and what others see (R13-R17).
+/// Compares a domain's entries, the tables, what is published and what others see (R13-R17).
 pub(super) async fn check_domain(parts: &Parts, name: &str) -> Result<Answer, String> {
     let domain = Domain::parse(name).map_err(|why| why.to_string())?;
-    let mut findings = vec![entry(parts, &domain)];
+    let mut findings = domain_parts::findings(parts, &domain).await?;
     // Where there is no entry, nothing can follow it.
     if !matches!(parts.directory.domain(&domain), Lookup::NotFound) {
         findings.push(table(parts, &domain));
@@ -71,10 +90,14 @@ pub(super) async fn check_domain(parts: &Parts, name: &str) -> Result<Answer, St
         };
         findings.push(seen(parts, &domain, &wanted).await);
     }
-    let wrong = findings.iter().filter(|one| one.mend.is_some()).count();
+    let wrong = findings.iter().filter(|one| one.is_wrong()).count();
     let mut text: Vec<String> = Vec::new();
     for one in &findings {
-        let sign = if one.mend.is_some() { "WRONG" } else { "ok" };
+        let sign = match one.grade {
+            Grade::Good => "ok",
+            Grade::Note => "note",
+            Grade::Wrong => "WRONG",
+        };
         text.push(format!("{:<10} {sign:<6} {}", one.what, one.says));
         text.extend(one.mend.iter().map(|mend| format!("{:<17} mend: {mend}", "")));
     }
@@ -85,21 +108,9 @@ pub(super) async fn check_domain(parts: &Parts, name: &str) -> Result<Answer, St
     });
     let json: Vec<Value> = findings
         .iter()
-        .map(|one| json!({ "what": one.what, "says": one.says, "ok": one.mend.is_none(), "mend": one.mend }))
+        .map(|one| json!({ "what": one.what, "says": one.says, "ok": !one.is_wrong(), "mend": one.mend }))
         .collect();
     Ok(Answer::new(json!({ "domain": domain, "ok": wrong == 0, "findings": json }), text.join("\n")))
-}
-
-fn entry(parts: &Parts, domain: &Domain) -> Finding {
-    match parts.directory.domain(domain) {
-        Lookup::Found(entry) if entry.effective_status().is_gone() => {
-            let says = format!("{}, which is {}", entry.dn, entry.effective_status());
-            Finding::wrong("entry", says, "set its status to active, or `wasmta domain remove`")
-        }
-        Lookup::Found(entry) => Finding::good("entry", format!("{}, {}", entry.dn, entry.effective_status())),
-        Lookup::NotFound => Finding::wrong("entry", "there is none", format!("`wasmta domain add {domain}`")),
-        Lookup::Unavailable(why) => Finding::wrong("entry", why, "wait until the directory answers"),
-    }
 }
 
 fn table(parts: &Parts, domain: &Domain) -> Finding {

@@ -164,7 +164,7 @@ async fn of_domain(parts: &Parts, mirrors: &Mirrors, domain: &Domain) -> Result<
 }
 
 /// The subtrees in which a domain's entries are.
-fn tops(known: &DomainEntry) -> Vec<Dn> {
+pub(super) fn tops(known: &DomainEntry) -> Vec<Dn> {
     [vec![known.base.clone(), known.dn.clone()], known.further.clone()].concat()
 }
 
