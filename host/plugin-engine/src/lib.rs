@@ -15,6 +15,7 @@ mod call;
 mod capability;
 mod compiler;
 mod component;
+mod contradictions;
 mod doubts;
 mod engine;
 mod fault;
@@ -50,6 +51,10 @@ mod validate;
 pub use capability::Capability;
 pub use compiler::{COMPILE_MAX, Compiler, HereCompiler, Outcome, ProcessCompiler};
 pub use component::{COMPONENT_MAX, Digest, Manifest, Unfit, compile};
+pub use contradictions::{
+    CONTRADICTIONS_MAX, Contradiction, InstalledAs, Known, Stand, TenantOf, bound_roles, contradictions,
+    installed_in, without_it,
+};
 pub use doubts::{Doubt, doubts};
 pub use engine::{Engine, EngineParts};
 pub use kv::{KEY_MAX, SPACES, VALUE_MAX};

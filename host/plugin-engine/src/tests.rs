@@ -16,6 +16,7 @@ use storage::Storage;
 
 use crate::{Capability, Engine, EngineParts, HereCompiler, SPACES, Settings};
 
+mod contradictions;
 mod lifecycle;
 mod limits;
 mod pool;

@@ -63,6 +63,12 @@ impl Routing {
         Self { source: Some(source), ..self }
     }
 
+    /// The plugins that the rules in force call ([`Rules::plugins`]).
+    #[must_use]
+    pub fn plugins_of_rules(&self) -> Vec<(hooks::PluginName, String)> {
+        self.policy.load().rules.plugins()
+    }
+
     /// Puts new rules and options in force; resolutions under way keep theirs.
     pub fn reconfigure(&self, rules: Rules, options: Options) {
         self.policy.store(Arc::new(Policy { rules, options }));

@@ -3,6 +3,7 @@
 pub(crate) mod bounds;
 mod certificates;
 mod complete;
+mod contradictions;
 mod domain_tables;
 mod files;
 mod files_limit;

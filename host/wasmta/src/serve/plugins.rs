@@ -15,7 +15,7 @@ use routing::Tables;
 use storage::Storage;
 
 use super::row_cache::RowCache;
-use super::{key_table, ways};
+use super::{contradictions, key_table, ways};
 use crate::config::{Config, Places, Plugin, Problem};
 
 /// Largest file of a secret, in octets.
@@ -42,8 +42,7 @@ pub(super) struct Exchanged {
 impl Exchanged {
     pub(super) fn new(config: &Config, random: &runtime::Random) -> Result<Self, String> {
         let dns = ways::resolver(config, random)?;
-        let channels = config.channels.iter().map(|channel| ChannelName::new(&channel.name)).collect();
-        Ok(Self { dns, channels })
+        Ok(Self { dns, channels: contradictions::channels(config) })
     }
 }
 
@@ -180,7 +179,7 @@ pub(super) fn doubts(config: &Config, data: &Path, places: &Places) -> (Vec<Prob
     let folder = data.join("plugins");
     // Before the first start there is none.
     if !folder.join("installed.json").exists() {
-        return (Vec::new(), Vec::new());
+        return (Vec::new(), contradictions::before_a_start(config, None));
     }
     let settings: Vec<Settings> = config.plugins.iter().map(|plugin| plugin.settings.clone()).collect();
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
@@ -201,6 +200,7 @@ pub(super) fn doubts(config: &Config, data: &Path, places: &Places) -> (Vec<Prob
             ));
         }
     }
+    warnings.extend(contradictions::before_a_start(config, Some(&folder)));
     (problems, warnings)
 }
 

@@ -16,7 +16,8 @@ use tokio::task::JoinHandle;
 use super::numbers::Numbers;
 use super::services::{InForce, Servers, Services};
 use super::{
-    DataLock, Parts, Place, certificates, domain_tables, groups, logging, plugins, policy, settings, ways,
+    DataLock, Parts, Place, certificates, contradictions, domain_tables, groups, logging, plugins, policy,
+    settings, ways,
 };
 use crate::config::{self, Config};
 use crate::control::{self, Answer, Door, Line, Performer, Request};
@@ -85,6 +86,7 @@ impl Server {
         tasks.push(commands);
         tasks.extend(of_delegates);
         running.services.enforce(&config, planned);
+        running.tell_contradictions(&config);
         Ok(Self { running, tasks, _lock: lock })
     }
 
@@ -244,6 +246,15 @@ impl Running {
         tasks
     }
 
+    /// Tells at the start what a reload would note.
+    fn tell_contradictions(&self, config: &Config) {
+        let notes = contradictions::in_force(config, &self.parts);
+        if !notes.is_empty() {
+            let file = self.place.config.display().to_string();
+            self.parts.events.emit(&Event::ConfigurationLoaded { file: &file, notes: &notes.join("; ") });
+        }
+    }
+
     /// Tells of certificates that clients will refuse: of all that is wrong at the start, later of those that come to their
     /// end.
     async fn look_at_certificates(&self, stop: &Shutdown) {
@@ -294,6 +305,8 @@ impl Running {
             Ok((mut notes, prepared)) => {
                 notes.extend(prepared.put_in_force());
                 notes.extend(self.parts.follow_plugins().await.err());
+                let config = self.config.lock().clone();
+                notes.extend(contradictions::in_force(&config, &self.parts));
                 self.parts.events.emit(&Event::ConfigurationLoaded { file: &file, notes: &notes.join("; ") });
                 let mut text = format!("{file} is in force");
                 for note in notes {
