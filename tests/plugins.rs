@@ -52,7 +52,7 @@ fn expanded(table: &str) -> Result<String, String> {
             let _ = write!(ldif, "{}", domain(&name, word));
             let _ =
                 writeln!(dialog, "@run plugin install ../plugins/components/{component}.wasm --name {name}");
-            let _ = write!(dialog, "O: {name} *\nO: *\nO: *\nO: *\nO: *\n");
+            let _ = write!(dialog, "O: {name} *\nO*\nO:   in force       yes\n");
             dialog.push_str(&said(hook, &name, word, heard)?);
         }
     }

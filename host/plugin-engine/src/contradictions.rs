@@ -12,6 +12,7 @@ use crate::artefacts::manifest_in;
 use crate::capability::Capability;
 use crate::component::Manifest;
 use crate::engine::Engine;
+use crate::overlaps::overlaps;
 use crate::registry::Registry;
 use crate::settings::{DomainPattern, Settings};
 
@@ -119,6 +120,16 @@ pub fn bound_roles(settings: &Settings, manifest: Option<&Manifest>) -> Vec<Role
     Role::ALL.into_iter().filter(is_bound).collect()
 }
 
+/// What is to be said of a builder of rows that may ask for these.
+#[must_use]
+pub fn rows_beyond(beyond: &[Capability]) -> String {
+    format!(
+        "rows that it builds may depend on {}, and are not built anew where only that changes: the same entry must give the \
+         same rows",
+        words(beyond)
+    )
+}
+
 /// What becomes of mail, or of rows, where a plugin cannot be asked in these roles.
 #[must_use]
 pub fn without_it(settings: Option<&Settings>, roles: &[Role]) -> String {
@@ -158,8 +169,12 @@ pub fn contradictions(known: &Known<'_>) -> Vec<Contradiction> {
         let one = One { known, settings, manifest: manifest.as_ref() };
         found.extend(one.roles());
         found.extend(one.tenants());
+        found.extend(one.unknown_domains());
         found.extend(one.channels());
+        found.extend(one.remembered());
+        found.extend(one.rows());
     }
+    found.extend(overlaps(known));
     let by_name: HashMap<&PluginName, &Settings> =
         known.settings.iter().map(|settings| (&settings.name, settings)).collect();
     let asked = known.rules.iter();
@@ -245,6 +260,65 @@ impl One<'_> {
             // Without the directory it may be another name of one of them.
             _ => Some(format!("it is bound to {domain} (unless that is another name of one of its tenants)")),
         }
+    }
+
+    /// Domains and tenants that the directory does not know. With tenants, domains are told of as nobody's.
+    fn unknown_domains(&self) -> Vec<Contradiction> {
+        let Some(tenant_of) = self.known.tenant_of else { return Vec::new() };
+        let Settings { tenants, domains, .. } = self.settings;
+        let unknown = |domain: &Domain| matches!(tenant_of(domain), Lookup::NotFound);
+        let named = domains.iter().filter_map(|pattern| match pattern {
+            DomainPattern::Is(domain) if tenants.is_empty() && unknown(domain) => Some(domain),
+            _ => None,
+        });
+        let mut found: Vec<Contradiction> = named
+            .map(|domain| {
+                let what = format!("the directory does not know {domain}: mail there is not ours");
+                let mend = format!(
+                    "mend the name, or `wasmta domain add {domain}`; leave it where rewrite or reverse is meant for mail of others"
+                );
+                self.tell("domains", what, mend)
+            })
+            .collect();
+        found.extend(tenants.iter().filter_map(|tenant| {
+            let what = match tenant_of(tenant) {
+                Lookup::NotFound => format!("the directory does not know {tenant}"),
+                Lookup::Found(canonical) if canonical != *tenant => {
+                    format!(
+                        "{tenant} is another name of {canonical}, and tenants go by their canonical domain"
+                    )
+                }
+                _ => return None,
+            };
+            Some(self.tell("tenants", what, "write the canonical name of a domain of the directory"))
+        }));
+        found
+    }
+
+    /// `remember` where nothing is remembered.
+    fn remembered(&self) -> Option<Contradiction> {
+        let manifest = self.manifest.filter(|_| self.settings.remember > 0)?;
+        let granted = manifest.imports.iter().filter(|one| self.settings.grants.contains(one));
+        let impure: Vec<&Capability> = granted.filter(|one| one.is_impure()).collect();
+        let why = if !manifest.roles.contains(&Role::Rewrite) {
+            format!("only answers as rewrite are, and it has {}", words(&manifest.roles))
+        } else if impure.is_empty() {
+            return None;
+        } else {
+            format!("its answers may depend on more than the question: it imports {}", words(impure))
+        };
+        Some(self.tell("remember", format!("nothing is remembered; {why}"), "take it out"))
+    }
+
+    /// Rows that may depend on more than their entry.
+    fn rows(&self) -> Option<Contradiction> {
+        let manifest = self.manifest?;
+        let mut beyond = manifest.beyond_the_entry();
+        beyond.retain(|one| self.settings.grants.contains(one));
+        if beyond.is_empty() || !bound_roles(self.settings, Some(manifest)).contains(&Role::RouteTable) {
+            return None;
+        }
+        Some(self.tell("allow", rows_beyond(&beyond), "take that out, or use a version that does without"))
     }
 
     /// Channels that are not there: an answer that names one is refused.

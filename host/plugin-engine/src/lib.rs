@@ -29,6 +29,7 @@ mod machine;
 mod memo;
 mod meter;
 mod notes;
+mod overlaps;
 mod places;
 mod plugin;
 mod question;
@@ -53,7 +54,7 @@ pub use compiler::{COMPILE_MAX, Compiler, HereCompiler, Outcome, ProcessCompiler
 pub use component::{COMPONENT_MAX, Digest, Manifest, Unfit, compile};
 pub use contradictions::{
     CONTRADICTIONS_MAX, Contradiction, InstalledAs, Known, Stand, TenantOf, bound_roles, contradictions,
-    installed_in, without_it,
+    installed_in, rows_beyond, without_it,
 };
 pub use doubts::{Doubt, doubts};
 pub use engine::{Engine, EngineParts};

@@ -126,6 +126,16 @@ impl std::str::FromStr for DomainPattern {
     }
 }
 
+impl std::fmt::Display for DomainPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Is(domain) => write!(f, "{domain}"),
+            Self::Below(suffix) => f.write_str(suffix),
+        }
+    }
+}
+
 impl DomainPattern {
     /// Whether a domain is meant.
     #[must_use]

@@ -13,13 +13,23 @@ struct Case {
     installed: bool,
     enabled: bool,
     directory: bool,
+    roles: Vec<Role>,
+    imports: Vec<Capability>,
 }
 
 /// One plugin `policy`, with this changed; installed is one of the roles rewrite and disposition.
 fn case(change: impl FnOnce(&mut Settings)) -> Case {
     let mut settings = Settings::new(name("policy"));
     change(&mut settings);
-    Case { settings: vec![settings], rules: Vec::new(), installed: true, enabled: true, directory: true }
+    Case {
+        settings: vec![settings],
+        rules: Vec::new(),
+        installed: true,
+        enabled: true,
+        directory: true,
+        roles: vec![Role::Rewrite, Role::Disposition],
+        imports: Vec::new(),
+    }
 }
 
 impl Case {
@@ -27,8 +37,8 @@ impl Case {
         let manifest = Manifest {
             digest: Digest::of(b""),
             size: 0,
-            roles: vec![Role::Rewrite, Role::Disposition],
-            imports: Vec::new(),
+            roles: self.roles.clone(),
+            imports: self.imports.clone(),
             foreign: Vec::new(),
             contract: "1.0.0".into(),
             core_instances: 1,
@@ -135,4 +145,88 @@ fn of_many_some_are_told() {
     let told = many.told();
     assert_eq!(told.len(), CONTRADICTIONS_MAX + 1);
     assert!(told[CONTRADICTIONS_MAX].contains("50 more"), "{:?}", told.last());
+}
+
+#[test]
+fn domains_that_nobody_knows() {
+    let nowhere = |one: &mut Settings| one.domains.push("nosuch.example".parse().unwrap());
+    case(nowhere).one(&["plugins.policy.domains: the directory does not know nosuch.example", "domain add"]);
+    Case { directory: false, ..case(nowhere) }.none();
+    case(|one| one.tenants.extend(Domain::parse("nosuch.example")))
+        .one(&["plugins.policy.tenants: the directory does not know nosuch.example"]);
+    case(|one| one.tenants.extend(Domain::parse("example.com")))
+        .one(&["plugins.policy.tenants: example.com is another name of example.org"]);
+}
+
+#[test]
+fn what_cannot_be_remembered() {
+    let remembering = |one: &mut Settings| {
+        one.remember = 10;
+        one.grants.extend([Capability::Lookup, Capability::Clock]);
+    };
+    case(remembering).none();
+    Case { imports: vec![Capability::Lookup], ..case(remembering) }.none();
+    // What is not granted, no answer depends on.
+    Case { imports: vec![Capability::Dns], ..case(remembering) }.none();
+    Case { imports: vec![Capability::Clock], ..case(remembering) }.one(&[
+        "plugins.policy.remember: nothing is remembered",
+        "it imports clock",
+        "take it out",
+    ]);
+    Case { roles: vec![Role::Disposition], ..case(remembering) }
+        .one(&["only answers as rewrite are, and it has disposition"]);
+}
+
+#[test]
+fn rows_that_depend_on_more_than_their_entry() {
+    let granted = |one: &mut Settings| one.grants.extend([Capability::Lookup, Capability::Clock]);
+    let builder = |imports: &[Capability]| Case {
+        roles: vec![Role::Rewrite, Role::RouteTable],
+        imports: imports.to_vec(),
+        ..case(granted)
+    };
+    builder(&[Capability::Lookup, Capability::Random]).none();
+    builder(&[Capability::Clock]).one(&["plugins.policy.allow: rows", "may depend on clock"]);
+    let mut other = builder(&[Capability::Clock]);
+    other.settings[0].roles.insert(Role::Rewrite);
+    other.none();
+}
+
+#[test]
+fn two_builders_of_one_domains_rows() {
+    let told = |patterns: [&str; 2], tenants: [&str; 2]| {
+        let mut settings: Vec<Settings> = Vec::new();
+        for (nth, (pattern, tenant)) in patterns.into_iter().zip(tenants).enumerate() {
+            let mut one = Settings::new(name(["second", "first"][nth]));
+            one.order = 1 - i64::try_from(nth).unwrap();
+            one.domains.push(pattern.parse().unwrap());
+            one.tenants.extend(Domain::parse(tenant));
+            settings.push(one);
+        }
+        let mut case = Case { roles: vec![Role::RouteTable], directory: false, ..case(|_| ()) };
+        case.settings = settings;
+        case.told()
+    };
+    for meeting in [
+        ["example.org", "example.org"],
+        ["example.org", ".org"],
+        [".org", "example.org"],
+        ["*", "a.example.org"],
+        ["a.example.org", "*"],
+        [".example.org", ".org"],
+        [".org", ".example.org"],
+    ] {
+        let told = told(meeting, ["", ""]);
+        assert!(
+            told.len() == 1
+                && told[0].starts_with("plugins.second.domains: first and second are both bound to")
+                && told[0].contains("only the first builds a domain's rows: first"),
+            "{meeting:?}: {told:?}"
+        );
+    }
+    for apart in [["example.org", "example.net"], ["example.org", ".example.org"], [".org", "example.net"]] {
+        assert_eq!(told(apart, ["", ""]), Vec::<String>::new(), "{apart:?}");
+    }
+    assert_eq!(told(["*", "*"], ["example.org", "example.net"]), Vec::<String>::new());
+    assert_eq!(told(["*", "*"], ["example.org", "example.org"]).len(), 1);
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::directory::{entry_json, found, parse_address, parse_domain, without_secrets};
 use super::queue::count;
-use super::{groups, ldif, tell_changed};
+use super::{groups, ldif, plugin_uses, tell_changed};
 use crate::control::{Answer, EntryKind, EntryRequest};
 use crate::serve::Parts;
 
@@ -194,9 +194,12 @@ async fn set(
     any: bool,
 ) -> Result<Answer, String> {
     let entry = entry_of(parts, kind, name)?;
-    let mut changes = Vec::new();
+    let (mut changes, mut bindings) = (Vec::new(), Vec::new());
     for (attribute, values) in values {
         check_attribute(parts, kind, &attribute, any)?;
+        if parts.directory.schema().field(&attribute) == Some(Field::WasmtaPlugin) {
+            bindings.extend(values.iter().cloned());
+        }
         let values = values.into_iter().map(String::into_bytes).collect();
         changes.push(AttributeChange { attribute, amendment: Amendment::Replace(values) });
     }
@@ -206,7 +209,16 @@ async fn set(
     tell_changed(parts, name, &format!("set: {}", names.join(", ")));
     parts.follow_directory().await?;
     let entry = found(parts.directory.entry(&dn), || format!("there is no entry {dn}"))?;
-    shown(parts, &entry)
+    let mut answer = shown(parts, &entry)?;
+    // Comments of LDIF (RFC 2849).
+    let doubts = plugin_uses::doubts(parts, kind, &bindings);
+    for doubt in &doubts {
+        let _ = write!(answer.text, "\n# warning: {doubt}");
+    }
+    if !doubts.is_empty() {
+        answer.json["warnings"] = json!(doubts);
+    }
+    Ok(answer)
 }
 
 /// Makes a change, unless mail could not use what it sets.

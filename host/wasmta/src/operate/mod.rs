@@ -18,6 +18,7 @@ mod login;
 mod mailbox;
 mod message;
 mod onward;
+mod plugin_uses;
 mod plugins;
 mod profile;
 mod published;

@@ -7,14 +7,14 @@ use std::path::Path;
 use hooks::PluginName;
 use mail_types::Timestamp;
 use plugin_engine::{
-    COMPONENT_MAX, Digest, Engine, Installation, Listed, Offered, Played, Replayed, SIGNATURE_MAX,
+    COMPONENT_MAX, Digest, Engine, Installation, Listed, Manifest, Offered, Played, Replayed, SIGNATURE_MAX,
     ShadowReport,
 };
 use routing::tables::WaitingOf;
 
 use super::age_text;
 use super::queue::moment;
-use super::waiting;
+use super::{plugin_uses, waiting};
 use crate::control::{Answer, PluginRequest};
 use crate::serve::Parts;
 
@@ -82,26 +82,13 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
             answer(&all, text)
         }
         PluginRequest::Inspect { name } => inspect(parts, &plugin_name(&name)?),
-        PluginRequest::Enable { name, enabled } => {
-            let name = plugin_name(&name)?;
-            engine.enable(&name, enabled).await.map_err(|unfit| unfit.to_string())?;
-            Ok(Answer::done(format!("{name} is {}", if enabled { "enabled" } else { "disabled" })))
-        }
+        PluginRequest::Enable { name, enabled } => enable(parts, &plugin_name(&name)?, enabled).await,
         PluginRequest::RollBack { name } => {
             let name = plugin_name(&name)?;
             let digest = engine.roll_back(&name).await.map_err(|unfit| unfit.to_string())?;
             Ok(Answer::done(format!("{name} went back to {digest}")))
         }
-        PluginRequest::Remove { name } => {
-            let name = plugin_name(&name)?;
-            let kept = engine.remove(&name).await.map_err(|unfit| unfit.to_string())?;
-            let (with, faulty) = match &kept {
-                None => (", with what was recorded of it".to_owned(), false),
-                Some(unfit) => (format!(", but {unfit}"), true),
-            };
-            let text = format!("{name} is removed{with}; its section in the configuration stays");
-            Ok(Answer { faulty, ..Answer::done(text) })
-        }
+        PluginRequest::Remove { name } => remove(parts, &plugin_name(&name)?).await,
         PluginRequest::ShadowBegin { name, file, signature } => {
             let name = plugin_name(&name)?;
             let given = Given::read(&file, signature.as_deref())?;
@@ -133,6 +120,37 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
             Ok(Answer { faulty, ..answer(&played.calls, text)? })
         }
     }
+}
+
+/// Lets a plugin be asked, or not, and tells what fails then.
+async fn enable(parts: &Parts, name: &PluginName, enabled: bool) -> Result<Answer, String> {
+    parts.plugins.enable(name, enabled).await.map_err(|unfit| unfit.to_string())?;
+    if enabled {
+        return Ok(Answer::done(format!("{name} is enabled")));
+    }
+    let fails = plugin_uses::without(parts, name).await;
+    Ok(Answer::done(with_warnings(format!("{name} is disabled"), &fails)))
+}
+
+/// Removes a plugin, and tells what fails then.
+async fn remove(parts: &Parts, name: &PluginName) -> Result<Answer, String> {
+    // Before nobody knows any more what roles it had.
+    let fails = plugin_uses::without(parts, name).await;
+    let kept = parts.plugins.remove(name).await.map_err(|unfit| unfit.to_string())?;
+    let (with, faulty) = match &kept {
+        None => (", with what was recorded of it".to_owned(), false),
+        Some(unfit) => (format!(", but {unfit}"), true),
+    };
+    let text = format!("{name} is removed{with}; its section in the configuration stays");
+    Ok(Answer { faulty, ..Answer::done(with_warnings(text, &fails)) })
+}
+
+fn with_warnings(mut text: String, warnings: &[String]) -> String {
+    for warning in warnings {
+        text.push_str("\n  warning: ");
+        text.push_str(warning);
+    }
+    text
 }
 
 /// Everything known of one plugin, with the entries that wait for it.
@@ -187,6 +205,12 @@ fn words<T: ToString>(items: &[T]) -> String {
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
+/// Why the rows that it builds may be another time others.
+fn doubtful_rows(manifest: &Manifest) -> Option<String> {
+    let beyond = manifest.beyond_the_entry();
+    (!beyond.is_empty()).then(|| plugin_engine::rows_beyond(&beyond))
+}
+
 /// What an installation came to.
 fn installation(name: &PluginName, done: &Installation) -> String {
     let mut text = format!("{name} {} is installed", done.description.version);
@@ -224,6 +248,9 @@ fn installation(name: &PluginName, done: &Installation) -> String {
     }
     if *unreadable > 0 {
         line("unreadable", format!("{unreadable} lines of what is kept are no recordings, and passed over"));
+    }
+    if let Some(doubt) = doubtful_rows(manifest) {
+        line("warning", doubt);
     }
     if *in_force && !denied.is_empty() {
         line("not granted", format!("{}: using one ends the call (plugins.{name}.allow)", words(denied)));
@@ -292,6 +319,9 @@ fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
                 "not granted",
                 format!("{}: using one ends the call (plugins.{name}.allow)", words(&one.denied)),
             );
+        }
+        if let Some(doubt) = doubtful_rows(manifest) {
+            line("warning", doubt);
         }
         if !manifest.foreign.is_empty() {
             line("foreign", format!("{}: calling them ends the call", manifest.foreign.join(", ")));
