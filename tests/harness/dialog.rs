@@ -249,6 +249,14 @@ impl<'a, P: Place> Dialog<'a, P> {
         self.names.get("folder").map(Path::new).ok_or_else(|| "a peer has no folder".to_owned())
     }
 
+    async fn start_tls(&mut self) -> Result<(), String> {
+        self.wire().await?;
+        let wire = self.connections.remove(&self.current).ok_or("the connection is gone")?;
+        let wire = wire.start_tls().await.map_err(|e| format!("TLS: {e}"))?;
+        self.connections.insert(self.current.clone(), wire);
+        Ok(())
+    }
+
     async fn direct(&mut self, at: usize, line: &str) -> Result<(), String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
@@ -259,13 +267,7 @@ impl<'a, P: Place> Dialog<'a, P> {
                 Ok(())
             }
             ["@accept"] => self.accept().await,
-            ["@tls"] => {
-                self.wire().await?;
-                let wire = self.connections.remove(&self.current).ok_or("the connection is gone")?;
-                let wire = wire.start_tls().await.map_err(|e| format!("TLS: {e}"))?;
-                self.connections.insert(self.current.clone(), wire);
-                Ok(())
-            }
+            ["@tls"] => self.start_tls().await,
             ["@bare"] => {
                 self.wire().await?.take_bare_lines();
                 Ok(())

@@ -133,7 +133,7 @@ impl Kv {
         add: i32,
         now: Timestamp,
     ) -> Result<i32, KvError> {
-        let count = match self.read(place, name, now)?.map(|value| <[u8; 4]>::try_from(value)) {
+        let count = match self.read(place, name, now)?.map(<[u8; 4]>::try_from) {
             None => 0,
             Some(Ok(octets)) => i32::from_le_bytes(octets),
             Some(Err(_)) => return Err(KvError::Refused(format!("{name:?} holds no counter"))),

@@ -29,6 +29,7 @@ mod machine;
 mod memo;
 mod meter;
 mod notes;
+mod numbers;
 mod overlaps;
 mod places;
 mod plugin;
@@ -64,7 +65,8 @@ pub use lifecycle::{Installation, Listed, Prepared, ShadowReport};
 pub use wasmtime::Engine as CompilerEngine;
 
 pub use machine::{Allocation, INSTANCES_MAX, MEMORY_MAX, Machine, Profile, SLICE, Target};
-pub use plugin::{Description, Numbers, Plugin};
+pub use numbers::Numbers;
+pub use plugin::{Description, Plugin};
 pub use question::{Answer, Question};
 pub use recording::Recording;
 pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};

@@ -304,9 +304,9 @@ impl Engine {
         let listed = |(name, installed): (PluginName, Installed)| {
             let plugin = active.plugins.get(&name);
             let numbers = plugin.map(|plugin| &plugin.numbers);
-            let number = |count: fn(&crate::plugin::Numbers) -> u64| numbers.map_or(0, count);
+            let number = |count: fn(&crate::numbers::Numbers) -> u64| numbers.map_or(0, count);
             let calls = number(|numbers| numbers.calls.load(Ordering::Relaxed));
-            let failures = numbers.map(crate::plugin::Numbers::failures).unwrap_or_default();
+            let failures = numbers.map(crate::numbers::Numbers::failures).unwrap_or_default();
             let listed = Listed {
                 description: match plugin {
                     Some(plugin) => Some(plugin.description.clone()),

@@ -1,7 +1,6 @@
 //! One version of a plugin, ready to be asked.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hooks::{CallReport, Content, Failed, FailureKind, PluginName, Role, Sitting};
@@ -20,6 +19,7 @@ use crate::interest::Interests;
 use crate::linking::linker;
 use crate::machine::{Machine, Profile};
 use crate::memo::Memo;
+use crate::numbers::Numbers;
 use crate::places::{Owner, Places};
 use crate::question::{Answer, Question};
 use crate::reads::{self, Reads};
@@ -56,35 +56,6 @@ pub struct Description {
     /// The attributes of a user's entry that it reads, between spaces; `None`: all.
     #[serde(default)]
     pub entry_attributes: Option<String>,
-}
-
-/// Calls and failures since the start.
-#[derive(Debug, Default)]
-pub struct Numbers {
-    /// Calls that ran.
-    pub calls: AtomicU64,
-    /// Questions answered from memory.
-    pub remembered: AtomicU64,
-    /// Questions that no interest matched.
-    pub passed_over: AtomicU64,
-    /// Microseconds of all calls.
-    pub microseconds: AtomicU64,
-    failures: [AtomicU64; FailureKind::ALL.len()],
-}
-
-impl Numbers {
-    pub(crate) fn failed(&self, kind: FailureKind) {
-        if let Some(at) = FailureKind::ALL.iter().position(|other| *other == kind) {
-            self.failures[at].fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Failures by kind, those that never happened left out.
-    #[must_use]
-    pub fn failures(&self) -> Vec<(FailureKind, u64)> {
-        let counts = self.failures.iter().map(|count| count.load(Ordering::Relaxed));
-        FailureKind::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
-    }
 }
 
 /// A version of a plugin with its settings. Calls under way keep theirs when it is replaced.
