@@ -63,6 +63,11 @@ pub trait Plugins: Send + Sync + 'static {
         Standing::Absent
     }
 
+    /// Whether a plugin is known not to have a role: what names it without one does not mean that.
+    fn lacks(&self, _plugin: &PluginName, _role: Role) -> bool {
+        false
+    }
+
     /// What can be said of an address at once: hot paths ask this first.
     fn ready(
         &self,

@@ -162,6 +162,17 @@ impl Plugins for Engine {
         }
     }
 
+    fn lacks(&self, plugin: &PluginName, role: Role) -> bool {
+        match self.plugin(plugin) {
+            Some(plugin) => !plugin.manifest.roles.contains(&role),
+            // One that is disabled, or cannot be started, still has no other roles.
+            None => {
+                let manifest = self.stand(plugin).and_then(|stand| stand.manifest);
+                manifest.is_some_and(|manifest| !manifest.roles.contains(&role))
+            }
+        }
+    }
+
     fn ready(
         &self,
         name: &PluginName,

@@ -66,7 +66,7 @@ fn of_user(view: &View<'_>, role: Role, address: &Address) -> Result<Option<User
     }
     let own = row.detail.map(|detail| detail.plugins).unwrap_or_default();
     let mut plugins: Vec<PluginName> = Vec::new();
-    let own = own.into_iter().filter(|binding| binding.is_for(role)).map(|binding| binding.plugin);
+    let own = own.into_iter().filter(|binding| view.means(binding, role)).map(|binding| binding.plugin);
     for plugin in own.chain(names(view, role, address.domain.as_str())?) {
         if !plugins.contains(&plugin) {
             plugins.push(plugin);

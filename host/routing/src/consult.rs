@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::Guard;
-use hooks::{CallContext, Failed, FailureKind, OnFailure, PluginName, Plugins, Ready, Role};
+use hooks::{Binding, CallContext, Failed, FailureKind, OnFailure, PluginName, Plugins, Ready, Role};
 use hooks::{RewriteRequest, RewriteVerdict, Sitting, Told};
 use mail_types::{AccountName, Address, Domain, Refusal};
 use runtime::Random;
@@ -111,6 +111,11 @@ impl<'a> Consult<'a> {
         let Ok(domain) = Domain::parse(domain) else { return Vec::new() };
         let bound = self.plugins.bound(role, &domain);
         bound.into_iter().map(|plugin| Link { plugin, origin: "configuration".into() }).collect()
+    }
+
+    /// Whether what an entry says of a plugin means a role: the one that it names, or else any that the plugin has.
+    pub(crate) fn means(&self, binding: &Binding, role: Role) -> bool {
+        binding.is_for(role) && (binding.role.is_some() || !self.plugins.lacks(&binding.plugin, role))
     }
 
     pub(crate) fn unique(&self, random: &Random) -> u64 {

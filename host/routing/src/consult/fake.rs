@@ -18,12 +18,14 @@ pub(super) type Call = (String, CallContext, usize);
 pub(super) struct Fake {
     pub(super) say: Say,
     pub(super) bound: Vec<(&'static str, &'static str)>,
+    /// Roles that plugins do not have.
+    pub(super) lacks: Vec<(&'static str, Role)>,
     pub(super) calls: Arc<Mutex<Vec<Call>>>,
 }
 
 impl Fake {
     pub(super) fn new(say: Say) -> Self {
-        Self { say, bound: Vec::new(), calls: Arc::default() }
+        Self { say, bound: Vec::new(), lacks: Vec::new(), calls: Arc::default() }
     }
 
     pub(super) fn taken(&self) -> Vec<Call> {
@@ -44,6 +46,10 @@ impl Plugins for Fake {
     fn bound(&self, role: Role, domain: &Domain) -> Vec<PluginName> {
         let here = self.bound.iter().filter(|(_, to)| role == Role::Rewrite && *to == domain.as_str());
         here.map(|(name, _)| name.parse().unwrap()).collect()
+    }
+
+    fn lacks(&self, plugin: &PluginName, role: Role) -> bool {
+        self.lacks.iter().any(|(name, lacking)| *name == plugin.as_str() && *lacking == role)
     }
 
     fn any_bound(&self, role: Role) -> bool {

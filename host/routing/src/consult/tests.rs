@@ -435,6 +435,21 @@ async fn chains_are_told_for_other_roles() {
     assert_eq!(of_user(Role::Disposition, "nobody@chained.example"), "NotFound");
 }
 
+#[tokio::test]
+async fn an_entry_that_names_no_role_means_those_that_the_plugin_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut fake = Fake::new(|_, _| None);
+    fake.lacks = vec![("two", Role::Disposition), ("vacation-plus", Role::Disposition)];
+    let routing = routing(&dir, RULES, "", &fake).await;
+    let domain = Domain::parse("chained.example").unwrap();
+    assert_eq!(routing.chain(Role::Disposition, &domain), Lookup::Found(Vec::new()));
+    let Lookup::Found(rewrite) = routing.chain(Role::Rewrite, &domain) else { panic!("a chain") };
+    assert_eq!(rewrite.len(), 2);
+    // One that names the role is asked, and fails where the plugin lacks it.
+    let user = routing.user_chain(Role::Disposition, &address("ann@chained.example"));
+    assert!(matches!(user, Lookup::Found(chain) if chain.plugins.len() == 1));
+}
+
 #[test]
 fn rules_name_the_plugins_they_call() {
     let tags = ChannelTags::builtin();

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use directory::{Dn, Status};
-use hooks::{PluginName, RewriteRequest, Role};
+use hooks::{Binding, PluginName, RewriteRequest, Role};
 use mail_types::{Address, Domain, Lookup};
 use runtime::Random;
 
@@ -107,7 +107,7 @@ impl<'a> View<'a> {
             .row
             .plugins
             .iter()
-            .filter(|binding| binding.is_for(role))
+            .filter(|binding| self.means(binding, role))
             .map(|binding| Link { plugin: binding.plugin.clone(), origin: known.row.dn.as_str().into() });
         for link in of_canonical.into_iter().flatten().chain(own) {
             if !links.iter().any(|other| other.plugin == link.plugin) {
@@ -115,6 +115,11 @@ impl<'a> View<'a> {
             }
         }
         Ok(links)
+    }
+
+    /// Whether what an entry says of a plugin means a role.
+    pub(crate) fn means(&self, binding: &Binding, role: Role) -> bool {
+        self.consult.means(binding, role)
     }
 
     /// The tenant that a domain belongs to: its canonical name, where the directory knows it.

@@ -115,11 +115,18 @@ fn doubt(parts: &Parts, kind: EntryKind, binding: &Binding) -> Option<String> {
         ));
     };
     let has = &plugin.manifest().roles;
-    let lacks: Vec<Role> = asked.into_iter().filter(|role| !has.contains(role)).collect();
-    if lacks.is_empty() {
+    let lacks: Vec<Role> = asked.iter().filter(|role| !has.contains(role)).copied().collect();
+    // Without a role it is asked in those that it has.
+    if lacks.is_empty() || role.is_none() && lacks.len() < asked.len() {
         return None;
     }
     let has: Vec<&str> = has.iter().map(|role| role.as_str()).collect();
+    if role.is_none() {
+        let has = has.join(", ");
+        return Some(format!(
+            "the plugin {name} is asked nothing here: it has {has}; mend: name another one"
+        ));
+    }
     let fails = fails(settings.as_ref(), &lacks);
     Some(format!(
         "the plugin {name} is asked in roles that it does not have; {fails}; mend: write \"ROLE {name}\" with one that it has ({})",
