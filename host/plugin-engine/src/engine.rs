@@ -418,10 +418,10 @@ fn spared(
         return Err(plugin.failed(role, FailureKind::Busy, why));
     }
     // Last, because it lets a probe through that has to be made then.
-    let gate = match share.breaker.rests(now) {
-        Some(rest) if explains => Gate::Open(rest),
-        None if explains => Gate::Closed,
-        _ => share.breaker.gate(now),
+    let gate = if explains {
+        share.breaker.rests(now).map_or(Gate::Closed, Gate::Open)
+    } else {
+        share.breaker.gate(now)
     };
     match gate {
         Gate::Open(rest) => {

@@ -288,6 +288,7 @@ impl Engine {
         let _one = self.0.changing.lock().await;
         self.0.installed(name)?;
         self.0.replace(name, None).await?;
+        self.0.ran_by.lock().remove(name);
         self.0.sweep();
         notes::changed(&self.0.events, name, None, "is removed");
         let kept = self.0.recorder.forget(name).await.err();

@@ -11,7 +11,7 @@ use super::origin::{Origin, Staging};
 use super::records::{
     Brought, LISTS, MIRROR, MIRROR_IDS, REFUSED, Record, SEEN, Seen, encode, id_key, seen_key,
 };
-use super::refusing::{fault, passing};
+use super::refusing::{RefusedIds, fault, passing};
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::edit::{Composing, Edit, Logging};
@@ -142,8 +142,8 @@ pub(super) struct Applying<'v, 's> {
     above: Option<Dn>,
     /// Whether any entry was refused before this batch.
     pub(super) any_refused: bool,
-    /// Under which names entries with lasting names were refused in it.
-    pub(super) refused_now: HashMap<Uuid, Vec<u8>>,
+    /// The keys under which entries stand refused, by their lasting names; read once, when the first one asks.
+    pub(super) refused_ids: Option<RefusedIds>,
     /// Whether anything beside the tree is written.
     pub(super) writes: bool,
     begun_at: u64,
@@ -202,7 +202,7 @@ impl<'v, 's> Applying<'v, 's> {
             glue: HashSet::new(),
             above: None,
             any_refused,
-            refused_now: HashMap::new(),
+            refused_ids: None,
             writes: false,
             begun_at: head.csn,
         })

@@ -18,7 +18,7 @@ use super::apply::{BATCH_MAX, Step};
 use super::found::{Found, Uuid};
 use super::guard::{Trust, guard, guard_empty};
 use super::records::{SYNC, Way, base_key};
-use super::refusing::refused_of;
+use super::refusing::refused_by_id;
 use super::source::{Mirror, SyncError};
 use crate::dn::Dn;
 use crate::ldap::answer::{
@@ -342,11 +342,13 @@ impl Live<'_> {
             None => self.mirror.0.directory.raw_view()?.name_of(self.mirror.name(), uuid)?,
         };
         let mut names: Vec<Dn> = known.into_iter().chain(named).collect();
-        let view = self.mirror.0.directory.raw_view()?;
-        // What was never taken in is known by what it was refused as.
-        let refused = refused_of(&view, self.mirror.name(), uuid)?;
-        names.extend(refused.into_iter().filter_map(|(_, name)| Dn::parse(&name).ok()));
-        names.sort();
+        if names.is_empty() {
+            // What was never taken in, and is told of by its lasting name alone, is known by what it was refused as.
+            let view = self.mirror.0.directory.raw_view()?;
+            let refused = refused_by_id(&view, self.mirror.name())?.into_iter();
+            let its_own = refused.filter(|(id, ..)| id == uuid);
+            names.extend(its_own.filter_map(|(.., name)| Dn::parse(&name).ok()));
+        }
         names.dedup();
         // A name that the server says it must have to say.
         for dn in names.into_iter().filter(|dn| self.mirror.is_own(dn)) {

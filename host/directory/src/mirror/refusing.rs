@@ -1,5 +1,6 @@
 //! Entries that break a rule: each fails alone, is noted with its reason, and tried again when that may be gone.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use super::apply::{Applying, REFUSED_MAX};
@@ -45,7 +46,7 @@ impl Applying<'_, '_> {
         let key = refused_key(name);
         if let Some(uuid) = found.and_then(|found| found.uuid) {
             self.no_longer_refused(&uuid, Some(&key))?;
-            self.refused_now.insert(uuid, key.clone());
+            self.refused_ids()?.entry(uuid).or_default().push(key.clone());
         }
         self.composing.batch.put(REFUSED, &key, encode(&refused));
         Ok(())
@@ -54,16 +55,27 @@ impl Applying<'_, '_> {
     /// What was refused of an entry by its lasting name, but for what stands under one key: it was renamed since, or is gone, and
     /// must not come back when what it wanted becomes free.
     pub(super) fn no_longer_refused(&mut self, uuid: &Uuid, but: Option<&[u8]>) -> Result<(), EditError> {
-        let mut keys: Vec<Vec<u8>> = self.refused_now.remove(uuid).into_iter().collect();
-        if self.any_refused {
-            let rows = refused_of(self.composing.view, &self.origin.source, uuid)?;
-            keys.extend(rows.into_iter().map(|(key, _)| key));
+        if !self.any_refused && self.refused_ids.is_none() {
+            return Ok(());
         }
+        // They stay known: a batch may go back to where it was, and to delete twice does no harm.
+        let keys = self.refused_ids()?.get(uuid).cloned().unwrap_or_default();
         for key in keys.iter().filter(|key| Some(key.as_slice()) != but) {
             self.writes = true;
             self.composing.batch.delete(REFUSED, key);
         }
         Ok(())
+    }
+
+    fn refused_ids(&mut self) -> Result<&mut RefusedIds, DirectoryError> {
+        if self.refused_ids.is_none() {
+            let mut ids = RefusedIds::new();
+            for (uuid, key, _) in refused_by_id(self.composing.view, &self.origin.source)? {
+                ids.entry(uuid).or_default().push(key);
+            }
+            self.refused_ids = Some(ids);
+        }
+        Ok(self.refused_ids.get_or_insert_default())
     }
 
     /// An entry is no longer refused.
@@ -81,19 +93,20 @@ impl Applying<'_, '_> {
     }
 }
 
-/// What is refused of an entry of a source, by its lasting name: keys and names.
-pub(super) fn refused_of(
+/// The keys under which entries stand refused, by their lasting names.
+pub(super) type RefusedIds = HashMap<Uuid, Vec<Vec<u8>>>;
+
+/// What is refused of a source, of entries with lasting names: these, keys and names; [`REFUSED_MAX`] bounds them.
+pub(super) fn refused_by_id(
     view: &View<'_>,
     source: &str,
-    uuid: &Uuid,
-) -> Result<Vec<(Vec<u8>, String)>, DirectoryError> {
+) -> Result<Vec<(Uuid, Vec<u8>, String)>, DirectoryError> {
     let mut rows = Vec::new();
     view.snapshot.scan(REFUSED, &[], &[0xff; 9], &mut |key, value| {
-        if let Some(refused) = decode::<Refused>(value)
-            && refused.source == source
-            && refused.found.as_ref().and_then(StoredFound::uuid).as_ref() == Some(uuid)
+        if let Some(refused) = decode::<Refused>(value).filter(|refused| refused.source == source)
+            && let Some(uuid) = refused.found.as_ref().and_then(StoredFound::uuid)
         {
-            rows.push((key.to_vec(), refused.name));
+            rows.push((uuid, key.to_vec(), refused.name));
         }
         ControlFlow::Continue(())
     })?;

@@ -30,6 +30,18 @@ async fn values_expire_and_tenants_are_apart() {
 }
 
 #[tokio::test]
+async fn what_would_be_said_is_said_without_keeping_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kv, now) = (open(folder.path()), Timestamp(1_000));
+    let place = Place::new(&"greylist".parse().unwrap(), None, false);
+    assert_eq!(kv.counted(&place, "n", 1, now).unwrap(), 1);
+    assert_eq!(kv.count(&place, "n", 2, 60, now, 1000).await.unwrap(), 2, "nothing was kept");
+    assert_eq!((kv.counted(&place, "n", 1, now).unwrap(), kv.counted(&place, "n", 1, now).unwrap()), (3, 3));
+    assert!(kv.check(&place, "k", Some(VALUE_MAX)).is_ok() && kv.check(&place, "", None).is_err());
+    assert!(kv.check(&place, "k", Some(VALUE_MAX + 1)).is_err());
+}
+
+#[tokio::test]
 async fn counters_count_every_call_once_within_their_window() {
     let folder = tempfile::tempdir().unwrap();
     let kv = open(folder.path());
