@@ -76,7 +76,7 @@ impl Write for Log {
 
 impl TestServer {
     /// Starts a server as a case's sections want it: `server.toml` over the base configuration,
-    /// `directory.ldif` and `rewrite.rules` instead of those that ship, and any other `….rules` and `….ldif`.
+    /// `directory.ldif` and `rewrite.rules` instead of those that ship, and any other `….rules`, `….ldif`, `….txt` and `….eml`.
     pub async fn start(archive: &Archive, names: &[(String, String)]) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let own = archive.get("server.toml").unwrap_or_default().to_owned();
@@ -95,7 +95,8 @@ impl TestServer {
             std::fs::write(folder.path().join(file), filled(text)).map_err(|e| e.to_string())?;
         }
         // Tables and secrets that the configuration names.
-        let is_file = |name: &str| [".txt", ".rules", ".ldif"].iter().any(|ending| name.ends_with(ending));
+        let is_file =
+            |name: &str| [".txt", ".rules", ".ldif", ".eml"].iter().any(|ending| name.ends_with(ending));
         for section in archive.sections.iter().filter(|section| is_file(&section.name)) {
             let text = filled(section.text.clone());
             std::fs::write(folder.path().join(&section.name), text).map_err(|e| e.to_string())?;

@@ -98,8 +98,9 @@ pub trait Plugins: Send + Sync + 'static {
         plugin: &'a PluginName,
         context: &'a CallContext,
         batch: &'a [ReverseRequest],
+        sitting: &'a mut Sitting,
     ) -> BoxFuture<'a, Told<Vec<ReverseVerdict>>> {
-        let _ = (context, batch);
+        let _ = (context, batch, sitting);
         nobody(plugin)
     }
 
@@ -109,8 +110,9 @@ pub trait Plugins: Send + Sync + 'static {
         plugin: &'a PluginName,
         context: &'a CallContext,
         request: &'a SenderRequest,
+        sitting: &'a mut Sitting,
     ) -> BoxFuture<'a, Told<SenderVerdict>> {
-        let _ = (context, request);
+        let _ = (context, request, sitting);
         nobody(plugin)
     }
 

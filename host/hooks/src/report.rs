@@ -40,6 +40,30 @@ pub struct CallReport {
     pub backtrace: Vec<String>,
 }
 
+impl CallReport {
+    /// For explanations, a line each: what ran and what it cost; what was logged.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        if self.digest.is_empty() {
+            return vec!["nothing had to run".to_owned()];
+        }
+        let Self { digest, cpu_milliseconds, memory, host_calls, fuel, uncounted, remembered, log, .. } =
+            self;
+        let fuel = match (fuel, uncounted) {
+            (Some(fuel), _) => format!(", fuel {fuel}"),
+            (None, Some(why)) => format!(", fuel not counted ({why})"),
+            (None, None) => String::new(),
+        };
+        let remembered = if *remembered { ", remembered" } else { "" };
+        let mut lines = vec![format!(
+            "ran: component {digest}, {cpu_milliseconds} ms of processor, {memory} octets, \
+             {host_calls} calls of the host{fuel}{remembered}"
+        )];
+        lines.extend(log.iter().map(|line| format!("log {}: {}", line.level, line.text)));
+        lines
+    }
+}
+
 /// An answer, or a failure, with how it came about.
 #[derive(Debug, Clone)]
 pub struct Told<T> {

@@ -38,6 +38,7 @@ pub use export::{Exported, Format, export};
 pub use filing::{FAULTS_MAX, Imported, MailboxImported};
 pub use imap_client::ImapServer;
 pub use import::{Anew, Import, Source, import};
+pub use lines::with_crlf;
 pub use sign_in::Credentials;
 pub use tell::{Tell, Told};
 

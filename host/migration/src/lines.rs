@@ -26,6 +26,14 @@ impl ToCrlf {
     }
 }
 
+/// A whole message with the ends of lines that it has on the wire.
+#[must_use]
+pub fn with_crlf(message: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    ToCrlf::default().convert(message, &mut out);
+    out
+}
+
 /// CRLF to LF, piece by piece; a CR without LF stays.
 #[derive(Debug, Default)]
 pub(crate) struct ToLf {

@@ -204,6 +204,7 @@ impl Plugins for Engine {
         plugin: &'a PluginName,
         context: &'a CallContext,
         batch: &'a [ReverseRequest],
+        sitting: &'a mut Sitting,
     ) -> BoxFuture<'a, Told<Vec<ReverseVerdict>>> {
         Box::pin(async move {
             let matters = |request: &ReverseRequest| {
@@ -215,7 +216,7 @@ impl Plugins for Engine {
                 return Told::at_once(Ok(vec![ReverseVerdict::Unchanged; batch.len()]));
             }
             self.0
-                .put(plugin, context, Question::reverse(context, batch), |judge, answer| {
+                .put_in(sitting, plugin, context, Question::reverse(context, batch), None, |judge, answer| {
                     let Answer::Reverse(given) = answer else { return wrong() };
                     length(&given, batch.len())?;
                     given.into_iter().map(|verdict| judge.reverse(verdict)).collect()
@@ -229,6 +230,7 @@ impl Plugins for Engine {
         plugin: &'a PluginName,
         context: &'a CallContext,
         request: &'a SenderRequest,
+        sitting: &'a mut Sitting,
     ) -> BoxFuture<'a, Told<SenderVerdict>> {
         Box::pin(async move {
             let matters = self.plugin(plugin).is_none_or(|plugin| {
@@ -239,8 +241,9 @@ impl Plugins for Engine {
             }
             let asked = crate::question::address(&request.address);
             let reads = self.0.reads(plugin);
+            let question = Question::authorize(context, request, &reads);
             self.0
-                .put(plugin, context, Question::authorize(context, request, &reads), |judge, answer| {
+                .put_in(sitting, plugin, context, question, None, |judge, answer| {
                     let Answer::AuthorizeSender(given) = answer else { return wrong() };
                     judge.authorize(given, &asked)
                 })

@@ -8,6 +8,7 @@
 
 mod autoreply;
 mod circle;
+mod hearing;
 mod joined;
 mod letter;
 mod limit;
@@ -17,6 +18,7 @@ mod sender;
 mod unsubscribe;
 
 pub use autoreply::AutoReplying;
+pub use hearing::Hearing;
 pub use letter::Letter;
 pub use profiles::{About, Profiles, Replies};
 pub use reversed::{Leaving, Reversing};

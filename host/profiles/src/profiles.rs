@@ -1,11 +1,9 @@
 //! From final recipients and a message to what the queue takes.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use hooks::{
-    Action, CallContext, Content, DispositionRequest, Failed, OnFailure, PluginName, Plugins, Role, Sitting,
-    World,
+    Action, CallContext, Content, DispositionRequest, Failed, OnFailure, PluginName, Plugins, Role, World,
 };
 use mail_types::{
     AccountName, Address, ChannelName, Domain, EnhancedStatus, Filing, ForwardPath, Lookup, NextHop, Notify,
@@ -16,6 +14,7 @@ use routing::{Request, Resolution, Routing, UserChain};
 use storage::{LoadedContent, StorageError};
 
 use crate::circle;
+use crate::hearing::{Hearing, listed};
 use crate::joined::{End, Joined, Other};
 use crate::letter::Letter;
 use crate::limit;
@@ -86,10 +85,24 @@ impl Profiles {
         recipients: Vec<Accepted>,
         content: impl FnOnce() -> Result<LoadedContent, StorageError>,
     ) -> Result<Vec<Accepted>, Refusal> {
+        self.dispose_heard(about, recipients, content, &mut Hearing::default()).await
+    }
+
+    /// The same, with an ear for what plugins are asked.
+    ///
+    /// # Errors
+    /// As [`Self::dispose`].
+    pub async fn dispose_heard(
+        &self,
+        about: About<'_>,
+        recipients: Vec<Accepted>,
+        content: impl FnOnce() -> Result<LoadedContent, StorageError>,
+        hearing: &mut Hearing,
+    ) -> Result<Vec<Accepted>, Refusal> {
         let mut others = Vec::with_capacity(recipients.len());
         let mut cases = Vec::new();
         for accepted in recipients {
-            match self.chain(&accepted)? {
+            match self.chain(&accepted.recipient.address, &accepted.route)? {
                 UserChain { plugins, .. } if plugins.is_empty() => others.push(accepted),
                 UserChain { plugins, tenant } => cases.push(Case {
                     accepted,
@@ -106,7 +119,7 @@ impl Profiles {
         }
         let content = content().map_err(|error| later(error.to_string()))?;
         if !cases.is_empty() {
-            self.carry_out_all(about, cases, &mut others, content.clone()).await?;
+            self.carry_out_all(about, cases, &mut others, content.clone(), hearing).await?;
         }
         let others = limit::kept(&self.routing, others, about.replies, content.len())?;
         if !others.iter().any(is_forwarded) {
@@ -122,24 +135,34 @@ impl Profiles {
         mut cases: Vec<Case>,
         others: &mut Vec<Accepted>,
         content: LoadedContent,
+        hearing: &mut Hearing,
     ) -> Result<(), Refusal> {
         let letter: Content = Arc::new(Letter::new(content));
-        self.ask(about, &mut cases, &letter).await?;
+        self.ask(about, &mut cases, &letter, hearing).await?;
         if about.replies == Replies::One {
             refused_as_a_whole(&cases, others)?;
         }
         for case in cases {
-            self.carry_out(about, case, others).await?;
+            self.carry_out(about, case, others, hearing).await?;
         }
         Ok(())
     }
 
+    /// The plugins that will be asked, when a message is here, what becomes of it for an address; none where the mail does
+    /// not go into a mailbox here.
+    ///
+    /// # Errors
+    /// The refusal that the message gets: the tables do not answer.
+    pub fn disposing(&self, address: &Address, route: &Route) -> Result<Vec<PluginName>, Refusal> {
+        self.chain(address, route).map(|chain| chain.plugins)
+    }
+
     /// The plugins of a recipient with a mailbox here.
-    fn chain(&self, accepted: &Accepted) -> Result<UserChain, Refusal> {
-        if accepted.route.local_account().is_none() {
+    fn chain(&self, address: &Address, route: &Route) -> Result<UserChain, Refusal> {
+        if route.local_account().is_none() {
             return Ok(UserChain::default());
         }
-        match self.routing.user_chain(Role::Disposition, &accepted.recipient.address) {
+        match self.routing.user_chain(Role::Disposition, address) {
             Lookup::Found(mut chain) => {
                 chain.plugins.truncate(CHAIN_MAX);
                 Ok(chain)
@@ -151,7 +174,13 @@ impl Profiles {
 
     /// Asks each plugin for all recipients of a tenant that it is asked about next: one call each, so that what one of them
     /// leads to is not another one's, on one instance where that may be.
-    async fn ask(&self, about: About<'_>, cases: &mut [Case], letter: &Content) -> Result<(), Refusal> {
+    async fn ask(
+        &self,
+        about: About<'_>,
+        cases: &mut [Case],
+        letter: &Content,
+        hearing: &mut Hearing,
+    ) -> Result<(), Refusal> {
         for position in 0..CHAIN_MAX {
             let mut open: Vec<usize> =
                 (0..cases.len()).filter(|at| cases[*at].next(position).is_some()).collect();
@@ -171,7 +200,7 @@ impl Profiles {
                     authenticated: about.authenticated.cloned(),
                     id: about.id.to_owned(),
                 };
-                self.ask_one(&plugin, &context, about, cases, &group, letter).await?;
+                self.ask_one(&plugin, (&context, about), cases, &group, letter, hearing).await?;
             }
         }
         Ok(())
@@ -198,17 +227,19 @@ impl Profiles {
     async fn ask_one(
         &self,
         plugin: &PluginName,
-        context: &CallContext,
-        about: About<'_>,
+        (context, about): (&CallContext, About<'_>),
         cases: &mut [Case],
         group: &[usize],
         letter: &Content,
+        hearing: &mut Hearing,
     ) -> Result<(), Refusal> {
         let requests: Result<Vec<_>, Refusal> =
             group.iter().map(|at| self.request(&cases[*at].accepted, about)).collect();
-        let mut sitting = Sitting::default();
+        let mut sitting = hearing.sitting();
         for (at, request) in group.iter().zip(requests?) {
             let told = self.plugins.dispose(plugin, context, request, Arc::clone(letter), &mut sitting).await;
+            let asked = || format!("what becomes of it for {}", cases[*at].accepted.recipient.address);
+            hearing.call(plugin, &told, asked, |actions| listed(actions, "nothing"));
             match told.answer {
                 Ok(actions) => cases[*at].hear(plugin, actions, told.report.microseconds),
                 Err(failed) => cases[*at].fail(&failed),
@@ -239,6 +270,7 @@ impl Profiles {
         about: About<'_>,
         mut case: Case,
         out: &mut Vec<Accepted>,
+        hearing: &mut Hearing,
     ) -> Result<(), Refusal> {
         let before = out.len();
         let Some(account) = case.accepted.route.local_account().cloned() else { return Ok(()) };
@@ -254,7 +286,7 @@ impl Profiles {
                     out.push(case.goes(filed(&account, filing)));
                 }
                 for other in std::mem::take(&mut case.joined.others) {
-                    self.by_channel(&mut case, &account, other, out);
+                    self.by_channel(&mut case, &account, other, out, hearing);
                 }
                 for address in std::mem::take(&mut case.joined.forwards) {
                     self.forward(about, &case, address, out).await;
@@ -283,7 +315,14 @@ impl Profiles {
     }
 
     /// What needs a channel of its own: there where the operator has one.
-    fn by_channel(&self, case: &mut Case, account: &AccountName, other: Other, out: &mut Vec<Accepted>) {
+    fn by_channel(
+        &self,
+        case: &mut Case,
+        account: &AccountName,
+        other: Other,
+        out: &mut Vec<Accepted>,
+        hearing: &mut Hearing,
+    ) {
         let account = account.clone();
         let (channel, next_hop) = match other {
             Other::Answer(words) => {
@@ -293,7 +332,9 @@ impl Profiles {
         };
         let route = Route::new(channel, next_hop);
         if !self.world.has_channel(&route.channel) {
-            case.note(format!("no channel carries out {route}: left out"));
+            let text = format!("no channel carries out {route}: left out");
+            hearing.note(|| text.clone());
+            case.note(text);
             return;
         }
         let mut accepted = case.goes(route);
@@ -348,18 +389,6 @@ impl Profiles {
     }
 }
 
-/// What a plugin said, for the trail.
-fn heard(plugin: &PluginName, actions: &[Action], microseconds: u64) -> String {
-    let mut text = format!("plugin {plugin}: ");
-    for (nth, action) in actions.iter().enumerate() {
-        // Into a text it cannot fail.
-        let _ = write!(text, "{}{action}", if nth == 0 { "" } else { "; " });
-    }
-    let nothing = if actions.is_empty() { "nothing" } else { "" };
-    let _ = write!(text, "{nothing} ({microseconds} µs)");
-    text
-}
-
 fn filed(account: &AccountName, filing: Filing) -> Route {
     if filing == Filing::default() {
         Route::store(account.clone())
@@ -408,7 +437,7 @@ impl Case {
 
     /// A plugin answered.
     fn hear(&mut self, plugin: &PluginName, mut actions: Vec<Action>, microseconds: u64) {
-        self.note(heard(plugin, &actions, microseconds));
+        self.note(format!("plugin {plugin}: {} ({microseconds} µs)", listed(&actions, "nothing")));
         if routing::is_released_of_plugin(&self.accepted.recipient.released, plugin.as_str()) {
             let all = actions.len();
             actions.retain(|action| !matches!(action, Action::Hold(_)));
@@ -417,6 +446,9 @@ impl Case {
             }
         }
         self.joined.take(actions);
+        if let Some(End::Reject(refusal)) = &mut self.joined.end {
+            refusal.cause = format!("plugin {plugin} refuses it");
+        }
     }
 
     /// A plugin failed: its `on-failure` says what becomes of the mail.

@@ -1,10 +1,12 @@
 //! Senders of mail that leaves, as plugins want others to see them: in the envelope, and in the header of our own
 //! users' mail.
 
-use hooks::{CallContext, OnFailure, PluginName, Position, ReverseRequest, ReverseVerdict, Role};
-use mail_types::{AccountName, Address, Domain, EnhancedStatus, Lookup, Recipient, Reply, ReversePath};
+use hooks::{CallContext, OnFailure, PluginName, Position, ReverseRequest, ReverseVerdict, Role, Sitting};
+use mail_types::ReversePath;
+use mail_types::{AccountName, Address, Domain, EnhancedStatus, Lookup, Recipient, Refusal, Reply};
 use queue::{Attempt, BoxFuture, Channel, Outcome, Reach};
 
+use crate::hearing::{Hearing, listed};
 use crate::profiles::Profiles;
 use crate::unsubscribe::Unsubscribe;
 
@@ -73,9 +75,16 @@ impl Reversing {
             return self.attempt_each(attempt, sender).await;
         }
         let mut outcomes: Vec<Option<Outcome>> = vec![None; attempt.recipients.len()];
+        let id = attempt.id.to_string();
         for (tenant, group) in self.groups(sender, &attempt.recipients) {
             let recipients: Vec<Recipient> = group.iter().map(|at| attempt.recipients[*at].clone()).collect();
-            let seen = self.profiles.seen(attempt, sender, tenant).await;
+            let leaving = Leaving {
+                channel: &attempt.source,
+                destination: Some(attempt.route.channel.as_str()),
+                authenticated: attempt.authenticated.as_ref(),
+                id: &id,
+            };
+            let seen = self.profiles.seen(leaving, sender, tenant, &mut Hearing::default()).await;
             let of_group = match seen {
                 Ok(seen) => {
                     let path = ReversePath::Address(seen);
@@ -99,11 +108,7 @@ impl Reversing {
         let own = self.profiles.hosted(&sender.domain);
         let mut groups: Vec<(Tenant, Vec<usize>)> = Vec::new();
         for (at, recipient) in recipients.iter().enumerate() {
-            let tenant = match &own {
-                Ok(Some(domain)) => Tenant { of: Ok(Some(domain.clone())), forwarded: false },
-                Ok(None) => Tenant { of: self.profiles.hosted(&recipient.original.domain), forwarded: true },
-                Err(why) => Tenant { of: Err(why.clone()), forwarded: false },
-            };
+            let tenant = self.profiles.leaves_for(&own, &recipient.original.domain);
             match groups.iter_mut().find(|(other, _)| *other == tenant) {
                 Some((_, group)) => group.push(at),
                 None => groups.push((tenant, vec![at])),
@@ -128,7 +133,7 @@ impl Channel for Reversing {
     }
 }
 
-/// Mail of one of our own users, on its way in.
+/// Mail that leaves, or shall.
 #[derive(Debug, Clone, Copy)]
 pub struct Leaving<'a> {
     /// The channel by which it came.
@@ -160,8 +165,46 @@ impl Profiles {
         self.canonical(Some(domain))
     }
 
+    /// On whose behalf mail for a recipient leaves: `own` is whose the sender is, `original` the domain of the address that
+    /// the client named.
+    fn leaves_for(&self, own: &Result<Option<Domain>, String>, original: &Domain) -> Tenant {
+        match own {
+            Ok(Some(domain)) => Tenant { of: Ok(Some(domain.clone())), forwarded: false },
+            Ok(None) => Tenant { of: self.hosted(original), forwarded: true },
+            Err(why) => Tenant { of: Err(why.clone()), forwarded: false },
+        }
+    }
+
+    /// The sender as the next host would see it in a message for a recipient, whom the client named by `original`: for an
+    /// explanation.
+    ///
+    /// # Errors
+    /// What would become of the copy: put off, or sent back.
+    pub async fn seen_by_next(
+        &self,
+        leaving: Leaving<'_>,
+        sender: &Address,
+        original: &Address,
+        hearing: &mut Hearing,
+    ) -> Result<Address, Refusal> {
+        let tenant = self.leaves_for(&self.hosted(&sender.domain), &original.domain);
+        self.seen(leaving, sender, tenant, hearing).await.map_err(|outcome| match outcome {
+            Outcome::Deferred { reply, cause, .. } | Outcome::Failed { reply, cause, .. } => {
+                Refusal::new(reply, cause)
+            }
+            // A sender that was seen is none of these.
+            _ => Refusal::public(Reply::new(451, EnhancedStatus::transient(3, 0), "No sender")),
+        })
+    }
+
     /// The sender as the next host shall see it.
-    async fn seen(&self, attempt: &Attempt, sender: &Address, tenant: Tenant) -> Result<Address, Outcome> {
+    async fn seen(
+        &self,
+        leaving: Leaving<'_>,
+        sender: &Address,
+        tenant: Tenant,
+        hearing: &mut Hearing,
+    ) -> Result<Address, Outcome> {
         let Tenant { of, forwarded } = tenant;
         let tenant = of.map_err(deferred)?;
         let chain = match self.routing.chain(Role::Reverse, tenant.as_ref().unwrap_or(&sender.domain)) {
@@ -170,20 +213,25 @@ impl Profiles {
             Lookup::Unavailable(why) => return Err(deferred(why)),
         };
         let mut address = sender.clone();
+        let mut sitting = hearing.sitting();
         for plugin in chain {
             let context = CallContext {
                 tenant: tenant.clone(),
-                channel: attempt.source.clone(),
-                authenticated: attempt.authenticated.clone(),
-                id: attempt.id.to_string(),
+                channel: leaving.channel.to_owned(),
+                authenticated: leaving.authenticated.cloned(),
+                id: leaving.id.to_owned(),
             };
             let request = ReverseRequest {
                 address: address.clone(),
                 position: Position::Envelope,
-                destination: attempt.route.channel.as_str().to_owned(),
+                destination: leaving.destination.unwrap_or_default().to_owned(),
                 forwarded,
             };
-            match self.plugins.reverse(&plugin, &context, std::slice::from_ref(&request)).await.answer {
+            let batch = std::slice::from_ref(&request);
+            let told = self.plugins.reverse(&plugin, &context, batch, &mut sitting).await;
+            let asked = || format!("how the sender {} is seen by {}", request.address, request.destination);
+            hearing.call(&plugin, &told, asked, |verdicts| listed(verdicts, "nothing"));
+            match told.answer {
                 Ok(verdicts) => {
                     if let Some(ReverseVerdict::Changed(changed)) = verdicts.into_iter().next() {
                         address = changed;
@@ -253,7 +301,7 @@ impl Profiles {
                 forwarded: false,
             };
             let batch: Vec<ReverseRequest> = seen.iter().map(request).collect();
-            match self.plugins.reverse(plugin, context, &batch).await.answer {
+            match self.plugins.reverse(plugin, context, &batch, &mut Sitting::default()).await.answer {
                 Ok(verdicts) => {
                     for (address, verdict) in seen.iter_mut().zip(verdicts) {
                         if let ReverseVerdict::Changed(changed) = verdict {

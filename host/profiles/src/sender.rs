@@ -3,6 +3,7 @@
 use hooks::{CallContext, OnFailure, Role, SenderRequest, SenderVerdict};
 use mail_types::{AccountName, Address, EnhancedStatus, Lookup, Refusal, Reply};
 
+use crate::hearing::Hearing;
 use crate::profiles::{Profiles, domain_of};
 
 impl Profiles {
@@ -17,6 +18,20 @@ impl Profiles {
         address: &Address,
         channel: &str,
         id: &str,
+    ) -> Result<(), Refusal> {
+        self.may_send_as_heard(account, address, (channel, id), &mut Hearing::default()).await
+    }
+
+    /// The same, with an ear for what plugins are asked.
+    ///
+    /// # Errors
+    /// As [`Self::may_send_as`].
+    pub async fn may_send_as_heard(
+        &self,
+        account: &AccountName,
+        address: &Address,
+        (channel, id): (&str, &str),
+        hearing: &mut Hearing,
     ) -> Result<(), Refusal> {
         let unavailable = |why: String| {
             let text = "The sender cannot be checked now, try again later";
@@ -42,8 +57,11 @@ impl Profiles {
             };
             let attributes = self.profile(account.as_str()).map_err(unavailable)?;
             let request = SenderRequest { account: account.clone(), address: address.clone(), attributes };
+            let mut sitting = hearing.sitting();
             for plugin in chain {
-                let told = self.plugins.authorize(&plugin, &context, &request).await;
+                let told = self.plugins.authorize(&plugin, &context, &request, &mut sitting).await;
+                let asked = || format!("may {account} send as {address}");
+                hearing.call(&plugin, &told, asked, ToString::to_string);
                 match told.answer {
                     Ok(SenderVerdict::NoOpinion) => {}
                     Ok(SenderVerdict::Allow) => return Ok(()),
@@ -71,7 +89,8 @@ impl Profiles {
             Lookup::NotFound => {
                 let text = "The sender address does not belong to your account";
                 let reply = Reply::new(553, EnhancedStatus::permanent(7, 1), text);
-                Err(Refusal::new(reply, format!("{account} may not send as {address}")))
+                let cause = format!("{account} may not send as {address}: no address of the account");
+                Err(Refusal::new(reply, cause))
             }
             Lookup::Unavailable(why) => Err(unavailable(why)),
         }

@@ -26,6 +26,9 @@ pub struct Explanation {
     pub addresses: Vec<ExplainedAddress>,
     /// What came of it.
     pub outcome: ExplainedOutcome,
+    /// Those that it is taken for, as a session would have them: for whoever goes on from here.
+    #[serde(skip)]
+    pub resolved: Vec<ResolvedRecipient>,
 }
 
 /// One address on the way.
@@ -77,18 +80,18 @@ pub struct ExplainedRecipient {
 
 impl From<ResolvedRecipient> for ExplainedRecipient {
     fn from(recipient: ResolvedRecipient) -> Self {
-        Self {
-            address: recipient.address,
-            detail: recipient.detail,
-            channel: recipient.route.channel.to_string(),
-            next_hop: recipient.route.next_hop.to_string(),
-            route: recipient.route,
-            notes: Vec::new(),
-        }
+        Self { detail: recipient.detail, ..Self::new(recipient.address, recipient.route) }
     }
 }
 
 impl ExplainedRecipient {
+    /// Nothing is known of it but address and route.
+    #[must_use]
+    pub fn new(address: Address, route: Route) -> Self {
+        let (channel, next_hop) = (route.channel.to_string(), route.next_hop.to_string());
+        Self { address, detail: None, channel, next_hop, route, notes: Vec::new() }
+    }
+
     /// Sends it by another host of its channel.
     pub fn go_by(&mut self, next_hop: NextHop) {
         self.next_hop = next_hop.to_string();
@@ -97,11 +100,18 @@ impl ExplainedRecipient {
 }
 
 /// The copies that delivery makes: however many ways lead to an account, it gets one.
-fn one_copy_each(recipients: Vec<ResolvedRecipient>) -> Vec<ExplainedRecipient> {
-    let mut seen = HashSet::with_capacity(recipients.len());
+fn one_copy_each(recipients: impl Iterator<Item = ExplainedRecipient>) -> Vec<ExplainedRecipient> {
+    let mut seen = HashSet::new();
     let mut is_new =
-        |recipient: &ResolvedRecipient| seen.insert(recipient.route.copy_key(&recipient.address));
-    recipients.into_iter().filter(|recipient| is_new(recipient)).map(Into::into).collect()
+        |recipient: &ExplainedRecipient| seen.insert(recipient.route.copy_key(&recipient.address));
+    recipients.filter(|recipient| is_new(recipient)).collect()
+}
+
+impl ExplainedOutcome {
+    /// Taken, for these.
+    pub fn accepted(recipients: impl Iterator<Item = ExplainedRecipient>) -> Self {
+        Self::Accepted(one_copy_each(recipients))
+    }
 }
 
 impl From<Refusal> for ExplainedOutcome {
@@ -118,6 +128,14 @@ impl From<Refusal> for ExplainedOutcome {
 impl Explanation {
     pub(crate) fn new(request: &Request<'_>, walked: Walked) -> Self {
         let addresses = walked.traces.into_iter();
+        let mut resolved = Vec::new();
+        let outcome = match walked.answer {
+            Ok(recipients) => {
+                resolved = recipients;
+                ExplainedOutcome::accepted(resolved.iter().cloned().map(Into::into))
+            }
+            Err(refusal) => refusal.into(),
+        };
         Self {
             recipient: request.recipient.to_string(),
             reverse_path: request.reverse_path.to_string(),
@@ -126,10 +144,8 @@ impl Explanation {
             addresses: addresses
                 .map(|trace| ExplainedAddress { depth: trace.depth, steps: trace.steps })
                 .collect(),
-            outcome: match walked.answer {
-                Ok(recipients) => ExplainedOutcome::Accepted(one_copy_each(recipients)),
-                Err(refusal) => refusal.into(),
-            },
+            outcome,
+            resolved,
         }
     }
 }

@@ -3,7 +3,7 @@
 use mail_types::{AccountName, Address, Refusal};
 
 use crate::consult::About;
-use crate::recorder::{Recorder, Step, StepKind, Trail};
+use crate::recorder::{Everything, Recorder, Step, StepKind, Trail};
 use crate::resolve::{Halt, refusals};
 use crate::rewrite::control::{Direction, Place};
 use crate::rewrite::engine::{Context, rewrite};
@@ -32,31 +32,60 @@ impl Routing {
         authenticated: Option<&AccountName>,
     ) -> Result<Option<NewSender>, Refusal> {
         let about = About { source, authenticated, ..About::default() };
+        let (answer, steps) = self.sender::<Trail>(address, about).await;
+        Ok(answer?.map(|new| {
+            let mut all = vec![becomes(address, &new)];
+            all.extend(steps);
+            NewSender { address: new, steps: all }
+        }))
+    }
+
+    /// The same, for an explanation: with what plugins were asked and what rules did, also where the address stays.
+    pub async fn explain_reverse_path(
+        &self,
+        address: &Address,
+        source: &str,
+        authenticated: Option<&AccountName>,
+    ) -> (Result<Option<Address>, Refusal>, Vec<Step>) {
+        let about = About { source, authenticated, counted: true, id: "explain" };
+        let (answer, mut steps) = self.sender::<Everything>(address, about).await;
+        steps.retain(|step| matches!(step.what, StepKind::Plugin | StepKind::RuleFired));
+        match &answer {
+            Ok(Some(new)) => steps.insert(0, becomes(address, new)),
+            // Rules that leave it alone are not worth a word.
+            _ => steps.retain(|step| step.what == StepKind::Plugin),
+        }
+        (answer, steps)
+    }
+
+    async fn sender<R: Recorder + Send>(
+        &self,
+        address: &Address,
+        about: About<'_>,
+    ) -> (Result<Option<Address>, Refusal>, Vec<Step>) {
         let answer = self.consult(about, |rules, view| {
             let context = Context {
                 place: Place::Envelope,
                 direction: Direction::Backward,
-                source,
+                source: about.source,
                 destination: None,
                 separator: view.options.separator,
                 released: &[],
             };
-            let mut recorder = Trail::default();
-            match rewrite(rules, address, context, view, &mut recorder) {
-                Ok(rewritten) => Ok(Ok(rewritten.address.map(|new| changed(address, new, recorder)))),
-                Err(Unroutable::Open) => Err(Halt::Open),
-                Err(why @ Unroutable::NoRule(Some(_), _)) => Ok(Err(refusals::unroutable(address, &why))),
+            let mut recorder = R::default();
+            let answer = match rewrite(rules, address, context, view, &mut recorder) {
+                Ok(rewritten) => Ok(rewritten.address),
+                Err(Unroutable::Open) => return Err(Halt::Open),
+                Err(why @ Unroutable::NoRule(Some(_), _)) => Err(refusals::unroutable(address, &why)),
                 // It leads nowhere, but nothing has to be sent there yet.
-                Err(_) => Ok(Ok(None)),
-            }
+                Err(_) => Ok(None),
+            };
+            Ok((answer, recorder.into_steps()))
         });
-        answer.await.0.unwrap_or(Ok(None))
+        answer.await.0.unwrap_or((Ok(None), Vec::new()))
     }
 }
 
-fn changed(from: &Address, address: Address, recorder: Trail) -> NewSender {
-    let text = format!("the sender {from} becomes {address}");
-    let mut steps = vec![Step::new(StepKind::Address, text)];
-    steps.extend(recorder.into_steps());
-    NewSender { address, steps }
+fn becomes(from: &Address, to: &Address) -> Step {
+    Step::new(StepKind::Address, format!("the sender {from} becomes {to}"))
 }

@@ -327,7 +327,10 @@ async fn forged_permissions_and_rows_are_no_answers() {
             address: Address::parse(&format!("{word}@{domain}")).unwrap(),
             attributes: Arc::default(),
         };
-        house.engine.authorize(&name("forge"), &context("anna@example.org"), &request).await
+        house
+            .engine
+            .authorize(&name("forge"), &context("anna@example.org"), &request, &mut Sitting::default())
+            .await
     };
     assert_eq!(kind(ask("domain", "victim.example").await).0, FailureKind::Answer);
     for word in ["crlf", "code", "class", "enhanced", "text-long", "other"] {

@@ -18,7 +18,10 @@ async fn addresses_come_back_through_srs() {
         forwarded: true,
     };
     let context = context("x@example.org");
-    let told = house.engine.reverse(&name("srs"), &context, std::slice::from_ref(&request)).await;
+    let told = house
+        .engine
+        .reverse(&name("srs"), &context, std::slice::from_ref(&request), &mut Sitting::default())
+        .await;
     let hooks::ReverseVerdict::Changed(out) = told.answer.unwrap().remove(0) else { panic!("it stayed") };
     assert!(out.to_string().starts_with("SRS0="), "{out}");
     let back = house.rewrite("srs", &out.to_string()).await.answer.unwrap().remove(0);

@@ -91,24 +91,8 @@ impl Said {
         if !function.is_empty() {
             lines[0].push_str(&format!(", function {function:?}, argument {argument:?}"));
         }
-        let Some(call) = &self.call else {
-            lines.push("nothing had to run".to_owned());
-            return lines;
-        };
-        let CallReport {
-            digest, cpu_milliseconds, memory, host_calls, fuel, uncounted, remembered, log, ..
-        } = &**call;
-        let fuel = match (fuel, uncounted) {
-            (Some(fuel), _) => format!(", fuel {fuel}"),
-            (None, Some(why)) => format!(", fuel not counted ({why})"),
-            (None, None) => String::new(),
-        };
-        let remembered = if *remembered { ", remembered" } else { "" };
-        lines.push(format!(
-            "ran: component {digest}, {cpu_milliseconds} ms of processor, {memory} octets, \
-             {host_calls} calls of the host{fuel}{remembered}"
-        ));
-        lines.extend(log.iter().map(|line| format!("log {}: {}", line.level, line.text)));
+        let nothing = CallReport::default();
+        lines.extend(self.call.as_deref().unwrap_or(&nothing).lines());
         lines
     }
 }

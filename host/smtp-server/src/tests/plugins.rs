@@ -51,6 +51,7 @@ impl Plugins for Says {
         _: &'a PluginName,
         context: &'a CallContext,
         batch: &'a [ReverseRequest],
+        _: &'a mut Sitting,
     ) -> hooks::BoxFuture<'a, Told<Vec<ReverseVerdict>>> {
         let own = context.tenant.as_ref().is_some_and(|tenant| tenant.as_str() == "example.org");
         let of = move |one: &ReverseRequest| match one.address.local.as_str() {

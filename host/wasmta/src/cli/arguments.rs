@@ -84,7 +84,8 @@ pub(crate) enum Command {
 Examples:
   wasmta explain user1+tag@example.org
   wasmta explain someone@elsewhere.example --from user1@example.org --source submission
-  wasmta explain someone@elsewhere.example --client 192.0.2.7")]
+  wasmta explain someone@elsewhere.example --client 192.0.2.7
+  wasmta explain user1@example.org --from a@elsewhere.example --message mail.eml")]
     Explain {
         /// The recipient.
         address: String,
@@ -100,6 +101,9 @@ Examples:
         /// Address of the client, which may be one that `smtp.relay-from` lets send anywhere.
         #[arg(long, value_name = "ADDRESS")]
         client: Option<IpAddr>,
+        /// A file with the message, `-` for the input: for the plugins that look at it.
+        #[arg(long, value_name = "FILE")]
+        message: Option<PathBuf>,
         #[command(flatten)]
         format: Format,
     },

@@ -1,6 +1,5 @@
 //! `wasmta alias`, `wasmta group` and `wasmta directory`; what users and domains have of entries.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -242,17 +241,6 @@ pub(super) fn directory(command: DirectoryCommand) -> Result<(Request, bool), St
 
 /// The text of an LDIF.
 fn read(file: &Path) -> Result<String, String> {
-    let fault = |why: String| format!("{}: {why}", file.display());
-    let mut octets = Vec::new();
-    let read = if file == Path::new("-") {
-        std::io::stdin().lock().take(LDIF_OCTETS_MAX + 1).read_to_end(&mut octets)
-    } else {
-        let opened = std::fs::File::open(file).map_err(|error| fault(error.to_string()))?;
-        opened.take(LDIF_OCTETS_MAX + 1).read_to_end(&mut octets)
-    };
-    read.map_err(|error| fault(error.to_string()))?;
-    if octets.len() as u64 > LDIF_OCTETS_MAX {
-        return Err(fault(format!("it is larger than {} MiB: give it in parts", LDIF_OCTETS_MAX >> 20)));
-    }
-    String::from_utf8(octets).map_err(|_| fault("it is not UTF-8".to_owned()))
+    let octets = super::input::octets(file, LDIF_OCTETS_MAX, "give it in parts")?;
+    String::from_utf8(octets).map_err(|_| format!("{}: it is not UTF-8", file.display()))
 }

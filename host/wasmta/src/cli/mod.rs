@@ -2,6 +2,7 @@
 
 mod arguments;
 mod entry;
+mod input;
 mod list;
 mod login;
 mod mailbox;
@@ -153,8 +154,9 @@ fn question(command: Command, place: &serve::Place) -> Result<(Request, bool), S
         Command::User(command) => user_question(command)?,
         Command::Profile(command) => profile::question(command)?,
         Command::Queue(command) => queue_question(command, place)?,
-        Command::Explain { address, from, source, account, client, format } => {
-            (Request::Explain { address, from, source, account, client }, format.json)
+        Command::Explain { address, from, source, account, client, message, format } => {
+            let message = message.as_deref().map(input::message).transpose()?;
+            (Request::Explain { address, from, source, account, client, message }, format.json)
         }
         Command::Message(command) => message::question(command),
         Command::Login(command) => login::question(command),

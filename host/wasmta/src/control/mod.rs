@@ -175,6 +175,9 @@ pub enum Request {
         /// Address of the client.
         #[serde(default)]
         client: Option<IpAddr>,
+        /// The message, in Base64.
+        #[serde(default)]
+        message: Option<String>,
     },
     /// A message's decision trail.
     Trace {

@@ -3,12 +3,15 @@
 
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use directory::{Dn, UserEntry};
 use mail_types::{AccountName, Address, ForwardPath, Lookup, ReversePath, Timestamp};
+use profiles::Hearing;
 use routing::recorder::{Step, StepKind};
 use routing::{ExplainedAddress, ExplainedOutcome, Explanation};
 
-use super::{age_text, onward};
+use super::{age_text, disposed, onward};
 use crate::config::Config;
 use crate::control::Answer;
 use crate::serve::Parts;
@@ -28,6 +31,14 @@ pub(super) struct Question<'a> {
     pub(super) account: Option<&'a str>,
     /// From where.
     pub(super) client: Option<IpAddr>,
+    /// The message.
+    pub(super) message: Option<&'a [u8]>,
+}
+
+/// A message of a request, its lines ended as on the wire.
+pub(super) fn message(base64: &str) -> Result<Vec<u8>, String> {
+    let octets = STANDARD.decode(base64).map_err(|error| format!("the message is no Base64: {error}"))?;
+    Ok(migration::with_crlf(&octets))
 }
 
 /// Answers it.
@@ -39,25 +50,33 @@ pub(super) async fn explain(parts: &Parts, config: &Config, asked: &Question<'_>
         return Err(format!("--source {}: mail comes in by one of: {}", asked.source, SOURCES.join(", ")));
     }
     let mut steps = Vec::new();
-    let sender = sender(parts, config, asked, &reverse_path, &mut steps)?;
+    let mut sender = sender(parts, config, asked, &reverse_path, &mut steps).await?;
+    let reverse_path = rewritten(parts, asked.source, reverse_path, &mut sender, &mut steps).await;
     let relay = asked.client.is_some_and(|client| may_relay(config, client, &mut steps));
     let request = routing::Request {
         recipient: &recipient,
         reverse_path: &reverse_path,
         source: asked.source,
         authenticated: sender.account.as_ref(),
-        size: None,
+        size: asked.message.map(|message| message.len() as u64),
         relay,
         released: &[],
         again: false,
         id: "explain",
     };
     let mut explanation = parts.routing.explain(&request).await;
-    onward::add(parts, config, &mut explanation)?;
-    if let Some(refused) = sender.refused {
+    match sender.refused {
         // The session would not get as far as RCPT.
-        explanation.outcome = refused;
-        explanation.addresses.clear();
+        Some(refused) => {
+            explanation.outcome = refused;
+            explanation.addresses.clear();
+        }
+        None => {
+            onward::full_mailboxes(parts, &mut explanation.outcome)?;
+            disposed::dispose(parts, &request, asked.message, &mut explanation).await?;
+            disposed::leave(parts, config, &request, &mut explanation).await;
+            onward::add(parts, config, &mut explanation)?;
+        }
     }
     put_first(&mut explanation, steps);
     name_syncs(parts, &mut explanation);
@@ -71,8 +90,9 @@ struct Sender {
     refused: Option<ExplainedOutcome>,
 }
 
-/// Who submits has logged in: the account that was named, or the user who has the sender's address.
-fn sender(
+/// Who submits has logged in: the account that was named, or the user who has the sender's address. Whether it may send as
+/// this address is asked as a session asks it.
+async fn sender(
     parts: &Parts,
     config: &Config,
     asked: &Question<'_>,
@@ -93,28 +113,53 @@ fn sender(
     let Some(address) = address.filter(|_| config.submission.check_sender) else {
         return Ok(Sender { account, refused: None });
     };
-    let may = match &account {
-        Some(account) => parts.routing.may_send_as(account, address),
-        None => Lookup::NotFound,
+    let Some(account) = account else {
+        let text =
+            format!("nobody here may send as {address}: no address of the account (submission.check-sender)");
+        steps.push(Step::new(StepKind::Sender, text.clone()));
+        let public = "The sender address does not belong to your account".to_owned();
+        let (code, status) = (553, "5.7.1".to_owned());
+        let refused = Some(ExplainedOutcome::Refused { code, status, text: public, cause: text });
+        return Ok(Sender { account: None, refused });
     };
-    let who = account.as_ref().map_or_else(|| "nobody here".to_owned(), ToString::to_string);
+    let mut hearing = Hearing::explaining();
+    let may =
+        parts.profiles.may_send_as_heard(&account, address, (asked.source, "explain"), &mut hearing).await;
+    steps.extend(disposed::steps(hearing));
     let refused = match may {
-        Lookup::Found(()) => {
-            steps.push(Step::new(StepKind::Sender, format!("{who} may send as {address}")));
+        Ok(()) => {
+            steps.push(Step::new(StepKind::Sender, format!("{account} may send as {address}")));
             None
         }
-        Lookup::NotFound => {
-            let text =
-                format!("{who} may send as {address}: no address of the account (submission.check-sender)");
-            let text = if account.is_some() { text.replacen(" may ", " may not ", 1) } else { text };
-            steps.push(Step::new(StepKind::Sender, text.clone()));
-            let public = "The sender address does not belong to your account".to_owned();
-            let (code, status) = (553, "5.7.1".to_owned());
-            Some(ExplainedOutcome::Refused { code, status, text: public, cause: text })
+        Err(mut refusal) => {
+            refusal.cause.push_str(" (submission.check-sender)");
+            steps.push(Step::new(StepKind::Sender, refusal.cause.clone()));
+            Some(refusal.into())
         }
-        Lookup::Unavailable(why) => return Err(why),
     };
-    Ok(Sender { account, refused })
+    Ok(Sender { account: Some(account), refused })
+}
+
+/// The sender as rules and plugins make it.
+async fn rewritten(
+    parts: &Parts,
+    source: &str,
+    reverse_path: ReversePath,
+    sender: &mut Sender,
+    steps: &mut Vec<Step>,
+) -> ReversePath {
+    let (None, Some(address)) = (&sender.refused, reverse_path.address()) else { return reverse_path };
+    let account = sender.account.as_ref();
+    let (answer, of_sender) = parts.routing.explain_reverse_path(address, source, account).await;
+    steps.extend(of_sender);
+    match answer {
+        Ok(Some(new)) => ReversePath::Address(new),
+        Ok(None) => reverse_path,
+        Err(refusal) => {
+            sender.refused = Some(refusal.into());
+            reverse_path
+        }
+    }
 }
 
 fn account_of_login(parts: &Parts, login: &str) -> Result<AccountName, String> {

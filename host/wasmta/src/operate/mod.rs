@@ -6,6 +6,7 @@ mod backup_list;
 mod check;
 pub(crate) mod delegated;
 mod directory;
+mod disposed;
 mod dns_tables;
 mod domain_parts;
 mod domain_rows;
@@ -86,9 +87,12 @@ pub(crate) async fn perform(
         Request::QueueAct { action, which, data } => {
             queue::act(parts, &config.channels, (&action, &which), &data).await
         }
-        Request::Explain { address, from, source, account, client } => {
+        Request::Explain { address, from, source, account, client, message } => {
             let (address, from, source, account) = (&*address, &*from, &*source, account.as_deref());
-            explain::explain(parts, config, &Question { address, from, source, account, client }).await
+            let message = message.as_deref().map(explain::message).transpose()?;
+            let message = message.as_deref();
+            let question = Question { address, from, source, account, client, message };
+            explain::explain(parts, config, &question).await
         }
         Request::Trace { id } => message::trace(parts, &id),
         Request::MessageList(past) => message::list(parts, &past),

@@ -14,7 +14,7 @@ pub(super) fn add(parts: &Parts, config: &Config, explanation: &mut Explanation)
         by_smart_host(config, recipient);
         by_table(parts, config, &table, recipient);
     }
-    full_mailboxes(parts, &mut explanation.outcome)
+    Ok(())
 }
 
 /// As the queue does it: whatever the recipient's domain is.
@@ -49,7 +49,7 @@ fn has_routing_hosts(parts: &Parts, domain: &Domain) -> bool {
 }
 
 /// A session refuses the one recipient whose mailbox is full; the copies of several wait, or go back.
-fn full_mailboxes(parts: &Parts, outcome: &mut ExplainedOutcome) -> Result<(), String> {
+pub(super) fn full_mailboxes(parts: &Parts, outcome: &mut ExplainedOutcome) -> Result<(), String> {
     let ExplainedOutcome::Accepted(recipients) = outcome else { return Ok(()) };
     let is_one = recipients.len() == 1;
     for recipient in recipients.iter_mut() {

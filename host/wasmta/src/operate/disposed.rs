@@ -1,0 +1,145 @@
+//! What plugins say of an explained message beyond where it is addressed to: those of its final recipients, and those
+//! by which the next host sees another sender.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use mail_types::{Address, ForwardPath, Recipient};
+use profiles::{About, Hearing, Leaving, Replies};
+use queue::Accepted;
+use routing::recorder::{Step, StepKind};
+use routing::{ExplainedAddress, ExplainedOutcome, ExplainedRecipient, Explanation, Request};
+use storage::LoadedContent;
+
+use crate::config::{ChannelKind, Config};
+use crate::serve::Parts;
+
+/// What was heard, as steps.
+pub(super) fn steps(hearing: Hearing) -> impl Iterator<Item = Step> {
+    hearing.into_lines().into_iter().map(|line| Step::new(StepKind::Plugin, line))
+}
+
+/// Asks the plugins of the final recipients what becomes of the message, as the end of its content does. Without a message, says
+/// who will be asked.
+pub(super) async fn dispose(
+    parts: &Parts,
+    request: &Request<'_>,
+    message: Option<&[u8]>,
+    explanation: &mut Explanation,
+) -> Result<(), String> {
+    let ExplainedOutcome::Accepted(before) = &mut explanation.outcome else { return Ok(()) };
+    let Some(message) = message else { return announce(parts, before) };
+    let resolved = std::mem::take(&mut explanation.resolved);
+    let Some(named) = named(request.recipient).or_else(|| Some(resolved.first()?.address.clone())) else {
+        return Ok(());
+    };
+    let of = Recipient::new(named);
+    let recipients = resolved.into_iter().map(|one| one.into_accepted(&of)).collect();
+    let about = About {
+        id: request.id,
+        channel: request.source,
+        authenticated: request.authenticated,
+        reverse_path: request.reverse_path,
+        replies: Replies::One,
+    };
+    let content = LoadedContent::Memory(Bytes::copy_from_slice(message));
+    let mut hearing = Hearing::explaining();
+    let disposed = parts.profiles.dispose_heard(about, recipients, || Ok(content), &mut hearing).await;
+    let outcome = match disposed {
+        Ok(recipients) => {
+            ExplainedOutcome::accepted(recipients.into_iter().map(|one| explained(one, before)))
+        }
+        Err(refusal) => refusal.into(),
+    };
+    explanation.outcome = outcome;
+    append(explanation, hearing);
+    Ok(())
+}
+
+fn announce(parts: &Parts, recipients: &mut [ExplainedRecipient]) -> Result<(), String> {
+    for recipient in recipients {
+        let plugins = parts.profiles.disposing(&recipient.address, &recipient.route);
+        let plugins = plugins.map_err(|refusal| refusal.cause)?;
+        if plugins.is_empty() {
+            continue;
+        }
+        let names: Vec<String> = plugins.iter().map(ToString::to_string).collect();
+        let (noun, verb) = if names.len() == 1 { ("plugin", "decides") } else { ("plugins", "decide") };
+        recipient.notes.push(format!(
+            "{noun} {} {verb} when the message is here: --message FILE shows what of one",
+            names.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+/// A recipient as the queue would take it, with what was noted of it before.
+fn explained(accepted: Accepted, before: &[ExplainedRecipient]) -> ExplainedRecipient {
+    let Accepted { recipient, route, refused, .. } = accepted;
+    let mut explained = ExplainedRecipient::new(recipient.address, route);
+    if let Some(known) = before.iter().find(|known| known.address == explained.address) {
+        explained.detail.clone_from(&known.detail);
+        explained.notes.clone_from(&known.notes);
+    }
+    explained.notes.extend(refused.map(|reply| format!("refused, the sender gets a report: {reply}")));
+    explained
+}
+
+/// Says as whom others see the sender in the copies that leave.
+pub(super) async fn leave(
+    parts: &Parts,
+    config: &Config,
+    request: &Request<'_>,
+    explanation: &mut Explanation,
+) {
+    let (Some(sender), ExplainedOutcome::Accepted(recipients)) =
+        (request.reverse_path.address(), &mut explanation.outcome)
+    else {
+        return;
+    };
+    let mut hearing = Hearing::explaining();
+    let mut told: HashMap<String, Option<String>> = HashMap::new();
+    for recipient in recipients {
+        let kind = config.channels.iter().find(|channel| channel.name == recipient.channel);
+        if !kind.is_some_and(|channel| matches!(channel.kind, ChannelKind::Smtp | ChannelKind::Lmtp)) {
+            continue;
+        }
+        let note = match told.get(&recipient.channel) {
+            Some(note) => note.clone(),
+            None => {
+                let leaving = Leaving {
+                    channel: request.source,
+                    destination: Some(&recipient.channel),
+                    authenticated: request.authenticated,
+                    id: request.id,
+                };
+                let original = named(request.recipient).unwrap_or_else(|| recipient.address.clone());
+                let seen = parts.profiles.seen_by_next(leaving, sender, &original, &mut hearing).await;
+                let note = match seen {
+                    Ok(seen) if seen == *sender => None,
+                    Ok(seen) => Some(format!("with the sender {seen}")),
+                    Err(refusal) => Some(format!("not sent: {}: {}", refusal.reply, refusal.cause)),
+                };
+                told.insert(recipient.channel.clone(), note.clone());
+                note
+            }
+        };
+        recipient.notes.extend(note);
+    }
+    append(explanation, hearing);
+}
+
+/// The address that was named, unless it is the postmaster's.
+fn named(path: &ForwardPath) -> Option<Address> {
+    match path {
+        ForwardPath::Address { address, .. } => Some(address.clone()),
+        ForwardPath::Postmaster => None,
+    }
+}
+
+fn append(explanation: &mut Explanation, hearing: Hearing) {
+    let steps: Vec<Step> = steps(hearing).collect();
+    if !steps.is_empty() {
+        explanation.addresses.push(ExplainedAddress { depth: 0, steps });
+    }
+}
