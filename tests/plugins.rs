@@ -46,7 +46,7 @@ fn expanded(table: &str) -> Result<String, String> {
     let (mut toml, mut ldif, mut dialog) = (TOML.to_owned(), LDIF.to_owned(), String::new());
     for Row { component, word, heard } in &rows {
         for (policy, heard) in POLICIES.iter().zip(heard) {
-            let name = format!("{component}-{policy}");
+            let name = format!("{component}-{word}-{policy}");
             // Writing to a String cannot fail.
             let _ = write!(toml, "{}", section(&name, hook, policy));
             let _ = write!(ldif, "{}", domain(&name, word));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mail_types::{ChannelName, Domain, Lookup};
+use mail_types::{AccountName, ChannelName, Domain, Lookup};
 
 use crate::Attributes;
 use crate::plugins::BoxFuture;
@@ -25,6 +25,16 @@ pub trait World: Send + Sync + 'static {
 
     /// Whether there is a channel.
     fn has_channel(&self, channel: &ChannelName) -> bool;
+
+    /// Whether what is chosen by name for mail of an account is there: the channel is `program` or `file`, where it has to be
+    /// registered, or `shared`, where the account has to be let post.
+    ///
+    /// # Errors
+    /// Why mail would not be carried there.
+    fn target(&self, channel: &str, name: &str, account: &AccountName) -> Result<(), String> {
+        let _ = (channel, name, account);
+        Ok(())
+    }
 
     /// Another number whenever a row of a cached table, or whose a domain is, may be another than before. What was read
     /// holds as long as the number that was asked for before it was read.

@@ -264,12 +264,14 @@ impl Plugins for Engine {
                 return Told::at_once(Ok(Vec::new()));
             }
             let reads = self.0.reads(plugin);
+            let account = recipient.account.clone();
             let question = Question::dispose(context, recipient, &reads);
             self.0
                 .put_in(sitting, plugin, context, question, Some(content), |judge, answer| {
                     let Answer::Disposition(given) = answer else { return wrong() };
                     length(&given, 1)?;
-                    given.into_iter().next().map_or_else(|| Ok(Vec::new()), |actions| judge.dispose(actions))
+                    let actions = given.into_iter().next().unwrap_or_default();
+                    judge.targets(judge.dispose(actions)?, &account)
                 })
                 .await
         })

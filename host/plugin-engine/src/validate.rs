@@ -3,7 +3,8 @@
 use hooks::{
     Action, AliasRow, EntryRows, Ownership, ReverseVerdict, RewriteVerdict, RouteRow, SenderVerdict, World,
 };
-use mail_types::{Address, ChannelName, Domain, EnhancedStatus, LocalPart, Lookup, Persistence, Reply};
+use mail_types::{AccountName, Address, ChannelName, Domain, EnhancedStatus, LocalPart, Lookup};
+use mail_types::{Persistence, Reply};
 
 use crate::bindings::exports::wasmta::policy::{
     authorize_sender, disposition, reverse, rewrite, route_table,
@@ -188,6 +189,21 @@ impl Judge<'_> {
         let alone = actions.iter().any(|action| matches!(action, Action::Discard(_) | Action::Reject(_)));
         if alone && actions.len() > 1 {
             return Err(Invalid::new("discard and reject stand alone"));
+        }
+        Ok(actions)
+    }
+
+    /// Whether what the actions name is there for the account whose mail it is. Names are often the owner's choice, in the
+    /// profile: so one that is not there fails this call, and is no fault by which the plugin would rest for others.
+    pub(crate) fn targets(&self, actions: Vec<Action>, account: &AccountName) -> Checked<Vec<Action>> {
+        for action in &actions {
+            let (channel, name) = match action {
+                Action::Program(name) => (ChannelName::PROGRAM, name),
+                Action::File(name) => (ChannelName::FILE, name),
+                Action::Shared(name) => (ChannelName::SHARED, name),
+                _ => continue,
+            };
+            self.world.target(channel, name, account).map_err(Invalid::Unavailable)?;
         }
         Ok(actions)
     }

@@ -16,6 +16,10 @@ impl World for Two {
     fn has_channel(&self, channel: &ChannelName) -> bool {
         channel.as_str() == "smtp"
     }
+    fn target(&self, channel: &str, name: &str, account: &AccountName) -> Result<(), String> {
+        let there = channel == "program" && name == "to-tracker" && account.as_str() == "anna@a.example";
+        if there { Ok(()) } else { Err(format!("no {channel} {name} for {account}")) }
+    }
     fn generation(&self) -> u64 {
         0
     }
@@ -168,6 +172,26 @@ fn actions_hold_or_are_no_answer() {
         assert!(judge.dispose(vec![discard, keep("", &[])]).is_err());
         assert!(judge.dispose(vec![keep("", &[]); ACTIONS_MAX + 1]).is_err());
         assert!(judge.dispose(vec![Given::Forward(given("x@far.example")); FORWARDS_MAX + 1]).is_err());
+    });
+}
+
+#[test]
+fn what_an_action_names_has_to_be_there_for_the_account() {
+    as_tenant(|judge| {
+        let anna = AccountName::new("anna@a.example").unwrap();
+        let targets = |action: Action, account: &AccountName| judge.targets(vec![action], account);
+        assert!(targets(Action::Program("to-tracker".into()), &anna).is_ok());
+        assert!(targets(Action::Hold("why".into()), &anna).is_ok());
+        let bert = AccountName::new("bert@a.example").unwrap();
+        for (action, account) in [
+            (Action::Program("to-tracker".into()), &bert),
+            (Action::Program("other".into()), &anna),
+            (Action::File("to-tracker".into()), &anna),
+            (Action::Shared("to-tracker".into()), &anna),
+        ] {
+            // For this call alone: not the plugin's fault.
+            assert!(matches!(targets(action, account), Err(Invalid::Unavailable(_))));
+        }
     });
 }
 

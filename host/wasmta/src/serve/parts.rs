@@ -128,6 +128,7 @@ impl Parts {
 
         let mail = open_mail(config, place)?;
         let (store, quotas, groups) = open_store(config, &mail, &directory, (&clock, &events)).await?;
+        surroundings.take_store(store.clone());
         let of_derived = open_storage(config, place, "derived", store::DERIVED_SPACES, false)?;
         let stores = (&directory, &store);
         let agents = Agents {

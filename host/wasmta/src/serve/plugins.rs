@@ -1,18 +1,20 @@
 //! Policy plugins, wired: their world, their folder, their settings.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use channels::FileOptions;
 use directory::Directory;
 use dns::Dns;
 use hooks::{Attributes, BoxFuture, Ownership, PluginName, World};
-use mail_types::{Address, ChannelName, Domain, Lookup};
+use mail_types::{AccountName, Address, ChannelName, Domain, Lookup};
 use plugin_engine::{Doubt, Engine, EngineParts, ProcessCompiler, Settings, Table};
 use routing::Tables;
 use storage::Storage;
+use store::Store;
 
 use super::row_cache::RowCache;
 use super::{contradictions, key_table, ways};
@@ -31,18 +33,24 @@ pub(super) struct Surroundings {
     tables_taken: AtomicU64,
     rows: RowCache,
     exchanged: ArcSwap<Exchanged>,
+    /// The mailboxes, once they are open: after the plugins.
+    store: OnceLock<Store>,
 }
 
 /// What a new configuration exchanges.
 pub(super) struct Exchanged {
     pub(super) dns: Dns,
     pub(super) channels: Vec<ChannelName>,
+    programs: BTreeSet<String>,
+    files: FileOptions,
 }
 
 impl Exchanged {
     pub(super) fn new(config: &Config, random: &runtime::Random) -> Result<Self, String> {
         let dns = ways::resolver(config, random)?;
-        Ok(Self { dns, channels: contradictions::channels(config) })
+        let programs = config.programs.keys().cloned().collect();
+        let files = ways::files_of(config);
+        Ok(Self { dns, channels: contradictions::channels(config), programs, files })
     }
 }
 
@@ -50,7 +58,14 @@ impl Surroundings {
     pub(super) fn new(directory: Directory, tables: Tables, exchanged: Exchanged) -> Self {
         let tables = ArcSwap::from_pointee(tables);
         let exchanged = ArcSwap::from_pointee(exchanged);
-        Self { directory, tables, tables_taken: AtomicU64::new(0), rows: RowCache::default(), exchanged }
+        let (tables_taken, rows) = (AtomicU64::new(0), RowCache::default());
+        Self { directory, tables, tables_taken, rows, exchanged, store: OnceLock::new() }
+    }
+
+    /// Looks shared mailboxes up there from now on.
+    pub(super) fn take_store(&self, store: Store) {
+        // The first one stays: there is one.
+        let _ = self.store.set(store);
     }
 
     /// Looks rows up in other tables from now on: those before could not be read.
@@ -125,6 +140,23 @@ impl World for Surroundings {
 
     fn has_channel(&self, channel: &ChannelName) -> bool {
         self.exchanged.load().channels.contains(channel)
+    }
+
+    fn target(&self, channel: &str, name: &str, account: &AccountName) -> Result<(), String> {
+        let exchanged = self.exchanged.load();
+        match channel {
+            ChannelName::PROGRAM if !exchanged.programs.contains(&name.to_ascii_lowercase()) => {
+                Err(format!("it names the program {name:?}, and there is no [programs.{name}]"))
+            }
+            ChannelName::FILE if !exchanged.files.files.contains_key(&name.to_ascii_lowercase()) => {
+                Err(format!("it names the file {name:?}, and there is no [files.{name}]"))
+            }
+            ChannelName::SHARED => match self.store.get().map(|store| store.posting_place(name, account)) {
+                None | Some(Ok(_)) => Ok(()),
+                Some(Err(why)) => Err(format!("it names the shared mailbox {name:?} for {account}: {why}")),
+            },
+            _ => Ok(()),
+        }
     }
 
     fn generation(&self) -> u64 {
