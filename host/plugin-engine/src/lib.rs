@@ -26,6 +26,7 @@ mod kv;
 mod lifecycle;
 mod linking;
 mod machine;
+mod made_with;
 mod memo;
 mod meter;
 mod notes;

@@ -1,6 +1,6 @@
 //! One version of a plugin, ready to be asked.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hooks::{CallReport, Content, Failed, FailureKind, PluginName, Role, Sitting};
@@ -18,6 +18,7 @@ use crate::instance::{Indices, Instance};
 use crate::interest::Interests;
 use crate::linking::linker;
 use crate::machine::{Machine, Profile};
+use crate::made_with::MadeWith;
 use crate::memo::Memo;
 use crate::numbers::Numbers;
 use crate::places::{Owner, Places};
@@ -78,6 +79,7 @@ pub struct Plugin {
     places: Arc<Places>,
     /// Its number among those who have shared them.
     number: u64,
+    made_with: OnceLock<Arc<MadeWith>>,
 }
 
 /// The last call has ended, and put back what it ran on: what waits there now would wait for nobody.
@@ -162,6 +164,7 @@ impl Plugin {
             machine: Arc::clone(machine),
             places: Arc::clone(places),
             number: places.number(),
+            made_with: OnceLock::new(),
             settings,
             manifest,
             description,
@@ -224,6 +227,11 @@ impl Plugin {
     pub(crate) fn failed(&self, role: Role, kind: FailureKind, message: impl Into<String>) -> Failed {
         let on_failure = self.settings.on_failure(role, kind);
         Failed { plugin: self.settings.name.clone(), kind, message: message.into(), on_failure }
+    }
+
+    /// What recordings of its calls say of its settings.
+    pub(crate) fn made_with(&self) -> Arc<MadeWith> {
+        Arc::clone(self.made_with.get_or_init(|| Arc::new(MadeWith::of(&self.settings))))
     }
 
     pub(crate) fn world(&self) -> &dyn hooks::World {

@@ -9,6 +9,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use hooks::{CallContext, FailureKind, PluginName, Role};
@@ -17,6 +18,7 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::component::Digest;
+use crate::made_with::{self, MadeWith};
 use crate::plugin::Plugin;
 use crate::question::{Answer, Question};
 use crate::recordings::Recordings;
@@ -50,6 +52,9 @@ pub struct Recording {
     pub host: Vec<serde_json::Value>,
     /// What it said, or how it failed.
     pub answer: Result<Answer, (FailureKind, String)>,
+    /// What it was configured with: kept apart, for many calls. `None` where that was not kept.
+    #[serde(skip)]
+    pub made_with: Option<Arc<MadeWith>>,
 }
 
 impl Recording {
@@ -78,6 +83,7 @@ impl Recording {
             asked,
             host: answers,
             answer: answer.clone(),
+            made_with: Some(plugin.made_with()),
         }
     }
 
@@ -98,8 +104,8 @@ pub(crate) struct Recorder {
 
 /// What the thread that writes has to do, in its order.
 enum Work {
-    /// A line, for the files of a plugin and the most octets that they may have.
-    Keep(PluginName, u64, Vec<u8>),
+    /// A line, for the files of a plugin and the most octets that they may have, and with what the call was made.
+    Keep(PluginName, u64, Vec<u8>, Option<Arc<MadeWith>>),
     /// All that is kept of a plugin goes; the other side is told how that went.
     Forget(PluginName, tokio::sync::oneshot::Sender<io::Result<()>>),
 }
@@ -111,14 +117,16 @@ impl Recorder {
             _ => {}
         }
         let (to_disk, inbox) = sync_channel(WAITING_MAX);
-        let place = folder.clone();
+        let mut files = Files { folder: folder.clone(), last: HashMap::new() };
         std::thread::spawn(move || {
             while let Ok(work) = inbox.recv() {
                 match work {
                     // A disk that takes nothing costs recordings alone.
-                    Work::Keep(plugin, max, line) => drop(append(&place, &plugin, max, &line)),
+                    Work::Keep(plugin, max, line, made_with) => {
+                        drop(files.append(&plugin, max, line, made_with));
+                    }
                     // Nobody may wait for it any more.
-                    Work::Forget(plugin, tell) => drop(tell.send(forget(&place, &plugin))),
+                    Work::Forget(plugin, tell) => drop(tell.send(files.forget(&plugin))),
                 }
             }
         });
@@ -141,7 +149,7 @@ impl Recorder {
         if line.len() > LINE_MAX {
             return;
         }
-        match self.to_disk.try_send(Work::Keep(recording.plugin, max, line)) {
+        match self.to_disk.try_send(Work::Keep(recording.plugin, max, line, recording.made_with)) {
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
     }
@@ -184,32 +192,60 @@ fn old_path(folder: &Path, plugin: &PluginName) -> PathBuf {
     folder.join(format!("{plugin}.old.jsonl"))
 }
 
-fn forget(folder: &Path, plugin: &PluginName) -> io::Result<()> {
-    for path in [old_path(folder, plugin), path_of(folder, plugin)] {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+/// The files, as the thread that writes sees them.
+struct Files {
+    folder: PathBuf,
+    /// With what the calls at the end of each plugin's file were made, as far as that was written by this process.
+    last: HashMap<PluginName, Option<Arc<MadeWith>>>,
 }
 
-fn append(folder: &Path, plugin: &PluginName, max: u64, line: &[u8]) -> io::Result<()> {
-    let path = path_of(folder, plugin);
-    let open = || OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&path);
-    let mut file = open()?;
-    let mut len = file.metadata()?.len();
-    if len + line.len() as u64 > max / 2 {
-        std::fs::rename(&path, old_path(folder, plugin))?;
-        (file, len) = (open()?, 0);
-    }
-    if let Some(last) = len.checked_sub(1) {
-        let mut end = [0];
-        file.read_exact_at(&mut end, last)?;
-        if end != *b"\n" {
-            // A crash or a full disk cut it: what comes now must not be lost with it.
-            file.write_all(b"\n")?;
+impl Files {
+    fn forget(&mut self, plugin: &PluginName) -> io::Result<()> {
+        self.last.remove(plugin);
+        for path in [old_path(&self.folder, plugin), path_of(&self.folder, plugin)] {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
-    file.write_all(line)
+
+    /// Appends a recording, and before it with what it was made, where the one before was made with something else. Each file
+    /// says so at its beginning.
+    fn append(
+        &mut self,
+        plugin: &PluginName,
+        max: u64,
+        line: Vec<u8>,
+        made_with: Option<Arc<MadeWith>>,
+    ) -> io::Result<()> {
+        // Known again once it is written.
+        let stands = self.last.remove(plugin).is_some_and(|last| last == made_with);
+        let told = |stands: bool| {
+            let mut lines = if stands { Vec::new() } else { made_with::line(made_with.as_ref(), LINE_MAX) };
+            lines.extend_from_slice(&line);
+            lines
+        };
+        let path = path_of(&self.folder, plugin);
+        let open = || OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&path);
+        let mut file = open()?;
+        let mut len = file.metadata()?.len();
+        let mut lines = told(stands && len > 0);
+        if len + lines.len() as u64 > max / 2 {
+            std::fs::rename(&path, old_path(&self.folder, plugin))?;
+            (file, len, lines) = (open()?, 0, told(false));
+        }
+        if let Some(last) = len.checked_sub(1) {
+            let mut end = [0];
+            file.read_exact_at(&mut end, last)?;
+            if end != *b"\n" {
+                // A crash or a full disk cut it: what comes now must not be lost with it.
+                file.write_all(b"\n")?;
+            }
+        }
+        file.write_all(&lines)?;
+        self.last.insert(plugin.clone(), made_with);
+        Ok(())
+    }
 }

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::made_with::{self, MadeWith};
 use crate::recording::{LINE_MAX, Recording};
 
 /// Most calls that are played at a time.
@@ -17,7 +19,7 @@ pub(crate) const PLAYED_OCTETS_MAX: usize = 16 << 20;
 /// through one by one.
 #[derive(Debug, Default)]
 pub(crate) struct Recordings {
-    lines: VecDeque<Vec<u8>>,
+    lines: VecDeque<(Vec<u8>, Option<Arc<MadeWith>>)>,
     octets: usize,
     /// Whether there are older ones, which found no room here.
     pub(crate) older: bool,
@@ -53,9 +55,15 @@ impl Recordings {
                 file.skip_until(b'\n')?;
                 skipped = skipped.saturating_sub(len);
             }
+            // Each file begins with what its calls were made with; not where it begins is passed over.
+            let mut current = None;
             while !is_given_up() && next_line(&mut file, &mut line)? {
+                if let Some(made_with) = made_with::read(&line) {
+                    current = made_with;
+                    continue;
+                }
                 match serde_json::from_slice::<Recording>(&line) {
-                    Ok(recording) if chosen(&recording) => found.keep(&line),
+                    Ok(recording) if chosen(&recording) => found.keep(&line, current.clone()),
                     Ok(_) => {}
                     Err(_) => found.unreadable += 1,
                 }
@@ -64,11 +72,11 @@ impl Recordings {
         Ok(found)
     }
 
-    fn keep(&mut self, line: &[u8]) {
-        self.lines.push_back(line.to_vec());
+    fn keep(&mut self, line: &[u8], made_with: Option<Arc<MadeWith>>) {
+        self.lines.push_back((line.to_vec(), made_with));
         self.octets += line.len();
         while self.lines.len() > PLAYED_MAX || self.octets > PLAYED_OCTETS_MAX {
-            self.octets -= self.lines.pop_front().map_or(0, |oldest| oldest.len());
+            self.octets -= self.lines.pop_front().map_or(0, |(oldest, _)| oldest.len());
             self.older = true;
         }
     }
@@ -78,8 +86,10 @@ impl Iterator for Recordings {
     type Item = Recording;
 
     fn next(&mut self) -> Option<Recording> {
+        let (line, made_with) = self.lines.pop_front()?;
         // It was one when it was kept.
-        serde_json::from_slice(&self.lines.pop_front()?).ok()
+        let recording: Recording = serde_json::from_slice(&line).ok()?;
+        Some(Recording { made_with, ..recording })
     }
 }
 
@@ -112,6 +122,7 @@ mod tests {
             asked: Vec::new(),
             host: Vec::new(),
             answer: Ok(Answer::RouteTable(Vec::new())),
+            made_with: None,
         };
         serde_json::to_string(&recording).unwrap() + "\n"
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use hooks::{FailureKind, PluginName};
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::artefacts::InUse;
 use crate::component::{Digest, Unfit};
 use crate::engine::{Engine, Inner};
+use crate::made_with::MadeWith;
 use crate::plugin::Plugin;
 use crate::question::Answer;
 use crate::recording::Recording;
@@ -49,7 +51,12 @@ pub struct Played {
     pub older: bool,
     /// What is kept as recordings and is none: so many lines.
     pub unreadable: usize,
+    /// Calls that were made with another configuration than the one in force.
+    pub otherwise_configured: usize,
 }
+
+/// Most versions that are started at a time; more begin anew.
+const VERSIONS_MAX: usize = 16;
 
 /// A version that calls are played on.
 struct Version {
@@ -74,7 +81,8 @@ impl Inner {
 }
 
 impl Engine {
-    /// Plays recorded calls: on the version that was recorded, or on another component. `chosen` picks them. A call whose
+    /// Plays recorded calls: on the version that was recorded, with the configuration and the grants that it had then, or on
+    /// another component with those of now. `chosen` picks them. A call whose
     /// version is there no more costs itself alone: it fails as [`FailureKind::Missing`].
     ///
     /// # Errors
@@ -99,18 +107,30 @@ impl Engine {
                 Some((self.0.start(&taken.0.digest, &settings, true).await?, taken))
             }
         };
-        let mut versions: HashMap<Digest, Version> = HashMap::new();
+        let mut versions: HashMap<(Digest, Option<Arc<MadeWith>>), Version> = HashMap::new();
         let (older, unreadable) = (recordings.older, recordings.unreadable);
-        let mut played = Played { calls: Vec::new(), older, unreadable };
+        let mut played = Played { calls: Vec::new(), older, unreadable, otherwise_configured: 0 };
         for recording in recordings {
+            let then = recording.made_with.as_ref().filter(|then| !then.is_of(&settings));
+            played.otherwise_configured += usize::from(then.is_some());
             let plugin = match &candidate {
                 Some((candidate, _)) => Ok(candidate),
-                None => match versions.entry(recording.digest.clone()) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(free) => free.insert(self.0.version(&recording.digest, &settings).await),
+                None => {
+                    let key = (recording.digest.clone(), then.cloned());
+                    if versions.len() >= VERSIONS_MAX && !versions.contains_key(&key) {
+                        versions.clear();
+                    }
+                    match versions.entry(key) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(free) => {
+                            let of_then = then.map(|then| then.over(&settings));
+                            let settings = of_then.as_ref().unwrap_or(&settings);
+                            free.insert(self.0.version(&recording.digest, settings).await)
+                        }
+                    }
+                    .started
+                    .as_ref()
                 }
-                .started
-                .as_ref(),
             };
             let answer = match plugin {
                 Ok(plugin) => replay(plugin, &recording).await,

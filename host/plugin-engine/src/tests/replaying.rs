@@ -22,12 +22,19 @@ impl House {
         self.folder.path().join("plugins/recordings/policy.jsonl")
     }
 
+    /// What is on disk of calls, without what they were made with; whole lines.
+    fn lines(&self) -> String {
+        let text = std::fs::read(self.recordings()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        whole.filter(|line| !line.starts_with("{\"made_with\":")).collect()
+    }
+
     /// Asks, and waits until so many calls are on disk.
     async fn asked(&self, address: &str, count: usize) {
         self.rewrite("policy", address).await.answer.unwrap();
         for _ in 0..500 {
-            let lines = std::fs::read(self.recordings()).unwrap_or_default();
-            if lines.iter().filter(|octet| **octet == b'\n').count() == count {
+            if self.lines().lines().count() == count {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -55,10 +62,13 @@ async fn calls_of_a_version_that_is_no_longer_kept_are_told_and_the_others_playe
         let (_, why) = replayed.remove(1).answer.unwrap_err();
         assert!(why.contains("is no longer kept"), "{why}");
     }
-    // Their settings do not fit any more: that is another thing, and has its own words.
+    // Settings that do not fit any more do not matter: those of then are kept with the calls.
     let mut other = granted("policy");
     other.config = serde_json::json!({"unknown": true});
     house.engine.configure(vec![other], HashMap::new()).await;
+    assert!(replayed(&house).await.remove(0).is_same());
+    // Where they are not, that is another thing, and has its own words.
+    std::fs::write(house.recordings(), house.lines()).unwrap();
     let unfit = replayed(&house).await.remove(0);
     assert!(!unfit.is_played() && unfit.answer.unwrap_err().1.contains("cannot be started any more"));
 }
@@ -93,7 +103,7 @@ async fn an_answer_goes_to_the_question_that_it_was_given_to() {
     let record = HashMap::from([(plugin, 1 << 20)]);
     assert_eq!(house.engine.configure(vec![granted("policy")], record).await, Vec::<String>::new());
     house.asked("anna+shop@example.org", 1).await;
-    let recorded = std::fs::read_to_string(house.recordings()).unwrap();
+    let recorded = house.lines();
     let line: serde_json::Value = serde_json::from_str(&recorded).unwrap();
     let asked = line["asked"].as_array().unwrap();
     assert_eq!(asked.len(), line["host"].as_array().unwrap().len());
@@ -115,6 +125,49 @@ async fn an_answer_goes_to_the_question_that_it_was_given_to() {
     line.as_object_mut().unwrap().remove("asked");
     std::fs::write(house.recordings(), line.to_string()).unwrap();
     assert!(replayed(&house).await[0].is_same());
+}
+
+#[tokio::test]
+async fn a_call_is_played_with_the_configuration_that_it_was_made_with() {
+    let house = house();
+    let policy = octets("subaddress-policy");
+    house.engine.install(&policy, Some(name("policy")), None, "x", false).await.unwrap();
+    // So little that a few calls fill a file.
+    let record = || HashMap::from([(name("policy"), 2 * 6000)]);
+    let configured = async |unknown: &str| {
+        let mut settings = granted("policy");
+        settings.config = serde_json::json!({"unknown-tag": unknown, "default-tags": []});
+        assert_eq!(house.engine.configure(vec![settings], record()).await, Vec::<String>::new());
+    };
+    for (unknown, count) in [("remove", 1), ("refuse", 2), ("keep", 3), ("remove", 4)] {
+        configured(unknown).await;
+        house.asked("anna+shop@example.org", count).await;
+    }
+    let played = house.engine.replay(&name("policy"), None::<Offered<'_>>, |_| true).await.unwrap();
+    assert_eq!((played.calls.len(), played.unreadable, played.otherwise_configured), (4, 0, 2));
+    assert!(played.calls.iter().all(Replayed::is_same), "{:#?}", played.calls);
+    // A candidate is what would be: with the configuration of now.
+    let played = house.engine.replay(&name("policy"), Some(&policy[..]), |_| true).await.unwrap();
+    let same: Vec<bool> = played.calls.iter().map(Replayed::is_same).collect();
+    assert_eq!(same, [true, false, false, true]);
+    // Another file begins, as the next process does: each says at its beginning what its calls were made with.
+    let text = std::fs::read_to_string(house.recordings()).unwrap();
+    assert_eq!(text.lines().filter(|line| line.starts_with("{\"made_with\":")).count(), 4);
+    for count in 0..60 {
+        house.rewrite("policy", &format!("anna+shop{count}@example.org")).await.answer.unwrap();
+    }
+    let files = [house.recordings().with_file_name("policy.old.jsonl"), house.recordings()];
+    let told = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.starts_with("{\"made_with\":{\"config\":")
+    };
+    for _ in 0..500 {
+        if files.iter().all(told) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("a file does not say what its calls were made with");
 }
 
 #[tokio::test]

@@ -106,6 +106,7 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
         PluginRequest::Replay { name, file, signature, id, since } => {
             let name = plugin_name(&name)?;
             let given = file.map(|file| Given::read(&file, signature.as_deref())).transpose()?;
+            let is_candidate = given.is_some();
             let now = parts.clock.now();
             let chosen = move |recording: &plugin_engine::Recording| {
                 id.as_ref().is_none_or(|id| *id == recording.id)
@@ -113,7 +114,7 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
             };
             let played = engine.replay(&name, given.as_ref().map(Given::offered), chosen).await;
             let played = played.map_err(|unfit| unfit.to_string())?;
-            let text = replay(&played);
+            let text = replay(&played, is_candidate);
             // What could not be played shows no fault of anybody, unless nothing else is there to look at.
             let mut ran = played.calls.iter().filter(|one| one.is_played()).peekable();
             let faulty = ran.peek().is_none() || ran.any(|one| !one.is_same());
@@ -372,8 +373,8 @@ fn shadow(report: &ShadowReport) -> String {
     text
 }
 
-fn replay(played: &Played) -> String {
-    let Played { calls, older, unreadable } = played;
+fn replay(played: &Played, is_candidate: bool) -> String {
+    let Played { calls, older, unreadable, otherwise_configured } = played;
     let mut different: Vec<&Replayed> = Vec::new();
     let mut not_played: BTreeMap<&str, usize> = BTreeMap::new();
     for one in calls.iter().filter(|one| !one.is_same()) {
@@ -393,6 +394,13 @@ fn replay(played: &Played) -> String {
     }
     if *unreadable > 0 {
         let _ = write!(text, "\n{unreadable} lines of what is kept are no recordings, and passed over");
+    }
+    if *otherwise_configured > 0 {
+        let with = if is_candidate { "those of now" } else { "theirs" };
+        let _ = write!(
+            text,
+            "\n{otherwise_configured} calls were made with another config or allow than now: played with {with}"
+        );
     }
     for one in different.into_iter().take(SHOWN_MAX) {
         let _ = write!(
