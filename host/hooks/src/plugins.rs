@@ -68,6 +68,11 @@ pub trait Plugins: Send + Sync + 'static {
         false
     }
 
+    /// What becomes of mail where what a plugin answers in a role is no answer, as whoever asks finds out by several of them.
+    fn on_failure(&self, _plugin: &PluginName, _role: Role) -> OnFailure {
+        OnFailure::default()
+    }
+
     /// What can be said of an address at once: hot paths ask this first.
     fn ready(
         &self,

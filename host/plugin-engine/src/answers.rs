@@ -7,6 +7,7 @@ use hooks::{
     PluginName, Plugins, Position, Ready, ReverseRequest, ReverseVerdict, RewriteRequest, RewriteVerdict,
     Role, SenderRequest, SenderVerdict, Sitting, Standing, Told,
 };
+use hooks::{FailureKind, OnFailure};
 use mail_types::Domain;
 
 use crate::engine::Engine;
@@ -171,6 +172,11 @@ impl Plugins for Engine {
                 manifest.is_some_and(|manifest| !manifest.roles.contains(&role))
             }
         }
+    }
+
+    fn on_failure(&self, plugin: &PluginName, role: Role) -> OnFailure {
+        let plugin = self.plugin(plugin);
+        plugin.map_or_else(OnFailure::default, |plugin| plugin.settings.on_failure(role, FailureKind::Answer))
     }
 
     fn ready(

@@ -118,6 +118,10 @@ impl<'a> Consult<'a> {
         binding.is_for(role) && (binding.role.is_some() || !self.plugins.lacks(&binding.plugin, role))
     }
 
+    pub(crate) fn on_failure(&self, plugin: &PluginName) -> OnFailure {
+        self.plugins.on_failure(plugin, Role::Rewrite)
+    }
+
     pub(crate) fn unique(&self, random: &Random) -> u64 {
         let nth = self.drawn.replace(self.drawn.get() + 1);
         let mut unique = self.gathered.unique.borrow_mut();

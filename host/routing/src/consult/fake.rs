@@ -52,6 +52,10 @@ impl Plugins for Fake {
         self.lacks.iter().any(|(name, lacking)| *name == plugin.as_str() && *lacking == role)
     }
 
+    fn on_failure(&self, plugin: &PluginName, _: Role) -> OnFailure {
+        plugin.as_str().strip_prefix("round-").map_or_else(OnFailure::default, |word| word.parse().unwrap())
+    }
+
     fn any_bound(&self, role: Role) -> bool {
         role == Role::Rewrite && !self.bound.is_empty()
     }

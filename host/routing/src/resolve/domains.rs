@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use directory::{Dn, Status};
-use hooks::{Binding, PluginName, RewriteRequest, Role};
+use hooks::{Binding, OnFailure, PluginName, RewriteRequest, Role};
 use mail_types::{Address, Domain, Lookup};
 use runtime::Random;
 
@@ -164,5 +164,9 @@ impl Facts for View<'_> {
             Ok(tenant) => self.consult.hear(plugin, tenant, request),
             Err(error) => Heard::Unavailable(error.to_string()),
         }
+    }
+
+    fn on_failure(&self, plugin: &PluginName) -> OnFailure {
+        self.consult.on_failure(plugin)
     }
 }

@@ -11,6 +11,7 @@ use mail_types::{Address, ChannelName, Domain, LocalPart};
 use super::control::{Direction, Place, Position};
 use super::message::Message;
 use super::pattern::WILDCARDS_MAX;
+use super::plugin::Again;
 use super::rules::{Rule, Rules};
 use super::substitution::{Facts, Matched, Missing};
 use super::tags::Target;
@@ -115,7 +116,23 @@ pub fn rewrite<R: Recorder>(
     facts: &dyn Facts,
     recorder: &mut R,
 ) -> Result<Rewritten, Unroutable> {
-    let mut run = Run { rules, context, facts, recorder, tag: "", message: None, settled: false };
+    let again = Again::default();
+    let mut run = Run { rules, context, facts, recorder, tag: "", message: None, settled: false, again };
+    loop {
+        match walk(&mut run, address) {
+            Err(Unroutable::Loop(why)) => match run.again.blamed() {
+                // From the start, without that plugin: each time there is one fewer.
+                Some(plugin) => run.leads_round(plugin)?,
+                None => return Err(Unroutable::Loop(why)),
+            },
+            end => return end,
+        }
+        (run.tag, run.message) = ("", None);
+    }
+}
+
+/// The way of an address through plugins and rules.
+fn walk<R: Recorder>(run: &mut Run<'_, '_, R>, address: &Address) -> Result<Rewritten, Unroutable> {
     let mut subject = Subject {
         user: Cow::Borrowed(address.local.as_str()),
         host: Cow::Borrowed(address.domain.as_str()),
@@ -140,7 +157,7 @@ pub fn rewrite<R: Recorder>(
             Next::Route(target, via) => {
                 let rewritten = Rewritten { by_plugin, ..finish(address, &subject, target, via)? };
                 let apart = match rewritten.target {
-                    Target::Local => take_apart(rules, &subject.user),
+                    Target::Local => take_apart(run.rules, &subject.user),
                     Target::Channel(_) => None,
                 };
                 let Some(apart) = apart else { return Ok(rewritten) };
@@ -204,6 +221,8 @@ pub(super) struct Run<'r, 'c, R> {
     message: Option<(&'r Message, &'r Rule)>,
     /// Whether no plugin is asked any more.
     pub(super) settled: bool,
+    /// Who has sent it back to the start.
+    pub(super) again: Again,
 }
 
 impl<'r, R: Recorder> Run<'r, '_, R> {

@@ -3,7 +3,7 @@
 //! | verdict | the address | then |
 //! |---|---|---|
 //! | no-match | stays | the next plugin of the chain, the next rule |
-//! | again | the new one | chain and rules from the start, [`super::engine::REWRITES_MAX`] times at most |
+//! | again | the new one | chain and rules from the start, [`super::engine::REWRITES_MAX`] times at most: then it failed |
 //! | settled | the new one | rules from the start; no plugin is asked any more |
 //! | route | the new one | out by the channel |
 //! | refuse | | refused |
@@ -16,7 +16,7 @@
 
 use std::sync::Arc;
 
-use hooks::{CallReport, Failed, OnFailure, PluginName, RewriteRequest, RewriteVerdict};
+use hooks::{CallReport, Failed, FailureKind, OnFailure, PluginName, RewriteRequest, RewriteVerdict};
 use mail_types::{Address, Domain, EnhancedStatus, LocalPart, Lookup, Refusal, Reply};
 
 use super::call::Call;
@@ -97,7 +97,43 @@ impl Said {
     }
 }
 
+/// Plugins that send an address back to the start with another one.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    /// The last one that did, and how often any did.
+    last: Option<(PluginName, usize)>,
+    /// Those that are not asked any more.
+    over: Vec<PluginName>,
+}
+
+impl Again {
+    fn note(&mut self, plugin: &PluginName) {
+        let count = self.last.take().map_or(0, |(_, count)| count);
+        self.last = Some((plugin.clone(), count + 1));
+    }
+
+    /// Whose answers lead round in a circle, where they do: one `again` alone does not, then it is the rules.
+    pub(super) fn blamed(&mut self) -> Option<PluginName> {
+        self.last.take().filter(|(_, count)| *count > 1).map(|(plugin, _)| plugin)
+    }
+}
+
 impl<'r, R: Recorder> Run<'r, '_, R> {
+    /// A plugin's answers lead round in a circle: each was one, all together are none. What becomes of the mail is said where it
+    /// is said of other failures.
+    pub(super) fn leads_round(&mut self, plugin: PluginName) -> Result<(), Unroutable> {
+        let on_failure = self.facts.on_failure(&plugin);
+        let message = "its answers `again` lead round in a circle".to_owned();
+        let failed = Failed { plugin: plugin.clone(), kind: FailureKind::Answer, message, on_failure };
+        let text = Said::at_once(Err(failed.clone())).text(&plugin);
+        self.recorder.note(|| Step::new(StepKind::Plugin, text));
+        self.again.over.push(plugin);
+        match self.endure(failed) {
+            Failure::Next(_) => Ok(()),
+            Failure::Final(unroutable) => Err(unroutable),
+        }
+    }
+
     /// Asks the chain of the address's domain; `None` where nobody there has anything to say.
     pub(super) fn chain(&mut self, subject: &Subject<'_>) -> Result<Option<Fired>, Unroutable> {
         // What stands in a local part becomes an address only when a rule takes it for one.
@@ -168,6 +204,9 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         request: &RewriteRequest,
         origin: impl Fn() -> String,
     ) -> Result<Fired, Failure> {
+        if self.again.over.contains(plugin) {
+            return Err(Failure::Next(format!("plugin {plugin} is not asked any more for this address")));
+        }
         let said = match self.facts.hear(plugin, request) {
             Heard::Said(said) => said,
             Heard::Open => return Err(Failure::Final(Unroutable::Open)),
@@ -185,8 +224,14 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         });
         match said.answer {
             Ok(verdict) => self.obey(plugin, verdict),
-            Err(failed) => self.endure(failed),
+            Err(failed) => Err(self.endure(failed)),
         }
+    }
+
+    /// No plugin is asked any more: what goes round from here is the rules.
+    fn settles(&mut self) {
+        self.settled = true;
+        self.again.last = None;
     }
 
     fn obey(&mut self, plugin: &PluginName, verdict: RewriteVerdict) -> Result<Fired, Failure> {
@@ -198,9 +243,12 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         };
         match verdict {
             RewriteVerdict::NoMatch => Err(Failure::Next(format!("plugin {plugin} has no match"))),
-            RewriteVerdict::Again(address) => Ok(fired(address, Next::Anew)),
+            RewriteVerdict::Again(address) => {
+                self.again.note(plugin);
+                Ok(fired(address, Next::Anew))
+            }
             RewriteVerdict::Settled(address) => {
-                self.settled = true;
+                self.settles();
                 Ok(fired(address, Next::Anew))
             }
             RewriteVerdict::Route { address, channel, host } => {
@@ -217,20 +265,20 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
     }
 
     /// A failure: what becomes of the mail stands in it. What the peer reads names no plugin.
-    fn endure(&mut self, failed: Failed) -> Result<Fired, Failure> {
+    fn endure(&mut self, failed: Failed) -> Failure {
         match failed.on_failure {
             OnFailure::Tempfail => {
                 let text = "This address cannot be decided on now, try again later";
-                Err(refused(Reply::new(451, EnhancedStatus::transient(3, 0), text), failed.to_string()))
+                refused(Reply::new(451, EnhancedStatus::transient(3, 0), text), failed.to_string())
             }
             OnFailure::Reject => {
                 let text = "This address cannot be decided on";
-                Err(refused(Reply::new(550, EnhancedStatus::permanent(3, 0), text), failed.to_string()))
+                refused(Reply::new(550, EnhancedStatus::permanent(3, 0), text), failed.to_string())
             }
-            OnFailure::Skip => Err(Failure::Next(failed.to_string())),
+            OnFailure::Skip => Failure::Next(failed.to_string()),
             OnFailure::Keep => {
-                self.settled = true;
-                Err(Failure::Next(failed.to_string()))
+                self.settles();
+                Failure::Next(failed.to_string())
             }
         }
     }

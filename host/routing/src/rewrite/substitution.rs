@@ -1,6 +1,6 @@
 //! The substitutions of a template: text built from the address.
 
-use hooks::{PluginName, RewriteRequest};
+use hooks::{OnFailure, PluginName, RewriteRequest};
 use mail_types::Lookup;
 
 use super::plugin::{Heard, Link};
@@ -81,6 +81,8 @@ pub trait Facts {
     fn chain(&self, domain: &str) -> Lookup<Vec<Link>>;
     /// What a plugin says of an address.
     fn hear(&self, plugin: &PluginName, request: &RewriteRequest) -> Heard;
+    /// What becomes of mail for an address that a plugin's answers lead round in a circle.
+    fn on_failure(&self, plugin: &PluginName) -> OnFailure;
 }
 
 /// Why a template gave no text.

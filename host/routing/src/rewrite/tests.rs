@@ -38,6 +38,9 @@ impl Facts for World {
     fn hear(&self, _: &PluginName, _: &RewriteRequest) -> Heard {
         Heard::Said(Said::at_once(Ok(hooks::RewriteVerdict::NoMatch)))
     }
+    fn on_failure(&self, _: &PluginName) -> hooks::OnFailure {
+        hooks::OnFailure::Tempfail
+    }
 }
 
 const CONTEXT: Context<'static> = Context {

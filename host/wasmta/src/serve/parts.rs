@@ -124,11 +124,10 @@ impl Parts {
         let provisioning = Provisioning::of(config, &directory, &surroundings, follower);
         let sources = Sources { mirror: mirror.as_ref(), tables: &followed.tables, provisioning };
         let routing = sourced(routing, sources, &plugins, (&events, &clock));
-        let profiles = in_their_world(&routing, &plugins, &surroundings);
 
         let mail = open_mail(config, place)?;
         let (store, quotas, groups) = open_store(config, &mail, &directory, (&clock, &events)).await?;
-        surroundings.take_store(store.clone());
+        let profiles = in_their_world(&routing, &plugins, (&surroundings, &store));
         let of_derived = open_storage(config, place, "derived", store::DERIVED_SPACES, false)?;
         let stores = (&directory, &store);
         let agents = Agents {
@@ -301,8 +300,9 @@ async fn open_plugins(
 fn in_their_world(
     routing: &Routing,
     plugins: &plugin_engine::Engine,
-    surroundings: &Arc<Surroundings>,
+    (surroundings, store): (&Arc<Surroundings>, &Store),
 ) -> profiles::Profiles {
+    surroundings.take_store(store.clone());
     let world = Arc::clone(surroundings) as Arc<dyn hooks::World>;
     profiles::Profiles::new(routing.clone(), Arc::new(plugins.clone()), world)
 }
