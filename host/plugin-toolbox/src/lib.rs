@@ -5,6 +5,7 @@
 //! policy finds faults at the desk, with the very code that serves mail, and needs no server for it. *Layer 6.* *Must
 //! not know* the command line, the server's configuration, directory, queue or store.
 
+mod batched;
 mod bench;
 mod build;
 mod cases;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use hooks::{CallReport, FailureKind, PluginName, Role};
-use plugin_engine::{Candidate, Profile, Question};
+use plugin_engine::{Candidate, Capability, Profile, Question};
 use runtime::Random;
 use serde_json::{Value as Json, json};
 
+use crate::batched::{Told, together};
 use crate::cases::{Case, Cases, Surroundings};
 use crate::expectation::{given, holds, is_nothing};
 use crate::hostile::tricks;
@@ -111,6 +112,7 @@ pub async fn test(options: &TestOptions) -> Result<Outcome, String> {
     }
     if !cases.stateful && !cases.cases.is_empty() {
         verdicts.extend(bench.warm(&answers, options.seed).await?);
+        verdicts.extend(bench.batched(&answers, options.seed).await?);
     }
     if cases.hostile {
         for role in candidate.manifest().roles.iter().copied() {
@@ -173,10 +175,11 @@ impl<'a> Bench<'a> {
     }
 
     /// A case on an instance of its own.
-    async fn fresh(&self, at: usize, case: &Case) -> Result<(Verdict, Vec<String>), String> {
+    async fn fresh(&self, at: usize, case: &Case) -> Result<(Verdict, Told), String> {
         let drafted = case.draft.question(case.role);
         let asked = self.stage.ask(&drafted, at as u64, true).await?;
         let answer = given(&asked, self.cases.raw);
+        let told = Told::new(&asked, answer.clone());
         let mut got = answer.clone();
         let mut passed = holds(&case.expect, &answer);
         if passed
@@ -196,11 +199,11 @@ impl<'a> Bench<'a> {
             got,
             report: asked.report,
         };
-        Ok((verdict, answer))
+        Ok((verdict, told))
     }
 
     /// All cases on a warm instance, in random order, each more than once: what differs shows what it remembered.
-    async fn warm(&self, answers: &[Vec<String>], seed: u64) -> Result<Vec<Verdict>, String> {
+    async fn warm(&self, answers: &[Told], seed: u64) -> Result<Vec<Verdict>, String> {
         let random = Random::seeded(seed);
         let mut order: Vec<usize> = (0..answers.len()).collect();
         let mut failed: Vec<Verdict> = Vec::new();
@@ -212,7 +215,7 @@ impl<'a> Bench<'a> {
                 let case = &self.cases.cases[*at];
                 let asked = self.stage.ask(&case.draft.question(case.role), *at as u64, false).await?;
                 let got = given(&asked, self.cases.raw);
-                if !alike(&answers[*at], &got) && told.insert(*at) {
+                if !alike(&answers[*at].lines, &got) && told.insert(*at) {
                     let after = before.map(|case| format!(", after {:?}", case.name)).unwrap_or_default();
                     failed.push(Verdict {
                         passed: false,
@@ -222,7 +225,7 @@ impl<'a> Bench<'a> {
                             case.role, case.name
                         ),
                         place: self.place(case),
-                        expected: answers[*at].clone(),
+                        expected: answers[*at].lines.clone(),
                         got,
                         report: asked.report,
                     });
@@ -236,6 +239,39 @@ impl<'a> Bench<'a> {
             return Ok(vec![Verdict::passed(what)]);
         }
         Ok(failed)
+    }
+
+    /// Cases of one role in one call, as a server asks about several recipients or entries. What a plugin that draws by chance
+    /// or keeps something says may depend on its neighbours.
+    async fn batched(&self, answers: &[Told], seed: u64) -> Result<Vec<Verdict>, String> {
+        let imports = &self.stage.trial().manifest().imports;
+        if imports.contains(&Capability::Random) || imports.contains(&Capability::Kv) {
+            return Ok(Vec::new());
+        }
+        let mut verdicts = Vec::new();
+        for one in together(&self.cases.cases, answers, &Random::seeded(seed)) {
+            let asked = self.stage.ask(&one.drafted, seed, true).await?;
+            let got = given(&asked, self.cases.raw);
+            let (count, role) = (one.cases.len(), one.drafted.question.role());
+            let Some(other) = one.first_other(&got) else {
+                let what = format!("{role}: batch: {count} cases in one call, each told as alone");
+                verdicts.push(Verdict::passed(what));
+                continue;
+            };
+            verdicts.push(Verdict {
+                passed: false,
+                noted: false,
+                what: format!(
+                    "{role}: batch: {count} cases in one call, and {:?} told otherwise",
+                    other.name
+                ),
+                place: self.place(other),
+                expected: one.expected(),
+                got,
+                report: asked.report,
+            });
+        }
+        Ok(verdicts)
     }
 
     /// Questions that strangers bring about: no answer is expected but that there is one.

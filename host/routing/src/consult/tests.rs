@@ -18,6 +18,8 @@ use crate::tables::{SPACES, Tables};
 
 #[path = "fake.rs"]
 mod fake;
+#[path = "round.rs"]
+mod round;
 use fake::Fake;
 
 /// `chained.example` has a chain of two, `ruled.example` none: rules ask for it.
@@ -260,63 +262,6 @@ async fn a_group_of_fifty_asks_once_for_each_tenant() {
     let shown: Vec<_> = calls.iter().map(|(_, context, many)| (context.tenant.as_ref(), *many)).collect();
     assert_eq!(shown, [(Some(&Domain::parse("ruled.example").unwrap()), 25), (None, 25)]);
     assert_eq!((calls[0].1.channel.as_str(), calls[0].1.id.as_str()), ("smtp", "m1"));
-}
-
-#[tokio::test]
-async fn who_answers_for_ever_is_asked_so_often_and_no_more() {
-    let dir = tempfile::tempdir().unwrap();
-    // Each answer is another question.
-    let fake = Fake::new(|plugin, request| {
-        let longer = format!("{}x@{}", request.address.local, request.address.domain);
-        (plugin == "one").then(|| Ok(RewriteVerdict::Again(address(&longer))))
-    });
-    let routing = routing(&dir, RULES, "", &fake).await;
-    let circle = "451 4.3.0 This address cannot be decided on now, try again later";
-    for recipient in ["u@chained.example", "u@ruled.example"] {
-        assert_eq!(show(&resolve(&routing, recipient).await), circle, "{recipient}");
-        assert_eq!(fake.taken().len(), crate::rewrite::engine::REWRITES_MAX);
-    }
-    // The same answer again and again is asked for once.
-    let same = Fake::new(|_, request| Some(Ok(RewriteVerdict::Again(request.address.clone()))));
-    let routing = routing.with_plugins(Arc::new(same.clone()));
-    assert_eq!(show(&resolve(&routing, "u@chained.example").await), circle);
-    assert_eq!(same.taken().len(), 1);
-}
-
-#[tokio::test]
-async fn what_answers_that_lead_round_do_to_mail_is_said_by_on_failure() {
-    let dir = tempfile::tempdir().unwrap();
-    // ann, bob, cob, ann …: no answer is the question, and all together are none.
-    let round = |plugin: &str, request: &RewriteRequest| {
-        let next = match request.address.local.as_str() {
-            "ann" => "bob",
-            "bob" => "cob",
-            _ => "ann",
-        };
-        plugin
-            .starts_with("round-")
-            .then(|| Ok(RewriteVerdict::Again(address(&format!("{next}@{}", request.address.domain)))))
-    };
-    for (word, reply) in [
-        ("tempfail", "451 4.3.0 This address cannot be decided on now, try again later"),
-        ("reject", "550 5.3.0 This address cannot be decided on"),
-        ("keep", "ann@chained.example store:ann@chained.example"),
-        ("skip", "ann@chained.example store:ann@chained.example"),
-    ] {
-        let rules = RULES.replace("$[one,", &format!("$[round-{word},"));
-        let fake = Fake::new(round);
-        let routing = routing(&dir, &rules, "", &fake).await;
-        assert_eq!(show(&resolve(&routing, "ann@ruled.example").await), reply, "by rule, {word}");
-    }
-    // Rules that go round by themselves are not the fault of a plugin that was asked once.
-    let once = Fake::new(|plugin, request| {
-        let own = plugin == "one" && request.address.local.as_str() == "ann";
-        own.then(|| Ok(RewriteVerdict::Again(address("round@ruled.example"))))
-    });
-    let rules = "ruled.example $[one,find,$U]$E\nruled.example $U%ruled.example\n. $U%$H@smtp\n";
-    let routing = routing(&dir, rules, "", &once).await;
-    let circle = "550 5.4.6 The rewrite rules go round in a circle with this address";
-    assert_eq!(show(&resolve(&routing, "ann@ruled.example").await), circle);
 }
 
 #[tokio::test]
