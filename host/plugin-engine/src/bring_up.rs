@@ -9,6 +9,7 @@ use crate::doubts::denied;
 use crate::engine::{Active, Inner};
 use crate::lifecycle::Installation;
 use crate::machine::MEMORY_MAX;
+use crate::made_with::MadeWith;
 use crate::plugin::{Description, Plugin};
 use crate::recordings::{PLAYED_OCTETS_MAX, Recordings};
 use crate::registry::{HISTORY_MAX, Installed};
@@ -21,6 +22,8 @@ use crate::trust::Signed;
 struct Tried {
     replayed: usize,
     different: usize,
+    /// Made with another configuration than it is played with.
+    otherwise_configured: usize,
     latest: bool,
     unreadable: usize,
 }
@@ -50,7 +53,14 @@ impl Inner {
         let mut surroundings = self.surroundings.clone();
         surroundings.shadow = shadow;
         let settings = settings.clone();
-        Plugin::load(&self.machine, &self.places, &component, manifest, settings, surroundings).await
+        let name = settings.name.clone();
+        let mut plugin =
+            Plugin::load(&self.machine, &self.places, &component, manifest, settings, surroundings).await?;
+        // Another version, or another section: it is the same plugin that is counted.
+        if let Some(before) = self.active.load().plugins.get(&name).filter(|_| !shadow) {
+            plugin.numbers = Arc::clone(&before.numbers);
+        }
+        Ok(plugin)
     }
 
     /// Notes by which section a version runs.
@@ -140,7 +150,7 @@ impl Inner {
             Some(plugin) => self.try_on_recordings(&name, plugin, force).await?,
             None => Tried::default(),
         };
-        let Tried { replayed, different, latest, unreadable } = tried;
+        let Tried { replayed, different, otherwise_configured, latest, unreadable } = tried;
         let before = self.registry.of(&name).map(|installed| installed.active);
         // Whether it runs or not: what it may do is what the operator has agreed to.
         let old = before.as_ref().and_then(|before| self.artefacts.manifest(before));
@@ -155,6 +165,7 @@ impl Inner {
             before,
             replayed,
             different,
+            otherwise_configured,
             latest,
             unreadable,
             signed: None,
@@ -184,6 +195,8 @@ impl Inner {
             tried.replayed += 1;
             let answer = replay(plugin, &recording).await;
             tried.different += usize::from(answer != recording.answer);
+            let is_of_now = |then: &Arc<MadeWith>| then.is_of(&plugin.settings);
+            tried.otherwise_configured += usize::from(!recording.made_with.as_ref().is_none_or(is_of_now));
             let broken = answer.as_ref().err().is_some_and(|(kind, _)| kind.is_fault());
             if broken && recording.answer.is_ok() && !force {
                 let why = answer.err().map(|(_, why)| why).unwrap_or_default();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hooks::PluginName;
+use mail_types::Domain;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
@@ -38,6 +39,9 @@ pub struct Installation {
     pub replayed: usize,
     /// Of these, so many came out otherwise.
     pub different: usize,
+    /// Of those played, how many were made with another `config` or `allow` than they are played with.
+    #[serde(default)]
+    pub otherwise_configured: usize,
     /// Whether only the latest of what is recorded was played.
     #[serde(default)]
     pub latest: bool,
@@ -64,7 +68,11 @@ pub struct Listed {
     pub denied: Vec<Capability>,
     /// Why it does not run.
     pub missing: Option<String>,
-    /// Calls, remembered answers, questions passed over.
+    /// The tenants for which it rests after repeated failures, each with the seconds that are left; `None`: for what belongs to no
+    /// tenant.
+    #[serde(default)]
+    pub resting: Vec<(Option<Domain>, u64)>,
+    /// Calls that ran.
     pub calls: u64,
     /// Remembered answers.
     pub remembered: u64,
@@ -304,7 +312,7 @@ impl Engine {
         let active = self.0.active.load();
         let listed = |(name, installed): (PluginName, Installed)| {
             let plugin = active.plugins.get(&name);
-            let numbers = plugin.map(|plugin| &plugin.numbers);
+            let numbers = plugin.map(|plugin| &*plugin.numbers);
             let number = |count: fn(&crate::numbers::Numbers) -> u64| numbers.map_or(0, count);
             let calls = number(|numbers| numbers.calls.load(Ordering::Relaxed));
             let failures = numbers.map(crate::numbers::Numbers::failures).unwrap_or_default();
@@ -330,6 +338,9 @@ impl Engine {
                         }
                     })),
                 },
+                resting: plugin
+                    .map(|plugin| plugin.tenants.resting(self.0.clock.steady()))
+                    .unwrap_or_default(),
                 calls,
                 remembered: number(|numbers| numbers.remembered.load(Ordering::Relaxed)),
                 passed_over: number(|numbers| numbers.passed_over.load(Ordering::Relaxed)),

@@ -68,7 +68,7 @@ pub struct Plugin {
     pub(crate) reads: Arc<Reads>,
     pub(crate) memo: Option<Memo>,
     /// What has been counted.
-    pub numbers: Numbers,
+    pub numbers: Arc<Numbers>,
     pub(crate) tenants: Tenants,
     values: Arc<Values>,
     surroundings: Surroundings,
@@ -160,7 +160,7 @@ impl Plugin {
         Ok(Self {
             tenants: Tenants::new(settings.limits.clone(), settings.breaker.clone()),
             values: Arc::new(values),
-            numbers: Numbers::default(),
+            numbers: Arc::default(),
             machine: Arc::clone(machine),
             places: Arc::clone(places),
             number: places.number(),

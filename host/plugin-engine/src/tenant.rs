@@ -175,6 +175,17 @@ impl Tenants {
         made
     }
 
+    /// Those for which the plugin rests, with the seconds that are left of it.
+    pub(crate) fn resting(&self, now: Duration) -> Vec<(Option<Domain>, u64)> {
+        let known = self.known.lock();
+        let resting = known.iter().filter_map(|(tenant, share)| {
+            share.breaker.rests(now).map(|rest| (tenant.clone(), rest.as_secs().max(1)))
+        });
+        let mut resting: Vec<_> = resting.collect();
+        resting.sort();
+        resting
+    }
+
     /// What each of them uses.
     pub(crate) fn uses(&self) -> Vec<TenantUse> {
         let used = |(tenant, share): (&Option<Domain>, &Arc<Tenant>)| TenantUse {

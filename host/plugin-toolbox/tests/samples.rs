@@ -54,8 +54,8 @@ async fn hostile_ones_do_what_their_tables_say() {
         let failed: Vec<&str> = outcome.text.lines().filter(|line| line.starts_with("FAILED")).collect();
         if path.ends_with("stateful") {
             // Between calls, and between the questions of one.
-            let (warm, batched): (Vec<_>, Vec<_>) =
-                failed.iter().partition(|line| line.contains("hidden state"));
+            let (warm, batched): (Vec<&str>, Vec<&str>) =
+                failed.iter().copied().partition(|line| line.contains("hidden state"));
             assert!(!warm.is_empty() && !batched.is_empty(), "its state was not found:\n{}", outcome.text);
             assert!(batched.iter().all(|line| line.contains("batch: 2 cases")), "{}", outcome.text);
         } else {

@@ -452,6 +452,13 @@ async fn a_plugin_that_fails_again_and_again_rests_for_its_tenant_alone() {
         (4, 2),
         "one change for install, one for the rest"
     );
+    let listed = || house.engine.list().remove(&name("trap")).unwrap();
+    let resting: Vec<_> = listed().resting.into_iter().map(|(tenant, _)| tenant).collect();
+    assert_eq!(resting, [Domain::parse("example.org").ok()]);
+    // With another section it rests no more, and what has been counted stays.
+    let (calls, failures) = (listed().calls, listed().failures);
+    assert_eq!(house.engine.configure(vec![granted("trap")], HashMap::new()).await, Vec::<String>::new());
+    assert_eq!((listed().calls, listed().failures, listed().resting), (calls, failures, Vec::new()));
 }
 
 #[tokio::test]

@@ -223,6 +223,7 @@ fn installation(name: &PluginName, done: &Installation) -> String {
         denied,
         replayed,
         different,
+        otherwise_configured,
         latest,
         unreadable,
         signed,
@@ -245,7 +246,11 @@ fn installation(name: &PluginName, done: &Installation) -> String {
     }
     if *replayed > 0 {
         let which = if *latest { "the latest " } else { "" };
-        line("replayed", format!("{which}{replayed} recorded calls, {different} came out otherwise"));
+        let mut what = format!("{which}{replayed} recorded calls, {different} came out otherwise");
+        if *otherwise_configured > 0 {
+            let _ = write!(what, " ({otherwise_configured} were made with another config or allow)");
+        }
+        line("replayed", what);
     }
     if *unreadable > 0 {
         line("unreadable", format!("{unreadable} lines of what is kept are no recordings, and passed over"));
@@ -277,12 +282,11 @@ fn table(engine: &Engine) -> String {
         let version = one.description.as_ref().map_or("-", |description| description.version.as_str());
         let contract = one.manifest.as_ref().map_or("-", |manifest| manifest.contract.as_str());
         let signed = one.installed.signature().map_or("-", |signed| signed.key.as_str());
-        let state = match (&one.missing, &one.denied[..]) {
-            (Some(why), _) => why.clone(),
-            (None, []) => "in force".to_owned(),
-            (None, denied) => format!("in force; not granted: {}", words(denied)),
-        };
-        // Writing to a String cannot fail.
+        let mut state = state(&one);
+        if !one.denied.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = write!(state, "; not granted: {}", words(&one.denied));
+        }
         let _ = write!(
             text,
             "\n{:<24} {version:<10} {contract:<8} {:<12} {signed:<16} {:>9} {failed:>8} {:>8}  {state}",
@@ -291,6 +295,29 @@ fn table(engine: &Engine) -> String {
             one.calls,
             one.microseconds
         );
+    }
+    text
+}
+
+/// Most tenants that are named where a plugin rests for some.
+const RESTING_NAMED_MAX: usize = 3;
+
+/// Whether it is in force, and for whom it rests.
+fn state(one: &Listed) -> String {
+    if let Some(why) = &one.missing {
+        return why.clone();
+    }
+    if one.resting.is_empty() {
+        return "in force".to_owned();
+    }
+    let named = one.resting.iter().take(RESTING_NAMED_MAX).map(|(tenant, left)| {
+        let tenant = tenant.as_ref().map_or("the server itself", mail_types::Domain::as_str);
+        format!("{tenant} ({left} s more)")
+    });
+    let mut text = format!("in force; rests for {}", named.collect::<Vec<_>>().join(", "));
+    let others = one.resting.len().saturating_sub(RESTING_NAMED_MAX);
+    if others > 0 {
+        text.push_str(&format!(" and {others} other tenants"));
     }
     text
 }
@@ -311,7 +338,7 @@ fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
     let ago = age_text(parts.clock.now().since(at));
     line("installed", format!("{} ({ago} ago)", moment(at)));
     line("before", words(&installed.previous));
-    line("state", one.missing.clone().unwrap_or_else(|| "in force".to_owned()));
+    line("state", state(one));
     if let Some(manifest) = &one.manifest {
         line("roles", words(&manifest.roles));
         line("capabilities", words(&manifest.imports));
