@@ -34,7 +34,7 @@ impl Group {
         batch: &Batch,
     ) -> Result<Committed, StorageError> {
         for assertion in &batch.assertions {
-            check(writing, assertion)?;
+            self.check(writing, assertion)?;
         }
         let mut drawn: SmallVec<[u64; 4]> = SmallVec::from_elem(0, batch.draws);
         for operation in &batch.operations {
@@ -46,13 +46,29 @@ impl Group {
     /// Writes the counters back, once for the whole group.
     pub(crate) fn finish(&mut self, writing: &mut dyn Writing) -> Result<(), StorageError> {
         for ((space, key), fields) in self.counters.drain() {
-            let mut value: SmallVec<[u8; 64]> = SmallVec::new();
-            for field in &fields {
-                value.extend_from_slice(&field.to_le_bytes());
-            }
-            writing.put(space, &key, &value)?;
+            writing.put(space, &key, &octets_of(&fields))?;
         }
         Ok(())
+    }
+
+    /// Holds an assertion against what is stored, and what batches before this one did to counters.
+    fn check(&self, writing: &dyn Writing, assertion: &Assertion) -> Result<(), StorageError> {
+        let (Assertion::Absent(space, key)
+        | Assertion::Present(space, key)
+        | Assertion::Equals(space, key, _)) = assertion;
+        let counted = self.counters.get(&(*space, key.clone())).map(octets_of);
+        let stored = if counted.is_none() { writing.get(*space, key)? } else { None };
+        let is = counted.as_deref().or(stored.as_deref());
+        let (holds, want) = match assertion {
+            Assertion::Absent(..) => (is.is_none(), "absent"),
+            Assertion::Present(..) => (is.is_some(), "present"),
+            Assertion::Equals(_, _, value) => (is.is_some_and(|is| is == &**value), "unchanged"),
+        };
+        if holds {
+            return Ok(());
+        }
+        let key = String::from_utf8_lossy(key).into_owned();
+        Err(StorageError::Conflict(format!("key {key:?} of {} is not {want}", space.name())))
     }
 
     fn operate(
@@ -181,19 +197,9 @@ impl Group {
     }
 }
 
-fn check(writing: &dyn Writing, assertion: &Assertion) -> Result<(), StorageError> {
-    let (space, key, holds, want) = match assertion {
-        Assertion::Absent(space, key) => (space, key, writing.get(*space, key)?.is_none(), "absent"),
-        Assertion::Present(space, key) => (space, key, writing.get(*space, key)?.is_some(), "present"),
-        Assertion::Equals(space, key, value) => {
-            (space, key, writing.get(*space, key)?.is_some_and(|is| *is == **value), "unchanged")
-        }
-    };
-    if holds {
-        return Ok(());
-    }
-    let key = String::from_utf8_lossy(key).into_owned();
-    Err(StorageError::Conflict(format!("key {key:?} of {} is not {want}", space.name())))
+/// Counters as they are stored.
+fn octets_of(fields: &Counters) -> SmallVec<[u8; 64]> {
+    fields.iter().flat_map(|field| field.to_le_bytes()).collect()
 }
 
 fn put_drawn(

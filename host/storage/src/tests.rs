@@ -55,6 +55,38 @@ async fn what_is_handed_over_is_written_in_order_whether_waited_for_or_not() {
     assert_eq!(storage.read().unwrap().get(THINGS, b"a").unwrap().as_deref(), Some(&b"2"[..]));
 }
 
+#[tokio::test]
+async fn what_is_asserted_of_a_counter_holds_after_the_batches_before_it_in_its_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path());
+    // While it is written, the others gather behind it.
+    let mut large = Batch::new();
+    (0..2000_u64).for_each(|key| large.put(THINGS, &key.to_be_bytes(), vec![0; 500]));
+    let counted = |expected: Option<u64>| {
+        let mut batch = Batch::new();
+        match expected {
+            Some(value) => batch.assert_equals(COUNTS, b"c", &value.to_le_bytes()),
+            None => batch.assert_absent(COUNTS, b"c"),
+        }
+        batch.add(COUNTS, b"c", &[(0, 1)]);
+        batch
+    };
+    let mut waiting = vec![(true, storage.hand_over(large).await.unwrap())];
+    for (expected, holds) in [(None, true), (None, false), (Some(1), true), (Some(1), false), (Some(2), true)]
+    {
+        waiting.push((holds, storage.hand_over(counted(expected)).await.unwrap()));
+    }
+    for (holds, committing) in waiting {
+        let committed = committing.committed().await;
+        match committed {
+            Ok(_) => assert!(holds),
+            Err(StorageError::Conflict(why)) => assert!(!holds, "{why}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(storage.read().unwrap().counter(COUNTS, b"c", 0).unwrap(), 3);
+}
+
 /// Who committed a batch that draws a number, and that number.
 async fn drawn_by(storage: &Storage, operations: usize) -> (String, u64) {
     let mut batch = Batch::new();
