@@ -15,11 +15,13 @@ use crate::domain_usage::{domain_of, doomed_value};
 use crate::error::StoreError;
 use crate::feed::Happened;
 use crate::ids::{AccountId, MailboxId, UidValidity};
+use crate::locks::Held;
 use crate::mailboxes::{SpecialUse, scan_mailboxes};
 use crate::making::draft_mailbox;
 use crate::names::MailboxName;
 use crate::namespace::SHARED_ACCOUNT;
 use crate::record::AccountRecord;
+use crate::renaming::{assert_same_counters, is_unused};
 use crate::{Store, keys};
 
 /// Most accounts whose number is kept in memory; when there are more, all are read anew.
@@ -29,7 +31,7 @@ pub const ACCOUNTS_CACHED_MAX: usize = 100_000;
 const ACCOUNTS_MADE_MAX: usize = 200;
 
 /// The mailboxes that an account has from the beginning, besides the INBOX (RFC 6154 §2).
-const FIRST_MAILBOXES: [(&str, SpecialUse); 5] = [
+pub(crate) const FIRST_MAILBOXES: [(&str, SpecialUse); 5] = [
     ("Drafts", SpecialUse::Drafts),
     ("Sent", SpecialUse::Sent),
     ("Trash", SpecialUse::Trash),
@@ -41,16 +43,40 @@ const FIRST_MAILBOXES: [(&str, SpecialUse); 5] = [
 #[derive(Default)]
 pub(crate) struct Cache {
     ids: RwLock<HashMap<AccountName, AccountId>>,
-    domains: RwLock<HashMap<AccountId, Option<Arc<str>>>>,
+    domains: RwLock<HashMap<AccountId, Belonging>>,
+}
+
+/// Whose domain the messages of an account count for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Belonging {
+    /// Its domain; `None` for an account without one.
+    pub(crate) domain: Option<Arc<str>>,
+    /// What stands of it in `store_moved`.
+    pub(crate) moved: Option<Vec<u8>>,
 }
 
 impl Cache {
-    /// The domain of an account, if it is in memory; `Some(None)` for an account without one.
-    pub(crate) fn domain(&self, account: AccountId) -> Option<Option<Arc<str>>> {
+    /// The domain of an account, if it is in memory.
+    pub(crate) fn domain(&self, account: AccountId) -> Option<Belonging> {
         self.domains.read().get(&account).cloned()
     }
 
-    pub(crate) fn remember_domain(&self, account: AccountId, domain: Option<Arc<str>>) {
+    /// Forgets names and numbers of accounts.
+    pub(crate) fn forget<'a>(
+        &self,
+        names: impl Iterator<Item = &'a AccountName>,
+        ids: impl Iterator<Item = AccountId>,
+    ) {
+        let (mut by_name, mut domains) = (self.ids.write(), self.domains.write());
+        for name in names {
+            by_name.remove(name);
+        }
+        for id in ids {
+            domains.remove(&id);
+        }
+    }
+
+    pub(crate) fn remember_domain(&self, account: AccountId, domain: Belonging) {
         let mut domains = self.domains.write();
         if domains.len() >= ACCOUNTS_CACHED_MAX {
             domains.clear();
@@ -169,12 +195,33 @@ impl Store {
         let making = self.inner.locks.lock_making().await;
         // Who never logged in may have been given rights all the same.
         self.forget_grantee(name).await?;
+        self.remove_named(name, making, false).await
+    }
+
+    /// Removes an account, if nothing was ever in it; whether it was. Rights that others gave to one of that name stay.
+    pub(crate) async fn remove_unused_account(&self, name: &AccountName) -> Result<bool, StoreError> {
+        let making = self.inner.locks.lock_making().await;
+        self.remove_named(name, making, true).await
+    }
+
+    async fn remove_named(
+        &self,
+        name: &AccountName,
+        making: Held,
+        if_unused: bool,
+    ) -> Result<bool, StoreError> {
         let Some(id) = read_account_id(&self.inner.storage.read()?, name)? else { return Ok(false) };
         let held = self.inner.locks.lock(id).await;
         let mut draft = Draft::new();
         let mut mailboxes = Vec::new();
         {
             let snapshot = self.inner.storage.read()?;
+            if if_unused {
+                if !is_unused(&snapshot, id)? {
+                    return Ok(false);
+                }
+                assert_same_counters(&snapshot, &mut draft, id)?;
+            }
             scan_mailboxes(&snapshot, id, &mut |mailbox, record| {
                 mailboxes.push((mailbox, record.name.clone()))
             })?;
@@ -202,6 +249,7 @@ impl Store {
         draft.batch.delete(keys::ACCOUNT_NAMES, name.as_str().as_bytes());
         draft.batch.delete(keys::COUNTERS, &keys::account(id));
         draft.batch.delete(keys::WARNED, &keys::account(id));
+        draft.batch.delete(keys::MOVED, &keys::account(id));
         self.inner.accounts.ids.write().remove(name);
         let (_, making, held) = self.commit_both(draft, making, Some(held)).await?;
         // A look-up that ran meanwhile may have read the old state.

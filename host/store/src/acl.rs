@@ -55,6 +55,11 @@ impl Identifier {
         Self(account.as_str().to_owned())
     }
 
+    /// The entries that are about an account alone: the one that gives, and the one that takes.
+    pub(crate) fn all_of(account: &AccountName) -> [Self; 2] {
+        [Self::of(account), Self(format!("-{account}"))]
+    }
+
     /// The entry that gives to the members of a group, by its address's key.
     pub(crate) fn of_group(group: &str) -> Self {
         Self(format!("{GROUP_PREFIX}{group}"))
@@ -154,6 +159,21 @@ impl Acl {
         (head[0] == VERSION && rest.is_empty()).then_some(Self { entries })
     }
 
+    /// The same list, with persons who have other names now. Where one has an entry under both, they add up.
+    pub(crate) fn renamed(&self, names: &BTreeMap<&AccountName, &AccountName>) -> Self {
+        let renamed = |Identifier(text): &Identifier| {
+            let (sign, who) = text.strip_prefix('-').map_or(("", &**text), |who| ("-", who));
+            let new = AccountName::new(who).and_then(|who| names.get(&who).copied());
+            new.map_or_else(|| Identifier(text.clone()), |new| Identifier(format!("{sign}{new}")))
+        };
+        let mut entries: BTreeMap<Identifier, Rights> = BTreeMap::new();
+        for (identifier, rights) in &self.entries {
+            let entry = entries.entry(renamed(identifier)).or_default();
+            *entry = entry.with(*rights);
+        }
+        Self { entries }
+    }
+
     /// Drafts this list in place of another, with the index. The account's lock must be held.
     pub(crate) fn draft(&self, draft: &mut Draft, mailbox: MailboxId, before: &Self) {
         let key = keys::mailbox(mailbox);
@@ -248,7 +268,7 @@ impl Store {
 
     /// Takes an account that goes off every list: who comes later under its name is somebody else.
     pub(crate) async fn forget_grantee(&self, account: &AccountName) -> Result<(), StoreError> {
-        for identifier in [account.as_str().to_owned(), format!("-{account}")].map(Identifier) {
+        for identifier in Identifier::all_of(account) {
             for mailbox in granted_to(&self.inner.storage.read()?, &identifier, usize::MAX)? {
                 match self.set_acl(mailbox, &identifier, AclChange::Delete).await {
                     Ok(()) | Err(StoreError::NotFound(_)) => {}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use storage::{Batch, Snapshot};
 
-use crate::accounts::{Usage, read_account, scan_accounts, usage_in};
+use crate::accounts::{Belonging, Usage, read_account, scan_accounts, usage_in};
 use crate::changes::Draft;
 use crate::error::StoreError;
 use crate::ids::{AccountId, MailboxId};
@@ -55,7 +55,12 @@ impl Store {
         changes: &[(u8, i64)],
     ) -> Result<(), StoreError> {
         let of = |field| changes.iter().filter(|(f, _)| *f == field).map(|(_, change)| change).sum();
-        let domain = self.account_domain(mailbox.account)?;
+        let Belonging { domain, moved } = self.account_domain(mailbox.account)?;
+        let key = keys::account(mailbox.account);
+        match &moved {
+            Some(moved) => batch.assert_equals(keys::MOVED, &key, moved),
+            None => batch.assert_absent(keys::MOVED, &key),
+        }
         count_for_domain(batch, domain.as_deref(), of(keys::COUNT), of(keys::OCTETS));
         batch.add(keys::COUNTERS, &keys::mailbox(mailbox), changes);
         Ok(())
@@ -66,18 +71,20 @@ impl Store {
         domain_usage_in(&self.inner.storage.read()?, domain)
     }
 
-    /// The domain of an account: it never changes, so that it is read once.
-    pub(crate) fn account_domain(&self, account: AccountId) -> Result<Option<Arc<str>>, StoreError> {
+    /// The domain of an account. It hardly ever changes, so that it is read once: who counts by it asserts that it has not.
+    pub(crate) fn account_domain(&self, account: AccountId) -> Result<Belonging, StoreError> {
         if let Some(domain) = self.inner.accounts.domain(account) {
             return Ok(domain);
         }
-        let name = match read_account(&self.inner.storage.read()?, account) {
+        let snapshot = self.inner.storage.read()?;
+        let name = match read_account(&snapshot, account) {
             Ok(record) => record.name,
             // Removed meanwhile: the batch that this is for fails as a conflict.
-            Err(StoreError::NotFound(_)) => return Ok(None),
+            Err(StoreError::NotFound(_)) => return Ok(Belonging { domain: None, moved: None }),
             Err(error) => return Err(error),
         };
-        let domain: Option<Arc<str>> = domain_of(&name).map(Arc::from);
+        let moved = snapshot.get(keys::MOVED, &keys::account(account))?.map(|moved| moved.to_vec());
+        let domain = Belonging { domain: domain_of(&name).map(Arc::from), moved };
         self.inner.accounts.remember_domain(account, domain.clone());
         Ok(domain)
     }

@@ -26,6 +26,8 @@ pub(crate) const COUNTERS: Space = Space::new("store_counters");
 pub(crate) const IMPORTS: Space = Space::new("store_imports");
 pub(crate) const DOMAINS: Space = Space::new("store_domains");
 pub(crate) const WARNED: Space = Space::new("store_warned");
+/// The domain of an account that has come from another one.
+pub(crate) const MOVED: Space = Space::new("store_moved");
 
 /// The spaces of the store, for [`storage::Storage::open`].
 pub const SPACES: &[Space] = &[
@@ -51,6 +53,7 @@ pub const SPACES: &[Space] = &[
     IMPORTS,
     DOMAINS,
     WARNED,
+    MOVED,
 ];
 
 /// The counters of the whole store.

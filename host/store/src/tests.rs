@@ -19,6 +19,7 @@ mod mending;
 mod model;
 mod quota;
 mod reading;
+mod renaming;
 mod renewal;
 mod repair;
 mod replace;
