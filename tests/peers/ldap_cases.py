@@ -553,3 +553,36 @@ def no_base(place):
     place.until(lambda: "o=internet is not there" in str(place.status()), "the base is named")
     for unknown in ("u1@elsewhere.test", "nobody@d0.test"):
         assert place.rcpt(unknown) == 451, unknown
+
+
+@case("a changed address takes the mailbox along: by modification, with a move, and in a ring")
+def mailbox_follows(place):
+    place.slapd_with()
+    place.wasmta_with('miss-timeout = "100 ms"')
+    place.follows()
+    for name in ("u1", "u2", "u3"):
+        place.deliver(f"{name}@d0.test", f"for {name}")
+    place.slapd.modify(user_dn("u1"), "replace: mail\nmail: married@d0.test")
+    place.until(lambda: place.rcpt("married@d0.test") == 250, "the new address")
+    place.deliver("married@d0.test", "later")
+    assert place.read("married@d0.test", "for u1") is not None
+    assert place.read("married@d0.test", "later") is not None
+    # To another domain, with another name, by two operations: each moves the mailbox.
+    place.slapd.move(user_dn("u1"), "uid=married", "ou=People,o=d1.test,o=isp")
+    place.slapd.modify(user_dn("married", "d1.test"), "replace: mail\nmail: other@d1.test")
+    place.until(lambda: place.rcpt("other@d1.test") == 250, "the other domain")
+    assert place.read("other@d1.test", "for u1") is not None
+    # They take each other's: nobody sees the other's mail.
+    place.slapd.modify(user_dn("u2"), "replace: mail\nmail: u3@d0.test")
+    place.until(lambda: place.status()["refused"], "the first one has to wait")
+    place.slapd.modify(user_dn("u3"), "replace: mail\nmail: u2@d0.test")
+    place.until(lambda: user_dn("u3") in place.explained("u2@d0.test"), "the exchange")
+    assert place.read("u2@d0.test", "for u3") is not None and place.read("u2@d0.test", "for u2") is None
+    assert place.read("u3@d0.test", "for u2") is not None and place.read("u3@d0.test", "for u3") is None
+    # While nobody listens, and found by a full sync.
+    place.server.stop()
+    place.slapd.modify(user_dn("u3"), "replace: mail\nmail: third@d0.test")
+    place.server.start()
+    place.until(lambda: place.rcpt("third@d0.test") == 250, "what changed meanwhile")
+    assert place.read("third@d0.test", "for u3") is not None
+    assert place.counter("account_not_moved") == 0

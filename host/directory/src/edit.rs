@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use mail_types::Domain;
 use storage::{Batch, BatchMark, StorageError};
 
+use crate::account_moves::Before;
 use crate::change::{CHANGES_KEPT_MAX, Change, Operation};
 use crate::directory::Directory;
 use crate::dn::Dn;
@@ -137,6 +138,7 @@ pub(crate) struct Checkpoint {
     batch: BatchMark,
     overlay: HashMap<Dn, Option<(u64, Entry)>>,
     claims: Claims,
+    before: Before,
 }
 
 /// A batch being composed: the snapshot, and what earlier edits of the same batch change in it.
@@ -148,6 +150,7 @@ pub(crate) struct Composing<'v, 's> {
     /// Entries touched so far; `None` is removed.
     overlay: HashMap<Dn, Option<(u64, Entry)>>,
     claims: Claims,
+    before: Before,
 }
 
 impl<'v, 's> Composing<'v, 's> {
@@ -164,7 +167,8 @@ impl<'v, 's> Composing<'v, 's> {
             head if head == Head::default() => batch.assert_absent(STATE, HEAD),
             head => batch.assert_equals(STATE, HEAD, &head.encode()),
         }
-        Self { view, head, batch, logging, overlay: HashMap::new(), claims: Claims::default() }
+        let (overlay, claims, before) = (HashMap::new(), Claims::default(), Before::default());
+        Self { view, head, batch, logging, overlay, claims, before }
     }
 
     /// All that was taken in so far.
@@ -174,19 +178,21 @@ impl<'v, 's> Composing<'v, 's> {
             batch: self.batch.mark(),
             overlay: self.overlay.clone(),
             claims: self.claims.clone(),
+            before: self.before.clone(),
         }
     }
 
     /// As if nothing had been taken in since.
     pub(crate) fn go_back(&mut self, to: Checkpoint) {
-        let Checkpoint { head, batch, overlay, claims } = to;
+        let Checkpoint { head, batch, overlay, claims, before } = to;
         self.batch.go_back(batch);
-        (self.head, self.overlay, self.claims) = (head, overlay, claims);
+        (self.head, self.overlay, self.claims, self.before) = (head, overlay, claims, before);
     }
 
     /// The batch, and the number of the newest change.
     pub(crate) fn finish(self) -> (Batch, u64) {
-        let Self { mut batch, mut head, .. } = self;
+        let Self { view, mut batch, mut head, overlay, before, .. } = self;
+        before.draft(&mut batch, head.csn, overlay.values().flatten(), view.schema);
         while head.csn - head.floor > CHANGES_KEPT_MAX {
             head.floor += 1;
             batch.delete(CHANGES, &head.floor.to_be_bytes());
@@ -204,6 +210,13 @@ impl<'v, 's> Composing<'v, 's> {
         };
         self.log(edit.dn(), kind, operation, at);
         Ok(())
+    }
+
+    /// An entry that was taken in anew goes on with one that was there before, under this number.
+    pub(crate) fn goes_on(&mut self, old: u64, dn: &Dn) {
+        if let Some(Some((new, _))) = self.overlay.get(dn) {
+            self.before.goes_on(old, *new);
+        }
     }
 
     /// Takes a new entry in, whose name is free, and that of the entry above it not: who calls has looked.
@@ -268,6 +281,7 @@ impl<'v, 's> Composing<'v, 's> {
             return Err(EditError::NoEntry(entry.dn.clone()));
         };
         let old_kind = self.view.kind(&old);
+        self.before.note(id, &old, self.view.schema);
         let released = self.claims.release(id);
         let kind = match self.enter(id, entry) {
             Ok(kind) => kind,
@@ -298,6 +312,7 @@ impl<'v, 's> Composing<'v, 's> {
             return Err(EditError::HasChildren(dn.clone(), child));
         }
         let kind = self.view.kind(&old);
+        self.before.note(id, &old, self.view.schema);
         delete_entry(&mut self.batch, id, &old, kind, self.view.schema);
         self.head.count(kind, -1);
         self.claims.release(id);

@@ -10,6 +10,7 @@
 //! | `directory_members` | key of a member's name, entry id of the group | empty |
 //! | `directory_changes` | CSN, u64 big-endian | [`StoredChange`] in postcard |
 //! | `directory_published` | domain | records published of it, in postcard |
+//! | `directory_account_moves` | CSN, u64 big-endian; place, u32 big-endian | the account's names, old and new, NUL between |
 //! | `directory_dns_…` | | domains by the DNS: see `domain_tables/records.rs` |
 //! | `directory_state` | `head` | [`Head`]: eight u64 big-endian |
 //!
@@ -40,6 +41,7 @@ pub(crate) const DOMAINS: Space = Space::new("directory_domains");
 pub(crate) const MEMBERS: Space = Space::new("directory_members");
 pub(crate) const CHANGES: Space = Space::new("directory_changes");
 pub(crate) const STATE: Space = Space::new("directory_state");
+pub(crate) const ACCOUNT_MOVES: Space = Space::new("directory_account_moves");
 pub(crate) const PUBLISHED: Space = Space::new("directory_published");
 
 /// The spaces that the directory needs in its storage.
@@ -59,6 +61,7 @@ pub const SPACES: &[Space] = &[
     REFUSED,
     SYNC,
     PUBLISHED,
+    ACCOUNT_MOVES,
     DNS_TABLES,
     DNS_RECORDS,
     DNS_DOMAINS,

@@ -8,6 +8,7 @@
 //! was planned on, so that no two entries ever get one address. *Layer 3:* knows nothing of SMTP,
 //! IMAP, rewriting or password verification.
 
+mod account_moves;
 mod amend;
 mod change;
 mod check;
@@ -45,6 +46,7 @@ mod user_entry;
 mod users;
 mod view;
 
+pub use account_moves::{ACCOUNT_MOVES_LISTED_MAX, AccountMoves};
 pub use amend::{Amended, Amendment, AttributeChange, ChangeDefect, EntryChange, Making, RefusedChange};
 pub use change::{CHANGES_KEPT_MAX, CHANGES_LISTED_MAX, Change, Changes, Operation};
 pub use check::VIOLATIONS_MAX;

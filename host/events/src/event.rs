@@ -120,6 +120,10 @@ pub enum Event<'a> {
     Discarded { id: QueueId, recipient: &'a Address, rule: &'a str },
     /// An account was made in the store.
     AccountCreated { account: &'a AccountName },
+    /// An account goes by another name: its owner's primary address is another one.
+    AccountMoved { from: &'a AccountName, to: &'a AccountName },
+    /// It cannot: another account has that name, with mail in it.
+    AccountNotMoved { from: &'a AccountName, to: &'a AccountName },
     /// The directory changed.
     DirectoryChanged { change: &'a str, entry: &'a str },
     /// A value of a directory entry that mail cannot use; the rest of the entry is used.
@@ -211,6 +215,8 @@ impl<'a> Event<'a> {
             Self::Discarded { .. } => (17, "discarded", Level::Info),
             Self::QuotaNear { .. } => (43, "quota_near", Level::Warning),
             Self::AccountCreated { .. } => (18, "account_created", Level::Info),
+            Self::AccountMoved { .. } => (47, "account_moved", Level::Info),
+            Self::AccountNotMoved { .. } => (48, "account_not_moved", Level::Error),
             Self::DirectoryChanged { .. } => (19, "directory_changed", Level::Info),
             Self::TablesBuilt { .. } => (20, "tables_built", Level::Info),
             Self::TablesFailed { .. } => (21, "tables_failed", Level::Error),

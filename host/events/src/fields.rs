@@ -168,6 +168,20 @@ impl Event<'_> {
                 sink("rule", Text(rule));
             }
             Self::AccountCreated { account } => show!(account),
+            Self::AccountMoved { from, to } => {
+                show!(from);
+                show!(to);
+            }
+            Self::AccountNotMoved { from, to } => {
+                show!(from);
+                show!(to);
+                sink(
+                    "cause",
+                    Text(
+                        "another account has that name, and mail or mailboxes of its own; what was there stays",
+                    ),
+                );
+            }
             Self::QuotaNear { whose, percent } => {
                 sink("whose", Text(whose));
                 sink("percent", Field::Number(*percent));

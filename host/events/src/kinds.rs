@@ -1,7 +1,7 @@
 //! The kinds of events, as counters know them; [`crate::Event`] gives each its number.
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 47;
+pub(crate) const KINDS: usize = 49;
 
 /// The names of all kinds, by their number.
 pub(crate) const NAMES: [&str; KINDS] = [
@@ -52,4 +52,6 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "certificate_unfit",
     "certificate_expires",
     "delegate_refused",
+    "account_moved",
+    "account_not_moved",
 ];

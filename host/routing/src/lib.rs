@@ -35,4 +35,4 @@ pub use routing::Routing;
 pub use sender::{HeaderPlace, Verified};
 pub use source::{ASKED_OF_SOURCE_MAX, BoxFuture, SOURCE_ROUNDS_MAX, Source};
 pub use tables::row::ListSettings;
-pub use tables::{Builders, SPACES, TableError, Tables};
+pub use tables::{Builders, Forerunner, SPACES, TableError, Tables};

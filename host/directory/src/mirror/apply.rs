@@ -270,9 +270,11 @@ impl<'v, 's> Applying<'v, 's> {
             return Ok(());
         }
         let moved_from = self.moved_from(found)?;
+        let mut was = None;
         if let Some(old) = &moved_from
             && let Some((id, _)) = self.composing.current(old)?
         {
+            was = Some(id);
             self.composing.could_replace(id, &found.entry)?;
             self.gone(old)?;
             self.applied.subtrees_moved += u64::from(self.composing.current(old)?.is_some());
@@ -289,6 +291,9 @@ impl<'v, 's> Applying<'v, 's> {
             None => {
                 self.parents(dn)?;
                 self.composing.take_new(&found.entry, self.now)?;
+                if let Some(was) = was {
+                    self.composing.goes_on(was, dn);
+                }
                 self.applied.touched.push(dn.clone());
                 let count =
                     if moved_from.is_some() { &mut self.applied.moved } else { &mut self.applied.added };

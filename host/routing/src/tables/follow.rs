@@ -181,6 +181,7 @@ impl Tables {
         for domain in dns_domains(directory)? {
             rebuild.add(&Typed::FromDns(Box::new(domain)), directory.schema()).await?;
         }
+        self.let_forerunner_go().await?;
         let (entries, rows) = rebuild.finish(csn).await?;
         self.marked.notify_one();
         Ok(Refreshed { full: true, entries, rows, csn })
@@ -268,6 +269,7 @@ impl Tables {
         let rows = if csn == state.csn {
             0
         } else {
+            self.let_forerunner_go().await?;
             self.replace(&changed, directory.schema(), csn, builders).await?
         };
         let mut untold = DEFECTS_TOLD_MAX;

@@ -31,6 +31,7 @@ mod check;
 mod facts;
 mod failing;
 mod follow;
+mod forerunner;
 mod given;
 mod listing;
 mod reader;
@@ -44,12 +45,13 @@ pub use builder::Builders;
 pub use check::VIOLATIONS_MAX;
 pub use failing::{FAILING_MAX, FailingEntry, Waiting, WaitingOf};
 pub use follow::Refreshed;
+pub use forerunner::Forerunner;
 pub use reader::{Claim, Reader};
 pub use rebuild::{CHUNK_MAX, Rebuild};
 pub use shown::ShownRow;
 pub use waiting::ASKED_MAX;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hooks::{NoPlugins, PluginName, Plugins};
 use serde::{Deserialize, Serialize};
@@ -112,6 +114,9 @@ pub enum TableError {
     /// A row breaks its format.
     #[error("a row of the {0} table cannot be read; rebuild the tables")]
     Row(&'static str),
+    /// What goes before a change of rows could not be done.
+    #[error("accounts cannot follow their owners' addresses now: {0}")]
+    Forerunner(String),
     /// No table has been built yet.
     #[error("the routing tables are not built yet")]
     NotBuilt,
@@ -125,13 +130,14 @@ pub struct Tables {
     building: Arc<tokio::sync::Mutex<()>>,
     /// Told when entries began to wait for a plugin.
     marked: Arc<tokio::sync::Notify>,
+    forerunner: Arc<OnceLock<Arc<dyn Forerunner>>>,
 }
 
 impl Tables {
     /// Tables in a storage that was opened with [`SPACES`].
     #[must_use]
     pub fn new(storage: Storage) -> Self {
-        Self { storage, building: Arc::default(), marked: Arc::default() }
+        Self { storage, building: Arc::default(), marked: Arc::default(), forerunner: Arc::default() }
     }
 
     /// A consistent view of the generation in force.

@@ -1,5 +1,6 @@
 //! Serving: from a configuration to a running server, and down again.
 
+mod account_moves;
 pub(crate) mod bounds;
 mod certificates;
 mod complete;

@@ -23,7 +23,7 @@ use super::provisioning::{Follower, Provisioning};
 use super::publication::{self, Publishing};
 use super::quota_warnings::Watch;
 use super::quotas::DirectoryQuotas;
-use super::{complete, mirror, policy, settings, ways};
+use super::{account_moves, complete, mirror, policy, settings, ways};
 use crate::config::Config;
 
 /// The parts, wired.
@@ -127,14 +127,11 @@ impl Parts {
 
         let mail = open_mail(config, place)?;
         let (store, quotas, groups) = open_store(config, &mail, &directory, (&clock, &events)).await?;
+        account_moves::follow(&routing, &directory, &store, &events).await?;
         let profiles = in_their_world(&routing, &plugins, (&surroundings, &store));
         let of_derived = open_storage(config, place, "derived", store::DERIVED_SPACES, false)?;
         let stores = (&directory, &store);
-        let agents = Agents {
-            router: Arc::new(routing.clone()),
-            local: Arc::new(StoreDelivery::new(store.clone())),
-            channels: ways::prepare(config, stores, &routing, &profiles, (&clock, &random), &events)?,
-        };
+        let agents = agents(config, stores, &routing, &profiles, (&clock, &random), &events)?;
         let queue = open_queue(config, &mail, agents, (&clock, &random, &events))?;
         Ok(Self {
             clock,
@@ -294,6 +291,22 @@ async fn open_plugins(
         events.emit(&Event::ConfigurationRefused { file: "plugins", cause: &note });
     }
     Ok((storage, plugins))
+}
+
+/// Who carries mail on from the queue.
+fn agents(
+    config: &Config,
+    stores: (&Directory, &Store),
+    routing: &Routing,
+    profiles: &profiles::Profiles,
+    by: (&Clock, &Random),
+    events: &Events,
+) -> Result<Agents, String> {
+    Ok(Agents {
+        router: Arc::new(routing.clone()),
+        local: Arc::new(StoreDelivery::new(stores.1.clone())),
+        channels: ways::prepare(config, stores, routing, profiles, by, events)?,
+    })
 }
 
 /// The profiles of users, with what their plugins may see.
