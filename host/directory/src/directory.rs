@@ -272,6 +272,29 @@ impl Directory {
         failure.map_or(Ok(()), Err)
     }
 
+    /// Visits the names that stand in entries of their own, pure aliases (`aliasedObjectName`), each with the domain that it
+    /// leads to.
+    pub fn scan_domain_aliases(
+        &self,
+        visit: &mut dyn FnMut(Domain, DomainEntry),
+    ) -> Result<(), DirectoryError> {
+        let view = self.view()?;
+        let mut names = Vec::new();
+        view.snapshot.scan(DOMAINS, &[], &[0xff; 9], &mut |key, role| {
+            if Role::read(role) == Role::Alias {
+                let name = key.split(|byte| *byte == 0).next().unwrap_or_default();
+                names.extend(Domain::parse(&String::from_utf8_lossy(name)));
+            }
+            ControlFlow::Continue(())
+        })?;
+        for name in names {
+            if let Some(domain) = view.domain(&name)? {
+                visit(name, domain);
+            }
+        }
+        Ok(())
+    }
+
     /// How many entries there are.
     pub fn counts(&self) -> Result<Counts, DirectoryError> {
         let head = self.view()?.head()?;

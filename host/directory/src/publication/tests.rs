@@ -3,7 +3,10 @@ use mail_types::Address;
 
 use super::*;
 use crate::directory::tests::{domain, open};
+use crate::dn::Dn;
 use crate::domains::DomainUsers;
+use crate::edit::Edit;
+use crate::entry::Entry;
 use crate::new_domain::NewDomain;
 
 /// Keeps what it is told, and can be away.
@@ -62,6 +65,33 @@ async fn add(directory: &Directory, name: &str) {
 
 fn lines(records: &[Record]) -> Vec<String> {
     records.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn a_name_in_an_entry_of_its_own_has_the_records_of_a_domain() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, told) = (open(folder.path()), Arc::<Told>::default());
+    let publication = publication(&directory, &told);
+    add(&directory, "one.example").await;
+    assert!(publication.settle().await);
+    let node = "dc=one,dc=example,o=internet";
+    let alias = |name: &str| {
+        Entry::new(Dn::parse(name).unwrap())
+            .with("objectClass", "inetDomainAlias")
+            .with("aliasedObjectName", node)
+    };
+    let (two, three) = (alias("dc=two,dc=example,o=internet"), alias("dc=three,dc=example,o=internet"));
+    directory.edit(&[Edit::Add(two.clone()), Edit::Add(three)]).await.unwrap();
+    assert!(publication.settle().await);
+    let records = lines(&publication.of(&domain("two.example")).records);
+    assert_eq!(records[0], "two.example. 300 MX 10 mx.one.example.");
+    directory.edit(&[Edit::Remove(two.dn)]).await.unwrap();
+    assert!(publication.settle().await);
+    assert_eq!(publication.of(&domain("two.example")).records, []);
+    // Those that stand for a domain that is gone go with it.
+    directory.remove_domain(&domain("one.example"), DomainUsers::Refuse).await.unwrap();
+    assert!(publication.settle().await);
+    assert_eq!(publication.of(&domain("three.example")).records, []);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use mail_types::Domain;
 
 use super::options::PublicationOptions;
 use crate::directory::Directory;
+use crate::domain_entry::DomainEntry;
 use crate::error::DirectoryError;
 
 /// By how much each further host is less wanted.
@@ -20,16 +21,17 @@ pub(super) fn all(
     options: &PublicationOptions,
 ) -> Result<BTreeMap<Domain, Vec<Record>>, DirectoryError> {
     let mut wanted = BTreeMap::new();
-    directory.scan_domains(&mut |entry| {
-        if !entry.effective_status().is_gone() {
-            for name in std::iter::once(&entry.domain).chain(&entry.aliases) {
-                if name.as_ip().is_none() && name.as_str().contains('.') {
-                    wanted.insert(name.clone(), of_domain(name, options));
-                }
-            }
+    let mut add = |name: &Domain, entry: &DomainEntry| {
+        let has_records = name.as_ip().is_none() && name.as_str().contains('.');
+        if has_records && !entry.effective_status().is_gone() {
+            wanted.insert(name.clone(), of_domain(name, options));
         }
+    };
+    directory.scan_domains(&mut |entry| {
+        std::iter::once(&entry.domain).chain(&entry.aliases).for_each(|name| add(name, &entry));
         ControlFlow::Continue(())
     })?;
+    directory.scan_domain_aliases(&mut |name, entry| add(&name, &entry))?;
     for host in &options.mail_hosts {
         let Some(domain) = holder(host, &wanted) else { continue };
         let address = |address| Record {

@@ -29,6 +29,8 @@ pub(crate) struct KnownDomain {
     pub(crate) further: Vec<String>,
     /// The canonical name, where it was asked for by another one.
     pub(crate) canonical: Option<String>,
+    /// The entry that says so, where it is one of its own: a pure alias.
+    pub(crate) alias_dn: Option<String>,
     /// Whether this host handles it: no `mailRoutingHosts`, or ours among them; no better host by the DNS.
     pub(crate) local: bool,
 }
@@ -77,10 +79,11 @@ impl<'a> View<'a> {
 
     fn look_up(&self, name: &str) -> Result<Option<KnownDomain>, TableError> {
         let Some(mut row) = self.reader.domain(name)? else { return Ok(None) };
-        let mut further = Vec::new();
+        let (mut further, mut alias_dn) = (Vec::new(), None);
         for _ in 0..ALIASES_MAX {
             further.extend(row.canonical.take());
             let Some(target) = row.target.take() else { break };
+            alias_dn.get_or_insert_with(|| row.dn.clone());
             // A pure alias: the entry it stands for decides.
             let target = Dn::parse(&target).map_err(|_| TableError::Row("routing"))?;
             let Some(canonical) = self.reader.key_of(&target)? else { return Ok(None) };
@@ -94,7 +97,7 @@ impl<'a> View<'a> {
         further.dedup();
         let here = row.routing_hosts.is_empty() || row.routing_hosts.iter().any(|h| self.options.is_own(h));
         let local = here && !row.dns.as_ref().is_some_and(|dns| dns.relay);
-        Ok(Some(KnownDomain { row, further, canonical, local }))
+        Ok(Some(KnownDomain { row, further, canonical, alias_dn, local }))
     }
 
     /// The plugins for a role of a domain: those of the configuration, by the name that was asked and by the canonical

@@ -276,6 +276,13 @@ impl<'a> Guide<'a> {
             self.view.miss(address);
             return Err(refusals::unknown_domain(address));
         };
+        recorder.details(|| {
+            let (Some(alias), Some(canonical)) = (&known.alias_dn, &known.canonical) else {
+                return Vec::new();
+            };
+            let text = format!("{} is another name of {canonical}", address.domain);
+            vec![Step::new(StepKind::Domain, text).at(alias.clone())]
+        });
         recorder.detail(|| {
             let local =
                 if known.local { "handled here" } else { "handled elsewhere, the rules keep it here" };
