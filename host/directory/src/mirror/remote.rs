@@ -95,9 +95,15 @@ impl Mirror {
     }
 }
 
+/// Whoever asked may not do this (RFC 4511 §4.1.9).
+const INSUFFICIENT_ACCESS_RIGHTS: u32 = 50;
+
 /// Of which entry the server refused what.
 fn refusal(edit: &RemoteEdit, why: &LdapFailure) -> EditError {
-    let told = format!("{}: {why}", edit.dn());
+    let mut told = format!("{}: {why}", edit.dn());
+    if matches!(why, LdapFailure::Refused { code: INSUFFICIENT_ACCESS_RIGHTS, .. }) {
+        told.push_str("; give directory.ldap.bind-dn the right to write there");
+    }
     if why.may_be_made() { EditError::SourceSilent(told) } else { EditError::Source(told) }
 }
 
