@@ -67,7 +67,7 @@ impl fmt::Display for NoMessage {
 impl Maildrop {
     /// Takes the lock and lists what is there.
     pub(crate) async fn open(store: &Store, account: &AccountName) -> Result<Self, OpenError> {
-        let account = store.ensure_account(account).await?;
+        let account = store.enter_account(account).await?;
         let lock = store.pop_lock(account).ok_or(OpenError::InUse)?;
         let mailbox = MailboxId::inbox(account);
         let uid_validity = store.status(mailbox)?.uid_validity;

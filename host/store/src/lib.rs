@@ -60,6 +60,7 @@ mod copy;
 mod damaged;
 mod derived;
 mod domain_usage;
+mod door;
 mod error;
 mod expunge;
 mod feed;
@@ -113,6 +114,7 @@ pub use check::{CheckProgress, Violation};
 pub use copy::Copied;
 pub use damaged::{Foreign, QueuedContent};
 pub use derived::{DERIVED_OCTETS_MAX, DERIVED_SPACES, Derived, DerivedReader};
+pub use door::Doorkeeper;
 pub use error::StoreError;
 pub use expunge::Expunged;
 pub use feed::{FEED_WAITING_MAX, Feed, Happened, Happenings, MessageEvents};
@@ -167,6 +169,7 @@ struct Inner {
     pop_locks: Arc<locks::PopLocks>,
     watches: Arc<watches::Watches>,
     feeds: Arc<feed::Feeds>,
+    doorkeeper: std::sync::OnceLock<std::sync::Weak<dyn Doorkeeper>>,
 }
 
 impl Store {
@@ -198,6 +201,7 @@ impl Store {
                 pop_locks: Arc::default(),
                 watches: Arc::default(),
                 feeds: Arc::default(),
+                doorkeeper: std::sync::OnceLock::new(),
             }),
             person: None,
             deaf: None,

@@ -92,7 +92,7 @@ impl Session {
         let Some(session) = self.shared.enter(&identity.account, max) else {
             return Answer::no("too many sessions of this account").code(Code::Limit);
         };
-        let account = match self.shared.parts.store.ensure_account(&identity.account).await {
+        let account = match self.shared.parts.store.enter_account(&identity.account).await {
             Ok(account) => account,
             Err(error) => return refusal(&error),
         };

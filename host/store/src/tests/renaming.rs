@@ -171,3 +171,29 @@ async fn what_comes_meanwhile_is_kept_and_counted_once() {
     );
     fixture.close().await;
 }
+
+/// Knows of a person who has another address now.
+struct Knows(Store);
+
+impl Doorkeeper for Knows {
+    fn make_ready(&self) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async {
+            let names = [new_name("anna@example.org", "anne@example.org")];
+            self.0.rename_accounts(&names).await.map(drop).map_err(|error| error.to_string())
+        })
+    }
+}
+
+#[tokio::test]
+async fn who_takes_over_an_address_does_not_find_whose_it_was() {
+    let fixture = Fixture::new().await;
+    let anna = with_mail(&fixture, "anna@example.org", 1).await;
+    let keeper: std::sync::Arc<dyn Doorkeeper> = std::sync::Arc::new(Knows(fixture.store.clone()));
+    fixture.store.with_doorkeeper(std::sync::Arc::downgrade(&keeper));
+    let other = fixture.store.enter_account(&name("anna@example.org")).await.unwrap();
+    assert_ne!(other, anna);
+    assert_eq!(fixture.store.enter_account(&name("anne@example.org")).await.unwrap(), anna);
+    drop(keeper);
+    assert_eq!(fixture.store.enter_account(&name("anna@example.org")).await.unwrap(), other);
+    fixture.close().await;
+}

@@ -6,7 +6,7 @@ use directory::{AccountMoves, Directory};
 use events::{Event, Events};
 use hooks::BoxFuture;
 use routing::{Forerunner, Routing};
-use store::{NewName, Store};
+use store::{Doorkeeper, NewName, Store};
 use tokio::sync::Mutex;
 
 /// Carries out what was noted, and from now on before the tables follow.
@@ -17,9 +17,11 @@ pub(super) async fn follow(
     events: &Events,
 ) -> Result<(), String> {
     let (directory, store, events) = (directory.clone(), store.clone(), events.clone());
-    let mover = Mover { directory, store, events, moving: Mutex::new(()) };
+    let mover = Arc::new(Mover { directory, store: store.clone(), events, moving: Mutex::new(()) });
     mover.move_all().await?;
-    routing.tables().go_behind(Arc::new(mover));
+    let doorkeeper: Arc<dyn Doorkeeper> = mover.clone();
+    store.with_doorkeeper(Arc::downgrade(&doorkeeper));
+    routing.tables().go_behind(mover);
     Ok(())
 }
 
@@ -63,6 +65,14 @@ impl Mover {
             }
         }
         self.directory.account_moves_done(moves).await.map_err(|error| error.to_string())
+    }
+}
+
+/// Tables follow when they come to it, and log-ins see the directory at once: who has taken over an address must not find there
+/// whose it was.
+impl Doorkeeper for Mover {
+    fn make_ready(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(self.move_all())
     }
 }
 
