@@ -586,3 +586,24 @@ def mailbox_follows(place):
     place.until(lambda: place.rcpt("third@d0.test") == 250, "what changed meanwhile")
     assert place.read("third@d0.test", "for u3") is not None
     assert place.counter("account_not_moved") == 0
+
+
+@case("a dry run counts what the run does, moves too")
+def counted_alike(place):
+    place.slapd_with()
+    place.wasmta_with('sync = "manual"', wait=False)
+    place.sync("full")
+
+    def change(number):
+        place.slapd.must("ldapmodrdn", "-r", user_dn(f"u{number}"), f"uid=renamed{number}")
+        place.slapd.move(user_dn(f"u{number + 1}"), f"uid=moved{number}", "ou=People,o=d1.test,o=isp")
+        place.slapd.modify(user_dn(f"u{number + 2}"), f"replace: mail\nmail: x{number}@d0.test")
+        place.slapd.add(user(f"fresh{number}"))
+
+    for number, kind in ((1, "full"), (5, "incremental")):
+        change(number)
+        counts = [
+            tuple(report[what] for what in ("added", "modified", "moved", "removed", "refused"))
+            for report in (place.sync(kind, "--dry-run"), place.sync(kind))
+        ]
+        assert counts == [(1, 1, 2, 0, 0)] * 2, (kind, counts)

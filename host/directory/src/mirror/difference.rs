@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use super::found::same_content;
+use super::apply::Applied;
+use super::found::{Found, same_content};
 use super::records::{SEEN, Seen, decode, seen_key};
 use super::source::{Mirror, SyncError};
 use crate::dn::Dn;
@@ -16,7 +17,7 @@ pub const DIFFERENCES_MAX: usize = 1_000;
 /// What happens to an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// `add`, `modify`, `remove`.
+    /// `add`, `modify`, `move`, `remove`.
     pub what: &'static str,
     /// The entry.
     pub dn: String,
@@ -57,24 +58,39 @@ impl Mirror {
         Ok((vanished, there))
     }
 
-    pub(super) fn differences(&self, vanished: &[Dn]) -> Result<Vec<Difference>, SyncError> {
+    /// The first differences; with how many there are of each, where all are to be counted.
+    pub(super) fn differences(
+        &self,
+        vanished: &[Dn],
+        all: bool,
+    ) -> Result<(Vec<Difference>, Applied), SyncError> {
         let view = self.0.directory.raw_view()?;
-        let (mut differences, mut failure) = (Vec::new(), None);
+        let (mut differences, mut failure, mut counts) = (Vec::new(), None, Applied::default());
         view.snapshot
             .scan(SEEN, &[self.number()], &[self.number(), 0xff], &mut |_, value| {
                 if let Some(Seen::Differs(stored)) = decode::<Seen>(value) {
                     let what = stored.found().and_then(|found| {
                         let there = view.entry(found.dn())?;
                         let same = there.as_ref().is_some_and(|entry| same_content(entry, &found.entry));
-                        let what = if there.is_some() { "modify" } else { "add" };
+                        let what = match there {
+                            Some(_) => "modify",
+                            None if self.stands_elsewhere(&view, &found)? => "move",
+                            None => "add",
+                        };
                         Ok((!same).then(|| Difference { what, dn: found.dn().to_string() }))
                     });
                     match what {
-                        Ok(difference) => differences.extend(difference),
+                        Ok(None) => {}
+                        Ok(Some(difference)) => {
+                            *counts.of(difference.what) += 1;
+                            if differences.len() < DIFFERENCES_MAX {
+                                differences.push(difference);
+                            }
+                        }
                         Err(error) => failure = Some(error),
                     }
                 }
-                let go_on = failure.is_none() && differences.len() < DIFFERENCES_MAX;
+                let go_on = failure.is_none() && (all || differences.len() < DIFFERENCES_MAX);
                 if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })
             .map_err(DirectoryError::from)?;
@@ -84,7 +100,30 @@ impl Mirror {
         let room = DIFFERENCES_MAX - differences.len();
         let removals = vanished.iter().take(room);
         differences.extend(removals.map(|dn| Difference { what: "remove", dn: dn.to_string() }));
-        Ok(differences)
+        counts.removed = vanished.len() as u64;
+        Ok((differences, counts))
+    }
+
+    /// Whether an entry that is not here under its name is under another.
+    pub(super) fn stands_elsewhere(&self, view: &View<'_>, found: &Found) -> Result<bool, DirectoryError> {
+        let known = match &found.uuid {
+            Some(uuid) => view.name_of(self.name(), uuid)?,
+            None => None,
+        };
+        match known.filter(|known| known != found.dn()) {
+            Some(known) => Ok(view.id_of(&known)?.is_some()),
+            None => Ok(false),
+        }
+    }
+}
+
+impl Applied {
+    fn of(&mut self, what: &str) -> &mut u64 {
+        match what {
+            "add" => &mut self.added,
+            "move" => &mut self.moved,
+            _ => &mut self.modified,
+        }
     }
 }
 

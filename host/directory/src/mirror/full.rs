@@ -155,11 +155,9 @@ impl Mirror {
             None => {
                 let (vanished, there) = self.vanished(&tops, order.domain.is_none(), &staged.moved)?;
                 guard(&self.0.options, Trust::of(order), vanished.len() as u64, there)?;
-                let differences = self.differences(&vanished)?;
+                let (differences, counts) = self.differences(&vanished, order.dry_run)?;
                 if order.dry_run {
-                    let (added, modified) = count(&differences);
-                    let removed = vanished.len() as u64;
-                    return Ok((Applied { added, modified, removed, ..Applied::default() }, differences));
+                    return Ok((counts, differences));
                 }
                 (self.apply_staged(vanished, order, telling, staged).await?, differences)
             }
@@ -332,11 +330,6 @@ impl Mirror {
         let now = self.0.clock.now().0;
         Ok(last == 0 || !every.is_zero() && Duration::from_millis(now.saturating_sub(last)) >= every)
     }
-}
-
-fn count(differences: &[Difference]) -> (u64, u64) {
-    let of = |what: &str| differences.iter().filter(|difference| difference.what == what).count() as u64;
-    (of("add"), of("modify"))
 }
 
 /// What there is to compare with.

@@ -75,6 +75,9 @@ impl Mirror {
                         match view.entry(found.dn())? {
                             Some(entry) if same_content(&entry, &found.entry) => continue,
                             Some(_) => ("modify", found.dn(), &mut total.modified),
+                            None if self.stands_elsewhere(&view, found)? => {
+                                ("move", found.dn(), &mut total.moved)
+                            }
                             None => ("add", found.dn(), &mut total.added),
                         }
                     }
