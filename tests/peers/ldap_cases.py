@@ -607,3 +607,50 @@ def counted_alike(place):
             for report in (place.sync(kind, "--dry-run"), place.sync(kind))
         ]
         assert counts == [(1, 1, 2, 0, 0)] * 2, (kind, counts)
+
+
+@case("a name that is used again brings no mailbox with it")
+def name_used_again(place):
+    place.slapd_with()
+    place.wasmta_with('sync = "manual"\nmiss-timeout = "100 ms"', wait=False)
+    place.sync("full")
+    for name in ("u1", "u2", "u3", "u4"):
+        place.deliver(f"{name}@d0.test", f"for {name}")
+    for number, kind in ((1, "full"), (3, "incremental")):
+        gone, moves = f"u{number}", f"u{number + 1}"
+        # Somebody new has the uid of somebody who left.
+        place.slapd.delete(user_dn(gone))
+        place.slapd.add(user(gone, mail=f"new{number}@d0.test"))
+        # Somebody takes over the uid of that one, too, and has another address since.
+        place.slapd.must("ldapmodrdn", "-r", user_dn(gone), f"uid=other{number}")
+        place.slapd.must("ldapmodrdn", "-r", user_dn(moves), f"uid={gone}")
+        place.slapd.modify(user_dn(gone), f"replace: mail\nmail: seven{number}@d0.test")
+        place.sync(kind)
+        assert place.read(f"new{number}@d0.test", f"for {gone}") is None, kind
+        assert place.read(f"seven{number}@d0.test", f"for {moves}") is not None, kind
+        assert place.read(f"seven{number}@d0.test", f"for {gone}") is None, kind
+
+
+@case("two entries exchange their names, with or without their addresses")
+def names_exchanged(place):
+    place.slapd_with()
+    place.wasmta_with('sync = "manual"\nmiss-timeout = "100 ms"', wait=False)
+    place.sync("full")
+
+    def exchange(one, other):
+        for old, new in ((one, "tmp"), (other, one), ("tmp", other)):
+            place.slapd.must("ldapmodrdn", "-r", user_dn(old), f"uid={new}")
+
+    for name in ("u1", "u2", "u3", "u4"):
+        place.deliver(f"{name}@d0.test", f"for {name}")
+    exchange("u1", "u2")
+    exchange("u3", "u4")
+    for name, mail in (("u3", "x@d0.test"), ("u4", "u4@d0.test"), ("u3", "u3@d0.test")):
+        place.slapd.modify(user_dn(name), f"replace: mail\nmail: {mail}")
+    place.sync("full")
+    assert place.status()["refused"] == []
+    place.slapd.stop()
+    assert [place.rcpt(f"u{number}@d0.test") for number in (1, 2, 3, 4)] == [250] * 4
+    assert place.read("u1@d0.test", "for u1") is not None and place.read("u2@d0.test", "for u2") is not None
+    # The addresses went with the names: so did whose they are.
+    assert place.read("u4@d0.test", "for u3") is not None and place.read("u3@d0.test", "for u4") is not None

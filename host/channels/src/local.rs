@@ -1,7 +1,7 @@
 //! Local delivery: copies appended to mailboxes in the queue's own batch, in the one store that its
 //! owner reads (R63).
 
-use mail_types::{AccountName, Filing};
+use mail_types::{AccountName, Filing, Timestamp};
 use queue::{BoxFuture, CopyOf, LocalCopy, LocalDelivery, Publish};
 use storage::{Batch, StorageError};
 use store::{
@@ -47,6 +47,14 @@ impl LocalDelivery for StoreDelivery {
         accounts: &'a [&'a AccountName],
     ) -> BoxFuture<'a, Result<(), StorageError>> {
         Box::pin(async move { self.store.ensure_accounts(accounts).await.map_err(in_storage) })
+    }
+
+    fn renamed_since(&self, account: &AccountName, since: Timestamp) -> bool {
+        self.store.renamed_since(account, since)
+    }
+
+    fn now_called(&self, account: &AccountName, at: Timestamp) -> Result<Option<AccountName>, StorageError> {
+        self.store.now_called(account, at).map_err(in_storage)
     }
 
     fn find_full(&self, account: &AccountName) -> Result<Option<String>, StorageError> {

@@ -38,10 +38,9 @@ impl Before {
         self.0.entry(id).or_insert_with(|| account(entry, schema));
     }
 
-    /// An entry that is new in the tree is one that was there before, under another number.
-    pub(crate) fn goes_on(&mut self, old: u64, new: u64) {
-        let before = self.0.get(&old).cloned().flatten();
-        self.0.insert(new, before);
+    /// Whose an entry was before, whatever stood in its place: `None` for somebody new.
+    pub(crate) fn set(&mut self, id: u64, before: Option<&Entry>, schema: &Schema) {
+        self.0.insert(id, before.and_then(|entry| account(entry, schema)));
     }
 
     /// Writes down whose account has another name now.

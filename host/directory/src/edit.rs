@@ -212,10 +212,10 @@ impl<'v, 's> Composing<'v, 's> {
         Ok(())
     }
 
-    /// An entry that was taken in anew goes on with one that was there before, under this number.
-    pub(crate) fn goes_on(&mut self, old: u64, dn: &Dn) {
-        if let Some(Some((new, _))) = self.overlay.get(dn) {
-            self.before.goes_on(old, *new);
+    /// An entry of this batch goes on with what another one was before it; `None`: with nothing, whatever had its name.
+    pub(crate) fn goes_on(&mut self, dn: &Dn, before: Option<&Entry>) {
+        if let Some(Some((id, _))) = self.overlay.get(dn) {
+            self.before.set(*id, before, self.view.schema);
         }
     }
 

@@ -208,6 +208,19 @@ pub trait LocalDelivery: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Whether the account that was meant by a name, since then, may have another one now: what was decided by the name has to be
+    /// decided again.
+    fn renamed_since(&self, account: &AccountName, since: Timestamp) -> bool {
+        let _ = (account, since);
+        false
+    }
+
+    /// What an account is called now that was meant by a name at some time; `None` where that is the same.
+    fn now_called(&self, account: &AccountName, at: Timestamp) -> Result<Option<AccountName>, StorageError> {
+        let _ = (account, at);
+        Ok(None)
+    }
+
     /// What is full, for people, where an account can get nothing now: itself, its domain, its tenant.
     fn find_full(&self, account: &AccountName) -> Result<Option<String>, StorageError> {
         let _ = account;

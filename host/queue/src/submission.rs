@@ -152,6 +152,9 @@ pub enum SubmitError {
     /// Storage could not keep it now.
     #[error("the message could not be kept: {0}")]
     Unavailable(#[from] StorageError),
+    /// What was decided on by this name may be another account's now: it has to be decided again.
+    #[error("the account {0} has got another name since its recipient was decided on")]
+    Renamed(AccountName),
     /// It has no recipients, or too many.
     #[error("the message has {0} recipients; there may be 1 to {RECIPIENTS_MAX}")]
     Recipients(usize),
@@ -171,6 +174,7 @@ impl SubmitError {
                 (452, (3, 1), "There is no room to store the message, try again later")
             }
             Self::Unavailable(_) => (451, (3, 0), "The message could not be stored, try again later"),
+            Self::Renamed(_) => (451, (3, 0), "A recipient's address has just changed, try again"),
             Self::Recipients(_) => (452, (5, 3), "Too many recipients"),
         };
         Reply::new(code, EnhancedStatus::transient(status.0, status.1), text)

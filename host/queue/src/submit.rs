@@ -94,6 +94,12 @@ impl Inner {
         for accepted in &mut submission.recipients {
             accepted.route = options.as_gone(accepted.route.clone());
         }
+        let local = &self.agents.local;
+        let mut accounts = submission.recipients.iter().filter_map(|accepted| accepted.route.local_account());
+        // Before anything is made by that name.
+        if let Some(account) = accounts.find(|account| local.renamed_since(account, submission.decided)) {
+            return Err(SubmitError::Renamed(account.clone()));
+        }
         self.prepare(&submission.recipients.iter().collect::<Vec<_>>()).await?;
         let (mut full, mut rooms, mut asked) = (Full::default(), Vec::new(), HashSet::new());
         for accepted in &submission.recipients {
@@ -135,7 +141,7 @@ impl Inner {
         full: &Full,
         now: Timestamp,
     ) -> Result<(Batch, Effects, Told), SubmitError> {
-        let (mut batch, mut effects) = (Batch::new(), Effects::default());
+        let (mut batch, mut effects, decided) = (Batch::new(), Effects::default(), submission.decided);
         trail::add_head(&mut batch, &submission, None, now);
         let reports = self.first_reports(&submission, dropped, full, now)?;
         let told = Told::of(&submission, full);
@@ -160,6 +166,10 @@ impl Inner {
                 arrived: now,
             };
             effects.publish.push(self.agents.local.append(&mut batch, &copy)?);
+            // Afterwards: a rename is told of before it is made, so that this was the account that was meant.
+            if self.agents.local.renamed_since(account, decided) {
+                return Err(SubmitError::Renamed(account.clone()));
+            }
             effects.stored.push(Stored::new(id, &copy));
         }
         if queued > 0 {

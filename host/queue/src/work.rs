@@ -306,6 +306,21 @@ impl Inner {
         Ok(due)
     }
 
+    /// A copy that waits for an account goes with it, where that has another name now. What was routed anew since it came was
+    /// decided at a time that nobody noted.
+    fn now_called(&self, record: &Record, message: &Message) -> Option<Outcome> {
+        let account = record.route.local_account().filter(|_| record.replaced == 0)?;
+        let now = self.agents.local.now_called(account, message.arrived).ok().flatten()?;
+        let text = format!("{account} is called {now} now");
+        let steps = vec![Step { kind: StepKind::Route, text, origin: None }];
+        let route = match record.route.filing() {
+            Some(filing) => Route::filed(now, filing.clone()),
+            None => Route::store(now),
+        };
+        let accepted = Accepted { steps, ..Accepted::new(record.recipient.clone(), route) };
+        Some(Outcome::Replaced(vec![accepted]))
+    }
+
     /// `None` where the route stays as it is.
     async fn route_again(&self, id: QueueId, record: &Record, message: &Message) -> Option<Outcome> {
         if record.later.rerouted {
@@ -335,6 +350,9 @@ impl Inner {
                 }
                 Lookup::Unavailable(_) => return None,
             }
+        }
+        if let Some(renamed) = self.now_called(record, message) {
+            return Some(renamed);
         }
         if let Some(account) = record.route.local_account()
             && let Ok(Some(full)) = self.agents.local.find_full(account)

@@ -28,6 +28,8 @@ pub(crate) const DOMAINS: Space = Space::new("store_domains");
 pub(crate) const WARNED: Space = Space::new("store_warned");
 /// The domain of an account that has come from another one.
 pub(crate) const MOVED: Space = Space::new("store_moved");
+/// Names that accounts had, each with the account's number and until when it may have been meant.
+pub(crate) const FORMER: Space = Space::new("store_former_names");
 
 /// The spaces of the store, for [`storage::Storage::open`].
 pub const SPACES: &[Space] = &[
@@ -54,6 +56,7 @@ pub const SPACES: &[Space] = &[
     DOMAINS,
     WARNED,
     MOVED,
+    FORMER,
 ];
 
 /// The counters of the whole store.

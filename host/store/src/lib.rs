@@ -66,6 +66,7 @@ mod expunge;
 mod feed;
 mod filing;
 mod flags;
+mod former;
 mod groups;
 mod ids;
 mod import;
@@ -164,6 +165,7 @@ struct Inner {
     groups: Arc<dyn Groups>,
     taken: Arc<parking_lot::Mutex<quota::Taken>>,
     accounts: accounts::Cache,
+    former: former::Former,
     listings: listings::Listings,
     locks: locks::AccountLocks,
     pop_locks: Arc<locks::PopLocks>,
@@ -196,6 +198,7 @@ impl Store {
                 groups,
                 taken: Arc::default(),
                 accounts: accounts::Cache::default(),
+                former: former::Former::default(),
                 listings: listings::Listings::default(),
                 locks: locks::AccountLocks::default(),
                 pop_locks: Arc::default(),
@@ -206,6 +209,7 @@ impl Store {
             person: None,
             deaf: None,
         };
+        store.inner.former.read(&store.inner.storage.read()?)?;
         store.count_domains_once().await?;
         store.remove_doomed().await?;
         Ok(store)

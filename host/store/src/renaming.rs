@@ -19,7 +19,7 @@ use crate::ids::{AccountId, MailboxId};
 use crate::mailboxes::scan_mailboxes;
 use crate::names::INBOX;
 use crate::namespace::USER_PREFIX;
-use crate::{Store, keys};
+use crate::{Store, former, keys};
 
 /// How often it is planned anew, because others were faster.
 const TRIES_MAX: usize = 16;
@@ -92,12 +92,20 @@ impl Store {
                 draft_subscriptions(&snapshot, &mut draft, one)?;
             }
         }
+        // Before it can be seen: who decides meanwhile decides again.
+        for one in &going {
+            former::draft_open(&mut draft, &one.name.from, one.id);
+            self.inner.former.open(&one.name.from, one.id);
+        }
         self.forget_cached(names, &going);
         let committed = self.commit(draft, making).await;
         // A look-up that ran meanwhile may have read the old state.
         self.forget_cached(names, &going);
         drop(held);
-        committed?;
+        if let Err(error) = committed {
+            self.inner.former.read(&self.inner.storage.read()?)?;
+            return Err(error);
+        }
         let left = names.iter().filter(|name| !going.iter().any(|one| one.name == *name));
         let snapshot = self.inner.storage.read()?;
         let is_there = |name: &&NewName| read_account_id(&snapshot, &name.from).is_ok_and(|id| id.is_some());

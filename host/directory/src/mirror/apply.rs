@@ -135,7 +135,7 @@ pub(super) struct Applying<'v, 's> {
     pub(super) now: Timestamp,
     pub(super) origin: &'v Origin,
     /// Lasting names that this batch has moved or made.
-    names: HashMap<Uuid, Dn>,
+    pub(super) names: HashMap<Uuid, Dn>,
     /// Glue that this batch has made.
     glue: HashSet<Dn>,
     /// An entry that is there: most entries stand right below the one that the entry before stood below.
@@ -270,11 +270,9 @@ impl<'v, 's> Applying<'v, 's> {
             return Ok(());
         }
         let moved_from = self.moved_from(found)?;
-        let mut was = None;
         if let Some(old) = &moved_from
             && let Some((id, _)) = self.composing.current(old)?
         {
-            was = Some(id);
             self.composing.could_replace(id, &found.entry)?;
             self.gone(old)?;
             self.applied.subtrees_moved += u64::from(self.composing.current(old)?.is_some());
@@ -291,15 +289,13 @@ impl<'v, 's> Applying<'v, 's> {
             None => {
                 self.parents(dn)?;
                 self.composing.take_new(&found.entry, self.now)?;
-                if let Some(was) = was {
-                    self.composing.goes_on(was, dn);
-                }
                 self.applied.touched.push(dn.clone());
                 let count =
                     if moved_from.is_some() { &mut self.applied.moved } else { &mut self.applied.added };
                 *count += 1;
             }
         }
+        self.goes_on(found, record.as_ref())?;
         let fresh = Record::of(found, view.schema, self.brought());
         if !record.as_ref().is_some_and(|record| record.is_of_same(&fresh)) {
             // A version alone is no reason to write, unless something is written anyway.
@@ -339,16 +335,6 @@ impl<'v, 's> Applying<'v, 's> {
 
     fn changes_tree(&self) -> bool {
         self.composing.head.csn != self.begun_at
-    }
-
-    /// Where the same entry stands under another name.
-    pub(super) fn moved_from(&self, found: &Found) -> Result<Option<Dn>, EditError> {
-        let Some(uuid) = found.uuid else { return Ok(None) };
-        let known = match self.names.get(&uuid) {
-            Some(dn) => Some(dn.clone()),
-            None => self.composing.view.name_of(&self.origin.source, &uuid)?,
-        };
-        Ok(known.filter(|known| known != found.dn()))
     }
 
     /// Makes every missing entry above a name: a base may begin below the roots, and not every server shows all.

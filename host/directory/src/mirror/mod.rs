@@ -14,6 +14,7 @@ pub(crate) mod full;
 pub(crate) mod generalized;
 pub(crate) mod guard;
 pub(crate) mod history;
+mod identity;
 mod incremental;
 pub(crate) mod live;
 pub(crate) mod mirrors;

@@ -407,8 +407,9 @@ impl Mirror {
                 None => None,
             };
             let read = |name: &str| Dn::parse(name).ok();
-            let names = read(&one.name).into_iter().chain(has).collect();
-            waiters.push(Waiter { names, holder: one.holder.as_deref().and_then(read) });
+            // One that stands nowhere yet holds nothing.
+            let place = has.or_else(|| read(&one.name)).unwrap_or_else(Dn::root);
+            waiters.push(Waiter { place, holder: one.holder.as_deref().and_then(read) });
         }
         let opposed = swap::opposed(&waiters).into_iter();
         let found = opposed.filter_map(|at| refused[at].found.clone());

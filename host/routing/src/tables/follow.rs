@@ -183,6 +183,7 @@ impl Tables {
         }
         self.let_forerunner_go().await?;
         let (entries, rows) = rebuild.finish(csn).await?;
+        self.tell_forerunner().await;
         self.marked.notify_one();
         Ok(Refreshed { full: true, entries, rows, csn })
     }
@@ -270,7 +271,9 @@ impl Tables {
             0
         } else {
             self.let_forerunner_go().await?;
-            self.replace(&changed, directory.schema(), csn, builders).await?
+            let rows = self.replace(&changed, directory.schema(), csn, builders).await?;
+            self.tell_forerunner().await;
+            rows
         };
         let mut untold = DEFECTS_TOLD_MAX;
         for (dn, entry) in changed.values() {

@@ -14,6 +14,9 @@ pub trait Forerunner: Send + Sync + 'static {
     /// # Errors
     /// Why that is not to be had now: the rows stay as they are, and it is tried again.
     fn go_ahead(&self) -> BoxFuture<'_, Result<(), String>>;
+
+    /// The rows follow now what it has done. A failure costs nobody but those who decide again in vain.
+    fn followed(&self) -> BoxFuture<'_, ()>;
 }
 
 impl Tables {
@@ -27,6 +30,12 @@ impl Tables {
         match self.forerunner.get() {
             Some(forerunner) => forerunner.go_ahead().await.map_err(TableError::Forerunner),
             None => Ok(()),
+        }
+    }
+
+    pub(super) async fn tell_forerunner(&self) {
+        if let Some(forerunner) = self.forerunner.get() {
+            forerunner.followed().await;
         }
     }
 }

@@ -19,6 +19,8 @@ pub(super) async fn follow(
     let (directory, store, events) = (directory.clone(), store.clone(), events.clone());
     let mover = Arc::new(Mover { directory, store: store.clone(), events, moving: Mutex::new(()) });
     mover.move_all().await?;
+    // The tables were brought up to the directory before.
+    store.renames_are_followed().await.map_err(|error| error.to_string())?;
     let doorkeeper: Arc<dyn Doorkeeper> = mover.clone();
     store.with_doorkeeper(Arc::downgrade(&doorkeeper));
     routing.tables().go_behind(mover);
@@ -79,5 +81,12 @@ impl Doorkeeper for Mover {
 impl Forerunner for Mover {
     fn go_ahead(&self) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(self.move_all())
+    }
+
+    fn followed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // What is not written down now is at the next change, or start.
+            let _ = self.store.renames_are_followed().await;
+        })
     }
 }
