@@ -21,6 +21,10 @@ impl Hearing {
         Self { explains: true, lines: Vec::new() }
     }
 
+    pub(crate) fn explains(&self) -> bool {
+        self.explains
+    }
+
     /// What was heard, a line each, in order; nothing but for an explanation.
     #[must_use]
     pub fn into_lines(self) -> Vec<String> {

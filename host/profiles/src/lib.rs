@@ -8,6 +8,7 @@
 
 mod autoreply;
 mod circle;
+mod forwarded;
 mod hearing;
 mod joined;
 mod letter;

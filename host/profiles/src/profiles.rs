@@ -6,11 +6,11 @@ use hooks::{
     Action, CallContext, Content, DispositionRequest, Failed, OnFailure, PluginName, Plugins, Role, World,
 };
 use mail_types::{
-    AccountName, Address, ChannelName, Domain, EnhancedStatus, Filing, ForwardPath, Lookup, NextHop, Notify,
-    Persistence, Refusal, Reply, ReversePath, Route,
+    AccountName, Address, ChannelName, Domain, EnhancedStatus, Filing, Lookup, NextHop, Notify, Persistence,
+    Refusal, Reply, ReversePath, Route,
 };
 use queue::{Accepted, Step, StepKind};
-use routing::{Request, Resolution, Routing, UserChain};
+use routing::{Routing, UserChain};
 use storage::{LoadedContent, StorageError};
 
 use crate::circle;
@@ -58,12 +58,14 @@ pub struct Profiles {
 }
 
 /// One recipient on its way through its plugins.
-struct Case {
-    accepted: Accepted,
+pub(crate) struct Case {
+    pub(crate) accepted: Accepted,
     chain: Vec<PluginName>,
     tenant: Option<Domain>,
     joined: Joined,
-    steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
+    /// Whether a plugin of somebody else has sent the copy here.
+    is_forwarded: bool,
 }
 
 impl Profiles {
@@ -104,13 +106,7 @@ impl Profiles {
         for accepted in recipients {
             match self.chain(&accepted.recipient.address, &accepted.route)? {
                 UserChain { plugins, .. } if plugins.is_empty() => others.push(accepted),
-                UserChain { plugins, tenant } => cases.push(Case {
-                    accepted,
-                    chain: plugins,
-                    tenant,
-                    joined: Joined::default(),
-                    steps: Vec::new(),
-                }),
+                chain => cases.push(Case::new(accepted, chain, false)),
             }
         }
         let is_forwarded = |one: &Accepted| !one.recipient.forwarders.is_empty();
@@ -138,12 +134,20 @@ impl Profiles {
         hearing: &mut Hearing,
     ) -> Result<(), Refusal> {
         let letter: Content = Arc::new(Letter::new(content));
-        self.ask(about, &mut cases, &letter, hearing).await?;
-        if about.replies == Replies::One {
-            refused_as_a_whole(&cases, others)?;
-        }
-        for case in cases {
-            self.carry_out(about, case, others, hearing).await?;
+        for round in 0.. {
+            self.ask(about, &mut cases, &letter, hearing).await?;
+            if round == 0 && about.replies == Replies::One {
+                refused_as_a_whole(&cases, others)?;
+            }
+            let mut forwarded = Vec::new();
+            for case in cases {
+                self.carry_out(about, case, (others, &mut forwarded), hearing).await?;
+            }
+            // Whoever it was sent on to has plugins, too.
+            cases = self.forwarded_cases(forwarded, round, others);
+            if cases.is_empty() {
+                break;
+            }
         }
         Ok(())
     }
@@ -158,7 +162,7 @@ impl Profiles {
     }
 
     /// The plugins of a recipient with a mailbox here.
-    fn chain(&self, address: &Address, route: &Route) -> Result<UserChain, Refusal> {
+    pub(crate) fn chain(&self, address: &Address, route: &Route) -> Result<UserChain, Refusal> {
         if route.local_account().is_none() {
             return Ok(UserChain::default());
         }
@@ -269,14 +273,21 @@ impl Profiles {
         &self,
         about: About<'_>,
         mut case: Case,
-        out: &mut Vec<Accepted>,
+        (others, forwarded): (&mut Vec<Accepted>, &mut Vec<Accepted>),
         hearing: &mut Hearing,
     ) -> Result<(), Refusal> {
-        let before = out.len();
+        let mut out = Vec::new();
+        let mut copies_here = usize::MAX;
         let Some(account) = case.accepted.route.local_account().cloned() else { return Ok(()) };
         match case.joined.end.take() {
             Some(End::Hold(_)) => out.push(case.goes(Route::new(ChannelName::HOLD, NextHop::Nobody))),
             Some(End::Discard(_)) => out.push(case.goes(Route::new(ChannelName::BITBUCKET, NextHop::Nobody))),
+            // Nobody waits for an answer about it: it is tried again by itself.
+            Some(End::Reject(refusal))
+                if case.is_forwarded && refusal.reply.persistence() == Persistence::Transient =>
+            {
+                out.push(case.goes(Route::new(ChannelName::REPROCESS, NextHop::Nobody)));
+            }
             Some(End::Reject(refusal)) => {
                 let route = case.accepted.route.clone();
                 out.push(Accepted { refused: Some(refusal.reply), ..case.goes(route) });
@@ -286,14 +297,15 @@ impl Profiles {
                     out.push(case.goes(filed(&account, filing)));
                 }
                 for other in std::mem::take(&mut case.joined.others) {
-                    self.by_channel(&mut case, &account, other, out, hearing);
+                    self.by_channel(&mut case, &account, other, &mut out, hearing);
                 }
+                copies_here = out.len();
                 for address in std::mem::take(&mut case.joined.forwards) {
-                    self.forward(about, &case, address, out).await;
+                    self.forward(about, &case, address, &mut out, hearing).await;
                 }
             }
         }
-        if out.len() - before > ADDED_MAX {
+        if out.len() > ADDED_MAX {
             let reply =
                 Reply::new(451, EnhancedStatus::transient(5, 3), "The message leads to too many recipients");
             return Err(Refusal::new(
@@ -301,16 +313,17 @@ impl Profiles {
                 format!("more than {ADDED_MAX} for {}", case.accepted.recipient.address),
             ));
         }
-        if out.len() == before {
+        if out.is_empty() {
             // Nothing could be carried out: the mail stays with its owner.
             out.push(case.goes(filed(&account, Filing::default())));
         }
-        let added = &mut out[before..];
         let is_copy = |one: &&mut Accepted| one.route.channel.as_str() != ChannelName::AUTOREPLY;
-        let copies = added.iter_mut().filter(is_copy).count();
-        if copies > 1 && added.iter().any(|one| one.route.local_account() != Some(&account)) {
-            added.iter_mut().filter(is_copy).for_each(Accepted::is_one_of_several);
+        let copies = out.iter_mut().filter(is_copy).count();
+        if copies > 1 && out.iter().any(|one| one.route.local_account() != Some(&account)) {
+            out.iter_mut().filter(is_copy).for_each(Accepted::is_one_of_several);
         }
+        forwarded.extend(out.drain(copies_here.min(out.len())..));
+        others.append(&mut out);
         Ok(())
     }
 
@@ -343,50 +356,6 @@ impl Profiles {
         }
         out.push(accepted);
     }
-
-    /// Sends a copy on. An address that cannot be resolved now or ever gets its outcome by `reprocess`, with a report
-    /// of its own: the owner's copy does not wait for it.
-    async fn forward(
-        &self,
-        about: About<'_>,
-        case: &Case,
-        address: mail_types::Address,
-        out: &mut Vec<Accepted>,
-    ) {
-        let path = ForwardPath::from(address.clone());
-        let request = Request {
-            recipient: &path,
-            reverse_path: about.reverse_path,
-            source: ChannelName::REPROCESS,
-            authenticated: None,
-            size: None,
-            relay: true,
-            released: &[],
-            again: false,
-            id: about.id,
-        };
-        let mut recipient = mail_types::Recipient { address, ..case.accepted.recipient.clone() };
-        if let Some(account) = case.accepted.route.local_account() {
-            recipient.forwarders.extend(Address::of_key(account.as_str()));
-        }
-        match self.routing.resolve(&request).await {
-            Resolution::Accepted(resolved) => {
-                for one in resolved {
-                    let mut one = one.into_accepted(&recipient);
-                    one.expanded |= case.accepted.expanded;
-                    one.command = case.accepted.command;
-                    one.steps.splice(0..0, case.steps.iter().cloned());
-                    out.push(one);
-                }
-            }
-            Resolution::Refused(_) => out.push(Accepted {
-                steps: case.steps.clone(),
-                expanded: case.accepted.expanded,
-                command: case.accepted.command,
-                ..Accepted::new(recipient, Route::new(ChannelName::REPROCESS, NextHop::Nobody))
-            }),
-        }
-    }
 }
 
 fn filed(account: &AccountName, filing: Filing) -> Route {
@@ -412,6 +381,11 @@ fn later(why: String) -> Refusal {
 }
 
 impl Case {
+    pub(crate) fn new(accepted: Accepted, chain: UserChain, is_forwarded: bool) -> Self {
+        let UserChain { plugins: chain, tenant } = chain;
+        Self { accepted, chain, tenant, joined: Joined::default(), steps: Vec::new(), is_forwarded }
+    }
+
     /// The plugin that is asked at a position, unless an end was said, or the rest is left out.
     fn next(&self, position: usize) -> Option<&PluginName> {
         if self.joined.end.is_some() { None } else { self.chain.get(position) }
