@@ -67,6 +67,16 @@ impl Store {
         self.inner.former.of(name).is_some_and(|(_, until)| until >= since)
     }
 
+    /// The account that had a name which none has now.
+    pub(crate) fn formerly(&self, name: &AccountName) -> Result<Option<AccountId>, StoreError> {
+        let Some((id, _)) = self.inner.former.of(name) else { return Ok(None) };
+        match read_account(&self.inner.storage.read()?, id) {
+            Ok(_) => Ok(Some(id)),
+            Err(StoreError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What an account is called now that was meant by a name at some time; `None` where that is the same.
     pub fn now_called(&self, name: &AccountName, at: Timestamp) -> Result<Option<AccountName>, StoreError> {
         let Some((id, _)) = self.inner.former.of(name).filter(|(_, until)| *until >= at) else {

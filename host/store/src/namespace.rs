@@ -143,7 +143,12 @@ impl Store {
 
     fn place_of(&self, owner: &str, name: &str) -> Result<Option<Place>, StoreError> {
         let Some(owner) = AccountName::new(owner) else { return Ok(None) };
-        let Some(account) = self.find_account(&owner)? else { return Ok(None) };
+        let account = match self.find_account(&owner)? {
+            Some(account) => Some(account),
+            // As entries of others, and clients, go on calling it.
+            None => self.formerly(&owner)?,
+        };
+        let Some(account) = account else { return Ok(None) };
         // What is wrong with a name tells no more than that there is no mailbox of it: else whoever asks would learn by it that
         // there is such an owner (RFC 4314 §6).
         let Ok(name) = MailboxName::new(name) else { return Ok(None) };

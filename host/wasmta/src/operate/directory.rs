@@ -11,7 +11,7 @@ use mail_types::{AccountName, Address, Domain, Lookup};
 use routing::tables::WaitingOf;
 use serde_json::{Value, json};
 
-use super::{published, tell_changed, waiting};
+use super::{mailbox, published, tell_changed, waiting};
 use crate::control::Answer;
 use crate::serve::Parts;
 
@@ -200,6 +200,9 @@ pub(super) async fn set_password(parts: &Parts, user: &str, password: &str) -> R
 
 /// Removes a user, and with `mail` the mailboxes too: also those of a user who is gone already.
 pub(super) async fn remove_user(parts: &Parts, user: &str, mail: bool) -> Result<Answer, String> {
+    if let Some(name) = user.strip_prefix(mailbox::LEFT_PREFIX) {
+        return remove_left(parts, name, mail).await;
+    }
     let entry = match Address::parse(user).map(|address| parts.directory.by_address(&address)) {
         Ok(Lookup::Found(entry)) => UserEntry::read(&entry, parts.directory.schema()),
         Ok(Lookup::Unavailable(why)) => return Err(why),
@@ -210,6 +213,9 @@ pub(super) async fn remove_user(parts: &Parts, user: &str, mail: bool) -> Result
         },
     };
     let account = entry.and_then(|entry| entry.account());
+    if let Some(account) = &account {
+        mailbox::not_left(parts, user, account)?;
+    }
     let dn = parts.directory.remove_user(user).await.map_err(|e| e.to_string())?;
     tell_changed(parts, user, "user removed");
     parts.follow_directory().await?;
@@ -225,6 +231,30 @@ pub(super) async fn remove_user(parts: &Parts, user: &str, mail: bool) -> Result
     }
     text.push_str(&format!(" ({dn})"));
     Ok(Answer::done(text))
+}
+
+/// Mailboxes that stand under a name which no user goes by, whoever has that address now.
+async fn remove_left(parts: &Parts, name: &str, mail: bool) -> Result<Answer, String> {
+    let account = AccountName::new(name).ok_or_else(|| format!("{name} is no name of an account"))?;
+    let address = Address::parse(name).map_err(|error| error.to_string())?;
+    let owner = match parts.directory.by_address(&address) {
+        Lookup::Found(entry) => {
+            UserEntry::read(&entry, parts.directory.schema()).and_then(|user| user.account())
+        }
+        Lookup::NotFound => None,
+        Lookup::Unavailable(why) => return Err(why),
+    };
+    if owner.as_ref() == Some(&account) {
+        return Err(format!("{name} is the account of a user: `wasmta user remove {name}` removes both"));
+    }
+    if !mail {
+        return Err(format!("there is no user of the account {name}; --mail removes its mailboxes"));
+    }
+    if !parts.store.remove_account(&account).await.map_err(|error| error.to_string())? {
+        return Err(format!("there is no account {name}"));
+    }
+    tell_changed(parts, account.as_str(), "mailboxes removed");
+    Ok(Answer::done(format!("the mailboxes that were left under {name} are gone")))
 }
 
 /// The mailboxes of somebody who is no user any more.

@@ -177,10 +177,6 @@ fn check_attribute(parts: &Parts, kind: EntryKind, name: &str, any: bool) -> Res
         field if kind == EntryKind::User && PROFILE_FIELDS.contains(&field) => {
             Err(format!("{name} is the user's own: `wasmta profile set` checks it with what belongs to it"))
         }
-        Field::Mail if kind == EntryKind::User => Err(format!(
-            "{name} stays: it names the account with the mailboxes; `wasmta alias add` gives further addresses, and `wasmta \
-             mailbox export` and `import` move mail to another user"
-        )),
         Field::ObjectClass => Err(format!("{name} stays: it says what the entry is")),
         _ => Ok(()),
     }

@@ -162,7 +162,7 @@ pub(super) async fn apply(parts: &Parts, ldif: String, dry_run: bool) -> Result<
     let mut warnings: Vec<(u64, String)> =
         amended.defects.iter().map(|(at, defect)| (line(*at), defect.to_string())).collect();
     warnings.extend(amended.renamed.iter().map(|at| {
-        let what = "the primary address names the account: the mailboxes stay with the old one";
+        let what = "the user has another primary address, and the mailboxes go by it";
         (line(*at), what.to_owned())
     }));
     warnings.sort();

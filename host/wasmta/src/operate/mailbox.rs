@@ -39,8 +39,33 @@ pub(super) async fn perform(
     }
 }
 
+/// What an account is called by that stands in the store under a name, whoever has that address now.
+pub(super) const LEFT_PREFIX: &str = "account:";
+
+/// The account that is left under a name which is an address of somebody else's by now: it is not to be taken for the other one.
+///
+/// # Errors
+/// There is one, and how to say which is meant.
+pub(super) fn not_left(parts: &Parts, user: &str, account: &AccountName) -> Result<(), String> {
+    let named = Address::parse(user).ok().and_then(|address| AccountName::new(&address.to_key()));
+    let Some(named) = named.filter(|named| named != account) else { return Ok(()) };
+    match parts.store.find_account(&named) {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => Err(format!(
+            "{user} is an address of {account}, and mailboxes are left under that name, too: say {account}, or \
+             {LEFT_PREFIX}{named} for those that are left"
+        )),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// The account of a user of the directory; of a name that none has any more, where `left` lets it.
 pub(super) fn account_name(parts: &Parts, user: &str, left: bool) -> Result<AccountName, String> {
+    if let Some(name) = user.strip_prefix(LEFT_PREFIX) {
+        let account = AccountName::new(name).filter(|_| left);
+        let there = account.filter(|account| matches!(parts.store.find_account(account), Ok(Some(_))));
+        return there.ok_or_else(|| format!("there is no account {name}"));
+    }
     let entry = match Address::parse(user).map(|address| parts.directory.by_address(&address)) {
         Ok(Lookup::Found(entry)) => UserEntry::read(&entry, parts.directory.schema()),
         Ok(Lookup::Unavailable(why)) => return Err(why),
@@ -51,6 +76,7 @@ pub(super) fn account_name(parts: &Parts, user: &str, left: bool) -> Result<Acco
         },
     };
     if let Some(account) = entry.and_then(|entry| entry.account()) {
+        not_left(parts, user, &account)?;
         return Ok(account);
     }
     let address = Address::parse(user).ok().filter(|_| left);
