@@ -190,15 +190,23 @@ impl Inner {
             }
         };
         let (latest, unreadable) = (recordings.older, recordings.unreadable);
+        let nothing = unreadable > 0 && recordings.is_empty();
+        if nothing && !force {
+            let what =
+                format!("it cannot be tried: of what is recorded, {unreadable} lines, none can be read");
+            return Err(Unfit::new(what, "remove the files of recordings, or install it with --force"));
+        }
         let mut tried = Tried { latest, unreadable, ..Tried::default() };
         for recording in recordings {
             tried.replayed += 1;
             let answer = replay(plugin, &recording).await;
             tried.different += usize::from(answer != recording.answer);
             let is_of_now = |then: &Arc<MadeWith>| then.is_of(&plugin.settings);
-            tried.otherwise_configured += usize::from(!recording.made_with.as_ref().is_none_or(is_of_now));
+            let like_now = recording.made_with.as_ref().is_none_or(is_of_now);
+            tried.otherwise_configured += usize::from(!like_now);
             let broken = answer.as_ref().err().is_some_and(|(kind, _)| kind.is_fault());
-            if broken && recording.answer.is_ok() && !force {
+            // Made with another configuration, the version in force might fail on it alike.
+            if broken && recording.answer.is_ok() && like_now && !force {
                 let why = answer.err().map(|(_, why)| why).unwrap_or_default();
                 let what = format!("it fails on a recorded call ({}): {why}", recording.whose());
                 return Err(Unfit::new(what, "mend it, or install it with --force"));

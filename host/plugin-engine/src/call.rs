@@ -92,6 +92,13 @@ pub(crate) const ITEM_OCTETS: usize = 16;
 const LOG_LINE_MAX: usize = 1024;
 
 impl Call {
+    /// Takes what a call used off its tenant's share; what only shows what would be costs no mail its turn.
+    pub(crate) fn pay(&self, share: &Tenant, used: Duration) {
+        if !self.explains {
+            share.spend(used);
+        }
+    }
+
     pub(crate) fn new(
         settings: Arc<Settings>,
         values: Arc<Values>,

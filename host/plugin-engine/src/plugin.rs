@@ -320,8 +320,9 @@ impl Plugin {
             tokio::time::timeout_at(end, instance.ask(&self.indices, &self.reads.narrowed(question))).await;
         let fuel = fuel_used(&self.machine, &instance.store);
         let Ok(outcome) = outcome else {
-            let (report, used) = instance.store.data_mut().end();
-            share.spend(used);
+            let call = instance.store.data_mut();
+            let (report, used) = call.end();
+            call.pay(share, used);
             let why = format!("it took longer than {} ms (limits.wall)", wall.as_millis());
             return Asked { report: CallReport { fuel, ..report }, ..Asked::nothing(FailureKind::Wall, why) };
         };
@@ -372,7 +373,7 @@ fn ended(
     let tape = std::mem::take(&mut call.tape);
     let (mut report, used) = call.end();
     report.backtrace = backtrace;
-    share.spend(used);
+    call.pay(share, used);
     Asked { answer, report, tape }
 }
 

@@ -223,7 +223,9 @@ impl Files {
         // Known again once it is written.
         let stands = self.last.remove(plugin).is_some_and(|last| last == made_with);
         let told = |stands: bool| {
-            let mut lines = if stands { Vec::new() } else { made_with::line(made_with.as_ref(), LINE_MAX) };
+            // So much that a file has room for calls beside it.
+            let room = usize::try_from(max / 4).unwrap_or(LINE_MAX).min(LINE_MAX);
+            let mut lines = if stands { Vec::new() } else { made_with::line(made_with.as_ref(), room) };
             lines.extend_from_slice(&line);
             lines
         };

@@ -72,6 +72,10 @@ impl Recordings {
         Ok(found)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     fn keep(&mut self, line: &[u8], made_with: Option<Arc<MadeWith>>) {
         self.lines.push_back((line.to_vec(), made_with));
         self.octets += line.len();

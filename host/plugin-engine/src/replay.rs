@@ -142,8 +142,17 @@ impl Engine {
             self.0.sweep();
         }
         if played.calls.is_empty() {
-            let mend = format!("set plugins.{name}.record to a size, and wait for mail");
-            return Err(Unfit::new("no recorded call was found", mend));
+            let (what, mend) = match unreadable {
+                0 => (
+                    "no recorded call was found".to_owned(),
+                    format!("set plugins.{name}.record to a size, and wait for mail"),
+                ),
+                lines => (
+                    format!("no recorded call was found; {lines} lines of what is kept cannot be read"),
+                    "look at the files of recordings".to_owned(),
+                ),
+            };
+            return Err(Unfit::new(what, mend));
         }
         Ok(played)
     }

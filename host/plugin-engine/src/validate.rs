@@ -65,6 +65,13 @@ pub(crate) enum Invalid {
 }
 
 impl Invalid {
+    /// For this call alone, and no fault of the plugin: it says what somebody has chosen, or what a stranger wrote.
+    fn in_passing(self) -> Self {
+        match self {
+            Self::Answer(why) | Self::Unavailable(why) => Self::Unavailable(why),
+        }
+    }
+
     fn new(what: impl Into<String>) -> Self {
         Self::Answer(what.into())
     }
@@ -216,7 +223,8 @@ impl Judge<'_> {
                     return Err(Invalid::new(format!("a copy has at most {LABELS_MAX} labels")));
                 }
                 let labels = filing.labels.into_iter().map(label).collect::<Result<_, _>>()?;
-                Action::Keep { mailbox: own_mailbox(filing.mailbox)?, labels }
+                let mailbox = own_mailbox(filing.mailbox).map_err(Invalid::in_passing)?;
+                Action::Keep { mailbox, labels }
             }
             Given::Forward(given) => {
                 let address = address(given)?;
@@ -232,9 +240,9 @@ impl Judge<'_> {
                 let subject = line(answer.subject, FIELD_MAX, "a subject")?;
                 Action::AutoReply { subject, text: answer.text, once_in_hours: answer.once_in_hours }
             }
-            Given::Program(name) => Action::Program(registered(name)?),
-            Given::File(name) => Action::File(registered(name)?),
-            Given::Shared(name) => Action::Shared(mailbox(name)?),
+            Given::Program(name) => Action::Program(registered(name).map_err(Invalid::in_passing)?),
+            Given::File(name) => Action::File(registered(name).map_err(Invalid::in_passing)?),
+            Given::Shared(name) => Action::Shared(mailbox(name).map_err(Invalid::in_passing)?),
             Given::Hold(reason) => Action::Hold(line(reason, WORD_MAX, "a reason")?),
             Given::Discard(reason) => Action::Discard(line(reason, WORD_MAX, "a reason")?),
             Given::Reject(given) => Action::Reject(reply(given)?),

@@ -36,7 +36,12 @@ impl Letter {
 impl MessageView for Letter {
     fn text(&self, name: &str, nth: usize) -> Option<String> {
         let mut fields = Fields::of(self.header()).filter(|field| field.is(name));
-        fields.nth(nth).map(|field| decode_header(&field.unfolded()).trim().to_owned())
+        // What is no text shows as U+FFFD, as the contract says, and leaves what is beside it alone.
+        let text = |field: message::Field<'_>| {
+            let unfolded = field.unfolded();
+            decode_header(String::from_utf8_lossy(&unfolded).as_bytes()).trim().to_owned()
+        };
+        fields.nth(nth).map(text)
     }
 
     fn page(&self, first: usize, max: usize) -> Vec<(String, Vec<u8>)> {
@@ -71,6 +76,9 @@ mod tests {
         assert_eq!(letter.text("subject", 0).as_deref(), Some("Grüße"));
         assert_eq!(letter.text("X-A", 1).as_deref(), Some("two more"));
         assert_eq!(letter.text("X-A", 2), None);
+        let raw =
+            Letter::new(LoadedContent::Memory(Bytes::from_static(b"Subject: caf\xc3\xa9 \xff\r\n\r\n")));
+        assert_eq!(raw.text("subject", 0).as_deref(), Some("café \u{fffd}"));
         let page = letter.page(1, 1);
         assert_eq!((page.len(), page[0].0.as_str()), (1, "X-A"));
         assert_eq!(letter.body(0, 100), b"body\r\n");

@@ -18,7 +18,7 @@ use crate::records::{
 };
 use crate::report::{Fate, Report};
 use crate::settle::is_plain_copy;
-use crate::submission::{Accepted, RECIPIENTS_MAX, Receipt, Submission, SubmitError};
+use crate::submission::{Accepted, RECIPIENTS_MAX, Receipt, Step, StepKind, Submission, SubmitError};
 use crate::trail;
 
 /// What a batch will have done, once it is committed.
@@ -93,6 +93,10 @@ impl Inner {
         let options = self.options();
         for accepted in &mut submission.recipients {
             accepted.route = options.as_gone(accepted.route.clone());
+            if let Some(reply) = &accepted.refused {
+                let text = format!("refused: {reply}; its sender hears of it by a report");
+                accepted.steps.push(Step { kind: StepKind::Status, text, origin: None });
+            }
         }
         let local = &self.agents.local;
         let mut accounts = submission.recipients.iter().filter_map(|accepted| accepted.route.local_account());

@@ -74,6 +74,11 @@ async fn keep(
             return Ok(Reply::new(250, EnhancedStatus::success(0, 0), "Nobody is left to take it"));
         }
     }
+    for (one, reply) in recipients.iter().filter_map(|one| Some((one, one.refused.as_ref()?))) {
+        let refusal = Refusal::new(reply.clone(), "a policy of the recipient; its sender gets a report");
+        let recipient = one.recipient.address.to_string();
+        session.refused(Stage::Content, Some(&open.mail.path), Some(&recipient), &refusal);
+    }
     let mut prefix = trace::received(session, &open, id);
     prefix.extend_from_slice(&facts.added);
     let submission = Submission {

@@ -308,7 +308,10 @@ async fn forged_dispositions_are_no_answers() {
         let address = format!("{word}@example.org");
         let told = dispose(&house, "forge", &address).await;
         let Err(failed) = told.answer else { panic!("{word} was taken: {:?}", told.answer) };
-        assert_eq!(failed.kind, FailureKind::Answer, "{word}: {}", failed.message);
+        // Names are what users chose, or strangers wrote: no fault by which the plugin would rest for others.
+        let is_name = word.starts_with("mailbox") || ["program", "file"].contains(&word);
+        let kind = if is_name { FailureKind::Temporary } else { FailureKind::Answer };
+        assert_eq!(failed.kind, kind, "{word}: {}", failed.message);
     }
     let told = dispose(&house, "forge", "good@example.org").await;
     assert_eq!(told.answer.unwrap(), Vec::<Action>::new());

@@ -101,7 +101,7 @@ Examples:
         /// Address of the client, which may be one that `smtp.relay-from` lets send anywhere.
         #[arg(long, value_name = "ADDRESS")]
         client: Option<IpAddr>,
-        /// A file with the message, `-` for the input: for the plugins that look at it.
+        /// A file with the message (16 MiB at most), `-` for the input: for the plugins that look at it.
         #[arg(long, value_name = "FILE")]
         message: Option<PathBuf>,
         #[command(flatten)]
