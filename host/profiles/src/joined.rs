@@ -55,7 +55,7 @@ impl Joined {
                 Action::Keep { mailbox, labels } => {
                     if may_file {
                         self.filed = true;
-                        // It has one name, however it is written (RFC 9051 §5.1).
+                        // It has one name, however it is written.
                         let mailbox =
                             if mailbox.eq_ignore_ascii_case("INBOX") { String::new() } else { mailbox };
                         self.copies.push(Filing { mailbox, labels, fields: Vec::new() });
