@@ -122,8 +122,8 @@ pub enum Event<'a> {
     AccountCreated { account: &'a AccountName },
     /// An account goes by another name: its owner's primary address is another one.
     AccountMoved { from: &'a AccountName, to: &'a AccountName },
-    /// It cannot: another account has that name, with mail in it.
-    AccountNotMoved { from: &'a AccountName, to: &'a AccountName },
+    /// It cannot.
+    AccountNotMoved { from: &'a AccountName, to: &'a AccountName, cause: &'a str },
     /// The directory changed.
     DirectoryChanged { change: &'a str, entry: &'a str },
     /// A value of a directory entry that mail cannot use; the rest of the entry is used.

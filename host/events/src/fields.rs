@@ -172,15 +172,10 @@ impl Event<'_> {
                 show!(from);
                 show!(to);
             }
-            Self::AccountNotMoved { from, to } => {
+            Self::AccountNotMoved { from, to, cause } => {
                 show!(from);
                 show!(to);
-                sink(
-                    "cause",
-                    Text(
-                        "another account has that name, and mail or mailboxes of its own; what was there stays",
-                    ),
-                );
+                sink("cause", Text(cause));
             }
             Self::QuotaNear { whose, percent } => {
                 sink("whose", Text(whose));

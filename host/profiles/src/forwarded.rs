@@ -1,6 +1,8 @@
 //! Copies that plugins send on: to whom they lead, and what the plugins of those say.
 
-use mail_types::{Address, ChannelName, ForwardPath, NextHop, Refusal, Route};
+use std::collections::HashSet;
+
+use mail_types::{AccountName, Address, ChannelName, ForwardPath, NextHop, Refusal, Route};
 use queue::Accepted;
 use routing::{ExplainedOutcome, Request, Resolution};
 
@@ -9,6 +11,28 @@ use crate::profiles::{About, Case, Profiles};
 
 /// How often one message is sent on by plugins, from one user to the next.
 const ROUNDS_MAX: usize = 8;
+/// Most users whose plugins are asked because others sent a message on to them.
+const ASKED_MAX: usize = 1000;
+
+/// The users whose plugins were asked about a message: each is asked once for what is sent on, however many do.
+pub(crate) struct Asked {
+    accounts: HashSet<AccountName>,
+    left: usize,
+}
+
+impl Asked {
+    pub(crate) fn of(cases: &[Case]) -> Self {
+        let accounts = cases.iter().filter_map(|case| case.accepted.route.local_account().cloned());
+        Self { accounts: accounts.collect(), left: ASKED_MAX }
+    }
+
+    /// Whether somebody may be asked now, who was not.
+    fn takes(&mut self, account: &AccountName) -> bool {
+        let takes = self.left > 0 && self.accounts.insert(account.clone());
+        self.left -= usize::from(takes);
+        takes
+    }
+}
 
 impl Profiles {
     /// Sends a copy on. An address that cannot be resolved now or ever gets its outcome by `reprocess`, with a report
@@ -77,23 +101,22 @@ impl Profiles {
     }
 
     /// Copies that were sent on to users with plugins of their own. What has been with a user goes into the mailbox when it
-    /// comes back, as mail does that comes back from another host: two who send everything on to each other would never end.
+    /// comes again, as mail does that comes back from another host: two who send everything on to each other would never end, and
+    /// members who send on to their group ask all of them for each.
     pub(crate) fn forwarded_cases(
         &self,
         forwarded: Vec<Accepted>,
-        round: usize,
+        (round, asked): (usize, &mut Asked),
         others: &mut Vec<Accepted>,
     ) -> Vec<Case> {
         let mut cases = Vec::new();
         for accepted in forwarded {
-            let account = accepted.route.local_account().and_then(|name| Address::of_key(name.as_str()));
-            let was_there = account.is_some_and(|account| accepted.recipient.forwarders.contains(&account));
-            if was_there || round >= ROUNDS_MAX {
+            let Some(account) = accepted.route.local_account().filter(|_| round < ROUNDS_MAX).cloned() else {
                 others.push(accepted);
                 continue;
-            }
+            };
             match self.chain(&accepted.recipient.address, &accepted.route) {
-                Ok(chain) if chain.plugins.is_empty() => others.push(accepted),
+                Ok(chain) if chain.plugins.is_empty() || !asked.takes(&account) => others.push(accepted),
                 Ok(chain) => cases.push(Case::new(accepted, chain, true)),
                 // What cannot be told now is told by itself later.
                 Err(_) => others.push(Accepted {

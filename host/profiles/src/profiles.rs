@@ -14,6 +14,7 @@ use routing::{Routing, UserChain};
 use storage::{LoadedContent, StorageError};
 
 use crate::circle;
+use crate::forwarded::Asked;
 use crate::hearing::{Hearing, listed};
 use crate::joined::{End, Joined, Other};
 use crate::letter::Letter;
@@ -134,6 +135,7 @@ impl Profiles {
         hearing: &mut Hearing,
     ) -> Result<(), Refusal> {
         let letter: Content = Arc::new(Letter::new(content));
+        let mut asked = Asked::of(&cases);
         for round in 0.. {
             self.ask(about, &mut cases, &letter, hearing).await?;
             if round == 0 && about.replies == Replies::One {
@@ -144,7 +146,7 @@ impl Profiles {
                 self.carry_out(about, case, (others, &mut forwarded), hearing).await?;
             }
             // Whoever it was sent on to has plugins, too.
-            cases = self.forwarded_cases(forwarded, round, others);
+            cases = self.forwarded_cases(forwarded, (round, &mut asked), others);
             if cases.is_empty() {
                 break;
             }

@@ -183,7 +183,7 @@ impl Tables {
         }
         self.let_forerunner_go().await?;
         let (entries, rows) = rebuild.finish(csn).await?;
-        self.tell_forerunner().await;
+        self.tell_forerunner(csn).await;
         self.marked.notify_one();
         Ok(Refreshed { full: true, entries, rows, csn })
     }
@@ -272,7 +272,7 @@ impl Tables {
         } else {
             self.let_forerunner_go().await?;
             let rows = self.replace(&changed, directory.schema(), csn, builders).await?;
-            self.tell_forerunner().await;
+            self.tell_forerunner(csn).await;
             rows
         };
         let mut untold = DEFECTS_TOLD_MAX;

@@ -15,8 +15,8 @@ pub trait Forerunner: Send + Sync + 'static {
     /// Why that is not to be had now: the rows stay as they are, and it is tried again.
     fn go_ahead(&self) -> BoxFuture<'_, Result<(), String>>;
 
-    /// The rows follow now what it has done. A failure costs nobody but those who decide again in vain.
-    fn followed(&self) -> BoxFuture<'_, ()>;
+    /// The rows follow the directory now up to this change. A failure costs nobody but those who decide again in vain.
+    fn followed(&self, csn: u64) -> BoxFuture<'_, ()>;
 }
 
 impl Tables {
@@ -33,9 +33,9 @@ impl Tables {
         }
     }
 
-    pub(super) async fn tell_forerunner(&self) {
+    pub(super) async fn tell_forerunner(&self, csn: u64) {
         if let Some(forerunner) = self.forerunner.get() {
-            forerunner.followed().await;
+            forerunner.followed(csn).await;
         }
     }
 }

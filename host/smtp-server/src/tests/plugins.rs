@@ -153,3 +153,46 @@ async fn senders_in_the_header_of_own_mail_are_shown_as_plugins_say() {
     assert!(content.contains("From: Una <una.berg@example.org>"), "{content}");
     assert!(content.contains("To: user2@example.org, user1@example.org"), "{content}");
 }
+
+/// Each sends everything on to the next, the third to the first; who was asked is noted.
+struct SendsOn(Arc<Mutex<Vec<String>>>);
+
+impl Plugins for SendsOn {
+    fn bound(&self, role: Role, _: &Domain) -> Vec<PluginName> {
+        if self.any_bound(role) { vec!["sends-on".parse().unwrap()] } else { Vec::new() }
+    }
+
+    fn any_bound(&self, role: Role) -> bool {
+        role == Role::Disposition
+    }
+
+    fn dispose<'a>(
+        &'a self,
+        _: &'a PluginName,
+        _: &'a CallContext,
+        recipient: DispositionRequest,
+        _: Content,
+        _: &'a mut Sitting,
+    ) -> hooks::BoxFuture<'a, Told<Vec<Action>>> {
+        let next = match recipient.account.as_str() {
+            "user1@example.org" => "user2@example.org",
+            "user2@example.org" => "user4@example.org",
+            _ => "user1@example.org",
+        };
+        self.0.lock().push(recipient.account.to_string());
+        let actions = vec![Action::Forward(Address::parse(next).unwrap())];
+        Box::pin(async move { Told::at_once(Ok(actions)) })
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_on_is_asked_about_once_with_each_and_a_circle_ends_in_the_mailbox() {
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let house = house_with(Kind::Smtp, Arc::new(SendsOn(Arc::clone(&asked))), |_| ()).await;
+    let mut client = house.play(HELLO).await;
+    client.play("C: MAIL FROM:<a@b.example>\nS: 250 *\nC: RCPT TO:<user1@example.org>\nS: 250 *").await;
+    client.play("C: DATA\nS: 354 *\nC: .\nS: 250 *\nC: QUIT\nS: 221 *").await;
+    assert_eq!(*asked.lock(), ["user1@example.org", "user2@example.org", "user4@example.org"]);
+    let copies: Vec<String> = house.copies.lock().iter().map(|(account, _)| account.clone()).collect();
+    assert_eq!(copies, ["user1@example.org"], "it has come round");
+}
