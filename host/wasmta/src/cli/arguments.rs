@@ -255,7 +255,7 @@ Examples:
     },
     /// Remove a user from the directory. With --mail its mailboxes go too, also later.
     Remove {
-        /// The address.
+        /// The address; `account:ADDRESS` for mailboxes that are left under it, whoever has it now.
         address: String,
         /// Remove the mailboxes with all messages.
         #[arg(long)]

@@ -24,7 +24,9 @@ pub(super) async fn add_domain(parts: &Parts, name: &str, administrator: &Addres
     let domain = parse_domain(name)?;
     let last = domain.as_str().rsplit('.').next().unwrap_or_default();
     if domain.as_ip().is_some() || last.bytes().all(|octet| octet.is_ascii_digit()) {
-        return Err(format!("{name}: this is the address of a host, and no domain that the DNS could have"));
+        return Err(format!(
+            "{name}: this is the address of a host; give the name of a domain, as example.org"
+        ));
     }
     let new = NewDomain { domain, administrator: Some(administrator.clone()), attributes: Vec::new() };
     let added = parts.directory.add_domain(&new).await.map_err(|e| e.to_string())?;

@@ -66,7 +66,7 @@ fn announce(parts: &Parts, recipients: &mut [ExplainedRecipient]) -> Result<(), 
         let names: Vec<String> = plugins.iter().map(ToString::to_string).collect();
         let (noun, verb) = if names.len() == 1 { ("plugin", "decides") } else { ("plugins", "decide") };
         recipient.notes.push(format!(
-            "{noun} {} {verb} when the message is here: --message FILE shows what of one",
+            "{noun} {} {verb} when the message is here; --message FILE shows how",
             names.join(", ")
         ));
     }
