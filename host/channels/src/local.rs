@@ -57,6 +57,11 @@ impl LocalDelivery for StoreDelivery {
         self.store.now_called(account, at).map_err(in_storage)
     }
 
+    fn number(&self, account: &AccountName) -> Result<Option<u64>, StorageError> {
+        let number = self.store.find_account(account).map_err(in_storage)?;
+        Ok(number.map(|number| u64::from(number.0)))
+    }
+
     fn find_full(&self, account: &AccountName) -> Result<Option<String>, StorageError> {
         match self.store.take_room(account, Usage::default(), Fit::Below) {
             Ok(_) => Ok(None),

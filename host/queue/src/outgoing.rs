@@ -62,10 +62,15 @@ pub struct Once {
 }
 
 impl Once {
-    /// Both names may be longer than a key: their digest stands for them.
-    fn key(&self) -> [u8; 32] {
+    /// Both names may be longer than a key: their digest stands for them. An account goes by the number that it keeps under
+    /// another name, where it has one.
+    fn key(&self, number: Option<u64>) -> [u8; 32] {
         let mut digest = Sha256::new();
-        digest.update(self.by.as_str().as_bytes());
+        match number {
+            // No name begins so.
+            Some(number) => digest.update([&[0][..], &number.to_be_bytes()].concat()),
+            None => digest.update(self.by.as_str().as_bytes()),
+        }
         digest.update([0]);
         digest.update(self.to.to_key().as_bytes());
         digest.finalize().into()
@@ -181,7 +186,7 @@ impl Inner {
     /// Remembers that something is sent; `false` where it was sent before. Two at a time cannot both believe that they
     /// are the first: the batch of the second is refused, and looked at again.
     fn promise(&self, to: &mut Settlement<'_>, once: &Once) -> Result<bool, StorageError> {
-        let key = once.key();
+        let key = once.key(self.agents.local.number(&once.by)?);
         match self.storage.read()?.get(ANSWERED, &key)? {
             Some(value) if until(&value).is_some_and(|until| to.now < until) => return Ok(false),
             Some(value) => to.batch.assert_equals(ANSWERED, &key, &value),

@@ -221,6 +221,12 @@ pub trait LocalDelivery: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// The number that an account keeps whatever it is called; `None` where there is no such account.
+    fn number(&self, account: &AccountName) -> Result<Option<u64>, StorageError> {
+        let _ = account;
+        Ok(None)
+    }
+
     /// What is full, for people, where an account can get nothing now: itself, its domain, its tenant.
     fn find_full(&self, account: &AccountName) -> Result<Option<String>, StorageError> {
         let _ = account;

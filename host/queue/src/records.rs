@@ -6,7 +6,7 @@
 //! | `queue_recipients` | queue id (8), index (4, big-endian) | version 1, [`Record`], [`Later`] if any, forwarders if any, grounds of past holds if any |
 //! | `queue_trail` | queue id (8) | version 1, [`crate::TrailHead`] |
 //! | | queue id (8), number of the line (8) | version 1, [`crate::TrailLine`] |
-//! | `queue_answered` | digest of account and address (32) | until when neither gets another automatic reply (8) |
+//! | `queue_answered` | digest of account (its number, or its name where it has none) and address (32) | until when neither gets another automatic reply (8) |
 //! | `queue_copies` | queue id of a posting (8), digest of a copy (16) | empty: that copy is there, or on its way |
 //! | | queue id of a posting (8), 0 (8), queue id (8) | empty: that posting of a list below shares its copies |
 //! | `queue_counters` | `trails` | trail heads (counter) |

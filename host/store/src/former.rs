@@ -14,13 +14,16 @@ use crate::error::StoreError;
 use crate::ids::AccountId;
 use crate::keys;
 
+/// Most former names that are kept once all is decided by the new ones: of more, those go first that are former for longest.
+pub const FORMER_NAMES_MAX: usize = 1_000_000;
+
 /// Until when a name is meant still: whoever decides by it has not followed.
 const OPEN: Timestamp = Timestamp(u64::MAX);
 
 /// What was called so, and until when decisions may have meant it.
 type Meant = (AccountId, Timestamp);
 
-/// Former names, in memory: there are as many as accounts were ever renamed.
+/// Former names, in memory.
 #[derive(Default)]
 pub(crate) struct Former(RwLock<HashMap<AccountName, Meant>>);
 
@@ -108,8 +111,15 @@ impl Store {
         for (name, id) in &open {
             draft(&mut closing, name, (*id, now));
         }
+        let outlived = outlived(&self.inner.former.0.read(), FORMER_NAMES_MAX);
+        for name in &outlived {
+            closing.batch.delete(keys::FORMER, name.as_str().as_bytes());
+        }
         self.commit(closing, held).await?;
         let mut all = self.inner.former.0.write();
+        for name in outlived {
+            all.remove(&name);
+        }
         for (name, id) in open {
             // Unless it was renamed again meanwhile.
             all.entry(name).and_modify(|meant| {
@@ -119,5 +129,36 @@ impl Store {
             });
         }
         Ok(())
+    }
+}
+
+/// The names that are former for longest, where there are more than so many. None of them is open.
+fn outlived(all: &HashMap<AccountName, Meant>, most: usize) -> Vec<AccountName> {
+    let excess = all.len().saturating_sub(most);
+    if excess == 0 {
+        return Vec::new();
+    }
+    let mut closed: Vec<(Timestamp, &AccountName)> = all
+        .iter()
+        .filter(|(_, (_, until))| *until != OPEN)
+        .map(|(name, (_, until))| (*until, name))
+        .collect();
+    closed.sort_unstable();
+    closed.into_iter().take(excess).map(|(_, name)| name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_names_go_and_no_open_one() {
+        let name = |text: &str| AccountName::new(text).unwrap();
+        let all: HashMap<AccountName, Meant> = [("a", 30), ("b", 10), ("c", u64::MAX), ("d", 20)]
+            .map(|(text, until)| (name(text), (AccountId(1), Timestamp(until))))
+            .into();
+        assert_eq!(outlived(&all, 4), []);
+        assert_eq!(outlived(&all, 2), [name("b"), name("d")]);
+        assert_eq!(outlived(&all, 0), [name("b"), name("d"), name("a")]);
     }
 }

@@ -121,6 +121,7 @@ pub use expunge::Expunged;
 pub use feed::{FEED_WAITING_MAX, Feed, Happened, Happenings, MessageEvents};
 pub use filing::flag_of;
 pub use flags::{FlagChange, FlagMode, FlagsStored};
+pub use former::FORMER_NAMES_MAX;
 pub use groups::{GROUP_PREFIX, Groups};
 pub use ids::{AccountId, Flags, MailboxId, ModSeq, Uid, UidValidity};
 pub use import::{IMPORT_MARK_MAX, ImportMark};

@@ -110,3 +110,87 @@ impl Forerunner for Mover {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use directory::{DirectoryOptions, Dn, Edit, Entry};
+    use mail_types::{AccountName, Timestamp};
+    use runtime::Clock;
+    use storage::{Batch, Space, Storage};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000);
+    /// Longer after it than any test takes.
+    const LATER: Timestamp = Timestamp(1_000_000_000);
+
+    fn storage(folder: &Path, name: &str, spaces: &[Space]) -> Storage {
+        let options = storage::Options { size_max: 1 << 28, synced: false, ..storage::Options::default() };
+        Storage::open(&folder.join(name), spaces, &options).unwrap()
+    }
+
+    async fn mover(folder: &Path) -> Mover {
+        let (clock, moving) = (Clock::simulated(NOW), Mutex::new(()));
+        let directory = storage(folder, "directory", directory::SPACES);
+        let directory = Directory::open(directory, clock.clone(), DirectoryOptions::default()).unwrap();
+        let events = Events::counting(clock.clone());
+        let store = Store::open(storage(folder, "store", store::SPACES), clock, events.clone());
+        Mover { directory, store: store.await.unwrap(), events, moving, moved_to: AtomicU64::new(0) }
+    }
+
+    fn name(text: &str) -> AccountName {
+        AccountName::new(text).unwrap()
+    }
+
+    fn user(mail: &str) -> Entry {
+        let mut entry = Entry::new(Dn::parse("uid=anna,o=isp").unwrap());
+        for (name, value) in [("objectClass", "inetMailUser"), ("uid", "anna"), ("mail", mail)] {
+            entry.add(name, value);
+        }
+        entry
+    }
+
+    /// Anna, with a mailbox; returns the number of the change.
+    async fn with_anna(mover: &Mover) -> u64 {
+        let mut top = Entry::new(Dn::parse("o=isp").unwrap());
+        top.add("objectClass", "organization");
+        let csn = mover.directory.edit(&[Edit::Add(top), Edit::Add(user("anna@example.org"))]).await.unwrap();
+        mover.store.ensure_account(&name("anna@example.org")).await.unwrap();
+        csn
+    }
+
+    #[tokio::test]
+    async fn a_former_name_is_open_until_the_tables_have_reached_its_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let mover = mover(folder.path()).await;
+        let before = with_anna(&mover).await;
+        let renamed = mover.directory.edit(&[Edit::Modify(user("anne@example.org"))]).await.unwrap();
+        mover.go_ahead().await.unwrap();
+        let former = name("anna@example.org");
+        assert!(mover.store.find_account(&name("anne@example.org")).unwrap().is_some());
+        assert!(mover.store.renamed_since(&former, LATER), "tables lead mail by it still");
+        mover.followed(before).await;
+        assert!(mover.store.renamed_since(&former, LATER), "they were told of an earlier change");
+        mover.followed(renamed).await;
+        assert!(!mover.store.renamed_since(&former, LATER), "nobody decides by it from now on");
+        assert!(mover.store.renamed_since(&former, NOW), "somebody may have done so until now");
+    }
+
+    #[tokio::test]
+    async fn an_account_that_is_damaged_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let mover = mover(folder.path()).await;
+        with_anna(&mover).await;
+        let id = mover.store.find_account(&name("anna@example.org")).unwrap().unwrap();
+        let mut damaging = Batch::new();
+        damaging.put(Space::new("store_accounts"), &id.0.to_be_bytes(), b"damaged".to_vec());
+        mover.store.storage().commit(damaging).await.unwrap();
+        mover.directory.edit(&[Edit::Modify(user("anne@example.org"))]).await.unwrap();
+        mover.go_ahead().await.unwrap();
+        let told = mover.events.counters().all();
+        assert!(told.contains(&("account_not_moved", 1)), "{told:?}");
+        assert!(mover.directory.account_moves().unwrap().is_empty(), "it is noted no more");
+    }
+}
