@@ -35,7 +35,7 @@ bind-dn = "{admin}"
 password-file = "ldap.password"
 connect-timeout = "2 s"
 operation-timeout = "5 s"
-miss-remembered = "1 s"
+miss-remembered = "{remembered}"
 {further}
 [routing]
 """
@@ -65,11 +65,14 @@ class LdapPlace:
         other.load(entries)
         return other.start()
 
-    def wasmta_with(self, further="", servers=None, wait=True, who=slapd.ADMIN):
+    def wasmta_with(self, further="", servers=None, wait=True, who=slapd.ADMIN, remembered="1 s", resolver=None):
         urls = servers or [self.slapd.url]
         self.server = wasmta_server.Wasmta(self.binary, self.folder / "server")
         (self.server.folder / "ldap.password").write_text(slapd.PASSWORD + "\n")
-        text = CONFIGURATION.format(servers=", ".join(f'"{url}"' for url in urls), admin=who, further=further)
+        listed = ", ".join(f'"{url}"' for url in urls)
+        text = CONFIGURATION.format(servers=listed, admin=who, further=further, remembered=remembered)
+        if resolver is not None:
+            text = text.replace("servers = []", f'servers = ["{resolver}"]')
         self.server.config.write_text(text)
         self.server.start()
         if wait:

@@ -219,6 +219,7 @@ impl Directory {
             let Composed { edit, remote, defects, is_renamed } =
                 composed(composing, change).map_err(refused)?;
             composing.take(&edit, self.now()).map_err(refused)?;
+            self.check_at_source(&edit).map_err(refused)?;
             planned.amended.defects.extend(defects.into_iter().map(|defect| (at, defect)));
             planned.amended.renamed.extend(is_renamed.then_some(at));
             planned.edits.push(edit);

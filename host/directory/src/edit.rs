@@ -118,8 +118,19 @@ impl Directory {
         let mut composing = Composing::new(view, head);
         for edit in edits {
             composing.take(edit, self.0.clock.now())?;
+            self.check_at_source(edit)?;
         }
         Ok(composing.finish())
+    }
+
+    /// What would be written to a source and not be taken over again is not written.
+    pub(crate) fn check_at_source(&self, edit: &Edit) -> Result<(), EditError> {
+        match (self.source(), edit) {
+            (Some(source), Edit::Add(entry) | Edit::Modify(entry)) => {
+                source.check_entry(entry, self.schema())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

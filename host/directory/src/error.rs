@@ -156,8 +156,21 @@ pub enum EditError {
     /// The source fell silent in the middle: nobody knows whether the edit was made.
     #[error("whether the LDAP server made the change is not known, look there: {0}")]
     SourceSilent(String),
-    /// The source has made the edit, and we have not seen what came of it.
-    #[error("the LDAP server made the change, but mail does not know of it before the next sync: {0}")]
+    /// An entry would say what is not its source's to say: it would be written there, and refused when it comes back.
+    #[error("{dn} cannot have that in {attribute}: {why}")]
+    NotItsOwn {
+        /// The entry.
+        dn: Dn,
+        /// Where it says so.
+        attribute: &'static str,
+        /// Whose that is.
+        why: String,
+    },
+    /// The source has made the edit, and we have not seen what came of it, or cannot take it.
+    #[error(
+        "the LDAP server made the change, and mail goes on by what it knew before, until a sync takes it over or the entry is \
+         mended there: {0}"
+    )]
     NotTakenOver(String),
 }
 

@@ -73,7 +73,7 @@ pub use ldif_changes::{LDIF_CHANGES_MAX, LdifChange, read_changes};
 pub use load::{LOAD_DEFECTS_MAX, LoadDefect, LoadProgress, LoadReport, PasswordHasher};
 pub use memberships::GROUPS_OF_MAX;
 pub use mirror::apply::{BATCH_MAX, REFUSED_MAX};
-pub use mirror::difference::{DIFFERENCES_MAX, Difference};
+pub use mirror::difference::{DIFFERENCES_MAX, Difference, LeftOver};
 pub use mirror::full::{SyncOrder, SyncReport, Telling};
 pub use mirror::history::{HISTORY_MAX, SyncRecord};
 pub use mirror::live::Follower;

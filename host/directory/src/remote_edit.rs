@@ -8,6 +8,7 @@ use crate::dn::Dn;
 use crate::edit::Edit;
 use crate::entry::{Entry, Values};
 use crate::error::{DirectoryError, EditError};
+use crate::schema::Schema;
 use crate::view::View;
 
 /// What becomes of one attribute at the source.
@@ -74,6 +75,12 @@ pub(crate) trait WriteThrough: Send + Sync {
     /// # Errors
     /// Why not: no source has it, or we only read there.
     fn check(&self, dn: &Dn) -> Result<(), EditError>;
+
+    /// Whether an entry would be taken over again as it is to be written there.
+    ///
+    /// # Errors
+    /// What it says that is another source's to say.
+    fn check_entry(&self, entry: &Entry, schema: &Schema) -> Result<(), EditError>;
 
     /// Makes the edits there and takes over what came of them; the number of the newest change.
     fn write(&self, edits: Vec<RemoteEdit>) -> BoxFuture<'_, Result<u64, Unmade>>;

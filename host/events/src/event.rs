@@ -144,6 +144,8 @@ pub enum Event<'a> {
     },
     /// A sync changed nothing more: the source failed, or its answer is not believed.
     SyncFailed { source: &'a str, kind: &'a str, cause: &'a str },
+    /// Entries lie in no source's subtrees any more, and stay until an operator says that so many may go.
+    SyncLeftOver { source: &'a str, entries: u64, example: &'a str },
     /// An entry of the source breaks a rule: its last good version stays.
     SyncEntryRefused { source: &'a str, entry: &'a str, attribute: &'a str, cause: &'a str },
     /// The records of a mail domain are published as its entry says.
@@ -234,6 +236,7 @@ impl<'a> Event<'a> {
             Self::DirectoryServerUp { .. } => (33, "directory_server_up", Level::Info),
             Self::SyncFinished { .. } => (34, "sync_finished", Level::Info),
             Self::SyncFailed { .. } => (35, "sync_failed", Level::Error),
+            Self::SyncLeftOver { .. } => (49, "sync_left_over", Level::Warning),
             Self::SyncEntryRefused { .. } => (36, "sync_entry_refused", Level::Warning),
             Self::DnsPublished { .. } => (37, "dns_published", Level::Info),
             Self::DnsFailed { .. } => (38, "dns_failed", Level::Warning),

@@ -209,6 +209,11 @@ impl Event<'_> {
                 sink("kind", Text(kind));
                 sink("cause", Text(cause));
             }
+            Self::SyncLeftOver { source, entries, example } => {
+                sink("source", Text(source));
+                sink("entries", Number(*entries));
+                sink("example", Text(example));
+            }
             Self::SyncEntryRefused { source, entry, attribute, cause } => {
                 sink("source", Text(source));
                 sink("entry", Text(entry));

@@ -24,7 +24,7 @@ pub enum LdapFailure {
         after: Duration,
     },
     /// The server says no (RFC 4511 §4.1.9).
-    #[error("{server}: the {what} failed with {code} {name}{}", said(.text), name = name(*.code))]
+    #[error("{server}: the {what} failed with {code} {name}{}{}", said(.text), mend(*.code), name = name(*.code))]
     Refused {
         /// The server.
         server: String,
@@ -106,6 +106,11 @@ impl LdapFailure {
             _ => None,
         }
     }
+}
+
+/// What to do about it, where the configuration has it in hand.
+fn mend(code: u32) -> &'static str {
+    if code == INVALID_CREDENTIALS { "; mend bind-dn, or the first line of password-file" } else { "" }
 }
 
 fn said(text: &str) -> String {

@@ -9,6 +9,7 @@ pub(crate) mod connection;
 mod elsewhere;
 pub(crate) mod failure;
 pub(crate) mod filter;
+pub(crate) mod own_password;
 pub(crate) mod reference;
 pub(crate) mod servers;
 pub(crate) mod settings;

@@ -7,10 +7,10 @@ use events::{Event, Events};
 use runtime::TlsClient;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
-use zeroize::Zeroizing;
 
 use super::connection::{Connection, Credentials, FoundRaw, Page, Search, Slow};
 use super::failure::{INVALID_CREDENTIALS, LdapFailure};
+use super::own_password::OwnPassword;
 use super::settings::{LdapOptions, Protection, ServerUrl};
 use crate::remote_edit::{BoxFuture, RemoteEdit};
 
@@ -20,8 +20,6 @@ const REST: Duration = Duration::from_secs(10);
 const TRIES_MAX: usize = 3;
 /// How long a connection is kept that nobody uses.
 const IDLE_MAX: Duration = Duration::from_secs(60);
-/// Longest password file, in octets.
-const PASSWORD_MAX: u64 = 4096;
 
 /// The servers. Clones are the same.
 #[derive(Clone)]
@@ -30,7 +28,7 @@ pub(crate) struct Servers(Arc<Inner>);
 struct Inner {
     options: LdapOptions,
     tls: Option<TlsClient>,
-    credentials: Option<Credentials>,
+    own: OwnPassword,
     permits: Arc<Semaphore>,
     state: Mutex<State>,
     events: Events,
@@ -47,6 +45,8 @@ struct State {
 struct Health {
     rests_until: Option<Instant>,
     down: bool,
+    /// What it said last, where it was reached and said no.
+    said: Option<u32>,
 }
 
 /// How a server does.
@@ -80,16 +80,10 @@ impl Servers {
             }
             (None, true) => Some(TlsClient::verified().map_err(|why| setting(why.to_string()))?),
         };
-        let credentials = match (&options.bind_dn, &options.password_file) {
-            (Some(dn), Some(file)) => {
-                let password = read_password(file).map_err(setting)?;
-                Some(Credentials { dn: dn.clone(), password })
-            }
-            _ => None,
-        };
+        let own = OwnPassword::read(&options).map_err(setting)?;
         let state = State { health: vec![Health::default(); options.servers.len()], idle: Vec::new() };
         let permits = Arc::new(Semaphore::new(options.connections_max));
-        Ok(Self(Arc::new(Inner { options, tls, credentials, permits, state: Mutex::new(state), events })))
+        Ok(Self(Arc::new(Inner { options, tls, own, permits, state: Mutex::new(state), events })))
     }
 
     pub(crate) fn options(&self) -> &LdapOptions {
@@ -132,9 +126,7 @@ impl Servers {
     /// A connection to one server, by the same rules; it is not kept.
     pub(crate) async fn lease_at(&self, server: &ServerUrl) -> Result<Lease, LdapFailure> {
         let permit = self.permit().await?;
-        let inner = &self.0;
-        let (tls, credentials) = (inner.tls.as_ref(), inner.credentials.as_ref());
-        let connection = Connection::open(server, &inner.options, tls, credentials).await?;
+        let connection = self.bound(|who| Box::pin(self.connect_to(server, who))).await?;
         Ok(Lease { connection: Some(connection), servers: self.clone(), is_kept: false, _permit: permit })
     }
 
@@ -153,16 +145,51 @@ impl Servers {
     }
 
     async fn connect(&self) -> Result<Connection, LdapFailure> {
+        self.bound(|who| {
+            Box::pin(
+                async move { self.try_each(|server| Box::pin(self.connect_to(server, who.clone()))).await },
+            )
+        })
+        .await
+    }
+
+    async fn connect_to(
+        &self,
+        server: &ServerUrl,
+        who: Option<Arc<Credentials>>,
+    ) -> Result<Connection, LdapFailure> {
         let inner = &self.0;
-        let (tls, credentials) = (inner.tls.as_ref(), inner.credentials.as_ref());
-        self.try_each(|server| Box::pin(Connection::open(server, &inner.options, tls, credentials))).await
+        Connection::open(server, &inner.options, inner.tls.as_ref(), who.as_deref()).await
+    }
+
+    /// Opens with our name and password; once more where the file has another one than was refused.
+    async fn bound<'s, T>(
+        &'s self,
+        open: impl Fn(Option<Arc<Credentials>>) -> BoxFuture<'s, Result<T, LdapFailure>> + Send + Sync,
+    ) -> Result<T, LdapFailure> {
+        let who = self.0.own.credentials();
+        match open(who.clone()).await {
+            Err(failure) if self.0.own.is_another_after(&failure, who.as_ref()).await => {
+                open(self.0.own.credentials()).await
+            }
+            opened => opened,
+        }
     }
 
     /// A connection for a search that goes on.
     pub(crate) async fn slow(&self) -> Result<Slow, LdapFailure> {
-        let inner = &self.0;
-        let (tls, credentials) = (inner.tls.as_ref(), inner.credentials.as_ref());
-        self.try_each(|server| Box::pin(Slow::open(server, &inner.options, tls, credentials))).await
+        self.bound(|who| {
+            Box::pin(async move {
+                self.try_each(|server| {
+                    let (inner, who) = (&self.0, who.clone());
+                    Box::pin(async move {
+                        Slow::open(server, &inner.options, inner.tls.as_ref(), who.as_deref()).await
+                    })
+                })
+                .await
+            })
+        })
+        .await
     }
 
     /// Tries one server after the other: those that do not rest, in their order, then the others.
@@ -202,17 +229,19 @@ impl Servers {
 
     /// Notes how a server did; a change is an event.
     async fn note(&self, at: usize, failure: Option<&LdapFailure>) {
-        let was_down = {
+        let (was_down, is_told) = {
             let mut state = self.0.state.lock().await;
             let health = &mut state.health[at];
-            let was = health.down;
+            let (was, said) = (health.down, health.said);
             health.down = failure.is_some();
+            health.said = failure.and_then(LdapFailure::code);
             health.rests_until = failure.map(|_| Instant::now() + REST);
-            was
+            // That it is there again and refuses us is news.
+            (was, was && said == health.said)
         };
         let server = self.0.options.servers[at].to_string();
         match failure {
-            Some(failure) if !was_down => {
+            Some(failure) if !is_told => {
                 let cause = failure.to_string();
                 self.0.events.emit(&Event::DirectoryServerDown { server: &server, cause: &cause });
             }
@@ -320,18 +349,4 @@ impl Lease {
             self.servers.0.state.lock().await.idle.push((connection, Instant::now()));
         }
     }
-}
-
-fn read_password(file: &std::path::Path) -> Result<Zeroizing<String>, String> {
-    let fault = |why: String| format!("{}: {why}", file.display());
-    let size = std::fs::metadata(file).map_err(|e| fault(e.to_string()))?.len();
-    if size > PASSWORD_MAX {
-        return Err(fault(format!("is no password: more than {PASSWORD_MAX} octets")));
-    }
-    let text = Zeroizing::new(std::fs::read_to_string(file).map_err(|e| fault(e.to_string()))?);
-    let password = text.lines().next().unwrap_or_default();
-    if password.is_empty() {
-        return Err(fault("has no password on its first line".to_owned()));
-    }
-    Ok(Zeroizing::new(password.to_owned()))
 }

@@ -5,6 +5,8 @@ use std::ops::ControlFlow;
 
 use super::apply::Applied;
 use super::found::{Found, same_content};
+use super::full::SyncOrder;
+use super::guard::{Trust, guard, too_many};
 use super::records::{SEEN, Seen, decode, seen_key};
 use super::source::{Mirror, SyncError};
 use crate::dn::Dn;
@@ -23,26 +25,46 @@ pub struct Difference {
     pub dn: String,
 }
 
+/// What is here and was not seen, the deepest first. Glue is not counted: nobody showed it.
+#[derive(Default)]
+pub(super) struct Vanished {
+    /// What the source lacks of its own.
+    pub(super) own: Vec<Dn>,
+    /// How much there is that it could show.
+    pub(super) there: u64,
+    /// What lies in no source's subtrees: a source or a base was taken out of the configuration.
+    pub(super) left_over: Vec<Dn>,
+}
+
+/// Entries that lie in no source's subtrees, and stay, because nobody said that so many may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOver {
+    /// How many.
+    pub entries: u64,
+    /// One of them.
+    pub example: String,
+}
+
 impl Mirror {
-    /// What is here and was not seen, the deepest first, and how much there is. Glue is not counted: nobody showed it.
     pub(super) fn vanished(
         &self,
         tops: &[Dn],
         all: bool,
         moved: &HashSet<Vec<u8>>,
-    ) -> Result<(Vec<Dn>, u64), SyncError> {
+    ) -> Result<Vanished, SyncError> {
         let view = self.0.directory.raw_view()?;
-        let (mut vanished, mut there, mut failure) = (Vec::new(), 0, None);
+        let (mut vanished, mut failure) = (Vanished::default(), None);
         let root = [Dn::root()];
         for top in if all { &root } else { tops } {
             view.names_under(top, &mut |key| {
                 match view.is_vanished(self, key, moved) {
                     Ok(None) => {}
-                    Ok(Some(None)) => there += 1,
-                    Ok(Some(Some(dn))) => {
-                        there += 1;
-                        vanished.push(dn);
+                    Ok(Some(None)) => vanished.there += 1,
+                    Ok(Some(Some(dn))) if self.is_own(&dn) => {
+                        vanished.there += 1;
+                        vanished.own.push(dn);
                     }
+                    Ok(Some(Some(dn))) => vanished.left_over.push(dn),
                     Err(error) => {
                         failure = Some(error);
                         return ControlFlow::Break(());
@@ -54,8 +76,29 @@ impl Mirror {
         if let Some(error) = failure {
             return Err(error.into());
         }
-        vanished.reverse();
-        Ok((vanished, there))
+        vanished.own.reverse();
+        vanished.left_over.reverse();
+        Ok(vanished)
+    }
+
+    /// What goes, and what stays though it is nobody's. That a source is ill, and that one was taken out of the configuration, are
+    /// two things: neither is believed for the other's sake, nor holds it up.
+    pub(super) fn removals(
+        &self,
+        vanished: Vanished,
+        order: &SyncOrder,
+    ) -> Result<(Vec<Dn>, Option<LeftOver>), SyncError> {
+        let Vanished { own: mut gone, there, left_over } = vanished;
+        let options = &self.0.options;
+        guard(options, Trust::of(order), gone.len() as u64, there)?;
+        let entries = left_over.len() as u64;
+        let (free, share) = (options.removals_free, options.removals_percent_max);
+        if !order.left_over && too_many(entries, there + entries, free, share) {
+            let example = left_over.first().map(ToString::to_string).unwrap_or_default();
+            return Ok((gone, Some(LeftOver { entries, example })));
+        }
+        gone.extend(left_over);
+        Ok((gone, None))
     }
 
     /// The first differences; with how many there are of each, where all are to be counted.

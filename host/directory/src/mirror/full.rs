@@ -10,14 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use events::Event;
 use mail_types::{Domain, Lookup, Timestamp};
 use storage::{Batch, HandedOver};
 
 use super::apply::{Applied, REFUSED_MAX};
-use super::difference::Difference;
+use super::difference::{Difference, LeftOver};
 use super::first::First;
 use super::found::{Broken, Found, digest};
-use super::guard::{Trust, guard, guard_empty};
+use super::guard::{Trust, guard_empty};
 use super::history::SyncRecord;
 use super::mirrors::SOURCES_MAX;
 use super::pages::Page;
@@ -48,8 +49,10 @@ pub struct SyncOrder {
     pub domain: Option<Domain>,
     /// Only say what would change.
     pub dry_run: bool,
-    /// Believe the source, whatever it lacks.
+    /// Believe the source, whatever it lacks of its own.
     pub force: bool,
+    /// Remove what lies in no source's subtrees any more, however much that is.
+    pub left_over: bool,
 }
 
 /// What a sync came to.
@@ -61,6 +64,8 @@ pub struct SyncReport {
     pub differences: Vec<Difference>,
     /// Whether nothing was changed because nothing was to be.
     pub dry_run: bool,
+    /// What stays though no source has it.
+    pub left_over: Option<LeftOver>,
 }
 
 /// What was found so far.
@@ -82,6 +87,8 @@ pub(super) struct Staged {
     server: String,
     /// Subtrees that lie on other servers.
     pub(super) places: Vec<Place>,
+    /// What stays though no source has it.
+    left_over: Option<LeftOver>,
 }
 
 impl Mirror {
@@ -99,7 +106,9 @@ impl Mirror {
             let _staging = StagingMark::set(self);
             self.compare_and_apply(order, telling, &mut staged).await
         };
-        self.conclude("full", began, order, (staged.server, staged.seen), outcome).await
+        let mut report = self.conclude("full", began, order, (staged.server, staged.seen), outcome).await?;
+        report.left_over = staged.left_over;
+        Ok(report)
     }
 
     /// Books how a sync went, unless it was to change nothing, and reports it.
@@ -134,7 +143,8 @@ impl Mirror {
         if !order.dry_run {
             self.book(record.clone()).await;
         }
-        failure.map_or(Ok(SyncReport { record, differences, dry_run: order.dry_run }), Err)
+        let report = SyncReport { record, differences, dry_run: order.dry_run, left_over: None };
+        failure.map_or(Ok(report), Err)
     }
 
     async fn compare_and_apply(
@@ -153,13 +163,15 @@ impl Mirror {
         let (applied, differences) = match first {
             Some(first) => self.end_first(first, order, telling, staged).await?,
             None => {
-                let (vanished, there) = self.vanished(&tops, order.domain.is_none(), &staged.moved)?;
-                guard(&self.0.options, Trust::of(order), vanished.len() as u64, there)?;
-                let (differences, counts) = self.differences(&vanished, order.dry_run)?;
+                let vanished = self.vanished(&tops, order.domain.is_none(), &staged.moved)?;
+                let (gone, left_over) = self.removals(vanished, order)?;
+                staged.left_over = left_over;
+                let (differences, counts) = self.differences(&gone, order.dry_run)?;
                 if order.dry_run {
                     return Ok((counts, differences));
                 }
-                (self.apply_staged(vanished, order, telling, staged).await?, differences)
+                self.tell_left_over(staged.left_over.as_ref());
+                (self.apply_staged(gone, order, telling, staged).await?, differences)
             }
         };
         if order.domain.is_none() {
@@ -168,6 +180,12 @@ impl Mirror {
         }
         self.clear_seen().await?;
         Ok((applied, differences))
+    }
+
+    fn tell_left_over(&self, left_over: Option<&LeftOver>) {
+        if let Some(LeftOver { entries, example }) = left_over {
+            self.0.events.emit(&Event::SyncLeftOver { source: self.name(), entries: *entries, example });
+        }
     }
 
     /// The subtrees that are asked for.

@@ -11,9 +11,11 @@ use super::owners::Owners;
 use super::source::{Mirror, MirrorOptions};
 use crate::directory::Directory;
 use crate::dn::Dn;
+use crate::entry::Entry;
 use crate::error::EditError;
 use crate::ldap::failure::LdapFailure;
 use crate::remote_edit::{BoxFuture, RemoteEdit, Unmade, WriteThrough};
+use crate::schema::Schema;
 
 /// Most sources of one tree.
 pub const SOURCES_MAX: usize = 64;
@@ -130,6 +132,14 @@ impl RemoteTree {
 impl WriteThrough for RemoteTree {
     fn check(&self, dn: &Dn) -> Result<(), EditError> {
         self.writable(dn).map(drop)
+    }
+
+    fn check_entry(&self, entry: &Entry, schema: &Schema) -> Result<(), EditError> {
+        let at = self.writable(&entry.dn)?;
+        match self.1.fault(at, entry, schema) {
+            None => Ok(()),
+            Some((attribute, why)) => Err(EditError::NotItsOwn { dn: entry.dn.clone(), attribute, why }),
+        }
     }
 
     fn write(&self, edits: Vec<RemoteEdit>) -> BoxFuture<'_, Result<u64, Unmade>> {

@@ -76,7 +76,7 @@ impl Mirror {
     /// the change from which on the tree has it. `NotFound`: the source has none either. `Unavailable`: it cannot be said.
     pub async fn look_up(&self, address: &Address) -> Lookup<u64> {
         let key = address.to_key();
-        if self.0.misses.is_absent(&key) || self.0.misses.is_absent(address.domain.as_str()) {
+        if self.is_absent(address, &key) {
             return Lookup::NotFound;
         }
         let shared = Arc::clone(self.0.misses.asked.lock().entry(key.clone()).or_default());
@@ -86,6 +86,20 @@ impl Mirror {
             asked.remove(&key);
         }
         answer
+    }
+
+    /// Whether the source was asked of late, and had none. What has come into the tree since is not absent, whatever is
+    /// remembered: mail must not be refused for a user or domain that is there (R20).
+    fn is_absent(&self, address: &Address, key: &str) -> bool {
+        let misses = &self.0.misses;
+        misses.is_absent(address.domain.as_str()) && !self.is_domain_here(&address.domain)
+            || misses.is_absent(key) && self.0.directory.by_address(address) == Lookup::NotFound
+    }
+
+    /// Whether the tree has a domain, by an entry or by a DNS table, or may have it.
+    fn is_domain_here(&self, domain: &Domain) -> bool {
+        let directory = &self.0.directory;
+        directory.domain(domain) != Lookup::NotFound || directory.dns_domain(domain) != Lookup::NotFound
     }
 
     async fn ask_in_time(&self, address: &Address) -> Lookup<u64> {
@@ -120,7 +134,8 @@ impl Mirror {
         let mut steps = Vec::new();
         if known.is_none() {
             steps = self.find_domain(&address.domain).await?;
-            if steps.is_empty() {
+            // What the DNS alone leads here has users in the directory, too.
+            if steps.is_empty() && !self.is_domain_here(&address.domain) {
                 self.0.misses.remember(address.domain.as_str(), forgotten);
                 return Ok(None);
             }

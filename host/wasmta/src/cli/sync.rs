@@ -10,13 +10,14 @@ pub(crate) enum SyncCommand {
     /// Compare everything that the source has with everything that is here, and make it alike.
     ///
     /// Only a complete answer counts. Where the source lacks more entries than the configuration believes, nothing changes;
-    /// --force says that it is right.
+    /// --force says that it is right. What lies in no source's bases any more, because one was taken out of the configuration,
+    /// goes by itself where that is little, and else by --left-over.
     #[command(after_help = "\
 Examples:
   wasmta sync full --dry-run               what would change?
   wasmta sync full --domain example.org    one domain alone
   wasmta sync full --source acme           one tenant's LDAP directory alone")]
-    Full(Scope),
+    Full(FullScope),
     /// Take over what was modified since the last sync. Deleted users are seen by a full sync alone.
     Incremental(Scope),
     /// How servers and syncs do, which entries are refused, the history of syncs, and how DNS tables stand; or one domain.
@@ -66,16 +67,25 @@ pub(crate) struct Scope {
     format: Format,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct FullScope {
+    #[command(flatten)]
+    scope: Scope,
+    /// Remove what lies in no source's bases any more, however much that is.
+    #[arg(long, conflicts_with = "domain")]
+    left_over: bool,
+}
+
 /// What a command asks, and whether in JSON.
 pub(super) fn question(command: SyncCommand) -> (SyncRequest, bool) {
     let scope = |scope: Scope| {
         let Scope { source, domain, dry_run, force, format } = scope;
-        (SyncScope { domain, source, dry_run, force }, format.json)
+        (SyncScope { domain, source, dry_run, force, left_over: false }, format.json)
     };
     match command {
-        SyncCommand::Full(given) => {
+        SyncCommand::Full(FullScope { scope: given, left_over }) => {
             let (scope, json) = scope(given);
-            (SyncRequest::Full(scope), json)
+            (SyncRequest::Full(SyncScope { left_over, ..scope }), json)
         }
         SyncCommand::Incremental(given) => {
             let (scope, json) = scope(given);

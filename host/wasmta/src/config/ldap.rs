@@ -136,7 +136,7 @@ impl Ldap {
             removals_percent_max: u8::try_from(s.number("removals-percent-max", 20, 0..=100)).unwrap_or(100),
             miss_timeout: s.duration("miss-timeout", secs(2), Duration::from_millis(100)..=secs(30)),
             misses_max: s.count("misses-max", 8, 1..=256),
-            miss_remembered: s.duration("miss-remembered", secs(60), secs(0)..=secs(3600)),
+            miss_remembered: s.duration("miss-remembered", secs(2), secs(0)..=secs(3600)),
             writable: s.flag("writable", true),
         };
         let ldap = Self {

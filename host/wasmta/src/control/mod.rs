@@ -294,6 +294,9 @@ pub struct SyncScope {
     pub dry_run: bool,
     /// Believe the source, whatever it lacks.
     pub force: bool,
+    /// Remove what lies in no source's subtrees.
+    #[serde(default)]
+    pub left_over: bool,
 }
 
 /// Which messages of the queue: all that meet every condition.

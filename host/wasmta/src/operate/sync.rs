@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use directory::{Mirror, Mirrors, SyncOrder, SyncReport, Telling};
+use directory::{LeftOver, Mirror, Mirrors, SyncOrder, SyncReport, Telling};
 use mail_types::Domain;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -49,7 +49,7 @@ async fn sync(
     let mirrors = parts.mirror.as_ref().ok_or(NO_SOURCE)?;
     let domain = scope.domain.map(|name| Domain::parse(&name).map_err(|e| e.to_string())).transpose()?;
     let asked = asked(mirrors, domain.as_ref(), scope.source.as_deref())?;
-    let order = SyncOrder { domain, dry_run: scope.dry_run, force: scope.force };
+    let order = SyncOrder { domain, dry_run: scope.dry_run, force: scope.force, left_over: scope.left_over };
     // All at once: one that is slow holds no other back.
     let running = asked.iter().map(|mirror| {
         let (mirror, order, told) = ((*mirror).clone(), order.clone(), telling(progress.clone()));
@@ -119,7 +119,7 @@ fn telling(progress: mpsc::Sender<Line>) -> Telling {
 }
 
 fn answer(report: &SyncReport) -> Answer {
-    let SyncReport { record, differences, dry_run } = report;
+    let SyncReport { record, differences, dry_run, left_over } = report;
     let verb = if *dry_run { "would be" } else { "were" };
     let mut text = format!(
         "{} entries of {} seen in {} ms: {} {verb} added, {} modified, {} moved, {} removed, {} refused",
@@ -138,7 +138,15 @@ fn answer(report: &SyncReport) -> Answer {
     if differences.len() > DIFFERENCES_SHOWN {
         let _ = write!(text, "\n  and {} more (--json)", differences.len() - DIFFERENCES_SHOWN);
     }
+    if let Some(LeftOver { entries, example }) = left_over {
+        let _ = write!(
+            text,
+            "\n  {entries} entries lie in no source's bases, {example} for one: they stay, with mail and log-in, until \
+             wasmta sync full --left-over"
+        );
+    }
     let mut json = json!(record);
+    json["left_over"] = json!(left_over.as_ref().map_or(0, |left_over| left_over.entries));
     json["dry_run"] = json!(dry_run);
     json["differences"] = differences
         .iter()
