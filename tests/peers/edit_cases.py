@@ -137,6 +137,25 @@ def foreign_entries(place):
     assert "no mail domain" in place.server.command("domain", "remove", "firm.test")
 
 
+@case("a domain is removed with what was added since the last sync, or not at all")
+def added_since(place):
+    place.slapd_with()
+    place.wasmta_with('sync = "manual"', wait=False)
+    place.sync("full")
+    place.slapd.add(user("late", "d1.test"))
+    printer = "cn=printer,o=d1.test,o=isp"
+    place.slapd.add(f"dn: {printer}\nobjectClass: device\ncn: printer\n")
+    assert printer in str(expect_failure(place, "domain", "remove", "d1.test", "--with-users"))
+    for name in ("u1", "late"):
+        assert place.slapd.search(user_dn(name, "d1.test"), "base").returncode == 0, name
+    place.slapd.stop()
+    assert "nothing is removed" in str(expect_failure(place, "domain", "remove", "d1.test", "--with-users"))
+    place.slapd.start()
+    place.slapd.delete(printer)
+    place.server.command("domain", "remove", "d1.test", "--with-users")
+    assert place.slapd.search("o=d1.test,o=isp", "base").returncode == 32
+
+
 @case("a domain whose addition was broken off is completed by the same command, whatever there was of it")
 def completed_domain(place):
     node = "dn: dc={name},dc=test,o=internet\nobjectClass: domain\nobjectClass: inetDomain\ndc: {name}\ninetDomainBaseDN: {base}\n"

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use directory::{
     AddedDomain, Directory, DomainEntry, DomainUsers, EditError, Entry, NewDomain, NewUser, PasswordHash,
-    UserEntry, write_ldif,
+    SyncOrder, UserEntry, write_ldif,
 };
 use mail_types::{AccountName, Address, Domain, Lookup};
 use routing::tables::WaitingOf;
@@ -111,6 +112,7 @@ pub(super) async fn remove_domain(
         _ => vec![domain.clone()],
     };
     let users = if with_users { DomainUsers::Remove } else { DomainUsers::Refuse };
+    see_wholly(parts, &domain).await?;
     let removed = parts.directory.remove_domain(&domain, users).await.map_err(|e| match e {
         EditError::DomainInUse { .. } => format!("{e} (--with-users)"),
         other => other.to_string(),
@@ -139,6 +141,22 @@ pub(super) async fn remove_domain(
         let _ = write!(text, "\n{line}");
     }
     Ok(Answer::done(text))
+}
+
+/// Makes what is known of a domain what its LDAP server has now: an entry that was added there since, and is not known of here,
+/// would end the removal halfway.
+async fn see_wholly(parts: &Parts, domain: &Domain) -> Result<(), String> {
+    let Some(mirror) = parts.mirror.as_ref().and_then(|mirrors| mirrors.of_domain(domain)) else {
+        return Ok(());
+    };
+    if parts.directory.domain(domain) == Lookup::NotFound {
+        return Ok(());
+    }
+    let order = SyncOrder { domain: Some(domain.clone()), ..SyncOrder::default() };
+    let seen = mirror.full(order, Arc::new(|_, _, _| {})).await;
+    seen.map(drop).map_err(|why| {
+        format!("nothing is removed: what {domain} has at its LDAP server has to be seen first: {why}")
+    })
 }
 
 /// The accounts of a domain, under any of its names, that no entry of the directory owns.
