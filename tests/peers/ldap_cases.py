@@ -585,6 +585,15 @@ def mailbox_follows(place):
     place.server.start()
     place.until(lambda: place.rcpt("third@d0.test") == 250, "what changed meanwhile")
     assert place.read("third@d0.test", "for u3") is not None
+    # In two steps, with another name of the entry in between.
+    place.follows()
+    place.slapd.modify(user_dn("u3"), "delete: mail")
+    place.until(lambda: place.rcpt("third@d0.test") == 550, "nobody has it")
+    place.slapd.must("ldapmodrdn", "-r", user_dn("u3"), "uid=fourth")
+    place.until(lambda: place.known("fourth"), "its name")
+    place.slapd.modify(user_dn("fourth"), "add: mail\nmail: fourth@d0.test")
+    place.until(lambda: place.rcpt("fourth@d0.test") == 250, "the new one")
+    assert place.read("fourth@d0.test", "for u3") is not None
     assert place.counter("account_not_moved") == 0
 
 

@@ -180,7 +180,7 @@ impl Directory {
                 if making == Making::Trial || planned.edits.is_empty() {
                     return Ok(planned.amended);
                 }
-                let (batch, csn) = composing.finish();
+                let (batch, csn) = composing.finish().map_err(RefusedChange::whole)?;
                 (batch, csn, planned)
             };
             if let Some(source) = self.source() {

@@ -120,7 +120,7 @@ impl Directory {
             composing.take(edit, self.0.clock.now())?;
             self.check_at_source(edit)?;
         }
-        Ok(composing.finish())
+        Ok(composing.finish()?)
     }
 
     /// What would be written to a source and not be taken over again is not written.
@@ -201,15 +201,15 @@ impl<'v, 's> Composing<'v, 's> {
     }
 
     /// The batch, and the number of the newest change.
-    pub(crate) fn finish(self) -> (Batch, u64) {
+    pub(crate) fn finish(self) -> Result<(Batch, u64), DirectoryError> {
         let Self { view, mut batch, mut head, overlay, before, .. } = self;
-        before.draft(&mut batch, head.csn, overlay.values().flatten(), view.schema);
+        before.draft(&mut batch, head.csn, overlay.values().flatten(), view)?;
         while head.csn - head.floor > CHANGES_KEPT_MAX {
             head.floor += 1;
             batch.delete(CHANGES, &head.floor.to_be_bytes());
         }
         batch.put(STATE, HEAD, head.encode());
-        (batch, head.csn)
+        Ok((batch, head.csn))
     }
 
     /// Takes an edit in; one that is refused leaves nothing behind.
@@ -224,7 +224,7 @@ impl<'v, 's> Composing<'v, 's> {
     }
 
     /// An entry of this batch goes on with what another one was before it; `None`: with nothing, whatever had its name.
-    pub(crate) fn goes_on(&mut self, dn: &Dn, before: Option<&Entry>) {
+    pub(crate) fn goes_on(&mut self, dn: &Dn, before: Option<(u64, &Entry)>) {
         if let Some(Some((id, _))) = self.overlay.get(dn) {
             self.before.set(*id, before, self.view.schema);
         }

@@ -112,7 +112,7 @@ impl Put<'_> {
                     changed += u64::from(self.one(domain, &mut composing).map_err(|why| why.to_string())?);
                 }
                 fill(&mut composing.batch);
-                let (batch, csn) = composing.finish();
+                let (batch, csn) = composing.finish().map_err(|why| why.to_string())?;
                 (batch, csn, changed)
             };
             match directory.commit(batch).await {

@@ -110,7 +110,7 @@ impl Directory {
                 }
                 let mut applying = Applying::new(&view, head, self.0.clock.now(), origin)?;
                 applying.all(steps)?;
-                applying.finish(beside)
+                applying.finish(beside)?
             };
             let Some(batch) = batch else { return Ok(applied) };
             match self.commit(batch).await {
@@ -460,16 +460,16 @@ impl<'v, 's> Applying<'v, 's> {
     }
 
     /// The batch, where there is something to write.
-    fn finish(self, beside: &Beside) -> (Option<storage::Batch>, Applied) {
+    fn finish(self, beside: &Beside) -> Result<(Option<storage::Batch>, Applied), DirectoryError> {
         let changes = self.changes_tree();
         let Self { composing, mut applied, writes, .. } = self;
-        let (mut batch, csn) = composing.finish();
+        let (mut batch, csn) = composing.finish()?;
         applied.csn = csn;
         for (space, key, value) in beside {
             batch.put(*space, key, value.clone());
         }
         let any = changes || writes || !beside.is_empty();
-        (any.then_some(batch), applied)
+        Ok((any.then_some(batch), applied))
     }
 }
 

@@ -26,7 +26,11 @@ impl Applying<'_, '_> {
         let view = self.composing.view;
         match view.name_of(&self.origin.source, &uuid)? {
             Some(was) if was == *found.dn() => {}
-            Some(was) => self.composing.goes_on(found.dn(), view.entry(&was)?.as_ref()),
+            Some(was) => {
+                let id = view.id_of(&was)?;
+                let entry = id.map(|id| view.entry_by_id(id)).transpose()?.flatten();
+                self.composing.goes_on(found.dn(), id.zip(entry.as_ref()));
+            }
             None => {
                 let is_others = record.and_then(|record| record.uuid).is_some_and(|other| other != uuid);
                 if is_others {
