@@ -1,7 +1,7 @@
 //! Senders of mail that leaves, as plugins want others to see them: in the envelope, and in the header of our own
 //! users' mail.
 
-use hooks::{CallContext, OnFailure, PluginName, Position, ReverseRequest, ReverseVerdict, Role, Sitting};
+use hooks::{CallContext, OnFailure, PluginName, Position, ReverseRequest, ReverseVerdict, Role};
 use mail_types::ReversePath;
 use mail_types::{AccountName, Address, Domain, EnhancedStatus, Lookup, Recipient, Refusal, Reply};
 use queue::{Attempt, BoxFuture, Channel, Outcome, Reach};
@@ -255,7 +255,12 @@ impl Profiles {
     /// Addresses of senders in the header of our own users' mail as others shall see them, one for each. Each plugin is
     /// asked once for all addresses of a tenant. Nothing is refused or put off for an address in a header: where a
     /// plugin fails, and its `on-failure` is not `skip`, the addresses stay as they are.
-    pub async fn seen_in_header(&self, leaving: Leaving<'_>, mut addresses: Vec<Address>) -> Vec<Address> {
+    pub async fn seen_in_header(
+        &self,
+        leaving: Leaving<'_>,
+        mut addresses: Vec<Address>,
+        hearing: &mut Hearing,
+    ) -> Vec<Address> {
         let mut tenants: Vec<(Domain, Vec<usize>)> = Vec::new();
         for (at, address) in addresses.iter().enumerate() {
             let Ok(Some(tenant)) = self.hosted(&address.domain) else { continue };
@@ -276,7 +281,7 @@ impl Profiles {
                 authenticated: leaving.authenticated.cloned(),
                 id: leaving.id.to_owned(),
             };
-            let seen = self.seen_by_chain(&chain, &context, leaving.destination, before).await;
+            let seen = self.seen_by_chain(&chain, &context, (leaving.destination, before), hearing).await;
             for (at, address) in group.into_iter().zip(seen) {
                 addresses[at] = address;
             }
@@ -289,10 +294,11 @@ impl Profiles {
         &self,
         chain: &[PluginName],
         context: &CallContext,
-        destination: Option<&str>,
-        before: Vec<Address>,
+        (destination, before): (Option<&str>, Vec<Address>),
+        hearing: &mut Hearing,
     ) -> Vec<Address> {
         let mut seen = before.clone();
+        let mut sitting = hearing.sitting();
         for plugin in chain {
             let request = |address: &Address| ReverseRequest {
                 address: address.clone(),
@@ -301,7 +307,10 @@ impl Profiles {
                 forwarded: false,
             };
             let batch: Vec<ReverseRequest> = seen.iter().map(request).collect();
-            match self.plugins.reverse(plugin, context, &batch, &mut Sitting::default()).await.answer {
+            let told = self.plugins.reverse(plugin, context, &batch, &mut sitting).await;
+            let asked = || format!("how senders in the header are seen: {}", listed(&seen, "none"));
+            hearing.call(plugin, &told, asked, |verdicts| listed(verdicts, "nothing"));
+            match told.answer {
                 Ok(verdicts) => {
                     for (address, verdict) in seen.iter_mut().zip(verdicts) {
                         if let ReverseVerdict::Changed(changed) = verdict {

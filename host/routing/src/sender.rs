@@ -3,7 +3,7 @@
 use mail_types::{AccountName, Address, Lookup, Refusal};
 
 use crate::consult::About;
-use crate::recorder::Nothing;
+use crate::recorder::{Everything, Nothing, Recorder, Step, StepKind};
 use crate::resolve::disposition::member;
 use crate::resolve::refusals;
 use crate::resolve::way::{Guide, Led, Way, address_of_key};
@@ -96,21 +96,57 @@ impl Routing {
         addresses: &[(Address, Direction)],
         place: HeaderPlace<'_>,
     ) -> Vec<Option<Address>> {
+        self.headers::<Nothing>(addresses, place, false).await.into_iter().map(|(now, _)| now).collect()
+    }
+
+    /// The same for an explanation: with what made each of them what it is. Plugins are asked in counted calls, which leave nothing
+    /// behind.
+    pub async fn explain_headers(
+        &self,
+        addresses: &[(Address, Direction)],
+        place: HeaderPlace<'_>,
+    ) -> Vec<(Option<Address>, Vec<Step>)> {
+        let mut told = self.headers::<Everything>(addresses, place, true).await;
+        for ((address, _), (now, steps)) in addresses.iter().zip(&mut told) {
+            steps.retain(|step| matches!(step.what, StepKind::Plugin | StepKind::RuleFired));
+            match now {
+                Some(now) => {
+                    let text = format!("in the header, {address} becomes {now}");
+                    steps.insert(0, Step::new(StepKind::Address, text));
+                }
+                // Rules that leave it alone are not worth a word.
+                None => steps.retain(|step| step.what == StepKind::Plugin),
+            }
+        }
+        told
+    }
+
+    async fn headers<R: Recorder + Send>(
+        &self,
+        addresses: &[(Address, Direction)],
+        place: HeaderPlace<'_>,
+        counted: bool,
+    ) -> Vec<(Option<Address>, Vec<Step>)> {
         let HeaderPlace { source, authenticated, id, .. } = place;
-        let changed = self.consult(About { source, authenticated, id, counted: false }, |rules, view| {
+        let changed = self.consult(About { source, authenticated, id, counted }, |rules, view| {
             let mut changed = Vec::with_capacity(addresses.len());
             let mut open = false;
             for (address, direction) in addresses {
-                match in_header(rules, view, address, *direction, place) {
-                    Ok(now) => changed.push(now.filter(|now| now != address)),
+                let mut recorder = R::default();
+                let now = match in_header(rules, view, address, *direction, place, &mut recorder) {
+                    Ok(now) => now.filter(|now| now != address),
                     // The others have questions, too: all are asked at once.
-                    Err(Halt::Open) => open = true,
-                    Err(Halt::Refused(_)) => changed.push(None),
-                }
+                    Err(Halt::Open) => {
+                        open = true;
+                        None
+                    }
+                    Err(Halt::Refused(_)) => None,
+                };
+                changed.push((now, recorder.into_steps()));
             }
             if open { Err(Halt::Open) } else { Ok(changed) }
         });
-        changed.await.0.unwrap_or_else(|_| vec![None; addresses.len()])
+        changed.await.0.unwrap_or_else(|_| vec![(None, Vec::new()); addresses.len()])
     }
 
     /// What VRFY may say.
@@ -190,12 +226,13 @@ impl Routing {
 }
 
 /// One header address: rewritten, then by its row.
-fn in_header(
+fn in_header<R: Recorder>(
     rules: &Rules,
     view: &View<'_>,
     address: &Address,
     direction: Direction,
     place: HeaderPlace<'_>,
+    recorder: &mut R,
 ) -> Result<Option<Address>, Halt> {
     let context = Context {
         place: Place::Header,
@@ -205,7 +242,7 @@ fn in_header(
         separator: view.options.separator,
         released: &[],
     };
-    let rewritten = match rewrite(rules, address, context, view, &mut Nothing) {
+    let rewritten = match rewrite(rules, address, context, view, recorder) {
         Ok(rewritten) => rewritten.address,
         Err(Unroutable::Open) => return Err(Halt::Open),
         // Nothing is refused for an address in the header.

@@ -7,6 +7,7 @@ use smtp_wire::{Mail, Rcpt};
 
 use crate::answer::reply;
 use crate::intake::too_large;
+use crate::options::Limits;
 use crate::session::Session;
 use crate::transaction::Transaction;
 
@@ -79,9 +80,11 @@ fn has_room(session: &Session, recipient: &ResolvedRecipient) -> Result<(), Refu
     }
 }
 
-/// On content, once its header is there: size of the header, and loops (RFC 5321 §6.3).
-pub(crate) fn header(session: &Session, facts: &Facts<'_>, whole: bool) -> Result<(), Refusal> {
-    let limits = &session.options.limits;
+/// On content, once its header is there: size of the header, and loops (RFC 5321 §6.3). `whole`: it ends within what was looked at.
+///
+/// # Errors
+/// The refusal.
+pub fn header_fits(limits: &Limits, facts: &Facts<'_>, whole: bool) -> Result<(), Refusal> {
     if facts.header_len > limits.header_size_max || !whole {
         let text = format!("The header is larger than {} octets", limits.header_size_max);
         return Err(Refusal::public(reply(552, 3, 4, text)));

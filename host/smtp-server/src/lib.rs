@@ -29,8 +29,10 @@ mod transaction;
 mod verify;
 mod xclient;
 
+pub use decide::header_fits;
 pub use networks::{Network, NetworkError, Networks};
 pub use options::{Kind, Limits, Options, TlsMode, VerifyPolicy};
+pub use rewrite::HeaderAddresses;
 pub use server::{Parts, Server};
 
 #[cfg(test)]

@@ -375,7 +375,7 @@ impl Session {
         let Some(octets) = intake.unseen() else { return };
         let facts = Facts::scan(octets, &self.options.host);
         let whole = ended || facts.header_len < octets.len();
-        if let Err(refusal) = decide::header(self, &facts, whole) {
+        if let Err(refusal) = decide::header_fits(&self.options.limits, &facts, whole) {
             return intake.refuse(refusal);
         }
         let mut kept =

@@ -11,7 +11,7 @@ use profiles::Hearing;
 use routing::recorder::{Step, StepKind};
 use routing::{ExplainedAddress, ExplainedOutcome, Explanation};
 
-use super::{age_text, disposed, onward};
+use super::{age_text, disposed, header, onward};
 use crate::config::Config;
 use crate::control::Answer;
 use crate::serve::Parts;
@@ -73,7 +73,11 @@ pub(super) async fn explain(parts: &Parts, config: &Config, asked: &Question<'_>
         }
         None => {
             onward::full_mailboxes(parts, &mut explanation.outcome)?;
-            disposed::dispose(parts, &request, asked.message, &mut explanation).await?;
+            let message = match asked.message {
+                Some(message) => header::take(parts, config, &request, message, &mut explanation).await,
+                None => None,
+            };
+            disposed::dispose(parts, &request, message.as_deref(), &mut explanation).await?;
             disposed::leave(parts, config, &request, &mut explanation).await;
             onward::add(parts, config, &mut explanation)?;
         }

@@ -13,6 +13,7 @@ mod domain_rows;
 mod entries;
 mod explain;
 mod groups;
+mod header;
 mod import;
 mod ldif;
 mod login;

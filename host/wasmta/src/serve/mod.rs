@@ -46,6 +46,7 @@ pub(crate) use logging::{counting, to_standard_error};
 pub use parts::Parts;
 pub(crate) use restored::{DURABLE, RESTORING, is_own_file, is_under_way, movable, put_in_place};
 pub use server::Server;
+pub(crate) use settings::smtp as smtp_options;
 pub(crate) use ways::{NOT_LAUNCHED, files_of, hosts, programs, unsubscribe};
 
 /// Which server is meant: where its configuration and its data are.

@@ -105,7 +105,7 @@ fn host<'c>(config: &'c Config, listener: &'c Listener) -> &'c mail_types::Domai
 }
 
 /// A listener of `[listeners]` with `[smtp]`, `[submission]`, `[lmtp]` and `[limits]`.
-pub(super) fn smtp(config: &Config, listener: &Listener) -> smtp_server::Options {
+pub(crate) fn smtp(config: &Config, listener: &Listener) -> smtp_server::Options {
     let kind = match listener.protocol {
         Protocol::Submission => smtp_server::Kind::Submission,
         Protocol::Lmtp => smtp_server::Kind::Lmtp,
