@@ -328,6 +328,34 @@ def mail_for_a_domain_that_came_a_moment_ago_is_not_refused(place, until):
     until(lambda: take_mail(place, "x@none.customers.test") == 451, "and nobody knows when nobody answers")
 
 
+def a_command_shows_what_the_tables_have_of_a_domain(place, until):
+    names = ["local.customers.test", "backup.customers.test", "elsewhere.customers.test", "refused.test"]
+    listed = ", ".join(f'"{name}"' for name in names)
+    serve(place, tables=f"[dns.tables.partners]\ndomains = [{listed}]\n")
+    until(lambda: "2 lead here" in status(place), "the list is read")
+    origin = f"local.customers.test. MX 10 mail.dyn.test. (asked of 127.0.0.1:{place.named.port})"
+    said = place.command("domain", "check", "local.customers.test")
+    assert "MX 10 mail.dyn.test.: this host is the best, the domain is local" in said, said
+    assert "local.customers.test is in order" in said and "domain add" not in said, said
+    said = place.command("domain", "check", "backup.customers.test")
+    assert "others are better, its mail goes on to them" in said, said
+    for name, expected in [
+        ("elsewhere.customers.test", "none of them is this host"),
+        ("refused.test", "partners (asked of"),
+        ("none.test", "`wasmta domain add none.test`"),
+    ]:
+        done = subprocess.run(
+            [place.binary, *place.server.options(), "domain", "check", name], capture_output=True, text=True, timeout=30
+        )
+        assert done.returncode == 1 and expected in done.stdout, (name, done)
+        assert ("domain add" in done.stdout) == (name == "none.test"), done.stdout
+    said = place.command("domain", "rows", "local.customers.test")
+    assert said.startswith("1 rows of local.customers.test, which the DNS leads here (local):"), said
+    assert origin in said, said
+    said = place.command("domain", "list")
+    assert origin in said and "backup.customers.test" in said and "elsewhere" not in said, said
+
+
 def mail_that_waits_survives_another_table_that_was_never_read(place, until):
     listed = '[dns.tables.partners]\ndomains = ["backup.customers.test"]\n[channels.smtp]\nconnect-timeout = "1 s"\n'
     serve(place, tables=listed)
@@ -379,6 +407,7 @@ CASES = [
     a_table_that_lags_behind_the_dns_bounces_nothing,
     a_listed_domain_whose_dns_fails_is_not_refused_for_good,
     mail_for_a_domain_that_came_a_moment_ago_is_not_refused,
+    a_command_shows_what_the_tables_have_of_a_domain,
     mail_that_waits_survives_another_table_that_was_never_read,
     a_port_for_notices_that_is_taken_is_told,
     mail_for_an_unknown_domain_adds_it,

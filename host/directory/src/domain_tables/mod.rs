@@ -12,6 +12,7 @@ mod dns_domain;
 mod look_up;
 mod put;
 pub(crate) mod records;
+mod said;
 mod table;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use table::{Changes, Table};
 
 pub use dns_domain::DnsDomain;
 pub use records::DNS_TOP;
+pub use said::{TableMeans, TableSays};
 pub use table::TableOptions;
 
 /// Most tables.
@@ -141,13 +143,9 @@ impl DomainTables {
     /// for then not known is not unknown (R20).
     fn knows_of(&self, domain: &Domain) -> Lookup<()> {
         let tables = self.0.tables.lock();
-        let is_unread = |options: &TableOptions, table: &Table| match options.source.asks_each() {
-            true => !table.records.contains_key(domain),
-            false => table.stored.success_at.is_none(),
-        };
-        let unread = self.0.options.iter().zip(tables.iter());
+        let all = self.0.options.iter().zip(tables.iter());
         let mut unread =
-            unread.filter(|(options, table)| (options.covers)(domain) && is_unread(options, table));
+            all.filter(|(options, table)| (options.covers)(domain) && table.is_unread(options, domain));
         match unread.next() {
             Some((options, _)) => {
                 Lookup::Unavailable(format!("the DNS table {} does not know of {domain} yet", options.name))

@@ -78,6 +78,14 @@ impl Table {
         self.records.get(domain).map(|one| one.records.clone()).unwrap_or_default()
     }
 
+    /// Whether nobody has answered yet what it has of a domain.
+    pub(super) fn is_unread(&self, options: &TableOptions, domain: &Domain) -> bool {
+        if options.source.asks_each() {
+            return !self.records.contains_key(domain);
+        }
+        self.stored.success_at.is_none()
+    }
+
     /// How many domains have records.
     pub(super) fn domains(&self) -> u64 {
         self.records.values().filter(|one| !one.records.0.is_empty()).count() as u64
