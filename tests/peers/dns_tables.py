@@ -281,6 +281,104 @@ def a_table_that_lags_behind_the_dns_bounces_nothing(place, until):
         assert session.select("INBOX")[1] == [b"1"], "it is anna's, and no report of a failure"
 
 
+def a_listed_domain_whose_dns_fails_is_not_refused_for_good(place, until):
+    def table(*names):
+        return "[dns.tables.partners]\ndomains = [" + ", ".join(f'"{name}"' for name in names) + "]\n"
+
+    first = table("local.customers.test", "refused.test")
+    serve(place, tables=first)
+    until(lambda: "1 domains with MX, 1 lead here" in status(place), "what answers is known")
+    assert take_mail(place, "anna@refused.test") == 451, "others of the list were read, this one was not"
+    # A domain is added to the list, and nobody answers after the restart.
+    server = place.server
+    server.stop()
+    place.named.stop()
+    text = server.config.read_text()
+    assert first in text
+    server.config.write_text(text.replace(first, table("local.customers.test", "backup.customers.test")))
+    server.start()
+    assert take_mail(place, "anna@backup.customers.test") == 451, "it was never asked about"
+    assert take_mail(place, "anna@local.customers.test") == 250, "what was known stays"
+    assert take_mail(place, "anna@refused.test") == 550, "it is in no table any more"
+    place.named.start()
+    until(lambda: take_mail(place, "anna@backup.customers.test") == 250, "and is asked about when mail comes")
+
+
+def mail_for_a_domain_that_came_a_moment_ago_is_not_refused(place, until):
+    listed = '[dns.tables.partners]\ndomains = ["local.customers.test", "new.customers.test"]\nagain-min = "1 h"\n'
+    zone = TABLE.replace('again-min = "1 s"', 'again-min = "1 h"').format(
+        port=place.named.port, key=place.named.folder / "transfer.key"
+    )
+    serve(place, tables=listed)
+    server = place.server
+    until(lambda: "1 domains with MX" in status(place), "the list is read")
+    update(place, "zone customers.test", "update add new.customers.test 60 MX 5 mail.dyn.test.")
+    assert take_mail(place, "x@new.customers.test") == 450, "the list asks about it at once"
+    assert "[dns: new.customers.test." in explained(place, "x@new.customers.test")
+    server.stop()
+    text = server.config.read_text().replace(listed, zone)
+    # Nobody tells of changes.
+    server.config.write_text("".join(line for line in text.splitlines(True) if not line.startswith("notify-listen")))
+    server.start()
+    until(lambda: is_read(place, 2), "the zone is read")
+    update(place, "zone customers.test", "update add newer.customers.test 60 MX 5 mail.dyn.test.")
+    assert "[dns: newer.customers.test." in explained(place, "x@newer.customers.test"), "so does the zone"
+    assert take_mail(place, "x@none.customers.test") == 550, "what is nowhere is unknown"
+    place.named.stop()
+    until(lambda: take_mail(place, "x@none.customers.test") == 451, "and nobody knows when nobody answers")
+
+
+def a_command_shows_what_the_tables_have_of_a_domain(place, until):
+    names = ["local.customers.test", "backup.customers.test", "elsewhere.customers.test", "refused.test"]
+    listed = ", ".join(f'"{name}"' for name in names)
+    serve(place, tables=f"[dns.tables.partners]\ndomains = [{listed}]\n")
+    until(lambda: "2 lead here" in status(place), "the list is read")
+    origin = f"local.customers.test. MX 10 mail.dyn.test. (asked of 127.0.0.1:{place.named.port})"
+    said = place.command("domain", "check", "local.customers.test")
+    assert "MX 10 mail.dyn.test.: this host is the best, the domain is local" in said, said
+    assert "local.customers.test is in order" in said and "domain add" not in said, said
+    said = place.command("domain", "check", "backup.customers.test")
+    assert "others are better, its mail goes on to them" in said, said
+    for name, expected in [
+        ("elsewhere.customers.test", "none of them is this host"),
+        ("refused.test", "partners (asked of"),
+        ("none.test", "`wasmta domain add none.test`"),
+    ]:
+        done = subprocess.run(
+            [place.binary, *place.server.options(), "domain", "check", name], capture_output=True, text=True, timeout=30
+        )
+        assert done.returncode == 1 and expected in done.stdout, (name, done)
+        assert ("domain add" in done.stdout) == (name == "none.test"), done.stdout
+    said = place.command("domain", "rows", "local.customers.test")
+    assert said.startswith("1 rows of local.customers.test, which the DNS leads here (local):"), said
+    assert origin in said, said
+    said = place.command("domain", "list")
+    assert origin in said and "backup.customers.test" in said and "elsewhere" not in said, said
+
+
+def mail_that_waits_survives_another_table_that_was_never_read(place, until):
+    listed = '[dns.tables.partners]\ndomains = ["backup.customers.test"]\n[channels.smtp]\nconnect-timeout = "1 s"\n'
+    serve(place, tables=listed)
+    server = place.server
+    until(lambda: "1 of them are handed on" in status(place), "it is read")
+    deliver(place, "anna@backup.customers.test")
+    server.stop()
+    update(
+        place,
+        "zone customers.test",
+        "update delete backup.customers.test MX",
+        "update add backup.customers.test 60 MX 5 mail.dyn.test.",
+    )
+    # The zone has it now, and its primary does not answer.
+    unread = TABLE.format(port=1, key=place.named.folder / "transfer.key")
+    server.config.write_text(server.config.read_text().replace(listed.split("[channels")[0], unread))
+    server.start()
+    place.command("queue", "retry", "--all")
+    until(lambda: "the DNS table customers" in server.log.read_text(errors="replace"), "it waits, and says why")
+    assert "anna@backup.customers.test" in place.command("queue", "list"), "it is still there"
+    assert "5.4.6" not in server.log.read_text(errors="replace")
+
+
 def a_port_for_notices_that_is_taken_is_told(place, until):
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         with socket.socket(socket.AF_INET, kind) as holder:
@@ -307,6 +405,10 @@ CASES = [
     too_much_that_goes_needs_a_word,
     domains_of_a_list_are_watched,
     a_table_that_lags_behind_the_dns_bounces_nothing,
+    a_listed_domain_whose_dns_fails_is_not_refused_for_good,
+    mail_for_a_domain_that_came_a_moment_ago_is_not_refused,
+    a_command_shows_what_the_tables_have_of_a_domain,
+    mail_that_waits_survives_another_table_that_was_never_read,
     a_port_for_notices_that_is_taken_is_told,
     mail_for_an_unknown_domain_adds_it,
 ]

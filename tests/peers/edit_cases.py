@@ -173,7 +173,7 @@ def completed_domain(place):
     place.sync("full")
     for at, name in enumerate(names):
         base, domain = f"o={name}.test,o=isp", f"{name}.test"
-        checked = command("domain", "check", domain)
+        checked = command("domain", "check", domain, check=False)
         assert "is in order" not in checked and f"`wasmta domain add {domain}` completes it" in checked, checked
         answer = command("domain", "add", domain, "--administrator", "u1@d0.test")
         assert "was a mail domain in part, and is whole now" in answer, answer
@@ -187,7 +187,7 @@ def completed_domain(place):
         command("user", "add", f"eva@{domain}", "--password", "first word")
         assert place.rcpt(f"eva@{domain}") == 250
         assert "is a mail domain already" in str(expect_failure(place, "domain", "add", domain))
-        checked = command("domain", "check", domain)
+        checked = command("domain", "check", domain, check=False)
         assert "completes it" not in checked and "ou=" not in checked, checked
     # Where the base is nobody's to write, nothing is.
     slapd.must("ldapadd", stdin=node.format(name="far", base="o=far.test,o=elsewhere"))

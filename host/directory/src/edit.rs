@@ -208,7 +208,10 @@ impl<'v, 's> Composing<'v, 's> {
             head.floor += 1;
             batch.delete(CHANGES, &head.floor.to_be_bytes());
         }
-        batch.put(STATE, HEAD, head.encode());
+        // As long as nothing has changed, there is none: the next batch expects that.
+        if head != Head::default() {
+            batch.put(STATE, HEAD, head.encode());
+        }
         Ok((batch, head.csn))
     }
 

@@ -53,7 +53,9 @@ pub use check::VIOLATIONS_MAX;
 pub use directory::{Counts, Directory, DirectoryOptions, OwnTops};
 pub use dn::{DN_MAX, Dn, DnError, RDN_MAX};
 pub use domain_entry::{DomainEntry, domain_alias};
-pub use domain_tables::{DNS_TOP, DnsDomain, DomainTables, TABLES_MAX, TableOptions, TableRead, TableStatus};
+pub use domain_tables::{
+    DNS_TOP, DnsDomain, DomainTables, TABLES_MAX, TableMeans, TableOptions, TableRead, TableSays, TableStatus,
+};
 pub use domains::DomainUsers;
 pub use edit::Edit;
 pub use entry::{Attribute, Entry};

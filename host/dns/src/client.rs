@@ -20,6 +20,8 @@ use crate::transfer::plain;
 
 /// How long a server may take for one answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The same where somebody asks who has [`crate::watch`]'s time for the whole question: other servers are to have a chance.
+const TIMEOUT_WATCHING: Duration = Duration::from_secs(3);
 /// How often a question is put again.
 const ATTEMPTS: usize = 2;
 /// How many answers are remembered.
@@ -77,15 +79,15 @@ pub(crate) enum Watched {
 
 impl Client {
     pub(crate) fn new(servers: &Servers) -> Result<Self, DnsError> {
-        Self::remembering(servers, CACHE_MAX)
+        Self::remembering(servers, CACHE_MAX, TIMEOUT)
     }
 
     /// One that asks anew each time.
     pub(crate) fn without_memory(servers: &Servers) -> Result<Self, DnsError> {
-        Self::remembering(servers, 0)
+        Self::remembering(servers, 0, TIMEOUT_WATCHING)
     }
 
-    fn remembering(servers: &Servers, answers_max: u64) -> Result<Self, DnsError> {
+    fn remembering(servers: &Servers, answers_max: u64, timeout: Duration) -> Result<Self, DnsError> {
         let system = |error: NetError| DnsError::System(error.to_string());
         let mut builder = match servers {
             Servers::Nobody => return Ok(Self(None)),
@@ -97,7 +99,7 @@ impl Client {
             }
         };
         let options = builder.options_mut();
-        options.timeout = TIMEOUT;
+        options.timeout = timeout;
         options.attempts = ATTEMPTS;
         options.cache_size = answers_max;
         options.positive_max_ttl = Some(TTL_MAX);
@@ -192,13 +194,18 @@ fn server(address: &SocketAddr) -> NameServerConfig {
     config
 }
 
-/// What the absence of MX records means. A name server proves its "no" by the SOA of the zone (RFC 2308 §2); where it
-/// does not, it may know nothing at all.
+/// What the absence of MX records means. A name server proves its "no" by the SOA of the zone (RFC 2308 §2), which the name
+/// is in; where it does not, it may know nothing at all. Of an alias, the name is the last one that was asked about.
 fn nothing(error: &NetError, domain: &Domain) -> Watched {
     if let NetError::Dns(AnswerError::NoRecordsFound(none)) = error
         && matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError)
-        && none.soa.is_some()
+        && let Some(soa) = &none.soa
     {
+        let name = none.query.name();
+        if !soa.name.zone_of(name) {
+            let why = format!("a \"no\" about {name} by the SOA of {}, which it is not in", soa.name);
+            return Watched::Unavailable(format!("MX of {domain}: {why}"));
+        }
         let ttl = none.negative_ttl.map_or(NEGATIVE_TTL_MAX, |ttl| Duration::from_secs(u64::from(ttl)));
         return Watched::Nothing(ttl.min(NEGATIVE_TTL_MAX));
     }

@@ -26,6 +26,8 @@ const TRANSFER_OCTETS_MAX: usize = 1 << 30;
 /// Where a zone is asked for.
 #[derive(Debug, Clone)]
 pub struct PrimaryOptions {
+    /// The name of the table that is made of it, by which an operator orders something.
+    pub table: String,
     /// The zone.
     pub zone: Domain,
     /// Its primary server.
@@ -66,22 +68,23 @@ impl Primary {
             // RFC 1982 §3.2: numbers are compared in a circle; two that are opposite are in no order.
             if SerialNumber::new(serial) > SerialNumber::new(now.serial) {
                 return Err(format!(
-                    "its version went back from {serial} to {}: if that is meant, ask for everything",
-                    now.serial
+                    "its version went back from {serial} to {}: if that is meant, `wasmta sync dns {}`",
+                    now.serial, self.options.table
                 ));
             }
             match self.transfer(Some(serial)).await {
                 Ok((soa, Brought::Steps(steps), _)) => {
-                    let content = Content::Changed(applied(steps, known.records));
-                    return Ok(self.fetched(&soa, content, 0));
+                    if let Some(after) = applied(steps, known.records) {
+                        return Ok(self.fetched(&soa, Content::Changed(after), 0));
+                    }
                 }
                 Ok((soa, Brought::Whole(whole), left_out)) => {
                     return Ok(self.fetched(&soa, Content::Whole(whole), left_out));
                 }
-                // It offers none, or a wrong one: the whole zone says what is right.
                 Ok((_, Brought::Nothing, _)) | Err(_) => {}
             }
         }
+        // Differences are not offered, or are wrong, or are none to what we have: the whole zone says what is right.
         match self.transfer(None).await? {
             (soa, Brought::Whole(whole), left_out) => Ok(self.fetched(&soa, Content::Whole(whole), left_out)),
             _ => Err("its answer is no zone".to_owned()),
@@ -204,6 +207,18 @@ impl TableSource for Primary {
             let answer = self.ask(known, asked).await;
             answer.map_err(|why| FetchError(format!("{}: {why}", self.options.server)))
         })
+    }
+
+    fn fetch_one<'a>(
+        &'a self,
+        known: Known<'a>,
+        _: &'a Domain,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        self.fetch(known, Asked::News)
+    }
+
+    fn asks_each(&self) -> bool {
+        false
     }
 
     fn place(&self) -> String {

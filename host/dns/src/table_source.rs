@@ -101,6 +101,17 @@ pub trait TableSource: Send + Sync + 'static {
     /// Asks for it. An answer that is not complete is an error, never a smaller table.
     fn fetch<'a>(&'a self, known: Known<'a>, asked: Asked) -> BoxFuture<'a, Result<Fetched, FetchError>>;
 
+    /// Asks for what is new of one domain, whether or not it is due: of a list about it alone, of a zone for its news.
+    fn fetch_one<'a>(
+        &'a self,
+        known: Known<'a>,
+        domain: &'a Domain,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>>;
+
+    /// Whether each domain is asked about by itself: then an answer about some says nothing about others, and a domain
+    /// that nobody answered for is not known, however many others are.
+    fn asks_each(&self) -> bool;
+
     /// Where that is, in words: `zone example.org from 192.0.2.53:53`.
     fn place(&self) -> String;
 

@@ -165,18 +165,21 @@ pub(crate) fn plain(name: &Name) -> String {
     text.strip_suffix('.').unwrap_or(&text).to_owned()
 }
 
-/// What changes lead to: the records that each domain has afterwards.
-pub(crate) fn applied(steps: Vec<Step>, before: impl Fn(&Domain) -> MxSet) -> BTreeMap<Domain, MxSet> {
+/// What changes lead to: the records that each domain has afterwards. `None` where one takes away what is not there, or adds
+/// what is: "the older SOA" of the answer (RFC 1995 §4) is then not the version that we have.
+pub(crate) fn applied(
+    steps: Vec<Step>,
+    before: impl Fn(&Domain) -> MxSet,
+) -> Option<BTreeMap<Domain, MxSet>> {
     let mut after: BTreeMap<Domain, MxSet> = BTreeMap::new();
     for Step { domain, record, is_removed } in steps {
         let records = after.entry(domain).or_insert_with_key(&before);
-        if is_removed {
-            records.0.remove(&record);
-        } else {
-            records.0.insert(record);
+        let fits = if is_removed { records.0.remove(&record) } else { records.0.insert(record) };
+        if !fits {
+            return None;
         }
     }
-    after
+    Some(after)
 }
 
 #[cfg(test)]

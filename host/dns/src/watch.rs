@@ -1,12 +1,14 @@
 //! A list of domains whose MX records are watched, each for as long as its TTL says (R25).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mail_types::{Domain, Timestamp};
 use parking_lot::Mutex;
 use runtime::Clock;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 use crate::client::{Client, DnsError, Servers, Watched};
 use crate::resolver::BoxFuture;
@@ -14,9 +16,15 @@ use crate::table_source::{Asked, Content, FetchError, Fetched, Known, MxSet, Tab
 
 /// Most domains that one list watches.
 pub const WATCHED_MAX: usize = 10_000;
-/// Questions at a time.
-const QUESTIONS_MAX: usize = 16;
-/// Failures that are told of one round.
+/// Questions of a round at a time: when one is answered, the next one is put.
+const QUESTIONS_MAX: usize = 64;
+/// How long one question may take, whatever servers there are.
+const QUESTION_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a round puts questions. What is left of it is asked in the next one, when the answers that came are in force.
+const ROUND_TIME_MAX: Duration = Duration::from_secs(20);
+/// How soon a round follows at most on another one.
+const ROUNDS_APART: Duration = Duration::from_secs(1);
+/// Failures that are told of.
 const FAILURES_MAX: usize = 20;
 
 /// What is watched.
@@ -37,8 +45,26 @@ pub struct Watch {
     options: WatchOptions,
     client: Client,
     clock: Clock,
-    /// When to ask about a domain again; it is not here where nobody has answered yet.
-    due: Mutex<BTreeMap<Domain, Timestamp>>,
+    /// Numbers the questions.
+    questions: AtomicU64,
+    /// What came of the last question about a domain; it is not here where none was put yet.
+    last: Mutex<BTreeMap<Domain, Last>>,
+}
+
+/// What came of a question.
+struct Last {
+    /// Its number: what comes late of an earlier one says nothing.
+    question: u64,
+    /// When to ask again.
+    due: Timestamp,
+    /// Why nobody answered it.
+    failure: Option<String>,
+}
+
+/// What a domain has, and when to ask again.
+struct Answered {
+    records: MxSet,
+    again: Duration,
 }
 
 impl Watch {
@@ -49,59 +75,86 @@ impl Watch {
     pub fn new(options: WatchOptions, clock: Clock) -> Result<Self, DnsError> {
         // What is remembered here is remembered by the list alone.
         let client = Client::without_memory(&options.servers)?;
-        Ok(Self { options, client, clock, due: Mutex::default() })
+        Ok(Self { options, client, clock, questions: AtomicU64::new(0), last: Mutex::default() })
     }
 
+    /// One round. Few domains that nobody answers for hold up nobody else's answers.
     async fn ask(&self, asked: Asked) -> Result<Fetched, FetchError> {
-        let due = self.due_now(asked);
-        let mut changed = BTreeMap::new();
-        let mut failures = Vec::new();
-        let mut failed = 0;
-        for some in due.chunks(QUESTIONS_MAX) {
-            for (domain, answer) in self.answers(some).await {
-                let Answered { records, again } = match self.meaning(answer) {
-                    Ok(answer) => answer,
-                    Err(why) => {
-                        failed += 1;
-                        if failures.len() < FAILURES_MAX {
-                            failures.push(why);
-                        }
-                        self.note(domain, self.options.again_min);
-                        continue;
-                    }
-                };
-                self.note(domain.clone(), again);
-                changed.insert(domain, records);
+        let mut due = self.due_now(asked).into_iter();
+        let ends = Instant::now() + ROUND_TIME_MAX;
+        let (mut asking, mut came, mut failed) = (JoinSet::new(), BTreeMap::new(), false);
+        loop {
+            while asking.len() < QUESTIONS_MAX && Instant::now() < ends {
+                let Some(domain) = due.next() else { break };
+                asking.spawn(self.question(domain));
+            }
+            let Some(done) = asking.join_next().await else { break };
+            // A question that broke off stays due.
+            let Ok((domain, question, answer)) = done else { continue };
+            match self.heard(&domain, question, answer) {
+                Ok(records) => drop(came.insert(domain, (question, records))),
+                Err(_) => failed = true,
             }
         }
-        if failed > failures.len() {
-            failures.push(format!("and {} more", failed - failures.len()));
+        if came.is_empty() && failed {
+            return Err(FetchError(self.failures().join("; ")));
         }
-        if failed == due.len() && failed > 0 {
-            return Err(FetchError(failures.join("; ")));
-        }
-        let content = if due.is_empty() { Content::Same } else { Content::Changed(changed) };
-        Ok(self.fetched(content, failures))
+        let last = self.last.lock();
+        let is_last =
+            |domain: &Domain, question| last.get(domain).is_none_or(|last| last.question == question);
+        let newest = came.into_iter().filter(|(domain, (question, _))| is_last(domain, *question));
+        let changed: BTreeMap<Domain, MxSet> =
+            newest.map(|(domain, (_, records))| (domain, records)).collect();
+        drop(last);
+        Ok(self.fetched(if changed.is_empty() { Content::Same } else { Content::Changed(changed) }))
     }
 
-    /// The domains to ask about.
+    /// Asks about one domain, due or not.
+    async fn ask_one(&self, domain: &Domain) -> Result<Fetched, FetchError> {
+        let (_, question, answer) = self.question(domain.clone()).await;
+        let records = self.heard(domain, question, answer).map_err(FetchError)?;
+        let is_last = self.last.lock().get(domain).is_some_and(|last| last.question == question);
+        let content = Content::Changed(BTreeMap::from([(domain.clone(), records)]));
+        Ok(self.fetched(if is_last { content } else { Content::Same }))
+    }
+
+    /// The domains to ask about, those first that wait longest.
     fn due_now(&self, asked: Asked) -> Vec<Domain> {
-        let (now, due) = (self.clock.now(), self.due.lock());
-        let is_due =
-            |domain: &&Domain| asked == Asked::Everything || due.get(domain).is_none_or(|at| at.0 <= now.0);
-        self.options.domains.iter().filter(is_due).cloned().collect()
+        let (now, last) = (self.clock.now(), self.last.lock());
+        let since = |domain: &Domain| last.get(domain).map_or(Timestamp(0), |last| last.due);
+        let is_due = |domain: &&Domain| asked == Asked::Everything || since(domain).0 <= now.0;
+        let mut due: Vec<Domain> = self.options.domains.iter().filter(is_due).cloned().collect();
+        due.sort_by_key(|domain| since(domain).0);
+        due
     }
 
-    async fn answers(&self, domains: &[Domain]) -> Vec<(Domain, Watched)> {
-        let mut asking = JoinSet::new();
-        for domain in domains {
-            let (client, domain) = (self.client.clone(), domain.clone());
-            asking.spawn(async move {
-                let answer = client.watched(&domain).await;
-                (domain, answer)
+    /// Puts a question, in bounded time.
+    fn question(&self, domain: Domain) -> impl Future<Output = (Domain, u64, Watched)> + use<> {
+        let client = self.client.clone();
+        let question = self.questions.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let answer = timeout(QUESTION_TIME_MAX, client.watched(&domain)).await.unwrap_or_else(|_| {
+                let seconds = QUESTION_TIME_MAX.as_secs();
+                Watched::Unavailable(format!("MX of {domain}: no answer within {seconds} s"))
             });
+            (domain, question, answer)
         }
-        asking.join_all().await
+    }
+
+    /// Notes what an answer means, unless a later question was answered already.
+    fn heard(&self, domain: &Domain, question: u64, answer: Watched) -> Result<MxSet, String> {
+        let meaning = self.meaning(answer);
+        let (again, failure) = match &meaning {
+            Ok(answered) => (answered.again, None),
+            Err(why) => (self.options.again_min, Some(why.clone())),
+        };
+        let milliseconds = u64::try_from(again.as_millis()).unwrap_or(u64::MAX);
+        let due = Timestamp(self.clock.now().0.saturating_add(milliseconds));
+        let mut last = self.last.lock();
+        if last.get(domain).is_none_or(|last| last.question <= question) {
+            last.insert(domain.clone(), Last { question, due, failure });
+        }
+        meaning.map(|answered| answered.records)
     }
 
     fn meaning(&self, answer: Watched) -> Result<Answered, String> {
@@ -117,31 +170,42 @@ impl Watch {
         }
     }
 
-    fn note(&self, domain: Domain, again: Duration) {
-        let milliseconds = u64::try_from(again.as_millis()).unwrap_or(u64::MAX);
-        let at = Timestamp(self.clock.now().0.saturating_add(milliseconds));
-        self.due.lock().insert(domain, at);
+    /// What could not be found out, also in earlier rounds: it is not known until somebody answers.
+    fn failures(&self) -> Vec<String> {
+        let last = self.last.lock();
+        let mut all = last.values().filter_map(|last| last.failure.clone());
+        let mut failures: Vec<String> = all.by_ref().take(FAILURES_MAX).collect();
+        let more = all.count();
+        failures.extend((more > 0).then(|| format!("and {more} more")));
+        failures
     }
 
-    fn fetched(&self, content: Content, failures: Vec<String>) -> Fetched {
-        let now = self.clock.now();
-        let next = self.due.lock().values().map(|at| at.since(now)).min();
-        let again = next.unwrap_or(self.options.again_max);
-        let again = again.clamp(Duration::from_secs(1), self.options.again_max);
+    fn fetched(&self, content: Content) -> Fetched {
+        let (failures, now) = (self.failures(), self.clock.now());
+        let last = self.last.lock();
+        let wait = |domain| last.get(domain).map_or(Duration::ZERO, |last: &Last| last.due.since(now));
+        let again = self.options.domains.iter().map(wait).min().unwrap_or(self.options.again_max);
+        let again = again.clamp(ROUNDS_APART, self.options.again_max.max(ROUNDS_APART));
         let retry = self.options.again_min;
         Fetched { serial: None, content, again, retry, expire: None, left_out: 0, failures }
     }
 }
 
-/// What a domain has, and when to ask again.
-struct Answered {
-    records: MxSet,
-    again: Duration,
-}
-
 impl TableSource for Watch {
     fn fetch<'a>(&'a self, _: Known<'a>, asked: Asked) -> BoxFuture<'a, Result<Fetched, FetchError>> {
         Box::pin(self.ask(asked))
+    }
+
+    fn fetch_one<'a>(
+        &'a self,
+        _: Known<'a>,
+        domain: &'a Domain,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        Box::pin(self.ask_one(domain))
+    }
+
+    fn asks_each(&self) -> bool {
+        true
     }
 
     fn place(&self) -> String {

@@ -9,15 +9,16 @@
 
 mod decision;
 mod dns_domain;
+mod look_up;
 mod put;
 pub(crate) mod records;
+mod said;
 mod table;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dns::{Asked, Fetched, Known};
+use dns::{Asked, Content, Fetched, Known};
 use events::{Event, Events};
 use mail_types::{Domain, Lookup, Timestamp};
 use parking_lot::Mutex;
@@ -26,18 +27,23 @@ use runtime::{Clock, Shutdown};
 use crate::directory::Directory;
 use crate::mirror::guard::Trust;
 use decision::{Decision, decide};
+use look_up::LookUps;
 use put::Put;
 use records::StoredTable;
-use table::Table;
+use table::{Changes, Table};
 
 pub use dns_domain::DnsDomain;
 pub use records::DNS_TOP;
+pub use said::{TableMeans, TableSays};
 pub use table::TableOptions;
 
 /// Most tables.
 pub const TABLES_MAX: usize = 64;
 /// How long after a failure a table is asked again that never answered.
 const RETRY_FIRST: Duration = Duration::from_secs(30);
+
+/// That a list was asked, and nothing came of it, is written no more often than this: mail asks, too.
+const NOTED_EVERY: Duration = Duration::from_secs(60);
 
 /// The tables, and what follows from them. Clones are the same.
 #[derive(Clone)]
@@ -55,6 +61,8 @@ struct Inner {
     asking: Vec<tokio::sync::Mutex<()>>,
     /// One change of what is in force at a time.
     putting: tokio::sync::Mutex<()>,
+    /// What is asked about for mail that waits for the answer.
+    look_ups: LookUps,
 }
 
 /// How a table stands.
@@ -91,6 +99,8 @@ pub struct TableRead {
     pub changed: u64,
     /// Of those that lead here, the ones that came, changed or went.
     pub changed_here: u64,
+    /// Why some domains of a list do not go, though the DNS says so.
+    pub refused: Option<String>,
 }
 
 impl DomainTables {
@@ -108,8 +118,9 @@ impl DomainTables {
         let own_names = own_names.iter().map(|name| name.to_ascii_lowercase()).collect();
         let asking = options.iter().map(|_| tokio::sync::Mutex::new(())).collect();
         let (tables, putting) = (Mutex::default(), tokio::sync::Mutex::new(()));
-        let this =
-            Self(Arc::new(Inner { directory, options, own_names, clock, events, tables, asking, putting }));
+        let look_ups = LookUps::new(&options);
+        let inner = Inner { directory, options, own_names, clock, events, tables, asking, putting, look_ups };
+        let this = Self(Arc::new(inner));
         let restored = this.restore().await.map_err(|why| why.to_string())?;
         *this.0.tables.lock() = restored;
         this.settle().await.map_err(|why| why.to_string())?;
@@ -128,19 +139,16 @@ impl DomainTables {
         self.0.options.iter().position(|one| one.name == name)
     }
 
-    /// Whether something can be said of a domain that is not known: not while a table that may have it was never read,
+    /// Whether something can be said of a domain that is not known: not while nobody has answered a table that may have it,
     /// for then not known is not unknown (R20).
-    pub fn knows_of(&self, domain: &Domain) -> Lookup<()> {
+    fn knows_of(&self, domain: &Domain) -> Lookup<()> {
         let tables = self.0.tables.lock();
-        let unread = self
-            .0
-            .options
-            .iter()
-            .zip(tables.iter())
-            .find(|(options, table)| table.stored.success_at.is_none() && (options.covers)(domain));
-        match unread {
+        let all = self.0.options.iter().zip(tables.iter());
+        let mut unread =
+            all.filter(|(options, table)| (options.covers)(domain) && table.is_unread(options, domain));
+        match unread.next() {
             Some((options, _)) => {
-                Lookup::Unavailable(format!("the DNS table {} has not been read yet", options.name))
+                Lookup::Unavailable(format!("the DNS table {} does not know of {domain} yet", options.name))
             }
             None => Lookup::NotFound,
         }
@@ -169,7 +177,7 @@ impl DomainTables {
             name: options.name.clone(),
             place: options.source.place(),
             serial: table.stored.serial,
-            domains: table.records.len() as u64,
+            domains: table.domains(),
             ours: decided(Decision::Local) + relayed,
             relayed,
             left_out: table.stored.left_out,
@@ -222,9 +230,10 @@ impl DomainTables {
         let table = self.0.tables.lock()[at].clone();
         let of = |domain: &Domain| table.of(domain);
         let known = Known { serial: table.stored.serial, records: &of };
+        let asked = if table.has_lost { Asked::Everything } else { asked };
         let fetched = self.0.options[at].source.fetch(known, asked).await;
         let done = match fetched {
-            Ok(fetched) => self.take(at, &fetched, trust).await.map(|read| (fetched, read)),
+            Ok(fetched) => self.take(at, &fetched, (asked, trust)).await.map(|read| (fetched, read)),
             Err(why) => Err(why.to_string()),
         };
         match done {
@@ -240,38 +249,74 @@ impl DomainTables {
     }
 
     /// Takes an answer over: what it says is in force afterwards, or nothing has changed.
-    async fn take(&self, at: usize, fetched: &Fetched, trust: Trust) -> Result<TableRead, String> {
+    async fn take(
+        &self,
+        at: usize,
+        fetched: &Fetched,
+        (asked, trust): (Asked, Trust),
+    ) -> Result<TableRead, String> {
         let _one = self.0.putting.lock().await;
-        let options = &self.0.options[at];
+        let (options, now) = (&self.0.options[at], self.0.clock.now());
         let mut table = self.0.tables.lock()[at].clone();
-        let changes = table.changes(fetched);
-        if trust == Trust::Guarded {
-            table.guard(options, &changes, &self.0.own_names)?;
+        let each = options.source.asks_each();
+        let (changes, refused) = self.believed(options, &mut table, (fetched, trust))?;
+        // Of a list nothing came where nothing was asked about.
+        if !each || fetched.content != Content::Same {
+            table.stored.success_at = Some(now.0);
         }
-        table.stored.success_at = Some(self.0.clock.now().0);
         table.stored.serial = fetched.serial;
         table.stored.expire = fetched.expire.map(|expire| expire.as_secs());
-        if matches!(fetched.content, dns::Content::Whole(_)) {
+        if matches!(fetched.content, Content::Whole(_)) {
             table.stored.left_out = fetched.left_out;
         }
         // An answer that lacks some domains is told of, and good for the others.
-        let failures = (!fetched.failures.is_empty()).then(|| fetched.failures.join("; "));
-        table.stored.failure = failures.map(|why| (self.0.clock.now().0, why));
-        let records = Arc::make_mut(&mut table.records);
-        for (domain, there) in &changes {
-            match there {
-                Some(there) => records.insert(domain.clone(), there.clone()),
-                None => records.remove(domain),
-            };
+        let failure = partly(fetched, refused.as_deref()).map(|why| (now.0, why));
+        let is_news = |(_, before): &(u64, String)| failure.as_ref().is_none_or(|(_, why)| why != before);
+        let is_news = table.stored.failure.as_ref().map_or(failure.is_some(), is_news);
+        table.stored.failure = failure;
+        table.has_lost &= asked == Asked::News;
+        let mut read = TableRead { changed: table.differing(&changes), changed_here: 0, refused };
+        let is_due = table.noted.is_none_or(|noted| now.since(noted) >= NOTED_EVERY);
+        if !each || !changes.is_empty() || is_news || is_due {
+            table.take(&changes);
+            table.noted = Some(now);
+            let mut tables = self.0.tables.lock().clone();
+            tables[at] = table.clone();
+            let put = Put { inner: &self.0, tables: &tables };
+            match put.changes(at, &changes, &table.stored).await {
+                Ok(changed_here) => read.changed_here = changed_here,
+                Err(why) => {
+                    self.0.tables.lock()[at].has_lost |= each;
+                    return Err(why);
+                }
+            }
         }
-        let touched: BTreeSet<Domain> = changes.keys().cloned().collect();
-        let mut tables = self.0.tables.lock().clone();
-        tables[at] = table.clone();
-        let put = Put { inner: &self.0, tables: &tables };
-        let changed_here = put.changes(at, &changes, &touched, &table.stored).await?;
-        let mut now = self.0.tables.lock();
-        now[at] = Table { told: now[at].told.take(), ..table };
-        Ok(TableRead { changed: changes.len() as u64, changed_here })
+        // Who asked at the same time has noted when to ask next.
+        let mut tables = self.0.tables.lock();
+        let Table { told, next, retry, .. } = std::mem::take(&mut tables[at]);
+        tables[at] = Table { told, next, retry, ..table };
+        Ok(read)
+    }
+
+    /// What of an answer is believed, and why some is not.
+    fn believed(
+        &self,
+        options: &TableOptions,
+        table: &mut Table,
+        (fetched, trust): (&Fetched, Trust),
+    ) -> Result<(Changes, Option<String>), String> {
+        let (own_names, is_forced) = (&self.0.own_names, trust == Trust::Forced);
+        let each = options.source.asks_each();
+        let mut changes = table.changes(fetched, each);
+        if each {
+            let how = (&own_names[..], self.0.clock.now(), is_forced);
+            let refused = table.hold(options, (fetched, &mut changes), how);
+            return Ok((changes, refused));
+        }
+        if !is_forced {
+            table.guard(options, &changes, own_names)?;
+        }
+        Ok((changes, None))
     }
 
     /// Puts in force whatever the tables say together.
@@ -283,25 +328,29 @@ impl DomainTables {
 
     fn succeeded(&self, at: usize, fetched: &Fetched, read: &TableRead) {
         let options = &self.0.options[at];
-        let (place, partly) = (options.source.place(), fetched.failures.join("; "));
+        let partly = partly(fetched, read.refused.as_deref());
         let mut tables = self.0.tables.lock();
         let table = &mut tables[at];
         let milliseconds = u64::try_from(fetched.again.as_millis()).unwrap_or(u64::MAX);
         table.next = Some(Timestamp(self.0.clock.now().0.saturating_add(milliseconds)));
         table.retry = Some(fetched.retry);
-        let was_failing = table.told.take().is_some();
+        let was_failing = partly.is_none() && table.told.take().is_some();
         if read.changed > 0 || was_failing {
-            self.0.events.emit(&Event::DnsTableRead {
-                table: &options.name,
-                place: &place,
-                serial: u64::from(fetched.serial.unwrap_or_default()),
-                domains: table.records.len() as u64,
-                changed: read.changed,
-            });
+            self.tell_read(options, table, fetched, read);
         }
-        if !partly.is_empty() {
-            self.tell(table, options, &partly);
+        if let Some(why) = partly {
+            self.tell(table, options, &why);
         }
+    }
+
+    fn tell_read(&self, options: &TableOptions, table: &Table, fetched: &Fetched, read: &TableRead) {
+        self.0.events.emit(&Event::DnsTableRead {
+            table: &options.name,
+            place: &options.source.place(),
+            serial: u64::from(fetched.serial.unwrap_or_default()),
+            domains: table.domains(),
+            changed: read.changed,
+        });
     }
 
     /// Notes a failure: everything stays as it is, and says so when it is too old.
@@ -342,6 +391,12 @@ impl DomainTables {
         batch.put(records::DNS_TABLES, name.as_bytes(), put::encoded(stored));
         self.0.directory.commit(batch).await
     }
+}
+
+/// What is wrong with an answer that was taken over nevertheless.
+fn partly(fetched: &Fetched, refused: Option<&str>) -> Option<String> {
+    let all: Vec<&str> = refused.into_iter().chain(fetched.failures.iter().map(String::as_str)).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Putting in force: what the tables say of each domain, with its change in the log, in bounded batches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::records::{
     DNS_DOMAINS, DNS_RECORDS, DNS_TABLES, StoredDomain, StoredRecords, StoredTable, read_records_key,
     records_key,
 };
-use super::table::{Records, Table, TableOptions};
+use super::table::{Changes, Records, Table, TableOptions};
 use super::{DomainTables, Inner};
 use crate::change::{Change, Operation};
 use crate::edit::Composing;
@@ -27,8 +27,6 @@ use crate::layout::{CHANGES, encode_change};
 const STEP: usize = 1000;
 /// How often a batch is made anew because others wrote, too.
 const TRIES_MAX: u32 = 16;
-
-type Changes = BTreeMap<Domain, Option<StoredRecords>>;
 
 /// The tables as they shall be.
 pub(super) struct Put<'a> {
@@ -47,11 +45,10 @@ impl Put<'_> {
         &self,
         at: usize,
         changes: &Changes,
-        touched: &BTreeSet<Domain>,
         stored: &StoredTable,
     ) -> Result<u64, String> {
         let name = &self.inner.options[at].name;
-        let all: Vec<&Domain> = touched.iter().collect();
+        let all: Vec<&Domain> = changes.keys().collect();
         let steps: Vec<&[&Domain]> = if all.is_empty() { vec![&[]] } else { all.chunks(STEP).collect() };
         let mut changed = 0;
         for (nth, step) in steps.iter().enumerate() {
@@ -151,8 +148,9 @@ impl Put<'_> {
     /// What the first table that has a domain makes of it.
     fn in_force(&self, domain: &Domain) -> Option<StoredDomain> {
         let mut having = self.inner.options.iter().zip(self.tables);
+        let has = |found: &&StoredRecords| !found.records.0.is_empty();
         let (options, found) =
-            having.find_map(|(options, table)| Some((options, table.records.get(domain)?)))?;
+            having.find_map(|(options, table)| Some((options, table.records.get(domain).filter(has)?)))?;
         let relay = match decide(&found.records, &self.inner.own_names) {
             Decision::NotOurs => return None,
             Decision::Local => false,

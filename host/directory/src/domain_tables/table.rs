@@ -1,6 +1,6 @@
 //! One table: what is known of it, and what an answer changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,10 @@ use super::decision::{Decision, decide};
 use super::records::{StoredRecords, StoredTable};
 use crate::mirror::guard::too_many;
 
+/// Over how long the domains that go are counted together, where each is asked about by itself: their answers come one by
+/// one.
+const REMOVALS_COUNTED: Duration = Duration::from_secs(3600);
+
 /// A table, as the configuration has it.
 #[derive(Clone)]
 pub struct TableOptions {
@@ -21,7 +25,7 @@ pub struct TableOptions {
     pub source: Arc<dyn TableSource>,
     /// Whether an address of its domains that the directory does not know is refused for good, not for now.
     pub refuse_unknown: bool,
-    /// So many domains may go at once, however few there are.
+    /// So many domains may go at once, of a list within an hour, however few there are.
     pub removals_free: u64,
     /// Beyond that, so many of a hundred.
     pub removals_percent_max: u8,
@@ -31,8 +35,10 @@ pub struct TableOptions {
     pub changed: Arc<Notify>,
 }
 
-/// The records of a table.
+/// The records of a table. Of a list a domain is here, too, that was asked about and has none.
 pub(super) type Records = BTreeMap<Domain, StoredRecords>;
+/// What becomes of the records of domains: `None` where nothing is kept.
+pub(super) type Changes = BTreeMap<Domain, Option<StoredRecords>>;
 
 /// What is known of a table.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +51,19 @@ pub(super) struct Table {
     pub(super) retry: Option<Duration>,
     /// What failed and was told of; told again when it is another failure.
     pub(super) told: Option<String>,
+    /// When domains of a list went that are not back; no more than the list has.
+    pub(super) gone: BTreeMap<Domain, Timestamp>,
+    /// What the DNS says of domains of a list that too many would go with; no more than the list has.
+    pub(super) held: Changes,
+    /// When it was last written how it stands.
+    pub(super) noted: Option<Timestamp>,
+    /// An answer could not be written. The source thinks that we have it, and has to be asked for everything.
+    pub(super) has_lost: bool,
+}
+
+/// Whether a domain with these records leads here.
+fn is_ours(one: Option<&StoredRecords>, own_names: &[String]) -> bool {
+    one.is_some_and(|one| decide(&one.records, own_names) != Decision::NotOurs)
 }
 
 impl Table {
@@ -59,18 +78,37 @@ impl Table {
         self.records.get(domain).map(|one| one.records.clone()).unwrap_or_default()
     }
 
-    /// What an answer changes: `None` where a domain's records are gone. Those that stay keep the version that they came
-    /// with, so that a new version of a zone costs no more than its differences.
-    pub(super) fn changes(&self, fetched: &Fetched) -> BTreeMap<Domain, Option<StoredRecords>> {
+    /// Whether nobody has answered yet what it has of a domain.
+    pub(super) fn is_unread(&self, options: &TableOptions, domain: &Domain) -> bool {
+        if options.source.asks_each() {
+            return !self.records.contains_key(domain);
+        }
+        self.stored.success_at.is_none()
+    }
+
+    /// How many domains have records.
+    pub(super) fn domains(&self) -> u64 {
+        self.records.values().filter(|one| !one.records.0.is_empty()).count() as u64
+    }
+
+    /// How many changes are of the records themselves: that a domain was asked about is none.
+    pub(super) fn differing(&self, changes: &Changes) -> u64 {
+        let after =
+            |one: &Option<StoredRecords>| one.as_ref().map(|one| one.records.clone()).unwrap_or_default();
+        changes.iter().filter(|(domain, one)| self.of(domain) != after(one)).count() as u64
+    }
+
+    /// What an answer changes. Records that stay keep the version that they came with, so that a new version of a zone costs
+    /// no more than its differences. Where `each` domain is asked about, it is kept that one has none.
+    pub(super) fn changes(&self, fetched: &Fetched, each: bool) -> Changes {
         let mut changes = BTreeMap::new();
         let mut now = |domain: &Domain, records: &MxSet| {
-            let known = self.records.get(domain);
-            if known.map(|known| &known.records) == Some(records) || (known.is_none() && records.0.is_empty())
-            {
+            let (known, is_kept) = (self.records.get(domain), each || !records.0.is_empty());
+            if known.map(|known| &known.records) == Some(records) || (known.is_none() && !is_kept) {
                 return;
             }
             let there = StoredRecords { records: records.clone(), serial: fetched.serial };
-            changes.insert(domain.clone(), (!records.0.is_empty()).then_some(there));
+            changes.insert(domain.clone(), is_kept.then_some(there));
         };
         match &fetched.content {
             Content::Same => {}
@@ -84,27 +122,90 @@ impl Table {
         changes
     }
 
-    /// Refuses changes by which too many domains would lead here no more: absent is not empty (R44).
+    /// Makes the changes.
+    pub(super) fn take(&mut self, changes: &Changes) {
+        if changes.is_empty() {
+            return;
+        }
+        let records = Arc::make_mut(&mut self.records);
+        for (domain, there) in changes {
+            match there {
+                Some(there) => records.insert(domain.clone(), there.clone()),
+                None => records.remove(domain),
+            };
+        }
+    }
+
+    /// The domains that lead here, and no more by these changes.
+    fn removed(&self, changes: &Changes, own_names: &[String]) -> BTreeSet<Domain> {
+        let goes = |(domain, after): &(&Domain, &Option<StoredRecords>)| {
+            is_ours(self.records.get(*domain), own_names) && !is_ours(after.as_ref(), own_names)
+        };
+        changes.iter().filter(goes).map(|(domain, _)| domain.clone()).collect()
+    }
+
+    /// Why these many would be too many to go of so many: absent is not empty (R44).
+    fn too_many_of(options: &TableOptions, removals: usize, there: usize) -> Option<String> {
+        let TableOptions { name, removals_free, removals_percent_max, .. } = options;
+        too_many(removals as u64, there as u64, *removals_free, *removals_percent_max).then(|| {
+            format!(
+                "{removals} of {there} domains would go, more than {removals_percent_max} % and more than \
+                 {removals_free}: nothing of that is changed; if it is right, `wasmta sync dns {name} --force`"
+            )
+        })
+    }
+
+    fn ours(&self, own_names: &[String]) -> usize {
+        self.records.values().filter(|one| is_ours(Some(one), own_names)).count()
+    }
+
+    /// Refuses the answer of a zone by which too many domains would lead here no more: it is right as a whole, or wrong.
     pub(super) fn guard(
         &self,
         options: &TableOptions,
-        changes: &BTreeMap<Domain, Option<StoredRecords>>,
+        changes: &Changes,
         own_names: &[String],
     ) -> Result<(), String> {
-        let is_ours = |records: &MxSet| decide(records, own_names) != Decision::NotOurs;
-        let there = self.records.values().filter(|one| is_ours(&one.records)).count() as u64;
-        let gone = |(domain, after): &(&Domain, &Option<StoredRecords>)| {
-            let was = self.records.get(*domain).is_some_and(|one| is_ours(&one.records));
-            was && !after.as_ref().is_some_and(|one| is_ours(&one.records))
-        };
-        let removals = changes.iter().filter(gone).count() as u64;
-        let TableOptions { name, removals_free, removals_percent_max, .. } = options;
-        if !too_many(removals, there, *removals_free, *removals_percent_max) {
-            return Ok(());
+        match self.removed(changes, own_names).len() {
+            0 => Ok(()),
+            some => Self::too_many_of(options, some, self.ours(own_names)).map_or(Ok(()), Err),
         }
-        Err(format!(
-            "{removals} of {there} domains would go, more than {removals_percent_max} % and more than {removals_free}: \
-             nothing is changed; if that is right, `wasmta sync dns {name} --force`"
-        ))
+    }
+
+    /// Takes out of the answers of a list what too many domains would go with, counted with those that went lately. That is
+    /// held until the DNS says otherwise, the numbers allow it, or an operator (`is_forced`).
+    pub(super) fn hold(
+        &mut self,
+        options: &TableOptions,
+        (fetched, changes): (&Fetched, &mut Changes),
+        (own_names, now, is_forced): (&[String], Timestamp, bool),
+    ) -> Option<String> {
+        // Whatever was answered now counts instead of what is held.
+        if let Content::Changed(some) | Content::Whole(some) = &fetched.content {
+            self.held.retain(|domain, _| !some.contains_key(domain));
+        }
+        changes.extend(std::mem::take(&mut self.held));
+        let removed = self.removed(changes, own_names);
+        self.gone.retain(|domain, at| {
+            now.since(*at) < REMOVALS_COUNTED && !is_ours(self.records.get(domain), own_names)
+        });
+        if is_forced {
+            self.gone.clear();
+            return None;
+        }
+        if removed.is_empty() {
+            return None;
+        }
+        let (lately, there) = (self.gone.len(), self.ours(own_names));
+        let refused = Self::too_many_of(options, removed.len() + lately, there + lately);
+        if refused.is_none() {
+            self.gone.extend(removed.into_iter().map(|domain| (domain, now)));
+            return None;
+        }
+        for domain in removed {
+            let answer = changes.remove(&domain);
+            self.held.extend(answer.map(|answer| (domain, answer)));
+        }
+        refused
     }
 }

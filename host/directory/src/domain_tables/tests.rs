@@ -1,3 +1,5 @@
+mod lists;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use dns::{BoxFuture, Content, FetchError, MxRecord, MxSet, TableSource};
@@ -17,6 +19,8 @@ struct Scripted {
     answers: Mutex<VecDeque<Result<Fetched, FetchError>>>,
     /// The versions that were known when it was asked.
     known: Mutex<Vec<Option<u32>>>,
+    /// The domains that were asked about alone.
+    looked_up: Mutex<Vec<String>>,
     identity: String,
 }
 
@@ -27,6 +31,19 @@ impl TableSource for Scripted {
             let next = self.answers.lock().pop_front();
             next.unwrap_or_else(|| Err(FetchError("nobody is there".to_owned())))
         })
+    }
+
+    fn fetch_one<'a>(
+        &'a self,
+        known: Known<'a>,
+        domain: &'a Domain,
+    ) -> BoxFuture<'a, Result<Fetched, FetchError>> {
+        self.looked_up.lock().push(domain.to_string());
+        self.fetch(known, Asked::News)
+    }
+
+    fn asks_each(&self) -> bool {
+        self.identity.contains("list")
     }
 
     fn place(&self) -> String {
@@ -122,7 +139,7 @@ async fn domains_that_lead_here_stand_in_the_change_log_with_their_records() {
     let (options, _) = table("t", "zone", vec![whole(1, &ZONE), changed(2, &[("local.test", "")])]);
     let tables = tables(&directory, vec![options]).await;
     let before = directory.csn();
-    assert_eq!(read(&tables, 0).await.unwrap(), TableRead { changed: 3, changed_here: 2 });
+    assert_eq!(read(&tables, 0).await.unwrap(), TableRead { changed: 3, changed_here: 2, refused: None });
     let expected = [
         (
             "backup.test",
@@ -140,7 +157,7 @@ async fn domains_that_lead_here_stand_in_the_change_log_with_their_records() {
     assert!(found.relay);
     // Its records go, and nothing else changes.
     let before = directory.csn();
-    assert_eq!(read(&tables, 0).await.unwrap(), TableRead { changed: 1, changed_here: 1 });
+    assert_eq!(read(&tables, 0).await.unwrap(), TableRead { changed: 1, changed_here: 1, refused: None });
     assert_eq!(names(&directory), ["backup.test"]);
     let Changes::List { changes, .. } = directory.changes_since(before).unwrap() else { panic!("rebuild") };
     let [change] = &changes[..] else { panic!("{changes:?}") };

@@ -74,6 +74,7 @@ impl Fake {
 
     fn primary(&self, key: Option<TsigKey>) -> Primary {
         let options = PrimaryOptions {
+            table: "t".to_owned(),
             zone: domain("example"),
             server: self.address,
             key,
@@ -148,7 +149,8 @@ async fn the_version_decides_whether_there_is_a_transfer() {
     assert_eq!(fetch(&fake.primary(None), Some(5)).await.unwrap().content, Content::Same);
     let fake = Fake::start(None, &[(RecordType::SOA, good(&[soa(4)]))]).await;
     let why = fetch(&fake.primary(None), Some(5)).await.unwrap_err();
-    assert!(why.to_string().contains("went back from 5 to 4"), "{why}");
+    let expected = "went back from 5 to 4: if that is meant, `wasmta sync dns t`";
+    assert!(why.to_string().contains(expected), "{why}");
     // The circle of numbers (RFC 1982): 1 comes after 4294967295.
     let steps = [soa(1), soa(u32::MAX), mx("b.example.", "mx.example."), soa(1), soa(1)];
     let script = [(RecordType::SOA, good(&[soa(1)])), (RecordType::IXFR, good(&steps))];
@@ -163,6 +165,9 @@ async fn where_differences_are_not_offered_the_whole_zone_is_fetched() {
         refused(ResponseCode::NotImp),
         refused(ResponseCode::FormErr),
         good(&[soa(5), soa(2), soa(5), soa(5)]),
+        // What is taken away was never there; what is added was there before (RFC 1995 §4).
+        good(&[soa(5), soa(4), mx("ghost.example.", "no.example."), soa(5), soa(5)]),
+        good(&[soa(5), soa(4), soa(5), mx("a.example.", "mx.example."), soa(5)]),
         Said(ResponseCode::NoError, Vec::new()),
     ] {
         let script = [

@@ -96,12 +96,16 @@ fn differences_are_told_apart_from_a_whole_zone() {
             set(&[])
         }
     };
-    let after = applied(steps, before);
+    let after = applied(steps.clone(), before).unwrap();
     let expected = BTreeMap::from([
         (domain("a.example"), set(&[(10, "new.example"), (20, "kept.example")])),
         (domain("b.example"), set(&[(10, "new.example")])),
     ]);
     assert_eq!((serial, after), (3, expected));
+    // They are differences to that version alone: nothing is taken away that is not there, nor added that is.
+    for other in [&[][..], &[(10, "old.example"), (10, "new.example")], &[(10, "new.example")]] {
+        assert_eq!(applied(steps.clone(), |_| set(other)), None, "{other:?}");
+    }
     // The server may give all instead, and says that nothing has changed by its SOA alone.
     let whole = [soa(3), mx("a.example.", 10, "new.example."), soa(3)];
     assert!(matches!(brought(Some(1), &whole).unwrap().1, Brought::Whole(zone) if zone.len() == 1));

@@ -47,6 +47,18 @@ async fn serve(asked: Arc<Mutex<Vec<String>>>) -> SocketAddr {
                 "empty.test." => {
                     response.add_authority(soa());
                 }
+                // A "no" of somebody who has nothing to do with it.
+                "astray.test." => {
+                    response.metadata.response_code = ResponseCode::NXDomain;
+                    let mut soa = soa();
+                    soa.name = name("elsewhere.test.");
+                    response.add_authority(soa);
+                }
+                text if text.starts_with("silent") => continue,
+                text if text.starts_with("swift") => {
+                    let mx = RData::MX(MX::new(10, name("us.test.")));
+                    response.add_answer(Record::from_rdata(query.name().clone(), 300, mx));
+                }
                 // A "no" that nobody stands for.
                 "lame.test." => response.metadata.response_code = ResponseCode::NXDomain,
                 _ => response.metadata.response_code = ResponseCode::ServFail,
@@ -57,12 +69,12 @@ async fn serve(asked: Arc<Mutex<Vec<String>>>) -> SocketAddr {
     address
 }
 
-async fn watch(names: &[&str]) -> (Watch, Arc<Mutex<Vec<String>>>) {
+async fn watch<S: AsRef<str>>(names: &[S]) -> (Watch, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::<Mutex<Vec<String>>>::default();
     let server = serve(Arc::clone(&asked)).await;
     let clock = Clock::simulated(Timestamp(1_000_000));
     let options = WatchOptions {
-        domains: names.iter().map(|name| domain(name)).collect(),
+        domains: names.iter().map(|name| domain(name.as_ref())).collect(),
         servers: Servers::These(vec![server]),
         again_min: Duration::from_secs(60),
         again_max: Duration::from_secs(200),
@@ -76,7 +88,8 @@ fn known() -> Known<'static> {
 
 #[tokio::test]
 async fn each_answer_keeps_its_meaning() {
-    let (watch, ..) = watch(&["ours.test", "gone.test", "empty.test", "lame.test", "broken.test"]).await;
+    let names = ["ours.test", "gone.test", "empty.test", "lame.test", "broken.test", "astray.test"];
+    let (watch, ..) = watch(&names).await;
     let fetched = watch.fetch(known(), Asked::News).await.unwrap();
     let ours = MxSet([MxRecord { preference: 10, host: "us.test".into() }].into());
     let expected = BTreeMap::from([
@@ -85,7 +98,7 @@ async fn each_answer_keeps_its_meaning() {
         (domain("empty.test"), MxSet::default()),
     ]);
     assert_eq!(fetched.content, Content::Changed(expected));
-    assert_eq!(fetched.failures.len(), 2, "{:?}", fetched.failures);
+    assert_eq!(fetched.failures.len(), 3, "{:?}", fetched.failures);
 }
 
 #[tokio::test]
@@ -111,4 +124,53 @@ async fn a_domain_is_asked_about_again_when_its_time_is_up() {
     asked.lock().clear();
     watch.fetch(known(), Asked::Everything).await.unwrap();
     assert_eq!(asked.lock().len(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_stands_until_somebody_answers() {
+    let (watch, asked) = watch(&["ours.test", "broken.test"]).await;
+    let first = watch.fetch(known(), Asked::News).await.unwrap();
+    assert_eq!(first.failures.len(), 1);
+    asked.lock().clear();
+    // Nothing is due, and nothing is better.
+    let second = watch.fetch(known(), Asked::News).await.unwrap();
+    assert_eq!((second.content, second.failures), (Content::Same, first.failures));
+    assert!(asked.lock().is_empty());
+}
+
+#[tokio::test]
+async fn one_domain_is_asked_about_due_or_not() {
+    let (watch, asked) = watch(&["ours.test", "gone.test", "broken.test"]).await;
+    watch.fetch(known(), Asked::News).await.unwrap();
+    asked.lock().clear();
+    let fetched = watch.fetch_one(known(), &domain("gone.test")).await.unwrap();
+    let expected = BTreeMap::from([(domain("gone.test"), MxSet::default())]);
+    assert_eq!(fetched.content, Content::Changed(expected));
+    assert_eq!(*asked.lock(), ["gone.test."]);
+    let why = watch.fetch_one(known(), &domain("broken.test")).await.unwrap_err();
+    assert!(why.to_string().contains("broken.test"), "{why}");
+}
+
+#[tokio::test]
+async fn an_answer_to_an_earlier_question_that_comes_late_says_nothing() {
+    let (watch, ..) = watch(&["ours.test"]).await;
+    let late = watch.question(domain("ours.test"));
+    watch.fetch_one(known(), &domain("ours.test")).await.unwrap();
+    let (ours, question, _) = late.await;
+    let due = watch.last.lock()[&ours].due;
+    watch.heard(&ours, question, Watched::Unavailable("late".to_owned())).unwrap_err();
+    let last = watch.last.lock();
+    assert!(last[&ours].failure.is_none() && last[&ours].due == due);
+}
+
+#[tokio::test]
+async fn few_that_nobody_answers_for_hold_up_nobody_else() {
+    let named = |n: usize| format!("{}{n}.test", if n % 16 == 5 { "silent" } else { "swift" });
+    let names: Vec<String> = (0..96).map(named).collect();
+    let (watch, ..) = watch(&names).await;
+    let began = Instant::now();
+    let fetched = watch.fetch(known(), Asked::News).await.unwrap();
+    let Content::Changed(all) = fetched.content else { panic!("nothing came") };
+    assert_eq!((all.len(), fetched.failures.len()), (90, 6));
+    assert!(began.elapsed() < 2 * QUESTION_TIME_MAX, "{:?}", began.elapsed());
 }

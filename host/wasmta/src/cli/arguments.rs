@@ -179,14 +179,15 @@ pub(crate) enum DomainCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Compare a domain's entry, the routing tables and the DNS, and say what to mend.
+    /// Compare a domain's entry, DNS tables, the routing tables and the DNS, and say what to mend; exit status 1 where something
+    /// is wrong.
     Check {
         /// Its name.
         domain: String,
         #[command(flatten)]
         format: Format,
     },
-    /// List all domains.
+    /// List all domains: those of entries, and those that DNS tables lead here.
     List(Format),
     /// Set attributes, as ATTRIBUTE=VALUE; an empty value removes one.
     #[command(after_help = "\

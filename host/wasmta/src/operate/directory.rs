@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use directory::{
-    AddedDomain, Directory, DomainEntry, DomainUsers, EditError, Entry, NewDomain, NewUser, PasswordHash,
-    SyncOrder, UserEntry, write_ldif,
+    AddedDomain, Directory, DnsDomain, DomainEntry, DomainUsers, EditError, Entry, NewDomain, NewUser,
+    PasswordHash, SyncOrder, UserEntry, write_ldif,
 };
 use mail_types::{AccountName, Address, Domain, Lookup};
 use routing::tables::WaitingOf;
 use serde_json::{Value, json};
 
-use super::{mailbox, published, tell_changed, waiting};
+use super::{domain_dns, mailbox, published, tell_changed, waiting};
 use crate::control::Answer;
 use crate::serve::Parts;
 
@@ -84,6 +84,7 @@ pub(super) fn list_domains(
         ControlFlow::Continue(())
     });
     listed.map_err(|e| e.to_string())?;
+    let by_dns = listed_by_dns(directory, is_listed)?;
     let mut text = format!("{:<32} {:<10} {}", "DOMAIN", "STATUS", "OTHER NAMES");
     for domain in &domains {
         let aliases: Vec<&str> = domain.aliases.iter().map(Domain::as_str).collect();
@@ -95,7 +96,29 @@ pub(super) fn list_domains(
         );
         text.push_str(line.trim_end_matches(' '));
     }
-    Ok(Answer::new(domains.iter().map(domain_json).collect(), text))
+    for found in &by_dns {
+        let (domain, word) = (found.domain.as_str(), domain_dns::word(found));
+        text.push_str(&format!("\n{domain:<32} {:<10} ({word}, {})", "active", found.origin));
+    }
+    let all = domains.iter().map(domain_json).chain(by_dns.iter().map(domain_dns::as_json));
+    Ok(Answer::new(all.collect(), text))
+}
+
+/// Those that the DNS leads here, and that no entry decides about.
+fn listed_by_dns(
+    directory: &Directory,
+    is_listed: impl Fn(&Domain) -> bool,
+) -> Result<Vec<DnsDomain>, String> {
+    let mut by_dns = Vec::new();
+    let scanned = directory.scan_dns_domains(&mut |found| {
+        if is_listed(&found.domain) {
+            by_dns.push(found);
+        }
+        ControlFlow::Continue(())
+    });
+    scanned.map_err(|e| e.to_string())?;
+    by_dns.retain(|found| matches!(directory.domain(&found.domain), Lookup::NotFound));
+    Ok(by_dns)
 }
 
 /// Removes a domain; with users and groups only where that is asked for, and with `mail` their mailboxes too.

@@ -1,6 +1,6 @@
 //! Domains by DNS tables, by command: how they stand, and reading them now (R25).
 
-use directory::TableStatus;
+use directory::{TableRead, TableStatus};
 use serde_json::{Value, json};
 
 use super::age_text;
@@ -85,14 +85,12 @@ pub(super) async fn read(parts: &Parts, table: Option<&str>, force: bool) -> Res
     for at in which {
         let name = &all[at].name;
         match tables.rebuild(at, force).await {
-            Ok(read) => {
-                lines.push(format!(
-                    "{name}: {} domains changed, {} of them here",
-                    read.changed, read.changed_here
-                ));
-                json.push(
-                    json!({ "table": name, "changed": read.changed, "changed_here": read.changed_here }),
-                );
+            Ok(TableRead { changed, changed_here, refused }) => {
+                faulty |= refused.is_some();
+                lines.push(format!("{name}: {changed} domains changed, {changed_here} of them here"));
+                lines.extend(refused.iter().map(|why| format!("  {why}")));
+                let done = json!({ "table": name, "changed": changed, "changed_here": changed_here, "refused": refused });
+                json.push(done);
             }
             Err(why) => {
                 faulty = true;

@@ -3,6 +3,7 @@
 use directory::{Dn, DomainEntry, DomainGap, DomainGaps, Field, RefusedEntry};
 use mail_types::{Domain, Lookup};
 
+use super::domain_dns;
 use super::published::Finding;
 use crate::serve::Parts;
 
@@ -19,13 +20,18 @@ pub(super) async fn findings(parts: &Parts, domain: &Domain) -> Result<Vec<Findi
         }
     };
     let refused = refused(parts, domain, known.as_ref()).await?;
+    let mut of_dns = domain_dns::findings(parts, domain, known.is_some()).await?;
     let mut findings = vec![match &known {
         Some(known) => entry(parts, known)?,
+        None if refused.is_empty() && !of_dns.is_empty() => {
+            Finding::good("entry", "there is none: the DNS decides (dns.tables)")
+        }
         None if refused.is_empty() => {
             Finding::wrong("entry", "there is none", format!("`wasmta domain add {domain}`"))
         }
         None => Finding::wrong("entry", "there is none", "mend what is refused, below"),
     }];
+    findings.append(&mut of_dns);
     if let Some(known) = known.filter(|known| !known.effective_status().is_gone()) {
         findings.extend(missing(parts, &known, &refused)?);
     }

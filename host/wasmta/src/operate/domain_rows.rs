@@ -8,6 +8,7 @@ use mail_types::{Domain, Lookup};
 use routing::tables::{Reader, ShownRow};
 use serde_json::{Value, json};
 
+use super::domain_dns;
 use crate::control::Answer;
 use crate::serve::Parts;
 
@@ -26,11 +27,18 @@ struct Shown {
 }
 
 /// Shows the rows of all entries of a domain, those that describe it first.
-pub(super) fn show(parts: &Parts, name: &str) -> Result<Answer, String> {
+pub(super) async fn show(parts: &Parts, name: &str) -> Result<Answer, String> {
     let domain = Domain::parse(name).map_err(|why| why.to_string())?;
     let known = match parts.directory.domain(&domain) {
         Lookup::Found(known) => known,
-        Lookup::NotFound => return Err(format!("there is no domain {name}")),
+        Lookup::NotFound => {
+            let failure = domain_dns::ask(parts, &domain).await?;
+            return match parts.directory.dns_domain(&domain) {
+                Lookup::Found(found) => domain_dns::rows(parts, &found),
+                Lookup::NotFound => Err(failure.unwrap_or_else(|| format!("there is no domain {name}"))),
+                Lookup::Unavailable(why) => Err(why),
+            };
+        }
         Lookup::Unavailable(why) => return Err(why),
     };
     let reader = parts.routing.tables().reader().map_err(|why| why.to_string())?;

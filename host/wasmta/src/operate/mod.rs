@@ -8,6 +8,7 @@ pub(crate) mod delegated;
 mod directory;
 mod disposed;
 mod dns_tables;
+mod domain_dns;
 mod domain_parts;
 mod domain_rows;
 mod entries;
@@ -66,7 +67,7 @@ pub(crate) async fn perform(
                 .await
         }
         Request::DomainShow { domain } => directory::show_domain(parts, &domain),
-        Request::DomainRows { domain } => domain_rows::show(parts, &domain),
+        Request::DomainRows { domain } => domain_rows::show(parts, &domain).await,
         Request::DomainCheck { domain } => published::check_domain(parts, &domain).await,
         Request::DomainList => directory::list_domains(&parts.directory, |_| true),
         Request::DomainRemove { domain, with_users, mail } => {

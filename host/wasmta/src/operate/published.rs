@@ -73,8 +73,13 @@ impl Finding {
 pub(super) async fn check_domain(parts: &Parts, name: &str) -> Result<Answer, String> {
     let domain = Domain::parse(name).map_err(|why| why.to_string())?;
     let mut findings = domain_parts::findings(parts, &domain).await?;
-    // Where there is no entry, nothing can follow it.
-    if !matches!(parts.directory.domain(&domain), Lookup::NotFound) {
+    // Where there is no entry, nothing can follow it. What the DNS leads here is published by others.
+    if matches!(parts.directory.domain(&domain), Lookup::NotFound) {
+        if parts.directory.dns_domain(&domain).is_found() {
+            findings.push(table(parts, &domain));
+            findings.push(seen(parts, &domain, &[]).await);
+        }
+    } else {
         findings.push(table(parts, &domain));
         let wanted = match &parts.publishing {
             None => {
@@ -110,7 +115,8 @@ pub(super) async fn check_domain(parts: &Parts, name: &str) -> Result<Answer, St
         .iter()
         .map(|one| json!({ "what": one.what, "says": one.says, "ok": !one.is_wrong(), "mend": one.mend }))
         .collect();
-    Ok(Answer::new(json!({ "domain": domain, "ok": wrong == 0, "findings": json }), text.join("\n")))
+    let json = json!({ "domain": domain, "ok": wrong == 0, "findings": json });
+    Ok(Answer { faulty: wrong > 0, ..Answer::new(json, text.join("\n")) })
 }
 
 fn table(parts: &Parts, domain: &Domain) -> Finding {

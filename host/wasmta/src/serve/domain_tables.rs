@@ -1,5 +1,6 @@
 //! Domains by DNS tables, read and followed as the configuration says (R11, R25).
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -69,6 +70,7 @@ fn table_options(
         DnsTableSource::Zone { zone, primary, key } => {
             let key = key.as_deref().map(read_key).transpose()?;
             let options = PrimaryOptions {
+                table: table.name.clone(),
                 zone: zone.clone(),
                 server: *primary,
                 key: key.clone(),
@@ -88,7 +90,7 @@ fn table_options(
             };
             let options = WatchOptions { domains: domains.clone(), servers, again_min, again_max };
             let source = Watch::new(options, clock.clone()).map_err(|why| why.to_string())?;
-            let domains = domains.clone();
+            let domains: HashSet<Domain> = domains.iter().cloned().collect();
             (Arc::new(source), Arc::new(move |domain| domains.contains(domain)), None)
         }
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use directory::{Directory, DirectoryOptions, Dn, DomainTables, Mirrors, OwnTops, Schema};
 use events::Events;
-use mail_types::{Address, Lookup};
+use mail_types::{Address, Domain, Lookup};
 use routing::{Builders, Routing, Tables};
 use runtime::{Background, Clock};
 
@@ -67,6 +67,8 @@ pub(super) fn verified(
 
 /// Where the rows of the tables come from, besides the directory's own entries.
 pub(super) struct Sources<'a> {
+    /// What the rows follow.
+    pub(super) directory: &'a Directory,
     /// LDAP servers.
     pub(super) mirror: Option<&'a Mirrors>,
     /// DNS tables.
@@ -85,24 +87,24 @@ pub(super) fn sourced(
     if sources.mirror.is_none() && sources.tables.is_empty() && sources.provisioning.is_none() {
         return routing;
     }
-    let mirror = sources.mirror.map(|mirror| LiveLookUp {
-        mirror: mirror.clone(),
-        tables: routing.tables().clone(),
+    let Sources { directory, mirror, tables, provisioning } = sources;
+    let following = Following {
+        directory: directory.clone(),
+        rows: routing.tables().clone(),
         plugins: plugins.clone(),
         events: events.clone(),
         clock: clock.clone(),
-    });
-    let rows = routing.tables().clone();
-    let Sources { tables, provisioning, .. } = sources;
-    routing.with_source(Arc::new(All { mirror, rows, tables: tables.clone(), provisioning }))
+    };
+    let (mirror, tables) = (mirror.cloned(), tables.clone());
+    routing.with_source(Arc::new(All { mirror, tables, provisioning, following }))
 }
 
 /// All sources, the directory's first.
 struct All {
-    mirror: Option<LiveLookUp>,
-    rows: Tables,
+    mirror: Option<Mirrors>,
     tables: DomainTables,
     provisioning: Option<Provisioning>,
+    following: Following,
 }
 
 impl routing::Source for All {
@@ -111,19 +113,40 @@ impl routing::Source for All {
             if let Some(mirror) = &self.mirror {
                 match mirror.look_up(address).await {
                     Lookup::NotFound => {}
-                    answer => return answer,
+                    Lookup::Found(_) => return self.following.follow().await,
+                    Lookup::Unavailable(why) => return Lookup::Unavailable(why),
                 }
             }
-            match self.rows.canonical_domain(&address.domain) {
-                Lookup::NotFound => match (self.tables.knows_of(&address.domain), &self.provisioning) {
-                    (Lookup::NotFound, Some(provisioning)) => provisioning.look_up(&address.domain).await,
-                    (answer, _) => answer,
-                },
+            let domain = &address.domain;
+            match self.following.rows.canonical_domain(domain) {
+                Lookup::NotFound => {}
                 // The domain is known: its users are the directory's.
-                Lookup::Found(_) => Lookup::NotFound,
-                Lookup::Unavailable(why) => Lookup::Unavailable(why),
+                Lookup::Found(_) => return Lookup::NotFound,
+                Lookup::Unavailable(why) => return Lookup::Unavailable(why),
+            }
+            match self.ask_tables(domain).await {
+                Lookup::NotFound => match &self.provisioning {
+                    Some(provisioning) => provisioning.look_up(domain).await,
+                    None => Lookup::NotFound,
+                },
+                answer => answer,
             }
         })
+    }
+}
+
+impl All {
+    /// What the DNS tables say of a domain without a row, asked at once: `Found` when it has one.
+    async fn ask_tables(&self, domain: &Domain) -> Lookup<()> {
+        match self.tables.look_up(domain).await {
+            Lookup::Found(()) => {}
+            answer => return answer,
+        }
+        match self.following.follow().await {
+            // An entry of the directory, one that is gone too, wins over the DNS.
+            Lookup::Found(()) => self.following.rows.canonical_domain(domain).map(drop),
+            answer => answer,
+        }
     }
 }
 
@@ -151,28 +174,21 @@ impl auth::Verifier for ByBind {
     }
 }
 
-/// Misses, by one look-up and with tables that have followed it.
-struct LiveLookUp {
-    mirror: Mirrors,
-    tables: Tables,
+/// What makes the rows follow the directory.
+struct Following {
+    directory: Directory,
+    rows: Tables,
     plugins: plugin_engine::Engine,
     events: Events,
     clock: Clock,
 }
 
-impl routing::Source for LiveLookUp {
-    fn look_up<'a>(&'a self, address: &'a Address) -> routing::BoxFuture<'a, Lookup<()>> {
-        Box::pin(async move {
-            match self.mirror.look_up(address).await {
-                Lookup::Found(_) => {}
-                Lookup::NotFound => return Lookup::NotFound,
-                Lookup::Unavailable(why) => return Lookup::Unavailable(why),
-            }
-            let builders = Builders { plugins: &self.plugins, events: &self.events, clock: &self.clock };
-            match self.tables.refresh(self.mirror.directory(), &builders).await {
-                Ok(_) => Lookup::Found(()),
-                Err(why) => Lookup::Unavailable(why.to_string()),
-            }
-        })
+impl Following {
+    async fn follow(&self) -> Lookup<()> {
+        let builders = Builders { plugins: &self.plugins, events: &self.events, clock: &self.clock };
+        match self.rows.refresh(&self.directory, &builders).await {
+            Ok(_) => Lookup::Found(()),
+            Err(why) => Lookup::Unavailable(why.to_string()),
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use auth::{Authenticator, Hasher};
 use channels::StoreDelivery;
-use directory::{Directory, Mirrors, PasswordHasher};
+use directory::{Directory, DomainTables, Mirrors, PasswordHasher};
 use events::{Event, Events};
 use queue::{Agents, Queue};
 use routing::{Builders, Routing, TableError, Tables};
@@ -122,7 +122,8 @@ impl Parts {
         let follower =
             Follower { tables: routing.tables(), plugins: &plugins, events: &events, clock: &clock };
         let provisioning = Provisioning::of(config, &directory, &surroundings, follower);
-        let sources = Sources { mirror: mirror.as_ref(), tables: &followed.tables, provisioning };
+        let (mirrors, tables) = (mirror.as_ref(), &followed.tables);
+        let sources = Sources { directory: &directory, mirror: mirrors, tables, provisioning };
         let routing = sourced(routing, sources, &plugins, (&events, &clock));
 
         let mail = open_mail(config, place)?;
@@ -130,7 +131,7 @@ impl Parts {
         account_moves::follow(&routing, &directory, &store, &events).await?;
         let profiles = in_their_world(&routing, &plugins, (&surroundings, &store));
         let of_derived = open_storage(config, place, "derived", store::DERIVED_SPACES, false)?;
-        let stores = (&directory, &store);
+        let stores = (&directory, &store, &followed.tables);
         let agents = agents(config, stores, &routing, &profiles, (&clock, &random), &events)?;
         let queue = open_queue(config, &mail, agents, (&clock, &random, &events))?;
         Ok(Self {
@@ -296,7 +297,7 @@ async fn open_plugins(
 /// Who carries mail on from the queue.
 fn agents(
     config: &Config,
-    stores: (&Directory, &Store),
+    stores: (&Directory, &Store, &DomainTables),
     routing: &Routing,
     profiles: &profiles::Profiles,
     by: (&Clock, &Random),

@@ -326,8 +326,8 @@ impl Running {
     /// on what takes effect only at the next start.
     fn take_up(&self, new: Config) -> Result<Vec<String>, String> {
         let (rules, options) = policy::load(&new).map_err(|why| why.to_string())?;
-        let Parts { directory, routing, profiles, store, clock, random, events, .. } = &self.parts;
-        let (stores, chance) = ((directory, store), (clock, random));
+        let Parts { directory, followed, routing, profiles, store, clock, random, events, .. } = &self.parts;
+        let (stores, chance) = ((directory, store, &followed.tables), (clock, random));
         let agents = ways::prepare(&new, stores, routing, profiles, chance, events)?;
         let exchanged = plugins::Exchanged::new(&new, random)?;
         let planned = self.services.plan(&new)?;

@@ -7,7 +7,7 @@ use channels::{
     Bitbucket, Credentials, Dialect, FileChannel, FileOptions, Lists, ProgramChannel, RemoteChannel,
     RemoteOptions, RemoteTls, Reprocess, SharedChannel, TlsPolicy,
 };
-use directory::Directory;
+use directory::{Directory, DomainTables};
 use dns::{Dns, MailHosts, Resolver, Servers};
 use events::Events;
 use mail_types::{ChannelName, Domain, Lookup, NextHop};
@@ -52,14 +52,14 @@ impl Channel for SmartHost {
 /// Builds the agents of a configuration, without touching those in force.
 pub(super) fn prepare(
     config: &Config,
-    (directory, store): (&Directory, &Store),
+    (directory, store, domains): (&Directory, &Store, &DomainTables),
     routing: &Routing,
     profiles: &Profiles,
     (clock, random): (&Clock, &Random),
     events: &Events,
 ) -> Result<Channels, String> {
-    let resolver: Arc<dyn Resolver> =
-        Arc::new(Tabled { dns: resolver(config, random)?, tables: routing.tables().clone() });
+    let (dns, tables, domains) = (resolver(config, random)?, routing.tables().clone(), domains.clone());
+    let resolver: Arc<dyn Resolver> = Arc::new(Tabled { dns, tables, domains });
     let tls =
         RemoteTls { opportunistic: TlsClient::opportunistic().ok(), verified: TlsClient::verified().ok() };
     let unsubscribe = unsubscribe(config)?;
@@ -202,6 +202,7 @@ pub(super) fn resolver(config: &Config, random: &Random) -> Result<Dns, String> 
 struct Tabled {
     dns: Dns,
     tables: Tables,
+    domains: DomainTables,
 }
 
 impl Resolver for Tabled {
@@ -216,10 +217,20 @@ impl Resolver for Tabled {
             let found = self.dns.mail_hosts(domain).await;
             // We were a backup when the mail came, and are the best host now: the tables are about to say so, and mail does
             // not bounce because they lag (R20).
-            if found == Lookup::Found(MailHosts::OnlyOurselves) && self.is_from_dns(domain) {
-                return Lookup::Unavailable(format!("{domain} has this host first now, and its table lags"));
+            if found != Lookup::Found(MailHosts::OnlyOurselves) {
+                return found;
             }
-            found
+            let lags =
+                || Lookup::Unavailable(format!("{domain} has this host first now, and its table lags"));
+            if self.is_from_dns(domain) {
+                return lags();
+            }
+            // Or it was known by another table when the mail came, and the one that has it now was not read yet.
+            match self.domains.look_up(domain).await {
+                Lookup::Found(()) => lags(),
+                Lookup::NotFound => found,
+                Lookup::Unavailable(why) => Lookup::Unavailable(why),
+            }
         })
     }
 
