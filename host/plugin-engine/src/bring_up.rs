@@ -83,9 +83,15 @@ impl Inner {
     /// Starts an installed component with its section in force; where that does not fit it, with the one that the file has now.
     /// `None`: it has no section.
     async fn start_fitting(&self, digest: &Digest, name: &PluginName) -> Option<Result<Plugin, Unfit>> {
-        let in_force = self.active.load().settings.get(name).cloned()?;
-        let newer = self.newer.lock().iter().find(|one| one.name == *name && **one != in_force).cloned();
-        let started = self.start(digest, &in_force, false).await;
+        let active = self.active.load_full();
+        let in_force = active.settings.get(name)?;
+        let unusable = active.unusable.get(name);
+        let is_newer = |one: &&Settings| one.name == *name && (unusable.is_some() || *one != in_force);
+        let newer = self.newer.lock().iter().find(is_newer).cloned();
+        let started = match unusable {
+            Some(why) => Err(Unfit::new(why.clone(), "`wasmta check-config` tells when it is mended")),
+            None => self.start(digest, in_force, false).await,
+        };
         let (Err(unfit), Some(newer)) = (&started, newer) else { return Some(started) };
         let with_newer = self.start(digest, &newer, false).await;
         Some(with_newer.map_err(|newer| {
@@ -268,13 +274,14 @@ impl Inner {
     fn exchange(&self, name: &PluginName, plugin: Option<Arc<Plugin>>) {
         let old = self.active.load_full();
         let (mut plugins, mut missing) = (old.plugins.clone(), old.missing.clone());
-        let mut settings = old.settings.clone();
+        let (mut settings, mut unusable) = (old.settings.clone(), old.unusable.clone());
         match plugin {
             Some(plugin) => {
                 settings.insert(name.clone(), (*plugin.settings).clone());
                 self.runs_by(&plugin);
                 plugins.insert(name.clone(), plugin);
                 missing.remove(name);
+                unusable.remove(name);
             }
             None => {
                 plugins.remove(name);
@@ -283,7 +290,7 @@ impl Inner {
                 }
             }
         }
-        self.active.store(Arc::new(Active::new(settings, plugins, missing)));
+        self.active.store(Arc::new(Active::new(settings, plugins, missing).with_unusable(unusable)));
     }
 
     /// Starts what a changed line asks for, then writes the line, then swaps: in this order, so that a failure leaves

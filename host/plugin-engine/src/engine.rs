@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use events::Events;
+use events::{Event, Events};
 use hooks::{CallContext, Content, Failed, FailureKind, PluginName, Role, Sitting, Told, World};
 use mail_types::Domain;
 use runtime::{Clock, Random};
@@ -87,6 +87,8 @@ pub(crate) struct Active {
     pub(crate) plugins: HashMap<PluginName, Arc<Plugin>>,
     /// Why a plugin of the configuration is not there.
     pub(crate) missing: HashMap<PluginName, String>,
+    /// Why a section is good for its bindings alone: a file that it names cannot be used.
+    pub(crate) unusable: HashMap<PluginName, String>,
     /// Bindings of the configuration, in order.
     bound: HashMap<Role, Vec<(DomainPattern, PluginName)>>,
 }
@@ -112,7 +114,12 @@ impl Active {
             }
         }
         bound.retain(|_, patterns| !patterns.is_empty());
-        Self { settings, plugins, missing, bound }
+        Self { settings, plugins, missing, unusable: HashMap::new(), bound }
+    }
+
+    /// With sections that are good for their bindings alone.
+    pub(crate) fn with_unusable(self, unusable: HashMap<PluginName, String>) -> Self {
+        Self { unusable, ..self }
     }
 
     pub(crate) fn bound(&self, role: Role, domain: &Domain) -> Vec<PluginName> {
@@ -167,7 +174,10 @@ impl Engine {
     pub fn open(folder: &Path, parts: EngineParts) -> Result<Self, String> {
         let EngineParts { world, storage, compiler, clock, random, events } = parts;
         let place = |error: std::io::Error| format!("the folder of plugins {}: {error}", folder.display());
-        let artefacts = Artefacts::open(folder, compiler, &random).map_err(place)?;
+        let (artefacts, note) = Artefacts::open(folder, compiler, &random).map_err(place)?;
+        if let Some(cause) = note {
+            events.emit(&Event::ConfigurationRefused { file: "plugins", cause: &cause });
+        }
         let registry = Registry::open(folder.join("installed.json"))?;
         let machine =
             Machine::new(Profile::Serving).map_err(|e| format!("plugins cannot run here: {e:#}"))?;

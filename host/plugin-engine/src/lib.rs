@@ -60,6 +60,7 @@ pub use contradictions::{
 };
 pub use doubts::{Doubt, doubts};
 pub use engine::{Engine, EngineParts};
+pub use host::SERVER_TABLES;
 pub use kv::{KEY_MAX, SPACES, VALUE_MAX};
 pub use lifecycle::{Installation, Listed, Prepared, ShadowReport};
 /// The engine that compiles, by its own name: only this crate names wasmtime.

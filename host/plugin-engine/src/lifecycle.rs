@@ -117,6 +117,20 @@ impl Prepared<'_> {
         &self.broken
     }
 
+    /// With sections besides that name a file which cannot be used, each with why: what they bind is missing.
+    pub fn without(mut self, unusable: Vec<(Settings, String)>) -> Self {
+        let Active { mut settings, plugins, mut missing, .. } = self.active;
+        let mut why_not = HashMap::new();
+        for (one, why) in unusable {
+            self.notes.push(format!("plugin {}: {why}", one.name));
+            missing.insert(one.name.clone(), why.clone());
+            why_not.insert(one.name.clone(), why);
+            settings.insert(one.name.clone(), one);
+        }
+        self.active = Active::new(settings, plugins, missing).with_unusable(why_not);
+        self
+    }
+
     /// Puts them in force. Gives a note for each plugin that something is to be told of.
     pub fn put_in_force(self) -> Vec<String> {
         let Self { engine, active, record, mut notes, broken, .. } = self;
