@@ -24,6 +24,8 @@ struct Tried {
     different: usize,
     /// Made with another configuration than it is played with.
     otherwise_configured: usize,
+    /// Made with nobody knows what.
+    unknown_configured: usize,
     latest: bool,
     unreadable: usize,
 }
@@ -156,7 +158,8 @@ impl Inner {
             Some(plugin) => self.try_on_recordings(&name, plugin, force).await?,
             None => Tried::default(),
         };
-        let Tried { replayed, different, otherwise_configured, latest, unreadable } = tried;
+        let Tried { replayed, different, otherwise_configured, unknown_configured, latest, unreadable } =
+            tried;
         let before = self.registry.of(&name).map(|installed| installed.active);
         // Whether it runs or not: what it may do is what the operator has agreed to.
         let old = before.as_ref().and_then(|before| self.artefacts.manifest(before));
@@ -172,6 +175,9 @@ impl Inner {
             replayed,
             different,
             otherwise_configured,
+            unknown_configured,
+            left_out: self.recorder.left_out(&name),
+            trial: None,
             latest,
             unreadable,
             signed: None,
@@ -210,6 +216,7 @@ impl Inner {
             let is_of_now = |then: &Arc<MadeWith>| then.is_of(&plugin.settings);
             let like_now = recording.made_with.as_ref().is_none_or(is_of_now);
             tried.otherwise_configured += usize::from(!like_now);
+            tried.unknown_configured += usize::from(recording.made_with.is_none());
             let broken = answer.as_ref().err().is_some_and(|(kind, _)| kind.is_fault());
             // Made with another configuration, the version in force might fail on it alike.
             if broken && recording.answer.is_ok() && like_now && !force {

@@ -26,10 +26,10 @@ use crate::places::Places;
 use crate::plugin::{Asked, Manner, Plugin};
 use crate::question::{Answer, Question};
 use crate::reads::Reads;
-use crate::recording::{Recorder, Recording};
+use crate::recording::{LeftOut, Recorder, Recording, Why};
 use crate::registry::Registry;
 use crate::settings::{DomainPattern, Settings};
-use crate::shadow::Shadows;
+use crate::shadow::{Shadow, Shadows};
 use crate::tape::Tape;
 use crate::trust::Trust;
 use crate::validate::{Invalid, Judge};
@@ -234,6 +234,12 @@ impl Engine {
         active.plugins.iter().map(|(name, plugin)| (name.clone(), Arc::clone(plugin))).collect()
     }
 
+    /// What was to be recorded of a plugin since the server began, and is not.
+    #[must_use]
+    pub fn left_out(&self, plugin: &PluginName) -> LeftOut {
+        self.0.recorder.left_out(plugin)
+    }
+
     /// Ends what writes, so that the folders can be opened anew.
     pub async fn close(&self) {
         self.0.surroundings.kv.close().await;
@@ -342,18 +348,19 @@ impl Inner {
             plugin.numbers.microseconds.fetch_add(report.microseconds, Ordering::Relaxed);
             notes::logged(&self.events, &plugin, context, &report);
         }
-        if let Some(kept) = tape.into_kept() {
-            let recording = Recording::new(&plugin, context, now, seed, question, kept, &answer);
-            if explains {
-                // On the heap: what is rare must not make every call larger.
-                Box::pin(self.count(&plugin, &recording, &mut report)).await;
-            }
-            if let Some(shadow) = shadow {
-                self.shadows.compare(shadow, recording.clone());
-            }
-            // What was removed meanwhile took its recordings along.
-            if taped && self.active.load().plugins.contains_key(name) {
-                self.recorder.keep(recording);
+        if kept {
+            let lost = if tape.is_lost() { Why::TooLarge } else { Why::Unanswered };
+            match tape.into_kept() {
+                None if explains => {}
+                None => self.not_kept(name, (taped, shadow), lost),
+                Some(kept) => {
+                    let recording = Recording::new(&plugin, context, now, seed, question, kept, &answer);
+                    if explains {
+                        // On the heap: what is rare must not make every call larger.
+                        Box::pin(self.count(&plugin, &recording, &mut report)).await;
+                    }
+                    self.keep(name, recording, (taped, shadow));
+                }
             }
         }
         let checked = match answer {
@@ -377,6 +384,28 @@ impl Inner {
                 let failed = plugin.failed(role, kind, why);
                 self.fail(Some(&plugin), context, role, failed, |answer| Told { answer, report })
             }
+        }
+    }
+
+    /// Records a call, and lets a candidate answer it, too.
+    fn keep(&self, name: &PluginName, recording: Recording, (taped, shadow): (bool, Option<Arc<Shadow>>)) {
+        if let Some(shadow) = shadow {
+            self.shadows.compare(shadow, recording.clone());
+        }
+        // What was removed meanwhile took its recordings along.
+        if taped && self.active.load().plugins.contains_key(name) {
+            self.recorder.keep(recording);
+        }
+    }
+
+    /// Counts a call that can be neither.
+    fn not_kept(&self, name: &PluginName, (taped, shadow): (bool, Option<Arc<Shadow>>), why: Why) {
+        if let Some(shadow) = shadow {
+            let count = if matches!(why, Why::TooLarge) { &shadow.too_large } else { &shadow.left_out };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        if taped {
+            self.recorder.leave_out(name, why);
         }
     }
 

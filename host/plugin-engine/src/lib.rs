@@ -70,7 +70,7 @@ pub use machine::{Allocation, INSTANCES_MAX, MEMORY_MAX, Machine, Profile, SLICE
 pub use numbers::Numbers;
 pub use plugin::{Description, Plugin};
 pub use question::{Answer, Question};
-pub use recording::Recording;
+pub use recording::{LeftOut, Recording};
 pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};
 pub use replay::{Played, Replayed};
 pub use settings::{BreakerOptions, DomainPattern, Limits, Reuse, Secrets, Settings, Table};

@@ -6,6 +6,7 @@ use crate::bindings::wasmta::policy::kv::Host;
 use crate::bindings::wasmta::policy::types::Failure;
 use crate::call::Call;
 use crate::kv::{Kv, KvError, Place};
+use crate::tape::Octets;
 
 use super::{permanent, temporary};
 
@@ -35,11 +36,14 @@ impl Host for Call {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Failure>> {
         let kv = self.charge(key.len())?.kv.clone();
         let ask = self.asks("kv.get", &key);
-        if let Some(answer) = self.played(&ask)? {
-            return Ok(answer);
-        }
-        let value = kv.read(&self.place(), &key, self.now).map_err(failure);
-        Ok(self.kept(ask, value))
+        let value = match self.played(&ask)? {
+            Some(value) => value,
+            None => {
+                let value = kv.read(&self.place(), &key, self.now).map_err(failure);
+                self.kept(ask, value.map(|value| value.map(Octets)))
+            }
+        };
+        Ok(value.map(|value| value.map(|Octets(value)| value)))
     }
 
     async fn set(

@@ -73,6 +73,9 @@ Examples:
     Remove {
         /// Its name.
         name: String,
+        /// With what it kept in its small store (kv), of all tenants; also where it was taken out before.
+        #[arg(long)]
+        kv: bool,
     },
     /// Try a candidate on real traffic, beside the version in force and without effect.
     #[command(after_help = "\
@@ -138,7 +141,7 @@ pub(super) fn question(command: OperatorCommand) -> Result<(PluginRequest, bool)
         OperatorCommand::Enable { name } => (PluginRequest::Enable { name, enabled: true }, false),
         OperatorCommand::Disable { name } => (PluginRequest::Enable { name, enabled: false }, false),
         OperatorCommand::Rollback { name } => (PluginRequest::RollBack { name }, false),
-        OperatorCommand::Remove { name } => (PluginRequest::Remove { name }, false),
+        OperatorCommand::Remove { name, kv } => (PluginRequest::Remove { name, kv }, false),
         OperatorCommand::Shadow { name, step } => match step {
             ShadowStep::Begin { component, signature } => {
                 let signature = signature.as_deref().map(for_the_server).transpose()?;

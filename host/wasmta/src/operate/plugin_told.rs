@@ -25,6 +25,11 @@ fn doubtful_rows(manifest: &Manifest) -> Option<String> {
     (!beyond.is_empty()).then(|| plugin_engine::rows_beyond(&beyond))
 }
 
+/// What it imports that no server has.
+fn foreign(manifest: &Manifest) -> String {
+    format!("{}: calling them ends the call", manifest.foreign.join(", "))
+}
+
 /// What an installation came to.
 pub(super) fn installation(name: &PluginName, done: &Installation) -> String {
     let mut text = format!("{name} {} is installed", done.description.version);
@@ -37,6 +42,9 @@ pub(super) fn installation(name: &PluginName, done: &Installation) -> String {
         replayed,
         different,
         otherwise_configured,
+        unknown_configured,
+        left_out,
+        trial,
         latest,
         unreadable,
         signed,
@@ -63,13 +71,25 @@ pub(super) fn installation(name: &PluginName, done: &Installation) -> String {
         if *otherwise_configured > 0 {
             let _ = write!(what, " ({otherwise_configured} were made with another config or allow)");
         }
+        if *unknown_configured > 0 {
+            let _ = write!(what, " ({unknown_configured} do not say with which config and allow)");
+        }
         line("replayed", what);
+    }
+    if left_out.total() > 0 {
+        line("not recorded", left_out.to_string());
     }
     if *unreadable > 0 {
         line("unreadable", format!("{unreadable} lines of what is kept are no recordings, and passed over"));
     }
     if let Some(doubt) = doubtful_rows(manifest) {
         line("warning", doubt);
+    }
+    if !manifest.foreign.is_empty() {
+        line("foreign", foreign(manifest));
+    }
+    if let Some(trial) = trial {
+        line("trial", trial.clone());
     }
     if *in_force && !denied.is_empty() {
         line("not granted", format!("{}: using one ends the call (plugins.{name}.allow)", words(denied)));
@@ -99,6 +119,9 @@ pub(super) fn table(engine: &Engine) -> String {
         if !one.denied.is_empty() {
             // Writing to a String cannot fail.
             let _ = write!(state, "; not granted: {}", words(&one.denied));
+        }
+        if let Some(candidate) = &one.candidate {
+            let _ = write!(state, "; {} is tried beside it", candidate.short());
         }
         let _ = write!(
             text,
@@ -165,7 +188,7 @@ pub(super) fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
             line("warning", doubt);
         }
         if !manifest.foreign.is_empty() {
-            line("foreign", format!("{}: calling them ends the call", manifest.foreign.join(", ")));
+            line("foreign", foreign(manifest));
         }
         let pure = if manifest.is_pure() { "yes: answers may be remembered" } else { "no" };
         line("pure", pure.to_owned());
@@ -184,7 +207,7 @@ pub(super) fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
             );
         }
     }
-    let Listed { calls, remembered, passed_over, microseconds, failures, .. } = one;
+    let Listed { calls, remembered, passed_over, microseconds, failures, left_out, candidate, .. } = one;
     line(
         "calls",
         format!("{calls}, {microseconds} µs each; {remembered} remembered, {passed_over} passed over"),
@@ -192,13 +215,23 @@ pub(super) fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
     for (kind, count) in failures {
         line("failed", format!("{count} ({kind})"));
     }
+    if left_out.total() > 0 {
+        line("not recorded", left_out.to_string());
+    }
+    if let Some(candidate) = candidate {
+        line("trial", format!("{candidate} answers beside it: `wasmta plugin shadow {name} report`"));
+    }
     text
 }
 
 pub(super) fn shadow(report: &ShadowReport) -> String {
-    let ShadowReport { digest, same, different, left_out, differences } = report;
+    let ShadowReport { digest, same, different, left_out, too_large, differences } = report;
     let mut text =
         format!("{digest}: {same} answers the same, {different} otherwise, {left_out} calls left out");
+    if *too_large > 0 {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ", {too_large} that are larger than a recording may be");
+    }
     for one in differences.iter().rev().take(SHOWN_MAX) {
         let _ = write!(
             text,
@@ -214,7 +247,7 @@ pub(super) fn shadow(report: &ShadowReport) -> String {
 }
 
 pub(super) fn replay(played: &Played, is_candidate: bool) -> String {
-    let Played { calls, older, unreadable, otherwise_configured } = played;
+    let Played { calls, older, unreadable, otherwise_configured, unknown_configured, left_out } = played;
     let mut different: Vec<&Replayed> = Vec::new();
     let mut not_played: BTreeMap<&str, usize> = BTreeMap::new();
     for one in calls.iter().filter(|one| !one.is_same()) {
@@ -241,6 +274,15 @@ pub(super) fn replay(played: &Played, is_candidate: bool) -> String {
             text,
             "\n{otherwise_configured} calls were made with another config or allow than now: played with {with}"
         );
+    }
+    if *unknown_configured > 0 {
+        let _ = write!(
+            text,
+            "\n{unknown_configured} calls do not say with which config and allow they were made: played with those of now"
+        );
+    }
+    if left_out.total() > 0 {
+        let _ = write!(text, "\n{left_out}");
     }
     for one in different.into_iter().take(SHOWN_MAX) {
         let _ = write!(

@@ -81,7 +81,7 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
             let digest = engine.roll_back(&name).await.map_err(|unfit| unfit.to_string())?;
             Ok(Answer::done(format!("{name} went back to {digest}")))
         }
-        PluginRequest::Remove { name } => remove(parts, &plugin_name(&name)?).await,
+        PluginRequest::Remove { name, kv } => remove(parts, &plugin_name(&name)?, kv).await,
         PluginRequest::ShadowBegin { name, file, signature } => {
             let name = plugin_name(&name)?;
             let given = Given::read(file, signature).await?;
@@ -129,16 +129,35 @@ async fn enable(parts: &Parts, name: &PluginName, enabled: bool) -> Result<Answe
     Ok(Answer::done(with_warnings(format!("{name} is disabled"), &fails)))
 }
 
-/// Removes a plugin, and tells what fails then.
-async fn remove(parts: &Parts, name: &PluginName) -> Result<Answer, String> {
+/// Removes a plugin, and tells what fails then, and what stays.
+async fn remove(parts: &Parts, name: &PluginName, with_kv: bool) -> Result<Answer, String> {
+    let engine = &parts.plugins;
+    if with_kv && !engine.list().contains_key(name) {
+        let values = engine.forget_kv(name).await.map_err(|unfit| unfit.to_string())?;
+        let text = format!("{name} was not installed; {values} values that it kept are removed");
+        return Ok(Answer { faulty: values == 0, ..Answer::done(text) });
+    }
     // Before nobody knows any more what roles it had.
     let fails = plugin_uses::without(parts, name).await;
-    let kept = parts.plugins.remove(name).await.map_err(|unfit| unfit.to_string())?;
-    let (with, faulty) = match &kept {
+    let kept = engine.remove(name).await.map_err(|unfit| unfit.to_string())?;
+    let (with, mut faulty) = match &kept {
         None => (", with what was recorded of it".to_owned(), false),
         Some(unfit) => (format!(", but {unfit}"), true),
     };
-    let text = format!("{name} is removed{with}; its section in the configuration stays");
+    let mut text = format!("{name} is removed{with}; its section in the configuration stays");
+    if with_kv {
+        match engine.forget_kv(name).await {
+            Ok(values) => text.push_str(&format!("\n  {values} values that it kept are removed, too")),
+            Err(unfit) => {
+                faulty = true;
+                text.push_str(&format!("\n  but {unfit}"));
+            }
+        }
+    } else if engine.keeps_kv(name) {
+        text.push_str(&format!(
+            "\n  what it kept (kv) stays for a plugin of this name: `wasmta plugin remove {name} --kv` removes that, too"
+        ));
+    }
     Ok(Answer { faulty, ..Answer::done(with_warnings(text, &fails)) })
 }
 
