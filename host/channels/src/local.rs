@@ -2,7 +2,7 @@
 //! owner reads (R63).
 
 use mail_types::{AccountName, Filing, Timestamp};
-use queue::{BoxFuture, CopyOf, LocalCopy, LocalDelivery, Publish};
+use queue::{Appended, BoxFuture, CopyOf, LocalCopy, LocalDelivery, Publish};
 use storage::{Batch, StorageError};
 use store::{
     AppendRequest, AppendedContent, Fit, Flags, Full, MailboxId, MailboxName, Store, StoreError, Usage,
@@ -78,7 +78,7 @@ impl LocalDelivery for StoreDelivery {
         }
     }
 
-    fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Publish, StorageError> {
+    fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Appended, StorageError> {
         let found = self.store.find_account(copy.account).map_err(in_storage)?;
         let Some(account) = found else {
             return Err(StorageError::unavailable("delivering", format!("no account {}", copy.account)));
@@ -87,15 +87,22 @@ impl LocalDelivery for StoreDelivery {
         let mut prefix = message::return_path_field(copy.reverse_path);
         prefix.extend_from_slice(copy.prefix);
         let (mut mailbox, mut flags, mut labels) = (MailboxId::inbox(account), Flags::NONE, Vec::new());
+        let (mut called, mut instead_of) = (store::INBOX.to_owned(), None);
         if let Some(filing) = copy.filing {
             for (name, value) in &filing.fields {
                 prefix.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
             }
             let found = match place(filing) {
-                Ok(name) => self.store.find_place(account, &name).map_err(in_storage)?,
+                Ok(name) => {
+                    let found = self.store.find_place(account, &name).map_err(in_storage)?;
+                    found.map(|found| (found, name.to_string()))
+                }
                 Err(_) => None,
             };
-            mailbox = found.unwrap_or(mailbox);
+            match found {
+                Some(found) => (mailbox, called) = found,
+                None => instead_of = Some(filing.mailbox.clone()),
+            }
             labels = keywords(filing).collect();
             let set = filing.labels.iter().filter_map(|label| flag_of(label));
             flags = Flags::from_bits(set.fold(0, |bits, flag| bits | flag.bits()));
@@ -113,9 +120,10 @@ impl LocalDelivery for StoreDelivery {
         };
         let appended = self.store.append_labelled_to_batch(batch, &request, &labels).map_err(in_storage)?;
         let store = self.store.clone();
-        Ok(Box::new(move |committed| {
+        let publish: Publish = Box::new(move |committed| {
             store.publish_appended(appended, committed);
-        }))
+        });
+        Ok(Appended { mailbox: called, instead_of, publish })
     }
 }
 
@@ -161,13 +169,18 @@ mod tests {
         Store::open(storage, clock.clone(), Events::counting(clock)).await.unwrap()
     }
 
-    fn append(store: &Store, batch: &mut Batch, content: Drawn, name: &str) -> Result<Publish, StorageError> {
+    fn append(
+        store: &Store,
+        batch: &mut Batch,
+        content: Drawn,
+        (name, filing): (&str, Option<&Filing>),
+    ) -> Result<Appended, StorageError> {
         let account = AccountName::new(name).unwrap();
         let recipient = Recipient::new(Address::parse(name).unwrap());
         let reverse_path = ReversePath::parse("<me@there.test>").unwrap();
         let copy = LocalCopy {
             account: &account,
-            filing: None,
+            filing,
             recipient: &recipient,
             reverse_path: &reverse_path,
             prefix: b"Received: here\r\n",
@@ -193,7 +206,7 @@ mod tests {
         let mut batch = Batch::new();
         let content = batch.store_content(b"a: b\r\n\r\n".to_vec().into(), 2);
         let publish: Vec<Publish> =
-            names.map(|name| append(&store, &mut batch, content, name).unwrap()).into_iter().collect();
+            names.map(|name| append(&store, &mut batch, content, (name, None)).unwrap().publish).into();
         let committed = store.storage().commit(batch).await.unwrap();
         assert!(!watch.has_changed());
         publish.into_iter().for_each(|publish| publish(&committed));
@@ -213,8 +226,31 @@ mod tests {
         let store = open(folder.path()).await;
         let mut batch = Batch::new();
         let content = batch.store_content(b"a: b\r\n\r\n".to_vec().into(), 1);
-        let result = append(&store, &mut batch, content, "nobody@us.test");
+        let result = append(&store, &mut batch, content, ("nobody@us.test", None));
         assert!(matches!(result, Err(StorageError::Unavailable { .. })));
+        store.storage().close().await;
+    }
+
+    #[tokio::test]
+    async fn where_a_copy_really_is_is_told_where_it_cannot_be_filed_as_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        let account = AccountName::new("anna@us.test").unwrap();
+        let delivery = StoreDelivery::new(store.clone());
+        let deep = "x/".repeat(mail_types::MAILBOX_DEPTH_MAX) + "x";
+        for (meant, expected) in [
+            ("", ("INBOX", None)),
+            ("inbox", ("INBOX", None)),
+            ("Lists/Rust", ("Lists/Rust", None)),
+            (&deep, ("INBOX", Some(&*deep))),
+        ] {
+            let filing = Filing { mailbox: meant.to_owned(), ..Filing::default() };
+            delivery.prepare(&account, Some(&filing)).await.unwrap();
+            let mut batch = Batch::new();
+            let content = batch.store_content(b"a: b\r\n\r\n".to_vec().into(), 1);
+            let appended = append(&store, &mut batch, content, ("anna@us.test", Some(&filing))).unwrap();
+            assert_eq!((&*appended.mailbox, appended.instead_of.as_deref()), expected);
+        }
         store.storage().close().await;
     }
 }

@@ -23,6 +23,6 @@ pub use envelope::{
 pub use ids::{AccountName, IdError, MessageId, QueueId};
 pub use lookup::Lookup;
 pub use reply::{Refusal, Reply};
-pub use route::{ChannelName, Filing, NextHop, Route, Words};
+pub use route::{ChannelName, Filing, MAILBOX_DEPTH_MAX, NextHop, Route, Words};
 pub use status::{EnhancedStatus, Persistence};
 pub use time::Timestamp;

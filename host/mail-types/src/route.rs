@@ -105,6 +105,9 @@ pub struct Words {
     pub once_in_hours: u32,
 }
 
+/// Most levels of a mailbox's name, as they are joined by `/`: of what no store makes, nobody should ask.
+pub const MAILBOX_DEPTH_MAX: usize = 32;
+
 /// Where in an account a copy goes, and how it looks there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Filing {

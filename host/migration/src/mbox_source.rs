@@ -206,7 +206,10 @@ struct Pieces<'p> {
 impl<'p> Pieces<'p> {
     async fn open(path: &'p Path) -> Result<Self, MigrationError> {
         let failed = |e| MigrationError::file(path, e);
-        let file = File::open(path).await.map_err(failed)?;
+        let place = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || runtime::files::open(&place)).await;
+        let file =
+            File::from_std(opened.map_err(io::Error::other).and_then(|opened| opened).map_err(failed)?);
         let size = file.metadata().await.map_err(failed)?.len();
         let digest = Sha256::new();
         Ok(Self { path, file, size, at: 0, digest, buffer: Vec::new(), start: 0, ended: false, given: 0 })

@@ -6,7 +6,7 @@
 //! | `artefacts/DIGEST-ENGINE.cwasm` | its machine code for an engine of that configuration |
 //! | `artefacts/DIGEST-ENGINE.seal` | HMAC-SHA-256 over it, under a key that only this folder has |
 //! | `artefacts/DIGEST.json` | what it is: [`Manifest`] |
-//! | `key` | 32 random octets, made at the first start |
+//! | `key` | 32 random octets, made at the first start; and anew where it is no key, as after a disk that was full |
 //!
 //! Machine code is only loaded where it is ours, unchanged, and made for this very engine: its name has the engine's
 //! configuration, its seal the folder's key. Anything else is compiled anew. Files are put in place whole.
@@ -34,6 +34,8 @@ use crate::machine::Machine;
 const ARTEFACT_MAX: u64 = 512 << 20;
 /// Octets of key and seal.
 const KEY_LEN: usize = 32;
+/// Largest file that is read as a key, in octets.
+const KEY_FILE_MAX: u64 = 4096;
 /// Largest manifest, in octets.
 const MANIFEST_MAX: u64 = 1 << 20;
 
@@ -74,9 +76,36 @@ pub(crate) fn manifest_in(folder: &Path, digest: &Digest) -> Option<Manifest> {
     serde_json::from_slice(&manifest).ok().filter(|manifest: &Manifest| manifest.digest == *digest)
 }
 
+/// The key of the folder's seals. One that is none seals nothing: what it has sealed is compiled anew under a new one.
+fn key_of(path: &Path, random: &Random) -> io::Result<([u8; KEY_LEN], Option<String>)> {
+    let note = match runtime::files::read(path, KEY_FILE_MAX) {
+        Ok(octets) => match octets.try_into() {
+            Ok(key) => return Ok((key, None)),
+            Err(octets) => Some(Vec::len(&octets).to_string()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Some(format!("more than {KEY_FILE_MAX}")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let note = note.map(|octets| {
+        format!(
+            "{} had {octets} octets, and a key has {KEY_LEN}: it is made anew, and every component compiled anew",
+            path.display()
+        )
+    });
+    let mut key = [0; KEY_LEN];
+    random.fill(&mut key);
+    write_durably(path, &key, Readers::Owner)?;
+    Ok((key, note))
+}
+
 impl Artefacts {
-    /// Opens or makes the folder; nobody else may look into it, or it is not used.
-    pub(crate) fn open(folder: &Path, compiler: Arc<dyn Compiler>, random: &Random) -> io::Result<Self> {
+    /// Opens or makes the folder; nobody else may look into it, or it is not used. Gives a note where something is to be told.
+    pub(crate) fn open(
+        folder: &Path,
+        compiler: Arc<dyn Compiler>,
+        random: &Random,
+    ) -> io::Result<(Self, Option<String>)> {
         for part in [folder.to_path_buf(), folder.join("components"), folder.join("artefacts")] {
             match std::fs::DirBuilder::new().mode(0o700).create(&part) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -88,21 +117,8 @@ impl Artefacts {
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
             }
         }
-        let path = folder.join("key");
-        let key = match std::fs::read(&path) {
-            Ok(octets) => octets.try_into().map_err(|_| {
-                let why = format!("{} is no key: remove it, and plugins are compiled anew", path.display());
-                io::Error::new(io::ErrorKind::InvalidData, why)
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut key = [0; KEY_LEN];
-                random.fill(&mut key);
-                write_durably(&path, &key, Readers::Owner)?;
-                key
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Self { folder: folder.to_path_buf(), key, compiler, in_use: Arc::default() })
+        let (key, note) = key_of(&folder.join("key"), random)?;
+        Ok((Self { folder: folder.to_path_buf(), key, compiler, in_use: Arc::default() }, note))
     }
 
     fn component_path(&self, digest: &Digest) -> PathBuf {

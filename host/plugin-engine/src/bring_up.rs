@@ -24,6 +24,8 @@ struct Tried {
     different: usize,
     /// Made with another configuration than it is played with.
     otherwise_configured: usize,
+    /// Made with nobody knows what.
+    unknown_configured: usize,
     latest: bool,
     unreadable: usize,
 }
@@ -83,9 +85,15 @@ impl Inner {
     /// Starts an installed component with its section in force; where that does not fit it, with the one that the file has now.
     /// `None`: it has no section.
     async fn start_fitting(&self, digest: &Digest, name: &PluginName) -> Option<Result<Plugin, Unfit>> {
-        let in_force = self.active.load().settings.get(name).cloned()?;
-        let newer = self.newer.lock().iter().find(|one| one.name == *name && **one != in_force).cloned();
-        let started = self.start(digest, &in_force, false).await;
+        let active = self.active.load_full();
+        let in_force = active.settings.get(name)?;
+        let unusable = active.unusable.get(name);
+        let is_newer = |one: &&Settings| one.name == *name && (unusable.is_some() || *one != in_force);
+        let newer = self.newer.lock().iter().find(is_newer).cloned();
+        let started = match unusable {
+            Some(why) => Err(Unfit::new(why.clone(), "`wasmta check-config` tells when it is mended")),
+            None => self.start(digest, in_force, false).await,
+        };
         let (Err(unfit), Some(newer)) = (&started, newer) else { return Some(started) };
         let with_newer = self.start(digest, &newer, false).await;
         Some(with_newer.map_err(|newer| {
@@ -150,7 +158,8 @@ impl Inner {
             Some(plugin) => self.try_on_recordings(&name, plugin, force).await?,
             None => Tried::default(),
         };
-        let Tried { replayed, different, otherwise_configured, latest, unreadable } = tried;
+        let Tried { replayed, different, otherwise_configured, unknown_configured, latest, unreadable } =
+            tried;
         let before = self.registry.of(&name).map(|installed| installed.active);
         // Whether it runs or not: what it may do is what the operator has agreed to.
         let old = before.as_ref().and_then(|before| self.artefacts.manifest(before));
@@ -166,6 +175,9 @@ impl Inner {
             replayed,
             different,
             otherwise_configured,
+            unknown_configured,
+            left_out: self.recorder.left_out(&name),
+            trial: None,
             latest,
             unreadable,
             signed: None,
@@ -204,6 +216,7 @@ impl Inner {
             let is_of_now = |then: &Arc<MadeWith>| then.is_of(&plugin.settings);
             let like_now = recording.made_with.as_ref().is_none_or(is_of_now);
             tried.otherwise_configured += usize::from(!like_now);
+            tried.unknown_configured += usize::from(recording.made_with.is_none());
             let broken = answer.as_ref().err().is_some_and(|(kind, _)| kind.is_fault());
             // Made with another configuration, the version in force might fail on it alike.
             if broken && recording.answer.is_ok() && like_now && !force {
@@ -268,13 +281,14 @@ impl Inner {
     fn exchange(&self, name: &PluginName, plugin: Option<Arc<Plugin>>) {
         let old = self.active.load_full();
         let (mut plugins, mut missing) = (old.plugins.clone(), old.missing.clone());
-        let mut settings = old.settings.clone();
+        let (mut settings, mut unusable) = (old.settings.clone(), old.unusable.clone());
         match plugin {
             Some(plugin) => {
                 settings.insert(name.clone(), (*plugin.settings).clone());
                 self.runs_by(&plugin);
                 plugins.insert(name.clone(), plugin);
                 missing.remove(name);
+                unusable.remove(name);
             }
             None => {
                 plugins.remove(name);
@@ -283,7 +297,7 @@ impl Inner {
                 }
             }
         }
-        self.active.store(Arc::new(Active::new(settings, plugins, missing)));
+        self.active.store(Arc::new(Active::new(settings, plugins, missing).with_unusable(unusable)));
     }
 
     /// Starts what a changed line asks for, then writes the line, then swaps: in this order, so that a failure leaves

@@ -44,6 +44,8 @@ pub(crate) struct Call {
     held: Held,
     memory: u64,
     used: Used,
+    /// Until when the host may wait for others: then there is time left for the plugin to say something all the same.
+    waits_until: Option<tokio::time::Instant>,
     /// Why a host function broke the call off.
     breach: Option<(FailureKind, String)>,
     pub(crate) tape: Tape,
@@ -88,6 +90,10 @@ impl Used {
 
 /// What an item of a list counts for, beside its text, in octets.
 pub(crate) const ITEM_OCTETS: usize = 16;
+/// The share of a call's time (`limits.wall`) that no wait for others takes.
+const SPARE_SHARE: u32 = 8;
+/// What a plugin is told of a wait that was given up.
+pub(crate) const NOT_IN_TIME: &str = "there was no answer within the time of this call (limits.wall)";
 /// Longest line of a plugin's log, in octets.
 const LOG_LINE_MAX: usize = 1024;
 
@@ -119,13 +125,15 @@ impl Call {
             held: Held::nothing(share),
             memory: 0,
             used: Used::nothing(),
+            waits_until: None,
             breach: None,
             tape: Tape::Off,
         }
     }
 
-    /// Begins a call on an instance, new or warm.
-    pub(crate) fn begin(&mut self, manner: Manner) {
+    /// Begins a call on an instance, new or warm, that has to be over at an instant.
+    pub(crate) fn begin(&mut self, manner: Manner, end: tokio::time::Instant) {
+        self.waits_until = end.checked_sub(self.limits().wall / SPARE_SHARE);
         (self.now, self.explains) = (manner.now, manner.explains);
         (self.seed, self.random) = (manner.seed, None);
         self.content = manner.content;
@@ -224,9 +232,16 @@ impl Call {
         Ok(())
     }
 
-    /// Time that the host took for itself does not count as the guest's.
-    pub(crate) fn waited(&mut self, since: Instant) {
-        self.used.in_host += since.elapsed();
+    /// Waits for something outside, which does not count as the guest's time. `None`: so long that the call would not end in time
+    /// if it waited on; what is there at once is always had.
+    pub(crate) async fn wait_for<T>(&mut self, outside: impl Future<Output = T>) -> Option<T> {
+        let began = Instant::now();
+        let came = match self.waits_until {
+            Some(until) => tokio::time::timeout_at(until, outside).await.ok(),
+            None => Some(outside.await),
+        };
+        self.used.in_host += began.elapsed();
+        came
     }
 
     /// Keeps a line; what is too much is cut, and told once.
@@ -321,5 +336,32 @@ mod tests {
         }
         assert!(matches!(call.slice(), UpdateDeadline::Interrupt));
         assert_eq!(call.end().1, SLICE * u32::try_from(slices + 2).unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_waited_for_leaves_time_for_an_answer() {
+        use std::future::{pending, ready};
+        let mut settings = Settings::new("patient".parse().unwrap());
+        settings.limits.wall = Duration::from_secs(8);
+        let share = Tenants::new(settings.limits.clone(), BreakerOptions::default()).of(None);
+        let mut call = Call::new(Arc::new(settings), Arc::default(), None, None, share);
+        let manner = Manner {
+            tape: Tape::Off,
+            now: Timestamp(0),
+            seed: 0,
+            fresh: true,
+            explains: false,
+            content: None,
+        };
+        let began = tokio::time::Instant::now();
+        call.begin(manner, began + Duration::from_secs(8));
+        assert_eq!(call.wait_for(ready(1)).await, Some(1));
+        assert_eq!(call.wait_for(pending::<()>()).await, None);
+        let waited = began.elapsed();
+        assert!(waited >= Duration::from_secs(7) && waited < Duration::from_millis(7100), "{waited:?}");
+        // What is known has its answer all the same; what is not is not waited for any more.
+        assert_eq!(call.wait_for(ready(2)).await, Some(2));
+        assert_eq!(call.wait_for(pending::<()>()).await, None);
+        assert!(began.elapsed() < waited + Duration::from_millis(100));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use events::Events;
+use events::{Event, Events};
 use hooks::{CallContext, Content, Failed, FailureKind, PluginName, Role, Sitting, Told, World};
 use mail_types::Domain;
 use runtime::{Clock, Random};
@@ -26,10 +26,10 @@ use crate::places::Places;
 use crate::plugin::{Asked, Manner, Plugin};
 use crate::question::{Answer, Question};
 use crate::reads::Reads;
-use crate::recording::{Recorder, Recording};
+use crate::recording::{LeftOut, Recorder, Recording, Why};
 use crate::registry::Registry;
 use crate::settings::{DomainPattern, Settings};
-use crate::shadow::Shadows;
+use crate::shadow::{Shadow, Shadows};
 use crate::tape::Tape;
 use crate::trust::Trust;
 use crate::validate::{Invalid, Judge};
@@ -87,6 +87,8 @@ pub(crate) struct Active {
     pub(crate) plugins: HashMap<PluginName, Arc<Plugin>>,
     /// Why a plugin of the configuration is not there.
     pub(crate) missing: HashMap<PluginName, String>,
+    /// Why a section is good for its bindings alone: a file that it names cannot be used.
+    pub(crate) unusable: HashMap<PluginName, String>,
     /// Bindings of the configuration, in order.
     bound: HashMap<Role, Vec<(DomainPattern, PluginName)>>,
 }
@@ -112,7 +114,12 @@ impl Active {
             }
         }
         bound.retain(|_, patterns| !patterns.is_empty());
-        Self { settings, plugins, missing, bound }
+        Self { settings, plugins, missing, unusable: HashMap::new(), bound }
+    }
+
+    /// With sections that are good for their bindings alone.
+    pub(crate) fn with_unusable(self, unusable: HashMap<PluginName, String>) -> Self {
+        Self { unusable, ..self }
     }
 
     pub(crate) fn bound(&self, role: Role, domain: &Domain) -> Vec<PluginName> {
@@ -167,7 +174,10 @@ impl Engine {
     pub fn open(folder: &Path, parts: EngineParts) -> Result<Self, String> {
         let EngineParts { world, storage, compiler, clock, random, events } = parts;
         let place = |error: std::io::Error| format!("the folder of plugins {}: {error}", folder.display());
-        let artefacts = Artefacts::open(folder, compiler, &random).map_err(place)?;
+        let (artefacts, note) = Artefacts::open(folder, compiler, &random).map_err(place)?;
+        if let Some(cause) = note {
+            events.emit(&Event::ConfigurationRefused { file: "plugins", cause: &cause });
+        }
         let registry = Registry::open(folder.join("installed.json"))?;
         let machine =
             Machine::new(Profile::Serving).map_err(|e| format!("plugins cannot run here: {e:#}"))?;
@@ -222,6 +232,12 @@ impl Engine {
     pub fn in_force(&self) -> BTreeMap<PluginName, Arc<Plugin>> {
         let active = self.0.active.load();
         active.plugins.iter().map(|(name, plugin)| (name.clone(), Arc::clone(plugin))).collect()
+    }
+
+    /// What was to be recorded of a plugin since the server began, and is not.
+    #[must_use]
+    pub fn left_out(&self, plugin: &PluginName) -> LeftOut {
+        self.0.recorder.left_out(plugin)
     }
 
     /// Ends what writes, so that the folders can be opened anew.
@@ -332,18 +348,19 @@ impl Inner {
             plugin.numbers.microseconds.fetch_add(report.microseconds, Ordering::Relaxed);
             notes::logged(&self.events, &plugin, context, &report);
         }
-        if let Some(kept) = tape.into_kept() {
-            let recording = Recording::new(&plugin, context, now, seed, question, kept, &answer);
-            if explains {
-                // On the heap: what is rare must not make every call larger.
-                Box::pin(self.count(&plugin, &recording, &mut report)).await;
-            }
-            if let Some(shadow) = shadow {
-                self.shadows.compare(shadow, recording.clone());
-            }
-            // What was removed meanwhile took its recordings along.
-            if taped && self.active.load().plugins.contains_key(name) {
-                self.recorder.keep(recording);
+        if kept {
+            let lost = if tape.is_lost() { Why::TooLarge } else { Why::Unanswered };
+            match tape.into_kept() {
+                None if explains => {}
+                None => self.not_kept(name, (taped, shadow), lost),
+                Some(kept) => {
+                    let recording = Recording::new(&plugin, context, now, seed, question, kept, &answer);
+                    if explains {
+                        // On the heap: what is rare must not make every call larger.
+                        Box::pin(self.count(&plugin, &recording, &mut report)).await;
+                    }
+                    self.keep(name, recording, (taped, shadow));
+                }
             }
         }
         let checked = match answer {
@@ -367,6 +384,28 @@ impl Inner {
                 let failed = plugin.failed(role, kind, why);
                 self.fail(Some(&plugin), context, role, failed, |answer| Told { answer, report })
             }
+        }
+    }
+
+    /// Records a call, and lets a candidate answer it, too.
+    fn keep(&self, name: &PluginName, recording: Recording, (taped, shadow): (bool, Option<Arc<Shadow>>)) {
+        if let Some(shadow) = shadow {
+            self.shadows.compare(shadow, recording.clone());
+        }
+        // What was removed meanwhile took its recordings along.
+        if taped && self.active.load().plugins.contains_key(name) {
+            self.recorder.keep(recording);
+        }
+    }
+
+    /// Counts a call that can be neither.
+    fn not_kept(&self, name: &PluginName, (taped, shadow): (bool, Option<Arc<Shadow>>), why: Why) {
+        if let Some(shadow) = shadow {
+            let count = if matches!(why, Why::TooLarge) { &shadow.too_large } else { &shadow.left_out };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        if taped {
+            self.recorder.leave_out(name, why);
         }
     }
 

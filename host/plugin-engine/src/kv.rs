@@ -262,6 +262,33 @@ impl Kv {
         }
     }
 
+    /// Whether anything is kept for a plugin, of whatever tenant.
+    pub(crate) fn keeps(&self, plugin: &PluginName) -> Result<bool, KvError> {
+        Ok(!self.some_of(plugin, 1)?.is_empty())
+    }
+
+    /// Removes what is kept for a plugin that nobody asks any more, of all tenants; gives how many values.
+    pub(crate) async fn forget(&self, plugin: &PluginName) -> Result<usize, KvError> {
+        let mut removed = 0;
+        loop {
+            let some = self.some_of(plugin, SWEEP_BATCH_MAX)?;
+            if some.is_empty() {
+                return Ok(removed);
+            }
+            removed += self.remove_expired(some).await?;
+        }
+    }
+
+    fn some_of(&self, plugin: &PluginName, max: usize) -> Result<Over, KvError> {
+        let mut some = Over::new();
+        let (from, to) = ([plugin.as_str().as_bytes(), &[0]].concat(), after(plugin.as_str().as_bytes()));
+        self.0.read()?.scan(VALUES, &from, &to, &mut |key, raw| {
+            some.push((key.to_vec(), raw.to_vec()));
+            if some.len() >= max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(some)
+    }
+
     /// Removes everything, of every plugin and tenant: for a trial that begins anew.
     pub(crate) async fn clear(&self) -> Result<(), KvError> {
         let mut batch = Batch::new();

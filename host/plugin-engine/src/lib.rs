@@ -60,6 +60,7 @@ pub use contradictions::{
 };
 pub use doubts::{Doubt, doubts};
 pub use engine::{Engine, EngineParts};
+pub use host::SERVER_TABLES;
 pub use kv::{KEY_MAX, SPACES, VALUE_MAX};
 pub use lifecycle::{Installation, Listed, Prepared, ShadowReport};
 /// The engine that compiles, by its own name: only this crate names wasmtime.
@@ -69,7 +70,7 @@ pub use machine::{Allocation, INSTANCES_MAX, MEMORY_MAX, Machine, Profile, SLICE
 pub use numbers::Numbers;
 pub use plugin::{Description, Plugin};
 pub use question::{Answer, Question};
-pub use recording::Recording;
+pub use recording::{LeftOut, Recording};
 pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};
 pub use replay::{Played, Replayed};
 pub use settings::{BreakerOptions, DomainPattern, Limits, Reuse, Secrets, Settings, Table};

@@ -13,11 +13,13 @@ use crate::capability::Capability;
 use crate::component::{Digest, Manifest, Unfit};
 use crate::doubts::denied;
 use crate::engine::{Active, Engine};
+use crate::kv::KvError;
 use crate::notes;
 use crate::plugin::Description;
+use crate::recording::LeftOut;
 use crate::registry::Installed;
 use crate::settings::Settings;
-use crate::shadow::Difference;
+use crate::shadow::{Difference, Followed};
 use crate::trust::{Offered, Signed, Trust};
 
 /// What an installation comes to.
@@ -42,6 +44,15 @@ pub struct Installation {
     /// Of those played, how many were made with another `config` or `allow` than they are played with.
     #[serde(default)]
     pub otherwise_configured: usize,
+    /// Of those played, how many do not say with what they were made: they are of before that was kept.
+    #[serde(default)]
+    pub unknown_configured: usize,
+    /// What was not recorded.
+    #[serde(default)]
+    pub left_out: LeftOut,
+    /// What became of a trial beside the version before.
+    #[serde(default)]
+    pub trial: Option<String>,
     /// Whether only the latest of what is recorded was played.
     #[serde(default)]
     pub latest: bool,
@@ -82,6 +93,12 @@ pub struct Listed {
     pub microseconds: u64,
     /// Failures by kind.
     pub failures: BTreeMap<String, u64>,
+    /// Calls that were to be recorded and are not.
+    #[serde(default)]
+    pub left_out: LeftOut,
+    /// The candidate that answers beside it.
+    #[serde(default)]
+    pub candidate: Option<Digest>,
 }
 
 /// How a candidate does.
@@ -93,8 +110,11 @@ pub struct ShadowReport {
     pub same: u64,
     /// Other answers.
     pub different: u64,
-    /// Calls that were not tried, because others were under way.
+    /// Calls that were not tried: others were under way, or the live one got no answer in time.
     pub left_out: u64,
+    /// Calls that were not tried, because they are larger than a recording may be.
+    #[serde(default)]
+    pub too_large: u64,
     /// The latest other answers.
     pub differences: Vec<Difference>,
 }
@@ -105,6 +125,7 @@ pub struct Prepared<'e> {
     engine: &'e Engine,
     active: Active,
     record: HashMap<PluginName, u64>,
+    trials: Vec<(PluginName, Followed)>,
     notes: Vec<String>,
     broken: Vec<String>,
     _one: tokio::sync::MutexGuard<'e, ()>,
@@ -117,9 +138,23 @@ impl Prepared<'_> {
         &self.broken
     }
 
+    /// With sections besides that name a file which cannot be used, each with why: what they bind is missing.
+    pub fn without(mut self, unusable: Vec<(Settings, String)>) -> Self {
+        let Active { mut settings, plugins, mut missing, .. } = self.active;
+        let mut why_not = HashMap::new();
+        for (one, why) in unusable {
+            self.notes.push(format!("plugin {}: {why}", one.name));
+            missing.insert(one.name.clone(), why.clone());
+            why_not.insert(one.name.clone(), why);
+            settings.insert(one.name.clone(), one);
+        }
+        self.active = Active::new(settings, plugins, missing).with_unusable(why_not);
+        self
+    }
+
     /// Puts them in force. Gives a note for each plugin that something is to be told of.
     pub fn put_in_force(self) -> Vec<String> {
-        let Self { engine, active, record, mut notes, broken, .. } = self;
+        let Self { engine, active, record, trials, mut notes, broken, .. } = self;
         notes.extend(broken);
         let mut names: Vec<&PluginName> = active.plugins.keys().collect();
         names.sort();
@@ -127,6 +162,10 @@ impl Prepared<'_> {
         active.plugins.values().for_each(|plugin| engine.0.runs_by(plugin));
         engine.0.active.store(Arc::new(active));
         engine.0.recorder.choose(record);
+        for (name, followed) in trials {
+            let told = engine.0.let_follow(&name, followed);
+            notes.extend(told.map(|told| format!("plugin {name}: {told}")));
+        }
         notes
     }
 }
@@ -153,6 +192,7 @@ impl Engine {
             engine: self,
             active: Active::default(),
             record,
+            trials: Vec::new(),
             notes: Vec::new(),
             broken: Vec::new(),
             _one: one,
@@ -189,6 +229,11 @@ impl Engine {
         }
         let settings = settings.into_iter().map(|one| (one.name.clone(), one)).collect();
         prepared.active = Active::new(settings, plugins, missing);
+        for name in self.0.shadows.names() {
+            let Some(live) = prepared.active.plugins.get(&name) else { continue };
+            let followed = self.0.followed(&name, live).await;
+            prepared.trials.extend(followed.map(|followed| (name, followed)));
+        }
         prepared
     }
 
@@ -235,6 +280,7 @@ impl Engine {
                 self.0.note_installed(&name, &digest, (source, signed.clone(), description), before)?;
                 installation.signed = signed;
                 installation.in_force = self.0.swap_in(&name, plugin);
+                installation.trial = self.0.shadow_follows(&name).await;
                 drop(in_use);
                 self.0.sweep();
                 let change =
@@ -261,6 +307,7 @@ impl Engine {
         }
         installed.enabled = enabled;
         self.0.replace(name, Some(installed)).await?;
+        self.0.shadow_follows(name).await;
         notes::changed(&self.0.events, name, None, if enabled { "is enabled" } else { "is disabled" });
         Ok(())
     }
@@ -283,12 +330,13 @@ impl Engine {
         "rolled back".clone_into(&mut installed.source);
         installed.installed_at = self.0.clock.now().as_seconds();
         self.0.replace(name, Some(installed)).await?;
+        self.0.shadow_follows(name).await;
         notes::changed(&self.0.events, name, None, &format!("went back to {}", digest.short()));
         Ok(digest)
     }
 
-    /// Removes a plugin with all its versions, and with what was recorded of it: that has parts of messages in it. Gives why that
-    /// could not be. What it kept in `kv` stays, for a plugin of the same name.
+    /// Removes a plugin with all its versions, its trial, and what was recorded of it: that has parts of messages in it. Gives why
+    /// that could not be. What it kept in `kv` stays, for a plugin of the same name, until [`Engine::forget_kv`].
     ///
     /// # Errors
     /// It is not installed.
@@ -297,6 +345,7 @@ impl Engine {
         self.0.installed(name)?;
         self.0.replace(name, None).await?;
         self.0.ran_by.lock().remove(name);
+        self.0.shadows.end(name);
         self.0.sweep();
         notes::changed(&self.0.events, name, None, "is removed");
         let kept = self.0.recorder.forget(name).await.err();
@@ -304,6 +353,31 @@ impl Engine {
             let what = format!("what was recorded of it cannot be removed: {error}");
             Unfit::new(what, format!("remove plugins/recordings/{name}.jsonl and {name}.old.jsonl"))
         }))
+    }
+
+    /// Whether something is kept in `kv` for a plugin, installed or not.
+    #[must_use]
+    pub fn keeps_kv(&self, name: &PluginName) -> bool {
+        // What cannot be read may be there.
+        self.0.surroundings.kv.keeps(name).unwrap_or(true)
+    }
+
+    /// Removes what a plugin that was removed kept in `kv`, for all tenants; gives how many values.
+    ///
+    /// # Errors
+    /// It is installed, or the store does not take it.
+    pub async fn forget_kv(&self, name: &PluginName) -> Result<usize, Unfit> {
+        let _one = self.0.changing.lock().await;
+        if self.0.registry.of(name).is_some() {
+            return Err(Unfit::new(
+                format!("{name} is installed, and may need what it kept"),
+                "remove it first",
+            ));
+        }
+        self.0.surroundings.kv.forget(name).await.map_err(|error| {
+            let (KvError::Unavailable(why) | KvError::Refused(why)) = error;
+            Unfit::new(format!("what {name} kept cannot be removed: {why}"), "look at the disk")
+        })
     }
 
     /// All installed plugins.
@@ -349,6 +423,8 @@ impl Engine {
                     .into_iter()
                     .map(|(kind, count)| (kind.as_str().to_owned(), count))
                     .collect(),
+                left_out: self.0.recorder.left_out(&name),
+                candidate: self.0.shadows.of(&name).map(|shadow| shadow.plugin.manifest.digest.clone()),
                 installed,
             };
             (name, listed)
@@ -368,14 +444,12 @@ impl Engine {
         let _one = self.0.changing.lock().await;
         let offered = offered.into();
         self.0.trust.load().verify(offered)?;
-        let Some(settings) =
-            self.0.active.load().plugins.get(name).map(|plugin| Settings::clone(&plugin.settings))
-        else {
+        let Some(live) = self.0.active.load().plugins.get(name).cloned() else {
             return Err(Unfit::new(format!("there is no plugin {name} in force"), "install one first"));
         };
         let (manifest, _in_use) = self.0.artefacts.take_in(offered.octets, &self.0.machine).await?;
-        let plugin = self.0.start(&manifest.digest, &settings, true).await?;
-        self.0.shadows.begin(name.clone(), Arc::new(plugin));
+        let plugin = self.0.start(&manifest.digest, &live.settings, true).await?;
+        self.0.shadows.begin(name.clone(), plugin, live.manifest.digest.clone());
         notes::changed(&self.0.events, name, None, &format!("is shadowed by {}", manifest.digest.short()));
         Ok(manifest)
     }
@@ -397,6 +471,7 @@ impl Engine {
             same: shadow.same.load(Ordering::Relaxed),
             different: shadow.different.load(Ordering::Relaxed),
             left_out: shadow.left_out.load(Ordering::Relaxed),
+            too_large: shadow.too_large.load(Ordering::Relaxed),
             differences: shadow.kept.lock().iter().cloned().collect(),
         })
     }

@@ -303,12 +303,12 @@ impl Plugin {
         let end = tokio::time::Instant::now() + wall;
         let mut instance = match room {
             Room::Taken(mut instance) => {
-                instance.store.data_mut().begin(manner);
+                instance.store.data_mut().begin(manner, end);
                 instance
             }
             Room::Empty(place) => {
                 let mut store = self.store(tenant, share);
-                store.data_mut().begin(manner);
+                store.data_mut().begin(manner, end);
                 match Instance::new(&self.pre, store, place, end).await {
                     Ok(instance) => instance,
                     Err((error, mut store)) => return ended(store.data_mut(), Err(error), share),

@@ -5,16 +5,17 @@
 //! before. Written by a thread of its own: a slow disk costs recordings, not mail.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use hooks::{CallContext, FailureKind, PluginName, Role};
 use mail_types::Timestamp;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::component::Digest;
@@ -22,7 +23,7 @@ use crate::made_with::{self, MadeWith};
 use crate::plugin::Plugin;
 use crate::question::{Answer, Question};
 use crate::recordings::Recordings;
-use crate::tape::Kept;
+use crate::tape::{Kept, TAPE_MAX};
 
 /// Recordings that wait to be written; more are dropped.
 const WAITING_MAX: usize = 1024;
@@ -94,11 +95,70 @@ impl Recording {
     }
 }
 
+/// Calls that were to be recorded since the server began, and are not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// They got or were asked more than a recording holds.
+    pub too_large: u64,
+    /// They got no place, or no answer in time: there is nothing to play.
+    pub unanswered: u64,
+    /// The disk did not take them, or not in time.
+    pub unwritten: u64,
+}
+
+impl LeftOut {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.too_large + self.unanswered + self.unwritten
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} calls were not recorded since the server began", self.total())?;
+        let large = format!(
+            "with more than a recording holds ({} KiB of host answers, {} KiB in all)",
+            TAPE_MAX >> 10,
+            LINE_MAX >> 10
+        );
+        let each = [
+            (self.too_large, large.as_str()),
+            (self.unanswered, "without place or answer in time"),
+            (self.unwritten, "that the disk did not take, or not in time"),
+        ];
+        let each = each.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{count} {why}"));
+        write!(f, ": {}", each.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Why a call is not recorded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Why {
+    TooLarge,
+    Unanswered,
+    Unwritten,
+}
+
+/// What was left out, of each plugin that is to be recorded.
+type AllLeftOut = Arc<Mutex<HashMap<PluginName, LeftOut>>>;
+
+fn leave_out(all: &AllLeftOut, plugin: &PluginName, why: Why) {
+    let mut all = all.lock();
+    let left_out = all.entry(plugin.clone()).or_default();
+    match why {
+        Why::TooLarge => left_out.too_large += 1,
+        Why::Unanswered => left_out.unanswered += 1,
+        Why::Unwritten => left_out.unwritten += 1,
+    }
+}
+
 /// Keeps recordings of those plugins whose settings say so.
 pub(crate) struct Recorder {
     folder: PathBuf,
     /// Plugins that are recorded, with the most octets of their file.
     wanted: RwLock<HashMap<PluginName, u64>>,
+    left_out: AllLeftOut,
     to_disk: SyncSender<Work>,
 }
 
@@ -118,19 +178,23 @@ impl Recorder {
         }
         let (to_disk, inbox) = sync_channel(WAITING_MAX);
         let mut files = Files { folder: folder.clone(), last: HashMap::new() };
+        let left_out = AllLeftOut::default();
+        let unwritten = Arc::clone(&left_out);
         std::thread::spawn(move || {
             while let Ok(work) = inbox.recv() {
                 match work {
                     // A disk that takes nothing costs recordings alone.
                     Work::Keep(plugin, max, line, made_with) => {
-                        drop(files.append(&plugin, max, line, made_with));
+                        if files.append(&plugin, max, line, made_with).is_err() {
+                            leave_out(&unwritten, &plugin, Why::Unwritten);
+                        }
                     }
                     // Nobody may wait for it any more.
                     Work::Forget(plugin, tell) => drop(tell.send(files.forget(&plugin))),
                 }
             }
         });
-        Ok(Self { folder, wanted: RwLock::default(), to_disk })
+        Ok(Self { folder, wanted: RwLock::default(), left_out, to_disk })
     }
 
     /// Chooses which plugins are recorded: name, and the most octets kept of each.
@@ -146,16 +210,28 @@ impl Recorder {
         let Some(max) = self.wanted.read().get(&recording.plugin).copied() else { return };
         let Ok(mut line) = serde_json::to_vec(&recording) else { return };
         line.push(b'\n');
+        let plugin = recording.plugin.clone();
         if line.len() > LINE_MAX {
-            return;
+            return self.leave_out(&plugin, Why::TooLarge);
         }
-        match self.to_disk.try_send(Work::Keep(recording.plugin, max, line, recording.made_with)) {
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        if self.to_disk.try_send(Work::Keep(recording.plugin, max, line, recording.made_with)).is_err() {
+            self.leave_out(&plugin, Why::Unwritten);
         }
+    }
+
+    /// Counts a call that is not recorded.
+    pub(crate) fn leave_out(&self, plugin: &PluginName, why: Why) {
+        leave_out(&self.left_out, plugin, why);
+    }
+
+    /// What was not recorded of a plugin.
+    pub(crate) fn left_out(&self, plugin: &PluginName) -> LeftOut {
+        self.left_out.lock().get(plugin).copied().unwrap_or_default()
     }
 
     /// Removes what is kept of a plugin, what still waits to be written included.
     pub(crate) async fn forget(&self, plugin: &PluginName) -> io::Result<()> {
+        self.left_out.lock().remove(plugin);
         let (tell, told) = tokio::sync::oneshot::channel();
         let (to_disk, work) = (self.to_disk.clone(), Work::Forget(plugin.clone(), tell));
         // There may be no room for it before something was written.

@@ -13,7 +13,7 @@ use crate::engine::{Engine, Inner};
 use crate::made_with::MadeWith;
 use crate::plugin::Plugin;
 use crate::question::Answer;
-use crate::recording::Recording;
+use crate::recording::{LeftOut, Recording};
 use crate::settings::Settings;
 use crate::shadow::replay;
 use crate::trust::Offered;
@@ -53,6 +53,10 @@ pub struct Played {
     pub unreadable: usize,
     /// Calls that were made with another configuration than the one in force.
     pub otherwise_configured: usize,
+    /// Calls that do not say with what they were made, for they are of before that was kept: played with what is in force.
+    pub unknown_configured: usize,
+    /// What was not recorded.
+    pub left_out: LeftOut,
 }
 
 /// Most versions that are started at a time; more begin anew.
@@ -109,10 +113,19 @@ impl Engine {
         };
         let mut versions: HashMap<(Digest, Option<Arc<MadeWith>>), Version> = HashMap::new();
         let (older, unreadable) = (recordings.older, recordings.unreadable);
-        let mut played = Played { calls: Vec::new(), older, unreadable, otherwise_configured: 0 };
+        let left_out = self.0.recorder.left_out(name);
+        let mut played = Played {
+            calls: Vec::new(),
+            older,
+            unreadable,
+            otherwise_configured: 0,
+            unknown_configured: 0,
+            left_out,
+        };
         for recording in recordings {
             let then = recording.made_with.as_ref().filter(|then| !then.is_of(&settings));
             played.otherwise_configured += usize::from(then.is_some());
+            played.unknown_configured += usize::from(recording.made_with.is_none());
             let plugin = match &candidate {
                 Some((candidate, _)) => Ok(candidate),
                 None => {
@@ -143,6 +156,10 @@ impl Engine {
         }
         if played.calls.is_empty() {
             let (what, mend) = match unreadable {
+                0 if left_out.total() > 0 => (
+                    format!("no recorded call was found; {left_out}"),
+                    "docs/operator.md has what is not recorded".to_owned(),
+                ),
                 0 => (
                     "no recorded call was found".to_owned(),
                     format!("set plugins.{name}.record to a size, and wait for mail"),

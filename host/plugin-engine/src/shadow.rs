@@ -3,7 +3,10 @@
 //!
 //! The candidate plays the host answers that the live call got, so that it sees the very same world; where it asks for
 //! something else, that is a difference too. It runs after the live answer was given, on a bounded number of tasks:
-//! what is too much is counted as left out.
+//! what is too much is counted as left out, and so is what is too large to be played.
+//!
+//! What it is held against is the plugin as it is in force: other settings, or another version, begin a trial anew. It ends with
+//! the plugin, for what it keeps for a look is from messages.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,6 +18,9 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
+use crate::component::Digest;
+use crate::engine::Inner;
+use crate::notes;
 use crate::plugin::{Asked, Manner, Plugin};
 use crate::question::{Answer, Question};
 use crate::recording::Recording;
@@ -40,6 +46,9 @@ pub(crate) struct Shadow {
     pub(crate) same: AtomicU64,
     pub(crate) different: AtomicU64,
     pub(crate) left_out: AtomicU64,
+    pub(crate) too_large: AtomicU64,
+    /// The version that it answers beside.
+    beside: Digest,
     pub(crate) kept: Mutex<VecDeque<Difference>>,
     places: Arc<Semaphore>,
 }
@@ -53,12 +62,19 @@ impl Shadows {
         self.0.read().get(name).cloned()
     }
 
-    pub(crate) fn begin(&self, name: PluginName, plugin: Arc<Plugin>) {
+    pub(crate) fn names(&self) -> Vec<PluginName> {
+        self.0.read().keys().cloned().collect()
+    }
+
+    /// Begins with a candidate beside the version in force; counts begin anew.
+    pub(crate) fn begin(&self, name: PluginName, plugin: Plugin, beside: Digest) {
         let shadow = Shadow {
-            plugin,
+            plugin: Arc::new(plugin),
+            beside,
             same: AtomicU64::new(0),
             different: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
+            too_large: AtomicU64::new(0),
             kept: Mutex::default(),
             places: Arc::new(Semaphore::new(PARALLEL_MAX)),
         };
@@ -94,6 +110,56 @@ impl Shadows {
             }
             drop(place);
         });
+    }
+}
+
+/// What becomes of a trial when something else is in force.
+pub(crate) enum Followed {
+    /// The candidate, with the settings of now, beside the version of now.
+    Anew(Box<Plugin>, Digest),
+    /// It ends: why.
+    Ends(String),
+}
+
+impl Inner {
+    /// What becomes of a plugin's trial beside what is in force of it from now on; `None`: it goes on.
+    pub(crate) async fn followed(&self, name: &PluginName, live: &Plugin) -> Option<Followed> {
+        let shadow = self.shadows.of(name)?;
+        let (candidate, beside) = (&shadow.plugin.manifest.digest, &live.manifest.digest);
+        if *candidate == *beside && shadow.beside != *beside {
+            return Some(Followed::Ends("it is in force".to_owned()));
+        }
+        if shadow.beside == *beside && *shadow.plugin.settings == *live.settings {
+            return None;
+        }
+        Some(match self.start(candidate, &live.settings, true).await {
+            Ok(plugin) => Followed::Anew(Box::new(plugin), beside.clone()),
+            Err(unfit) => Followed::Ends(unfit.to_string()),
+        })
+    }
+
+    /// Lets a trial follow, and tells it.
+    pub(crate) fn let_follow(&self, name: &PluginName, followed: Followed) -> Option<String> {
+        let candidate = self.shadows.of(name)?.plugin.manifest.digest.short().to_owned();
+        let what = match followed {
+            Followed::Anew(plugin, beside) => {
+                self.shadows.begin(name.clone(), *plugin, beside);
+                format!("the trial of {candidate} begins anew, beside what is in force now")
+            }
+            Followed::Ends(why) => {
+                self.shadows.end(name);
+                format!("the trial of {candidate} has ended: {why}")
+            }
+        };
+        notes::changed(&self.events, name, None, &what);
+        Some(what)
+    }
+
+    /// The same after a change of one plugin.
+    pub(crate) async fn shadow_follows(&self, name: &PluginName) -> Option<String> {
+        let live = self.active.load().plugins.get(name).cloned()?;
+        let followed = self.followed(name, &live).await?;
+        self.let_follow(name, followed)
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::call::Call;
 use hooks::FailureKind;
 
-/// Most octets of host answers and questions that one recording keeps; a call that got more is not recorded.
+/// Most octets of host answers and questions that one recording keeps; a call that got more is not recorded, which is counted.
 pub(crate) const TAPE_MAX: usize = 256 << 10;
 
 /// What the host was asked and what it answered, being kept or being played.
@@ -73,11 +75,45 @@ impl Tape {
         }
     }
 
+    /// Whether there was too much to keep.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self, Self::Recording(None))
+    }
+
     /// What was kept; `None` where it is not whole.
     pub(crate) fn into_kept(self) -> Option<Kept> {
         match self {
             Self::Recording(kept) => kept,
             Self::Off | Self::Playing(_) => None,
+        }
+    }
+}
+
+/// Octets on a tape: in base64 (RFC 4648 §4), for a recording is JSON. Lists of numbers, as they were written once, are read, too.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written")]
+pub(crate) struct Octets(pub(crate) Vec<u8>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Text(String),
+    Numbers(Vec<u8>),
+}
+
+impl Serialize for Octets {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl TryFrom<Written> for Octets {
+    type Error = base64::DecodeError;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        match written {
+            Written::Text(text) => STANDARD.decode(text).map(Self),
+            Written::Numbers(octets) => Ok(Self(octets)),
         }
     }
 }
@@ -135,5 +171,21 @@ impl Call {
         }
         let answer = make(self);
         Ok(self.kept(ask, answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_take_little_room_and_are_read_as_they_were_written_before() {
+        let octets = Octets((0..=255).collect());
+        let text = serde_json::to_string(&octets).unwrap();
+        assert_eq!(text.len(), 2 + 256_usize.div_ceil(3) * 4);
+        assert_eq!(serde_json::from_str::<Octets>(&text).unwrap(), octets);
+        let of_before = serde_json::to_string(&octets.0).unwrap();
+        assert_eq!(serde_json::from_str::<Octets>(&of_before).unwrap(), octets);
+        assert!(serde_json::from_str::<Octets>("\"?\"").is_err());
     }
 }

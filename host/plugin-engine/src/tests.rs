@@ -22,6 +22,7 @@ mod limits;
 mod pool;
 mod replaying;
 mod samples;
+mod shadowing;
 mod standing;
 
 /// A world of the domains `example.org` and `b.example`, with one user.

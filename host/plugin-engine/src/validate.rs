@@ -4,7 +4,7 @@ use hooks::{
     Action, AliasRow, EntryRows, Ownership, ReverseVerdict, RewriteVerdict, RouteRow, SenderVerdict, World,
 };
 use mail_types::{AccountName, Address, ChannelName, Domain, EnhancedStatus, LocalPart, Lookup};
-use mail_types::{Persistence, Reply};
+use mail_types::{MAILBOX_DEPTH_MAX, Persistence, Reply};
 
 use crate::bindings::exports::wasmta::policy::{
     authorize_sender, disposition, reverse, rewrite, route_table,
@@ -411,6 +411,13 @@ fn own_mailbox(name: String) -> Checked<String> {
     let name = mailbox(name)?;
     if name.split('/').next().is_some_and(|first| OTHERS.contains(&first)) {
         return Err(Invalid::new(format!("{name:?} is where mailboxes of others are shown")));
+    }
+    let levels = name.split('/').count();
+    if levels > MAILBOX_DEPTH_MAX {
+        let name = shown(&name);
+        return Err(Invalid::new(format!(
+            "{name:?} is no mailbox: it has {levels} levels, and {MAILBOX_DEPTH_MAX} at most"
+        )));
     }
     Ok(name)
 }

@@ -41,8 +41,8 @@ pub use operate::{Change, OperateError};
 pub use options::{ChannelLimits, Options, OverQuota, Retry};
 pub use outgoing::{Once, Outgoing, OutgoingContent};
 pub use ports::{
-    Attempt, BoxFuture, Channel, CopyOf, Duty, LocalCopy, LocalDelivery, Origin, Outcome, Publish, Reach,
-    Room, Router,
+    Appended, Attempt, BoxFuture, Channel, CopyOf, Duty, LocalCopy, LocalDelivery, Origin, Outcome, Publish,
+    Reach, Room, Router,
 };
 pub use queue::{Agents, Channels, Queue};
 pub use records::{Last, SPACES, State};

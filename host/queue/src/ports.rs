@@ -181,6 +181,16 @@ pub struct LocalCopy<'a> {
 /// Tells readers of a mailbox that something came, after the commit.
 pub type Publish = Box<dyn FnOnce(&Committed) + Send>;
 
+/// A copy that a batch appends.
+pub struct Appended {
+    /// Its mailbox, by the name that the store has.
+    pub mailbox: String,
+    /// The mailbox that was meant, where that cannot be had and the copy is in the INBOX instead.
+    pub instead_of: Option<String>,
+    /// What readers are told by.
+    pub publish: Publish,
+}
+
 /// Room for a copy in the local store.
 pub enum Room {
     /// There is some. What is in here holds it until it is dropped, once the copy is committed.
@@ -241,5 +251,5 @@ pub trait LocalDelivery: Send + Sync + 'static {
 
     /// Adds the append to a batch; `Stored` content gets its reference there too. The account
     /// was prepared before; `Unavailable` where it is not known.
-    fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Publish, StorageError>;
+    fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Appended, StorageError>;
 }

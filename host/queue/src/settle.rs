@@ -19,7 +19,7 @@ use crate::records::{
 };
 use crate::report::{About, Fate};
 use crate::submission::Accepted;
-use crate::submit::{Effects, Stored, new_record, put_recipient};
+use crate::submit::{Effects, new_record, put_recipient};
 use crate::trail::{TrailLine, add_line};
 use crate::work::Settled;
 
@@ -352,8 +352,8 @@ impl Inner {
             size: to.message.size,
             arrived: message.arrived,
         };
-        to.effects.publish.push(self.agents.local.append(&mut to.batch, &copy)?);
-        to.effects.stored.push(Stored::new(to.message.id, &copy));
+        let appended = self.agents.local.append(&mut to.batch, &copy)?;
+        to.effects.appended(&mut to.batch, (to.message.id, to.now), &copy, appended);
         if is_plain_copy(&accepted.route) {
             to.stored.push(account.clone());
         }

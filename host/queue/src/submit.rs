@@ -11,7 +11,7 @@ use message::Action;
 use storage::{Batch, Drawn, Patch, PatchInto, StorageError};
 
 use crate::outgoing::Sent;
-use crate::ports::{CopyOf, LocalCopy, Publish, Room};
+use crate::ports::{Appended, CopyOf, LocalCopy, Publish, Room};
 use crate::queue::{Inner, Queue};
 use crate::records::{
     self, CONTENT_AT, DELIVERED_MAX, Later, MESSAGES, Message, RECIPIENTS, Record, StoredState,
@@ -19,7 +19,7 @@ use crate::records::{
 use crate::report::{Fate, Report};
 use crate::settle::is_plain_copy;
 use crate::submission::{Accepted, RECIPIENTS_MAX, Receipt, Step, StepKind, Submission, SubmitError};
-use crate::trail;
+use crate::trail::{self, TrailLine};
 
 /// What a batch will have done, once it is committed.
 #[derive(Default)]
@@ -47,14 +47,28 @@ pub(crate) struct Stored {
     mailbox: String,
 }
 
-impl Stored {
-    pub(crate) fn new(id: QueueId, copy: &LocalCopy<'_>) -> Self {
-        let named = copy.filing.map(|filing| filing.mailbox.as_str()).filter(|name| !name.is_empty());
-        let mailbox = named.unwrap_or("INBOX");
+impl Effects {
+    /// A copy was appended. That it is not where it was decided to be is part of its trail.
+    pub(crate) fn appended(
+        &mut self,
+        batch: &mut Batch,
+        (id, now): (QueueId, Timestamp),
+        copy: &LocalCopy<'_>,
+        appended: Appended,
+    ) {
+        let Appended { mailbox, instead_of, publish } = appended;
         let (recipient, account) = (copy.recipient.address.clone(), copy.account.clone());
-        Self { id, recipient, account, mailbox: mailbox.to_owned() }
+        if let Some(meant) = instead_of {
+            let text = format!("in {mailbox}: {account} cannot have the mailbox {meant:?}");
+            let recipient = Some(recipient.clone());
+            trail::add_line(batch, id, &TrailLine { at: now, recipient, what: "filed".to_owned(), text });
+        }
+        self.publish.push(publish);
+        self.stored.push(Stored { id, recipient, account, mailbox });
     }
+}
 
+impl Stored {
     fn emit(&self, events: &Events) {
         let (recipient, account) = (&self.recipient, &self.account);
         events.emit(&Event::Delivered { id: self.id, recipient, account, mailbox: &self.mailbox });
@@ -169,12 +183,12 @@ impl Inner {
                 size,
                 arrived: now,
             };
-            effects.publish.push(self.agents.local.append(&mut batch, &copy)?);
+            let appended = self.agents.local.append(&mut batch, &copy)?;
             // Afterwards: a rename is told of before it is made, so that this was the account that was meant.
             if self.agents.local.renamed_since(account, decided) {
                 return Err(SubmitError::Renamed(account.clone()));
             }
-            effects.stored.push(Stored::new(id, &copy));
+            effects.appended(&mut batch, (id, now), &copy, appended);
         }
         if queued > 0 {
             let first_posting = None;

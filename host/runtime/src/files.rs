@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use crate::Random;
 
 /// Names of a temporary folder that are tried: one is enough, unless somebody knows our chance.
@@ -138,12 +140,31 @@ pub fn create_dir_durably(folder: &Path) -> io::Result<()> {
     sync_dir(parent)
 }
 
-/// Reads a whole file of at most `octets_max`. Blocks.
+/// Opens a regular file for reading, and nothing else: whoever names a file to us must not make us wait for the other end of
+/// a pipe, or read a device without end. Links are followed. Blocks as long as the disk takes, and no longer.
 ///
 /// # Errors
-/// It cannot be read, or is larger (`InvalidData`).
+/// It cannot be opened, or is a pipe, a device, a socket or a folder (`InvalidInput`).
+pub fn open(path: &Path) -> io::Result<File> {
+    let regular = |found: &fs::Metadata| {
+        let what =
+            "it is no regular file; what comes from a pipe or a device has to be put into a file first";
+        if found.is_file() { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, what)) }
+    };
+    // Looked at before, so that opening makes no device act; and after, for it may have been exchanged.
+    regular(&fs::metadata(path)?)?;
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Reads a whole regular file of at most `octets_max`. Blocks.
+///
+/// # Errors
+/// As [`open`]; or it cannot be read, or is larger (`InvalidData`).
 pub fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
-    read_whole(File::open(path)?, octets_max)
+    read_whole(open(path)?, octets_max)
 }
 
 /// The same for a file below a folder that somebody else may write to: see [`crate::open_beneath`].
@@ -213,6 +234,28 @@ mod tests {
             assert_eq!(is_mount_point(path).unwrap(), expected, "{}", path.display());
         }
         assert_eq!(is_mount_point(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn only_regular_files_are_read_and_nothing_else_is_waited_for() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let folder = tempfile::tempdir().unwrap();
+        let (file, pipe) = (folder.path().join("file"), folder.path().join("pipe"));
+        fs::write(&file, "x").unwrap();
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        for (to, name) in [(&file, "to-file"), (&pipe, "to-pipe")] {
+            std::os::unix::fs::symlink(to, folder.path().join(name)).unwrap();
+        }
+        let place = |name: &str| folder.path().join(name);
+        assert_eq!(read(&place("to-file"), 1).unwrap(), b"x");
+        for other in [pipe, place("to-pipe"), folder.path().to_owned(), "/dev/zero".into()] {
+            let (tell, told) = std::sync::mpsc::channel();
+            let path = other.clone();
+            std::thread::spawn(move || tell.send(read(&path, 1).map_err(|e| e.kind())));
+            let read = told.recv_timeout(std::time::Duration::from_secs(10));
+            assert_eq!(read, Ok(Err(io::ErrorKind::InvalidInput)), "{}", other.display());
+        }
+        assert_eq!(read(&place("none"), 1).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use events::Events;
 use hooks::Plugins;
 use mail_types::{AccountName, Domain};
 use parking_lot::Mutex;
-use queue::{Agents, BoxFuture, CopyOf, LocalCopy, LocalDelivery, Publish, Queue};
+use queue::{Agents, Appended, BoxFuture, CopyOf, LocalCopy, LocalDelivery, Queue};
 use routing::{ChannelTags, Routing, RuleOptions, Rules, Tables};
 use runtime::{Clock, Listener, ListenerOptions, Random, Shutdown, Stream, TlsServer};
 use storage::{Batch, Storage, StorageError};
@@ -32,13 +32,13 @@ impl LocalDelivery for Boxes {
         Box::pin(async { Ok(()) })
     }
 
-    fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Publish, StorageError> {
+    fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Appended, StorageError> {
         if let CopyOf::Stored(id) = copy.content {
             batch.retain_content(id, 1);
         }
         let prefix = String::from_utf8_lossy(copy.prefix).into_owned();
         self.0.lock().push((copy.account.to_string(), prefix));
-        Ok(Box::new(|_| ()))
+        Ok(Appended { mailbox: "INBOX".to_owned(), instead_of: None, publish: Box::new(|_| ()) })
     }
 }
 

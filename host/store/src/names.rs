@@ -2,14 +2,14 @@
 
 use std::fmt;
 
+pub use mail_types::MAILBOX_DEPTH_MAX;
+
 use crate::error::StoreError;
 
 /// The mailbox that every account has (RFC 3501 §5.1).
 pub const INBOX: &str = "INBOX";
 /// Longest name, in octets: it is part of keys.
 pub const MAILBOX_NAME_MAX: usize = 400;
-/// Most levels of a name.
-pub const MAILBOX_DEPTH_MAX: usize = 32;
 
 /// A name that a mailbox can have. `INBOX` is one name in any case (RFC 3501 §5.1), also as a
 /// first level.

@@ -7,12 +7,14 @@ use super::permanent;
 use crate::bindings::wasmta::policy::hmac::Host;
 use crate::bindings::wasmta::policy::types::Failure;
 use crate::call::Call;
+use crate::tape::Octets;
 
 impl Host for Call {
     fn sha256(&mut self, secret: String, data: Vec<u8>) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
         self.charge(secret.len() + data.len())?;
         let ask = self.asks("hmac.sha256", &(&secret, &data));
-        self.taped(ask, |call| call.keyed_hash(&secret, &data))
+        let hash = self.taped(ask, |call| call.keyed_hash(&secret, &data).map(Octets))?;
+        Ok(hash.map(|Octets(hash)| hash))
     }
 }
 

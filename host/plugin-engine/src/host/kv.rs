@@ -1,11 +1,10 @@
 //! `kv`: the small durable store.
 
-use std::time::Instant;
-
 use crate::bindings::wasmta::policy::kv::Host;
 use crate::bindings::wasmta::policy::types::Failure;
-use crate::call::Call;
+use crate::call::{Call, NOT_IN_TIME};
 use crate::kv::{Kv, KvError, Place};
+use crate::tape::Octets;
 
 use super::{permanent, temporary};
 
@@ -16,12 +15,18 @@ impl Call {
     }
 
     /// Sets a value, or removes it. An explanation says that it did.
-    async fn write(&self, kv: &Kv, key: &str, new: Option<(Vec<u8>, u32)>) -> Result<(), KvError> {
+    async fn write(&mut self, kv: &Kv, key: &str, new: Option<(Vec<u8>, u32)>) -> Result<(), KvError> {
+        let (place, now, max) = (self.place(), self.now, self.limits().kv);
         if self.explains {
-            return kv.check(&self.place(), key, new.as_ref().map(|(value, _)| value.len()));
+            return kv.check(&place, key, new.as_ref().map(|(value, _)| value.len()));
         }
-        kv.write(&self.place(), key, new, self.now, self.limits().kv).await
+        self.wait_for(kv.write(&place, key, new, now, max)).await.unwrap_or_else(not_in_time)
     }
+}
+
+/// A slow disk: what it was given, it may keep all the same.
+fn not_in_time<T>() -> Result<T, KvError> {
+    Err(KvError::Unavailable(NOT_IN_TIME.to_owned()))
 }
 
 fn failure(error: KvError) -> Failure {
@@ -35,11 +40,14 @@ impl Host for Call {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Failure>> {
         let kv = self.charge(key.len())?.kv.clone();
         let ask = self.asks("kv.get", &key);
-        if let Some(answer) = self.played(&ask)? {
-            return Ok(answer);
-        }
-        let value = kv.read(&self.place(), &key, self.now).map_err(failure);
-        Ok(self.kept(ask, value))
+        let value = match self.played(&ask)? {
+            Some(value) => value,
+            None => {
+                let value = kv.read(&self.place(), &key, self.now).map_err(failure);
+                self.kept(ask, value.map(|value| value.map(Octets)))
+            }
+        };
+        Ok(value.map(|value| value.map(|Octets(value)| value)))
     }
 
     async fn set(
@@ -53,9 +61,7 @@ impl Host for Call {
         if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
-        let began = Instant::now();
         let done = self.write(&kv, &key, Some((value, ttl_seconds))).await;
-        self.waited(began);
         Ok(self.kept(ask, done.map_err(failure)))
     }
 
@@ -65,9 +71,7 @@ impl Host for Call {
         if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
-        let began = Instant::now();
         let done = self.write(&kv, &key, None).await;
-        self.waited(began);
         Ok(self.kept(ask, done.map_err(failure)))
     }
 
@@ -82,14 +86,13 @@ impl Host for Call {
         if let Some(answer) = self.played(&ask)? {
             return Ok(answer);
         }
-        let began = Instant::now();
-        let max = self.limits().kv;
+        let (place, now, max) = (self.place(), self.now, self.limits().kv);
         let done = if self.explains {
-            kv.counted(&self.place(), &key, add, self.now)
+            kv.counted(&place, &key, add, now)
         } else {
-            kv.count(&self.place(), &key, add, window_seconds, self.now, max).await
+            let counted = self.wait_for(kv.count(&place, &key, add, window_seconds, now, max)).await;
+            counted.unwrap_or_else(not_in_time)
         };
-        self.waited(began);
         Ok(self.kept(ask, done.map_err(failure)))
     }
 }

@@ -7,8 +7,8 @@ use crate::bindings::wasmta::policy::lookup::Host;
 use crate::bindings::wasmta::policy::types::Failure;
 use crate::call::{Call, ITEM_OCTETS};
 
-/// Tables that the host keeps; all others are from files.
-const CACHED: [&str; 3] = ["users", "domains", "aliases"];
+/// Tables that the host keeps; all others are from files, which have other names.
+pub const SERVER_TABLES: [&str; 3] = ["users", "domains", "aliases"];
 /// Most keys of one question.
 const KEYS_MAX: usize = 1000;
 
@@ -19,7 +19,7 @@ impl Call {
         if let Some(rows) = self.settings.tables.get(table) {
             return Ok(rows.get(&key.to_lowercase()).cloned());
         }
-        if !CACHED.contains(&table) {
+        if !SERVER_TABLES.contains(&table) {
             return Err(permanent(format!("there is no table {table:?} (plugins.NAME.tables)")));
         }
         let Some(surroundings) = &self.surroundings else { return Ok(None) };

@@ -1,13 +1,22 @@
 //! `headers` and `body`: the message under decision, read as far as it is asked for.
 
 use hooks::{Content, FailureKind};
+use serde::{Deserialize, Serialize};
 
 use crate::bindings::wasmta::policy::{body, headers};
 use crate::call::Call;
+use crate::tape::Octets;
 
 /// Most fields, and octets of body, at a time, as the contract says.
 const FIELDS_MAX: u32 = 64;
 const BODY_MAX: u32 = 65_536;
+
+/// A field as a tape has it.
+#[derive(Serialize, Deserialize)]
+struct TapedField {
+    name: String,
+    raw: Octets,
+}
 
 impl Call {
     fn content(&mut self) -> wasmtime::Result<Content> {
@@ -32,12 +41,15 @@ impl headers::Host for Call {
     fn page(&mut self, first: u32, max: u32) -> wasmtime::Result<Vec<headers::Field>> {
         self.charge(0)?;
         let ask = self.asks("headers.page", &(first, max));
-        if let Some(answer) = self.played(&ask)? {
-            return Ok(answer);
-        }
-        let fields = self.content()?.page(first as usize, max.min(FIELDS_MAX) as usize);
-        let fields = fields.into_iter().map(|(name, raw)| headers::Field { name, raw }).collect();
-        Ok(self.kept(ask, fields))
+        let fields: Vec<TapedField> = match self.played(&ask)? {
+            Some(fields) => fields,
+            None => {
+                let fields = self.content()?.page(first as usize, max.min(FIELDS_MAX) as usize);
+                let taped = |(name, raw)| TapedField { name, raw: Octets(raw) };
+                self.kept(ask, fields.into_iter().map(taped).collect())
+            }
+        };
+        Ok(fields.into_iter().map(|TapedField { name, raw }| headers::Field { name, raw: raw.0 }).collect())
     }
 
     fn size(&mut self) -> wasmtime::Result<u32> {
@@ -55,10 +67,10 @@ impl body::Host for Call {
     fn read(&mut self, offset: u32, max: u32) -> wasmtime::Result<Vec<u8>> {
         self.charge(0)?;
         let ask = self.asks("body.read", &(offset, max));
-        if let Some(answer) = self.played(&ask)? {
+        if let Some(Octets(answer)) = self.played(&ask)? {
             return Ok(answer);
         }
         let octets = self.content()?.body(u64::from(offset), max.min(BODY_MAX) as usize);
-        Ok(self.kept(ask, octets))
+        Ok(self.kept(ask, Octets(octets)).0)
     }
 }

@@ -9,6 +9,7 @@ mod lookup;
 mod message;
 
 pub(crate) use config::flatten;
+pub use lookup::SERVER_TABLES;
 
 use crate::bindings::wasmta::policy::{clock, random, types};
 use crate::call::Call;

@@ -137,3 +137,23 @@ async fn a_store_full_of_what_has_expired_takes_more_and_keeps_nobody_from_being
     kv.write(&first, "new", Some((vec![0; 500], 0)), at(30), 1000).await.unwrap();
     assert_eq!(kv.count(&first, "k1", 1, 60, at(30), 1000).await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn what_a_removed_plugin_kept_goes_by_itself_and_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kv, now) = (open(folder.path()), Timestamp(0));
+    let (gone, other): (PluginName, PluginName) = ("srs".parse().unwrap(), "srs2".parse().unwrap());
+    let tenant = Domain::parse("a.example").unwrap();
+    let places = [Place::new(&gone, None, false), Place::new(&gone, Some(&tenant), false)];
+    for number in 0..SWEEP_BATCH_MAX {
+        for place in &places {
+            kv.write(place, &format!("k{number}"), Some((b"v".to_vec(), 0)), now, 1 << 20).await.unwrap();
+        }
+    }
+    let beside = Place::new(&other, None, false);
+    kv.write(&beside, "k", Some((b"v".to_vec(), 0)), now, 1000).await.unwrap();
+    assert_eq!((kv.keeps(&gone).unwrap(), kv.forget(&gone).await.unwrap()), (true, 2 * SWEEP_BATCH_MAX));
+    assert_eq!((kv.keeps(&gone).unwrap(), kv.forget(&gone).await.unwrap()), (false, 0));
+    assert!(kv.read(&beside, "k", now).unwrap().is_some());
+    assert!(places.iter().all(|place| kv.0.read().unwrap().counter(USED, &place.0, 0).unwrap() == 0));
+}

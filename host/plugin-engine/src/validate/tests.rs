@@ -130,6 +130,7 @@ fn actions_hold_or_are_no_answer() {
             keep("", &[]),
             keep("Archive/2026", &["\\Seen", "work"]),
             keep("users/shared", &[]),
+            keep(&["x"; mail_types::MAILBOX_DEPTH_MAX].join("/"), &[]),
             Given::Shared("user/user3@a.example/x".into()),
             Given::Forward(given("x@far.example")),
             Given::AutoReply(Answer {
@@ -140,9 +141,10 @@ fn actions_hold_or_are_no_answer() {
             Given::Program("to-tracker".into()),
             header("X-Triage", "list mail"),
         ];
-        assert_eq!(judge.dispose(good.to_vec()).unwrap().len(), 8);
+        assert_eq!(judge.dispose(good.to_vec()).unwrap().len(), 9);
         let bad = [
             keep("a//b", &[]),
+            keep(&["x"; mail_types::MAILBOX_DEPTH_MAX + 1].join("/"), &[]),
             keep("../x", &[]),
             keep("user", &[]),
             keep("user/user3@a.example", &[]),

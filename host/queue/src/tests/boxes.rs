@@ -6,7 +6,7 @@ use mail_types::{AccountName, Filing};
 use parking_lot::Mutex;
 use storage::{Batch, Space, StorageError};
 
-use crate::{BoxFuture, CopyOf, LocalCopy, LocalDelivery, Publish, Room};
+use crate::{Appended, BoxFuture, CopyOf, LocalCopy, LocalDelivery, Room};
 
 pub(super) const BOXES: Space = Space::new("boxes");
 
@@ -48,7 +48,7 @@ impl LocalDelivery for Boxes {
         Ok(if self.is_full(account) { Room::Full(account.to_string()) } else { Room::Free(None) })
     }
 
-    fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Publish, StorageError> {
+    fn append(&self, batch: &mut Batch, copy: &LocalCopy<'_>) -> Result<Appended, StorageError> {
         if let CopyOf::Stored(id) = copy.content {
             batch.retain_content(id, 1);
         }
@@ -57,6 +57,6 @@ impl LocalDelivery for Boxes {
         let at = copy.account.as_str().len();
         let patch = storage::Patch { into: storage::PatchInto::Key, at, width: 8, drawn: number };
         batch.put_drawn(BOXES, &key, copy.prefix, &[patch]);
-        Ok(Box::new(|_| ()))
+        Ok(Appended { mailbox: "INBOX".to_owned(), instead_of: None, publish: Box::new(|_| ()) })
     }
 }

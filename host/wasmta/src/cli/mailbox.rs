@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::absolute;
 use super::arguments::Format;
 use super::password::given_or_asked;
+use super::{absolute, input};
 use crate::control::{ExportFormat, ImapFrom, ImapSecret, ImportOrder, ImportSource, MailboxRequest};
 use crate::serve::Place;
 
@@ -186,7 +186,7 @@ fn source(given: &Importing) -> Result<ImportSource, String> {
     let (kind, place) = from.split_once(':').unwrap_or_default();
     let implicit_tls = match kind {
         "maildir" => return Ok(ImportSource::Maildir(absolute(place.as_ref()))),
-        "mbox" => return Ok(ImportSource::Mbox(absolute(place.as_ref()))),
+        "mbox" => return Ok(ImportSource::Mbox(input::for_the_server(place.as_ref())?)),
         "imaps" => true,
         "imap" => false,
         _ => {
@@ -203,7 +203,7 @@ fn source(given: &Importing) -> Result<ImportSource, String> {
         host,
         port,
         implicit_tls,
-        trust: tls_trust.as_deref().map(absolute),
+        trust: tls_trust.as_deref().map(input::for_the_server).transpose()?,
         clear: *clear,
         user,
     }))
@@ -252,8 +252,8 @@ fn password(file: Option<&Path>, user: &str) -> Result<String, String> {
 }
 
 fn first_line(option: &str, file: &Path, max: u64) -> Result<String, String> {
-    let octets = runtime::files::read(file, max);
-    let octets = octets.map_err(|e| format!("{option} {}: {e}", file.display()))?;
+    let octets = input::octets(file, max, "is this the right file?");
+    let octets = octets.map_err(|why| format!("{option} {why}"))?;
     Ok(String::from_utf8_lossy(&octets).lines().next().unwrap_or_default().to_owned())
 }
 

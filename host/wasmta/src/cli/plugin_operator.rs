@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::arguments::Format;
+use super::input::for_the_server;
 use crate::config;
 use crate::control::PluginRequest;
 
@@ -72,6 +73,9 @@ Examples:
     Remove {
         /// Its name.
         name: String,
+        /// With what it kept in its small store (kv), of all tenants; also where it was taken out before.
+        #[arg(long)]
+        kv: bool,
     },
     /// Try a candidate on real traffic, beside the version in force and without effect.
     #[command(after_help = "\
@@ -127,7 +131,7 @@ pub(crate) enum ShadowStep {
 pub(super) fn question(command: OperatorCommand) -> Result<(PluginRequest, bool), String> {
     Ok(match command {
         OperatorCommand::Install { component, name, digest, signature, force, format } => {
-            let signature = signature.as_deref().map(absolute).transpose()?;
+            let signature = signature.as_deref().map(for_the_server).transpose()?;
             let file = fetched(&component, Path::new(WKG))?;
             let source = component;
             (PluginRequest::Install { file, name, digest, source, signature, force }, format.json)
@@ -137,32 +141,28 @@ pub(super) fn question(command: OperatorCommand) -> Result<(PluginRequest, bool)
         OperatorCommand::Enable { name } => (PluginRequest::Enable { name, enabled: true }, false),
         OperatorCommand::Disable { name } => (PluginRequest::Enable { name, enabled: false }, false),
         OperatorCommand::Rollback { name } => (PluginRequest::RollBack { name }, false),
-        OperatorCommand::Remove { name } => (PluginRequest::Remove { name }, false),
+        OperatorCommand::Remove { name, kv } => (PluginRequest::Remove { name, kv }, false),
         OperatorCommand::Shadow { name, step } => match step {
             ShadowStep::Begin { component, signature } => {
-                let signature = signature.as_deref().map(absolute).transpose()?;
-                (PluginRequest::ShadowBegin { name, file: absolute(&component)?, signature }, false)
+                let signature = signature.as_deref().map(for_the_server).transpose()?;
+                (PluginRequest::ShadowBegin { name, file: for_the_server(&component)?, signature }, false)
             }
             ShadowStep::Report(format) => (PluginRequest::ShadowReport { name, end: false }, format.json),
             ShadowStep::End(format) => (PluginRequest::ShadowReport { name, end: true }, format.json),
         },
         OperatorCommand::Replay { name, with, signature, id, since, format } => {
-            let file = with.as_deref().map(absolute).transpose()?;
-            let signature = signature.as_deref().map(absolute).transpose()?;
+            let file = with.as_deref().map(for_the_server).transpose()?;
+            let signature = signature.as_deref().map(for_the_server).transpose()?;
             let since = since.map(|since| since.as_secs());
             (PluginRequest::Replay { name, file, signature, id, since }, format.json)
         }
     })
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, String> {
-    std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))
-}
-
 /// The component's file. Fetching is not activating: a registry is asked by this command, never by the server.
 /// What it gave stands in a folder of this command alone: beside it, others could lay something in its way, or change it.
 fn fetched(component: &str, wkg: &Path) -> Result<PathBuf, String> {
-    let Some(reference) = component.strip_prefix(OCI) else { return absolute(Path::new(component)) };
+    let Some(reference) = component.strip_prefix(OCI) else { return for_the_server(Path::new(component)) };
     let reference = reference.trim_start_matches("//");
     let folder = runtime::files::temporary_folder("fetched")
         .map_err(|e| format!("no temporary folder can be made: {e}; make room for one, or give a file"))?;

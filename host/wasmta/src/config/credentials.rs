@@ -22,11 +22,14 @@ pub(crate) fn read(provider: &'static Provider, path: &Path) -> Result<Credentia
     };
     let mend = "mend dns.publish.credentials-file, or let the server's user read it";
     let unreadable = |why: std::io::Error| whole(format!("cannot be read: {why}"), mend);
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > FILE_MAX {
-        return Err(whole(format!("{length} octets are no credentials"), "is this the right file?"));
-    }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let octets = match runtime::files::read(path, FILE_MAX) {
+        Err(why) if why.kind() == std::io::ErrorKind::InvalidData => {
+            return Err(whole(why.to_string(), "is this the right file?"));
+        }
+        read => read.map_err(unreadable)?,
+    };
+    let not_text = |_| unreadable(std::io::Error::other("it is not UTF-8"));
+    let text = String::from_utf8(octets).map_err(not_text)?;
     parse(provider, &name, &text)
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use hooks::{OnFailure, PluginName, Role};
 use mail_types::{ChannelName, Domain};
 use plugin_engine::{
-    BreakerOptions, Capability, DomainPattern, KEYS_MAX, Limits, Reuse, Settings, Trust, TrustedKey,
+    BreakerOptions, Capability, DomainPattern, KEYS_MAX, Limits, Reuse, SERVER_TABLES, Settings, Trust,
+    TrustedKey,
 };
 
 use super::below;
@@ -100,7 +101,7 @@ fn read_plugin(name: &str, mut s: Section<'_>, folder: &Path) -> Option<Plugin> 
     settings.reuse = read_reuse(s.section("reuse"));
     settings.config = s.json("config");
     let secrets = read_files(&s.section("secrets"), folder);
-    let tables = read_files(&s.section("tables"), folder);
+    let tables = read_tables(&s.section("tables"), folder);
     s.close();
     Some(Plugin { settings, secrets, tables, record })
 }
@@ -174,14 +175,23 @@ fn read_reuse(mut s: Section<'_>) -> Option<Reuse> {
     given.then_some(reuse)
 }
 
-/// Names that the operator chose, each with a file.
+/// Tables of the plugin's own: one that has the name of a table of the server's would stand before that, for this plugin.
+fn read_tables(s: &Section<'_>, folder: &Path) -> Vec<(String, PathBuf)> {
+    let tables = read_files(s, folder);
+    for (name, _) in tables.iter().filter(|(name, _)| SERVER_TABLES.contains(&name.as_str())) {
+        let what = format!("is the name of a table that the server keeps ({})", SERVER_TABLES.join(", "));
+        s.fault(name, what, "give the table another name, and let the plugin ask for that");
+    }
+    tables
+}
+
+/// Names that the operator chose, each with a file. What is in the files, and whether they are there, costs their plugin alone:
+/// that is seen when they are read.
 fn read_files(s: &Section<'_>, folder: &Path) -> Vec<(String, PathBuf)> {
     let mut files = Vec::new();
     for (name, words) in s.named_texts() {
         let Some(word) = words.first() else { continue };
-        let path = below(folder, PathBuf::from(word));
-        s.file(&name, &path);
-        files.push((name, path));
+        files.push((name, below(folder, PathBuf::from(word))));
     }
     files
 }

@@ -46,6 +46,9 @@ pub enum PluginRequest {
     Remove {
         /// Its name.
         name: String,
+        /// With what it kept, too; also where it was taken out before.
+        #[serde(default)]
+        kv: bool,
     },
     /// Try a candidate beside the version in force.
     ShadowBegin {

@@ -134,7 +134,7 @@ pub(super) fn write(copy: &Path, folder: &Path, tell: &mut dyn FnMut(u64) -> boo
 
 /// Whether a folder has a list that begins as those do that are written here.
 pub(super) fn is_list(folder: &Path) -> bool {
-    let Ok(file) = File::open(folder.join(LIST)) else { return false };
+    let Ok(file) = runtime::files::open(&folder.join(LIST)) else { return false };
     let mut first = String::new();
     let read = BufReader::new(file).take(LINE_MAX).read_line(&mut first);
     let entry = first.strip_suffix('\n').and_then(Entry::parse);
@@ -238,7 +238,7 @@ pub(super) fn copy(folder: &Path, to: &Path) -> Result<(), String> {
 fn for_each(folder: &Path, act: &mut dyn FnMut(Entry) -> Result<(), String>) -> Result<(), String> {
     let path = folder.join(LIST);
     let fault = |e: io::Error| format!("{}: {e}", path.display());
-    let mut list = BufReader::new(File::open(&path).map_err(fault)?);
+    let mut list = BufReader::new(runtime::files::open(&path).map_err(fault)?);
     let mut line = String::new();
     loop {
         line.clear();
@@ -261,7 +261,7 @@ fn octets_of(path: &Path) -> Result<u64, String> {
 
 /// A file's SHA-256, and its length.
 fn digest_of(path: &Path) -> io::Result<(String, u64)> {
-    let (mut file, mut digest, mut octets) = (File::open(path)?, Sha256::new(), 0);
+    let (mut file, mut digest, mut octets) = (runtime::files::open(path)?, Sha256::new(), 0);
     let mut chunk = vec![0; CHUNK];
     loop {
         let read = file.read(&mut chunk)?;

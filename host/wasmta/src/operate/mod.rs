@@ -21,6 +21,7 @@ mod login;
 mod mailbox;
 mod message;
 mod onward;
+mod plugin_told;
 mod plugin_uses;
 mod plugins;
 mod profile;

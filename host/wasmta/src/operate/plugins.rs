@@ -2,24 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hooks::PluginName;
 use mail_types::Timestamp;
-use plugin_engine::{
-    COMPONENT_MAX, Digest, Engine, Installation, Listed, Manifest, Offered, Played, Replayed, SIGNATURE_MAX,
-    ShadowReport,
-};
+use plugin_engine::{COMPONENT_MAX, Digest, Offered, SIGNATURE_MAX};
 use routing::tables::WaitingOf;
 
-use super::age_text;
-use super::queue::moment;
+use super::plugin_told::{card, installation, replay, shadow, table};
 use super::{plugin_uses, waiting};
 use crate::control::{Answer, PluginRequest};
 use crate::serve::Parts;
-
-/// Most differences that a report for people shows.
-const SHOWN_MAX: usize = 20;
 
 /// Performs a request about plugins; where it changed what is in force, the tables have followed.
 pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Answer, String> {
@@ -68,7 +61,7 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
     let engine = &parts.plugins;
     match request {
         PluginRequest::Install { file, name, digest, source, signature, force } => {
-            let given = Given::read(&file, signature.as_deref())?;
+            let given = Given::read(file.clone(), signature).await?;
             let name = name.as_deref().map(plugin_name).transpose()?;
             let pin = digest.as_deref().map(Digest::parse).transpose()?;
             let done = engine.install(given.offered(), name.clone(), pin, &source, force).await;
@@ -88,10 +81,10 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
             let digest = engine.roll_back(&name).await.map_err(|unfit| unfit.to_string())?;
             Ok(Answer::done(format!("{name} went back to {digest}")))
         }
-        PluginRequest::Remove { name } => remove(parts, &plugin_name(&name)?).await,
+        PluginRequest::Remove { name, kv } => remove(parts, &plugin_name(&name)?, kv).await,
         PluginRequest::ShadowBegin { name, file, signature } => {
             let name = plugin_name(&name)?;
-            let given = Given::read(&file, signature.as_deref())?;
+            let given = Given::read(file, signature).await?;
             let manifest =
                 engine.shadow_begin(&name, given.offered()).await.map_err(|unfit| unfit.to_string())?;
             let text = format!("{} answers beside {name}, without effect", manifest.digest);
@@ -105,7 +98,10 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
         }
         PluginRequest::Replay { name, file, signature, id, since } => {
             let name = plugin_name(&name)?;
-            let given = file.map(|file| Given::read(&file, signature.as_deref())).transpose()?;
+            let given = match file {
+                Some(file) => Some(Given::read(file, signature).await?),
+                None => None,
+            };
             let is_candidate = given.is_some();
             let now = parts.clock.now();
             let chosen = move |recording: &plugin_engine::Recording| {
@@ -133,16 +129,35 @@ async fn enable(parts: &Parts, name: &PluginName, enabled: bool) -> Result<Answe
     Ok(Answer::done(with_warnings(format!("{name} is disabled"), &fails)))
 }
 
-/// Removes a plugin, and tells what fails then.
-async fn remove(parts: &Parts, name: &PluginName) -> Result<Answer, String> {
+/// Removes a plugin, and tells what fails then, and what stays.
+async fn remove(parts: &Parts, name: &PluginName, with_kv: bool) -> Result<Answer, String> {
+    let engine = &parts.plugins;
+    if with_kv && !engine.list().contains_key(name) {
+        let values = engine.forget_kv(name).await.map_err(|unfit| unfit.to_string())?;
+        let text = format!("{name} was not installed; {values} values that it kept are removed");
+        return Ok(Answer { faulty: values == 0, ..Answer::done(text) });
+    }
     // Before nobody knows any more what roles it had.
     let fails = plugin_uses::without(parts, name).await;
-    let kept = parts.plugins.remove(name).await.map_err(|unfit| unfit.to_string())?;
-    let (with, faulty) = match &kept {
+    let kept = engine.remove(name).await.map_err(|unfit| unfit.to_string())?;
+    let (with, mut faulty) = match &kept {
         None => (", with what was recorded of it".to_owned(), false),
         Some(unfit) => (format!(", but {unfit}"), true),
     };
-    let text = format!("{name} is removed{with}; its section in the configuration stays");
+    let mut text = format!("{name} is removed{with}; its section in the configuration stays");
+    if with_kv {
+        match engine.forget_kv(name).await {
+            Ok(values) => text.push_str(&format!("\n  {values} values that it kept are removed, too")),
+            Err(unfit) => {
+                faulty = true;
+                text.push_str(&format!("\n  but {unfit}"));
+            }
+        }
+    } else if engine.keeps_kv(name) {
+        text.push_str(&format!(
+            "\n  what it kept (kv) stays for a plugin of this name: `wasmta plugin remove {name} --kv` removes that, too"
+        ));
+    }
     Ok(Answer { faulty, ..Answer::done(with_warnings(text, &fails)) })
 }
 
@@ -184,7 +199,13 @@ struct Given {
 }
 
 impl Given {
-    fn read(component: &Path, signature: Option<&Path>) -> Result<Self, String> {
+    /// Whatever the files are, and however slow their disk: sessions wait for the thread that this is asked on.
+    async fn read(component: PathBuf, signature: Option<PathBuf>) -> Result<Self, String> {
+        let reading = tokio::task::spawn_blocking(move || Self::read_here(&component, signature.as_deref()));
+        reading.await.map_err(|e| e.to_string())?
+    }
+
+    fn read_here(component: &Path, signature: Option<&Path>) -> Result<Self, String> {
         let read = |file: &Path, max: u64, what: &str| {
             runtime::files::read(file, max)
                 .map_err(|e| format!("{}: {e}; give a {what} that the server may read", file.display()))
@@ -201,258 +222,23 @@ impl Given {
     }
 }
 
-fn words<T: ToString>(items: &[T]) -> String {
-    let words: Vec<String> = items.iter().map(ToString::to_string).collect();
-    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
-}
-
-/// Why the rows that it builds may be another time others.
-fn doubtful_rows(manifest: &Manifest) -> Option<String> {
-    let beyond = manifest.beyond_the_entry();
-    (!beyond.is_empty()).then(|| plugin_engine::rows_beyond(&beyond))
-}
-
-/// What an installation came to.
-fn installation(name: &PluginName, done: &Installation) -> String {
-    let mut text = format!("{name} {} is installed", done.description.version);
-    let Installation {
-        manifest,
-        before,
-        gains,
-        loses,
-        denied,
-        replayed,
-        different,
-        otherwise_configured,
-        latest,
-        unreadable,
-        signed,
-        in_force,
-        ..
-    } = done;
-    let mut line = |what: &str, value: String| text.push_str(&format!("\n  {what:<14} {value}"));
-    line("digest", manifest.digest.to_string());
-    if let Some(signed) = signed {
-        line("signed", signed.to_string());
-    }
-    if let Some(before) = before {
-        line("before", before.to_string());
-    }
-    line("roles", words(&manifest.roles));
-    line("capabilities", words(&manifest.imports));
-    if before.is_some() && !(gains.is_empty() && loses.is_empty()) {
-        line("new ones", words(gains));
-        line("no longer", words(loses));
-    }
-    if *replayed > 0 {
-        let which = if *latest { "the latest " } else { "" };
-        let mut what = format!("{which}{replayed} recorded calls, {different} came out otherwise");
-        if *otherwise_configured > 0 {
-            let _ = write!(what, " ({otherwise_configured} were made with another config or allow)");
-        }
-        line("replayed", what);
-    }
-    if *unreadable > 0 {
-        line("unreadable", format!("{unreadable} lines of what is kept are no recordings, and passed over"));
-    }
-    if let Some(doubt) = doubtful_rows(manifest) {
-        line("warning", doubt);
-    }
-    if *in_force && !denied.is_empty() {
-        line("not granted", format!("{}: using one ends the call (plugins.{name}.allow)", words(denied)));
-    }
-    line(
-        "in force",
-        if *in_force {
-            "yes".to_owned()
-        } else {
-            format!("no: give it a section [plugins.{name}] and `wasmta reload`")
-        },
-    );
-    text
-}
-
-fn table(engine: &Engine) -> String {
-    let mut text = format!(
-        "{:<24} {:<10} {:<8} {:<12} {:<16} {:>9} {:>8} {:>8}  state",
-        "name", "version", "contract", "digest", "signed by", "calls", "failed", "µs"
-    );
-    for (name, one) in engine.list() {
-        let failed: u64 = one.failures.values().sum();
-        let version = one.description.as_ref().map_or("-", |description| description.version.as_str());
-        let contract = one.manifest.as_ref().map_or("-", |manifest| manifest.contract.as_str());
-        let signed = one.installed.signature().map_or("-", |signed| signed.key.as_str());
-        let mut state = state(&one);
-        if !one.denied.is_empty() {
-            // Writing to a String cannot fail.
-            let _ = write!(state, "; not granted: {}", words(&one.denied));
-        }
-        let _ = write!(
-            text,
-            "\n{:<24} {version:<10} {contract:<8} {:<12} {signed:<16} {:>9} {failed:>8} {:>8}  {state}",
-            name.as_str(),
-            one.installed.active.short(),
-            one.calls,
-            one.microseconds
-        );
-    }
-    text
-}
-
-/// Most tenants that are named where a plugin rests for some.
-const RESTING_NAMED_MAX: usize = 3;
-
-/// Whether it is in force, and for whom it rests.
-fn state(one: &Listed) -> String {
-    if let Some(why) = &one.missing {
-        return why.clone();
-    }
-    if one.resting.is_empty() {
-        return "in force".to_owned();
-    }
-    let named = one.resting.iter().take(RESTING_NAMED_MAX).map(|(tenant, left)| {
-        let tenant = tenant.as_ref().map_or("the server itself", mail_types::Domain::as_str);
-        format!("{tenant} ({left} s more)")
-    });
-    let mut text = format!("in force; rests for {}", named.collect::<Vec<_>>().join(", "));
-    let others = one.resting.len().saturating_sub(RESTING_NAMED_MAX);
-    if others > 0 {
-        text.push_str(&format!(" and {others} other tenants"));
-    }
-    text
-}
-
-/// Everything known of one plugin.
-fn card(parts: &Parts, name: &PluginName, one: &Listed) -> String {
-    let mut text = name.to_string();
-    let mut line = |what: &str, value: String| text.push_str(&format!("\n  {what:<14} {value}"));
-    if let Some(description) = &one.description {
-        line("version", description.version.clone());
-        line("summary", description.summary.clone());
-    }
-    let installed = &one.installed;
-    line("digest", installed.active.to_string());
-    line("signed", installed.signature().map_or_else(|| "by nobody".to_owned(), ToString::to_string));
-    line("source", installed.source.clone());
-    let at = Timestamp(0).plus(std::time::Duration::from_secs(installed.installed_at));
-    let ago = age_text(parts.clock.now().since(at));
-    line("installed", format!("{} ({ago} ago)", moment(at)));
-    line("before", words(&installed.previous));
-    line("state", state(one));
-    if let Some(manifest) = &one.manifest {
-        line("roles", words(&manifest.roles));
-        line("capabilities", words(&manifest.imports));
-        if !one.denied.is_empty() {
-            line(
-                "not granted",
-                format!("{}: using one ends the call (plugins.{name}.allow)", words(&one.denied)),
-            );
-        }
-        if let Some(doubt) = doubtful_rows(manifest) {
-            line("warning", doubt);
-        }
-        if !manifest.foreign.is_empty() {
-            line("foreign", format!("{}: calling them ends the call", manifest.foreign.join(", ")));
-        }
-        let pure = if manifest.is_pure() { "yes: answers may be remembered" } else { "no" };
-        line("pure", pure.to_owned());
-        line("contract", format!("wasmta:policy {}", manifest.contract));
-        line("size", crate::config::size_text(manifest.size));
-        line("made of", manifest.parts());
-    }
-    if let Some(description) = &one.description {
-        for (role, selector) in &description.interests {
-            line("interest", format!("{role} {selector}"));
-        }
-        if let Some(names) = &description.entry_attributes {
-            line(
-                "reads",
-                format!("of a user's entry: {}", if names.trim().is_empty() { "nothing" } else { names }),
-            );
-        }
-    }
-    let Listed { calls, remembered, passed_over, microseconds, failures, .. } = one;
-    line(
-        "calls",
-        format!("{calls}, {microseconds} µs each; {remembered} remembered, {passed_over} passed over"),
-    );
-    for (kind, count) in failures {
-        line("failed", format!("{count} ({kind})"));
-    }
-    text
-}
-
-fn shadow(report: &ShadowReport) -> String {
-    let ShadowReport { digest, same, different, left_out, differences } = report;
-    let mut text =
-        format!("{digest}: {same} answers the same, {different} otherwise, {left_out} calls left out");
-    for one in differences.iter().rev().take(SHOWN_MAX) {
-        let _ = write!(
-            text,
-            "\n{} {}\n  asked      {}\n  in force   {}\n  candidate  {}",
-            moment(Timestamp(one.live.at)),
-            one.live.id,
-            short(&one.live.question),
-            short(&one.live.answer),
-            short(&one.candidate)
-        );
-    }
-    text
-}
-
-fn replay(played: &Played, is_candidate: bool) -> String {
-    let Played { calls, older, unreadable, otherwise_configured } = played;
-    let mut different: Vec<&Replayed> = Vec::new();
-    let mut not_played: BTreeMap<&str, usize> = BTreeMap::new();
-    for one in calls.iter().filter(|one| !one.is_same()) {
-        match &one.answer {
-            Err((_, why)) if !one.is_played() => *not_played.entry(why).or_default() += 1,
-            _ => different.push(one),
-        }
-    }
-    let count = calls.len() - not_played.values().sum::<usize>();
-    let mut text = format!("{count} calls played, {} came out otherwise", different.len());
-    for (why, count) in not_played {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "\n{count} calls not played: {why}");
-    }
-    if *older {
-        text.push_str("\nolder ones are left out: choose with --id or --since");
-    }
-    if *unreadable > 0 {
-        let _ = write!(text, "\n{unreadable} lines of what is kept are no recordings, and passed over");
-    }
-    if *otherwise_configured > 0 {
-        let with = if is_candidate { "those of now" } else { "theirs" };
-        let _ = write!(
-            text,
-            "\n{otherwise_configured} calls were made with another config or allow than now: played with {with}"
-        );
-    }
-    for one in different.into_iter().take(SHOWN_MAX) {
-        let _ = write!(
-            text,
-            "\n{} {}\n  asked     {}\n  recorded  {}\n  now       {}",
-            moment(Timestamp(one.recording.at)),
-            one.recording.id,
-            short(&one.recording.question),
-            short(&one.recording.answer),
-            short(&one.answer)
-        );
-    }
-    text
-}
-
-/// JSON on one line, as far as a terminal wants it.
-fn short(value: &impl serde::Serialize) -> String {
-    let text = serde_json::to_string(value).unwrap_or_default();
-    let cut: String = text.chars().take(500).collect();
-    if cut.len() < text.len() { format!("{cut}…") } else { cut }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_pipe_in_the_place_of_a_component_or_signature_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, file) = (folder.path().join("pipe"), folder.path().join("file"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::fs::write(&file, "octets").unwrap();
+        for (component, signature) in [(&pipe, None), (&file, Some(pipe.clone()))] {
+            let read = Given::read(component.clone(), signature);
+            let read = tokio::time::timeout(std::time::Duration::from_secs(10), read).await;
+            let why = read.expect("nothing is waited for").err().unwrap();
+            assert!(why.contains("no regular file") && why.contains("into a file first"), "{why}");
+        }
+    }
 
     #[test]
     fn a_change_that_the_tables_do_not_follow_is_told_as_made() {

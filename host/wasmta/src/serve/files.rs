@@ -1,6 +1,5 @@
 //! The files that a configuration names, looked at before anything of it is put in force.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -10,6 +9,9 @@ use runtime::{TlsClient, TlsServer};
 
 use super::policy::{self, RulesFault};
 use crate::config::{Config, OutgoingTls, Places, Problem, Publish, PublishTo, read_credentials};
+
+/// Largest file of a password, in octets.
+const PASSWORD_FILE_MAX: u64 = 64 << 10;
 
 /// Everything that is wrong with the rules, the certificate and the files of passwords.
 pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
@@ -126,10 +128,12 @@ fn is_for_all(file: &Path) -> bool {
 
 /// The password of a file: its first line.
 pub(super) fn password(file: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let fault = |why: String| format!("{}: {why}", file.display());
+    let octets = runtime::files::read(file, PASSWORD_FILE_MAX).map_err(|e| fault(e.to_string()))?;
+    let text = String::from_utf8(octets).map_err(|_| fault("is not UTF-8".to_owned()))?;
     match text.lines().next() {
         Some(password) if !password.is_empty() => Ok(password.to_owned()),
-        _ => Err(format!("{}: its first line is empty", file.display())),
+        _ => Err(fault("its first line is empty".to_owned())),
     }
 }
 
@@ -141,10 +145,9 @@ pub(super) fn ldif(config: &Config, places: &Places) -> (Vec<Problem>, Vec<Strin
     }
     let path = &config.directory.ldif;
     let name = path.display().to_string();
-    let source = match File::open(path) {
-        Ok(source) if path.is_file() => source,
-        outcome => {
-            let why = outcome.err().map_or_else(|| "is no file".to_owned(), |e| e.to_string());
+    let source = match runtime::files::open(path) {
+        Ok(source) => source,
+        Err(why) => {
             let mend = "name the file that fills the directory on the first start";
             return (vec![places.problem("directory.ldif", format!("{name}: {why}"), mend)], Vec::new());
         }

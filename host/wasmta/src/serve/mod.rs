@@ -16,7 +16,8 @@ mod logging;
 mod mirror;
 mod numbers;
 mod parts;
-pub(crate) mod plugins;
+pub(crate) mod plugin_files;
+mod plugins;
 mod policy;
 mod provisioning;
 mod publication;
@@ -93,6 +94,7 @@ impl Place {
                 let (problems, found) = files::ldif(config, &places);
                 further.extend(problems);
                 warnings = found;
+                further.extend(plugin_files::problems(config));
                 let (problems, doubtful) = plugins::doubts(config, &self.data, &places);
                 further.extend(problems);
                 warnings.extend(doubtful);

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use events::MailCounts;
+use hooks::PluginName;
 use mail_types::Timestamp;
 use metrics::{Families, Kind, Source};
-use plugin_engine::TenantUse;
+use plugin_engine::{LeftOut, Plugin, TenantUse};
 use runtime::ProcessUse;
 
 use super::Parts;
@@ -233,6 +235,21 @@ fn of_plugins(all: &mut Families, parts: &Parts) {
             failures.add(&[("plugin", name.as_str()), ("kind", kind.as_str())], count);
         }
     }
+    let help = "Calls of a plugin that were to be recorded and are not, by cause";
+    let unrecorded = all.begin("wasmta_plugin_unrecorded_total", Kind::Counter, help);
+    for name in plugins.keys() {
+        let LeftOut { too_large, unanswered, unwritten } = parts.plugins.left_out(name);
+        for (cause, count) in [("too_large", too_large), ("unanswered", unanswered), ("unwritten", unwritten)]
+        {
+            if count > 0 {
+                unrecorded.add(&[("plugin", name.as_str()), ("cause", cause)], count);
+            }
+        }
+    }
+    of_tenants(all, &plugins);
+}
+
+fn of_tenants(all: &mut Families, plugins: &BTreeMap<PluginName, Arc<Plugin>>) {
     let of_each: Vec<_> =
         plugins.iter().map(|(name, plugin)| (name.as_str(), most_used(plugin.uses()))).collect();
     let labels = |plugin, tenant| [("plugin", plugin), ("tenant", tenant)];

@@ -18,6 +18,7 @@ use super::domain_tables::{self, FollowedTables};
 use super::first_start::{decoy_key, fill};
 use super::groups::DirectoryGroups;
 use super::mirror::{Sources, sourced};
+use super::plugin_files::{self, Loaded};
 use super::plugins::{self, Exchanged, Surroundings};
 use super::provisioning::{Follower, Provisioning};
 use super::publication::{self, Publishing};
@@ -286,9 +287,9 @@ async fn open_plugins(
     let storage = open_storage(config, place, "plugin-store", plugin_engine::SPACES, true)?;
     let events = told.2.clone();
     let plugins = plugins::open(place.0, Arc::clone(surroundings), storage.clone(), told)?;
-    let (of_each, record) = plugins::load(config)?;
+    let Loaded { settings, unusable, record } = plugin_files::load(config);
     plugins.set_trust(config.trust.clone());
-    for note in plugins.configure(of_each, record).await {
+    for note in plugins.prepare(settings, record).await.without(unusable).put_in_force() {
         events.emit(&Event::ConfigurationRefused { file: "plugins", cause: &note });
     }
     Ok((storage, plugins))

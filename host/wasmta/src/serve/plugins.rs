@@ -1,6 +1,6 @@
 //! Policy plugins, wired: their world, their folder, their settings.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,19 +9,17 @@ use arc_swap::ArcSwap;
 use channels::FileOptions;
 use directory::Directory;
 use dns::Dns;
-use hooks::{Attributes, BoxFuture, Ownership, PluginName, World};
+use hooks::{Attributes, BoxFuture, Ownership, World};
 use mail_types::{AccountName, Address, ChannelName, Domain, Lookup};
-use plugin_engine::{Doubt, Engine, EngineParts, ProcessCompiler, Settings, Table};
+use plugin_engine::{Doubt, Engine, EngineParts, ProcessCompiler, Settings};
 use routing::Tables;
 use storage::Storage;
 use store::Store;
 
 use super::row_cache::RowCache;
-use super::{contradictions, key_table, ways};
-use crate::config::{Config, Places, Plugin, Problem};
+use super::{contradictions, ways};
+use crate::config::{Config, Places, Problem};
 
-/// Largest file of a secret, in octets.
-const SECRET_MAX: u64 = 64 << 10;
 /// The hidden command that compiles: the server starts itself with it.
 pub(crate) const COMPILE_COMMAND: &str = "compile-plugin";
 
@@ -189,23 +187,6 @@ pub(super) fn open(
     Engine::open(&data.join("plugins"), EngineParts { world, storage, compiler, clock, random, events })
 }
 
-/// The settings of all plugins, with their secrets and tables read; and how much of each is recorded.
-pub(crate) fn load(config: &Config) -> Result<(Vec<Settings>, HashMap<PluginName, u64>), String> {
-    let mut faults = Vec::new();
-    let mut settings = Vec::new();
-    let mut record = HashMap::new();
-    for plugin in &config.plugins {
-        match load_one(plugin) {
-            Ok(one) => settings.push(one),
-            Err(why) => faults.push(format!("plugins.{}: {why}", plugin.settings.name)),
-        }
-        if plugin.record > 0 {
-            record.insert(plugin.settings.name.clone(), plugin.record);
-        }
-    }
-    if faults.is_empty() { Ok((settings, record)) } else { Err(faults.join("\n")) }
-}
-
 /// What is wrong between the configuration and the plugins that are installed below a data directory, and what may be wanted.
 pub(super) fn doubts(config: &Config, data: &Path, places: &Places) -> (Vec<Problem>, Vec<String>) {
     let folder = data.join("plugins");
@@ -234,27 +215,4 @@ pub(super) fn doubts(config: &Config, data: &Path, places: &Places) -> (Vec<Prob
     }
     warnings.extend(contradictions::before_a_start(config, Some(&folder)));
     (problems, warnings)
-}
-
-fn load_one(plugin: &Plugin) -> Result<Settings, String> {
-    let mut settings = plugin.settings.clone();
-    for (name, path) in &plugin.secrets {
-        let octets =
-            runtime::files::read(path, SECRET_MAX).map_err(|e| format!("{}: {e}", path.display()))?;
-        let line = octets.split(|octet| *octet == b'\n').next().unwrap_or_default();
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
-            return Err(format!("{}: its first line is empty; write the secret there", path.display()));
-        }
-        settings.secrets.0.insert(name.clone(), line.to_vec().into());
-    }
-    let mut tables = BTreeMap::new();
-    for (name, path) in &plugin.tables {
-        let rows = key_table::read(path)?;
-        let rows: Table =
-            rows.into_iter().map(|(key, text)| (key, vec![("value".to_owned(), text)])).collect();
-        tables.insert(name.clone(), Arc::new(rows));
-    }
-    settings.tables = tables;
-    Ok(settings)
 }

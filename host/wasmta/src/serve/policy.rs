@@ -107,7 +107,7 @@ fn options(config: &Config) -> Result<Options, String> {
     options.ways_out = named.map(|channel| channel.name.to_ascii_lowercase()).collect();
     options.recipients_max = routing.expansion_max;
     options.general = match &routing.general_table {
-        Some(path) => Some(Arc::new(key_table::read(path)?)),
+        Some(path) => Some(Arc::new(key_table::read(path).map_err(|fault| fault.to_string())?)),
         None => None,
     };
     Ok(options)

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::numbers::Numbers;
+use super::plugin_files::{self, Loaded};
 use super::services::{InForce, Servers, Services};
 use super::{
     DataLock, Parts, Place, certificates, contradictions, domain_tables, groups, logging, plugins, policy,
@@ -285,8 +286,7 @@ impl Running {
 
     /// The sections of plugins as the file has them now; none where it cannot be read: what is in force stays so.
     fn sections_now(&self) -> Vec<plugin_engine::Settings> {
-        let read = self.place.load_whole().ok().and_then(|config| plugins::load(&config).ok());
-        read.map(|(sections, _)| sections).unwrap_or_default()
+        self.place.load_whole().map(|config| plugin_files::load(&config).settings).unwrap_or_default()
     }
 
     async fn reload(&self) -> Result<Answer, String> {
@@ -294,8 +294,12 @@ impl Running {
         let file = self.place.config.display().to_string();
         let taken_up = async {
             let new = self.place.load_whole()?;
-            let (of_each, record) = plugins::load(&new)?;
-            let prepared = self.parts.plugins.prepare(of_each, record).await;
+            let Loaded { settings, unusable, record } = plugin_files::load(&new);
+            if !unusable.is_empty() {
+                let faults: Vec<String> = unusable.into_iter().map(|(_, why)| why).collect();
+                return Err(faults.join("\n"));
+            }
+            let prepared = self.parts.plugins.prepare(settings, record).await;
             match prepared.broken() {
                 [] => self.take_up(new).map(|notes| (notes, prepared)),
                 broken => Err(broken.join("\n")),
