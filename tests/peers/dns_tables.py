@@ -356,6 +356,28 @@ def a_command_shows_what_the_tables_have_of_a_domain(place, until):
     assert origin in said and "backup.customers.test" in said and "elsewhere" not in said, said
 
 
+def too_much_that_goes_from_a_list_needs_a_word(place, until):
+    names = ["local.customers.test", "backup.customers.test", "late.customers.test", "unasked.customers.test"]
+    listed = ", ".join(f'"{name}"' for name in names)
+    table = f'[dns.tables.partners]\ndomains = [{listed}]\nagain-min = "1 h"\nremovals-free = 1\n'
+    serve(place, tables=table)
+    until(lambda: "2 lead here" in status(place), "the list is read")
+    gone = [f"update delete {name} MX" for name in names[:2]]
+    update(place, "zone customers.test", *gone, "update add late.customers.test 60 MX 5 mail.dyn.test.")
+    said = place.command("sync", "dns", "partners", check=False)
+    assert "1 domains changed, 1 of them here" in said and "2 of 2 domains would go" in said, said
+    # What comes is in force; what goes is not, and that stands with every answer about another domain.
+    update(place, "zone customers.test", "update add unasked.customers.test 60 MX 5 mail.dyn.test.")
+    assert take_mail(place, "x@unasked.customers.test") == 450, "it is asked about alone"
+    said = status(place)
+    assert " failing " in said and "2 of 3 domains would go" in said and "4 lead here" in said, said
+    said = place.command("sync", "dns", "partners", check=False)
+    assert "0 domains changed" in said and "2 of 4 domains would go" in said, said
+    said = place.command("sync", "dns", "partners", "--force")
+    assert "2 domains changed, 2 of them here" in said, said
+    assert " good " in status(place) and "2 lead here" in status(place), status(place)
+
+
 def mail_that_waits_survives_another_table_that_was_never_read(place, until):
     listed = '[dns.tables.partners]\ndomains = ["backup.customers.test"]\n[channels.smtp]\nconnect-timeout = "1 s"\n'
     serve(place, tables=listed)
@@ -408,6 +430,7 @@ CASES = [
     a_listed_domain_whose_dns_fails_is_not_refused_for_good,
     mail_for_a_domain_that_came_a_moment_ago_is_not_refused,
     a_command_shows_what_the_tables_have_of_a_domain,
+    too_much_that_goes_from_a_list_needs_a_word,
     mail_that_waits_survives_another_table_that_was_never_read,
     a_port_for_notices_that_is_taken_is_told,
     mail_for_an_unknown_domain_adds_it,

@@ -26,6 +26,8 @@ const REMEMBERED: Duration = Duration::from_secs(2);
 /// A failure is remembered for so many times as long as it took, if that is longer: a zone that is fetched in vain is not
 /// fetched all the time.
 const FAILURE_REST: u32 = 4;
+/// But no longer than this.
+const FAILURE_REST_MAX: Duration = Duration::from_secs(60);
 /// Most answers that are remembered.
 const REMEMBERED_MAX: usize = 10_000;
 
@@ -43,7 +45,7 @@ struct Outcome {
 impl Outcome {
     /// Whether somebody may go by it who asks at that time.
     fn holds(&self, asked_at: Instant) -> bool {
-        let rest = REMEMBERED.max(FAILURE_REST * (self.ended - self.began));
+        let rest = (FAILURE_REST * (self.ended - self.began)).clamp(REMEMBERED, FAILURE_REST_MAX);
         let until = if self.done.is_ok() { self.began + REMEMBERED } else { self.ended + rest };
         asked_at < until
     }
@@ -84,7 +86,7 @@ impl DomainTables {
     /// Asks about a domain that is not known, where a table may have it. `Found`: the DNS leads it here, and the directory
     /// has it. `NotFound`: it does not. `Unavailable`: that cannot be said.
     pub async fn look_up(&self, domain: &Domain) -> Lookup<()> {
-        let mut failure = None;
+        let (mut failure, mut is_decided) = (None, false);
         for (at, options) in self.0.options.iter().enumerate() {
             if !(options.covers)(domain) {
                 continue;
@@ -93,13 +95,16 @@ impl DomainTables {
                 failure.get_or_insert(format!("the DNS table {}: {why}", options.name));
             }
             // The first that has it decides.
-            if !self.0.tables.lock()[at].of(domain).0.is_empty() {
+            is_decided = !self.0.tables.lock()[at].of(domain).0.is_empty();
+            if is_decided {
                 break;
             }
         }
-        match self.0.directory.dns_domain(domain) {
-            Lookup::NotFound => failure.map_or_else(|| self.knows_of(domain), Lookup::Unavailable),
-            found => found.map(drop),
+        match (self.0.directory.dns_domain(domain), failure) {
+            (Lookup::NotFound, Some(why)) => Lookup::Unavailable(why),
+            (Lookup::NotFound, None) if is_decided => Lookup::NotFound,
+            (Lookup::NotFound, None) => self.knows_of(domain),
+            (found, _) => found.map(drop),
         }
     }
 

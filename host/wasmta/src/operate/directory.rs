@@ -54,7 +54,14 @@ pub(super) async fn add_domain(parts: &Parts, name: &str, administrator: &Addres
 /// Shows a domain's entries.
 pub(super) fn show_domain(parts: &Parts, name: &str) -> Result<Answer, String> {
     let directory = &parts.directory;
-    let domain = found(directory.domain(&parse_domain(name)?), || format!("there is no domain {name}"))?;
+    let domain = parse_domain(name)?;
+    let none = || match directory.dns_domain(&domain) {
+        Lookup::Found(_) => {
+            format!("{name} has no entry: the DNS leads it here; see `wasmta domain check {name}`")
+        }
+        _ => format!("there is no domain {name}"),
+    };
+    let domain = found(directory.domain(&domain), none)?;
     let mut entries = Vec::new();
     for dn in std::iter::once(&domain.dn).chain(&domain.further) {
         let entry = found(directory.entry(dn), || format!("there is no entry {dn}"))?;

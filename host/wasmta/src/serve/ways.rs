@@ -220,8 +220,10 @@ impl Resolver for Tabled {
             if found != Lookup::Found(MailHosts::OnlyOurselves) {
                 return found;
             }
-            let lags =
-                || Lookup::Unavailable(format!("{domain} has this host first now, and its table lags"));
+            let lags = || {
+                let named = "or its better hosts are other names of this one: see routing.own-names";
+                Lookup::Unavailable(format!("{domain} has this host first now, and its table lags, {named}"))
+            };
             if self.is_from_dns(domain) {
                 return lags();
             }

@@ -62,6 +62,22 @@ async fn a_domain_without_records_lets_the_next_table_decide() {
     assert_eq!(names(&directory), ["a.test"]);
 }
 
+#[tokio::test]
+async fn where_the_first_table_decides_the_next_need_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path());
+    let elsewhere = || some(&[("a.test", "10 other.test")]);
+    let (one, _) = list(&["a.test", "b.test"], vec![elsewhere(), some(&[("b.test", "")])]);
+    let (two, source) = table("two", "zone", vec![]);
+    let both = tables(&directory, vec![one, two]).await;
+    assert!(matches!(both.look_up(&domain("a.test")).await, Lookup::NotFound));
+    assert!(source.known.lock().is_empty());
+    // Where it has none, the next one would decide.
+    assert!(matches!(both.look_up(&domain("b.test")).await, Lookup::Unavailable(_)));
+    let said: Vec<TableMeans> = both.said_of(&domain("a.test")).into_iter().map(|one| one.means).collect();
+    assert_eq!(said, [TableMeans::NotOurs, TableMeans::Unread]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_domain_that_mail_comes_for_is_asked_about_at_once_and_no_more_than_once() {
     let folder = tempfile::tempdir().unwrap();
