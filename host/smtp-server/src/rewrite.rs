@@ -35,6 +35,7 @@ pub(crate) async fn header(session: &Session, header: &[u8], id: QueueId) -> Opt
     };
     let mut changed = session.server.routing.rewrite_headers(&addresses, place).await;
     reverse(session, &addresses, &mut changed, place).await;
+    keep(session, &addresses, &mut changed, id);
     let mut rewritten: Option<Vec<u8>> = None;
     let mut copied = 0;
     for (range, new) in places.into_iter().zip(changed) {
@@ -47,6 +48,24 @@ pub(crate) async fn header(session: &Session, header: &[u8], id: QueueId) -> Opt
     let mut out = rewritten?;
     out.extend_from_slice(&header[copied..]);
     Some(out)
+}
+
+/// Leaves as they are addresses that would need UTF-8 in a header that may have none: only a message that came with SMTPUTF8
+/// may have such ones (RFC 6531 §3.2), and only such a one is not handed to hosts that do not know them (§3.6).
+fn keep(session: &Session, addresses: &[(Address, Direction)], changed: &mut [Option<Address>], id: QueueId) {
+    if session.transaction.as_ref().is_some_and(|open| open.mail.transport.smtputf8) {
+        return;
+    }
+    let (mut first, mut count) = (None, 0);
+    for ((address, _), new) in addresses.iter().zip(changed) {
+        if let Some(new) = new.take_if(|new| new.needs_utf8()) {
+            first.get_or_insert((address, new));
+            count += 1;
+        }
+    }
+    if let Some((address, new)) = first {
+        session.kept(&id.to_string(), (address, &new), count);
+    }
 }
 
 /// Senders as others shall see them, as plugins say (role `reverse`): on top of what the rules made of them.
