@@ -186,6 +186,9 @@ pub enum Event<'a> {
     PluginChanged { plugin: &'a str, tenant: Option<&'a str>, change: &'a str },
     /// The rules gave a transaction another reverse path than its client.
     SenderRewritten { service: &'a str, peer: IpAddr, from: &'a Address, to: &'a Address },
+    /// Addresses stay as they are, for what they should become needs SMTPUTF8, and the message is none of that (RFC 6531 §3.6):
+    /// the first of them, and how many.
+    AddressKept { id: &'a str, address: &'a Address, instead_of: &'a Address, addresses: u64 },
     /// An account, a domain or a tenant has come near what it may take up.
     QuotaNear { whose: &'a str, percent: u64 },
     /// A program or file that an account names is not registered, or nothing that we run or write to.
@@ -231,12 +234,13 @@ impl<'a> Event<'a> {
             Self::PluginChanged { .. } => (28, "plugin_changed", Level::Info),
             Self::DirectoryDefect { .. } => (29, "directory_defect", Level::Warning),
             Self::SenderRewritten { .. } => (30, "sender_rewritten", Level::Info),
+            Self::AddressKept { .. } => (49, "address_kept", Level::Warning),
             Self::TablesEntryFailed { .. } => (31, "tables_entry_failed", Level::Warning),
             Self::DirectoryServerDown { .. } => (32, "directory_server_down", Level::Warning),
             Self::DirectoryServerUp { .. } => (33, "directory_server_up", Level::Info),
             Self::SyncFinished { .. } => (34, "sync_finished", Level::Info),
             Self::SyncFailed { .. } => (35, "sync_failed", Level::Error),
-            Self::SyncLeftOver { .. } => (49, "sync_left_over", Level::Warning),
+            Self::SyncLeftOver { .. } => (50, "sync_left_over", Level::Warning),
             Self::SyncEntryRefused { .. } => (36, "sync_entry_refused", Level::Warning),
             Self::DnsPublished { .. } => (37, "dns_published", Level::Info),
             Self::DnsFailed { .. } => (38, "dns_failed", Level::Warning),

@@ -289,6 +289,11 @@ impl Event<'_> {
                 of_plugin(sink, None, plugin, *tenant);
                 sink("change", Text(change));
             }
+            Self::AddressKept { id, address, instead_of, addresses } => {
+                sink("id", Text(id));
+                show!(address, instead_of);
+                sink("addresses", Number(*addresses));
+            }
             Self::SenderRewritten { service, peer, from, to } => {
                 sink("service", Text(service));
                 show!(peer, from, to);

@@ -1,7 +1,7 @@
 //! The kinds of events, as counters know them; [`crate::Event`] gives each its number.
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 50;
+pub(crate) const KINDS: usize = 51;
 
 /// The names of all kinds, by their number.
 pub(crate) const NAMES: [&str; KINDS] = [
@@ -54,5 +54,6 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "delegate_refused",
     "account_moved",
     "account_not_moved",
+    "address_kept",
     "sync_left_over",
 ];

@@ -27,7 +27,7 @@ use subtle::ConstantTimeEq;
 use wasmtime::component::Component;
 
 use crate::compiler::Compiler;
-use crate::component::{Digest, Manifest, Unfit};
+use crate::component::{COMPONENT_MAX, Digest, Manifest, Unfit};
 use crate::machine::Machine;
 
 /// Largest artefact, in octets: machine code is larger than the component.
@@ -201,6 +201,7 @@ impl Artefacts {
         if let Some(found) = self.sealed(digest, machine) {
             return Ok(found);
         }
+        self.is_whole(digest)?;
         self.compile(digest, machine).await?;
         self.sealed(digest, machine).ok_or_else(|| {
             Unfit::new(
@@ -208,6 +209,19 @@ impl Artefacts {
                 "look at the disk and at who else writes there",
             )
         })
+    }
+
+    /// Whether a stored component is there, as it was installed: nobody builds it anew, or has its path to mend.
+    fn is_whole(&self, digest: &Digest) -> Result<(), Unfit> {
+        let path = self.component_path(digest);
+        let why = match runtime::files::read(&path, COMPONENT_MAX as u64) {
+            Ok(octets) if Digest::of(&octets) == *digest => return Ok(()),
+            Ok(_) => "is damaged".to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "is missing".to_owned(),
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        let what = format!("its stored component {} {why}", path.display());
+        Err(Unfit::new(what, "install it again, or `wasmta plugin rollback`"))
     }
 
     /// What an installed component is, as it was noted when it was compiled.

@@ -19,6 +19,8 @@ use crate::units;
 
 /// What the clock shows where the table does not say: 2027-01-15 08:00 UTC. Fixed, so that answers are.
 const NOW_SECONDS: u64 = 1_800_000_000;
+/// Largest file of cases, in octets.
+const CASES_MAX: u64 = 64 << 20;
 /// Processor time of a call where the table does not say: a debug build and a busy machine are no faults. How near a
 /// plugin comes to a server's limit is told apart.
 const CPU: Duration = Duration::from_secs(1);
@@ -114,7 +116,9 @@ impl Surroundings {
 impl Cases {
     /// Reads a file.
     pub(crate) fn load(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let fault = |why: String| format!("{}: {why}", path.display());
+        let octets = runtime::files::read(path, CASES_MAX).map_err(|error| fault(error.to_string()))?;
+        let text = String::from_utf8(octets).map_err(|_| fault("it is not UTF-8".to_owned()))?;
         Self::parse(&path.display().to_string(), &text)
     }
 

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use plugin_engine::COMPONENT_MAX;
+
 /// Where things are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -23,6 +25,9 @@ pub fn find(path: &Path) -> Result<Place, String> {
     if !path.is_dir() {
         return match path.is_file() {
             true => Ok(Place { component: path.to_path_buf(), cases: None, stale: false }),
+            false if path.exists() => {
+                Err(format!("{} is no regular file: name a component, or a plugin's folder", path.display()))
+            }
             false => Err(format!("{} is not there", path.display())),
         };
     }
@@ -76,7 +81,8 @@ fn newest(folder: &Path, top: bool) -> SystemTime {
 
 /// Reads a component.
 pub(crate) fn read(place: &Place) -> Result<Vec<u8>, String> {
-    std::fs::read(&place.component).map_err(|error| format!("{}: {error}", place.component.display()))
+    runtime::files::read(&place.component, COMPONENT_MAX as u64)
+        .map_err(|error| format!("{}: {error}", place.component.display()))
 }
 
 #[cfg(test)]
@@ -97,7 +103,8 @@ mod tests {
         let place = find(&project).unwrap();
         assert_eq!(place.component, project.join("target/mine.wasm"));
         assert_eq!((place.cases, place.stale), (Some(project.join("cases.toml")), false));
-        assert!(find(&project.join("nothing")).is_err());
+        assert!(find(&project.join("nothing")).unwrap_err().ends_with("is not there"));
+        assert!(find(Path::new("/dev/null")).unwrap_err().contains("no regular file"));
     }
 
     #[test]

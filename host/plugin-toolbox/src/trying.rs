@@ -119,14 +119,21 @@ pub async fn test(options: &TestOptions) -> Result<Outcome, String> {
             verdicts.extend(bench.hostile(role).await?);
         }
     }
-    Ok(outcome(&verdicts, options.seed, place.stale.then(|| options.path.display().to_string())))
+    let mut notes = Vec::new();
+    if place.stale {
+        let folder = options.path.display();
+        notes.push(format!("note    sources are newer than the component: wasmta plugin build {folder}"));
+    }
+    if cases.cases.is_empty() && !verdicts.is_empty() {
+        notes.push(
+            "note    there are no cases: what it answers was held against nothing (cases.toml)".to_owned(),
+        );
+    }
+    Ok(outcome(&verdicts, options.seed, notes))
 }
 
-fn outcome(verdicts: &[Verdict], seed: u64, stale: Option<String>) -> Outcome {
-    let mut lines = Vec::new();
-    if let Some(folder) = stale {
-        lines.push(format!("note    sources are newer than the component: wasmta plugin build {folder}"));
-    }
+fn outcome(verdicts: &[Verdict], seed: u64, notes: Vec<String>) -> Outcome {
+    let mut lines = notes;
     verdicts.iter().for_each(|verdict| verdict.text(&mut lines));
     let slowest = verdicts.iter().max_by_key(|verdict| verdict.report.cpu_milliseconds);
     if let Some(Verdict { what, report, .. }) = slowest

@@ -73,6 +73,7 @@ async fn a_plugin_that_traps_does_not_pass_the_tools_own_questions() {
         "{}",
         outcome.text
     );
+    assert!(outcome.text.starts_with("note    there are no cases: "), "{}", outcome.text);
 }
 
 #[tokio::test]

@@ -28,7 +28,13 @@ pub(crate) async fn mail(session: &Session, mail: &Mail) -> Result<Option<NewSen
     }
     let new = session.server.routing.rewrite_reverse_path(address, source, account).await?;
     // What needs UTF-8 cannot be said in a transaction without it.
-    Ok(new.filter(|new| mail.transport.smtputf8 || !new.address.needs_utf8()))
+    match new {
+        Some(new) if new.address.needs_utf8() && !mail.transport.smtputf8 => {
+            session.kept(&session.log_id(), (address, &new.address), 1);
+            Ok(None)
+        }
+        new => Ok(new),
+    }
 }
 
 /// On RCPT: form, and to whom it leads.

@@ -55,6 +55,20 @@ impl HeaderAddresses {
         self.addresses.iter().enumerate().filter_map(of).unzip()
     }
 
+    /// Leaves as they are addresses that would need UTF-8 in a header that may have none: only a message that came with SMTPUTF8
+    /// may have such ones (RFC 6531 §3.2), and only such a one is not handed to hosts that do not know them (§3.6). Gives the
+    /// first of them, what it does not become, and how many there are.
+    pub fn keep_ascii(&self, changed: &mut [Option<Address>]) -> Option<(&Address, Address, u64)> {
+        let (mut first, mut count) = (None, 0);
+        for ((address, _), new) in self.addresses.iter().zip(changed) {
+            if let Some(new) = new.take_if(|new| new.needs_utf8()) {
+                first.get_or_insert((address, new));
+                count += 1;
+            }
+        }
+        first.map(|(address, new)| (address, new, count))
+    }
+
     /// The header with others in their places; `None` where all stay as they are. Everything but the addresses themselves keeps
     /// its octets.
     #[must_use]
@@ -99,6 +113,11 @@ pub(crate) async fn header(session: &Session, header: &[u8], id: QueueId) -> Opt
         if seen != before {
             changed[at] = Some(seen);
         }
+    }
+    if !session.transaction.as_ref().is_some_and(|open| open.mail.transport.smtputf8)
+        && let Some((address, new, count)) = all.keep_ascii(&mut changed)
+    {
+        session.kept(&id.to_string(), (address, &new), count);
     }
     all.replaced(header, &changed)
 }

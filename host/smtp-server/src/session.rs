@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use auth::{Identity, OpenSession};
 use events::{Event, Stage};
-use mail_types::{AccountName, Persistence, Refusal, Reply};
+use mail_types::{AccountName, Address, Persistence, Refusal, Reply};
 use message::{Facts, FixUps};
 use runtime::TlsInfo;
 use smtp_wire::{Bdat, Command, Mail, Rcpt, Verb};
@@ -368,6 +368,11 @@ impl Session {
             recipient,
             refusal,
         });
+    }
+
+    /// Tells the log of addresses that need SMTPUTF8, in mail without it: the first, from and to what, and how many.
+    pub(crate) fn kept(&self, id: &str, (address, instead_of): (&Address, &Address), addresses: u64) {
+        self.server.events.emit(&Event::AddressKept { id, address, instead_of, addresses });
     }
 
     /// Looks at the header of content while it is in memory; `ended` when no content follows.

@@ -47,6 +47,7 @@ struct House {
     address: SocketAddr,
     storage: Storage,
     copies: Copies,
+    events: Events,
     shutdown: Shutdown,
     _folder: tempfile::TempDir,
 }
@@ -130,14 +131,14 @@ async fn house_with(kind: Kind, plugins: Arc<dyn Plugins>, change: impl FnOnce(&
         storage: storage.clone(),
         clock,
         random,
-        events,
+        events: events.clone(),
         tls,
     };
     let mut options = Options::new("test", kind, HOST);
     change(&mut options);
     let shutdown = Shutdown::new();
     let address = serve(Server::new(parts), options, shutdown.clone());
-    House { address, storage, copies, shutdown, _folder: folder }
+    House { address, storage, copies, events, shutdown, _folder: folder }
 }
 
 fn serve(server: Server, options: Options, shutdown: Shutdown) -> SocketAddr {
@@ -165,6 +166,11 @@ impl House {
         let mut client = self.connect().await;
         client.play(dialogue).await;
         client
+    }
+
+    /// How often something happened.
+    fn count(&self, event: &str) -> u64 {
+        self.events.counters().all().into_iter().find(|(name, _)| *name == event).unwrap().1
     }
 
     /// The contents that storage holds.

@@ -295,3 +295,27 @@ async fn what_cannot_do_without_configuration_is_installed_under_its_own_name() 
     house.engine.configure(Vec::new(), HashMap::new()).await;
     assert!(!house.engine.install(&octets, None, None, "test", false).await.unwrap().in_force);
 }
+
+#[tokio::test]
+async fn a_stored_component_that_is_lost_is_installed_again_and_not_mended() {
+    let house = house();
+    let policy = name("policy");
+    house.engine.install(&octets("stateful"), Some(policy.clone()), None, "test", false).await.unwrap();
+    let digest = house.engine.list()[&policy].installed.active.clone();
+    let folder = house.folder.path().join("plugins");
+    let component = folder.join(format!("components/{}.wasm", digest.as_str()));
+    std::fs::remove_dir_all(folder.join("artefacts")).unwrap();
+    std::fs::create_dir(folder.join("artefacts")).unwrap();
+    std::fs::write(&component, &octets("stateful")[1..]).unwrap();
+    for why in ["is damaged", "is missing"] {
+        let notes = house.engine.configure(vec![granted("policy")], HashMap::new()).await;
+        let note = &notes[0];
+        assert!(
+            note.contains(why) && note.ends_with("install it again, or `wasmta plugin rollback`"),
+            "{note}"
+        );
+        let _ = std::fs::remove_file(&component);
+    }
+    house.engine.install(&octets("stateful"), Some(policy), None, "test", false).await.unwrap();
+    assert_eq!(house.said("policy", "x@example.org").await, "no-match");
+}

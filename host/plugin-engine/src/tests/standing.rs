@@ -147,5 +147,5 @@ async fn why_a_call_was_not_counted_is_said() {
     let told = house.rewrite_in(&mut Sitting::counted(), "subaddress-policy", "anna+x@example.org").await;
     assert!(told.answer.is_ok());
     assert_eq!(told.report.fuel, None);
-    assert!(told.report.uncounted.unwrap().contains("cannot be read"), "it says why");
+    assert!(told.report.uncounted.unwrap().contains("is missing"), "it says why");
 }

@@ -154,6 +154,62 @@ async fn senders_in_the_header_of_own_mail_are_shown_as_plugins_say() {
     assert!(content.contains("To: user2@example.org, user1@example.org"), "{content}");
 }
 
+/// Shows senders by a name that needs UTF-8.
+struct Spells;
+
+impl Plugins for Spells {
+    fn bound(&self, role: Role, _: &Domain) -> Vec<PluginName> {
+        if self.any_bound(role) { vec!["spells".parse().unwrap()] } else { Vec::new() }
+    }
+
+    fn any_bound(&self, role: Role) -> bool {
+        role == Role::Reverse
+    }
+
+    fn reverse<'a>(
+        &'a self,
+        _: &'a PluginName,
+        _: &'a CallContext,
+        batch: &'a [ReverseRequest],
+        _: &'a mut Sitting,
+    ) -> hooks::BoxFuture<'a, Told<Vec<ReverseVerdict>>> {
+        let changed = ReverseVerdict::Changed(Address::parse("\u{fc}na@example.org").unwrap());
+        let verdicts = vec![changed; batch.len()];
+        Box::pin(async move { Told::at_once(Ok(verdicts)) })
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_needs_utf8_comes_into_no_message_without_smtputf8() {
+    for (parameter, expected, kept) in
+        [("", "From: Una <user1@example.org>", 1), (" SMTPUTF8", "From: Una <\u{fc}na@example.org>", 0)]
+    {
+        let house = house_with(Kind::Submission, Arc::new(Spells), |_| ()).await;
+        let mut client = house.connect().await;
+        let login = smtp_wire::encode_sasl(b"\0user1@example.org\0password");
+        client.play("S: 220 *\nC: EHLO c.example").await;
+        client.reply().await;
+        client
+            .play(&format!(
+                "
+                C: AUTH PLAIN {login}
+                S: 235 *
+                C: MAIL FROM:<user1@example.org>{parameter}
+                S: 250 *
+                C: RCPT TO:<user2@example.org>
+                S: 250 *
+                C: DATA
+                S: 354 *
+                C= From: Una <user1@example.org>\\r\\n\\r\\nx\\r\\n.\\r\\n
+                S: 250 *"
+            ))
+            .await;
+        let content = house.contents().remove(0);
+        assert!(content.contains(expected), "{content}");
+        assert_eq!(house.count("address_kept"), kept);
+    }
+}
+
 /// Each sends everything on to the next, the third to the first; who was asked is noted.
 struct SendsOn(Arc<Mutex<Vec<String>>>);
 

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::config::size_text;
 
-/// Largest message that is explained, in octets.
-const MESSAGE_MAX: u64 = 16 << 20;
+/// Largest message that is explained, or given to a plugin, in octets.
+pub(super) const MESSAGE_MAX: u64 = 16 << 20;
 
 /// The content of a file, or with `-` of the command's input. `mend` is what to do about one that is too large.
 pub(super) fn octets(file: &Path, max: u64, mend: &str) -> Result<Vec<u8>, String> {
@@ -65,6 +65,8 @@ mod tests {
             let why = for_the_server(Path::new(name)).unwrap_err();
             assert!(why.contains("into a file, and name that"), "{name}: {why}");
         }
+        let why = octets(Path::new("/dev/zero"), 1 << 20, "give less").unwrap_err();
+        assert_eq!(why, "/dev/zero: it is larger than 1 MiB: give less");
         for name in [folder.path().to_str().unwrap(), "/nowhere/srs.wasm"] {
             assert_eq!(for_the_server(Path::new(name)), Ok(name.into()));
         }

@@ -9,6 +9,7 @@ use plugin_toolbox::{BenchOptions, Draft, Language, NewProject, Outcome, SingleC
 use runtime::Random;
 
 use super::arguments::Format;
+use super::input;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuthorCommand {
@@ -237,10 +238,7 @@ fn wait(tool: impl Future<Output = Result<Outcome, String>>) -> Result<Outcome, 
 fn single(arguments: RunArguments) -> Result<SingleCall, String> {
     let message = match &arguments.message {
         None => Vec::new(),
-        Some(path) => {
-            let octets = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            with_crlf(&octets)
-        }
+        Some(path) => with_crlf(&input::octets(path, input::MESSAGE_MAX, "header and the beginning may do")?),
     };
     let draft = Draft {
         address: arguments.address,

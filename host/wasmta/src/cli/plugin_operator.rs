@@ -164,6 +164,10 @@ pub(super) fn question(command: OperatorCommand) -> Result<(PluginRequest, bool)
 fn fetched(component: &str, wkg: &Path) -> Result<PathBuf, String> {
     let Some(reference) = component.strip_prefix(OCI) else { return for_the_server(Path::new(component)) };
     let reference = reference.trim_start_matches("//");
+    // What begins with a dash would be an option of wkg.
+    if reference.is_empty() || reference.starts_with('-') {
+        return Err(format!("{component} names nothing in a registry: write {OCI}REGISTRY/NAME:TAG"));
+    }
     let folder = runtime::files::temporary_folder("fetched")
         .map_err(|e| format!("no temporary folder can be made: {e}; make room for one, or give a file"))?;
     let file = folder.join("component.wasm");
@@ -202,6 +206,10 @@ mod tests {
         assert_ne!(around, std::env::temp_dir());
         assert_eq!(std::fs::metadata(around).unwrap().permissions().mode() & 0o066, 0);
         std::fs::remove_dir_all(around).unwrap();
+        for nothing in ["oci:", "oci://", "oci:--insecure", "oci://-x"] {
+            let why = fetched(nothing, &program("exit 0")).unwrap_err();
+            assert!(why.contains("names nothing in a registry"), "{why}");
+        }
         let why = fetched("oci:registry.example/srs:1", &program("exit 3")).unwrap_err();
         assert!(why.contains("could not fetch registry.example/srs:1"), "{why}");
     }

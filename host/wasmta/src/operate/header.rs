@@ -71,6 +71,13 @@ async fn rewritten(
             changed[at] = Some(seen);
         }
     }
+    // A message that has no UTF-8 in its header came without SMTPUTF8, or could have.
+    if header.is_ascii()
+        && let Some((address, new, count)) = all.keep_ascii(&mut changed)
+    {
+        let text = format!("in the header, {address} stays, for {new} needs SMTPUTF8; so do {count} in all");
+        steps.push(Step::new(StepKind::Address, text));
+    }
     if !steps.is_empty() {
         explanation.addresses.push(ExplainedAddress { depth: 0, steps });
     }
