@@ -94,7 +94,7 @@ def changed_password(place):
     place.slapd.stop()
     place.slapd.start()
     place.slapd.add(user("fresh"))
-    place.until(lambda: place.rcpt("fresh@d0.test") == 451, "the refusal")
-    assert "mend bind-dn, or the first line of password-file" in place.log()
+    mend = "mend bind-dn, or the first line of password-file"
+    place.until(lambda: place.rcpt("fresh@d0.test") == 451 and mend in place.log(), "the refusal", seconds=30)
     file.write_text("another word\n")
     place.until(lambda: place.rcpt("fresh@d0.test") == 250, "the new password", seconds=30)
