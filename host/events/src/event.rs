@@ -186,7 +186,7 @@ pub enum Event<'a> {
     PluginChanged { plugin: &'a str, tenant: Option<&'a str>, change: &'a str },
     /// The rules gave a transaction another reverse path than its client.
     SenderRewritten { service: &'a str, peer: IpAddr, from: &'a Address, to: &'a Address },
-    /// Addresses stay as they are, for what they should become needs SMTPUTF8, and the message is none of that (RFC 6531 §3.6):
+    /// Addresses stay as they are, for what they should become needs SMTPUTF8, and the message is none of that:
     /// the first of them, and how many.
     AddressKept { id: &'a str, address: &'a Address, instead_of: &'a Address, addresses: u64 },
     /// An account, a domain or a tenant has come near what it may take up.

@@ -337,8 +337,8 @@ impl Inner {
         };
         let recorded = self.recorder.wants(&plugin.settings.name) && !explains;
         let (taped, shadow) = (recorded, self.shadows.of(name).filter(|_| !explains));
-        let kept = taped || shadow.is_some() || explains;
-        let tape = if kept { Tape::recording() } else { Tape::Off };
+        let keeps = taped || shadow.is_some() || explains;
+        let tape = if keeps { Tape::recording() } else { Tape::Off };
         let seed = self.random.u64();
         let manner = Manner { tape, now, seed, fresh: false, explains, content };
         let Asked { answer, mut report, tape } = plugin.ask(&question, tenant, &share, manner, sitting).await;
@@ -348,20 +348,16 @@ impl Inner {
             plugin.numbers.microseconds.fetch_add(report.microseconds, Ordering::Relaxed);
             notes::logged(&self.events, &plugin, context, &report);
         }
-        if kept {
-            let lost = if tape.is_lost() { Why::TooLarge } else { Why::Unanswered };
-            match tape.into_kept() {
-                None if explains => {}
-                None => self.not_kept(name, (taped, shadow), lost),
-                Some(kept) => {
-                    let recording = Recording::new(&plugin, context, now, seed, question, kept, &answer);
-                    if explains {
-                        // On the heap: what is rare must not make every call larger.
-                        Box::pin(self.count(&plugin, &recording, &mut report)).await;
-                    }
-                    self.keep(name, recording, (taped, shadow));
-                }
+        let lost = if tape.is_lost() { Why::TooLarge } else { Why::Unanswered };
+        if let Some(kept) = tape.into_kept() {
+            let recording = Recording::new(&plugin, context, now, seed, question, kept, &answer);
+            if explains {
+                // On the heap: what is rare must not make every call larger.
+                Box::pin(self.count(&plugin, &recording, &mut report)).await;
             }
+            self.keep(name, recording, (taped, shadow));
+        } else if keeps && !explains {
+            self.not_kept(name, (taped, shadow), lost);
         }
         let checked = match answer {
             Ok(answer) => {

@@ -113,14 +113,13 @@ impl Engine {
         };
         let mut versions: HashMap<(Digest, Option<Arc<MadeWith>>), Version> = HashMap::new();
         let (older, unreadable) = (recordings.older, recordings.unreadable);
-        let left_out = self.0.recorder.left_out(name);
         let mut played = Played {
             calls: Vec::new(),
             older,
             unreadable,
             otherwise_configured: 0,
             unknown_configured: 0,
-            left_out,
+            left_out: self.0.recorder.left_out(name),
         };
         for recording in recordings {
             let then = recording.made_with.as_ref().filter(|then| !then.is_of(&settings));
@@ -155,22 +154,27 @@ impl Engine {
             self.0.sweep();
         }
         if played.calls.is_empty() {
-            let (what, mend) = match unreadable {
-                0 if left_out.total() > 0 => (
-                    format!("no recorded call was found; {left_out}"),
-                    "docs/operator.md has what is not recorded".to_owned(),
-                ),
-                0 => (
-                    "no recorded call was found".to_owned(),
-                    format!("set plugins.{name}.record to a size, and wait for mail"),
-                ),
-                lines => (
-                    format!("no recorded call was found; {lines} lines of what is kept cannot be read"),
-                    "look at the files of recordings".to_owned(),
-                ),
-            };
-            return Err(Unfit::new(what, mend));
+            return Err(nothing_found(name, &played));
         }
         Ok(played)
     }
+}
+
+/// Why nothing was played, and what to do.
+fn nothing_found(name: &PluginName, played: &Played) -> Unfit {
+    let (what, mend) = match (played.unreadable, played.left_out) {
+        (0, left_out) if left_out.total() > 0 => {
+            let what = format!("no recorded call was found; {left_out}");
+            (what, "docs/operator.md has what is not recorded".to_owned())
+        }
+        (0, _) => (
+            "no recorded call was found".to_owned(),
+            format!("set plugins.{name}.record to a size, and wait for mail"),
+        ),
+        (lines, _) => (
+            format!("no recorded call was found; {lines} lines of what is kept cannot be read"),
+            "look at the files of recordings".to_owned(),
+        ),
+    };
+    Unfit::new(what, mend)
 }

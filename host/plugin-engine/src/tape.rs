@@ -89,7 +89,7 @@ impl Tape {
     }
 }
 
-/// Octets on a tape: in base64 (RFC 4648 §4), for a recording is JSON. Lists of numbers, as they were written once, are read, too.
+/// Octets on a tape: in base64, for a recording is JSON. Lists of numbers, as they were written once, are read, too.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 pub(crate) struct Octets(pub(crate) Vec<u8>);

@@ -30,6 +30,21 @@ fn foreign(manifest: &Manifest) -> String {
     format!("{}: calling them ends the call", manifest.foreign.join(", "))
 }
 
+/// How a version did on what is recorded.
+fn tried(done: &Installation) -> String {
+    let Installation { replayed, different, otherwise_configured, unknown_configured, latest, .. } = done;
+    let which = if *latest { "the latest " } else { "" };
+    let mut what = format!("{which}{replayed} recorded calls, {different} came out otherwise");
+    // Writing to a String cannot fail.
+    if *otherwise_configured > 0 {
+        let _ = write!(what, " ({otherwise_configured} were made with another config or allow)");
+    }
+    if *unknown_configured > 0 {
+        let _ = write!(what, " ({unknown_configured} do not say with which config and allow)");
+    }
+    what
+}
+
 /// What an installation came to.
 pub(super) fn installation(name: &PluginName, done: &Installation) -> String {
     let mut text = format!("{name} {} is installed", done.description.version);
@@ -40,12 +55,8 @@ pub(super) fn installation(name: &PluginName, done: &Installation) -> String {
         loses,
         denied,
         replayed,
-        different,
-        otherwise_configured,
-        unknown_configured,
         left_out,
         trial,
-        latest,
         unreadable,
         signed,
         in_force,
@@ -66,15 +77,7 @@ pub(super) fn installation(name: &PluginName, done: &Installation) -> String {
         line("no longer", words(loses));
     }
     if *replayed > 0 {
-        let which = if *latest { "the latest " } else { "" };
-        let mut what = format!("{which}{replayed} recorded calls, {different} came out otherwise");
-        if *otherwise_configured > 0 {
-            let _ = write!(what, " ({otherwise_configured} were made with another config or allow)");
-        }
-        if *unknown_configured > 0 {
-            let _ = write!(what, " ({unknown_configured} do not say with which config and allow)");
-        }
-        line("replayed", what);
+        line("replayed", tried(done));
     }
     if left_out.total() > 0 {
         line("not recorded", left_out.to_string());
@@ -303,4 +306,45 @@ fn short(value: &impl serde::Serialize) -> String {
     let text = serde_json::to_string(value).unwrap_or_default();
     let cut: String = text.chars().take(500).collect();
     if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told of an installation of a component with such imports, on which three calls were played.
+    fn told(foreign: &[&str], unknown: usize, left_out: serde_json::Value) -> String {
+        let json = serde_json::json!({
+            "description": {
+                "name": "policy", "version": "1.0.0", "summary": "", "config_schema": "", "interests": [],
+                "entry_attributes": null
+            },
+            "manifest": {
+                "digest": "0".repeat(64), "size": 1, "roles": ["rewrite"], "imports": [], "foreign": foreign,
+                "contract": "1.0.0", "core_instances": 1, "memories": 1, "tables": 1, "memory": 1
+            },
+            "before": null, "gains": [], "loses": [], "denied": [], "replayed": 3, "different": 0,
+            "unknown_configured": unknown, "left_out": left_out, "signed": null, "in_force": true
+        });
+        installation(&"policy".parse().unwrap(), &serde_json::from_value(json).unwrap())
+    }
+
+    #[test]
+    fn an_installation_tells_what_will_not_work_and_what_was_not_tried() {
+        let none = serde_json::json!({"too_large": 0, "unanswered": 0, "unwritten": 0});
+        let text = told(&["wasi:cli/exit@0.2.12"], 0, none.clone());
+        assert!(
+            text.contains("\n  foreign        wasi:cli/exit@0.2.12: calling them ends the call\n"),
+            "{text}"
+        );
+        assert!(!told(&[], 0, none).contains("not recorded"));
+        let text = told(&[], 2, serde_json::json!({"too_large": 4, "unanswered": 1, "unwritten": 0}));
+        for expected in [
+            "3 recorded calls, 0 came out otherwise (2 do not say with which config and allow)",
+            "5 calls were not recorded since the server began: 4 with more than a recording holds",
+            "1 without place or answer in time",
+        ] {
+            assert!(text.contains(expected), "{text}");
+        }
+    }
 }
