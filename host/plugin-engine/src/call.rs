@@ -342,7 +342,8 @@ mod tests {
     async fn what_is_waited_for_leaves_time_for_an_answer() {
         use std::future::{pending, ready};
         let mut settings = Settings::new("patient".parse().unwrap());
-        settings.limits.wall = Duration::from_secs(8);
+        let wall = Duration::from_secs(8);
+        settings.limits.wall = wall;
         let share = Tenants::new(settings.limits.clone(), BreakerOptions::default()).of(None);
         let mut call = Call::new(Arc::new(settings), Arc::default(), None, None, share);
         let manner = Manner {
@@ -354,9 +355,10 @@ mod tests {
             content: None,
         };
         let began = tokio::time::Instant::now();
-        call.begin(manner, began + Duration::from_secs(8));
+        call.begin(manner, began + wall);
         assert_eq!(call.wait_for(ready(1)).await, Some(1));
-        assert_eq!(call.wait_for(pending::<()>()).await, None);
+        let waiting = tokio::time::timeout(wall, call.wait_for(pending::<()>())).await;
+        assert_eq!(waiting, Ok(None), "it is given up before the call's time is over");
         let waited = began.elapsed();
         assert!(waited >= Duration::from_secs(7) && waited < Duration::from_millis(7100), "{waited:?}");
         // What is known has its answer all the same; what is not is not waited for any more.

@@ -400,7 +400,7 @@ impl Inner {
             let count = if matches!(why, Why::TooLarge) { &shadow.too_large } else { &shadow.left_out };
             count.fetch_add(1, Ordering::Relaxed);
         }
-        if taped {
+        if taped && self.active.load().plugins.contains_key(name) {
             self.recorder.leave_out(name, why);
         }
     }

@@ -126,7 +126,7 @@ pub fn temporary_folder(purpose: &str) -> io::Result<PathBuf> {
 /// Makes a folder and its missing parents, each durable in its parent. Blocks.
 ///
 /// # Errors
-/// A folder cannot be made or synced.
+/// A folder cannot be made or synced, or something else has its name (`NotADirectory`).
 pub fn create_dir_durably(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -134,6 +134,10 @@ pub fn create_dir_durably(folder: &Path) -> io::Result<()> {
     let parent = folder_of(folder);
     create_dir_durably(parent)?;
     match fs::create_dir(folder) {
+        // What stands there may be a pipe, and who opens that waits for its other end.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !folder.is_dir() => {
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is there, and is no folder"));
+        }
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
@@ -256,6 +260,8 @@ mod tests {
             assert_eq!(read, Ok(Err(io::ErrorKind::InvalidInput)), "{}", other.display());
         }
         assert_eq!(read(&place("none"), 1).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let refused = create_dir_durably(&place("pipe")).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::NotADirectory);
     }
 
     #[test]
