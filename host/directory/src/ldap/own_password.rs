@@ -66,11 +66,8 @@ impl OwnPassword {
 
 fn read_password(file: &std::path::Path) -> Result<Zeroizing<String>, String> {
     let fault = |why: String| format!("{}: {why}", file.display());
-    let size = std::fs::metadata(file).map_err(|e| fault(e.to_string()))?.len();
-    if size > PASSWORD_MAX {
-        return Err(fault(format!("is no password: more than {PASSWORD_MAX} octets")));
-    }
-    let text = Zeroizing::new(std::fs::read_to_string(file).map_err(|e| fault(e.to_string()))?);
+    let octets = Zeroizing::new(runtime::files::read(file, PASSWORD_MAX).map_err(|e| fault(e.to_string()))?);
+    let text = std::str::from_utf8(&octets).map_err(|_| fault("it is not UTF-8".to_owned()))?;
     let password = text.lines().next().unwrap_or_default();
     if password.is_empty() {
         return Err(fault("has no password on its first line".to_owned()));
