@@ -29,12 +29,16 @@ def at_a_domain_by_dns(place):
     fake = fake_dns.FakeDns({"by-dns.test": "mail.test"})
     try:
         place.slapd_with(tree() + [user("old", mail="old@by-dns.test")])
-        table = f'[dns.tables.list]\ndomains = ["by-dns.test"]\nservers = ["{fake.address}"]\nunknown-users = "refuse"\n'
+        table = f'[dns.tables.list]\ndomains = ["by-dns.test", "later.test"]\nservers = ["{fake.address}"]\nunknown-users = "refuse"\n'
         place.wasmta_with(SELDOM + table, remembered=LONG)
         place.until(lambda: place.rcpt("old@by-dns.test") == 250, "the table")
         assert place.rcpt("nobody@by-dns.test") == 550
         place.slapd.add(user("fresh", mail="fresh@by-dns.test"))
         assert place.rcpt("fresh@by-dns.test") == 250
+        # Log-ins ask the DNS, too: at once, and without an answer that is no wrong password.
+        place.slapd.add(user("soon", mail="soon@later.test"))
+        fake.hosts["later.test"] = "mail.test"
+        place.until(lambda: place.may_log_in("soon@later.test"), "the log-in", seconds=4)
         place.slapd.kill()
         assert place.rcpt("other@by-dns.test") == 451, "nobody can say that"
         assert place.rcpt("fresh@by-dns.test") == 250

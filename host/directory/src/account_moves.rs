@@ -6,13 +6,14 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use mail_types::AccountName;
+use mail_types::{AccountName, Lookup};
 use storage::Batch;
 
 use crate::directory::Directory;
+use crate::dn::Dn;
 use crate::entry::Entry;
 use crate::error::DirectoryError;
-use crate::layout::{ACCOUNT_MOVES, ACCOUNTS_LEFT, NAME_KEY_MAX, read_u64};
+use crate::layout::{ACCOUNT_MOVES, ACCOUNTS_ASIDE, NAME_KEY_MAX, read_u64};
 use crate::schema::Schema;
 use crate::user_entry::UserEntry;
 use crate::view::View;
@@ -67,29 +68,37 @@ impl Before {
         let now: HashMap<u64, Option<AccountName>> =
             now.map(|(id, entry)| (*id, account(entry, view.schema))).collect();
         let taken: HashSet<&AccountName> = now.values().flatten().collect();
-        let mut moved = Vec::new();
+        // Numbers of entries that go on under other ones.
+        let goes_on = |(id, was): (&u64, &Was)| was.id.filter(|was| was != id);
+        let going_on: HashSet<u64> = self.0.iter().filter_map(goes_on).collect();
+        let (mut moved, mut standing_aside) = (Vec::new(), Vec::new());
         for (id, was) in &self.0 {
-            let left = Left::of(view, was.id)?;
-            if let Some(left) = &left {
-                left.forget(batch);
+            let aside = Aside::of(view, was.id)?;
+            if let Some(aside) = &aside {
+                aside.forget(batch);
             }
-            let from = was.account.clone().or(left.map(|left| left.account));
-            match (from, now.get(id)) {
+            let reserved = aside.as_ref().map(|aside| aside.reserved.clone());
+            match (was.account.clone().or(reserved), now.get(id)) {
                 (Some(from), Some(Some(to))) if from != *to => moved.push((from, to.clone())),
-                (Some(account), Some(None)) if !taken.contains(&account) => {
-                    Left { id: *id, account }.keep(batch)
+                (Some(from), Some(None)) => {
+                    let next =
+                        aside.map_or_else(|| Aside::new(*id, csn, from.clone()), |aside| aside.at(*id));
+                    let reserved = next.as_ref().map(|next| next.reserved.clone());
+                    moved.extend(
+                        reserved.filter(|reserved| *reserved != from).map(|reserved| (from, reserved)),
+                    );
+                    standing_aside.extend(next);
+                }
+                // The entry is gone: what is left stands under its last address, as it does of others.
+                (Some(from), None) if !going_on.contains(id) => {
+                    let last = aside.map(|aside| aside.last).filter(|last| !taken.contains(last));
+                    moved.extend(last.map(|last| (from, last)));
                 }
                 _ => {}
             }
         }
-        // Whoever has the address now has what is there.
-        for account in taken {
-            if let Some(left) = Left::by_name(view, account)?
-                && !self.0.values().any(|was| was.id == Some(left.id))
-            {
-                left.forget(batch);
-            }
-        }
+        // After all that is forgotten: an entry may go on under another number.
+        standing_aside.iter().for_each(|aside| aside.keep(batch));
         moved.sort_unstable();
         for (nth, (from, to)) in (0_u32..).zip(moved) {
             let key = [&csn.to_be_bytes()[..], &nth.to_be_bytes()].concat();
@@ -99,39 +108,47 @@ impl Before {
     }
 }
 
-/// A user who has no address for a while, as between two steps of whoever changes it, and the account until then: it goes by the
-/// next one, unless somebody else has had the address since.
-struct Left {
+/// The account of a user who has no address for a while, as between two steps of whoever changes it. It stands aside, under a name
+/// that is nobody's address, until there is another one: whoever takes the old address meanwhile must not find it there.
+struct Aside {
+    /// The number of the entry.
     id: u64,
-    account: AccountName,
+    /// What the account is called meanwhile.
+    reserved: AccountName,
+    /// What it was called before.
+    last: AccountName,
 }
 
-impl Left {
-    fn of(view: &View<'_>, id: Option<u64>) -> Result<Option<Self>, DirectoryError> {
-        let Some(id) = id else { return Ok(None) };
-        let account = view.snapshot.get(ACCOUNTS_LEFT, &Self::id_key(id))?;
-        let account = account.and_then(|name| AccountName::new(std::str::from_utf8(&name).ok()?));
-        Ok(account.map(|account| Self { id, account }))
+impl Aside {
+    /// Of an entry that loses its address by this change.
+    fn new(id: u64, csn: u64, last: AccountName) -> Option<Self> {
+        // No address: it has no @.
+        let reserved = AccountName::new(&format!("entry-{id}-{csn}"))?;
+        Some(Self { id, reserved, last })
     }
 
-    fn by_name(view: &View<'_>, account: &AccountName) -> Result<Option<Self>, DirectoryError> {
-        let Some(key) = Self::name_key(account) else { return Ok(None) };
-        let id = view.snapshot.get(ACCOUNTS_LEFT, &key)?;
-        Ok(id.map(|id| Self { id: read_u64(&id), account: account.clone() }))
+    fn of(view: &View<'_>, id: Option<u64>) -> Result<Option<Self>, DirectoryError> {
+        let Some(id) = id else { return Ok(None) };
+        let Some(row) = view.snapshot.get(ACCOUNTS_ASIDE, &Self::id_key(id))? else { return Ok(None) };
+        let names = std::str::from_utf8(&row).ok().and_then(|text| text.split_once('\0'));
+        Ok(names.and_then(|(reserved, last)| {
+            Some(Self { id, reserved: AccountName::new(reserved)?, last: AccountName::new(last)? })
+        }))
+    }
+
+    /// The same, of the entry under another number.
+    fn at(self, id: u64) -> Option<Self> {
+        Some(Self { id, ..self })
     }
 
     fn keep(&self, batch: &mut Batch) {
-        // A name that is too long to be found again is not kept.
-        let Some(key) = Self::name_key(&self.account) else { return };
-        batch.put(ACCOUNTS_LEFT, &Self::id_key(self.id), self.account.as_str().as_bytes().to_vec());
-        batch.put(ACCOUNTS_LEFT, &key, self.id.to_be_bytes().to_vec());
+        batch.put(ACCOUNTS_ASIDE, &Self::id_key(self.id), format!("{}\0{}", self.reserved, self.last));
+        batch.put(ACCOUNTS_ASIDE, &Self::name_key(&self.reserved), self.id.to_be_bytes().to_vec());
     }
 
     fn forget(&self, batch: &mut Batch) {
-        batch.delete(ACCOUNTS_LEFT, &Self::id_key(self.id));
-        if let Some(key) = Self::name_key(&self.account) {
-            batch.delete(ACCOUNTS_LEFT, &key);
-        }
+        batch.delete(ACCOUNTS_ASIDE, &Self::id_key(self.id));
+        batch.delete(ACCOUNTS_ASIDE, &Self::name_key(&self.reserved));
     }
 
     fn id_key(id: u64) -> [u8; 9] {
@@ -140,9 +157,8 @@ impl Left {
         key
     }
 
-    fn name_key(account: &AccountName) -> Option<Vec<u8>> {
-        let key = [b"n", account.as_str().as_bytes()].concat();
-        (key.len() <= NAME_KEY_MAX).then_some(key)
+    fn name_key(reserved: &AccountName) -> Vec<u8> {
+        [b"n", reserved.as_str().as_bytes()].concat()
     }
 }
 
@@ -174,6 +190,20 @@ impl Directory {
             ControlFlow::Continue(())
         })?;
         Ok(moves)
+    }
+
+    /// The entry whose account stands aside under this name, because it has no address now.
+    pub fn without_address(&self, account: &AccountName) -> Lookup<Dn> {
+        let found = self.view().and_then(|view| {
+            // Longer ones are none of these names.
+            let key = Aside::name_key(account);
+            let id = if key.len() > NAME_KEY_MAX { None } else { view.snapshot.get(ACCOUNTS_ASIDE, &key)? };
+            Ok(id.map(|id| view.entry_by_id(read_u64(&id))).transpose()?.flatten().map(|entry| entry.dn))
+        });
+        match found {
+            Ok(found) => found.into(),
+            Err(error) => Lookup::Unavailable(error.to_string()),
+        }
     }
 
     /// The moves of a change are done.

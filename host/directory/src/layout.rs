@@ -42,7 +42,7 @@ pub(crate) const MEMBERS: Space = Space::new("directory_members");
 pub(crate) const CHANGES: Space = Space::new("directory_changes");
 pub(crate) const STATE: Space = Space::new("directory_state");
 pub(crate) const ACCOUNT_MOVES: Space = Space::new("directory_account_moves");
-pub(crate) const ACCOUNTS_LEFT: Space = Space::new("directory_accounts_left");
+pub(crate) const ACCOUNTS_ASIDE: Space = Space::new("directory_accounts_aside");
 pub(crate) const PUBLISHED: Space = Space::new("directory_published");
 
 /// The spaces that the directory needs in its storage.
@@ -63,7 +63,7 @@ pub const SPACES: &[Space] = &[
     SYNC,
     PUBLISHED,
     ACCOUNT_MOVES,
-    ACCOUNTS_LEFT,
+    ACCOUNTS_ASIDE,
     DNS_TABLES,
     DNS_RECORDS,
     DNS_DOMAINS,

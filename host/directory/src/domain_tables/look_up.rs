@@ -71,6 +71,10 @@ impl LookUps {
 
     fn remember(&self, question: Question, outcome: Outcome) {
         let mut remembered = self.remembered.lock();
+        // What came of a question that began later is newer.
+        if remembered.get(&question).is_some_and(|known| known.began > outcome.began) {
+            return;
+        }
         if remembered.len() >= REMEMBERED_MAX {
             let now = Instant::now();
             remembered.retain(|_, outcome| outcome.holds(now));
@@ -141,7 +145,7 @@ impl DomainTables {
         if let Some(outcome) = self.0.look_ups.remembered(question, asked_at) {
             return outcome;
         }
-        let (this, question) = (self.clone(), question.clone());
+        let (this, question, late_question) = (self.clone(), question.clone(), question.clone());
         let asking = tokio::spawn(async move {
             // As long as the question lasts, also when nobody waits for it any more.
             let _permit = permit;
@@ -155,7 +159,12 @@ impl DomainTables {
             outcome
         });
         match timeout_at(until, asking).await {
-            Err(_) => late(),
+            // Who comes next does not wait as long for the same, while the question goes on.
+            Err(_) => {
+                let outcome = late();
+                self.0.look_ups.remember(late_question, outcome.clone());
+                outcome
+            }
             Ok(outcome) => outcome.unwrap_or_else(|broken| failed(broken.to_string())),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use directory::{
     AddedDomain, Directory, DnsDomain, DomainEntry, DomainUsers, EditError, Entry, NewDomain, NewUser,
-    PasswordHash, SyncOrder, UserEntry, write_ldif,
+    PasswordHash, SyncError, SyncOrder, UserEntry, write_ldif,
 };
 use mail_types::{AccountName, Address, Domain, Lookup};
 use routing::tables::WaitingOf;
@@ -183,9 +183,15 @@ async fn see_wholly(parts: &Parts, domain: &Domain) -> Result<(), String> {
         return Ok(());
     }
     let order = SyncOrder { domain: Some(domain.clone()), ..SyncOrder::default() };
-    let seen = mirror.full(order, Arc::new(|_, _, _| {})).await;
+    let seen = match mirror.full(order, Arc::new(|_, _, _| {})).await {
+        // Part of it is gone there, which only a look at everything tells from a part that is not shown.
+        Err(SyncError::Unfit(_)) => mirror.full(SyncOrder::default(), Arc::new(|_, _, _| {})).await,
+        seen => seen,
+    };
     seen.map(drop).map_err(|why| {
-        format!("nothing is removed: what {domain} has at its LDAP server has to be seen first: {why}")
+        let again =
+            if matches!(why, SyncError::UnderWay) { ": give this again when it has ended" } else { "" };
+        format!("nothing is removed: what {domain} has at its LDAP server has to be seen first: {why}{again}")
     })
 }
 
@@ -286,8 +292,12 @@ pub(super) async fn remove_user(parts: &Parts, user: &str, mail: bool) -> Result
 /// Mailboxes that stand under a name which no user goes by, whoever has that address now.
 async fn remove_left(parts: &Parts, name: &str, mail: bool) -> Result<Answer, String> {
     let account = AccountName::new(name).ok_or_else(|| format!("{name} is no name of an account"))?;
-    let address = Address::parse(name).map_err(|error| error.to_string())?;
-    let owner = match parts.directory.by_address(&address) {
+    if let Lookup::Found(dn) = parts.directory.without_address(&account) {
+        return Err(format!("{name} is the account of {dn}, which has no address now: remove that first"));
+    }
+    // What is no address is nobody's.
+    let by_address = |address: Address| parts.directory.by_address(&address);
+    let owner = match Address::parse(name).map_or(Lookup::NotFound, by_address) {
         Lookup::Found(entry) => {
             UserEntry::read(&entry, parts.directory.schema()).and_then(|user| user.account())
         }

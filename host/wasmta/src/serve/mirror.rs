@@ -56,13 +56,14 @@ pub(super) fn of(
 /// An authenticator that has the source verify passwords where the configuration, or an entry without a hash, says so.
 pub(super) fn verified(
     authenticator: auth::Authenticator,
-    mirrors: Option<&Mirrors>,
+    (mirrors, tables): (Option<&Mirrors>, &DomainTables),
     config: &Config,
 ) -> auth::Authenticator {
     let Some(mirrors) = mirrors else { return authenticator };
     let by_bind = config.directory.sources.iter().filter(|source| source.authenticate == Authenticate::Bind);
     let by_bind = by_bind.map(|source| source.mirror.name.clone()).collect();
-    authenticator.with_verifier(Arc::new(ByBind { mirrors: mirrors.clone(), by_bind }))
+    let (mirrors, tables) = (mirrors.clone(), tables.clone());
+    authenticator.with_verifier(Arc::new(ByBind { mirrors, tables, by_bind }))
 }
 
 /// Where the rows of the tables come from, besides the directory's own entries.
@@ -153,6 +154,8 @@ impl All {
 /// Passwords, by bind.
 struct ByBind {
     mirrors: Mirrors,
+    /// What else may make a domain known that has users there.
+    tables: DomainTables,
     /// The sources that are asked in any case.
     by_bind: HashSet<String>,
 }
@@ -170,7 +173,15 @@ impl auth::Verifier for ByBind {
     }
 
     fn look_up<'a>(&'a self, address: &'a Address) -> auth::BoxFuture<'a, Lookup<()>> {
-        Box::pin(async move { self.mirrors.look_up(address).await.map(drop) })
+        Box::pin(async move {
+            // Who has no domain here may have one by the DNS: what cannot be said of that is no wrong password.
+            if self.mirrors.directory().domain(&address.domain) == Lookup::NotFound
+                && let Lookup::Unavailable(why) = self.tables.look_up(&address.domain).await
+            {
+                return Lookup::Unavailable(why);
+            }
+            self.mirrors.look_up(address).await.map(drop)
+        })
     }
 }
 

@@ -99,7 +99,8 @@ impl Parts {
         let filled =
             mirror.is_none() && fill(&directory, &config.directory.ldif, &hasher, &clock, &events).await?;
         let (followed, publishing) = in_the_dns(config, &directory, (&clock, &random, &events)).await?;
-        let authenticator = who_may(config, data, &directory, mirror.as_ref(), (&clock, &random))?;
+        let sources = (mirror.as_ref(), &followed.tables);
+        let authenticator = who_may(config, data, &directory, sources, (&clock, &random))?;
 
         let (rules, options) = policy::load(config).map_err(|why| why.to_string())?;
         let of_tables = open_storage(config, place, "tables", routing::SPACES, false)?;
@@ -123,7 +124,7 @@ impl Parts {
         let follower =
             Follower { tables: routing.tables(), plugins: &plugins, events: &events, clock: &clock };
         let provisioning = Provisioning::of(config, &directory, &surroundings, follower);
-        let (mirrors, tables) = (mirror.as_ref(), &followed.tables);
+        let (mirrors, tables) = sources;
         let sources = Sources { directory: &directory, mirror: mirrors, tables, provisioning };
         let routing = sourced(routing, sources, &plugins, (&events, &clock));
 
@@ -239,12 +240,12 @@ fn who_may(
     config: &Config,
     data: &Path,
     directory: &Directory,
-    mirror: Option<&Mirrors>,
+    sources: (Option<&Mirrors>, &DomainTables),
     (clock, random): (&Clock, &Random),
 ) -> Result<Authenticator, String> {
     let options = settings::auth(config, decoy_key(data, random)?);
     let authenticator = Authenticator::new(directory.clone(), clock.clone(), random.clone(), options);
-    Ok(mirror::verified(authenticator, mirror, config))
+    Ok(mirror::verified(authenticator, sources, config))
 }
 
 /// Opens the directory, with the mirror of its source where that is another one.
