@@ -366,6 +366,8 @@ def too_much_that_goes_from_a_list_needs_a_word(place, until):
     update(place, "zone customers.test", *gone, "update add late.customers.test 60 MX 5 mail.dyn.test.")
     said = place.command("sync", "dns", "partners", check=False)
     assert "1 domains changed, 1 of them here" in said and "2 of 2 domains would go" in said, said
+    checked = place.command("domain", "check", names[0], check=False)
+    assert "the DNS says no MX now" in checked and "`wasmta sync dns partners --force`" in checked, checked
     # What comes is in force; what goes is not, and that stands with every answer about another domain.
     update(place, "zone customers.test", "update add unasked.customers.test 60 MX 5 mail.dyn.test.")
     assert take_mail(place, "x@unasked.customers.test") == 450, "it is asked about alone"

@@ -16,6 +16,8 @@ pub struct TableSays {
     pub records: String,
     /// What follows from them.
     pub means: TableMeans,
+    /// What the DNS says now and is not taken over, because too many domains of the list would go with it.
+    pub held: Option<String>,
 }
 
 /// What follows from a table's records of a domain.
@@ -53,8 +55,12 @@ impl DomainTables {
                     Decision::Backup => TableMeans::Backup,
                 }
             };
+            let held = table.held.get(domain).map(|one| match one {
+                Some(one) if !one.records.0.is_empty() => one.records.to_string(),
+                _ => "no MX".to_owned(),
+            });
             let (table, place) = (options.name.clone(), options.source.place());
-            TableSays { table, place, records: records.to_string(), means }
+            TableSays { table, place, records: records.to_string(), means, held }
         });
         says.collect()
     }

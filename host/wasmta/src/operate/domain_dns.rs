@@ -62,7 +62,7 @@ pub(super) async fn findings(
 }
 
 fn finding(one: &TableSays, is_decided: bool, is_open: bool) -> Finding {
-    let TableSays { table, place, records, means } = one;
+    let TableSays { table, place, records, means, held } = one;
     let from = format!("table {table} ({place})");
     let says = match means {
         TableMeans::Unread => format!("{from} does not know of it yet"),
@@ -73,6 +73,11 @@ fn finding(one: &TableSays, is_decided: bool, is_open: bool) -> Finding {
     };
     if is_decided {
         return Finding::good("dns", format!("{says}; what stands above decides"));
+    }
+    if let Some(held) = held {
+        let says =
+            format!("{says}; the DNS says {held} now, and so of too many domains of the list to be believed");
+        return Finding::wrong("dns", says, format!("if that is right, `wasmta sync dns {table} --force`"));
     }
     match means {
         TableMeans::Local | TableMeans::Backup => Finding::good("dns", says),
