@@ -65,6 +65,10 @@ impl Before {
         now: impl Iterator<Item = &'e (u64, Entry)>,
         view: &View<'_>,
     ) -> Result<(), DirectoryError> {
+        // Of new entries there is nothing to say, and there may be very many of them.
+        if self.0.is_empty() {
+            return Ok(());
+        }
         let now: HashMap<u64, Option<AccountName>> =
             now.map(|(id, entry)| (*id, account(entry, view.schema))).collect();
         let taken: HashSet<&AccountName> = now.values().flatten().collect();
