@@ -13,7 +13,7 @@ use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::entry::Entry;
 use crate::error::DirectoryError;
-use crate::layout::{ACCOUNT_MOVES, ACCOUNTS_ASIDE, NAME_KEY_MAX, read_u64};
+use crate::layout::{ACCOUNT_MOVES, ACCOUNTS_ASIDE, ADDRESSES, NAME_KEY_MAX, read_u64};
 use crate::schema::Schema;
 use crate::user_entry::UserEntry;
 use crate::view::View;
@@ -93,10 +93,13 @@ impl Before {
                     );
                     standing_aside.extend(next);
                 }
-                // The entry is gone: what is left stands under its last address, as it does of others.
+                // The entry is gone: what is left stands under its last address, as it does of others; not where somebody has that.
                 (Some(from), None) if !going_on.contains(id) => {
-                    let last = aside.map(|aside| aside.last).filter(|last| !taken.contains(last));
-                    moved.extend(last.map(|last| (from, last)));
+                    if let Some(last) = aside.map(|aside| aside.last).filter(|last| !taken.contains(last))
+                        && view.indexed(ADDRESSES, last.as_str())?.is_empty()
+                    {
+                        moved.push((from, last));
+                    }
                 }
                 _ => {}
             }

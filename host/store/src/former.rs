@@ -118,7 +118,10 @@ impl Store {
         self.commit(closing, held).await?;
         let mut all = self.inner.former.0.write();
         for name in outlived {
-            all.remove(&name);
+            // Unless it was somebody's again meanwhile, and given up.
+            if all.get(&name).is_some_and(|(_, until)| *until != OPEN) {
+                all.remove(&name);
+            }
         }
         for (name, id) in open {
             // Unless it was renamed again meanwhile.
