@@ -30,6 +30,24 @@ pub struct AccountMoves {
     pub names: Vec<(AccountName, AccountName)>,
 }
 
+impl AccountMoves {
+    /// What tells them from those of any other change, also where a directory was restored and counts its changes again: the number
+    /// of the change, and a digest of the names (FNV-1a, 64 bits).
+    #[must_use]
+    pub fn mark(&self) -> [u8; 16] {
+        let octets = self.names.iter().flat_map(|(from, to)| {
+            from.as_str().bytes().chain([0]).chain(to.as_str().bytes()).chain([0]).map(u64::from)
+        });
+        let digest = octets.fold(0xcbf2_9ce4_8422_2325_u64, |digest, octet| {
+            (digest ^ octet).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        let mut mark = [0; 16];
+        mark[..8].copy_from_slice(&self.csn.to_be_bytes());
+        mark[8..].copy_from_slice(&digest.to_be_bytes());
+        mark
+    }
+}
+
 /// What an entry was before the batch.
 #[derive(Debug, Clone, Default)]
 struct Was {

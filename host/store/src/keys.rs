@@ -28,6 +28,8 @@ pub(crate) const DOMAINS: Space = Space::new("store_domains");
 pub(crate) const WARNED: Space = Space::new("store_warned");
 /// The domain of an account that has come from another one.
 pub(crate) const MOVED: Space = Space::new("store_moved");
+/// The key in [`MOVED`] of the mark of the last renaming; those of accounts are shorter.
+pub(crate) const LAST_RENAMING: &[u8] = b"renaming";
 /// Names that accounts had, each with the account's number and until when it may have been meant.
 pub(crate) const FORMER: Space = Space::new("store_former_names");
 

@@ -4,7 +4,7 @@
 //! commit: its own record, lists of rights that name the person, subscriptions of others to its mailboxes, and whose domain
 //! its messages count for.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::ControlFlow;
 
 use mail_types::AccountName;
@@ -25,7 +25,7 @@ use crate::{Store, former, keys};
 const TRIES_MAX: usize = 16;
 
 /// Another name for an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NewName {
     /// The name before.
     pub from: AccountName,
@@ -45,22 +45,33 @@ impl Store {
     /// not be: the new name is that of another account, with messages or mailboxes in it. Rights that others gave to a person
     /// go by the new name in either case.
     ///
+    /// Whoever orders it may not get to know that it is done, as in a crash. To do it again would give back what two have
+    /// exchanged: an order with the mark of the last one changes nothing, and `None` is returned.
+    ///
     /// # Errors
     /// Storage, or that others were faster each time.
-    pub async fn rename_accounts(&self, names: &[NewName]) -> Result<Vec<NewName>, StoreError> {
+    pub async fn rename_accounts(
+        &self,
+        names: &[NewName],
+        mark: &[u8],
+    ) -> Result<Option<Vec<NewName>>, StoreError> {
         let mut tried = 0;
         loop {
+            if self.inner.storage.read()?.get(keys::MOVED, keys::LAST_RENAMING)?.as_deref() == Some(mark) {
+                return Ok(None);
+            }
             self.make_way(names).await?;
-            match self.try_renaming(names).await {
+            match self.try_renaming(names, mark).await {
                 Err(error) if error.is_conflict() && tried < TRIES_MAX => tried += 1,
-                done => return done,
+                done => return done.map(Some),
             }
         }
     }
 
     /// Removes empty accounts of the new names: one is made when somebody logs in.
     async fn make_way(&self, names: &[NewName]) -> Result<(), StoreError> {
-        for NewName { to, .. } in names.iter().filter(|one| names.iter().all(|other| other.from != one.to)) {
+        let leaving: HashSet<&AccountName> = names.iter().map(|name| &name.from).collect();
+        for NewName { to, .. } in names.iter().filter(|name| !leaving.contains(&name.to)) {
             match self.remove_unused_account(to).await {
                 Err(error) if !error.is_conflict() => return Err(error),
                 // Where something has just come into it, it is not unused any more.
@@ -70,9 +81,9 @@ impl Store {
         Ok(())
     }
 
-    async fn try_renaming(&self, names: &[NewName]) -> Result<Vec<NewName>, StoreError> {
+    async fn try_renaming(&self, names: &[NewName], mark: &[u8]) -> Result<Vec<NewName>, StoreError> {
         let making = self.inner.locks.lock_making().await;
-        let (going, shared) = {
+        let ((going, staying), shared) = {
             let snapshot = self.inner.storage.read()?;
             (going(&snapshot, names)?, shared_with(&snapshot, names)?)
         };
@@ -84,6 +95,7 @@ impl Store {
             held.push(self.inner.locks.lock(id).await);
         }
         let mut draft = Draft::new();
+        draft.batch.put(keys::MOVED, keys::LAST_RENAMING, mark);
         {
             let snapshot = self.inner.storage.read()?;
             draft_names(&snapshot, &mut draft, &going)?;
@@ -106,10 +118,7 @@ impl Store {
             self.inner.former.read(&self.inner.storage.read()?)?;
             return Err(error);
         }
-        let left = names.iter().filter(|name| !going.iter().any(|one| one.name == *name));
-        let snapshot = self.inner.storage.read()?;
-        let is_there = |name: &&NewName| read_account_id(&snapshot, &name.from).is_ok_and(|id| id.is_some());
-        Ok(left.filter(is_there).cloned().collect())
+        Ok(staying)
     }
 
     fn forget_cached(&self, names: &[NewName], going: &[Going<'_>]) {
@@ -118,28 +127,32 @@ impl Store {
     }
 }
 
-/// Those that can be renamed: their new names are free, or become so.
-fn going<'a>(snapshot: &Snapshot, names: &'a [NewName]) -> Result<Vec<Going<'a>>, StoreError> {
-    let mut going = Vec::with_capacity(names.len());
+/// Those that can be renamed: their new names are free, or become so; and those that cannot.
+fn going<'a>(
+    snapshot: &Snapshot,
+    names: &'a [NewName],
+) -> Result<(Vec<Going<'a>>, Vec<NewName>), StoreError> {
+    let (mut going, mut staying) = (Vec::with_capacity(names.len()), Vec::new());
     for name in names {
         if let Some(id) = read_account_id(snapshot, &name.from)? {
             going.push(Going { id, name });
         }
     }
     loop {
-        let leaving: HashMap<&AccountName, AccountId> =
-            going.iter().map(|one| (&one.name.from, one.id)).collect();
-        let mut free = Vec::with_capacity(going.len());
-        for one in &going {
-            let holder = read_account_id(snapshot, &one.name.to)?;
-            free.push(holder.is_none() || leaving.contains_key(&one.name.to));
+        let leaving: HashSet<&AccountName> = going.iter().map(|one| &one.name.from).collect();
+        let (mut free, many) = (Vec::with_capacity(going.len()), going.len());
+        for one in going {
+            if leaving.contains(&one.name.to) || read_account_id(snapshot, &one.name.to)?.is_none() {
+                free.push(one);
+            } else {
+                staying.push(one.name.clone());
+            }
         }
-        if free.iter().all(|free| *free) {
-            return Ok(going);
-        }
+        going = free;
         // Whoever wanted the name of one that stays, stays too.
-        let mut free = free.into_iter();
-        going.retain(|_| free.next().unwrap_or_default());
+        if going.len() == many {
+            return Ok((going, staying));
+        }
     }
 }
 
@@ -187,11 +200,12 @@ fn shared_with(snapshot: &Snapshot, names: &[NewName]) -> Result<BTreeSet<Mailbo
 }
 
 fn draft_names(snapshot: &Snapshot, draft: &mut Draft, going: &[Going<'_>]) -> Result<(), StoreError> {
+    let leaving: HashSet<&AccountName> = going.iter().map(|one| &one.name.from).collect();
     for Going { id, name } in going {
         let from = name.from.as_str().as_bytes();
         draft.batch.assert_equals(keys::ACCOUNT_NAMES, from, &keys::account(*id));
         draft.batch.delete(keys::ACCOUNT_NAMES, from);
-        if !going.iter().any(|other| other.name.from == name.to) {
+        if !leaving.contains(&name.to) {
             draft.batch.assert_absent(keys::ACCOUNT_NAMES, name.to.as_str().as_bytes());
         }
     }

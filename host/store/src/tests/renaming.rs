@@ -1,5 +1,7 @@
 //! Accounts whose owners have another address now.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::{Fixture, deliver, mailbox_name, message, name};
 use crate::*;
 
@@ -7,9 +9,15 @@ fn new_name(from: &str, to: &str) -> NewName {
     NewName { from: name(from), to: name(to) }
 }
 
+/// Each order has another one.
+fn next_mark() -> [u8; 8] {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes()
+}
+
 async fn rename(fixture: &Fixture, names: &[(&str, &str)]) -> Vec<String> {
     let names: Vec<NewName> = names.iter().map(|(from, to)| new_name(from, to)).collect();
-    let blocked = fixture.store.rename_accounts(&names).await.unwrap();
+    let blocked = fixture.store.rename_accounts(&names, &next_mark()).await.unwrap().unwrap();
     blocked.into_iter().map(|blocked| blocked.from.to_string()).collect()
 }
 
@@ -73,6 +81,32 @@ async fn two_take_each_others_names() {
     assert!(rename(&fixture, &names).await.is_empty());
     let found = (account(&fixture, "one@example.org"), account(&fixture, "two@a.example"));
     assert_eq!(found, (Some(two), Some(one)));
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn an_order_that_is_given_twice_is_carried_out_once() {
+    let fixture = Fixture::new().await;
+    let one = with_mail(&fixture, "one@example.org", 1).await;
+    let names =
+        [new_name("one@example.org", "two@example.org"), new_name("two@example.org", "one@example.org")];
+    assert_eq!(fixture.store.rename_accounts(&names, b"7").await.unwrap(), Some(Vec::new()));
+    let fixture = fixture.reopened().await;
+    assert_eq!(fixture.store.rename_accounts(&names, b"7").await.unwrap(), None);
+    assert_eq!(account(&fixture, "two@example.org"), Some(one));
+    assert_eq!(fixture.store.rename_accounts(&names, b"8").await.unwrap(), Some(Vec::new()));
+    assert_eq!(account(&fixture, "one@example.org"), Some(one));
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn who_has_no_account_is_not_held_up_by_whose_name_it_was() {
+    let fixture = Fixture::new().await;
+    let one = with_mail(&fixture, "one@example.org", 1).await;
+    // The second has none; the first has that name when it is done.
+    let names = [("one@example.org", "two@example.org"), ("two@example.org", "three@example.org")];
+    assert!(rename(&fixture, &names).await.is_empty());
+    assert_eq!(account(&fixture, "two@example.org"), Some(one));
     fixture.close().await;
 }
 
@@ -151,8 +185,8 @@ async fn what_comes_meanwhile_is_kept_and_counted_once() {
     });
     let (mut here, mut there) = ("anna@a.example", "anna@b.example");
     while !delivering.is_finished() {
-        match fixture.store.rename_accounts(&[new_name(here, there)]).await {
-            Ok(blocked) => assert!(blocked.is_empty()),
+        match fixture.store.rename_accounts(&[new_name(here, there)], &next_mark()).await {
+            Ok(blocked) => assert_eq!(blocked, Some(Vec::new())),
             Err(error) if error.is_conflict() => continue,
             Err(error) => panic!("{error}"),
         }
@@ -179,7 +213,7 @@ impl Doorkeeper for Knows {
     fn make_ready(&self) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
         Box::pin(async {
             let names = [new_name("anna@example.org", "anne@example.org")];
-            self.0.rename_accounts(&names).await.map(drop).map_err(|error| error.to_string())
+            self.0.rename_accounts(&names, b"married").await.map(drop).map_err(|error| error.to_string())
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Mailboxes follow their owners: where a user's primary address changes, the account goes by the new one, before mail does.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -65,23 +66,29 @@ impl Mover {
         for name in &names {
             there.push(self.store.find_account(&name.from).map_err(|error| error.to_string())?.is_some());
         }
-        let blocked = match self.store.rename_accounts(&names).await {
-            Ok(blocked) => blocked.into_iter().map(|name| (name, OCCUPIED.to_owned())).collect(),
+        let blocked: HashMap<NewName, String> = match self.store.rename_accounts(&names, &moves.mark()).await
+        {
+            Ok(Some(blocked)) => blocked.into_iter().map(|name| (name, OCCUPIED.to_owned())).collect(),
+            // It was done, and could not be noted.
+            Ok(None) => return self.done(moves).await,
             // What is damaged does not come right by waiting, and must not hold up everybody's tables.
             Err(error) if error.is_damage() => {
-                names.iter().map(|name| (name.clone(), error.to_string())).collect::<Vec<_>>()
+                names.iter().map(|name| (name.clone(), error.to_string())).collect()
             }
             Err(error) => return Err(error.to_string()),
         };
-        // Before they are told of: told twice is better than never.
         for (name, there) in names.iter().zip(there) {
             let (from, to) = (&name.from, &name.to);
-            if let Some((_, cause)) = blocked.iter().find(|(blocked, _)| blocked == name) {
+            if let Some(cause) = blocked.get(name) {
                 self.events.emit(&Event::AccountNotMoved { from, to, cause });
             } else if there {
                 self.events.emit(&Event::AccountMoved { from, to });
             }
         }
+        self.done(moves).await
+    }
+
+    async fn done(&self, moves: &AccountMoves) -> Result<(), String> {
         self.directory.account_moves_done(moves).await.map_err(|error| error.to_string())
     }
 }
