@@ -663,3 +663,34 @@ def names_exchanged(place):
     assert place.read("u1@d0.test", "for u1") is not None and place.read("u2@d0.test", "for u2") is not None
     # The addresses went with the names: so did whose they are.
     assert place.read("u4@d0.test", "for u3") is not None and place.read("u3@d0.test", "for u4") is not None
+
+
+@case("more users pass their addresses round than one batch takes")
+def passed_round(place):
+    # 2,100 in one ring, 150 pairs far from each other, and the last one takes the address of somebody who left.
+    ring, users = 2100, 2402
+    place.slapd_with(tree(domains=1, users=users))
+    place.wasmta_with('sync = "manual"\nmiss-timeout = "100 ms"', wait=False)
+    place.sync("full")
+    seen = (0, 1000, ring - 1, ring, ring + 299, users - 1)
+    for number in seen:
+        place.deliver(f"u{number}@d0.test", f"for {number}")
+    takes = {number: (number + 1) % ring for number in range(ring)}
+    takes |= {ring + number: ring + 299 - number for number in range(300)}
+    takes |= {users - 1: users - 2}
+    place.slapd.delete(user_dn(f"u{users - 2}"))
+    place.slapd.must(
+        "ldapmodify",
+        stdin="".join(
+            f"dn: {user_dn(f'u{number}')}\nchangetype: modify\nreplace: mail\nmail: u{other}@d0.test\n\n"
+            for number, other in takes.items()
+        ),
+    )
+    report = place.sync("full")
+    counts = tuple(report[what] for what in ("added", "modified", "moved", "removed", "refused"))
+    assert counts == (0, len(takes), 0, 1, 0), counts
+    assert place.status()["refused"] == [] and place.counter("sync_entry_refused") == 0
+    for number in seen:
+        assert user_dn(f"u{number}") in place.explained(f"u{takes[number]}@d0.test"), number
+        assert place.read(f"u{takes[number]}@d0.test", f"for {number}") is not None, number
+    assert place.counter("account_not_moved") == 0

@@ -12,6 +12,7 @@ use super::records::{
     Brought, LISTS, MIRROR, MIRROR_IDS, REFUSED, Record, SEEN, Seen, encode, id_key, seen_key,
 };
 use super::refusing::{RefusedIds, fault, passing};
+use super::swap::Waiter;
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::edit::{Composing, Edit, Logging};
@@ -63,6 +64,8 @@ pub(crate) struct Applied {
     pub(crate) subtrees_moved: u64,
     /// Names of which a full sync that is under way was told.
     pub(crate) marked: u64,
+    /// Entries that wait for what another one has, where that may come in a later batch: [`Origin::postpones`].
+    pub(crate) postponed: Vec<(Dn, Waiter)>,
 }
 
 impl Applied {
@@ -78,6 +81,7 @@ impl Applied {
         self.touched.extend(other.touched);
         self.subtrees_moved += other.subtrees_moved;
         self.marked += other.marked;
+        self.postponed.extend(other.postponed);
     }
 }
 
@@ -230,22 +234,15 @@ impl<'v, 's> Applying<'v, 's> {
                 waiting.push((found, age, passing(why)?));
             }
         }
-        loop {
-            let before = waiting.len();
-            let mut still = Vec::new();
-            for (found, age, _) in waiting {
-                if let Err(why) = self.put(found, age) {
-                    still.push((found, age, passing(why)?));
-                }
-            }
-            waiting = still;
-            if waiting.is_empty() || waiting.len() == before {
-                break;
-            }
-        }
+        let mut waiting = self.let_go_first(waiting)?;
         self.swap(&mut waiting)?;
         for (found, _, why) in waiting {
             let (attribute, holder) = fault(&why);
+            if self.origin.postpones && holder.is_some() {
+                let waiter = self.waiter(found, &why)?;
+                self.applied.postponed.push((found.dn().clone(), waiter));
+                continue;
+            }
             self.refuse(&found.dn().to_string(), attribute, why.to_string(), holder, Some(found))?;
         }
         Ok(())

@@ -81,7 +81,7 @@ impl Mirror {
                 steps.push(Step::Staged(Box::new(found)));
             }
         }
-        let manner = Manner { way: Way::Full, marks: Some(marks), logging: Logging::Rebuild };
+        let manner = Manner { marks: Some(marks), logging: Logging::Rebuild, ..Manner::of(Way::Full) };
         first.applied.join(self.apply_in_order(&in_order, &steps, &Vec::new(), manner).await?);
         Ok(())
     }

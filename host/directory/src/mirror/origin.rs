@@ -18,6 +18,8 @@ pub(crate) struct Origin {
     pub(crate) overtaken: bool,
     /// How those who follow the tree learn of it. Of what is not logged one by one they are told by who applies it.
     pub(crate) logging: Logging,
+    /// Whether an entry that wants what another one has is told back instead of refused: that one may come in a later batch.
+    pub(crate) postpones: bool,
 }
 
 /// Whether a full sync is under way, which has to know what changes beside it.

@@ -4,14 +4,16 @@
 //! reader meets an entry twice rather than not at all. A first sync that brings more than there is is not logged entry by
 //! entry: followers read everything anew, once.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use super::apply::{Applied, BATCH_MAX, Step};
 use super::full::{Staged, SyncOrder, Telling};
 use super::places::places_row;
-use super::records::{SEEN, SYNC, SeenRef, Way, base_key, decode};
+use super::records::{SEEN, SYNC, SeenRef, Way, base_key, decode, seen_key};
 use super::source::{Manner, Mirror, SyncError};
+use super::swap::{Waiter, groups};
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::edit::Logging;
@@ -19,6 +21,12 @@ use crate::error::DirectoryError;
 
 /// Most steps of a batch of a first sync, of which nobody follows the log.
 const FIRST_BATCH_MAX: usize = 8_000;
+/// Most entries that are put in their places together because they wait for each other; of more of them, those that still stand
+/// in each other's way are refused, and tried again at the next full sync.
+const GROUP_MAX: usize = 20_000;
+/// Most entries that a full sync postpones because they wait for entries of other batches; further ones are refused, and tried
+/// again at the next one.
+const POSTPONED_MAX: usize = 100_000;
 
 impl Mirror {
     /// Applies the difference.
@@ -36,19 +44,21 @@ impl Mirror {
                 .extend(rows.map(|(top, mark)| (SYNC, base_key("watermark", top), mark.as_bytes().to_vec())));
             beside.push(places_row(self.name(), &staged.places));
         }
-        let broken: Vec<Step> = staged.broken.iter().cloned().map(Step::Broken).collect();
-        let removals = vanished.into_iter().map(Step::Gone);
-        let steps = staged.differing as usize + broken.len() + removals.len();
+        let broken = staged.broken.iter().cloned().map(Step::Broken);
+        let steps = staged.differing as usize + broken.len() + vanished.len();
         if steps <= BATCH_MAX {
             let mut puts = self.differing(&[self.number()], BATCH_MAX)?.puts;
             puts.extend(broken);
-            puts.extend(removals);
+            puts.extend(vanished.into_iter().map(Step::Gone));
             return Ok(self.apply(Way::Full, &puts, &beside).await?);
         }
         let told = |done: u64| telling(done, steps as u64, "entries written");
         let mut total = self.apply_differing(steps, &told).await?;
         let mut done = staged.differing;
-        let rest: Vec<Step> = broken.into_iter().chain(removals).collect();
+        let (applied, vanished) =
+            self.apply_postponed(std::mem::take(&mut total.postponed), vanished).await?;
+        total.join(applied);
+        let rest: Vec<Step> = broken.chain(vanished.into_iter().map(Step::Gone)).collect();
         for chunk in rest.chunks(BATCH_MAX) {
             done += chunk.len() as u64;
             total.join(self.apply(Way::Full, chunk, &Vec::new()).await?);
@@ -70,8 +80,9 @@ impl Mirror {
         let mut batch = self.differing(&[self.number()], most)?;
         loop {
             done += batch.puts.len() as u64;
-            let (nothing, manner) =
-                (Vec::new(), Manner { way: Way::Full, marks: Some(batch.marks), logging });
+            let postpones = total.postponed.len() < POSTPONED_MAX;
+            let manner = Manner { marks: Some(batch.marks), logging, postpones, ..Manner::of(Way::Full) };
+            let nothing = Vec::new();
             // While a batch is written, the next one is read.
             let (applied, read) = tokio::join!(self.apply_as(&batch.puts, &nothing, manner), async {
                 batch.next.as_deref().map(|from| self.differing(from, most)).transpose()
@@ -81,6 +92,46 @@ impl Mirror {
             let Some(read) = read? else { return Ok(total) };
             batch = read;
         }
+    }
+
+    /// Applies what waited for entries of other batches. Those that wait for each other go in one batch, with the removal of what
+    /// they wait for; the other removals are given back.
+    async fn apply_postponed(
+        &self,
+        postponed: Vec<(Dn, Waiter)>,
+        vanished: Vec<Dn>,
+    ) -> Result<(Applied, Vec<Dn>), SyncError> {
+        let (names, waiters): (Vec<Dn>, Vec<Waiter>) = postponed.into_iter().unzip();
+        let wanted: HashSet<&Dn> = waiters.iter().filter_map(|one| one.holder.as_ref()).collect();
+        let (leaving, vanished): (Vec<Dn>, Vec<Dn>) =
+            vanished.into_iter().partition(|dn| wanted.contains(dn));
+        let mut leaving: HashSet<Dn> = leaving.into_iter().collect();
+        let (mut total, mut batch) = (Applied::default(), Vec::new());
+        let mut groups = groups(&waiters).into_iter().peekable();
+        while let Some(group) = groups.next() {
+            let holders = group.iter().filter_map(|at| waiters[*at].holder.as_ref());
+            let gone: Vec<Step> = holders.filter_map(|dn| leaving.take(dn)).map(Step::Gone).collect();
+            batch.extend(gone);
+            for at in group {
+                batch.extend(self.still_differing(&names[at])?);
+            }
+            let next = groups.peek().map_or(0, Vec::len);
+            if next == 0 || batch.len() + next > BATCH_MAX {
+                for chunk in std::mem::take(&mut batch).chunks(GROUP_MAX) {
+                    total.join(self.apply(Way::Full, chunk, &Vec::new()).await?);
+                }
+            }
+        }
+        Ok((total, vanished))
+    }
+
+    /// What was staged of a name, unless something newer came since.
+    fn still_differing(&self, dn: &Dn) -> Result<Option<Step>, SyncError> {
+        let octets = self.0.directory.row(SEEN, &seen_key(self.number(), dn.key()))?;
+        let Some(SeenRef::Differs(stored)) = octets.as_deref().and_then(decode::<SeenRef<'_>>) else {
+            return Ok(None);
+        };
+        Ok(Some(Step::Staged(Box::new(stored.found()?))))
     }
 
     /// Of the first sync, where it brings more than there is: followers read everything anew, once all is there.

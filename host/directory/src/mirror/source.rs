@@ -114,6 +114,15 @@ pub(super) struct Manner {
     pub(super) marks: Option<u64>,
     /// How those who follow the tree learn of it.
     pub(super) logging: Logging,
+    /// [`Origin::postpones`].
+    pub(super) postpones: bool,
+}
+
+impl Manner {
+    /// Of steps that came by a way, and are all of them.
+    pub(super) fn of(way: Way) -> Self {
+        Self { way, marks: None, logging: Logging::Each, postpones: false }
+    }
 }
 
 /// A directory that mirrors LDAP servers. Clones are the same mirror.
@@ -313,7 +322,7 @@ impl Mirror {
         steps: &[Step],
         beside: &Beside,
     ) -> Result<Applied, EditError> {
-        self.apply_as(steps, beside, Manner { way, marks: None, logging: Logging::Each }).await
+        self.apply_as(steps, beside, Manner::of(way)).await
     }
 
     /// The same, in the manner of a full sync.
@@ -345,6 +354,7 @@ impl Mirror {
             if again.is_empty() {
                 break;
             }
+            let manner = Manner { postpones: false, ..manner };
             let applied = self.apply_once(&again, &Vec::new(), manner).await?;
             total.join(applied);
             touched = std::mem::take(&mut total.touched);
@@ -374,6 +384,7 @@ impl Mirror {
             staging: if under_way { Staging::UnderWay } else { Staging::Idle },
             overtaken: manner.marks != Some(self.0.marks.load(Ordering::Acquire)),
             logging: manner.logging,
+            postpones: manner.postpones,
         };
         let applied = self.0.directory.apply(steps, beside, &origin).await?;
         if applied.marked > 0 {

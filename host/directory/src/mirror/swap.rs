@@ -1,6 +1,6 @@
 //! Entries that pass their addresses or domains round: each wants what another one has, and none can go first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::apply::{Age, Applying};
 use super::found::Found;
@@ -15,75 +15,170 @@ use crate::schema::Field;
 pub(super) type Waiting<'f> = (&'f Found, Age, EditError);
 
 /// Somebody who waits for another one.
-pub(super) struct Waiter {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waiter {
     /// Where it stands: not where it is to stand, which may be another's place.
-    pub(super) place: Dn,
+    pub(crate) place: Dn,
     /// Who has what it wants.
-    pub(super) holder: Option<Dn>,
+    pub(crate) holder: Option<Dn>,
+}
+
+/// For each, which of the others it waits for.
+fn waits_for(waiters: &[Waiter]) -> Vec<Option<usize>> {
+    let known: HashMap<&Dn, usize> = waiters.iter().enumerate().map(|(at, one)| (&one.place, at)).collect();
+    let of = |(at, one): (usize, &Waiter)| {
+        let other = known.get(one.holder.as_ref()?).copied();
+        other.filter(|other| *other != at)
+    };
+    waiters.iter().enumerate().map(of).collect()
 }
 
 /// Those who wait for each other: rings, and whoever waits for a ring.
 pub(super) fn opposed(waiters: &[Waiter]) -> Vec<usize> {
-    let mut left: Vec<usize> = (0..waiters.len()).collect();
-    loop {
-        let known: HashMap<&Dn, usize> = left.iter().map(|at| (&waiters[*at].place, *at)).collect();
-        let waits = |at: &usize| {
-            let holder = waiters[*at].holder.as_ref().and_then(|holder| known.get(holder));
-            holder.is_some_and(|other| other != at)
-        };
-        let still: Vec<usize> = left.iter().copied().filter(waits).collect();
-        if still.len() == left.len() {
-            return still;
+    let next = waits_for(waiters);
+    let mut behind: Vec<Vec<usize>> = vec![Vec::new(); next.len()];
+    for (at, other) in next.iter().enumerate() {
+        if let Some(other) = other {
+            behind[*other].push(at);
         }
-        left = still;
     }
+    // Who waits for nobody stands in nobody's way, nor do those behind.
+    let mut free: Vec<usize> = (0..next.len()).filter(|at| next[*at].is_none()).collect();
+    let mut is_opposed = vec![true; next.len()];
+    while let Some(at) = free.pop() {
+        is_opposed[at] = false;
+        free.append(&mut behind[at]);
+    }
+    (0..next.len()).filter(|at| is_opposed[*at]).collect()
 }
 
-/// The ring that one of the opposed leads into.
-fn ring(waiters: &[Waiter], opposed: &[usize], from: usize) -> Vec<usize> {
-    let holder_of = |at: usize| {
-        let holder = waiters[at].holder.as_ref()?;
-        opposed.iter().copied().find(|other| waiters[*other].place == *holder)
-    };
-    let mut way = vec![from];
-    while let Some(next) = way.last().and_then(|at| holder_of(*at)) {
-        if let Some(begins) = way.iter().position(|at| *at == next) {
-            return way.split_off(begins);
+/// The rings among those who wait for each other.
+fn rings(waiters: &[Waiter]) -> Vec<Vec<usize>> {
+    let next = waits_for(waiters);
+    let (mut rings, mut seen) = (Vec::new(), vec![None; next.len()]);
+    for from in 0..next.len() {
+        let (mut way, mut at) = (Vec::new(), Some(from));
+        while let Some(one) = at.filter(|one| seen[*one].is_none()) {
+            seen[one] = Some(from);
+            way.push(one);
+            at = next[one];
         }
-        way.push(next);
+        // Where a way comes back to itself, and not to one that was gone before, there a ring begins.
+        if let Some(begins) = at.filter(|one| seen[*one] == Some(from))
+            && let Some(begins) = way.iter().position(|one| *one == begins)
+        {
+            rings.push(way.split_off(begins));
+        }
     }
-    Vec::new()
+    rings
+}
+
+/// Those who wait for each other or for the same, together: each group can be put in its place apart from the others.
+pub(super) fn groups(waiters: &[Waiter]) -> Vec<Vec<usize>> {
+    let mut number: HashMap<&Dn, usize> = HashMap::new();
+    let mut above: Vec<usize> = Vec::new();
+    fn top(above: &mut [usize], mut at: usize) -> usize {
+        while above[at] != at {
+            above[at] = above[above[at]];
+            at = above[at];
+        }
+        at
+    }
+    let mut places = Vec::with_capacity(waiters.len());
+    for one in waiters {
+        let mut of = |dn| {
+            *number.entry(dn).or_insert_with(|| {
+                above.push(above.len());
+                above.len() - 1
+            })
+        };
+        let (place, holder) = (of(&one.place), one.holder.as_ref().map(of));
+        places.push(place);
+        if let Some(holder) = holder {
+            let (a, b) = (top(&mut above, place), top(&mut above, holder));
+            above[a] = b;
+        }
+    }
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut of_top: HashMap<usize, usize> = HashMap::new();
+    for (at, place) in places.into_iter().enumerate() {
+        let group = *of_top.entry(top(&mut above, place)).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[group].push(at);
+    }
+    groups
 }
 
 impl Applying<'_, '_> {
-    /// Lets those that stand in each other's way pass each other; they wait no longer.
-    pub(super) fn swap(&mut self, waiting: &mut Vec<Waiting<'_>>) -> Result<(), EditError> {
-        let mut waiters = Vec::with_capacity(waiting.len());
-        for (found, _, why) in waiting.iter() {
-            let place = self.moved_from(found)?.unwrap_or_else(|| found.dn().clone());
-            waiters.push(Waiter { place, holder: fault(why).1 });
-        }
-        let all = opposed(&waiters);
-        let mut passed = Vec::new();
-        for from in &all {
-            if !passed.contains(from) {
-                let ring = ring(&waiters, &all, *from);
-                if ring.iter().all(|at| !passed.contains(at)) && self.pass(waiting, &ring)? {
-                    passed.extend(ring);
+    /// Puts those in their places who wait for somebody that goes first; who is left waits for others than these, or in a ring.
+    pub(super) fn let_go_first<'f>(
+        &mut self,
+        waiting: Vec<Waiting<'f>>,
+    ) -> Result<Vec<Waiting<'f>>, EditError> {
+        let mut left: Vec<Option<Waiting<'f>>> = waiting.into_iter().map(Some).collect();
+        let mut behind: HashMap<Dn, Vec<usize>> = HashMap::new();
+        let mut due: Vec<usize> = (0..left.len()).rev().collect();
+        while !due.is_empty() {
+            let mut any = false;
+            while let Some(at) = due.pop() {
+                let Some((found, age, _)) = left[at].take() else { continue };
+                let was = self.moved_from(found)?;
+                match self.put(found, age) {
+                    Ok(()) => {
+                        any = true;
+                        let freed = [Some(found.dn().clone()), was].into_iter().flatten();
+                        due.extend(freed.filter_map(|dn| behind.remove(&dn)).flatten());
+                    }
+                    Err(why) => {
+                        let why = passing(why)?;
+                        if let Some(holder) = fault(&why).1 {
+                            behind.entry(holder).or_default().push(at);
+                        }
+                        left[at] = Some((found, age, why));
+                    }
                 }
             }
+            if any {
+                // What stands in the way of these has no name: it may be gone.
+                let nameless = |one: &Option<Waiting<'f>>| {
+                    one.as_ref().is_some_and(|(_, _, why)| fault(why).1.is_none())
+                };
+                due = (0..left.len()).filter(|at| nameless(&left[*at])).collect();
+            }
+        }
+        Ok(left.into_iter().flatten().collect())
+    }
+
+    /// Lets those that stand in each other's way pass each other; they wait no longer.
+    pub(super) fn swap(&mut self, waiting: &mut Vec<Waiting<'_>>) -> Result<(), EditError> {
+        let mut passed = Vec::new();
+        for ring in rings(&self.waiters(waiting)?) {
+            if self.pass(waiting, &ring)? {
+                passed.extend(ring);
+            }
+        }
+        take_out(waiting, &passed);
+        if !passed.is_empty() {
+            *waiting = self.let_go_first(std::mem::take(waiting))?;
         }
         // One may want what several have: then only all of them together pass.
-        let rest: Vec<usize> = all.into_iter().filter(|at| !passed.contains(at)).collect();
+        let rest = opposed(&self.waiters(waiting)?);
         if self.pass(waiting, &rest)? {
-            passed.extend(rest);
+            take_out(waiting, &rest);
         }
-        let mut at = 0;
-        waiting.retain(|_| {
-            at += 1;
-            !passed.contains(&(at - 1))
-        });
         Ok(())
+    }
+
+    fn waiters(&self, waiting: &[Waiting<'_>]) -> Result<Vec<Waiter>, EditError> {
+        waiting.iter().map(|(found, _, why)| self.waiter(found, why)).collect()
+    }
+
+    /// Who waits for whom, where an entry was refused.
+    pub(super) fn waiter(&self, found: &Found, why: &EditError) -> Result<Waiter, EditError> {
+        let place = self.moved_from(found)?.unwrap_or_else(|| found.dn().clone());
+        Ok(Waiter { place, holder: fault(why).1 })
     }
 
     /// Takes away what all of them have, then puts each in its place; or leaves everything as it was.
@@ -137,6 +232,13 @@ impl Applying<'_, '_> {
     }
 }
 
+/// Takes those at some places out.
+fn take_out(waiting: &mut Vec<Waiting<'_>>, places: &[usize]) {
+    let places: HashSet<usize> = places.iter().copied().collect();
+    let mut at = 0..;
+    waiting.retain(|_| at.next().is_none_or(|at| !places.contains(&at)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,9 +264,9 @@ mod tests {
             ("i", None),
             ("j", Some("j")),
         ]);
-        let opposed = opposed(&all);
-        assert_eq!(opposed, [0, 1, 2, 3, 4, 5]);
-        assert_eq!(ring(&all, &opposed, 5), [0, 1]);
-        assert_eq!(ring(&all, &opposed, 3), [3, 4, 2]);
+        assert_eq!(opposed(&all), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(rings(&all), [vec![0, 1], vec![2, 3, 4]]);
+        // i waits for nobody, and nobody for i: a group of its own, as are g and j.
+        assert_eq!(groups(&all), [vec![0, 1, 5], vec![2, 3, 4], vec![6], vec![7], vec![8]]);
     }
 }

@@ -39,6 +39,7 @@ fn origin(source: &str) -> Origin {
         staging: Staging::Idle,
         overtaken: true,
         logging: Logging::Each,
+        postpones: false,
     }
 }
 
