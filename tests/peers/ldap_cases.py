@@ -506,6 +506,13 @@ def clear_text(place):
     assert place.may_log_in("plain@d0.test", "in the clear")
     shown = place.server.command("user", "show", "plain@d0.test")
     assert "clear" not in shown and "userPassword" not in shown, shown
+    # What was right a while ago is asked about again.
+    place.slapd.modify(user_dn("plain"), "replace: userPassword\nuserPassword: another word")
+    place.until(lambda: not place.may_log_in("plain@d0.test", "in the clear"), "the former password", 30)
+    assert place.may_log_in("plain@d0.test", "another word")
+    place.slapd.kill()
+    assert place.may_log_in("plain@d0.test", "another word")
+    assert not place.may_log_in("plain@d0.test", "in the clear")
 
 
 @case("three users pass their addresses round, and an organisation is renamed under its domain")

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use directory::{Directory, PasswordHash, UserEntry};
 use mail_types::{AccountName, Address, Lookup};
@@ -23,6 +24,9 @@ use crate::throttle::{AccountKey, LoginCount, Throttle};
 use crate::upgrade::UPGRADES_MAX;
 use crate::verifier::Verifier;
 use crate::waiting::Waiting;
+
+/// How long a password that a source has verified counts without asking again: a change of it is not seen otherwise.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// On which connection somebody authenticates.
 #[derive(Debug, Clone)]
@@ -320,14 +324,27 @@ impl Authenticator {
     ) -> Result<bool, AuthError> {
         let values = user.map(|user| user.password_hashes.as_slice()).unwrap_or_default();
         let key = self.cache_key(user, values, &secret);
-        if user.is_some() && self.0.verified.contains(&key, self.0.clock.now()) {
+        let age = user.and_then(|_| self.0.verified.age(&key, self.0.clock.now()));
+        let asks_source = user.is_some_and(|user| self.asks_source(user, values));
+        if age.is_some_and(|age| !asks_source || age < ASKED_AGAIN_AFTER) {
             return Ok(true);
         }
-        if let Some(fits) = self.verified_by_source(user, &secret, values, admit).await? {
-            if fits {
+        // Who shows what was right before does not guess.
+        let admit: &(dyn Fn() -> Result<(), AuthError> + Sync) =
+            if age.is_some() { &|| Ok(()) } else { admit };
+        match self.verified_by_source(user, &secret, values, admit).await {
+            Ok(Some(true)) => {
                 self.0.verified.add(key, self.0.clock.now());
+                return Ok(true);
             }
-            return Ok(fits);
+            Ok(Some(false)) => {
+                self.0.verified.forget(&key);
+                return Ok(false);
+            }
+            // While it cannot be asked, what it said before counts.
+            Err(AuthError::Unavailable(_)) if age.is_some() => return Ok(true),
+            Err(why) => return Err(why),
+            Ok(None) => {}
         }
         let clear = self.0.options.clear;
         let fits = if !values.is_empty() && considered(values).all(|value| cost(value) == Cost::Cheap) {

@@ -2,7 +2,9 @@
 //! each time.
 //!
 //! The key is an HMAC under a key of this process over account, stored values and password: a
-//! changed password or stored value is simply another key, and the table shows no password.
+//! changed password or stored value is simply another key, and the table shows no password. Where a source
+//! verifies passwords and shows no values, a change makes no other key: there it is asked again soon, and what is known
+//! here counts only while it does not answer.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -34,8 +36,18 @@ impl Verified {
         Self { entries_max, lifetime, table: Mutex::new(Table::default()) }
     }
 
-    pub(crate) fn contains(&self, key: &CacheKey, now: Timestamp) -> bool {
-        self.table.lock().until.get(key).is_some_and(|until| now < *until)
+    /// How long ago it was verified; `None` where that counts no more.
+    pub(crate) fn age(&self, key: &CacheKey, now: Timestamp) -> Option<Duration> {
+        let until = self.table.lock().until.get(key).copied().filter(|until| now < *until)?;
+        Some(self.lifetime.saturating_sub(until.since(now)))
+    }
+
+    /// It is right no more.
+    pub(crate) fn forget(&self, key: &CacheKey) {
+        let mut table = self.table.lock();
+        if table.until.remove(key).is_some() {
+            table.order.retain(|other| other != key);
+        }
     }
 
     pub(crate) fn add(&self, key: CacheKey, now: Timestamp) {
@@ -64,10 +76,14 @@ mod tests {
         for n in 0..5 {
             verified.add([n; 32], Timestamp(0));
         }
-        let known: Vec<bool> = (0..5).map(|n| verified.contains(&[n; 32], Timestamp(9_999))).collect();
+        let known: Vec<bool> = (0..5).map(|n| verified.age(&[n; 32], Timestamp(9_999)).is_some()).collect();
         assert_eq!(known, [false, false, true, true, true]);
-        assert!(!verified.contains(&[4; 32], Timestamp(10_000)));
+        assert_eq!(verified.age(&[4; 32], Timestamp(9_000)), Some(Duration::from_secs(9)));
+        assert_eq!(verified.age(&[4; 32], Timestamp(10_000)), None);
         verified.add([4; 32], Timestamp(10_000));
-        assert!(verified.contains(&[4; 32], Timestamp(11_000)));
+        assert_eq!(verified.age(&[4; 32], Timestamp(11_000)), Some(Duration::from_secs(1)));
+        verified.forget(&[4; 32]);
+        assert_eq!(verified.age(&[4; 32], Timestamp(11_000)), None);
+        assert_eq!(verified.table.lock().order.len(), 2);
     }
 }

@@ -47,6 +47,14 @@ impl Authenticator {
         }
     }
 
+    /// Whether the source is asked about a password of the user with these values.
+    pub(crate) fn asks_source(&self, user: &UserEntry, values: &[PasswordHash]) -> bool {
+        self.verifier().is_some_and(|verifier| match verifier.ask(&user.dn) {
+            AskVerifier::First => true,
+            AskVerifier::WhereNothingIsStored => values.is_empty(),
+        })
+    }
+
     /// What the source says of a password; `None` where the stored values decide.
     pub(crate) async fn verified_by_source(
         &self,
@@ -56,7 +64,7 @@ impl Authenticator {
         admit: &(dyn Fn() -> Result<(), AuthError> + Sync),
     ) -> Result<Option<bool>, AuthError> {
         let (Some(verifier), Some(user)) = (self.verifier(), user) else { return Ok(None) };
-        if verifier.ask(&user.dn) == AskVerifier::WhereNothingIsStored && !values.is_empty() {
+        if !self.asks_source(user, values) {
             return Ok(None);
         }
         // As before the hashing of a value: those who guess wait for their turn.
