@@ -213,3 +213,31 @@ def killed(place):
         place.until(lambda number=round_number: place.rcpt(f"new{number}@d0.test") == 250, "the new one", seconds=40)
     with smtplib.SMTP("127.0.0.1", place.server.port("smtp"), timeout=20) as client:
         client.sendmail("stranger@remote.test", [f"new{one}@d0.test" for one in range(5)], "Subject: to all\r\n\r\nhello\r\n")
+
+
+@case("slapd is restored from a backup: who asks for what it has again is not refused, and all is compared anew")
+def restored(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.follows()
+    slapd = place.slapd
+    slapd.stop()
+    dumps = slapd.dump()
+    slapd.start()
+    place.follows()
+    slapd.modify(user_dn("u8"), "replace: mail\nmail: u8new@d0.test")
+    slapd.modify(user_dn("u5"), "replace: mailUserStatus\nmailUserStatus: disabled")
+    place.until(lambda: place.rcpt("u8new@d0.test") == 250 and place.rcpt("u5@d0.test") != 250, "the changes")
+    place.server.stop()
+    slapd.stop()
+    slapd.empty()
+    slapd.restore(dumps)
+    slapd.start()
+    # Somebody writes: what has its state goes on from here, and is told of nothing older.
+    slapd.add(user("later"))
+    place.server.start()
+    place.until(lambda: place.known("later"), "what was written since")
+    assert place.rcpt("u8@d0.test") in (250, 451)
+    place.until(lambda: place.rcpt("u8@d0.test") == 250, "the former address")
+    place.until(lambda: place.rcpt("u5@d0.test") == 250, "the former status")
+    place.until(lambda: place.rcpt("u8new@d0.test") == 550, "what is there no more")

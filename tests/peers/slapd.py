@@ -82,6 +82,21 @@ class Slapd:
                 check=True, capture_output=True, text=True,
             )
 
+    def dump(self):
+        """A backup of both trees; slapd must not run."""
+        dumps = []
+        for number, suffix in enumerate(self.suffixes):
+            dumps.append(self.folder / f"dump{number}.ldif")
+            words = ["slapcat", "-f", str(self.folder / "slapd.conf"), "-b", suffix, "-l", str(dumps[-1])]
+            subprocess.run(words, check=True, capture_output=True)
+        return dumps
+
+    def restore(self, dumps):
+        """Puts a backup into empty trees; slapd must not run."""
+        for suffix, dump in zip(self.suffixes, dumps):
+            words = ["slapadd", "-q", "-f", str(self.folder / "slapd.conf"), "-b", suffix, "-l", str(dump)]
+            subprocess.run(words, check=True, capture_output=True)
+
     def empty(self):
         """Removes what both trees hold; slapd must not run."""
         for suffix in self.suffixes:

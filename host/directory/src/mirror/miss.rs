@@ -12,7 +12,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::apply::Step;
-use super::found::{Broken, Found};
+use super::found::{Broken, Found, same_content};
 use super::records::Way;
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
@@ -150,7 +150,31 @@ impl Mirror {
             return Ok(None);
         }
         let applied = self.apply(Way::LookUp, &steps, &Vec::new()).await?;
-        self.refused_why(&steps)?.map_or(Ok(Some(applied.csn)), |why| Err(SyncError::Unfit(why)))
+        if let Some(why) = self.refused_why(&steps)? {
+            return Err(SyncError::Unfit(why));
+        }
+        if self.is_set_back(&steps)? {
+            // Restored from a backup, or a replica that lags: what was followed since is nothing to refuse mail by.
+            self.0.full_wanted.notify_one();
+            let why = "the LDAP server shows an older state than was known: everything is compared anew";
+            return Err(SyncError::Unfit(why.to_owned()));
+        }
+        Ok(Some(applied.csn))
+    }
+
+    /// Whether what was found says other than the tree has, because that is newer.
+    fn is_set_back(&self, steps: &[Step]) -> Result<bool, SyncError> {
+        let view = self.0.directory.raw_view()?;
+        for step in steps {
+            let Step::Put(found) = step else { continue };
+            let (Some(record), Some(entry)) = (view.record(found.dn())?, view.entry(found.dn())?) else {
+                continue;
+            };
+            if record.version > found.version && !same_content(&entry, &found.entry) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Why an entry that was found is not in the tree: what the source has and we cannot take is not unknown.
