@@ -128,7 +128,7 @@ impl GroupEntry {
             equivalents,
             name: read.string(Field::CommonName),
             status: read.status(Field::InetMailGroupStatus),
-            mail_host: read.string(Field::MailHost),
+            mail_host: read.host(Field::MailHost),
             routing_address: read.address(Field::MailRoutingAddress),
             delivery_options,
             members,

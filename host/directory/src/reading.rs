@@ -65,6 +65,21 @@ impl<'a> Reading<'a> {
         self.texts(field).next().map(str::to_owned)
     }
 
+    /// Names of hosts. The point of the root at the end says nothing more. One that cannot be read is a defect, and is kept
+    /// nevertheless: mail for it waits until it is mended, rather than to take another way.
+    pub(crate) fn hosts(&mut self, field: Field) -> Vec<String> {
+        let hosts: Vec<&str> =
+            self.texts(field).map(|text| text.trim().strip_suffix('.').unwrap_or(text.trim())).collect();
+        for host in hosts.iter().copied().filter(|host| !is_host(host)) {
+            self.defect(field, host, "it is no name of a host, with or without a port");
+        }
+        hosts.into_iter().map(str::to_owned).collect()
+    }
+
+    pub(crate) fn host(&mut self, field: Field) -> Option<String> {
+        self.hosts(field).into_iter().next()
+    }
+
     /// Every value that `parse` takes; the others are defects.
     pub(crate) fn parsed<T, E: ToString>(
         &mut self,
@@ -146,4 +161,17 @@ pub(crate) fn strip_mailto(text: &str) -> &str {
         Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => &text[7..],
         _ => text,
     }
+}
+
+/// `host`, `host:port`, or an address in place of the host, in brackets or not.
+fn is_host(text: &str) -> bool {
+    let is_name = |host: &str| {
+        let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        Domain::parse(host).is_ok() || address.parse::<std::net::IpAddr>().is_ok()
+    };
+    let with_port = || {
+        let (host, port) = text.rsplit_once(':')?;
+        Some(is_name(host) && port.parse::<u16>().is_ok())
+    };
+    is_name(text) || with_port().unwrap_or_default()
 }

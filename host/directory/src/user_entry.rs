@@ -164,7 +164,7 @@ impl UserEntry {
             name: read.string(Field::CommonName),
             status: read.status(Field::InetUserStatus),
             mail_status: read.status(Field::MailUserStatus),
-            mail_host: read.string(Field::MailHost),
+            mail_host: read.host(Field::MailHost),
             routing_address: read.address(Field::MailRoutingAddress),
             delivery_options,
             forwarding: read.addresses(Field::MailForwardingAddress),

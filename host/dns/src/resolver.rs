@@ -95,10 +95,13 @@ impl Dns {
     }
 
     /// These hosts, in their order, with their addresses: each `host`, `host:port`, `192.0.2.1:port` or
-    /// `[2001:db8::1]:port`. One that is none of that is left out.
+    /// `[2001:db8::1]:port`. One that is none of that is left out; where none is left, mail waits until that is mended.
     pub async fn hosts_named(&self, hosts: &[String]) -> Lookup<MailHosts> {
         let named: Vec<HostPort> =
             hosts.iter().filter_map(|text| host_and_port(text).ok()).take(crate::mx::HOSTS_MAX).collect();
+        if named.is_empty() && !hosts.is_empty() {
+            return Lookup::Unavailable(format!("{}: no name of a host", hosts.join(", ")));
+        }
         self.static_hosts(&named).await
     }
 

@@ -57,10 +57,9 @@ pub(super) fn dispose<R: Recorder>(
     };
     // An entry whose options need no mailbox is served wherever it is looked up (requirements §2.4, `#`).
     let independent = options.iter().all(|option| templates.is_independent(option));
-    if !independent
-        && let Some(host) = found.elsewhere(guide.view)
-        && let Some(next_hop) = host_of(host)
-    {
+    if !independent && let Some(host) = found.elsewhere(guide.view) {
+        let next_hop =
+            host_of(host).ok_or_else(|| refusals::unreadable_host(found.address, host, &row.dn))?;
         recorder.note(|| Step::new(StepKind::Delivery, format!("mailHost: {host}")).at(&*row.dn));
         return Ok(vec![Next::route(address, ChannelName::SMTP, next_hop)]);
     }

@@ -74,6 +74,13 @@ pub(crate) fn not_yet_built(address: &Address) -> Refusal {
     transient(451, 4, 3, "The directory is not complete yet, try again later", cause)
 }
 
+/// The directory names a host that is none: mail waits until that is mended.
+#[must_use]
+pub(crate) fn unreadable_host(address: &Address, host: &str, entry: &str) -> Refusal {
+    let cause = format!("{address}: {host:?} of {entry} is no name of a host: correct it there");
+    transient(451, 3, 5, "The directory names no host that mail can be sent to, try again later", cause)
+}
+
 /// The DNS leads the domain here, and the directory does not know it yet: mail to a domain that was just added never
 /// bounces because something lags (R20).
 #[must_use]

@@ -159,12 +159,14 @@ impl<'a> Guide<'a> {
                     .at(known.row.origin())
             });
             if hosts.len() == 1 {
-                return host_of(first);
+                let host = host_of(first);
+                return Some(host.ok_or_else(|| refusals::unreadable_host(&address, first, &known.row.dn)));
             }
             // Any host of the community will do: those that serve the domain are tried one after the other.
             let canonical = known.canonical.as_deref().and_then(|name| Domain::parse(name).ok());
-            Some(NextHop::Domain(canonical.unwrap_or_else(|| address.domain.clone())))
+            Some(Ok(NextHop::Domain(canonical.unwrap_or_else(|| address.domain.clone()))))
         });
+        let routing_host = routing_host.transpose()?;
         let next_hop = match (via, routing_host) {
             (Some(via), _) => NextHop::Host { host: via, port: None },
             (None, Some(host)) => host,
@@ -377,8 +379,9 @@ impl<'a> Guide<'a> {
         }
         if let Some(host) = known.row.smart_host.as_deref()
             && !self.view.options.is_own(host)
-            && let Some(next_hop) = host_of(host)
         {
+            let next_hop =
+                host_of(host).ok_or_else(|| refusals::unreadable_host(address, host, &known.row.dn))?;
             recorder.note(|| {
                 let text = format!("not in the directory: smart host {host} of {}", address.domain);
                 Step::new(StepKind::Domain, text).at(known.row.origin())
@@ -458,6 +461,7 @@ pub(crate) fn address_of_key(key: &str) -> Option<Address> {
 
 /// `host`, `host:port` or an address literal, as the next hop.
 pub(crate) fn host_of(text: &str) -> Option<NextHop> {
+    let text = text.strip_suffix('.').unwrap_or(text);
     if let Ok(host) = Domain::parse(text) {
         return Some(NextHop::Host { host, port: None });
     }
