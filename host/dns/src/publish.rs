@@ -22,9 +22,12 @@ pub enum PublishError {
     /// The server does not want it: somebody has to mend something. It is tried again, seldom.
     #[error("{0}")]
     Refused(String),
-    /// It cannot be told, or not now.
+    /// Not now.
     #[error("{0}")]
     Unavailable(String),
+    /// It was sent, and no answer came that can be believed: it may be done, or be done later.
+    #[error("{0}")]
+    Unsure(String),
 }
 
 /// Somewhere records can be published (R15).
@@ -50,7 +53,7 @@ pub trait Publisher: Send + Sync + 'static {
     /// Whether everything is forgotten when the process ends, and has to be published anew.
     fn is_volatile(&self) -> bool;
 
-    /// Whether a change that fails has changed nothing. Where it may be done in part, `before` has everything that may be
+    /// Whether a change that fails has changed nothing, unless it is [`PublishError::Unsure`]. Where it may be done in part, `before` has everything that may be
     /// there, and what is wanted is made sure of even where it is in there.
     fn is_whole(&self) -> bool {
         true

@@ -54,24 +54,29 @@ impl UpdateServer {
             return Err(PublishError::Refused(why));
         };
         let message = message(zone, change).map_err(PublishError::Refused)?;
-        let unavailable = |why: String| PublishError::Unavailable(format!("{}: {why}", self.options.server));
+        let unsure = |why: String| PublishError::Unsure(format!("{}: {why}", self.options.server));
         let asked = tokio::time::timeout(TIMEOUT, self.ask(message)).await;
         let (mut conversation, heard) = match asked {
-            Ok(answer) => answer.map_err(unavailable)?,
-            Err(_) => return Err(unavailable(format!("no answer within {} s", TIMEOUT.as_secs()))),
+            Ok(answer) => answer?,
+            Err(_) => return Err(unsure(format!("no answer within {} s", TIMEOUT.as_secs()))),
         };
         let said = verdict(heard.message.response_code, zone, &self.options);
         // Of an error the signature may be missing (RFC 8945 §5.3.2): it changes nothing that is published.
         if said.is_ok() {
-            conversation.verify(&heard).map_err(unavailable)?;
+            conversation.verify(&heard).map_err(unsure)?;
         }
         said
     }
 
-    async fn ask(&self, message: Message) -> Result<(Conversation, Heard), String> {
-        let mut conversation = Conversation::open(self.options.server, TIMEOUT, self.clock.clone()).await?;
-        conversation.ask(message, self.options.key.as_ref(), &self.random).await?;
-        let heard = conversation.hear().await?;
+    async fn ask(&self, message: Message) -> Result<(Conversation, Heard), PublishError> {
+        let server = self.options.server;
+        let mut conversation = Conversation::open(server, TIMEOUT, self.clock.clone())
+            .await
+            .map_err(|why| PublishError::Unavailable(format!("{server}: {why}")))?;
+        // From here on it may have been heard.
+        let unsure = |why: String| PublishError::Unsure(format!("{server}: {why}"));
+        conversation.ask(message, self.options.key.as_ref(), &self.random).await.map_err(unsure)?;
+        let heard = conversation.hear().await.map_err(unsure)?;
         Ok((conversation, heard))
     }
 }

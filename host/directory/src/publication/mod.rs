@@ -190,9 +190,9 @@ impl Publication {
         names.iter().filter_map(change).collect()
     }
 
-    /// Where changes may be done in part: notes what may be there from now on, before any of it is.
+    /// Notes what may be there from now on, before any of it is: a change may be done in part, or done though no answer comes.
     async fn open(&self, changes: &[RecordChange]) -> Result<(), DirectoryError> {
-        if self.0.publisher.is_whole() {
+        if self.0.publisher.is_volatile() {
             return Ok(());
         }
         let mut batch = Batch::new();
@@ -218,6 +218,10 @@ impl Publication {
 
     /// Makes some changes, and remembers what is published now. Whether all of them were made.
     async fn make(&self, changes: &[RecordChange]) -> bool {
+        let before: Vec<Published> = {
+            let state = self.0.state.lock();
+            changes.iter().map(|change| state.get(&change.domain).cloned().unwrap_or_default()).collect()
+        };
         if let Err(why) = self.open(changes).await {
             let cause = format!("what is to be published cannot be noted: {why}");
             self.0.events.emit(&Event::DnsFailed { domain: "*", place: &self.place(), cause: &cause });
@@ -226,11 +230,14 @@ impl Publication {
         let made = self.0.publisher.publish_all(changes).await;
         let mut batch = Batch::new();
         let mut whole = true;
-        for (change, made) in changes.iter().zip(made) {
+        for ((change, before), made) in changes.iter().zip(before).zip(made) {
             match made {
                 Ok(()) => self.made(change, &mut batch),
                 Err(why) => {
                     whole = false;
+                    if self.0.publisher.is_whole() && !matches!(why, PublishError::Unsure(_)) {
+                        self.go_back(&change.domain, before, &mut batch);
+                    }
                     self.failed(change, &why);
                 }
             }
@@ -262,6 +269,17 @@ impl Publication {
             place: &self.place(),
             records: change.wanted.len() as u64,
         });
+    }
+
+    /// Nothing was changed: what is or may be there is what was before.
+    fn go_back(&self, domain: &Domain, before: Published, batch: &mut Batch) {
+        let key = domain.as_str().as_bytes();
+        if before.records.is_empty() {
+            batch.delete(PUBLISHED, key);
+        } else {
+            batch.put(PUBLISHED, key, memory::write(&before));
+        }
+        self.0.state.lock().insert(domain.clone(), before);
     }
 
     fn failed(&self, change: &RecordChange, why: &PublishError) {

@@ -15,12 +15,17 @@ struct Told {
     away: Mutex<bool>,
     /// Whether it may have done a part of what it says it could not do.
     in_parts: bool,
+    /// Whether it may have done what it does not answer to.
+    unsure: bool,
     changes: Mutex<Vec<RecordChange>>,
 }
 
 impl Publisher for Told {
     fn publish<'a>(&'a self, change: &'a RecordChange) -> BoxFuture<'a, Result<(), PublishError>> {
         Box::pin(async move {
+            if *self.away.lock() && self.unsure {
+                return Err(PublishError::Unsure("no answer".to_owned()));
+            }
             if *self.away.lock() {
                 return Err(PublishError::Unavailable("nobody is there".to_owned()));
             }
@@ -155,9 +160,18 @@ async fn a_domain_that_goes_before_it_was_published_leaves_no_failure() {
 
 #[tokio::test]
 async fn what_may_have_been_done_in_part_is_made_sure_of_and_goes_with_its_domain() {
+    made_sure_of(Told { in_parts: true, ..Told::default() }).await;
+}
+
+#[tokio::test]
+async fn what_was_not_answered_may_have_been_done() {
+    made_sure_of(Told { unsure: true, ..Told::default() }).await;
+}
+
+async fn made_sure_of(told: Told) {
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path());
-    let told = Arc::new(Told { in_parts: true, ..Told::default() });
+    let told = Arc::new(told);
     *told.away.lock() = true;
     let before = publication(&directory, &told);
     add(&directory, "one.example").await;
