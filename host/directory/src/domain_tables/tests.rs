@@ -191,8 +191,17 @@ async fn what_was_known_last_stays_over_failures_and_restarts() {
     assert_eq!(names(&directory), ["backup.test", "local.test"]);
 }
 
+/// As long as it is held, a paused clock stands until it is advanced. Of itself it jumps to the next time limit whenever all
+/// tasks wait, and those that wait for a commit wait for another thread.
+fn still() -> std::sync::mpsc::Sender<()> {
+    let (held, until_dropped) = std::sync::mpsc::channel();
+    tokio::task::spawn_blocking(move || until_dropped.recv());
+    held
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_expired_table_stays_in_force_and_says_so() {
+    let _still = still();
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path());
     let (options, _) = table("t", "zone", vec![whole(7, &ZONE)]);

@@ -80,6 +80,7 @@ async fn where_the_first_table_decides_the_next_need_not_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_domain_that_mail_comes_for_is_asked_about_at_once_and_no_more_than_once() {
+    let _still = still();
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path());
     let answers =
@@ -112,6 +113,7 @@ async fn a_domain_that_mail_comes_for_is_asked_about_at_once_and_no_more_than_on
 
 #[tokio::test(start_paused = true)]
 async fn a_zone_is_asked_for_its_news_whatever_the_domain() {
+    let _still = still();
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path());
     let news = changed(2, &[("new.test", "20 us.test, 10 a.test")]);
@@ -131,6 +133,7 @@ async fn a_zone_is_asked_for_its_news_whatever_the_domain() {
 
 #[tokio::test(start_paused = true)]
 async fn what_goes_from_a_list_is_counted_over_an_hour_and_a_refusal_stands() {
+    let _still = still();
     let all: Vec<String> = (0..10).map(|n| format!("d{n}.test")).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let here: Vec<(&str, &str)> = all.iter().map(|name| (*name, "10 us.test")).collect();
