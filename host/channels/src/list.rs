@@ -232,11 +232,8 @@ impl Lists {
         let rest = (following < list.searches.len()).then(|| Place::Search(following, String::new()));
         let search = match list.searches.get(number).map(|url| Search::parse(url)) {
             None => return Lookup::Found(chunk),
-            Some(Err(why)) => {
-                chunk.notes.push(format!("memberURL: {why}; left out"));
-                chunk.next = rest;
-                return Lookup::Found(chunk);
-            }
+            // Its members wait until it is mended: nobody can say who they are.
+            Some(Err(why)) => return Lookup::Unavailable(format!("memberURL of {}: {why}", list.dn)),
             Some(Ok(search)) => search,
         };
         let mut page = Page::new(after, BATCH);

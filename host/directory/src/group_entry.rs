@@ -2,10 +2,12 @@
 
 use mail_types::{Address, Domain};
 
+use crate::broadcaster::Broadcaster;
 use crate::dn::Dn;
 use crate::entry::Entry;
 use crate::reading::{Defect, Reading};
 use crate::schema::{Class, Field, Schema};
+use crate::search::Search;
 use crate::status::{DeliveryOption, Status};
 
 /// A group (distribution list).
@@ -35,7 +37,7 @@ pub struct GroupEntry {
     pub members: Vec<Dn>,
     /// `mgrpRFC822MailMember`: addresses, of anywhere.
     pub member_addresses: Vec<Address>,
-    /// `mgrpDeliverTo` and `memberURL`: LDAP URLs.
+    /// `mgrpDeliverTo` and `memberURL`: LDAP URLs. One that cannot be read is a defect, and is kept: mail waits.
     pub member_urls: Vec<String>,
     /// `mailForwardingAddress`.
     pub forwarding: Vec<Address>,
@@ -66,7 +68,8 @@ pub struct GroupEntry {
 /// Who may post to a group.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PostingPolicy {
-    /// `mgrpAllowedBroadcaster`: `mailto:` and `ldap:` URLs.
+    /// `mgrpAllowedBroadcaster`, each for [`Broadcaster::parse`]. One that cannot be read is a defect, and is kept: mail
+    /// that it matters for waits.
     pub allowed_broadcasters: Vec<String>,
     /// `mgrpDisallowedBroadcaster`, likewise.
     pub disallowed_broadcasters: Vec<String>,
@@ -114,8 +117,8 @@ impl GroupEntry {
         }
         let mut members = read.dns(Field::UniqueMember);
         members.extend(read.dns(Field::Member));
-        let mut member_urls = read.strings(Field::MgrpDeliverTo);
-        for url in read.strings(Field::MemberUrl) {
+        let mut member_urls = read.readable(Field::MgrpDeliverTo, Search::parse);
+        for url in read.readable(Field::MemberUrl, Search::parse) {
             if !member_urls.contains(&url) {
                 member_urls.push(url);
             }
@@ -159,8 +162,8 @@ impl GroupEntry {
 
 fn posting_policy(read: &mut Reading<'_>) -> PostingPolicy {
     PostingPolicy {
-        allowed_broadcasters: read.strings(Field::MgrpAllowedBroadcaster),
-        disallowed_broadcasters: read.strings(Field::MgrpDisallowedBroadcaster),
+        allowed_broadcasters: read.readable(Field::MgrpAllowedBroadcaster, Broadcaster::parse),
+        disallowed_broadcasters: read.readable(Field::MgrpDisallowedBroadcaster, Broadcaster::parse),
         allowed_domains: read.strings(Field::MgrpAllowedDomain),
         disallowed_domains: read.strings(Field::MgrpDisallowedDomain),
         broadcaster_policy: read.strings(Field::MgrpBroadcasterPolicy),

@@ -10,6 +10,7 @@
 
 mod account_moves;
 mod amend;
+mod broadcaster;
 mod change;
 mod check;
 mod directory;
@@ -48,6 +49,7 @@ mod view;
 
 pub use account_moves::{ACCOUNT_MOVES_LISTED_MAX, AccountMoves};
 pub use amend::{Amended, Amendment, AttributeChange, ChangeDefect, EntryChange, Making, RefusedChange};
+pub use broadcaster::{Broadcaster, BroadcasterError};
 pub use change::{CHANGES_KEPT_MAX, CHANGES_LISTED_MAX, Change, Changes, Operation};
 pub use check::VIOLATIONS_MAX;
 pub use directory::{Counts, Directory, DirectoryOptions, OwnTops};

@@ -65,6 +65,21 @@ impl<'a> Reading<'a> {
         self.texts(field).next().map(str::to_owned)
     }
 
+    /// Values that `parse` takes, as they are written. One that it does not take is a defect, and is kept nevertheless: mail
+    /// that it matters for waits until it is mended.
+    pub(crate) fn readable<T, E: ToString>(
+        &mut self,
+        field: Field,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<String> {
+        for text in self.texts(field) {
+            if let Err(why) = parse(text) {
+                self.defect(field, text, why);
+            }
+        }
+        self.strings(field)
+    }
+
     /// Names of hosts. The point of the root at the end says nothing more. One that cannot be read is a defect, and is kept
     /// nevertheless: mail for it waits until it is mended, rather than to take another way.
     pub(crate) fn hosts(&mut self, field: Field) -> Vec<String> {

@@ -2,13 +2,14 @@
 //! several (R62), `mailbox` (R69), `forward` (R66), and whatever a channel is named after (R70); for users and groups
 //! alike (R71). Of two statuses the stricter one takes precedence (R102).
 
-use directory::{DeliveryOption, Dn, Status};
+use directory::{DeliveryOption, Dn, Search, Status};
 use mail_types::{AccountName, Address, ChannelName, NextHop, Persistence, Refusal, Route};
 
 use super::domains::View;
 use super::parked::{self, Left};
+use super::posting::{self, Posting};
 use super::way::{Found, Guide, Next, address_of_key, host_of};
-use super::{Request, posting, refusals};
+use super::{Request, refusals};
 use crate::delivery_options::{Action, Each, Filling, OptionTemplate};
 use crate::recorder::{Recorder, Step, StepKind};
 use crate::rewrite::tags::Target;
@@ -90,10 +91,14 @@ fn objected<R: Recorder>(
 ) -> Result<Option<Vec<Next>>, Refusal> {
     let Some(policy) = &detail.policy else { return Ok(None) };
     let row = &found.row;
-    let why = posting::objection(policy, guide.request, guide.view).map_err(|e| refusals::unavailable(&e))?;
-    let Some(why) = why else {
-        recorder.detail(|| Step::new(StepKind::Group, "the sender may post").at(&*row.dn));
-        return Ok(None);
+    let said = posting::judge(policy, guide.request, guide.view).map_err(|e| refusals::unavailable(&e))?;
+    let why = match said {
+        Posting::Allowed => {
+            recorder.detail(|| Step::new(StepKind::Group, "the sender may post").at(&*row.dn));
+            return Ok(None);
+        }
+        Posting::Unsaid(why) => return Err(refusals::unreadable_policy(found.address, &why, &row.dn)),
+        Posting::Refused(why) => why,
     };
     if policy.to_moderator && !policy.moderators.is_empty() {
         recorder.note(|| Step::new(StepKind::Group, format!("to the moderators: {why}")).at(&*row.dn));
@@ -400,6 +405,10 @@ impl Options<'_> {
         let dn = &*self.found.row.dn;
         let count = self.detail.members.len() + self.detail.member_addresses.len();
         recorder.note(|| Step::new(StepKind::Group, format!("{count} members")).at(dn));
+        for url in &self.detail.searches {
+            Search::parse(url)
+                .map_err(|why| refusals::unreadable_members(self.found.address, &why.to_string(), dn))?;
+        }
         if is_list(self.guide, self.detail) {
             let Some(account) = self.found.primary().and_then(|primary| AccountName::new(&primary.to_key()))
             else {

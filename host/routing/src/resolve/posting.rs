@@ -1,6 +1,6 @@
 //! Who may post to a group (requirements §2.3).
 
-use directory::Dn;
+use directory::{Broadcaster, Dn};
 use mail_types::{Address, ChannelName, ReversePath};
 
 use super::Request;
@@ -8,23 +8,30 @@ use super::domains::View;
 use crate::tables::row::Policy;
 use crate::tables::{Claim, TableError};
 
-/// Why the sender may not post; `None` where it may. The sender is the reverse path: the header is not read here
+/// What a group's policy says to a posting.
+pub(super) enum Posting {
+    /// The sender may post.
+    Allowed,
+    /// It may not, and why.
+    Refused(String),
+    /// That depends on a value that cannot be read, and why.
+    Unsaid(String),
+}
+
+/// Whether the sender may post. The sender is the reverse path: the header is not read here
 /// (R88), and a client that authenticated may only use addresses of its own.
-pub(super) fn objection(
-    policy: &Policy,
-    request: &Request<'_>,
-    view: &View<'_>,
-) -> Result<Option<String>, TableError> {
+pub(super) fn judge(policy: &Policy, request: &Request<'_>, view: &View<'_>) -> Result<Posting, TableError> {
     for word in &policy.words {
         match word.as_str() {
             "SMTP_AUTH_REQUIRED" | "SMTP_AUTH_USED" | "AUTH_REQ" | "AUTH_USED"
                 // Who is reprocessed was let in when it was accepted.
                 if request.authenticated.is_none() && request.source != ChannelName::REPROCESS =>
             {
-                return Ok(Some("senders must authenticate".to_owned()));
+                return Ok(Posting::Refused("senders must authenticate".to_owned()));
             }
             "PASSWORD_REQUIRED" | "PASSWD_REQUIRED" | "PASSWORD_REQ" | "PASSWD_REQ" => {
-                return Ok(Some("it asks for a password within the message, which is not served".to_owned()));
+                let why = "it asks for a password within the message, which is not served";
+                return Ok(Posting::Refused(why.to_owned()));
             }
             _ => {}
         }
@@ -33,21 +40,29 @@ pub(super) fn objection(
         ReversePath::Address(sender) => Some(sender),
         ReversePath::Null => None,
     };
+    let mut unread = None;
     if let Some(sender) = sender {
         if policy.disallowed_domains.iter().any(|domain| is_in_domain(sender, domain)) {
-            return Ok(Some(format!("the domain of {sender} may not post")));
+            return Ok(Posting::Refused(format!("the domain of {sender} may not post")));
         }
-        if is_among(&policy.disallowed, sender, view)? {
-            return Ok(Some(format!("{sender} may not post")));
+        if is_among(&policy.disallowed, sender, view, &mut unread)? {
+            return Ok(Posting::Refused(format!("{sender} may not post")));
         }
     }
     if policy.allowed.is_empty() && policy.allowed_domains.is_empty() {
-        return Ok(None);
+        return Ok(unread.map_or(Posting::Allowed, Posting::Unsaid));
     }
-    let Some(sender) = sender else { return Ok(Some("the null reverse path may not post".to_owned())) };
-    let allowed = policy.allowed_domains.iter().any(|domain| is_in_domain(sender, domain))
-        || is_among(&policy.allowed, sender, view)?;
-    Ok((!allowed).then(|| format!("{sender} is not among those who may post")))
+    let Some(sender) = sender else {
+        return Ok(Posting::Refused("the null reverse path may not post".to_owned()));
+    };
+    let mut allowed = policy.allowed_domains.iter().any(|domain| is_in_domain(sender, domain));
+    let is_banned_perhaps = unread.is_some();
+    allowed = allowed || is_among(&policy.allowed, sender, view, &mut unread)?;
+    Ok(match unread {
+        Some(why) if is_banned_perhaps || !allowed => Posting::Unsaid(why),
+        _ if allowed => Posting::Allowed,
+        _ => Posting::Refused(format!("{sender} is not among those who may post")),
+    })
 }
 
 /// `example.org` is that domain and those below it.
@@ -57,43 +72,36 @@ fn is_in_domain(sender: &Address, domain: &str) -> bool {
     name == domain || name.strip_suffix(domain).is_some_and(|rest| !domain.is_empty() && rest.ends_with('.'))
 }
 
-/// Whether one of the URLs names the sender: `mailto:address`, or `ldap:///DN` of its entry or of a group that has it
-/// as a direct member.
-fn is_among(urls: &[String], sender: &Address, view: &View<'_>) -> Result<bool, TableError> {
-    for url in urls {
-        let scheme = url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-        match scheme.as_deref() {
-            Some("mailto") => {
-                if Address::parse(&url[7..]).is_ok_and(|address| address.to_key() == sender.to_key()) {
-                    return Ok(true);
-                }
+/// Whether one of the values names the sender: its address, its entry, or a group that has it as a direct member. What
+/// cannot be read is left in `unread`.
+fn is_among(
+    values: &[String],
+    sender: &Address,
+    view: &View<'_>,
+    unread: &mut Option<String>,
+) -> Result<bool, TableError> {
+    for value in values {
+        let is_named = match Broadcaster::parse(value) {
+            Ok(Broadcaster::Address(address)) => address.to_key() == sender.to_key(),
+            Ok(Broadcaster::Entry(name)) => is_named_by(&name, sender, view)?,
+            Err(why) => {
+                unread.get_or_insert_with(|| format!("{value:?}: {why}"));
+                false
             }
-            Some("ldap" | "ldaps") => {
-                if is_named_by(url, sender, view)? {
-                    return Ok(true);
-                }
-            }
-            _ => {
-                if Address::parse(url).is_ok_and(|address| address.to_key() == sender.to_key()) {
-                    return Ok(true);
-                }
-            }
+        };
+        if is_named {
+            return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn is_named_by(url: &str, sender: &Address, view: &View<'_>) -> Result<bool, TableError> {
-    // ldap://host/dn?attributes?scope?filter (RFC 4516 §2); only the name is looked at.
-    let Some(name) = url.splitn(4, '/').nth(3).and_then(|rest| rest.split('?').next()) else {
-        return Ok(false);
-    };
-    let Ok(name) = Dn::parse(&name.replace("%20", " ")) else { return Ok(false) };
+fn is_named_by(name: &Dn, sender: &Address, view: &View<'_>) -> Result<bool, TableError> {
     let Some(Claim::One(row)) = view.reader.alias(&sender.to_key())? else { return Ok(false) };
-    if Dn::parse(&row.dn).is_ok_and(|dn| dn == name) {
+    if Dn::parse(&row.dn).is_ok_and(|dn| dn == *name) {
         return Ok(true);
     }
-    let Some(group) = view.reader.key_of(&name)? else { return Ok(false) };
+    let Some(group) = view.reader.key_of(name)? else { return Ok(false) };
     let Some(Claim::One(group)) = view.reader.alias(&group)? else { return Ok(false) };
     let Some(detail) = group.detail else { return Ok(false) };
     Ok(detail.members.iter().any(|member| member.eq_ignore_ascii_case(&row.dn))

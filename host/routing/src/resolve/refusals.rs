@@ -81,6 +81,22 @@ pub(crate) fn unreadable_host(address: &Address, host: &str, entry: &str) -> Ref
     transient(451, 3, 5, "The directory names no host that mail can be sent to, try again later", cause)
 }
 
+/// The group has members whom nobody can find: mail waits until that is mended, rather than to reach some of them.
+#[must_use]
+pub(crate) fn unreadable_members(address: &Address, why: &str, entry: &str) -> Refusal {
+    let cause =
+        format!("{address}: {entry} has members by a search that cannot be read: {why}: correct it there");
+    transient(451, 3, 5, "The directory does not say who the members are, try again later", cause)
+}
+
+/// Whether the sender may post depends on a value that cannot be read: mail waits until that is mended.
+#[must_use]
+pub(crate) fn unreadable_policy(address: &Address, why: &str, entry: &str) -> Refusal {
+    let cause =
+        format!("{address}: {entry} says who may post in a way that cannot be read: {why}: correct it there");
+    transient(451, 3, 5, "The directory does not say who may post here, try again later", cause)
+}
+
 /// The DNS leads the domain here, and the directory does not know it yet: mail to a domain that was just added never
 /// bounces because something lags (R20).
 #[must_use]
@@ -180,10 +196,17 @@ pub(crate) fn too_large_for_list(address: &Address, max: u64, size: u64, dn: &st
     permanent(552, 2, 3, &text, format!("{address}: {size} octets are declared ({dn})"))
 }
 
-/// A group without members that can be reached.
+/// A group without members.
 #[must_use]
 pub(crate) fn empty_group(address: &Address, dn: &str) -> Refusal {
     permanent(550, 2, 4, "This list has no members", format!("{address}: nobody to send to ({dn})"))
+}
+
+/// A group of which nobody can be reached: neither members, nor moderators where they are meant.
+#[must_use]
+pub(crate) fn dead_group(address: &Address, dn: &str, why: &str) -> Refusal {
+    let cause = format!("{address}: nobody to send to ({dn}): {why}");
+    permanent(550, 2, 4, "Nobody of this list takes mail", cause)
 }
 
 /// The sender may not post to the group.

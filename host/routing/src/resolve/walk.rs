@@ -342,7 +342,9 @@ impl Walk<'_> {
         let passing = |refusal: &Refusal| refusal.reply.persistence() == Persistence::Transient;
         match (self.refused.iter().position(passing), &self.group) {
             (Some(at), _) => Err(self.refused.swap_remove(at)),
-            (None, Some(dn)) if !self.refused.is_empty() => Err(refusals::empty_group(first, dn)),
+            (None, Some(dn)) if !self.refused.is_empty() => {
+                Err(refusals::dead_group(first, dn, &self.refused[0].cause))
+            }
             (None, _) => Err(self.refused.pop().unwrap_or_else(|| refusals::circle(first))),
         }
     }
