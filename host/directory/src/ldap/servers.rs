@@ -18,6 +18,8 @@ use crate::remote_edit::{BoxFuture, RemoteEdit};
 const REST: Duration = Duration::from_secs(10);
 /// How often a search is asked again, on another connection, when the connection broke under it.
 const TRIES_MAX: usize = 3;
+/// How long a server that lags is the last one to be followed.
+const LAG_REST: Duration = Duration::from_secs(60);
 /// How long a connection is kept that nobody uses.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
@@ -39,6 +41,8 @@ struct State {
     health: Vec<Health>,
     /// Connections that nobody uses, the one used last at the end.
     idle: Vec<(Connection, Instant)>,
+    /// The one that is followed: what it has is what is known, so that it is asked before the others.
+    followed: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,6 +51,17 @@ struct Health {
     down: bool,
     /// What it said last, where it was reached and said no.
     said: Option<u32>,
+    /// Until when others are followed rather than it.
+    lags_until: Option<Instant>,
+}
+
+/// In which order servers are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// The one that is followed first.
+    Followed,
+    /// As they are listed, those that lag last.
+    Listed,
 }
 
 /// How a server does.
@@ -81,7 +96,11 @@ impl Servers {
             (None, true) => Some(TlsClient::verified().map_err(|why| setting(why.to_string()))?),
         };
         let own = OwnPassword::read(&options).map_err(setting)?;
-        let state = State { health: vec![Health::default(); options.servers.len()], idle: Vec::new() };
+        let state = State {
+            health: vec![Health::default(); options.servers.len()],
+            idle: Vec::new(),
+            followed: None,
+        };
         let permits = Arc::new(Semaphore::new(options.connections_max));
         Ok(Self(Arc::new(Inner { options, tls, own, permits, state: Mutex::new(state), events })))
     }
@@ -146,9 +165,9 @@ impl Servers {
 
     async fn connect(&self) -> Result<Connection, LdapFailure> {
         self.bound(|who| {
-            Box::pin(
-                async move { self.try_each(|server| Box::pin(self.connect_to(server, who.clone()))).await },
-            )
+            Box::pin(async move {
+                self.try_each(Order::Followed, |server| Box::pin(self.connect_to(server, who.clone()))).await
+            })
         })
         .await
     }
@@ -180,7 +199,7 @@ impl Servers {
     pub(crate) async fn slow(&self) -> Result<Slow, LdapFailure> {
         self.bound(|who| {
             Box::pin(async move {
-                self.try_each(|server| {
+                self.try_each(Order::Listed, |server| {
                     let (inner, who) = (&self.0, who.clone());
                     Box::pin(async move {
                         Slow::open(server, &inner.options, inner.tls.as_ref(), who.as_deref()).await
@@ -192,16 +211,73 @@ impl Servers {
         .await
     }
 
+    fn number(&self, server: &str) -> Option<usize> {
+        self.0.options.servers.iter().position(|one| one.to_string() == server)
+    }
+
+    /// Whether a server is one of the list.
+    pub(crate) fn has(&self, server: &str) -> bool {
+        self.number(server).is_some()
+    }
+
+    /// Notes which server is followed. Connections to others are not kept.
+    pub(crate) async fn now_followed(&self, server: &str) {
+        let mut state = self.0.state.lock().await;
+        let at = self.number(server);
+        if let Some(at) = at {
+            state.health[at].lags_until = None;
+        }
+        if state.followed != at {
+            state.followed = at;
+            state.idle.retain(|(connection, _)| connection.server() == server);
+        }
+    }
+
+    /// Notes that a server knows less than was known: others are followed rather than it.
+    pub(crate) async fn note_lag(&self, server: &str) {
+        if let Some(at) = self.number(server) {
+            self.0.state.lock().await.health[at].lags_until = Some(Instant::now() + LAG_REST);
+        }
+    }
+
+    /// Whether there is a server that is rather followed than this one: one before it in the list, or any other where this one
+    /// lags, that can be reached and is not known to lag.
+    pub(crate) async fn has_better(&self, server: &str) -> bool {
+        let Some(this) = self.number(server) else { return false };
+        let ready: Vec<usize> = {
+            let (state, now) = (self.0.state.lock().await, Instant::now());
+            let is_until = |until: Option<Instant>| until.is_some_and(|until| until > now);
+            let lags = |at: usize| is_until(state.health[at].lags_until);
+            let others = if lags(this) { state.health.len() } else { this };
+            let ready = |at: &usize| *at != this && !lags(*at) && !is_until(state.health[*at].rests_until);
+            (0..others).filter(ready).collect()
+        };
+        for at in ready {
+            let opened = self.connect_to(&self.0.options.servers[at], self.0.own.credentials()).await;
+            self.note(at, opened.as_ref().err()).await;
+            if opened.is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Tries one server after the other: those that do not rest, in their order, then the others.
     async fn try_each<'s, T>(
         &'s self,
+        order: Order,
         open: impl Fn(&'s ServerUrl) -> BoxFuture<'s, Result<T, LdapFailure>> + Send + Sync,
     ) -> Result<T, LdapFailure> {
         let order = {
             let state = self.0.state.lock().await;
             let now = Instant::now();
             let rests = |at: &usize| state.health[*at].rests_until.is_some_and(|until| until > now);
-            let (resting, ready): (Vec<usize>, Vec<usize>) = (0..state.health.len()).partition(rests);
+            let (resting, mut ready): (Vec<usize>, Vec<usize>) = (0..state.health.len()).partition(rests);
+            let lags = |at: &usize| state.health[*at].lags_until.is_some_and(|until| until > now);
+            match order {
+                Order::Followed => ready.sort_by_key(|at| Some(*at) != state.followed),
+                Order::Listed => ready.sort_by_key(lags),
+            }
             [ready, resting].concat()
         };
         let mut last = String::new();
@@ -251,13 +327,13 @@ impl Servers {
     }
 
     /// Searches page by page to the end, at one server or at those of the list; on another connection where one broke before
-    /// anything was found.
+    /// anything was found. Gives which server answered.
     pub(crate) async fn search(
         &self,
         search: &Search,
         at: Option<&ServerUrl>,
         found: &mut (dyn FnMut(FoundRaw) + Send),
-    ) -> Result<(), LdapFailure> {
+    ) -> Result<String, LdapFailure> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -270,7 +346,7 @@ impl Servers {
             let answer = loop {
                 match chase.next(&mut note).await {
                     Ok(true) => {}
-                    Ok(false) => break Ok(()),
+                    Ok(false) => break Ok(chase.server().to_owned()),
                     Err(failure) => break Err(failure),
                 }
             };
@@ -292,7 +368,7 @@ impl Servers {
             let bound = Connection::open(server, &inner.options, inner.tls.as_ref(), Some(who)).await;
             return bound.map(drop);
         }
-        let tried = self.try_each(|server| {
+        let tried = self.try_each(Order::Followed, |server| {
             let who = Arc::clone(who);
             Box::pin(async move {
                 match Connection::open(server, &inner.options, inner.tls.as_ref(), Some(&who)).await {

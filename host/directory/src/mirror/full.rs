@@ -177,6 +177,9 @@ impl Mirror {
         if order.domain.is_none() {
             self.forget_refused(&staged.broken).await?;
             self.set_places(std::mem::take(&mut staged.places));
+            if order.force && !order.dry_run {
+                self.follow_anew(&staged.server).await?;
+            }
         }
         self.clear_seen().await?;
         Ok((applied, differences))
@@ -227,6 +230,10 @@ impl Mirror {
         let at = order.domain.as_ref().and_then(|_| self.server_of(top));
         let mut pages = self.pages(search, at);
         while let Some(Page { found, server }) = pages.next().await {
+            if staged.server != server {
+                let base = self.0.options.bases.iter().find(|base| top.is_within(base));
+                self.guard_lag(order, base.unwrap_or(top), &server)?;
+            }
             staged.server = server;
             match &mut *first {
                 Some(first) => self.take_first(found, first, staged).await?,

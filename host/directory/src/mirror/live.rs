@@ -12,9 +12,11 @@ use std::time::Duration;
 use ldap3::controls::{Control, MakeCritical, RefreshMode, SyncRequest};
 use ldap3::{ResultEntry, Scope, SearchStream};
 use runtime::Shutdown;
-use tokio::time::{Instant, sleep_until};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::apply::{BATCH_MAX, Step};
+use super::followed::followed_row;
 use super::found::{Found, Uuid};
 use super::guard::{Trust, guard, guard_empty};
 use super::records::{SYNC, Way, base_key};
@@ -34,6 +36,8 @@ use crate::ldap::settings::Referrals;
 const SYNC_STATE: &str = "1.3.6.1.4.1.4203.1.9.1.2";
 /// How long changes are gathered into one batch: a change alone waits that long, a flood is written in bulk.
 const GATHER: Duration = Duration::from_millis(20);
+/// How often it is tried whether there is a server that is rather followed.
+const BETTER_EVERY: Duration = Duration::from_secs(10);
 /// How often a silent connection is tried, because a server that vanished sends nothing either.
 const PROBE_EVERY: Duration = Duration::from_secs(30);
 
@@ -52,7 +56,12 @@ type Stream = SearchStream<'static, &'static str, Vec<&'static str>>;
 
 /// How a live sync ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stopped;
+pub(crate) enum Ended {
+    /// The server of mail stops.
+    Stopped,
+    /// Another server is rather followed: it is preferred and there again, or this one lags.
+    Moves,
+}
 
 /// One search that goes on.
 struct Live<'m> {
@@ -70,11 +79,13 @@ struct Live<'m> {
     /// The refresh is of everything: it says what is, whatever was known.
     from_nothing: bool,
     present: HashSet<Uuid>,
+    /// It knows as much as was known, which has still to be noted.
+    is_followed: bool,
 }
 
 impl Mirror {
     /// Follows a base until the server stops, or the connection does.
-    pub(crate) async fn live(&self, base: &Dn, shutdown: &Shutdown) -> Result<Stopped, SyncError> {
+    pub(crate) async fn live(&self, base: &Dn, shutdown: &Shutdown) -> Result<Ended, SyncError> {
         let key = base_key("cookie", base);
         let cookie = self.0.directory.row(SYNC, &key)?.filter(|cookie| !cookie.is_empty());
         let Slow { moving, mut ldap, server } = self.0.servers.slow().await?;
@@ -90,6 +101,7 @@ impl Mirror {
             refreshing: true,
             from_nothing: cookie.is_none(),
             present: HashSet::new(),
+            is_followed: false,
         };
         self.follows(base, "refreshing", false);
         let request = SyncRequest { mode: RefreshMode::RefreshAndPersist, cookie, reload_hint: false };
@@ -129,19 +141,21 @@ impl Live<'_> {
         mut stream: Stream,
         ldap: ldap3::Ldap,
         shutdown: &Shutdown,
-    ) -> Result<Stopped, SyncError> {
+    ) -> Result<Ended, SyncError> {
         let mut probe_at = Instant::now() + PROBE_EVERY;
+        let mut better = self.look_for_better();
         loop {
             let flush_at = self.flush_at.unwrap_or(probe_at);
             let item = tokio::select! {
                 // What has come is taken before more is read: a fast server waits for us.
                 biased;
-                () = shutdown.wait() => return Ok(Stopped),
+                () = shutdown.wait() => return Ok(Ended::Stopped),
                 item = stream.next() => item,
                 ended = &mut self.moving, if self.ended.is_none() => {
                     self.ended = Some(ended_early(&self.server, ended));
                     continue;
                 }
+                Some(_) = better.join_next(), if !self.refreshing => return Ok(Ended::Moves),
                 () = sleep_until(flush_at), if self.flush_at.is_some() => {
                     self.flush().await?;
                     continue;
@@ -174,6 +188,21 @@ impl Live<'_> {
                 self.flush().await?;
             }
         }
+    }
+
+    /// Ends when there is a server that is rather followed than this one. Dropped, it looks no longer.
+    fn look_for_better(&self) -> JoinSet<()> {
+        let (servers, server) = (self.mirror.0.servers.clone(), self.server.clone());
+        let mut looking = JoinSet::new();
+        looking.spawn(async move {
+            loop {
+                sleep(BETTER_EVERY).await;
+                if servers.has_better(&server).await {
+                    return;
+                }
+            }
+        });
+        looking
     }
 
     /// Whether the server still answers: a question on the same connection.
@@ -288,7 +317,9 @@ impl Live<'_> {
         if done {
             self.refreshing = false;
             self.present = HashSet::new();
-            self.mirror.follows(&self.base, "following", true);
+            self.is_followed = true;
+            self.mirror.0.servers.now_followed(&self.server).await;
+            self.mirror.follows(&self.base, &format!("following {}", self.server), true);
         }
         cookie.into_iter().for_each(|cookie| self.new_cookie(cookie));
         self.flush().await
@@ -375,6 +406,9 @@ impl Live<'_> {
         if !self.refreshing {
             if let Some(cookie) = self.cookie.take() {
                 beside.push((SYNC, base_key("cookie", &self.base), cookie));
+            }
+            if std::mem::take(&mut self.is_followed) {
+                beside.push(followed_row(&self.base, &self.server));
             }
             beside.push(self.mirror.heard(false)?);
         }

@@ -30,6 +30,9 @@ const FOUND_MAX: i32 = 16;
 /// Most names of one domain under which an address is asked for.
 const NAMES_MAX: usize = 8;
 
+/// Why what was not found may be there all the same.
+type Doubt = Option<String>;
+
 /// An answer that several may wait for.
 type Shared = Arc<OnceCell<Lookup<u64>>>;
 
@@ -131,11 +134,12 @@ impl Mirror {
             Lookup::NotFound => None,
             Lookup::Unavailable(why) => return Err(SyncError::Unfit(why)),
         };
-        let mut steps = Vec::new();
+        let (mut steps, mut doubt) = (Vec::new(), None);
         if known.is_none() {
-            steps = self.find_domain(&address.domain).await?;
+            steps = self.find_domain(&address.domain, &mut doubt).await?;
             // What the DNS alone leads here has users in the directory, too.
             if steps.is_empty() && !self.is_domain_here(&address.domain) {
+                doubt.map_or(Ok(()), |why| Err(SyncError::Unfit(why)))?;
                 self.0.misses.remember(address.domain.as_str(), forgotten);
                 return Ok(None);
             }
@@ -144,8 +148,9 @@ impl Mirror {
         names.extend(known.into_iter().flat_map(|known| std::iter::once(known.domain).chain(known.aliases)));
         names.dedup();
         names.truncate(NAMES_MAX);
-        steps.extend(self.find_address(address, &names).await?);
+        steps.extend(self.find_address(address, &names, &mut doubt).await?);
         if steps.is_empty() {
+            doubt.map_or(Ok(()), |why| Err(SyncError::Unfit(why)))?;
             self.0.misses.remember(&address.to_key(), forgotten);
             return Ok(None);
         }
@@ -154,7 +159,8 @@ impl Mirror {
             return Err(SyncError::Unfit(why));
         }
         if self.is_set_back(&steps)? {
-            // Restored from a backup, or a replica that lags: what was followed since is nothing to refuse mail by.
+            doubt.map_or(Ok(()), |why| Err(SyncError::Unfit(why)))?;
+            // Restored from a backup: what was followed since is nothing to refuse mail by.
             self.0.full_wanted.notify_one();
             let why = "the LDAP server shows an older state than was known: everything is compared anew";
             return Err(SyncError::Unfit(why.to_owned()));
@@ -192,7 +198,7 @@ impl Mirror {
     }
 
     /// The entries that describe a domain: by its name, and where the DC tree has it (RFC 2247).
-    async fn find_domain(&self, domain: &Domain) -> Result<Vec<Step>, SyncError> {
+    async fn find_domain(&self, domain: &Domain, doubt: &mut Doubt) -> Result<Vec<Step>, SyncError> {
         let schema = self.0.directory.schema();
         let fields = [Field::SunPreferredDomain, Field::AssociatedDomain];
         let names = fields.iter().flat_map(|field| schema.names(*field));
@@ -200,10 +206,10 @@ impl Mirror {
         let filter = Filter::any(filters.collect::<Result<_, _>>().map_err(EditError::from)?);
         let mut found = Vec::new();
         for base in &self.0.options.bases {
-            found.extend(self.find(base, Depth::Subtree, filter.clone()).await?);
+            found.extend(self.find(base, Depth::Subtree, filter.clone(), doubt).await?);
         }
         if let Ok(node) = Dn::from_domain(domain, &self.0.options.dc_suffix) {
-            found.extend(self.find_entry(&node).await?);
+            found.extend(self.find_entry(&node, doubt).await?);
         }
         let bases: Vec<Dn> = found
             .iter()
@@ -212,13 +218,18 @@ impl Mirror {
             .filter(|base| found.iter().all(|other| other.dn() != base))
             .collect();
         for base in bases {
-            found.extend(self.find_entry(&base).await?);
+            found.extend(self.find_entry(&base, doubt).await?);
         }
         Ok(found.into_iter().map(|found| Step::Put(Box::new(found))).collect())
     }
 
     /// The entries that have an address, with its subaddress and without, under any name of its domain.
-    async fn find_address(&self, address: &Address, names: &[Domain]) -> Result<Vec<Step>, SyncError> {
+    async fn find_address(
+        &self,
+        address: &Address,
+        names: &[Domain],
+        doubt: &mut Doubt,
+    ) -> Result<Vec<Step>, SyncError> {
         let schema = self.0.directory.schema();
         let separators = self.0.directory.options().login_separators.as_slice();
         let base = address.local.as_str().split(separators).next().and_then(|base| LocalPart::new(base).ok());
@@ -235,47 +246,59 @@ impl Mirror {
         let filter = Filter::any(filters.collect::<Result<_, _>>().map_err(EditError::from)?);
         let mut steps = Vec::new();
         for base in &self.0.options.bases {
-            let found = self.find(base, Depth::Subtree, filter.clone()).await?;
+            let found = self.find(base, Depth::Subtree, filter.clone(), doubt).await?;
             steps.extend(found.into_iter().map(|found| Step::Put(Box::new(found))));
         }
         Ok(steps)
     }
 
     /// One entry by its name, where it lies below one of the bases.
-    pub(crate) async fn find_entry(&self, dn: &Dn) -> Result<Vec<Found>, SyncError> {
+    async fn find_entry(&self, dn: &Dn, doubt: &mut Doubt) -> Result<Vec<Found>, SyncError> {
         if !self.0.options.bases.iter().any(|base| dn.is_within(base)) {
             return Ok(Vec::new());
         }
-        self.find(dn, Depth::Base, Filter::everything()).await
+        self.find(dn, Depth::Base, Filter::everything(), doubt).await
     }
 
-    async fn find(&self, base: &Dn, depth: Depth, filter: Filter) -> Result<Vec<Found>, SyncError> {
-        self.find_at(base, depth, filter, self.server_of(base)).await
+    async fn find(
+        &self,
+        base: &Dn,
+        depth: Depth,
+        filter: Filter,
+        doubt: &mut Doubt,
+    ) -> Result<Vec<Found>, SyncError> {
+        let (found, server) = self.find_at(base, depth, filter, self.server_of(base)).await?;
+        if doubt.is_none()
+            && let Some(base) = self.0.options.bases.iter().find(|one| base.is_within(one))
+        {
+            *doubt = self.doubt(base, &server)?;
+        }
+        Ok(found)
     }
 
-    /// What a search finds at one server, or at those of the list.
+    /// What a search finds at one server, or at those of the list, and at which.
     pub(crate) async fn find_at(
         &self,
         base: &Dn,
         depth: Depth,
         filter: Filter,
         at: Option<ServerUrl>,
-    ) -> Result<Vec<Found>, SyncError> {
+    ) -> Result<(Vec<Found>, String), SyncError> {
         let search =
             Search { base: base.clone(), depth, filter, attributes: &ALL_ATTRIBUTES, most: FOUND_MAX };
         let mut found = Vec::new();
         let searched = self.0.servers.search(&search, at.as_ref(), &mut |raw| found.push(raw)).await;
-        match searched {
+        let server = match searched {
             // An entry that is not there is an answer; a base that is not there is none: the server has not been filled yet,
             // or does not show it to us.
-            Err(LdapFailure::Refused { code: NO_SUCH_OBJECT, .. }) if depth == Depth::Base => {
-                return Ok(Vec::new());
+            Err(LdapFailure::Refused { code: NO_SUCH_OBJECT, server, .. }) if depth == Depth::Base => {
+                return Ok((Vec::new(), server));
             }
             Err(why @ LdapFailure::Refused { code: NO_SUCH_OBJECT, .. }) => {
                 return Err(SyncError::Unfit(no_base(base, &why)));
             }
             searched => searched?,
-        }
+        };
         let (mut kept, mut refused) = (Vec::new(), None);
         for raw in found {
             match self.read(raw) {
@@ -288,7 +311,7 @@ impl Mirror {
             Some(Broken { name, why, .. }) if kept.is_empty() => {
                 Err(SyncError::Unfit(format!("{name}: {why}")))
             }
-            _ => Ok(kept),
+            _ => Ok((kept, server)),
         }
     }
 }

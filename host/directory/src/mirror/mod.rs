@@ -9,6 +9,7 @@
 pub(crate) mod apply;
 pub(crate) mod difference;
 mod first;
+mod followed;
 pub(crate) mod found;
 pub(crate) mod full;
 pub(crate) mod generalized;

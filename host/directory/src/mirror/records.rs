@@ -10,6 +10,7 @@
 //! | `directory_sync` | `state`, `state/` and a source's name | [`SyncState`] in postcard |
 //! | | `places`, in the same way | subtrees on other servers: [`super::places`] |
 //! | | `cookie/` and the key of a base | the cookie of its live sync (RFC 4533), octets |
+//! | | `followed/` and the key of a base | the server whose cookie that is: [`super::followed`], text |
 //! | | `watermark/` and the key of a base | the greatest `modifyTimestamp` seen there (R45), text |
 //! | | `history/` or `past/NAME/`, and a number, u64 big-endian | [`super::history::SyncRecord`] in JSON |
 //!

@@ -74,7 +74,7 @@ impl Mirror {
     /// by a crash has left such, and others may have written since the last sync.
     async fn came_between(&self, dn: &Dn) -> bool {
         let found = self.find_at(dn, Depth::Base, Filter::everything(), self.server_of(dn)).await;
-        let Some(found) = found.ok().and_then(|found| found.into_iter().next()) else { return false };
+        let Some(found) = found.ok().and_then(|(found, _)| found.into_iter().next()) else { return false };
         let applied = self.apply(Way::Edit, &[Step::Put(Box::new(found))], &Vec::new()).await;
         applied.is_ok_and(|applied| applied.added + applied.modified + applied.same > 0)
     }
@@ -86,7 +86,7 @@ impl Mirror {
                 RemoteEdit::Remove(dn) => steps.push(Step::Gone(dn.clone())),
                 // Where it was written: a copy elsewhere may follow later.
                 RemoteEdit::Add(Entry { dn, .. }) | RemoteEdit::Modify(dn, _) => {
-                    let found = self.find_at(dn, Depth::Base, Filter::everything(), at).await?;
+                    let (found, _) = self.find_at(dn, Depth::Base, Filter::everything(), at).await?;
                     steps.extend(found.into_iter().next().map(|found| Step::Put(Box::new(found))));
                 }
             }

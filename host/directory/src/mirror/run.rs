@@ -9,11 +9,10 @@ use storage::Batch;
 use tokio::time::{Instant, sleep};
 
 use super::full::{SyncOrder, Telling};
-use super::live::Stopped;
+use super::live::Ended;
 use super::records::{SYNC, base_key};
 use super::source::{Mirror, SyncError, SyncMode, apart};
 use crate::dn::Dn;
-use crate::error::DirectoryError;
 use crate::ldap::failure::{LdapFailure, NO_SUCH_EXTENSION, REFRESH_REQUIRED, UNWILLING};
 use crate::ldap::settings::Referrals;
 
@@ -21,6 +20,8 @@ use crate::ldap::settings::Referrals;
 const WAIT_FIRST: Duration = Duration::from_millis(500);
 /// The longest wait after a failure.
 const WAIT_MAX: Duration = Duration::from_secs(30);
+/// The wait between full syncs that were wanted.
+const WANTED_AGAIN: Duration = Duration::from_secs(2);
 /// How often it is looked whether a full sync is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
@@ -108,6 +109,10 @@ impl Mirror {
                 // How it went is in the history and among the events; where it failed it is due again a minute later.
                 _ = self.full(SyncOrder::default(), silence()) => {}
             }
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = sleep(WANTED_AGAIN) => {}
+            }
         }
     }
 
@@ -143,17 +148,25 @@ impl Mirror {
             let why = tokio::select! {
                 () = shutdown.wait() => return Followed::Stopped,
                 ended = apart(async move { mirror.live(&top, &stop).await }) => match ended {
-                    Ok(Stopped) => return Followed::Stopped,
+                    Ok(Ended::Stopped) => return Followed::Stopped,
+                    Ok(Ended::Moves) => {
+                        self.follows(&base, "going to a server that is rather followed", false);
+                        continue;
+                    }
                     Err(why) => why,
                 },
             };
-            self.follows(&base, &why.to_string(), false);
+            let lag = self.lag(&base, &why).await;
+            self.follows(&base, lag.as_deref().unwrap_or(&why.to_string()), false);
             match code(&why) {
+                _ if let Some(cause) = &lag => self.tell("live", cause),
                 Some(NO_SUCH_EXTENSION) => {
                     self.tell(
                         "live",
                         "the server has no live sync (RFC 4533): changes are asked for at intervals",
                     );
+                    // Nobody is followed any more.
+                    self.begins_anew(&base).await;
                     return Followed::Lacks;
                 }
                 // slapd says the other one where it was set back to a time before our cookie.
@@ -161,9 +174,7 @@ impl Mirror {
                     let cause =
                         format!("{why}: the server does not know where we were, everything is refreshed");
                     self.tell("live", &cause);
-                    if let Err(why) = self.forget_cookie(&base).await {
-                        self.tell("live", &why.to_string());
-                    }
+                    self.begins_anew(&base).await;
                 }
                 // The base itself lies elsewhere.
                 _ if self.is_followed(&why) => return Followed::Lacks,
@@ -184,10 +195,14 @@ impl Mirror {
         referred && self.0.options.ldap.referrals == Referrals::Follow
     }
 
-    async fn forget_cookie(&self, base: &Dn) -> Result<(), DirectoryError> {
+    /// Forgets how far a base was followed, and at whom.
+    async fn begins_anew(&self, base: &Dn) {
         let mut batch = Batch::new();
         batch.delete(SYNC, &base_key("cookie", base));
-        Ok(self.0.directory.commit(batch).await?)
+        batch.delete(SYNC, &base_key("followed", base));
+        if let Err(why) = self.0.directory.commit(batch).await {
+            self.tell("live", &why.to_string());
+        }
     }
 
     fn tell(&self, kind: &str, cause: &str) {

@@ -1,0 +1,112 @@
+"""The cases of several servers of one directory: a replica that lags takes nothing back, and the first one is gone back to (R4)."""
+
+import slapd
+from ldap_cases import case
+from slapd import user, user_dn
+
+
+def copied(place, source, copy):
+    """Gives a replica all that its source has; neither runs meanwhile."""
+    dumps = source.dump()
+    copy.stop()
+    copy.empty()
+    copy.restore(dumps)
+    copy.start()
+
+
+def two_servers(place):
+    """Two servers of the same content, and a mail server that follows the first."""
+    first = place.slapd_with()
+    first.stop()
+    second = place.another_slapd(slapd.tree())
+    copied(place, first, second)
+    first.start()
+    place.wasmta_with('full-every = "1 d"', servers=[first.url, second.url])
+    place.follows()
+    return first, second
+
+
+def changed(place, first):
+    """What the second server does not learn of."""
+    first.delete(user_dn("u9"))
+    first.add(user("n1"))
+    first.modify(user_dn("u8"), "replace: mail\nmail: u8new@d0.test")
+    place.until(lambda: place.known("n1@d0.test") and place.rcpt("u8new@d0.test") == 250, "the changes")
+    place.until(lambda: place.rcpt("u9@d0.test") == 550, "who is gone")
+
+
+def states(place):
+    return [follower["state"] for follower in place.status()["followers"]]
+
+
+def followed(place):
+    """The servers that are followed; with none for a base that is not."""
+    return {state.removeprefix("following ") if state.startswith("following ") else None for state in states(place)}
+
+
+def nothing_is_taken_back(place):
+    for _ in range(3):
+        for address in ("n1@d0.test", "u8new@d0.test", "u1@d0.test"):
+            assert place.rcpt(address) == 250, address
+        # It may be one that the second server has not been told of.
+        assert place.rcpt("nobody@d0.test") == 451
+
+
+@case("a replica that lags takes nothing back, and what it does not have is not refused for good")
+def lagging(place):
+    first, second = two_servers(place)
+    changed(place, first)
+    first.stop()
+    place.until(lambda: any("lags behind" in state for state in states(place)), "that it lags", seconds=30)
+    nothing_is_taken_back(place)
+    # A full sync by it is believed as little, over a restart too.
+    refused = place.sync("full", check=False)
+    assert refused.returncode != 0 and "may lag behind" in refused.stderr, refused
+    place.server.stop()
+    place.server.start()
+    place.until(lambda: any("lags behind" in state for state in states(place)), "that it lags", seconds=30)
+    nothing_is_taken_back(place)
+    # What it has and we have not is taken in.
+    second.add(user("n2"))
+    assert place.rcpt("n2@d0.test") == 250
+    # Once it has caught up it is followed.
+    copied(place, first, second)
+    place.until(lambda: followed(place) == {second.url}, "that it is followed", seconds=90)
+    second.add(user("n3"))
+    place.until(lambda: place.known("n3@d0.test"), "what it tells of")
+    assert place.rcpt("n1@d0.test") == 250 and place.rcpt("nobody@d0.test") == 550
+
+
+@case("a replica that lags is believed where the operator says so")
+def vouched_for(place):
+    first, second = two_servers(place)
+    changed(place, first)
+    first.stop()
+    place.until(lambda: any("lags behind" in state for state in states(place)), "that it lags", seconds=30)
+    place.sync("full", "--force")
+    place.until(lambda: followed(place) == {second.url}, "that it is followed", seconds=90)
+    assert place.rcpt("n1@d0.test") == 550 and place.rcpt("u8new@d0.test") == 550
+    assert place.rcpt("u8@d0.test") == 250 and place.rcpt("u9@d0.test") == 250
+    second.add(user("n3"))
+    place.until(lambda: place.known("n3@d0.test"), "what it tells of")
+
+
+@case("the first server is followed again when it is back and knows as much")
+def gone_back_to(place):
+    first, second = two_servers(place)
+    first.stop()
+    place.until(lambda: followed(place) == {second.url}, "the second one", seconds=30)
+    second.add(user("n1"))
+    place.until(lambda: place.known("n1@d0.test"), "what the second one tells of")
+    # It is back without what it missed: the second one stays.
+    first.start()
+    place.until(lambda: "lags behind" in place.log(), "that it lags", seconds=40)
+    place.until(lambda: followed(place) == {second.url}, "the second one again", seconds=40)
+    assert place.rcpt("n1@d0.test") == 250
+    second.stop()
+    copied(place, second, first)
+    second.start()
+    place.until(lambda: followed(place) == {first.url}, "the first one", seconds=120)
+    first.add(user("n2"))
+    place.until(lambda: place.known("n2@d0.test"), "what the first one tells of")
+    assert place.rcpt("n1@d0.test") == 250 and place.rcpt("nobody@d0.test") == 550
