@@ -10,9 +10,10 @@ use mail_types::{Domain, Lookup};
 use runtime::Random;
 use tokio::task::JoinSet;
 
-use crate::client::{Answer, Client, DnsError, Servers};
+use crate::client::{Answer, Client, DnsError, Servers, Watched};
 use crate::hosts::{HostPort, Hosts, host_and_port};
 use crate::mx::{MailHost, MailHosts, Ourselves, alternate, named, rank, usable};
+use crate::table_source::MxSet;
 
 /// A future on the heap, so that the port can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -54,6 +55,8 @@ pub struct Dns(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     client: Client,
+    /// Of which nothing is remembered.
+    anew: Client,
     hosts: Hosts,
     ourselves: Ourselves,
     random: Random,
@@ -65,9 +68,9 @@ impl Dns {
     /// # Errors
     /// The machine's settings cannot be used.
     pub fn new(options: Options, random: Random) -> Result<Self, DnsError> {
-        let client = Client::new(&options.servers)?;
+        let (client, anew) = (Client::new(&options.servers)?, Client::without_memory(&options.servers)?);
         let ourselves = Ourselves { names: options.own_names, addresses: options.own_addresses };
-        Ok(Self(Arc::new(Inner { client, hosts: options.hosts, ourselves, random })))
+        Ok(Self(Arc::new(Inner { client, anew, hosts: options.hosts, ourselves, random })))
     }
 
     /// The records of a name as text: `A`, `AAAA`, `MX`, `TXT` or `PTR`; for `PTR` also of an address. `NotFound`:
@@ -91,6 +94,15 @@ impl Dns {
             Answer::Records(records) => Lookup::Found(records),
             Answer::NoData | Answer::NoName => Lookup::NotFound,
             Answer::Unavailable(why) => Lookup::Unavailable(why),
+        }
+    }
+
+    /// The MX records of a domain as they are now, whatever was known of them before (R19). `NotFound`: there are none.
+    pub async fn mx_now(&self, domain: &Domain) -> Lookup<MxSet> {
+        match self.0.anew.watched(domain).await {
+            Watched::Records(records, _) => Lookup::Found(MxSet(records)),
+            Watched::Nothing(_) => Lookup::NotFound,
+            Watched::Unavailable(why) => Lookup::Unavailable(why),
         }
     }
 

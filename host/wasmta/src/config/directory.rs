@@ -61,6 +61,16 @@ impl Directory {
         if !is_ldap {
             s.file("ldif", &directory.ldif);
         }
+        if directory.new_domains_by_mail
+            && !directory.sources.is_empty()
+            && !directory.sources.iter().any(|one| one.mirror.writable)
+        {
+            s.fault(
+                "new-domains-by-mail",
+                "adds domains, and no LDAP server may be written to",
+                "take it out, or writable = false of the servers",
+            );
+        }
         s.close();
         directory
     }

@@ -6,21 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use directory::{Directory, NewDomain};
+use dns::MxSet;
 use events::{Event, Events};
 use mail_types::{Address, Domain, Lookup, Timestamp};
 use parking_lot::Mutex;
 use routing::{Builders, Tables};
 use runtime::Clock;
+use tokio::sync::Semaphore;
 
 use super::plugins::Surroundings;
 use crate::config::Config;
 
-/// For how long a domain that the DNS does not lead here is not asked about again.
-const REMEMBERED: Duration = Duration::from_secs(600);
+/// For how long a domain that the DNS does not lead here is not asked about again: its mail is refused meanwhile, whatever the
+/// DNS says by then.
+const REMEMBERED: Duration = Duration::from_secs(2);
 /// Most such domains that are remembered; when there are more, all are asked about anew.
 const REMEMBERED_MAX: usize = 10_000;
 /// Questions to the DNS in a minute: anybody may name any domain.
-const QUESTIONS_MAX: usize = 120;
+const QUESTIONS_MAX: usize = 1000;
+/// Questions at a time.
+const QUESTIONS_AT_ONCE_MAX: usize = 32;
+/// How long mail waits for an answer of the DNS, our users' mail to others, too.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -53,6 +60,7 @@ pub(super) struct Provisioning {
     /// Domains in an hour.
     per_hour: usize,
     memory: Mutex<Memory>,
+    asking: Semaphore,
     /// One at a time: two messages for one domain make it once. Held over the edit on purpose.
     making: tokio::sync::Mutex<()>,
 }
@@ -95,34 +103,56 @@ impl Provisioning {
     fn new(tools: Tools, own_names: Vec<String>, administrator: Address, per_hour: usize) -> Self {
         let own_names = own_names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
         let (memory, making) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { tools, own_names, administrator, per_hour, memory, making }
+        let asking = Semaphore::new(QUESTIONS_AT_ONCE_MAX);
+        Self { tools, own_names, administrator, per_hour, memory, asking, making }
     }
 
     /// Asks the DNS about a domain that nobody here knows. `Found`: it is ours now, and the tables know it.
     pub(super) async fn look_up(&self, domain: &Domain) -> Lookup<()> {
-        if domain.as_ip().is_some() || self.is_elsewhere(domain) {
+        if !may_be_mail_domain(domain) || self.is_elsewhere(domain) {
             return Lookup::NotFound;
+        }
+        // The answer is waited for before the turn to make domains is: one that is long in coming holds up nobody else.
+        match tokio::time::timeout(ANSWER_WITHIN, self.leads_here(domain)).await {
+            Err(_) => {
+                let seconds = ANSWER_WITHIN.as_secs();
+                return Lookup::Unavailable(format!(
+                    "the DNS does not say within {seconds} s where {domain} is led"
+                ));
+            }
+            Ok(Lookup::Found(())) => {}
+            Ok(answer) => return answer,
         }
         let _one = self.making.lock().await;
         match self.tools.directory.domain(domain) {
-            Lookup::NotFound => {}
-            Lookup::Found(_) => return self.follow().await,
-            Lookup::Unavailable(why) => return Lookup::Unavailable(why),
+            Lookup::NotFound => self.make(domain).await,
+            Lookup::Found(_) => self.follow().await,
+            Lookup::Unavailable(why) => Lookup::Unavailable(why),
+        }
+    }
+
+    /// Whether the DNS leads a domain here, as it is now.
+    async fn leads_here(&self, domain: &Domain) -> Lookup<()> {
+        let Ok(_one) = self.asking.acquire().await else {
+            return Lookup::Unavailable("the server stops".to_owned());
+        };
+        // Who asked before may have had the answer.
+        if self.is_elsewhere(domain) {
+            return Lookup::NotFound;
         }
         if let Err(why) = self.may_ask() {
             return Lookup::Unavailable(why);
         }
-        let dns = self.tools.surroundings.dns_in_force();
-        let records = match dns.query(domain.as_str(), "MX").await {
+        let records = match self.tools.surroundings.dns_in_force().mx_now(domain).await {
             Lookup::Found(records) => records,
-            Lookup::NotFound => Vec::new(),
+            Lookup::NotFound => MxSet::default(),
             Lookup::Unavailable(why) => return Lookup::Unavailable(why),
         };
-        if !leads_here(&records, &self.own_names) {
-            self.remember(domain);
-            return Lookup::NotFound;
+        if leads_here(&records, &self.own_names) {
+            return Lookup::Found(());
         }
-        self.make(domain).await
+        self.remember(domain);
+        Lookup::NotFound
     }
 
     async fn make(&self, domain: &Domain) -> Lookup<()> {
@@ -137,7 +167,6 @@ impl Provisioning {
                     "{domain} is led here by its MX, and {most} domains were added this hour (directory.new-domains-per-hour)"
                 ));
             }
-            memory.made.push_back(now);
         }
         let administrator = Some(self.administrator.clone());
         let new = NewDomain { domain: domain.clone(), administrator, attributes: Vec::new() };
@@ -148,6 +177,7 @@ impl Provisioning {
             });
             return Lookup::Unavailable(why.to_string());
         }
+        self.memory.lock().made.push_back(now);
         let change = "domain added: mail came for it, and its MX names us";
         events.emit(&Event::DirectoryChanged { change, entry: domain.as_str() });
         self.follow().await
@@ -193,19 +223,23 @@ fn forget(times: &mut VecDeque<Timestamp>, now: Timestamp, after: Duration) {
     }
 }
 
-/// Whether MX records, as text (`10 mail.example.org.`), have one of our names at the best preference.
-fn leads_here(records: &[String], own_names: &[String]) -> bool {
-    let read = |record: &String| {
-        let (preference, host) = record.split_once(' ')?;
-        Some((preference.parse::<u16>().ok()?, host.trim().trim_end_matches('.').to_ascii_lowercase()))
-    };
-    let records: Vec<(u16, String)> = records.iter().filter_map(read).collect();
-    let Some(best) = records.iter().map(|(preference, _)| *preference).min() else { return false };
-    records.iter().any(|(preference, host)| *preference == best && own_names.contains(host))
+/// Whether a name is one that mail may have: no address, below a top-level domain, and none that stands for an address
+/// (RFC 1035 §3.5).
+fn may_be_mail_domain(domain: &Domain) -> bool {
+    let Some((_, top)) = domain.as_str().rsplit_once('.') else { return false };
+    domain.as_ip().is_none() && top != "arpa" && !top.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+/// Whether MX records have one of our names at the best preference.
+fn leads_here(records: &MxSet, own_names: &[String]) -> bool {
+    let Some(best) = records.0.iter().map(|record| record.preference).min() else { return false };
+    records.0.iter().any(|record| record.preference == best && own_names.contains(&record.host))
 }
 
 #[cfg(test)]
 mod tests {
+    use dns::MxRecord;
+
     use super::*;
 
     #[test]
@@ -213,15 +247,29 @@ mod tests {
         let own = ["mail.us.test".to_owned()];
         for (records, expected) in [
             (&[][..], false),
-            (&["10 mail.us.test."], true),
-            (&["10 MAIL.us.test"], true),
-            (&["10 other.test.", "20 mail.us.test."], false),
-            (&["10 other.test.", "10 mail.us.test."], true),
-            (&["0 ."], false),
-            (&["nonsense"], false),
+            (&[(10, "mail.us.test")], true),
+            (&[(10, "other.test"), (20, "mail.us.test")], false),
+            (&[(10, "other.test"), (10, "mail.us.test")], true),
+            (&[(0, "")], false),
         ] {
-            let records: Vec<String> = records.iter().map(|record| (*record).to_owned()).collect();
-            assert_eq!(leads_here(&records, &own), expected, "{records:?}");
+            let record = |(preference, host): &(u16, &str)| MxRecord {
+                preference: *preference,
+                host: (*host).to_owned(),
+            };
+            assert_eq!(
+                leads_here(&MxSet(records.iter().map(record).collect()), &own),
+                expected,
+                "{records:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_that_mail_does_not_have_are_nobodys_to_add() {
+        let may = |name: &str| may_be_mail_domain(&Domain::parse(name).unwrap());
+        assert!(may("a.test") && may("xn--caf-dma.example"));
+        for name in ["localhost", "com", "1.2.3.4", "10.in-addr.arpa", "[192.0.2.1]"] {
+            assert!(!may(name), "{name}");
         }
     }
 }
