@@ -43,6 +43,18 @@ pub(crate) enum End {
 }
 
 impl Joined {
+    /// One that sends the message on, and keeps none.
+    pub(crate) fn went_on(to: Vec<mail_types::Address>) -> Self {
+        Self { forwards: to, disposed: true, ..Self::default() }
+    }
+
+    /// Whether the message is sent on, and stays nowhere here.
+    pub(crate) fn goes_on(&self) -> bool {
+        let is_named = |other: &Other| matches!(other, Other::Named(..));
+        let stays = self.end.is_some() || !self.copies.is_empty() || self.others.iter().any(is_named);
+        self.disposed && !stays && !self.forwards.is_empty()
+    }
+
     /// Takes one plugin's actions. Nothing is taken after an end.
     pub(crate) fn take(&mut self, actions: Vec<Action>) {
         let may_file = !self.filed;

@@ -14,7 +14,7 @@ use routing::{Routing, UserChain};
 use storage::{LoadedContent, StorageError};
 
 use crate::circle;
-use crate::forwarded::Asked;
+use crate::forwarded::{Asked, has_been_with};
 use crate::hearing::{Hearing, listed};
 use crate::joined::{End, Joined, Other};
 use crate::letter::Letter;
@@ -22,8 +22,6 @@ use crate::limit;
 
 /// Most plugins that one recipient's mail goes through.
 const CHAIN_MAX: usize = 16;
-/// Most recipients that the plugins of one message may add to it.
-const ADDED_MAX: usize = 1000;
 
 /// What is the same for all recipients of a message.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +105,14 @@ impl Profiles {
         for accepted in recipients {
             match self.chain(&accepted.recipient.address, &accepted.route)? {
                 UserChain { plugins, .. } if plugins.is_empty() => others.push(accepted),
+                // It comes back by `reprocess`.
+                _ if accepted
+                    .route
+                    .local_account()
+                    .is_some_and(|account| has_been_with(&accepted, account)) =>
+                {
+                    others.push(accepted);
+                }
                 chain => cases.push(Case::new(accepted, chain, false)),
             }
         }
@@ -141,12 +147,14 @@ impl Profiles {
             if round == 0 && about.replies == Replies::One {
                 refused_as_a_whole(&cases, others)?;
             }
-            let mut forwarded = Vec::new();
+            asked.note(&cases);
+            let mut forwarded = asked.waited();
             for case in cases {
                 self.carry_out(about, case, (others, &mut forwarded), hearing).await?;
             }
             // Whoever it was sent on to has plugins, too.
-            cases = self.forwarded_cases(forwarded, (round, &mut asked), others);
+            cases = self.forwarded_cases(about, forwarded, (round, &mut asked), others);
+            // Copies wait only for somebody who is asked next.
             if cases.is_empty() {
                 break;
             }
@@ -307,14 +315,6 @@ impl Profiles {
                 }
             }
         }
-        if out.len() > ADDED_MAX {
-            let reply =
-                Reply::new(451, EnhancedStatus::transient(5, 3), "The message leads to too many recipients");
-            return Err(Refusal::new(
-                reply,
-                format!("more than {ADDED_MAX} for {}", case.accepted.recipient.address),
-            ));
-        }
         if out.is_empty() {
             // Nothing could be carried out: the mail stays with its owner.
             out.push(case.goes(filed(&account, Filing::default())));
@@ -386,6 +386,17 @@ impl Case {
     pub(crate) fn new(accepted: Accepted, chain: UserChain, is_forwarded: bool) -> Self {
         let UserChain { plugins: chain, tenant } = chain;
         Self { accepted, chain, tenant, joined: Joined::default(), steps: Vec::new(), is_forwarded }
+    }
+
+    /// A copy for somebody who was asked, and sends every one on to these.
+    pub(crate) fn went(accepted: Accepted, to: Vec<Address>) -> Self {
+        let joined = Joined::went_on(to);
+        Self { joined, ..Self::new(accepted, UserChain::default(), true) }
+    }
+
+    /// To whom the message goes, if it goes on to others and stays nowhere.
+    pub(crate) fn went_on(&self) -> Option<Vec<Address>> {
+        self.joined.goes_on().then(|| self.joined.forwards.clone())
     }
 
     /// The plugin that is asked at a position, unless an end was said, or the rest is left out.

@@ -252,3 +252,58 @@ async fn what_is_sent_on_is_asked_about_once_with_each_and_a_circle_ends_in_the_
     let copies: Vec<String> = house.copies.lock().iter().map(|(account, _)| account.clone()).collect();
     assert_eq!(copies, ["user1@example.org"], "it has come round");
 }
+
+/// What each user's plugin answers: sent on to somebody, discarded, or kept.
+struct Answers(&'static [(&'static str, &'static str)]);
+
+impl Plugins for Answers {
+    fn bound(&self, role: Role, _: &Domain) -> Vec<PluginName> {
+        if self.any_bound(role) { vec!["answers".parse().unwrap()] } else { Vec::new() }
+    }
+
+    fn any_bound(&self, role: Role) -> bool {
+        role == Role::Disposition
+    }
+
+    fn dispose<'a>(
+        &'a self,
+        _: &'a PluginName,
+        _: &'a CallContext,
+        recipient: DispositionRequest,
+        _: Content,
+        _: &'a mut Sitting,
+    ) -> hooks::BoxFuture<'a, Told<Vec<Action>>> {
+        let user = recipient.account.as_str().split('@').next().unwrap();
+        let answer = self.0.iter().find(|(one, _)| *one == user).map_or("keep", |(_, answer)| *answer);
+        let action = match answer {
+            "keep" => Action::Keep { mailbox: String::new(), labels: Vec::new() },
+            "discard" => Action::Discard(String::new()),
+            to => Action::Forward(Address::parse(&format!("{to}@example.org")).unwrap()),
+        };
+        Box::pin(async move { Told::at_once(Ok(vec![action])) })
+    }
+}
+
+#[tokio::test]
+async fn what_a_users_plugins_said_holds_for_every_copy_and_nothing_is_lost_by_it() {
+    for (answers, expected) in [
+        (&[("user1", "user2"), ("user2", "discard")][..], &[][..]),
+        (&[("user1", "user2"), ("user2", "keep")], &["user2"]),
+        (&[("user1", "user2"), ("user2", "user4")], &["user4"]),
+        // Both send on to the other.
+        (&[("user1", "user2"), ("user2", "user1")], &["user1", "user2"]),
+        (&[("user1", "user4"), ("user2", "user4"), ("user4", "discard")], &[]),
+        (&[("user1", "user4"), ("user2", "user4")], &["user4"]),
+    ] {
+        let house = house_with(Kind::Smtp, Arc::new(Answers(answers)), |_| ()).await;
+        let mut client = house.play(HELLO).await;
+        client.play("C: MAIL FROM:<a@b.example>\nS: 250 *\nC: RCPT TO:<user1@example.org>\nS: 250 *").await;
+        client.play("C: RCPT TO:<user2@example.org>\nS: 250 *").await;
+        client.play("C: DATA\nS: 354 *\nC: .\nS: 250 *\nC: QUIT\nS: 221 *").await;
+        let mut copies: Vec<String> =
+            house.copies.lock().iter().map(|(account, _)| account.clone()).collect();
+        copies.sort();
+        let expected: Vec<String> = expected.iter().map(|user| format!("{user}@example.org")).collect();
+        assert_eq!(copies, expected, "{answers:?}");
+    }
+}
