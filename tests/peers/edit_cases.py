@@ -1,5 +1,7 @@
 """Any entry, changed by command: what is written to the LDAP server, and what mail makes of it."""
 
+import subprocess
+
 from ldap_cases import case, expect_failure
 from slapd import domain_entries, user, user_dn
 
@@ -227,3 +229,28 @@ def members_elsewhere(place):
     why = str(expect_failure(place, "user", "remove", "u9@d0.test"))
     assert "cn=last,ou=Groups,o=d0.test,o=isp" in why and "objectClassViolation" in why, why
     assert place.rcpt("u9@d0.test") == 250
+
+
+@case("of two commands that give one address at the same time one is refused, and leaves nothing at the server")
+def at_the_same_time(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.follows()
+    for number in range(8):
+        address = f"both{number}@d0.test"
+        words = [
+            ["alias", "add", "u1@d0.test", address], ["alias", "add", "u2@d0.test", address], ["user", "add", address],
+        ]
+        running = [
+            subprocess.Popen(
+                [str(place.binary), *place.server.options(), *one], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True,
+            )
+            for one in words
+        ]
+        said = [(one.communicate("password\n", timeout=60)[0], one.returncode) for one in running]
+        assert sorted(code for _, code in said) == [0, 1, 1], said
+        has = f"(|(mail={address})(mailAlternateAddress={address}))"
+        found = place.slapd.search("o=isp", "sub", has, "dn").stdout
+        assert found.count("dn: ") == 1, found
+    assert "sync_entry_refused" not in place.log()

@@ -168,6 +168,7 @@ impl Directory {
     /// # Errors
     /// The first change that is refused.
     pub async fn amend(&self, changes: &[EntryChange], making: Making) -> Result<Amended, RefusedChange> {
+        let mut turn = None;
         for _ in 0..EDIT_TRIES_MAX {
             let (batch, csn, planned) = {
                 let view = self.raw_view().map_err(RefusedChange::whole)?;
@@ -185,6 +186,10 @@ impl Directory {
             };
             if let Some(source) = self.source() {
                 let (firsts, edits): (Vec<usize>, Vec<RemoteEdit>) = planned.remote.into_iter().unzip();
+                if turn.is_none() {
+                    turn = Some(source.turn(&edits).await);
+                    continue;
+                }
                 let first = |edit: usize| firsts.get(edit).copied();
                 return match source.write(edits).await {
                     Ok(_) => Ok(planned.amended),

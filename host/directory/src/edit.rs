@@ -72,12 +72,12 @@ impl Directory {
         self.edit_with(|_| Ok((edits.to_vec(), ()))).await.map(|(csn, ())| csn)
     }
 
-    /// Plans edits on a snapshot and makes them, if the directory is still as it was when they were
-    /// planned; else plans anew.
+    /// Plans edits on a snapshot and makes them, if the directory is still as it was then; else plans anew.
     pub(crate) async fn edit_with<T>(
         &self,
         plan: impl Fn(&View<'_>) -> Result<(Vec<Edit>, T), EditError>,
     ) -> Result<(u64, T), EditError> {
+        let mut turn = None;
         for _ in 0..EDIT_TRIES_MAX {
             let (batch, csn, value, remote) = {
                 let view = self.raw_view()?;
@@ -95,6 +95,10 @@ impl Directory {
                 (batch, csn, value, remote)
             };
             if let (Some(source), Some(remote)) = (self.0.source.get(), remote) {
+                if turn.is_none() {
+                    turn = Some(source.turn(&remote).await);
+                    continue;
+                }
                 match source.write(remote).await {
                     Ok(csn) => return Ok((csn, value)),
                     // Others were faster there, or we ourselves before a crash: the tree knows of it now.

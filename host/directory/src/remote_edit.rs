@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use tokio::sync::OwnedMutexGuard;
+
 use crate::amend::Amendment;
 use crate::dn::Dn;
 use crate::edit::Edit;
@@ -68,6 +70,11 @@ impl Unmade {
 /// What a port gives that may take its time.
 pub(crate) type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// The right to write: one at a time plans an edit by what is known and writes it, so that no two give one address away.
+pub(crate) struct Turn(
+    #[allow(dead_code, reason = "held until the edit is made")] pub(crate) Vec<OwnedMutexGuard<()>>,
+);
+
 /// The source of the tree, where it is not the tree itself: edits are written there, and come back from there.
 pub(crate) trait WriteThrough: Send + Sync {
     /// Whether an entry of that name could be written there.
@@ -75,6 +82,9 @@ pub(crate) trait WriteThrough: Send + Sync {
     /// # Errors
     /// Why not: no source has it, or we only read there.
     fn check(&self, dn: &Dn) -> Result<(), EditError>;
+
+    /// Waits until whoever writes where these edits belong is done. What was planned before may be wrong by then.
+    fn turn<'a>(&'a self, edits: &'a [RemoteEdit]) -> BoxFuture<'a, Turn>;
 
     /// Whether an entry would be taken over again as it is to be written there.
     ///

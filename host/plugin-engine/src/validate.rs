@@ -276,6 +276,26 @@ impl Judge<'_> {
         }
     }
 
+    /// A mailbox is one of a domain here: of the one that was asked about, or of another tenant that the plugin acts for.
+    fn has_mailbox(&self, primary: &Address, asked: &Domain) -> Checked<()> {
+        let mut known = None;
+        for tenant in std::iter::once(asked).chain(&self.settings.tenants) {
+            match self.world.ownership(tenant, &primary.domain) {
+                Lookup::Found(Ownership::Own) => return Ok(()),
+                Lookup::Found(ownership) => known = Some(ownership),
+                Lookup::NotFound => {}
+                Lookup::Unavailable(why) => return Err(Invalid::Unavailable(why)),
+            }
+        }
+        match known {
+            Some(Ownership::Other) if self.settings.tenants.is_empty() => Ok(()),
+            Some(Ownership::Other) => {
+                Err(Invalid::new(format!("the mailbox of {primary} is another tenant's")))
+            }
+            _ => Err(Invalid::new(format!("the mailbox of {primary} would be in no domain that is here"))),
+        }
+    }
+
     fn alias_row(&self, row: route_table::AliasRow, asked: &Domain) -> Checked<AliasRow> {
         let of = match row.address.strip_prefix('@') {
             Some(whole) => domain(whole)?,
@@ -292,7 +312,7 @@ impl Judge<'_> {
             self.leads(&parse(target)?)?;
         }
         if !row.primary.is_empty() {
-            self.leads(&parse(&row.primary)?)?;
+            self.has_mailbox(&parse(&row.primary)?, asked)?;
         }
         let options = row.options.into_iter().map(registered).collect::<Result<_, _>>()?;
         let (address, primary, kind) = (row.address, row.primary, row.kind);

@@ -1,6 +1,7 @@
 //! All sources of one tree. Each has its own servers, subtrees and domains, follows them by itself, and has its own
 //! cookies, watermarks, guard and status: one that is down holds no other back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use events::Events;
@@ -14,7 +15,7 @@ use crate::dn::Dn;
 use crate::entry::Entry;
 use crate::error::EditError;
 use crate::ldap::failure::LdapFailure;
-use crate::remote_edit::{BoxFuture, RemoteEdit, Unmade, WriteThrough};
+use crate::remote_edit::{BoxFuture, RemoteEdit, Turn, Unmade, WriteThrough};
 use crate::schema::Schema;
 
 /// Most sources of one tree.
@@ -140,6 +141,18 @@ impl WriteThrough for RemoteTree {
             None => Ok(()),
             Some((attribute, why)) => Err(EditError::NotItsOwn { dn: entry.dn.clone(), attribute, why }),
         }
+    }
+
+    fn turn<'a>(&'a self, edits: &'a [RemoteEdit]) -> BoxFuture<'a, Turn> {
+        Box::pin(async move {
+            let places: BTreeSet<usize> = edits.iter().filter_map(|edit| self.1.of_name(edit.dn())).collect();
+            let mut turn = Vec::with_capacity(places.len());
+            // In one order for all: nobody waits for somebody who waits.
+            for at in places {
+                turn.push(Arc::clone(&self.0[at].0.writing).lock_owned().await);
+            }
+            Turn(turn)
+        })
     }
 
     fn write(&self, edits: Vec<RemoteEdit>) -> BoxFuture<'_, Result<u64, Unmade>> {

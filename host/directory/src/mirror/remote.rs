@@ -91,7 +91,16 @@ impl Mirror {
                 }
             }
         }
-        Ok(self.apply(Way::Edit, &steps, &Vec::new()).await?.csn)
+        let applied = self.apply(Way::Edit, &steps, &Vec::new()).await?;
+        let view = self.0.directory.raw_view()?;
+        for step in &steps {
+            let Step::Put(found) = step else { continue };
+            // Somebody else wrote there in between.
+            if let Some(refused) = view.refused(&found.dn().to_string())? {
+                return Err(SyncError::Unfit(format!("{}: {}", refused.name, refused.why)));
+            }
+        }
+        Ok(applied.csn)
     }
 }
 

@@ -143,6 +143,8 @@ pub(crate) struct Inner {
     /// One batch of answers at a time, so that none overtakes another; of all sources, so that none has to compose its own
     /// anew again and again because another one was faster. Nobody waits for a server meanwhile.
     pub(crate) applying: Arc<tokio::sync::Mutex<()>>,
+    /// One edit at a time is planned and written.
+    pub(crate) writing: Arc<tokio::sync::Mutex<()>>,
     /// One full or incremental sync at a time.
     pub(crate) syncing: tokio::sync::Mutex<()>,
     /// A full sync is under way.
@@ -216,6 +218,7 @@ impl Mirror {
             background,
             applying,
             syncing: tokio::sync::Mutex::new(()),
+            writing: Arc::default(),
             staging: AtomicBool::new(false),
             marks: AtomicU64::new(0),
             full_wanted: tokio::sync::Notify::new(),

@@ -219,5 +219,11 @@ fn rows_stay_within_their_domain() {
         assert!(check(alias("no address", &[])).is_err());
         let wrong = route_table::AliasRow { status: "gone".into(), ..alias("x@a.example", &[]) };
         assert!(check(wrong).is_err());
+        let of =
+            |primary: &str| route_table::AliasRow { primary: primary.into(), ..alias("x@a.example", &[]) };
+        assert!(check(of("y@a.example")).is_ok());
+        assert!(check(of("y@b.example")).is_err(), "another tenant's");
+        assert!(check(of("y@far.example")).is_err(), "nobody's here");
+        assert!(matches!(check(of("y@away.example")), Err(Invalid::Unavailable(_))));
     });
 }

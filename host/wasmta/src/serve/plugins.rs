@@ -41,6 +41,9 @@ pub(super) struct Exchanged {
     pub(super) channels: Vec<ChannelName>,
     programs: BTreeSet<String>,
     files: FileOptions,
+    /// The server's own names, and whose addresses there are.
+    own_names: BTreeSet<Domain>,
+    default_domain: Domain,
 }
 
 impl Exchanged {
@@ -48,11 +51,26 @@ impl Exchanged {
         let dns = ways::resolver(config, random)?;
         let programs = config.programs.keys().cloned().collect();
         let files = ways::files_of(config);
-        Ok(Self { dns, channels: contradictions::channels(config), programs, files })
+        let own = std::iter::once(&config.server.name).chain(&config.routing.own_names);
+        let (own_names, default_domain) = (own.cloned().collect(), config.routing.default_domain.clone());
+        let channels = contradictions::channels(config);
+        Ok(Self { dns, channels, programs, files, own_names, default_domain })
     }
 }
 
 impl Surroundings {
+    /// Who has an address at a name of the server is the default domain's.
+    fn ownership_of_own_name(&self, tenant: &Domain, domain: &Domain) -> Lookup<Ownership> {
+        let exchanged = self.exchanged.load();
+        if !exchanged.own_names.contains(domain) {
+            return Lookup::Found(Ownership::Foreign);
+        }
+        self.tables
+            .load()
+            .canonical_domain(&exchanged.default_domain)
+            .map(|canonical| if canonical == *tenant { Ownership::Own } else { Ownership::Other })
+    }
+
     pub(super) fn new(directory: Directory, tables: Tables, exchanged: Exchanged) -> Self {
         let tables = ArcSwap::from_pointee(tables);
         let exchanged = ArcSwap::from_pointee(exchanged);
@@ -131,7 +149,7 @@ impl World for Surroundings {
         match self.tables.load().canonical_domain(domain) {
             Lookup::Found(canonical) if canonical == *tenant => Lookup::Found(Ownership::Own),
             Lookup::Found(_) => Lookup::Found(Ownership::Other),
-            Lookup::NotFound => Lookup::Found(Ownership::Foreign),
+            Lookup::NotFound => self.ownership_of_own_name(tenant, domain),
             Lookup::Unavailable(why) => Lookup::Unavailable(why),
         }
     }
