@@ -123,6 +123,12 @@ impl Authority {
         exchanged
     }
 
+    /// Whether the records of a change can be told of at all.
+    fn check(&self, change: &RecordChange) -> Result<(), PublishError> {
+        let records: Vec<&Record> = change.wanted.iter().collect();
+        self.zone(change.domain.as_str(), &records, 0).map(drop).map_err(PublishError::Refused)
+    }
+
     /// Builds the zones and puts them in force, all at once.
     fn exchange(&self, state: &mut State) -> Result<(), String> {
         let seconds = u32::try_from(self.0.clock.now().0 / 1000).unwrap_or(u32::MAX);
@@ -165,8 +171,9 @@ impl Authority {
     fn zone(&self, top: &str, records: &[&Record], serial: u32) -> Result<InMemoryZoneHandler, String> {
         let origin = absolute(top)?;
         let server = absolute(self.0.options.name.as_str())?;
-        let responsible = Name::from_ascii("hostmaster").and_then(|name| name.append_domain(&origin));
-        let responsible = responsible.map_err(|why| why.to_string())?;
+        // RFC 1035 §3.3.13; where the zone's own name leaves no room for it, the server's.
+        let hostmaster = |of: &Name| Name::from_ascii("hostmaster").and_then(|name| name.append_domain(of));
+        let responsible = hostmaster(&origin).or_else(|_| hostmaster(&server)).unwrap_or_else(|_| server.clone());
         let mut zone = InMemoryZoneHandler::empty(origin.clone(), ZoneType::Primary, AxfrPolicy::Deny);
         let (refresh, retry, expire, minimum) = TIMES;
         let soa = SOA::new(server.clone(), responsible, serial, refresh, retry, expire, minimum);
@@ -199,9 +206,15 @@ impl Publisher for Authority {
             if self.put(changes).is_ok() {
                 return vec![Ok(()); changes.len()];
             }
-            // One of them is wrong: the others shall not wait for it.
-            let alone = |change| self.put(std::slice::from_ref(change)).map_err(PublishError::Refused);
-            changes.iter().map(alone).collect()
+            // One of them is wrong: the others shall not wait for it, and zones are not built for each of them.
+            let mut outcomes: Vec<_> = changes.iter().map(|change| self.check(change)).collect();
+            let right = changes.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+            let right: Vec<RecordChange> = right.map(|(change, _)| change.clone()).collect();
+            if let Err(why) = self.put(&right) {
+                let refused = || Err(PublishError::Refused(why.clone()));
+                outcomes.iter_mut().filter(|outcome| outcome.is_ok()).for_each(|outcome| *outcome = refused());
+            }
+            outcomes
         })
     }
 

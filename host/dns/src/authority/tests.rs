@@ -74,3 +74,12 @@ async fn one_wrong_change_undoes_no_other() {
     assert_eq!(dns.query(good, "MX").await, Lookup::Found(vec!["10 new.example.org.".to_owned()]));
     assert_eq!(authority.0.state.lock().domains.len(), 1);
 }
+
+#[tokio::test]
+async fn the_longest_name_is_answered() {
+    let (authority, dns) = served(&[]);
+    let name = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
+    assert_eq!(name.len(), 253);
+    authority.publish(&change(&name, mx(&name, "mx.example.org"))).await.unwrap();
+    assert_eq!(dns.query(&name, "MX").await, Lookup::Found(vec!["10 mx.example.org.".to_owned()]));
+}

@@ -109,7 +109,7 @@ impl Publish {
             }
             To::Update => {
                 if let Some(path) = &key {
-                    s.file("key-file", path);
+                    s.file_read("key-file", path, dns::TsigKey::read);
                 }
                 primary.map(|primary| PublishTo::Update(primary, key))
             }

@@ -207,6 +207,21 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A key's file that is there, and whose reader takes it.
+    pub(super) fn file_read<T>(
+        &self,
+        key: &str,
+        path: &std::path::Path,
+        read: impl FnOnce(&std::path::Path) -> Result<T, String>,
+    ) {
+        self.file(key, path);
+        if path.is_file()
+            && let Err(why) = read(path)
+        {
+            self.fault(key, format!("cannot be used: {why}"), "mend the file, or name another one");
+        }
+    }
+
     /// A path; relative ones are the caller's to resolve.
     pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
         self.text_value(key).map(PathBuf::from)

@@ -105,7 +105,7 @@ fn read_source(s: &mut Section<'_>, folder: &Path) -> Option<DnsTableSource> {
             s.fault("servers", "is of a list of domains", "name the zone's server by primary");
         }
         if let Some(path) = &key {
-            s.file("key-file", path);
+            s.file_read("key-file", path, dns::TsigKey::read);
         }
         if !s.has("primary") {
             s.fault("primary", "is missing", "name the primary server of the zone, as \"192.0.2.53:53\"");
