@@ -173,7 +173,8 @@ impl Authority {
         let server = absolute(self.0.options.name.as_str())?;
         // RFC 1035 §3.3.13; where the zone's own name leaves no room for it, the server's.
         let hostmaster = |of: &Name| Name::from_ascii("hostmaster").and_then(|name| name.append_domain(of));
-        let responsible = hostmaster(&origin).or_else(|_| hostmaster(&server)).unwrap_or_else(|_| server.clone());
+        let responsible =
+            hostmaster(&origin).or_else(|_| hostmaster(&server)).unwrap_or_else(|_| server.clone());
         let mut zone = InMemoryZoneHandler::empty(origin.clone(), ZoneType::Primary, AxfrPolicy::Deny);
         let (refresh, retry, expire, minimum) = TIMES;
         let soa = SOA::new(server.clone(), responsible, serial, refresh, retry, expire, minimum);
@@ -212,7 +213,10 @@ impl Publisher for Authority {
             let right: Vec<RecordChange> = right.map(|(change, _)| change.clone()).collect();
             if let Err(why) = self.put(&right) {
                 let refused = || Err(PublishError::Refused(why.clone()));
-                outcomes.iter_mut().filter(|outcome| outcome.is_ok()).for_each(|outcome| *outcome = refused());
+                outcomes
+                    .iter_mut()
+                    .filter(|outcome| outcome.is_ok())
+                    .for_each(|outcome| *outcome = refused());
             }
             outcomes
         })

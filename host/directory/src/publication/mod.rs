@@ -152,6 +152,16 @@ impl Publication {
         }
     }
 
+    /// Publishes what a domain shall have again, whatever is remembered of it: where it was published it may have been lost.
+    pub async fn again(&self, domain: &Domain) -> bool {
+        {
+            let mut reached = self.0.round.lock().await;
+            self.0.state.lock().entry(domain.clone()).or_default().is_open = true;
+            *reached = None;
+        }
+        self.settle().await
+    }
+
     async fn settle_from(&self, reached: Option<u64>) -> Result<(u64, bool), DirectoryError> {
         let mut csn = self.0.directory.csn();
         if let Some(reached) = reached {

@@ -73,6 +73,23 @@ fn lines(records: &[Record]) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn what_was_lost_where_it_was_published_is_published_again_by_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, told) = (open(folder.path()), Arc::<Told>::default());
+    let publication = publication(&directory, &told);
+    add(&directory, "one.example").await;
+    assert!(publication.settle().await && publication.settle().await);
+    assert_eq!(told.changes.lock().len(), 1);
+    assert!(publication.again(&domain("one.example")).await);
+    let changes = told.changes.lock().clone();
+    assert_eq!((changes.len(), &changes[1].wanted), (2, &changes[0].wanted));
+    assert!(!publication.of(&domain("one.example")).is_open);
+    // Of one that is nobody's there is nothing to publish.
+    assert!(publication.again(&domain("none.example")).await);
+    assert!(publication.of(&domain("none.example")).records.is_empty());
+}
+
+#[tokio::test]
 async fn a_name_in_an_entry_of_its_own_has_the_records_of_a_domain() {
     let folder = tempfile::tempdir().unwrap();
     let (directory, told) = (open(folder.path()), Arc::<Told>::default());

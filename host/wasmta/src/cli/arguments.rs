@@ -187,6 +187,11 @@ pub(crate) enum DomainCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// Publish a domain's records in the DNS again: where they were lost at the name server that has them.
+    Publish {
+        /// Its name.
+        domain: String,
+    },
     /// List all domains: those of entries, and those that DNS tables lead here.
     List(Format),
     /// Set attributes, as ATTRIBUTE=VALUE; an empty value removes one.

@@ -169,6 +169,7 @@ fn domain_question(command: DomainCommand) -> Result<(Request, bool), String> {
         DomainCommand::Show { domain, format } => (Request::DomainShow { domain }, format.json),
         DomainCommand::Rows { domain, format } => (Request::DomainRows { domain }, format.json),
         DomainCommand::Check { domain, format } => (Request::DomainCheck { domain }, format.json),
+        DomainCommand::Publish { domain } => (Request::DomainPublish { domain }, false),
         DomainCommand::List(format) => (Request::DomainList, format.json),
         DomainCommand::Set(set) => return entry::set(EntryKind::Domain, set),
         DomainCommand::Remove { domain, with_users, mail } => {

@@ -88,6 +88,11 @@ pub enum Request {
         /// Its name.
         domain: String,
     },
+    /// Publish a domain's records again.
+    DomainPublish {
+        /// Its name.
+        domain: String,
+    },
     /// List domains.
     DomainList,
     /// Remove a domain.

@@ -69,6 +69,7 @@ pub(crate) async fn perform(
         }
         Request::DomainShow { domain } => directory::show_domain(parts, &domain),
         Request::DomainRows { domain } => domain_rows::show(parts, &domain).await,
+        Request::DomainPublish { domain } => published::publish_again(parts, &domain).await,
         Request::DomainCheck { domain } => published::check_domain(parts, &domain).await,
         Request::DomainList => directory::list_domains(&parts.directory, |_| true),
         Request::DomainRemove { domain, with_users, mail } => {

@@ -21,6 +21,31 @@ pub(super) async fn after_edit(parts: &Parts, domain: &Domain) -> Vec<String> {
         return vec![format!("its records are published by {} when the server runs", publication.place())];
     }
     publication.settle().await;
+    stands(publication, domain)
+}
+
+/// Publishes a domain's records again: nobody tells us when they are lost at the server that has them.
+pub(super) async fn publish_again(parts: &Parts, name: &str) -> Result<Answer, String> {
+    let domain = Domain::parse(name).map_err(|why| why.to_string())?;
+    let Some(publishing) = &parts.publishing else {
+        return Err("nothing is published: [dns.publish] is not configured".to_owned());
+    };
+    let publication = &publishing.publication;
+    if publication.wanted(&domain).map_err(|why| why.to_string())?.is_empty() {
+        return Err(format!("{domain} has no records to publish: `wasmta domain show {domain}`"));
+    }
+    if !publication.lasts() {
+        let place = publication.place();
+        return Err(format!("{domain} is published by {place}, each time the server starts"));
+    }
+    publication.again(&domain).await;
+    let faulty = publication.of(&domain).failure.is_some();
+    let text = stands(publication, &domain).join("\n");
+    Ok(Answer { faulty, ..Answer::new(json!({ "domain": domain, "ok": !faulty }), text) })
+}
+
+/// How a domain's records stand, in lines.
+fn stands(publication: &Publication, domain: &Domain) -> Vec<String> {
     let now = publication.of(domain);
     let mut lines = match (&now.failure, now.records.is_empty()) {
         (Some(why), _) => vec![format!("its records are not published yet: {why}; it is tried again")],
@@ -151,6 +176,10 @@ fn published(publication: &Publication, domain: &Domain, wanted: &[Record]) -> F
 
 /// What the resolver says, which is what others see.
 async fn seen(parts: &Parts, domain: &Domain, wanted: &[Record]) -> Finding {
+    let again = match wanted.is_empty() {
+        true => String::new(),
+        false => format!(", or `wasmta domain publish {domain}`, if they are lost there"),
+    };
     let of_mx = |record: &Record| match &record.data {
         Data::Mx { .. } => Some(record.data.to_string()),
         _ => None,
@@ -158,21 +187,26 @@ async fn seen(parts: &Parts, domain: &Domain, wanted: &[Record]) -> Finding {
     let mut wanted: Vec<String> =
         wanted.iter().filter(|one| one.name == domain.as_str()).filter_map(of_mx).collect();
     wanted.sort();
-    match parts.dns().query(domain.as_str(), "MX").await {
-        Lookup::Found(mut found) => {
+    // As it is now: who has just mended something asks what came of it.
+    match parts.dns().mx_now(domain).await {
+        Lookup::Found(found) => {
+            let mut found: Vec<String> = found.0.iter().map(ToString::to_string).collect();
             found.sort();
             let says = format!("MX {}", found.join(", "));
             if wanted.is_empty() || found == wanted {
                 return Finding::good("seen", says);
             }
             let mend = format!(
-                "others should see MX {}: delegate the zone to where it is published",
+                "others should see MX {}: delegate the zone to where it is published{again}",
                 wanted.join(", ")
             );
             Finding::wrong("seen", says, mend)
         }
         Lookup::NotFound => {
-            let mend = "delegate the zone to where it is published, or publish an MX there";
+            let mend = match again.is_empty() {
+                true => "delegate the zone to where it is published, or publish an MX there".to_owned(),
+                false => format!("delegate the zone to where it is published{again}"),
+            };
             Finding::wrong("seen", "others see no MX", mend)
         }
         Lookup::Unavailable(why) => {
