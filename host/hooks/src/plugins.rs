@@ -38,7 +38,9 @@ pub enum Standing {
     Ready,
     /// In force, but without the role, or for other tenants only.
     Without,
-    /// Not in force: not installed, disabled, or it could not be started.
+    /// Installed with the role, and not in force now: disabled, or it could not be started.
+    Away,
+    /// Not installed, as far as is known.
     Absent,
 }
 

@@ -153,7 +153,13 @@ impl Plugins for Engine {
 
     fn standing(&self, plugin: &PluginName, role: Role, domain: &Domain) -> Standing {
         match self.plugin(plugin) {
-            None => Standing::Absent,
+            None => {
+                // Without a section it acts for nobody.
+                let acts = self.settings_of(plugin).is_some_and(|settings| settings.acts_for(Some(domain)));
+                let manifest = acts.then(|| self.stand(plugin)?.manifest).flatten();
+                let has_role = manifest.is_some_and(|manifest| manifest.roles.contains(&role));
+                if has_role { Standing::Away } else { Standing::Absent }
+            }
             Some(plugin)
                 if plugin.manifest.roles.contains(&role) && plugin.settings.acts_for(Some(domain)) =>
             {

@@ -370,7 +370,7 @@ impl Inner {
             Err(failure) => Err(failure),
         };
         let kind = checked.as_ref().err().map(|(kind, _)| *kind);
-        if !explains {
+        if !explains && role != Role::RouteTable {
             self.book(name, tenant, (&share.breaker, gate), kind);
         }
         match checked {
@@ -451,6 +451,10 @@ fn spared(
     if share.is_spent() {
         let why = "its tenant's processor time of this second is used up (limits.tenant-cpu)";
         return Err(plugin.failed(role, FailureKind::Busy, why));
+    }
+    // No mail waits for rows, and who asks for them divides what fails, and waits, by itself.
+    if role == Role::RouteTable {
+        return Ok(Gate::Closed);
     }
     // Last, because it lets a probe through that has to be made then.
     let gate = if explains {

@@ -113,7 +113,7 @@ async fn a_plugin_stands_to_the_roles_that_it_has_and_the_tenants_it_acts_for() 
     house.configured(vec![for_one]).await;
     assert_eq!((stands(ROWS, &own), stands(ROWS, &other)), (Standing::Ready, Standing::Without));
     house.engine.enable(&plugin, false).await.unwrap();
-    assert_eq!(stands(ROWS, &own), Standing::Absent, "disabled");
+    assert_eq!(stands(ROWS, &own), Standing::Away, "disabled");
     assert_eq!(house.engine.standing(&name("nobody"), ROWS, &own), Standing::Absent);
 }
 

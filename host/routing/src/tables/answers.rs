@@ -2,8 +2,8 @@
 //!
 //! An answer takes the place of the entry's rows only if the entry still waits for this very answer: what changed in
 //! between is asked about again. A call that fails is divided, down to the single entry. That entry keeps its rows, and
-//! is asked about again, alone, after a wait that doubles. Where it is the plugin that cannot be asked (it rests, is busy
-//! or gone), all its entries wait.
+//! is asked about again, alone, after a wait that doubles. Where it is the plugin that cannot be asked (it is busy or
+//! gone), or fails on one entry after the other, all its entries wait; those that never failed come first.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -26,9 +26,11 @@ use super::{DOMAINS, STATE, STATE_KEY, State, TableError, Tables, WAITING, key};
 
 /// Entries whose answers are written in one batch.
 const WINDOW_MAX: usize = 1000;
-/// A call that failed is divided into so many. Two divisions lead from [`ASKED_MAX`] to the single entry: three faults,
-/// fewer than give a plugin a rest by default.
+/// A call that failed is divided into so many. Two divisions lead from [`ASKED_MAX`] to the single entry.
 const PARTS: usize = 10;
+/// After so many entries that fail one after the other, the domain's others wait for the next time: no mail waits for their
+/// answers, and nothing is known of them.
+const FAILURES_IN_A_ROW_MAX: usize = 16;
 /// After a failure an entry is asked about again no sooner than this, twice as long after each further one …
 const AGAIN_MIN: Duration = Duration::from_secs(10);
 /// … and at last in this interval.
@@ -104,9 +106,13 @@ impl Tables {
                 window
             } else {
                 let _one = self.building.lock().await;
-                let window = self.due(&from, which, builders, &shut)?;
+                let mut window = self.due(&from, which, builders, &shut)?;
+                for group in window.due.chunk_by_mut(|a, b| a.builder == b.builder) {
+                    group.sort_by_key(|due| due.mark.failures);
+                }
                 let begun = builders.clock.now();
-                let mut round = Round { directory, builders, shut: &mut shut, settled: Vec::new() };
+                let mut round =
+                    Round { directory, builders, shut: &mut shut, in_a_row: 0, settled: Vec::new() };
                 for group in window.due.chunk_by(|a, b| a.builder == b.builder) {
                     round.ask(group).await?;
                 }
@@ -247,6 +253,8 @@ struct Round<'a, 'd> {
     directory: &'a Directory,
     builders: &'a Builders<'a>,
     shut: &'a mut HashSet<Domain>,
+    /// How many entries of the domain failed since one did not.
+    in_a_row: usize,
     settled: Vec<(&'d Due, Settled)>,
 }
 
@@ -254,6 +262,7 @@ impl<'d> Round<'_, 'd> {
     /// Asks one plugin about entries of one domain.
     async fn ask(&mut self, group: &'d [Due]) -> Result<(), TableError> {
         let (mut rest, mut size) = (group, ASKED_MAX as usize);
+        self.in_a_row = 0;
         while let Some(first) = rest.first() {
             if self.shut.contains(&first.builder.domain) {
                 return Ok(());
@@ -281,14 +290,23 @@ impl<'d> Round<'_, 'd> {
         let mut open = vec![batch];
         let mut divided = false;
         while let Some(batch) = open.pop() {
-            let Err(failed) = self.call(batch).await? else { continue };
+            let Err(failed) = self.call(batch).await? else {
+                self.in_a_row = 0;
+                continue;
+            };
             if is_of_plugin(failed.kind) {
+                open.push(batch);
                 self.put_off(batch, open, &failed);
                 return Ok(true);
             }
             if let [due] = batch {
                 self.fail(due, &failed);
-                continue;
+                self.in_a_row += 1;
+                if self.in_a_row < FAILURES_IN_A_ROW_MAX {
+                    continue;
+                }
+                self.put_off(batch, open, &failed);
+                return Ok(true);
             }
             divided = true;
             // The first part is on top.
@@ -339,11 +357,11 @@ impl<'d> Round<'_, 'd> {
 
     /// The plugin cannot be asked now: all of the domain wait, and it is noted how far the division of a failing batch
     /// had come.
-    fn put_off(&mut self, batch: &'d [Due], open: Vec<&'d [Due]>, failed: &Failed) {
-        let Some(first) = batch.first() else { return };
+    fn put_off(&mut self, failing: &'d [Due], open: Vec<&'d [Due]>, failed: &Failed) {
+        let Some(first) = failing.first() else { return };
         self.tell(first, &format!("{failed}; it and all others of the domain wait"));
         self.shut.insert(first.builder.domain.clone());
-        for part in open.into_iter().chain([batch]) {
+        for part in open {
             let size = u32::try_from(part.len()).unwrap_or(u32::MAX);
             for due in part.iter().filter(|due| size < due.mark.share) {
                 self.settled.push((due, Settled::Waits(Mark { share: size, ..due.mark.clone() })));

@@ -3,8 +3,8 @@
 //! An entry belongs to the domain whose base (`inetDomainBaseDN`, or the domain's own entry) is the closest above it;
 //! of several domains with one base, to the first by name that has a builder. The domain's builder is the first plugin
 //! bound to the role `route-table`, by the configuration (under the canonical name) or else by the domain's entry, that
-//! is in force for it, or that has built rows before and is away now: then its rows stay, because nobody knows what it
-//! would say. Entries that describe domains are built natively, always: whose a domain is, no tenant's plugin decides.
+//! is in force for it, or that is installed or has built rows before and is away now: then its rows stay, because nobody
+//! knows what it would say. Entries that describe domains are built natively, always: whose a domain is, no tenant's plugin decides.
 //!
 //! So that this is one look-up a level, a domain's base is a row of the routing table, too: under `/` and the base's
 //! normal form, which is no domain's name.
@@ -83,6 +83,7 @@ fn of_base(mut rows: Vec<DomainRow>, plugins: &dyn Plugins, known: &[PluginName]
         chain.chain(own.map(|own| own.plugin.clone())).find_map(|plugin| {
             let is_ready = match plugins.standing(&plugin, Role::RouteTable, &domain) {
                 Standing::Ready => true,
+                Standing::Away => false,
                 Standing::Absent if known.contains(&plugin) => false,
                 Standing::Absent | Standing::Without => return None,
             };

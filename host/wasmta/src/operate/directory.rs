@@ -68,9 +68,10 @@ pub(super) fn show_domain(parts: &Parts, name: &str) -> Result<Answer, String> {
         entries.push(without_secrets(entry, directory));
     }
     let mut text: Vec<String> = entries.iter().map(|entry| write_ldif(entry).trim_end().to_owned()).collect();
-    let waiting = waiting::waiting(parts, WaitingOf::Domain(domain.domain.as_str()))?;
+    let of = WaitingOf::Domain(domain.domain.as_str());
+    let waiting = waiting::waiting(parts, of)?;
     // Comments of LDIF (RFC 2849): the output as a whole can still be read as such.
-    let notes: Vec<String> = waiting::lines(&waiting).iter().map(|line| format!("# {line}")).collect();
+    let notes: Vec<String> = waiting::lines(&waiting, of).iter().map(|line| format!("# {line}")).collect();
     text.extend((!notes.is_empty()).then(|| notes.join("\n")));
     let mut json = domain_json(&domain);
     json["entries"] = entries.iter().map(entry_json).collect();

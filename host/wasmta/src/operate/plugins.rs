@@ -175,7 +175,7 @@ fn inspect(parts: &Parts, name: &PluginName) -> Result<Answer, String> {
     let listed = listed.ok_or_else(|| format!("there is no plugin {name}: `wasmta plugin list`"))?;
     let waiting = waiting::waiting(parts, WaitingOf::Plugin(name.as_str()))?;
     let mut text = card(parts, name, &listed);
-    for line in waiting::lines(&waiting) {
+    for line in waiting::lines(&waiting, WaitingOf::Plugin(name.as_str())) {
         // Writing to a String cannot fail.
         let _ = write!(text, "\n  {:<14} {line}", "rows");
     }

@@ -16,16 +16,23 @@ pub(super) fn waiting(parts: &Parts, of: WaitingOf<'_>) -> Result<Waiting, Strin
     }
 }
 
-/// Lines for people; none where nothing waits.
-pub(super) fn lines(found: &Waiting) -> Vec<String> {
+/// Lines for people; none where nothing waits. Of a plugin those are found that it failed on: the others of a domain, not asked
+/// about yet, are the domain's.
+pub(super) fn lines(found: &Waiting, of: WaitingOf<'_>) -> Vec<String> {
     let Waiting { waiting, failing, entries } = found;
     if *waiting == 0 {
         return Vec::new();
     }
-    let mut lines = vec![format!(
-        "{waiting} entries wait for their rows, {failing} of them because a plugin fails on them; until then addresses \
-         that are not known are answered with 451"
-    )];
+    let until = "until then addresses that are not known are answered with 451";
+    let mut lines = vec![match of {
+        WaitingOf::Domain(_) => format!(
+            "{waiting} entries wait for their rows, {failing} of them because a plugin fails on them; {until}"
+        ),
+        WaitingOf::Plugin(_) => format!(
+            "{failing} entries wait because it fails on them, and others of their domains may wait beside them (`wasmta \
+             domain show DOMAIN`); {until}"
+        ),
+    }];
     lines.extend(entries.iter().map(one));
     let left = failing.saturating_sub(entries.len() as u64);
     if left > 0 {

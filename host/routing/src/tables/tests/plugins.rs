@@ -211,6 +211,34 @@ async fn a_bad_entry_keeps_its_rows_and_stops_no_other() {
     assert!(!tables.reader().unwrap().is_waiting("a.test").unwrap());
 }
 
+#[tokio::test]
+async fn many_bad_entries_hold_up_no_good_ones_and_a_plugin_that_always_fails_is_asked_in_measure() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::bound_to("a.test");
+    let (directory, tables) = two_domains(dir.path(), &fake).await;
+    let each_third = |n: u32, name: &str| {
+        let entry = entry(name, "a.test", &[&format!("{name}@a.test")]);
+        if n.is_multiple_of(3) { entry.with("x-bad", "1") } else { entry }
+    };
+    let edits: Vec<Edit> = (0..180).map(|n| Edit::Add(each_third(n, &format!("n{n}")))).collect();
+    directory.edit(&edits).await.unwrap();
+    tables.refresh(&directory, &with_plugins(&fake)).await.unwrap();
+    assert!((0..180_u32).all(|n| has(&tables, &format!("n{n}@a.test")) != n.is_multiple_of(3)));
+    // All that come next are bad: one round leaves most of them unasked.
+    fake.calls();
+    let edits: Vec<Edit> = (0..90).map(|n| Edit::Add(each_third(3 * n, &format!("b{n}")))).collect();
+    directory.edit(&edits).await.unwrap();
+    tables.refresh(&directory, &with_plugins(&fake)).await.unwrap();
+    let calls = fake.calls();
+    assert!(calls.len() <= 20, "{calls:?}");
+    // What has not failed yet is asked about first.
+    directory.edit(&[Edit::Add(entry("z", "a.test", &["z@a.test"]))]).await.unwrap();
+    for _ in 0..10 {
+        tables.refresh(&directory, &with_plugins(&fake)).await.unwrap();
+    }
+    assert!(has(&tables, "z@a.test"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_entry_is_asked_about_again_after_a_wait_that_doubles() {
     let dir = tempfile::tempdir().unwrap();
