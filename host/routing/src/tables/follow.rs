@@ -20,6 +20,7 @@ use storage::StorageError;
 
 use super::build::{Rows, rows_of};
 use super::builder::{Builders, is_base};
+use super::foreign::names_in_force;
 use super::listing::read_keys;
 use super::rebuild::{Built, CHUNK_MAX, Overlay, encode};
 use super::row::DomainRow;
@@ -282,7 +283,8 @@ impl Tables {
         Ok(Refreshed { full: false, entries, rows, csn })
     }
 
-    /// Adds the entries that lie below the bases of changed domains: another plugin may have to build their rows now.
+    /// Adds the entries that lie below the bases of domains whose base or names change: another plugin may have to build their
+    /// rows now, or give others.
     /// `false`: there are more than one batch takes.
     fn add_moved(&self, changed: &mut Changed, directory: &Directory) -> Result<bool, TableError> {
         let mut tops: Vec<Dn> = Vec::new();
@@ -292,9 +294,12 @@ impl Tables {
             for (dn, entry) in changed.values() {
                 let before = bases_in_force(&snapshot, state.generation, dn)?;
                 let rows = entry.as_ref().map(|entry| rows_of(entry, directory.schema())).unwrap_or_default();
+                let mut names = names_in_force(&snapshot, state.generation, dn)?;
+                names.retain(|name| rows.domains.iter().all(|(kept, _)| kept != name));
                 let now = rows.domains.into_iter().filter(|(name, _)| is_base(name));
                 let now: Vec<DomainRow> = now.map(|(_, row)| row).collect();
-                if before != now {
+                // A name that it has no more may stand in rows that a plugin gave.
+                if before != now || !names.is_empty() {
                     let bases = before.into_iter().chain(now).filter_map(|row| row.target);
                     tops.extend(bases.filter_map(|base| Dn::parse(&base).ok()));
                 }

@@ -31,6 +31,7 @@ mod check;
 mod facts;
 mod failing;
 mod follow;
+mod foreign;
 mod forerunner;
 mod given;
 mod listing;

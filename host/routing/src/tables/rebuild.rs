@@ -33,7 +33,7 @@ const DELETES_MAX: usize = 20_000;
 /// The values that changes lead to, over those in storage: several entries may touch one key.
 pub(super) struct Overlay<'s> {
     snapshot: &'s Snapshot,
-    generation: u8,
+    pub(super) generation: u8,
     /// By space; an empty value is to be deleted.
     values: [BTreeMap<Vec<u8>, Vec<u8>>; SPACES.len()],
     pub(super) uplevel: bool,
@@ -61,7 +61,7 @@ impl<'s> Overlay<'s> {
         }
     }
 
-    fn get(&self, space: u8, key: &[u8]) -> Result<Vec<u8>, TableError> {
+    pub(super) fn get(&self, space: u8, key: &[u8]) -> Result<Vec<u8>, TableError> {
         if let Some(value) = self.values[usize::from(space)].get(key) {
             return Ok(value.clone());
         }
@@ -88,10 +88,11 @@ impl<'s> Overlay<'s> {
 
     /// Takes away all rows of an entry, and its mark.
     pub(super) fn remove(&mut self, dn: &Dn) -> Result<(), TableError> {
-        self.remove_from(dn, |_| true)
+        self.remove_from(dn, |_, _| true)
     }
 
-    fn remove_from(&mut self, dn: &Dn, from: impl Fn(u8) -> bool) -> Result<(), TableError> {
+    /// Takes away those of an entry that are meant, by space and key.
+    pub(super) fn remove_from(&mut self, dn: &Dn, from: impl Fn(u8, &str) -> bool) -> Result<(), TableError> {
         let origin = origin_key(self.generation, dn);
         let listed = self.get(2, &origin)?;
         if listed.is_empty() {
@@ -100,12 +101,12 @@ impl<'s> Overlay<'s> {
         let name = dn.to_string();
         let mut kept = Vec::new();
         for (maker, of) in read_makers(&listed) {
-            if of != name || !from(MAKER) {
+            if of != name || !from(MAKER, "") {
                 write_key(&mut kept, MAKER, &maker_text(&maker, &of));
             }
         }
         for (space, text) in read_keys(&listed).ok_or(TableError::Row("origin"))? {
-            if !from(space) {
+            if !from(space, &text) {
                 write_key(&mut kept, space, &text);
                 continue;
             }
@@ -191,9 +192,10 @@ impl<'s> Overlay<'s> {
         Ok(found)
     }
 
-    /// Makes an entry wait for its rows; those that it has stay.
+    /// Makes an entry wait for its rows; those that it has stay, where they may.
     pub(super) fn mark(&mut self, dn: &Dn, domain: &Domain, mark: &Mark) -> Result<(), TableError> {
-        self.remove_from(dn, |space| space == MARKS)?;
+        self.remove_from(dn, |space, _| space == MARKS)?;
+        self.let_foreign_go(dn, domain)?;
         let (origin, name) = (origin_key(self.generation, dn), mark_name(domain, dn));
         let place = key(self.generation, &name);
         let mut value = self.get(MARKS, &place)?;

@@ -182,6 +182,30 @@ async fn entries_of_a_bound_domain_are_the_plugins_and_no_others() {
 }
 
 #[tokio::test]
+async fn what_a_plugin_gave_under_a_name_that_its_domain_has_lost_goes_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::bound_to("a.test");
+    let (directory, tables) = two_domains(dir.path(), &fake).await;
+    let of_domain = |names: &[&str]| {
+        let Lookup::Found(known) = directory.domain(&Domain::parse("a.test").unwrap()) else { panic!() };
+        let Lookup::Found(mut entry) = directory.entry(&known.base) else { panic!() };
+        entry.replace("associatedDomain", names.iter().map(|name| name.as_bytes().to_vec()).collect());
+        Edit::Modify(entry)
+    };
+    directory.edit(&[of_domain(&["x.test", "y.test"])]).await.unwrap();
+    directory.edit(&[Edit::Add(entry("n", "a.test", &["n@a.test", "n@x.test", "n@y.test"]))]).await.unwrap();
+    tables.refresh(&directory, &with_plugins(&fake)).await.unwrap();
+    assert!(["n@a.test", "n@x.test", "n@y.test"].iter().all(|address| has(&tables, address)));
+    // Nobody can be asked: what may stay does.
+    fake.away.store(true, Ordering::Relaxed);
+    tables.refresh(&directory, &with_plugins(&fake)).await.unwrap();
+    directory.edit(&[of_domain(&["y.test"])]).await.unwrap();
+    tables.refresh(&directory, &with_plugins(&fake)).await.unwrap();
+    assert!(has(&tables, "n@a.test") && has(&tables, "n@y.test") && !has(&tables, "n@x.test"));
+    assert!(tables.check(&mut |_| {}).unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_bad_entry_keeps_its_rows_and_stops_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let fake = Fake::bound_to("a.test");
