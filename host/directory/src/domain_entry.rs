@@ -1,5 +1,7 @@
 //! A domain, as mail sees it (requirements §2.1).
 
+use std::collections::HashSet;
+
 use hooks::Binding;
 use mail_types::{Address, Domain};
 
@@ -116,13 +118,8 @@ impl DomainNode {
             let named = entry.dn.leaf().map(|(_, value)| value).filter(|value| value.contains('.'));
             names.extend(named.and_then(|name| Domain::parse(&name).ok()));
         }
-        let mut seen = Vec::new();
-        names.retain(|name| {
-            !seen.contains(name) && {
-                seen.push(name.clone());
-                true
-            }
-        });
+        let mut seen = HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
         (!names.is_empty()).then_some(Self::Domain(names))
     }
 }

@@ -1,5 +1,6 @@
 //! Domains, removed with everything that belongs to them.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use mail_types::Domain;
@@ -214,9 +215,14 @@ pub(crate) fn other_domain(
 ) -> Result<Option<Dn>, EditError> {
     let mut other = None;
     let mut failure = None;
+    // An entry stands there under each of its names.
+    let mut seen = HashSet::new();
     view.snapshot
         .scan(DOMAINS, &[], &[0xff; 9], &mut |key, _| {
             let id = key.len().checked_sub(8).map_or(0, |at| crate::layout::read_u64(&key[at..]));
+            if !seen.insert(id) {
+                return ControlFlow::Continue(());
+            }
             let node = view.entry_by_id(id).map(|e| e.and_then(|e| DomainEntry::read(&e, view.schema)));
             match node {
                 Ok(Some(node)) => {
