@@ -89,6 +89,14 @@ fn message(zone: &Domain, change: &RecordChange) -> Result<Message, String> {
     let mut of = Query::new();
     of.set_name(absolute(zone.as_str())?).set_query_type(RecordType::SOA).set_query_class(DNSClass::IN);
     message.add_query(of);
+    if !change.wanted.is_empty() {
+        // "RRset does not exist" (RFC 2136 §2.4.3): beside a CNAME an addition would be ignored, and answered as if it had been
+        // made (§3.4.2.2).
+        let mut none =
+            hickory_proto::rr::Record::update0(absolute(change.domain.as_str())?, 0, RecordType::CNAME);
+        none.dns_class = DNSClass::NONE;
+        message.add_answer(none);
+    }
     let mx = |records: &[Record]| records.iter().any(|record| matches!(record.data, Data::Mx { .. }));
     if mx(&change.before) || mx(&change.wanted) {
         // "Delete an RRset" (RFC 2136 §2.5.2).
@@ -116,6 +124,10 @@ fn verdict(code: ResponseCode, zone: &Domain, options: &UpdateOptions) -> Result
     let refused = |why: String| Err(PublishError::Refused(why));
     match code {
         ResponseCode::NoError => Ok(()),
+        ResponseCode::YXRRSet => refused(format!(
+            "{server} has a CNAME at the domain's name, and nothing can be published beside it (RFC 1034 §3.6.2): take it out \
+             there"
+        )),
         ResponseCode::NotAuth | ResponseCode::BADSIG | ResponseCode::BADKEY => refused(format!(
             "{server} does not accept the key for {zone} ({code}): compare dns.publish.key-file with its own, and the \
              clocks"
