@@ -279,9 +279,47 @@ impl Kv {
         }
     }
 
+    /// The plugins' places for a tenant in which anything is kept.
+    fn places_of(&self, tenant: &Domain) -> Result<Vec<Vec<u8>>, KvError> {
+        let end = [&[0], tenant.as_str().as_bytes()].concat();
+        let snapshot = self.0.read()?;
+        let (mut places, mut kept) = (Vec::new(), Vec::new());
+        snapshot.scan(USED, &[], &[0xff], &mut |place, _| {
+            places.extend(place.ends_with(&end).then(|| place.to_vec()));
+            ControlFlow::Continue(())
+        })?;
+        for place in places {
+            if snapshot.counter(USED, &place, 0)? > 0 {
+                kept.push(place);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Removes what plugins keep for a tenant that is gone; gives how many values.
+    pub(crate) async fn forget_tenant(&self, tenant: &Domain) -> Result<usize, KvError> {
+        let mut removed = 0;
+        for place in self.places_of(tenant)? {
+            loop {
+                let some = self.some_below(&place, SWEEP_BATCH_MAX)?;
+                let gone = self.remove_expired(some).await?;
+                // Whatever is written meanwhile is another tenant's of that name.
+                if gone == 0 {
+                    break;
+                }
+                removed += gone;
+            }
+        }
+        Ok(removed)
+    }
+
     fn some_of(&self, plugin: &PluginName, max: usize) -> Result<Over, KvError> {
+        self.some_below(plugin.as_str().as_bytes(), max)
+    }
+
+    fn some_below(&self, place: &[u8], max: usize) -> Result<Over, KvError> {
         let mut some = Over::new();
-        let (from, to) = ([plugin.as_str().as_bytes(), &[0]].concat(), after(plugin.as_str().as_bytes()));
+        let (from, to) = ([place, &[0]].concat(), after(place));
         self.0.read()?.scan(VALUES, &from, &to, &mut |key, raw| {
             some.push((key.to_vec(), raw.to_vec()));
             if some.len() >= max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

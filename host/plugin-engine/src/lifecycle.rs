@@ -380,6 +380,17 @@ impl Engine {
         })
     }
 
+    /// Removes what plugins keep for a tenant that is gone; gives how many values.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub async fn forget_tenant(&self, tenant: &Domain) -> Result<usize, String> {
+        self.0.surroundings.kv.forget_tenant(tenant).await.map_err(|error| {
+            let (KvError::Unavailable(why) | KvError::Refused(why)) = error;
+            format!("what plugins keep for {tenant} cannot be removed: {why}")
+        })
+    }
+
     /// All installed plugins.
     #[must_use]
     pub fn list(&self) -> BTreeMap<PluginName, Listed> {

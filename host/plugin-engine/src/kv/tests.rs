@@ -157,3 +157,22 @@ async fn what_a_removed_plugin_kept_goes_by_itself_and_whole() {
     assert!(kv.read(&beside, "k", now).unwrap().is_some());
     assert!(places.iter().all(|place| kv.0.read().unwrap().counter(USED, &place.0, 0).unwrap() == 0));
 }
+
+#[tokio::test]
+async fn what_is_kept_for_a_tenant_that_is_gone_goes_with_every_plugin_and_nobody_elses() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kv, now) = (open(folder.path()), Timestamp(0));
+    let (gone, other) = (Domain::parse("a.example").unwrap(), Domain::parse("sub.a.example").unwrap());
+    let (one, two): (PluginName, PluginName) = ("srs".parse().unwrap(), "greylist".parse().unwrap());
+    for place in [
+        Place::new(&one, Some(&gone), false),
+        Place::new(&two, Some(&gone), true),
+        Place::new(&one, Some(&other), false),
+        Place::new(&one, None, false),
+    ] {
+        kv.write(&place, "k", Some((b"v".to_vec(), 0)), now, 1000).await.unwrap();
+    }
+    assert_eq!((kv.places_of(&gone).unwrap().len(), kv.forget_tenant(&gone).await.unwrap()), (2, 2));
+    assert_eq!((kv.places_of(&gone).unwrap().len(), kv.places_of(&other).unwrap().len()), (0, 1));
+    assert!(kv.read(&Place::new(&one, None, false), "k", now).unwrap().is_some());
+}

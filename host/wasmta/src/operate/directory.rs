@@ -138,9 +138,9 @@ pub(super) async fn remove_domain(
 ) -> Result<Answer, String> {
     let domain = parse_domain(name)?;
     // Its users' accounts may be named by any of its names.
-    let names = match parts.directory.domain(&domain) {
-        Lookup::Found(known) => known.aliases.into_iter().chain([domain.clone()]).collect(),
-        _ => vec![domain.clone()],
+    let (tenant, names) = match parts.directory.domain(&domain) {
+        Lookup::Found(known) => (known.domain, known.aliases.into_iter().chain([domain.clone()]).collect()),
+        _ => (domain.clone(), vec![domain.clone()]),
     };
     let users = if with_users { DomainUsers::Remove } else { DomainUsers::Refuse };
     see_wholly(parts, &domain).await?;
@@ -167,6 +167,11 @@ pub(super) async fn remove_domain(
             text.push_str(&format!("\n  and {} more", left.len() - ACCOUNTS_SHOWN));
         }
         text.push_str("\n`wasmta user remove ADDRESS --mail` removes those of one");
+    }
+    // Who has the name next is another tenant.
+    let forgotten = parts.plugins.forget_tenant(&tenant).await?;
+    if forgotten > 0 {
+        let _ = write!(text, "\n{forgotten} values that plugins kept for it are removed");
     }
     for line in published::after_edit(parts, &domain).await {
         let _ = write!(text, "\n{line}");
