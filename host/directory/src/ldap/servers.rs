@@ -160,7 +160,13 @@ impl Servers {
         let mut state = self.0.state.lock().await;
         let now = Instant::now();
         state.idle.retain(|(connection, since)| connection.is_open() && now - *since < IDLE_MAX);
-        state.idle.pop().map(|(connection, _)| connection)
+        // While the one that is followed can be reached, others are not asked.
+        let followed =
+            state.followed.filter(|at| state.health[*at].rests_until.is_none_or(|until| until <= now));
+        let name = followed.map(|at| self.0.options.servers[at].to_string());
+        let fits = |connection: &Connection| name.as_deref().is_none_or(|name| connection.server() == name);
+        let at = state.idle.iter().rposition(|(connection, _)| fits(connection))?;
+        Some(state.idle.remove(at).0)
     }
 
     async fn connect(&self) -> Result<Connection, LdapFailure> {

@@ -228,12 +228,10 @@ impl Mirror {
         (staged.of_base, staged.watermark) = (0, String::new());
         // All of it is asked for anew, also where it lies.
         let at = order.domain.as_ref().and_then(|_| self.server_of(top));
+        let base = self.0.options.bases.iter().find(|base| top.is_within(base)).unwrap_or(top);
         let mut pages = self.pages(search, at);
         while let Some(Page { found, server }) = pages.next().await {
-            if staged.server != server {
-                let base = self.0.options.bases.iter().find(|base| top.is_within(base));
-                self.guard_lag(order, base.unwrap_or(top), &server)?;
-            }
+            self.guard_lag(order, base, &server)?;
             staged.server = server;
             match &mut *first {
                 Some(first) => self.take_first(found, first, staged).await?,

@@ -151,6 +151,7 @@ impl Mirror {
                     Ok(Ended::Stopped) => return Followed::Stopped,
                     Ok(Ended::Moves) => {
                         self.follows(&base, "going to a server that is rather followed", false);
+                        patience = Patience::new();
                         continue;
                     }
                     Err(why) => why,
@@ -178,7 +179,13 @@ impl Mirror {
                 }
                 // The base itself lies elsewhere.
                 _ if self.is_followed(&why) => return Followed::Lacks,
-                _ => self.tell("live", &why.to_string()),
+                _ => {
+                    self.tell("live", &why.to_string());
+                    // One that can be reached and not be followed must not keep us from the others.
+                    if let SyncError::Source(LdapFailure::Refused { server, .. }) = &why {
+                        self.0.servers.note_lag(server).await;
+                    }
+                }
             }
             // One that went on for long is a new one.
             if began.elapsed() > WAIT_MAX {
