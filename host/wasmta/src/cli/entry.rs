@@ -230,6 +230,9 @@ pub(super) fn group(command: GroupCommand) -> Result<(Request, bool), String> {
 pub(super) fn directory(command: DirectoryCommand) -> Result<(Request, bool), String> {
     Ok(match command {
         DirectoryCommand::Export { file, domain, without_passwords } => {
+            if file.as_os_str() == "-" {
+                return Err("the server writes the export, and to a file: name one".to_owned());
+            }
             let file = super::absolute(&file);
             request(EntryRequest::Export { file, domain, without_passwords }, Format { json: false })
         }
