@@ -29,9 +29,10 @@ enum Said {
     WentOn(Vec<Address>),
 }
 
-/// The users whose plugins were asked about a message: each is asked once, however many send it on.
+/// Whose plugins were asked about a message, and by which address with which detail: an answer may depend on these. Each is
+/// asked once, however many send it on.
 pub(crate) struct Asked {
-    accounts: HashMap<AccountName, Said>,
+    answers: HashMap<String, Said>,
     left: usize,
     /// Copies for somebody who is being asked.
     waiting: Vec<Accepted>,
@@ -39,19 +40,12 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(cases: &[Case]) -> Self {
-        let accounts = cases.iter().filter_map(|case| case.accepted.route.local_account().cloned());
-        let accounts = accounts.map(|account| (account, Said::Nothing)).collect();
-        Self { accounts, left: ASKED_MAX, waiting: Vec::new() }
+        // Each of them may send it on to somebody.
+        Self { answers: HashMap::new(), left: ASKED_MAX + cases.len(), waiting: Vec::new() }
     }
 
-    /// Notes what was said.
-    pub(crate) fn note(&mut self, cases: &[Case]) {
-        for case in cases {
-            let said = case.went_on().map_or(Said::Ends, Said::WentOn);
-            if let Some(account) = case.accepted.route.local_account() {
-                self.accounts.insert(account.clone(), said);
-            }
-        }
+    fn note(&mut self, key: String, said: Said) {
+        self.answers.insert(key, said);
     }
 
     /// Copies that waited for what is said now.
@@ -81,6 +75,21 @@ fn by_reprocess(one: Accepted) -> Accepted {
 }
 
 impl Profiles {
+    /// Notes what was said.
+    pub(crate) fn note_said(&self, cases: &[Case], asked: &mut Asked) {
+        for case in cases {
+            let said = case.went_on().map_or(Said::Ends, Said::WentOn);
+            asked.note(self.question_of(&case.accepted), said);
+        }
+    }
+
+    /// What an answer depends on, of the recipient.
+    fn question_of(&self, accepted: &Accepted) -> String {
+        let account = accepted.route.local_account().map_or("", AccountName::as_str);
+        let address = &accepted.recipient.address;
+        format!("{account} {} {}", address.to_key(), self.detail(address, &accepted.recipient.original))
+    }
+
     /// Sends a copy on. An address that cannot be resolved now or ever, or leads to very many, gets its outcome by `reprocess`,
     /// with a report of its own: the owner's copy does not wait for it.
     pub(crate) async fn forward(
@@ -174,13 +183,14 @@ impl Profiles {
                 others.push(accepted);
                 continue;
             }
+            let question = self.question_of(&accepted);
             let is_beyond = round >= ROUNDS_MAX || asked.left == 0;
-            match asked.accounts.get(&account).cloned() {
+            match asked.answers.get(&question).cloned() {
                 Some(Said::Nothing) => asked.waiting.push(accepted),
                 Some(Said::Ends) => others.push(said_already(accepted, &account)),
                 None | Some(Said::WentOn(_)) if is_beyond => {
                     // One of several goes on.
-                    asked.accounts.insert(account, Said::Ends);
+                    asked.note(question, Said::Ends);
                     others.push(beyond(about, accepted));
                 }
                 Some(Said::WentOn(to)) => {
@@ -189,7 +199,7 @@ impl Profiles {
                 }
                 None => {
                     asked.left -= 1;
-                    asked.accounts.insert(account, Said::Nothing);
+                    asked.note(question, Said::Nothing);
                     cases.push(Case::new(accepted, chain, true));
                 }
             }

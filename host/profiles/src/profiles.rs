@@ -147,7 +147,7 @@ impl Profiles {
             if round == 0 && about.replies == Replies::One {
                 refused_as_a_whole(&cases, others)?;
             }
-            asked.note(&cases);
+            self.note_said(&cases, &mut asked);
             let mut forwarded = asked.waited();
             for case in cases {
                 self.carry_out(about, case, (others, &mut forwarded), hearing).await?;
@@ -262,6 +262,14 @@ impl Profiles {
         Ok(())
     }
 
+    /// The detail of an address as the rules left it; where they took it off, as it came.
+    pub(crate) fn detail(&self, address: &Address, original: &Address) -> String {
+        match self.routing.detail_of(address) {
+            detail if detail.is_empty() => self.routing.detail_of(original),
+            detail => detail,
+        }
+    }
+
     fn request(&self, accepted: &Accepted, about: About<'_>) -> Result<DispositionRequest, Refusal> {
         let address = accepted.recipient.address.clone();
         let Some(account) = accepted.route.local_account().cloned() else {
@@ -269,11 +277,7 @@ impl Profiles {
         };
         let profile = self.profile(account.as_str()).map_err(later)?;
         let original = accepted.recipient.original.clone();
-        // As the rules left it; where they took it off, as it came.
-        let detail = match self.routing.detail_of(&address) {
-            detail if detail.is_empty() => self.routing.detail_of(&original),
-            detail => detail,
-        };
+        let detail = self.detail(&address, &original);
         let sender = about.reverse_path.address().cloned();
         Ok(DispositionRequest { address, original, sender, detail, account, profile })
     }

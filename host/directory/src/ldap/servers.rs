@@ -230,9 +230,6 @@ impl Servers {
     pub(crate) async fn now_followed(&self, server: &str) {
         let mut state = self.0.state.lock().await;
         let at = self.number(server);
-        if let Some(at) = at {
-            state.health[at].lags_until = None;
-        }
         if state.followed != at {
             state.followed = at;
             state.idle.retain(|(connection, _)| connection.server() == server);

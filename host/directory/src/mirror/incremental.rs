@@ -165,7 +165,8 @@ impl Mirror {
         };
         let mut names = HashSet::new();
         let mut unreadable = None;
-        self.0
+        let server = self
+            .0
             .servers
             .search(&search, self.server_of(top).as_ref(), &mut |raw| match raw
                 .map_err(|unreadable| unreadable.why)
@@ -179,6 +180,8 @@ impl Mirror {
             // One name that cannot be read may be that of any list.
             return Err(LdapFailure::Malformed { server: String::new(), what }.into());
         }
+        let base = self.0.options.bases.iter().find(|base| top.is_within(base)).unwrap_or(top);
+        self.guard_lag(asking.order, base, &server)?;
         let (mut there, mut gone) = (0, Vec::new());
         {
             let view = self.0.directory.raw_view()?;
