@@ -36,7 +36,8 @@ def changed(place, first):
 
 
 def states(place):
-    return [follower["state"] for follower in place.status()["followers"]]
+    """How the subtree is followed that the users are in: others, which nobody changes, may be followed elsewhere."""
+    return [one["state"] for one in place.status()["followers"] if one["base"] == "o=isp"]
 
 
 def followed(place):

@@ -186,12 +186,12 @@ impl Directory {
             };
             if let Some(source) = self.source() {
                 let (firsts, edits): (Vec<usize>, Vec<RemoteEdit>) = planned.remote.into_iter().unzip();
-                if turn.is_none() {
+                let Some(turn) = turn.clone() else {
                     turn = Some(source.turn(&edits).await);
                     continue;
-                }
+                };
                 let first = |edit: usize| firsts.get(edit).copied();
-                return match source.write(edits).await {
+                return match source.write(edits, turn).await {
                     Ok(_) => Ok(planned.amended),
                     Err(Unmade { made, error }) => {
                         let at = first(made);

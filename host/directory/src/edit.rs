@@ -95,11 +95,11 @@ impl Directory {
                 (batch, csn, value, remote)
             };
             if let (Some(source), Some(remote)) = (self.0.source.get(), remote) {
-                if turn.is_none() {
+                let Some(turn) = turn.clone() else {
                     turn = Some(source.turn(&remote).await);
                     continue;
-                }
-                match source.write(remote).await {
+                };
+                match source.write(remote, turn).await {
                     Ok(csn) => return Ok((csn, value)),
                     // Others were faster there, or we ourselves before a crash: the tree knows of it now.
                     Err(Unmade { error: EditError::CameBetween(_), .. }) => continue,

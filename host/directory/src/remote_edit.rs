@@ -2,6 +2,7 @@
 //! others wrote there since we last saw it stays (RFC 4511 §4.6).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::sync::OwnedMutexGuard;
 
@@ -71,8 +72,9 @@ impl Unmade {
 pub(crate) type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The right to write: one at a time plans an edit by what is known and writes it, so that no two give one address away.
+#[derive(Clone)]
 pub(crate) struct Turn(
-    #[allow(dead_code, reason = "held until the edit is made")] pub(crate) Vec<OwnedMutexGuard<()>>,
+    #[allow(dead_code, reason = "held until the edit is made")] pub(crate) Arc<Vec<OwnedMutexGuard<()>>>,
 );
 
 /// The source of the tree, where it is not the tree itself: edits are written there, and come back from there.
@@ -92,8 +94,9 @@ pub(crate) trait WriteThrough: Send + Sync {
     /// What it says that is another source's to say.
     fn check_entry(&self, entry: &Entry, schema: &Schema) -> Result<(), EditError>;
 
-    /// Makes the edits there and takes over what came of them; the number of the newest change.
-    fn write(&self, edits: Vec<RemoteEdit>) -> BoxFuture<'_, Result<u64, Unmade>>;
+    /// Makes the edits there and takes over what came of them; the number of the newest change. The turn is held as long as
+    /// that lasts, also where nobody waits for it any more.
+    fn write(&self, edits: Vec<RemoteEdit>, turn: Turn) -> BoxFuture<'_, Result<u64, Unmade>>;
 }
 
 /// The edits as a source takes them, each against what those before it leave.

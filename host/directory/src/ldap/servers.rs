@@ -1,5 +1,6 @@
 //! The list of servers (R4): which one is asked, which ones rest, and the connections that are kept.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::connection::{Connection, Credentials, FoundRaw, Page, Search, Slow};
 use super::failure::{INVALID_CREDENTIALS, LdapFailure};
 use super::own_password::OwnPassword;
 use super::settings::{LdapOptions, Protection, ServerUrl};
+use crate::dn::Dn;
 use crate::remote_edit::{BoxFuture, RemoteEdit};
 
 /// How long a server rests that was not reached, while others are.
@@ -43,6 +45,14 @@ struct State {
     idle: Vec<(Connection, Instant)>,
     /// The one that is followed: what it has is what is known, so that it is asked before the others.
     followed: Option<usize>,
+    /// Servers that lag below a base, or cannot be followed there: until when others are followed rather than they.
+    lags: HashMap<(usize, Dn), Instant>,
+}
+
+impl State {
+    fn lags(&self, server: usize, base: &Dn, now: Instant) -> bool {
+        self.lags.get(&(server, base.clone())).is_some_and(|until| *until > now)
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,17 +61,15 @@ struct Health {
     down: bool,
     /// What it said last, where it was reached and said no.
     said: Option<u32>,
-    /// Until when others are followed rather than it.
-    lags_until: Option<Instant>,
 }
 
 /// In which order servers are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
+enum Order<'b> {
     /// The one that is followed first.
     Followed,
-    /// As they are listed, those that lag last.
-    Listed,
+    /// As they are listed, those last that cannot be followed below a base.
+    Listed(&'b Dn),
 }
 
 /// How a server does.
@@ -100,6 +108,7 @@ impl Servers {
             health: vec![Health::default(); options.servers.len()],
             idle: Vec::new(),
             followed: None,
+            lags: HashMap::new(),
         };
         let permits = Arc::new(Semaphore::new(options.connections_max));
         Ok(Self(Arc::new(Inner { options, tls, own, permits, state: Mutex::new(state), events })))
@@ -202,10 +211,10 @@ impl Servers {
     }
 
     /// A connection for a search that goes on.
-    pub(crate) async fn slow(&self) -> Result<Slow, LdapFailure> {
+    pub(crate) async fn slow(&self, base: &Dn) -> Result<Slow, LdapFailure> {
         self.bound(|who| {
             Box::pin(async move {
-                self.try_each(Order::Listed, |server| {
+                self.try_each(Order::Listed(base), |server| {
                     let (inner, who) = (&self.0, who.clone());
                     Box::pin(async move {
                         Slow::open(server, &inner.options, inner.tls.as_ref(), who.as_deref()).await
@@ -236,21 +245,36 @@ impl Servers {
         }
     }
 
-    /// Notes that a server knows less than was known: others are followed rather than it.
-    pub(crate) async fn note_lag(&self, server: &str) {
+    /// Notes that a server lags below a base, or cannot be followed there: others are followed rather than it.
+    pub(crate) async fn note_lag(&self, server: &str, base: &Dn) {
         if let Some(at) = self.number(server) {
-            self.0.state.lock().await.health[at].lags_until = Some(Instant::now() + LAG_REST);
+            let mut state = self.0.state.lock().await;
+            state.lags.insert((at, base.clone()), Instant::now() + LAG_REST);
         }
     }
 
-    /// Whether there is a server that is rather followed than this one: one before it in the list, or any other where this one
-    /// lags, that can be reached and is not known to lag.
-    pub(crate) async fn has_better(&self, server: &str) -> bool {
+    /// Whether a server of the list was reached when it was last tried.
+    pub(crate) async fn is_up(&self, server: &str) -> bool {
+        match self.number(server) {
+            Some(at) => !self.0.state.lock().await.health[at].down,
+            None => false,
+        }
+    }
+
+    /// The server of the list that is followed, if there is one.
+    pub(crate) async fn followed(&self) -> Option<&ServerUrl> {
+        let at = self.0.state.lock().await.followed?;
+        self.0.options.servers.get(at)
+    }
+
+    /// Whether there is a server that is rather followed below a base than this one: one before it in the list, or any other
+    /// where this one lags, that can be reached and is not known to lag.
+    pub(crate) async fn has_better(&self, server: &str, base: &Dn) -> bool {
         let Some(this) = self.number(server) else { return false };
         let ready: Vec<usize> = {
             let (state, now) = (self.0.state.lock().await, Instant::now());
             let is_until = |until: Option<Instant>| until.is_some_and(|until| until > now);
-            let lags = |at: usize| is_until(state.health[at].lags_until);
+            let lags = |at: usize| state.lags(at, base, now);
             let others = if lags(this) { state.health.len() } else { this };
             let ready = |at: &usize| *at != this && !lags(*at) && !is_until(state.health[*at].rests_until);
             (0..others).filter(ready).collect()
@@ -268,7 +292,7 @@ impl Servers {
     /// Tries one server after the other: those that do not rest, in their order, then the others.
     async fn try_each<'s, T>(
         &'s self,
-        order: Order,
+        order: Order<'_>,
         open: impl Fn(&'s ServerUrl) -> BoxFuture<'s, Result<T, LdapFailure>> + Send + Sync,
     ) -> Result<T, LdapFailure> {
         let order = {
@@ -276,10 +300,9 @@ impl Servers {
             let now = Instant::now();
             let rests = |at: &usize| state.health[*at].rests_until.is_some_and(|until| until > now);
             let (resting, mut ready): (Vec<usize>, Vec<usize>) = (0..state.health.len()).partition(rests);
-            let lags = |at: &usize| state.health[*at].lags_until.is_some_and(|until| until > now);
             match order {
                 Order::Followed => ready.sort_by_key(|at| Some(*at) != state.followed),
-                Order::Listed => ready.sort_by_key(lags),
+                Order::Listed(base) => ready.sort_by_key(|at| state.lags(*at, base, now)),
             }
             [ready, resting].concat()
         };

@@ -12,7 +12,8 @@ use super::records::{SYNC, base_key};
 use super::source::{Mirror, SyncError, SyncMode};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
-use crate::ldap::failure::{LdapFailure, UNWILLING};
+use crate::ldap::failure::{LdapFailure, NO_SUCH_EXTENSION, UNWILLING};
+use crate::ldap::settings::ServerUrl;
 
 /// The row that says who is followed below a base.
 pub(super) fn followed_row(base: &Dn, server: &str) -> (Space, Vec<u8>, Vec<u8>) {
@@ -42,17 +43,25 @@ impl Mirror {
         }))
     }
 
-    /// Whether a server refused the cookie of another one because it knows less (RFC 4533 §4.4 has no code for that; slapd
-    /// says 53). If so, it is not followed for a while, and in words what that means.
-    pub(super) async fn lag(&self, base: &Dn, why: &SyncError) -> Option<String> {
-        let SyncError::Source(LdapFailure::Refused { server, code: UNWILLING, .. }) = why else {
-            return None;
-        };
-        let followed = self.another_followed(base, server).ok().flatten()?;
-        self.0.servers.note_lag(server).await;
-        Some(format!(
-            "{why}: {server} lags behind {followed}, and takes nothing back; if {followed} is lost for good, say `wasmta sync full --force`"
-        ))
+    /// What it means that a server cannot be followed, where it is not the one that was: it knows less (RFC 4533 has no code for
+    /// that, slapd says 53), or lacks what following takes.
+    pub(super) fn lag(&self, base: &Dn, why: &SyncError, tried: &str) -> Option<String> {
+        let SyncError::Source(LdapFailure::Refused { code, .. }) = why else { return None };
+        let followed = self.another_followed(base, tried).ok().flatten()?;
+        match *code {
+            UNWILLING => Some(format!(
+                "{why}: {tried} lags behind {followed}, and takes nothing back; if {followed} is lost for good, say `wasmta sync full --force`"
+            )),
+            NO_SUCH_EXTENSION => Some(format!("{why}: {followed} was followed, and this one cannot be")),
+            _ => None,
+        }
+    }
+
+    /// The server that a look-up below a base goes to, where it is not the one that most are followed at, and is there.
+    pub(super) async fn apart_for(&self, base: &Dn) -> Result<Option<ServerUrl>, DirectoryError> {
+        let Some(most) = self.0.servers.followed().await.cloned() else { return Ok(None) };
+        let Some(followed) = self.another_followed(base, &most.to_string())? else { return Ok(None) };
+        Ok(if self.0.servers.is_up(&followed).await { followed.parse().ok() } else { None })
     }
 
     /// Refuses a full sync by a server that may lag, unless the operator vouches for it.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ldap3::controls::{Control, MakeCritical, RefreshMode, SyncRequest};
 use ldap3::{ResultEntry, Scope, SearchStream};
+use parking_lot::Mutex;
 use runtime::Shutdown;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -63,9 +64,17 @@ pub(crate) enum Ended {
     Moves,
 }
 
+/// Which server was tried, and whether it could be followed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tried {
+    pub(crate) server: String,
+    pub(crate) is_followed: bool,
+}
+
 /// One search that goes on.
 struct Live<'m> {
     mirror: &'m Mirror,
+    tried: &'m Mutex<Tried>,
     base: Dn,
     server: String,
     moving: Moving,
@@ -85,12 +94,19 @@ struct Live<'m> {
 
 impl Mirror {
     /// Follows a base until the server stops, or the connection does.
-    pub(crate) async fn live(&self, base: &Dn, shutdown: &Shutdown) -> Result<Ended, SyncError> {
+    pub(crate) async fn live(
+        &self,
+        base: &Dn,
+        shutdown: &Shutdown,
+        tried: &Mutex<Tried>,
+    ) -> Result<Ended, SyncError> {
         let key = base_key("cookie", base);
         let cookie = self.0.directory.row(SYNC, &key)?.filter(|cookie| !cookie.is_empty());
-        let Slow { moving, mut ldap, server } = self.0.servers.slow().await?;
+        let Slow { moving, mut ldap, server } = self.0.servers.slow(base).await?;
+        *tried.lock() = Tried { server: server.clone(), is_followed: false };
         let mut live = Live {
             mirror: self,
+            tried,
             base: base.clone(),
             server,
             moving,
@@ -192,12 +208,12 @@ impl Live<'_> {
 
     /// Ends when there is a server that is rather followed than this one. Dropped, it looks no longer.
     fn look_for_better(&self) -> JoinSet<()> {
-        let (servers, server) = (self.mirror.0.servers.clone(), self.server.clone());
+        let (servers, server, base) = (self.mirror.0.servers.clone(), self.server.clone(), self.base.clone());
         let mut looking = JoinSet::new();
         looking.spawn(async move {
             loop {
                 sleep(BETTER_EVERY).await;
-                if servers.has_better(&server).await {
+                if servers.has_better(&server, &base).await {
                     return;
                 }
             }
@@ -318,6 +334,7 @@ impl Live<'_> {
             self.refreshing = false;
             self.present = HashSet::new();
             self.is_followed = true;
+            self.tried.lock().is_followed = true;
             self.mirror.0.servers.now_followed(&self.server).await;
             self.mirror.follows(&self.base, &format!("following {}", self.server), true);
         }

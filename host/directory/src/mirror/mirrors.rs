@@ -151,11 +151,11 @@ impl WriteThrough for RemoteTree {
             for at in places {
                 turn.push(Arc::clone(&self.0[at].0.writing).lock_owned().await);
             }
-            Turn(turn)
+            Turn(Arc::new(turn))
         })
     }
 
-    fn write(&self, edits: Vec<RemoteEdit>) -> BoxFuture<'_, Result<u64, Unmade>> {
+    fn write(&self, edits: Vec<RemoteEdit>, turn: Turn) -> BoxFuture<'_, Result<u64, Unmade>> {
         Box::pin(async move {
             let mut placed: Vec<(usize, Vec<RemoteEdit>)> = Vec::new();
             for edit in edits {
@@ -168,7 +168,7 @@ impl WriteThrough for RemoteTree {
             let (mut csn, mut made) = (0, 0);
             for (at, run) in placed {
                 let count = run.len();
-                let written = self.0[at].write_all(run).await;
+                let written = self.0[at].write_all(run, turn.clone()).await;
                 csn = written.map_err(|unmade| Unmade { made: made + unmade.made, error: unmade.error })?;
                 made += count;
             }

@@ -267,11 +267,14 @@ impl Mirror {
         filter: Filter,
         doubt: &mut Doubt,
     ) -> Result<Vec<Found>, SyncError> {
-        let (found, server) = self.find_at(base, depth, filter, self.server_of(base)).await?;
-        if doubt.is_none()
-            && let Some(base) = self.0.options.bases.iter().find(|one| base.is_within(one))
-        {
-            *doubt = self.doubt(base, &server)?;
+        let top = self.0.options.bases.iter().find(|one| base.is_within(one)).unwrap_or(base);
+        let at = match self.server_of(base) {
+            Some(elsewhere) => Some(elsewhere),
+            None => self.apart_for(top).await?,
+        };
+        let (found, server) = self.find_at(base, depth, filter, at).await?;
+        if doubt.is_none() {
+            *doubt = self.doubt(top, &server)?;
         }
         Ok(found)
     }

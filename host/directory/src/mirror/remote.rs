@@ -10,7 +10,7 @@ use crate::ldap::connection::Depth;
 use crate::ldap::failure::{ENTRY_EXISTS, LdapFailure};
 use crate::ldap::filter::Filter;
 use crate::ldap::settings::ServerUrl;
-use crate::remote_edit::{RemoteEdit, Unmade};
+use crate::remote_edit::{RemoteEdit, Turn, Unmade};
 
 /// Edits that were made, and the server of each, where that is none of the list; then why the next one was not.
 type Made<'e> = (Vec<(&'e RemoteEdit, Option<ServerUrl>)>, Option<Failure>);
@@ -25,9 +25,13 @@ enum Failure {
 
 impl Mirror {
     /// Makes edits at the source and takes over what came of them; the number of the newest change.
-    pub(super) async fn write_all(&self, edits: Vec<RemoteEdit>) -> Result<u64, Unmade> {
+    pub(super) async fn write_all(&self, edits: Vec<RemoteEdit>, turn: Turn) -> Result<u64, Unmade> {
         let mirror = self.clone();
-        match apart(async move { Ok(mirror.write(&edits).await) }).await {
+        let writing = async move {
+            let _turn = turn;
+            Ok(mirror.write(&edits).await)
+        };
+        match apart(writing).await {
             Ok(written) => written,
             // What it had made by then nobody knows.
             Err(why) => Err(Unmade { made: 0, error: EditError::SourceSilent(why.to_string()) }),

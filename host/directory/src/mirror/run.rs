@@ -9,7 +9,7 @@ use storage::Batch;
 use tokio::time::{Instant, sleep};
 
 use super::full::{SyncOrder, Telling};
-use super::live::Ended;
+use super::live::{Ended, Tried};
 use super::records::{SYNC, base_key};
 use super::source::{Mirror, SyncError, SyncMode, apart};
 use crate::dn::Dn;
@@ -145,9 +145,11 @@ impl Mirror {
         loop {
             let began = Instant::now();
             let (mirror, top, stop) = (self.clone(), base.clone(), shutdown.clone());
+            let tried = Arc::new(parking_lot::Mutex::new(Tried::default()));
+            let trying = Arc::clone(&tried);
             let why = tokio::select! {
                 () = shutdown.wait() => return Followed::Stopped,
-                ended = apart(async move { mirror.live(&top, &stop).await }) => match ended {
+                ended = apart(async move { mirror.live(&top, &stop, &trying).await }) => match ended {
                     Ok(Ended::Stopped) => return Followed::Stopped,
                     Ok(Ended::Moves) => {
                         self.follows(&base, "going to a server that is rather followed", false);
@@ -157,7 +159,12 @@ impl Mirror {
                     Err(why) => why,
                 },
             };
-            let lag = self.lag(&base, &why).await;
+            let Tried { server, is_followed } = tried.lock().clone();
+            let lag = self.lag(&base, &why, &server);
+            // One that can be reached and not be followed must not keep us from the others; one that was set back is told apart.
+            if !is_followed && (lag.is_some() || !matches!(code(&why), Some(REFRESH_REQUIRED | UNWILLING))) {
+                self.0.servers.note_lag(&server, &base).await;
+            }
             self.follows(&base, lag.as_deref().unwrap_or(&why.to_string()), false);
             match code(&why) {
                 _ if let Some(cause) = &lag => self.tell("live", cause),
@@ -179,13 +186,7 @@ impl Mirror {
                 }
                 // The base itself lies elsewhere.
                 _ if self.is_followed(&why) => return Followed::Lacks,
-                _ => {
-                    self.tell("live", &why.to_string());
-                    // One that can be reached and not be followed must not keep us from the others.
-                    if let SyncError::Source(LdapFailure::Refused { server, .. }) = &why {
-                        self.0.servers.note_lag(server).await;
-                    }
-                }
+                _ => self.tell("live", &why.to_string()),
             }
             // One that went on for long is a new one.
             if began.elapsed() > WAIT_MAX {

@@ -31,6 +31,8 @@ const PARTS: usize = 10;
 /// After so many entries that fail one after the other, the domain's others wait for the next time: no mail waits for their
 /// answers, and nothing is known of them.
 const FAILURES_IN_A_ROW_MAX: usize = 16;
+/// One that failed because the plugin took all the time that it may counts for so many.
+const LATE_COUNTS: usize = 4;
 /// After a failure an entry is asked about again no sooner than this, twice as long after each further one …
 const AGAIN_MIN: Duration = Duration::from_secs(10);
 /// … and at last in this interval.
@@ -301,7 +303,8 @@ impl<'d> Round<'_, 'd> {
             }
             if let [due] = batch {
                 self.fail(due, &failed);
-                self.in_a_row += 1;
+                // Whoever builds rows next waits for these calls.
+                self.in_a_row += if failed.kind == FailureKind::Wall { LATE_COUNTS } else { 1 };
                 if self.in_a_row < FAILURES_IN_A_ROW_MAX {
                     continue;
                 }

@@ -123,7 +123,9 @@ impl Provisioning {
             Ok(Lookup::Found(())) => {}
             Ok(answer) => return answer,
         }
-        let _one = self.making.lock().await;
+        let Ok(_one) = tokio::time::timeout(ANSWER_WITHIN, self.making.lock()).await else {
+            return Lookup::Unavailable(format!("{domain} is to be added, and others are before it"));
+        };
         match self.tools.directory.domain(domain) {
             Lookup::NotFound => self.make(domain).await,
             Lookup::Found(_) => self.follow().await,
