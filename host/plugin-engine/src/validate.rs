@@ -276,24 +276,19 @@ impl Judge<'_> {
         }
     }
 
-    /// A mailbox is one of a domain here: of the one that was asked about, or of another tenant that the plugin acts for.
+    /// A plugin that acts for single tenants gives mailboxes to theirs alone, under names in their domains.
     fn has_mailbox(&self, primary: &Address, asked: &Domain) -> Checked<()> {
-        let mut known = None;
+        if self.bound_tenant().is_none() {
+            return Ok(());
+        }
         for tenant in std::iter::once(asked).chain(&self.settings.tenants) {
             match self.world.ownership(tenant, &primary.domain) {
                 Lookup::Found(Ownership::Own) => return Ok(()),
-                Lookup::Found(ownership) => known = Some(ownership),
-                Lookup::NotFound => {}
+                Lookup::Found(_) | Lookup::NotFound => {}
                 Lookup::Unavailable(why) => return Err(Invalid::Unavailable(why)),
             }
         }
-        match known {
-            Some(Ownership::Other) if self.settings.tenants.is_empty() => Ok(()),
-            Some(Ownership::Other) => {
-                Err(Invalid::new(format!("the mailbox of {primary} is another tenant's")))
-            }
-            _ => Err(Invalid::new(format!("the mailbox of {primary} would be in no domain that is here"))),
-        }
+        Err(Invalid::new(format!("the mailbox of {primary} would be in no domain of {asked}")))
     }
 
     fn alias_row(&self, row: route_table::AliasRow, asked: &Domain) -> Checked<AliasRow> {
@@ -312,7 +307,14 @@ impl Judge<'_> {
             self.leads(&parse(target)?)?;
         }
         if !row.primary.is_empty() {
-            self.has_mailbox(&parse(&row.primary)?, asked)?;
+            let primary = parse(&row.primary)?;
+            let is_mailbox = |option: &String| ["mailbox", "native", "unix"].contains(&option.as_str());
+            let has_mailbox = row.options.is_empty() || row.options.iter().any(is_mailbox);
+            if row.kind == "user" && has_mailbox {
+                self.has_mailbox(&primary, asked)?;
+            } else {
+                self.leads(&primary)?;
+            }
         }
         let options = row.options.into_iter().map(registered).collect::<Result<_, _>>()?;
         let (address, primary, kind) = (row.address, row.primary, row.kind);
