@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::apply::{BATCH_MAX, Step};
+use super::cookie::{is_behind, joined};
 use super::followed::followed_row;
 use super::found::{Found, Uuid};
 use super::guard::{Trust, guard, guard_empty};
@@ -28,7 +29,7 @@ use crate::ldap::answer::{
     EntryState, SyncInfo, read_entry, read_reference, read_sync_info, read_sync_state,
 };
 use crate::ldap::connection::{ALL_ATTRIBUTES, Moving, Slow, ended_early, failure, not_followed, success};
-use crate::ldap::failure::LdapFailure;
+use crate::ldap::failure::{LdapFailure, UNWILLING};
 use crate::ldap::filter::Filter;
 use crate::ldap::reference::Reference;
 use crate::ldap::settings::Referrals;
@@ -82,6 +83,8 @@ struct Live<'m> {
     ended: Option<LdapFailure>,
     steps: Vec<Step>,
     cookie: Option<Vec<u8>>,
+    /// The one that is stored.
+    known: Option<Vec<u8>>,
     flush_at: Option<Instant>,
     /// The refresh is not over: what is there, by lasting name.
     refreshing: bool,
@@ -102,6 +105,8 @@ impl Mirror {
     ) -> Result<Ended, SyncError> {
         let key = base_key("cookie", base);
         let cookie = self.0.directory.row(SYNC, &key)?.filter(|cookie| !cookie.is_empty());
+        // One that was kept before they were joined.
+        let cookie = cookie.map(|cookie| joined(None, &cookie));
         let Slow { moving, mut ldap, server } = self.0.servers.slow(base).await?;
         *tried.lock() = Tried { server: server.clone(), is_followed: false };
         let mut live = Live {
@@ -113,6 +118,7 @@ impl Mirror {
             ended: None,
             steps: Vec::new(),
             cookie: None,
+            known: cookie.clone(),
             flush_at: None,
             refreshing: true,
             from_nothing: cookie.is_none(),
@@ -313,11 +319,13 @@ impl Live<'_> {
                 cookie.into_iter().for_each(|cookie| self.new_cookie(cookie));
             }
             SyncInfo::RefreshPresent { cookie, done } => {
+                self.check_behind(cookie.as_deref())?;
                 self.flush().await?;
                 self.remove_absent().await?;
                 self.phase_over(cookie, done).await?;
             }
             SyncInfo::RefreshDelete { cookie, done } => {
+                self.check_behind(cookie.as_deref())?;
                 // Without a cookie all that is there was shown (RFC 4533 §3.3.1): what was not is gone, since the full sync before.
                 if self.refreshing && self.from_nothing && done {
                     self.flush().await?;
@@ -327,6 +335,16 @@ impl Live<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A refresh by somebody who knows less than was known takes nothing back.
+    fn check_behind(&self, cookie: Option<&[u8]>) -> Result<(), SyncError> {
+        if !cookie.is_some_and(|cookie| is_behind(self.known.as_deref(), cookie)) {
+            return Ok(());
+        }
+        let text = "its state is older than what was known".to_owned();
+        Err(LdapFailure::Refused { server: self.server.clone(), what: "live search", code: UNWILLING, text }
+            .into())
     }
 
     async fn phase_over(&mut self, cookie: Option<Vec<u8>>, done: bool) -> Result<(), SyncError> {
@@ -411,7 +429,7 @@ impl Live<'_> {
     }
 
     fn new_cookie(&mut self, cookie: Vec<u8>) {
-        self.cookie = Some(cookie);
+        self.cookie = Some(joined(self.cookie.as_deref().or(self.known.as_deref()), &cookie));
         self.flush_at.get_or_insert(Instant::now() + GATHER);
     }
 
@@ -422,6 +440,7 @@ impl Live<'_> {
         let mut beside = Vec::new();
         if !self.refreshing {
             if let Some(cookie) = self.cookie.take() {
+                self.known = Some(cookie.clone());
                 beside.push((SYNC, base_key("cookie", &self.base), cookie));
             }
             if std::mem::take(&mut self.is_followed) {

@@ -7,6 +7,7 @@
 //! writes only what differs.
 
 pub(crate) mod apply;
+mod cookie;
 pub(crate) mod difference;
 mod first;
 mod followed;
