@@ -111,3 +111,41 @@ def gone_back_to(place):
     first.add(user("n2"))
     place.until(lambda: place.known("n2@d0.test"), "what the first one tells of")
     assert place.rcpt("n1@d0.test") == 250 and place.rcpt("nobody@d0.test") == 550
+
+
+@case("of two servers that both write nothing is missed after a failover and back")
+def both_write(place):
+    first, second = place.slapd_with(), place.another_slapd(slapd.tree())
+    for server in (first, second):
+        server.stop()
+        server.empty()
+    first.writes, second.writes = (1, second.url), (2, first.url)
+    first.load(slapd.tree())
+    second.configure()
+    first.start()
+    second.start()
+    there = lambda server, uid: server.search(user_dn(uid), "base").returncode == 0  # noqa: E731
+    place.until(lambda: there(second, "u9"), "the second one has everything", seconds=30)
+    place.wasmta_with('full-every = "1 d"', servers=[first.url, second.url])
+    place.follows()
+    # What the one says of how far it has come is not the end of what the other wrote.
+    second.add(user("b1"))
+    place.until(lambda: place.known("b1@d0.test"), "what the second one wrote")
+    first.add(user("a1"))
+    place.until(lambda: place.known("a1@d0.test") and there(second, "a1"), "what the first one wrote")
+    first.stop()
+    place.until(lambda: followed(place) == {second.url}, "the second one", seconds=30)
+    second.add(user("b2"))
+    place.until(lambda: place.known("b2@d0.test"), "what the second one wrote alone")
+    first.start()
+    place.until(lambda: there(first, "b2"), "the first one has caught up", seconds=30)
+    place.until(lambda: followed(place) == {first.url}, "the first one", seconds=120)
+    # Each is told by the first one, whoever wrote it.
+    second.add(user("b3"))
+    second.delete(user_dn("u5"))
+    first.add(user("a3"))
+    for uid in ("b3", "a3"):
+        place.until(lambda uid=uid: place.known(f"{uid}@d0.test"), uid)
+    place.until(lambda: place.rcpt("u5@d0.test") == 550, "who is gone")
+    for uid in ("a1", "b1", "b2", "u1"):
+        assert place.rcpt(f"{uid}@d0.test") == 250, uid

@@ -21,8 +21,14 @@ directory {folder}
 maxsize 1073741824
 dbnosync
 index objectClass,entryUUID,entryCSN,modifyTimestamp eq
-{syncprov}
+{replication}{syncprov}
 access to * by * read
+"""
+
+# One of two servers that both write, and follow each other.
+REPLICATION = """syncrepl rid=00{rid} provider={other} type=refreshAndPersist retry="1 +" searchbase="{suffix}"
+  bindmethod=simple binddn="{admin}" credentials={password}
+multiprovider on
 """
 
 
@@ -33,24 +39,30 @@ class Slapd:
         self.suffixes, self.admin = suffixes, f"cn=admin,{suffixes[0]}"
         self.folder, self.port, self.live, self.tls_port = Path(folder), port, live, tls_port
         self.process = None
+        # Its number among the servers that write, and the other's address.
+        self.writes = None
         self.url = f"ldap://127.0.0.1:{port}"
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def configure(self):
         syncprov = "overlay syncprov\nsyncprov-sessionlog 1000" if self.live else ""
         databases = ""
-        for suffix in self.suffixes:
+        for number, suffix in enumerate(self.suffixes):
             folder = self.folder / suffix.replace("=", "-")
             folder.mkdir(exist_ok=True)
             admin = f"cn=admin,{suffix}"
+            replication = "" if self.writes is None else REPLICATION.format(
+                rid=number, other=self.writes[1], suffix=suffix, admin=self.admin, password=PASSWORD
+            )
             databases += DATABASE.format(
-                suffix=suffix, admin=admin, password=PASSWORD, folder=folder, syncprov=syncprov
+                suffix=suffix, admin=admin, password=PASSWORD, folder=folder, syncprov=syncprov, replication=replication
             )
         modules = "modulepath /usr/lib/ldap\nmoduleload back_mdb\n" + ("moduleload syncprov\n" if self.live else "")
         schemas = [SCHEMAS / f"{name}.schema" for name in ("core", "cosine", "inetorgperson")] + [HERE / "mail.schema"]
         includes = "".join(f"include {schema}\n" for schema in schemas)
         tls = "" if self.tls_port is None else self.certificates()
-        head = f"{includes}{tls}pidfile {self.folder}/slapd.pid\n{modules}sizelimit unlimited\n"
+        writer = "" if self.writes is None else f"serverID {self.writes[0]}\n"
+        head = f"{includes}{tls}{writer}pidfile {self.folder}/slapd.pid\n{modules}sizelimit unlimited\n"
         # The one administrator writes to both trees.
         grant = f'access to * by dn.exact="{self.admin}" write by * read\n'
         text = head + "database config\nrootdn cn=config\nrootpw secret\n" + databases.replace("access to * by * read\n", grant)
