@@ -149,3 +149,16 @@ def both_write(place):
     place.until(lambda: place.rcpt("u5@d0.test") == 550, "who is gone")
     for uid in ("a1", "b1", "b2", "u1"):
         assert place.rcpt(f"{uid}@d0.test") == 250, uid
+    # The second one misses something, and says nothing of it to a cookie.
+    second.stop()
+    first.add(user("a4"))
+    place.until(lambda: place.known("a4@d0.test"), "a4")
+    first.stop()
+    second.start()
+    place.until(lambda: any("lags behind" in state for state in states(place)), "that it lags", seconds=60)
+    assert place.rcpt("a4@d0.test") == 250 and place.rcpt("nobody@d0.test") == 451
+    assert "may lag behind" in place.sync("full", check=False).stderr
+    first.start()
+    place.until(lambda: there(second, "a4"), "the second one has caught up", seconds=30)
+    place.until(lambda: None not in followed(place), "one of them", seconds=90)
+    assert place.rcpt("a4@d0.test") == 250

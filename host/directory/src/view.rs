@@ -17,6 +17,9 @@ use crate::schema::Schema;
 
 type Answer<T> = Result<T, DirectoryError>;
 
+/// Most aliases that lead from one to the next.
+const ALIASES_MAX: usize = 8;
+
 /// One snapshot with the schema to read it by. Not kept across an `.await`.
 pub(crate) struct View<'s> {
     pub(crate) snapshot: Snapshot,
@@ -128,17 +131,19 @@ impl View<'_> {
         }
     }
 
-    /// The entries that a domain name leads to; a pure alias leads on to its target, once.
+    /// The entries that a domain name leads to; a pure alias leads on to its target, which may be one, too (RFC 4512 §2.6).
     pub(crate) fn domain_nodes(&self, name: &Domain) -> Answer<Vec<DomainEntry>> {
         let mut nodes = Vec::new();
         for (_, id) in self.indexed(DOMAINS, name.as_str())? {
             let Some(mut entry) = self.entry_by_id(id)? else { continue };
-            if let Some(DomainNode::Alias { target, .. }) = DomainNode::of(&entry, self.schema) {
-                match self.entry(&target)? {
-                    Some(found) => entry = found,
-                    None => continue,
-                }
+            for _ in 0..ALIASES_MAX {
+                let Some(DomainNode::Alias { target, .. }) = DomainNode::of(&entry, self.schema) else {
+                    break;
+                };
+                let Some(found) = self.entry(&target)? else { break };
+                entry = found;
             }
+            // What ends at an alias, in a circle or at nothing, is no domain.
             nodes.extend(DomainEntry::read(&entry, self.schema));
         }
         Ok(nodes)

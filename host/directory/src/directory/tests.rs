@@ -452,3 +452,26 @@ async fn the_sample_that_ships_loads_without_defect() {
     assert!(matches!(directory.remove_user("user1@example.org").await, Err(EditError::Postmaster { .. })));
     assert_whole(&directory);
 }
+
+#[tokio::test]
+async fn an_alias_of_an_alias_is_a_name_of_the_domain_and_a_circle_is_none() {
+    let (_dir, directory) = sample().await;
+    let alias = |name: &str, of: &str| {
+        let entry = Entry::new(Dn::parse(&format!("dc={name},dc=test,o=internet")).unwrap());
+        let entry = entry.with("objectClass", "alias").with("objectClass", "inetDomainAlias");
+        Edit::Add(entry.with("aliasedObjectName", format!("dc={of},dc=test,o=internet")))
+    };
+    let edits = [alias("older", "old"), alias("x", "y"), alias("y", "x"), alias("z", "nothing")];
+    directory.edit(&edits).await.unwrap();
+    assert_eq!(found(directory.domain(&domain("older.test"))).domain, domain("d0.test"));
+    assert_eq!(
+        found(directory.user_by_login("u1@older.test")).dn,
+        found(directory.user_by_login("u1@old.test")).dn
+    );
+    for name in ["x.test", "y.test", "z.test"] {
+        assert_eq!(directory.domain(&domain(name)), Lookup::NotFound, "{name}");
+    }
+    let mut names = Vec::new();
+    directory.scan_domain_aliases(&mut |name, _| names.push(name.to_string())).unwrap();
+    assert_eq!(names, ["old.test", "older.test"]);
+}

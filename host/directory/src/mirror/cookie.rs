@@ -50,13 +50,19 @@ pub(super) fn joined(known: Option<&[u8]>, new: &[u8]) -> Vec<u8> {
     format!("rid={},csn={}", joined.rid, changes.join(";")).into_bytes()
 }
 
-/// Whether who gave a cookie has come less far than was known, of a writer that both name. slapd refuses such only where that
-/// writer is itself.
-pub(super) fn is_behind(known: Option<&[u8]>, new: &[u8]) -> bool {
-    let (Some(known), Some(new)) = (known.and_then(OpenLdap::read), OpenLdap::read(new)) else {
-        return false;
+/// Whether a cookie is OpenLDAP's, and says how far somebody has come.
+pub(super) fn is_openldaps(cookie: &[u8]) -> bool {
+    OpenLdap::read(cookie).is_some_and(|cookie| !cookie.changes.is_empty())
+}
+
+/// Whether a server that has come as far as it says, of each writer (`contextCSN`), lacks something of what a cookie stands for.
+pub(super) fn lacks(cookie: &[u8], context: &[Vec<u8>]) -> bool {
+    let Some(known) = OpenLdap::read(cookie) else { return false };
+    let context: Vec<&str> = context.iter().filter_map(|change| std::str::from_utf8(change).ok()).collect();
+    let has = |writer: &str, change: &str| {
+        context.iter().any(|has| has.split('#').nth(2) == Some(writer) && *has >= change)
     };
-    known.changes.iter().any(|(writer, change)| new.changes.get(writer).is_some_and(|last| last < change))
+    !known.changes.iter().all(|(writer, change)| has(writer, change))
 }
 
 #[cfg(test)]
@@ -91,12 +97,18 @@ mod tests {
     }
 
     #[test]
-    fn who_has_come_less_far_of_any_writer_is_behind() {
-        let behind = |known: &str, new: &str| is_behind(Some(known.as_bytes()), new.as_bytes());
-        let both = format!("rid=000,csn={ONE};{TWO}");
-        assert!(behind(&format!("rid=000,csn={ONE_LATER};{TWO}"), &both));
-        assert!(!behind(&both, &both) && !behind(&both, &format!("rid=000,csn={ONE_LATER};{TWO}")));
-        assert!(!behind(&both, &format!("rid=000,csn={TWO}")) && !behind("another server's", &both));
+    fn who_has_come_less_far_of_any_writer_lacks_something() {
+        let lacks = |context: &[&str]| {
+            let context: Vec<Vec<u8>> = context.iter().map(|change| change.as_bytes().to_vec()).collect();
+            super::lacks(format!("rid=000,csn={ONE};{TWO}").as_bytes(), &context)
+        };
+        assert!(lacks(&[ONE]) && lacks(&[TWO]) && lacks(&["nonsense"]));
+        assert!(!lacks(&[TWO, ONE]) && !lacks(&[ONE_LATER, TWO]));
+        assert!(
+            is_openldaps(b"rid=000,csn=x#0#001#0")
+                && !is_openldaps(b"rid=000")
+                && !is_openldaps(b"another's")
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::apply::{BATCH_MAX, Step};
-use super::cookie::{is_behind, joined};
+use super::cookie::{self, joined};
 use super::followed::followed_row;
 use super::found::{Found, Uuid};
 use super::guard::{Trust, guard, guard_empty};
@@ -36,6 +36,8 @@ use crate::ldap::settings::Referrals;
 
 /// The Sync State control's name (RFC 4533 §2.3).
 const SYNC_STATE: &str = "1.3.6.1.4.1.4203.1.9.1.2";
+/// Where slapd says how far it has come of each writer.
+const CONTEXT: &str = "contextCSN";
 /// How long changes are gathered into one batch: a change alone waits that long, a flood is written in bulk.
 const GATHER: Duration = Duration::from_millis(20);
 /// How often it is tried whether there is a server that is rather followed.
@@ -126,6 +128,7 @@ impl Mirror {
             is_followed: false,
         };
         self.follows(base, "refreshing", false);
+        live.check_behind(&ldap).await?;
         let request = SyncRequest { mode: RefreshMode::RefreshAndPersist, cookie, reload_hint: false };
         let (name, filter) = (base.to_string(), Filter::everything());
         let begun = {
@@ -158,6 +161,39 @@ impl Mirror {
 }
 
 impl Live<'_> {
+    /// Whoever knows less than was known takes nothing back. slapd says how far it has come of each writer, at the top of a
+    /// database; to a cookie it says nothing of one that it has never heard of, or has come less far of, unless that is itself.
+    async fn check_behind(&mut self, ldap: &ldap3::Ldap) -> Result<(), SyncError> {
+        let Some(known) = self.known.clone().filter(|known| cookie::is_openldaps(known)) else {
+            return Ok(());
+        };
+        let mut level = Some(self.base.clone());
+        while let Some(name) = level {
+            let mut ldap = ldap.clone();
+            ldap.with_timeout(self.mirror.0.options.ldap.operation_timeout);
+            let name_text = name.to_string();
+            let asked = ldap.search(&name_text, Scope::Base, "(objectClass=*)", vec![CONTEXT]);
+            let answer = tokio::select! {
+                answer = asked => answer.map_err(|error| failure(&self.server, "search", error))?,
+                ended = &mut self.moving => return Err(ended_early(&self.server, ended).into()),
+            };
+            let entries = answer.0.into_iter().filter(|item| !item.is_ref() && !item.is_intermediate());
+            let attributes =
+                entries.filter_map(|item| read_entry(item.0).ok()).flat_map(|entry| entry.attributes);
+            let changes: Vec<Vec<u8>> = attributes.flat_map(|(_, values)| values).collect();
+            if !changes.is_empty() {
+                if !cookie::lacks(&known, &changes) {
+                    return Ok(());
+                }
+                let text = "its state is older than what was known".to_owned();
+                let (server, what) = (self.server.clone(), "live search");
+                return Err(LdapFailure::Refused { server, what, code: UNWILLING, text }.into());
+            }
+            level = name.parent();
+        }
+        Ok(())
+    }
+
     async fn follow(
         mut self,
         mut stream: Stream,
@@ -319,13 +355,11 @@ impl Live<'_> {
                 cookie.into_iter().for_each(|cookie| self.new_cookie(cookie));
             }
             SyncInfo::RefreshPresent { cookie, done } => {
-                self.check_behind(cookie.as_deref())?;
                 self.flush().await?;
                 self.remove_absent().await?;
                 self.phase_over(cookie, done).await?;
             }
             SyncInfo::RefreshDelete { cookie, done } => {
-                self.check_behind(cookie.as_deref())?;
                 // Without a cookie all that is there was shown (RFC 4533 §3.3.1): what was not is gone, since the full sync before.
                 if self.refreshing && self.from_nothing && done {
                     self.flush().await?;
@@ -335,16 +369,6 @@ impl Live<'_> {
             }
         }
         Ok(())
-    }
-
-    /// A refresh by somebody who knows less than was known takes nothing back.
-    fn check_behind(&self, cookie: Option<&[u8]>) -> Result<(), SyncError> {
-        if !cookie.is_some_and(|cookie| is_behind(self.known.as_deref(), cookie)) {
-            return Ok(());
-        }
-        let text = "its state is older than what was known".to_owned();
-        Err(LdapFailure::Refused { server: self.server.clone(), what: "live search", code: UNWILLING, text }
-            .into())
     }
 
     async fn phase_over(&mut self, cookie: Option<Vec<u8>>, done: bool) -> Result<(), SyncError> {
