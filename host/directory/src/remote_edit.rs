@@ -73,9 +73,16 @@ pub(crate) type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Se
 
 /// The right to write: one at a time plans an edit by what is known and writes it, so that no two give one address away.
 #[derive(Clone)]
-pub(crate) struct Turn(
-    #[allow(dead_code, reason = "held until the edit is made")] pub(crate) Arc<Vec<OwnedMutexGuard<()>>>,
-);
+pub(crate) struct Turn {
+    /// Given back when the last who holds the turn is done.
+    _held: Arc<Vec<OwnedMutexGuard<()>>>,
+}
+
+impl Turn {
+    pub(crate) fn new(held: Vec<OwnedMutexGuard<()>>) -> Self {
+        Self { _held: Arc::new(held) }
+    }
+}
 
 /// The source of the tree, where it is not the tree itself: edits are written there, and come back from there.
 pub(crate) trait WriteThrough: Send + Sync {

@@ -151,7 +151,7 @@ impl WriteThrough for RemoteTree {
             for at in places {
                 turn.push(Arc::clone(&self.0[at].0.writing).lock_owned().await);
             }
-            Turn(Arc::new(turn))
+            Turn::new(turn)
         })
     }
 
