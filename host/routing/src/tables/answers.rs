@@ -1,11 +1,11 @@
-//! Asking plugins for the rows of entries that wait for them, batch by batch; no view of the tables is open meanwhile.
+//! Asking plugins for the rows of the entries of a domain that wait for them, batch by batch; no view of the tables is open
+//! meanwhile. When, and of which domains at once, says `rounds`.
 //!
 //! An answer takes the place of the entry's rows only if the entry still waits for this very answer: what changed in
 //! between is asked about again. A call that fails is divided, down to the single entry. That entry keeps its rows, and
 //! is asked about again, alone, after a wait that doubles. Where it is the plugin that cannot be asked (it is busy or
 //! gone), or fails on one entry after the other, all its entries wait; those that never failed come first.
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::follow::Refreshed;
 use super::given::rows_given;
 use super::rebuild::{Overlay, encode};
 use super::row::DomainRow;
-use super::waiting::{ASKED_MAX, Mark, behind};
+use super::waiting::{ASKED_MAX, Mark, behind, marks_of};
 use super::{DOMAINS, STATE, STATE_KEY, State, TableError, Tables, WAITING, key};
 
 /// Entries whose answers are written in one batch.
@@ -42,7 +42,7 @@ const TRIES_MAX: u32 = 8;
 
 /// Which entries are asked about.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Which {
+pub(super) enum Which {
     /// All whose time has come.
     All,
     /// Those that changed and were not yet asked about.
@@ -74,56 +74,39 @@ struct Window {
 }
 
 impl Tables {
-    /// Asks about the entries that changed and were not yet asked about.
-    pub(super) async fn ask_fresh(
-        &self,
-        directory: &Directory,
-        builders: &Builders<'_>,
-    ) -> Result<(), TableError> {
-        self.ask_waiting(directory, builders, Which::Fresh).await.map(drop)
-    }
-
-    /// Asks about all entries whose time has come. Gives whether any wait still.
-    pub(super) async fn ask_all(
-        &self,
-        directory: &Directory,
-        builders: &Builders<'_>,
-    ) -> Result<bool, TableError> {
-        self.ask_waiting(directory, builders, Which::All).await
-    }
-
-    async fn ask_waiting(
+    /// Asks about the entries of a domain that wait; gives whether any wait still.
+    pub(super) async fn ask_domain(
         &self,
         directory: &Directory,
         builders: &Builders<'_>,
         which: Which,
+        domain: &Domain,
     ) -> Result<bool, TableError> {
-        let (mut from, mut remains) = (String::new(), false);
-        // The domains whose plugin cannot be asked now.
-        let mut shut: HashSet<Domain> = HashSet::new();
+        let (mut from, mut remains) = (marks_of(domain.as_str()), false);
         loop {
-            // Most changes have nothing to ask: they shall not wait for others' questions.
-            let window = self.due(&from, which, builders, &shut)?;
+            // Most changes have nothing to ask: they shall not wait for questions.
+            let window = self.due(&from, which, builders, domain)?;
             let window = if window.due.is_empty() {
                 window
             } else {
-                let _one = self.building.lock().await;
-                let mut window = self.due(&from, which, builders, &shut)?;
-                for group in window.due.chunk_by_mut(|a, b| a.builder == b.builder) {
-                    group.sort_by_key(|due| due.mark.failures);
-                }
+                let turn = self.asking.of(domain);
+                let _one = turn.lock().await;
+                let mut window = self.due(&from, which, builders, domain)?;
+                window.due.sort_by(|a, b| {
+                    a.builder.plugin.cmp(&b.builder.plugin).then(a.mark.failures.cmp(&b.mark.failures))
+                });
                 let begun = builders.clock.now();
-                let mut round =
-                    Round { directory, builders, shut: &mut shut, in_a_row: 0, settled: Vec::new() };
+                let mut round = Round { directory, builders, shut: false, in_a_row: 0, settled: Vec::new() };
                 for group in window.due.chunk_by(|a, b| a.builder == b.builder) {
                     round.ask(group).await?;
                 }
-                let settled = round.settled;
-                remains |= settled.iter().any(|(_, settled)| matches!(settled, Settled::Waits(_)));
+                let (settled, shut) = (round.settled, round.shut);
+                remains |= shut || settled.iter().any(|(_, settled)| matches!(settled, Settled::Waits(_)));
                 self.settle(window.generation, &settled, (builders, begun)).await?;
-                window
+                // The others wait for the same plugin.
+                if shut { Window { next: None, ..window } } else { window }
             };
-            remains |= window.remains || !shut.is_empty();
+            remains |= window.remains;
             match window.next {
                 Some(next) => from = next,
                 None => return Ok(remains),
@@ -131,13 +114,13 @@ impl Tables {
         }
     }
 
-    /// The entries to ask about, from a key on.
+    /// The entries of a domain to ask about, from a key on.
     fn due(
         &self,
         from: &str,
         which: Which,
         builders: &Builders<'_>,
-        shut: &HashSet<Domain>,
+        domain: &Domain,
     ) -> Result<Window, TableError> {
         let snapshot = self.storage.read()?;
         let state = super::reader::state(&snapshot)?.ok_or(TableError::NotBuilt)?;
@@ -151,7 +134,7 @@ impl Tables {
             let value = snapshot.get(DOMAINS, &key(generation, name))?.unwrap_or_default();
             DomainRow::read_all(&value).ok_or(TableError::Row("routing"))
         };
-        let until = generation.checked_add(1).map_or_else(|| vec![u8::MAX; 600], |next| vec![next]);
+        let until = key(generation, &behind(&marks_of(domain.as_str())));
         let mut failure = None;
         snapshot.scan(WAITING, &key(generation, from), &until, &mut |stored, value| {
             let name = String::from_utf8_lossy(&stored[1..]).into_owned();
@@ -168,13 +151,10 @@ impl Tables {
                 }
                 let Ok(dn) = Dn::parse(&mark.dn) else { continue };
                 match builder_of(&dn, builders.plugins, &state.builders, rows_at) {
-                    Ok(Some(builder)) if builder.is_ready && !shut.contains(&builder.domain) => {
-                        window.due.push(Due { dn, mark, builder });
-                    }
+                    Ok(Some(builder)) if builder.is_ready => window.due.push(Due { dn, mark, builder }),
                     // The others of the domain wait for the same.
                     Ok(Some(_)) => {
                         window.remains = true;
-                        window.next = Some(behind(&name));
                         return ControlFlow::Break(());
                     }
                     Ok(None) => {}
@@ -193,6 +173,8 @@ impl Tables {
         settled: &[(&Due, Settled)],
         (builders, begun): (&Builders<'_>, mail_types::Timestamp),
     ) -> Result<(), TableError> {
+        // What is built anew meanwhile would not know of it.
+        let _one = self.building.lock().await;
         for _ in 0..TRIES_MAX {
             let Some((batch, done)) = self.compose(generation, settled)? else { return Ok(()) };
             match self.storage.commit(batch).await {
@@ -254,7 +236,8 @@ impl Tables {
 struct Round<'a, 'd> {
     directory: &'a Directory,
     builders: &'a Builders<'a>,
-    shut: &'a mut HashSet<Domain>,
+    /// Whether the plugin cannot be asked now.
+    shut: bool,
     /// How many entries of the domain failed since one did not.
     in_a_row: usize,
     settled: Vec<(&'d Due, Settled)>,
@@ -265,10 +248,7 @@ impl<'d> Round<'_, 'd> {
     async fn ask(&mut self, group: &'d [Due]) -> Result<(), TableError> {
         let (mut rest, mut size) = (group, ASKED_MAX as usize);
         self.in_a_row = 0;
-        while let Some(first) = rest.first() {
-            if self.shut.contains(&first.builder.domain) {
-                return Ok(());
-            }
+        while !rest.is_empty() && !self.shut {
             // No more than any of them shares a call with.
             let (mut count, mut most) = (0, size);
             for due in rest {
@@ -303,7 +283,7 @@ impl<'d> Round<'_, 'd> {
             }
             if let [due] = batch {
                 self.fail(due, &failed);
-                // Whoever builds rows next waits for these calls.
+                // Others of the domain wait for these calls.
                 self.in_a_row += if failed.kind == FailureKind::Wall { LATE_COUNTS } else { 1 };
                 if self.in_a_row < FAILURES_IN_A_ROW_MAX {
                     continue;
@@ -363,7 +343,7 @@ impl<'d> Round<'_, 'd> {
     fn put_off(&mut self, failing: &'d [Due], open: Vec<&'d [Due]>, failed: &Failed) {
         let Some(first) = failing.first() else { return };
         self.tell(first, &format!("{failed}; it and all others of the domain wait"));
-        self.shut.insert(first.builder.domain.clone());
+        self.shut = true;
         for part in open {
             let size = u32::try_from(part.len()).unwrap_or(u32::MAX);
             for due in part.iter().filter(|due| size < due.mark.share) {

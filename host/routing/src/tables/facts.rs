@@ -69,7 +69,7 @@ impl Tables {
     }
 }
 
-fn canonical(reader: &Reader, domain: &Domain) -> Result<Option<Domain>, TableError> {
+pub(super) fn canonical(reader: &Reader, domain: &Domain) -> Result<Option<Domain>, TableError> {
     let Some(row) = reader.domain(domain.as_str())? else { return Ok(None) };
     let name = match (row.canonical, row.target) {
         (Some(canonical), _) => Some(canonical),

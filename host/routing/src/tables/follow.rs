@@ -14,12 +14,14 @@ use std::time::Duration;
 use directory::{Changes, Defect, Directory, DirectoryError, Dn, DnsDomain, Entry, Kind, Schema, Typed};
 use events::Event;
 use hooks::Role;
-use mail_types::{Lookup, Timestamp};
+use mail_types::{Domain, Lookup, Timestamp};
 use runtime::Shutdown;
 use storage::StorageError;
 
+use super::answers::Which;
 use super::build::{Rows, rows_of};
 use super::builder::{Builders, is_base};
+use super::facts::canonical;
 use super::foreign::names_in_force;
 use super::listing::read_keys;
 use super::rebuild::{Built, CHUNK_MAX, Overlay, encode};
@@ -191,24 +193,65 @@ impl Tables {
 
     /// Brings the tables up to the directory: returns when they have what the directory had when it was called, and
     /// plugins were asked about the entries that changed.
+    ///
+    /// # Errors
+    /// The tables are as they were, or stand somewhere on the way.
     pub async fn refresh(
         &self,
         directory: &Directory,
         builders: &Builders<'_>,
     ) -> Result<Refreshed, TableError> {
         let done = self.catch_up(directory, builders).await?;
-        self.ask_fresh(directory, builders).await?;
+        self.ask_plugins(directory, builders, Which::Fresh, None).await?;
+        Ok(done)
+    }
+
+    /// The same for whoever waits for an address of one domain: plugins are asked about its entries alone, and what others have to
+    /// say is not waited for.
+    ///
+    /// # Errors
+    /// As [`Self::refresh`].
+    pub async fn refresh_for(
+        &self,
+        domain: &Domain,
+        directory: &Directory,
+        builders: &Builders<'_>,
+    ) -> Result<Refreshed, TableError> {
+        let done = self.catch_up(directory, builders).await?;
+        // Entries wait under the domain's own name, not under its others.
+        let canonical = canonical(&self.reader()?, domain)?;
+        self.ask_plugins(directory, builders, Which::Fresh, Some(canonical.as_ref().unwrap_or(domain)))
+            .await?;
         Ok(done)
     }
 
     /// The same, and plugins were asked about all entries whose rows are theirs to build.
+    ///
+    /// # Errors
+    /// As [`Self::refresh`].
     pub async fn refresh_wholly(
         &self,
         directory: &Directory,
         builders: &Builders<'_>,
     ) -> Result<Refreshed, TableError> {
         let done = self.catch_up(directory, builders).await?;
-        self.ask_all(directory, builders).await?;
+        self.ask_plugins(directory, builders, Which::All, None).await?;
+        Ok(done)
+    }
+
+    /// The same, but plugins have so long to answer: what they have not said by then they are asked by who follows.
+    ///
+    /// # Errors
+    /// As [`Self::refresh`].
+    pub async fn refresh_within(
+        &self,
+        patience: Duration,
+        directory: &Directory,
+        builders: &Builders<'_>,
+    ) -> Result<Refreshed, TableError> {
+        let done = self.catch_up(directory, builders).await?;
+        let asked = self.ask_plugins(directory, builders, Which::All, None);
+        tokio::time::timeout(patience, asked).await.unwrap_or(Ok(true))?;
         Ok(done)
     }
 
@@ -341,28 +384,6 @@ impl Tables {
                 () = shutdown.wait() => return,
                 changed = newest.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(RETRY), if failed => {}
-            }
-        }
-    }
-
-    /// Asks plugins about entries that wait, as they come, and again where they failed.
-    async fn follow_answers(&self, directory: &Directory, builders: &Builders<'_>, shutdown: &Shutdown) {
-        loop {
-            let asked = tokio::select! {
-                () = shutdown.wait() => return,
-                asked = self.ask_all(directory, builders) => asked,
-            };
-            let remains = match asked {
-                Ok(remains) => remains,
-                Err(error) => {
-                    builders.events.emit(&Event::TablesFailed { cause: &error.to_string() });
-                    true
-                }
-            };
-            tokio::select! {
-                () = shutdown.wait() => return,
-                () = self.marked.notified() => {}
-                () = tokio::time::sleep(RETRY), if remains => {}
             }
         }
     }

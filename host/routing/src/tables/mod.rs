@@ -37,6 +37,7 @@ mod given;
 mod listing;
 mod reader;
 mod rebuild;
+mod rounds;
 pub mod row;
 mod shown;
 mod waiting;
@@ -127,8 +128,9 @@ pub enum TableError {
 #[derive(Clone)]
 pub struct Tables {
     storage: Storage,
-    /// One full build, or one round of questions to plugins, at a time.
+    /// One full build at a time, and no answers of plugins while one is under way.
     building: Arc<tokio::sync::Mutex<()>>,
+    asking: Arc<rounds::Asking>,
     /// Told when entries began to wait for a plugin.
     marked: Arc<tokio::sync::Notify>,
     forerunner: Arc<OnceLock<Arc<dyn Forerunner>>>,
@@ -138,7 +140,8 @@ impl Tables {
     /// Tables in a storage that was opened with [`SPACES`].
     #[must_use]
     pub fn new(storage: Storage) -> Self {
-        Self { storage, building: Arc::default(), marked: Arc::default(), forerunner: Arc::default() }
+        let (building, asking) = (Arc::default(), Arc::default());
+        Self { storage, building, asking, marked: Arc::default(), forerunner: Arc::default() }
     }
 
     /// A consistent view of the generation in force.

@@ -114,7 +114,7 @@ impl routing::Source for All {
             if let Some(mirror) = &self.mirror {
                 match mirror.look_up(address).await {
                     Lookup::NotFound => {}
-                    Lookup::Found(_) => return self.following.follow().await,
+                    Lookup::Found(_) => return self.following.follow(&address.domain).await,
                     Lookup::Unavailable(why) => return Lookup::Unavailable(why),
                 }
             }
@@ -143,7 +143,7 @@ impl All {
             Lookup::Found(()) => {}
             answer => return answer,
         }
-        match self.following.follow().await {
+        match self.following.follow(domain).await {
             // An entry of the directory, one that is gone too, wins over the DNS.
             Lookup::Found(()) => self.following.rows.canonical_domain(domain).map(drop),
             answer => answer,
@@ -195,9 +195,10 @@ struct Following {
 }
 
 impl Following {
-    async fn follow(&self) -> Lookup<()> {
+    /// Until the rows of a domain are the directory's; those of others are not waited for.
+    async fn follow(&self, domain: &Domain) -> Lookup<()> {
         let builders = Builders { plugins: &self.plugins, events: &self.events, clock: &self.clock };
-        match self.rows.refresh(&self.directory, &builders).await {
+        match self.rows.refresh_for(domain, &self.directory, &builders).await {
             Ok(_) => Lookup::Found(()),
             Err(why) => Lookup::Unavailable(why.to_string()),
         }

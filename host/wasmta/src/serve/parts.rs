@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth::{Authenticator, Hasher};
 use channels::StoreDelivery;
@@ -26,6 +27,9 @@ use super::quota_warnings::Watch;
 use super::quotas::DirectoryQuotas;
 use super::{account_moves, complete, mirror, policy, settings, ways};
 use crate::config::Config;
+
+/// How long a start waits for what plugins have to say of rows; until they have, mail that needs it is put off.
+const PLUGINS_AT_START: Duration = Duration::from_secs(5);
 
 /// The parts, wired.
 #[derive(Clone)]
@@ -360,7 +364,7 @@ async fn open_store(
 /// Brings the tables up to the directory, and says what that took; `false` where a row cannot be read.
 async fn brought_up(tables: &Tables, directory: &Directory, builders: &Builders<'_>) -> Result<bool, String> {
     let begun = builders.clock.now();
-    match tables.refresh_wholly(directory, builders).await {
+    match tables.refresh_within(PLUGINS_AT_START, directory, builders).await {
         Ok(done) => {
             done.tell(builders, begun);
             Ok(true)

@@ -128,7 +128,7 @@ impl Provisioning {
         };
         match self.tools.directory.domain(domain) {
             Lookup::NotFound => self.make(domain).await,
-            Lookup::Found(_) => self.follow().await,
+            Lookup::Found(_) => self.follow(domain).await,
             Lookup::Unavailable(why) => Lookup::Unavailable(why),
         }
     }
@@ -182,13 +182,13 @@ impl Provisioning {
         self.memory.lock().made.push_back(now);
         let change = "domain added: mail came for it, and its MX names us";
         events.emit(&Event::DirectoryChanged { change, entry: domain.as_str() });
-        self.follow().await
+        self.follow(domain).await
     }
 
-    async fn follow(&self) -> Lookup<()> {
+    async fn follow(&self, domain: &Domain) -> Lookup<()> {
         let Tools { directory, tables, plugins, events, clock, .. } = &self.tools;
         let builders = Builders { plugins, events, clock };
-        match tables.refresh(directory, &builders).await {
+        match tables.refresh_for(domain, directory, &builders).await {
             Ok(_) => Lookup::Found(()),
             Err(why) => Lookup::Unavailable(why.to_string()),
         }

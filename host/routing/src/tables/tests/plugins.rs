@@ -24,6 +24,9 @@ struct Fake {
     rests: AtomicBool,
     version: Mutex<String>,
     calls: Mutex<Vec<(String, usize)>>,
+    /// The domain about which it says nothing until it is woken.
+    slow: Mutex<&'static str>,
+    wakes: tokio::sync::Notify,
 }
 
 impl Fake {
@@ -102,6 +105,9 @@ impl Plugins for Fake {
         });
         Box::pin(async move {
             tokio::task::yield_now().await;
+            if *self.slow.lock().unwrap() == domain.as_str() {
+                self.wakes.notified().await;
+            }
             let report = hooks::CallReport { digest: "0a1b2c".to_owned(), ..hooks::CallReport::default() };
             Told { answer, report }
         })
@@ -351,6 +357,56 @@ async fn a_domains_entry_binds_a_plugin_and_a_plugin_that_was_never_there_change
     bind(&directory, "a.test", &[]).await;
     tables.refresh(&directory, &with_plugins(&fake)).await.unwrap();
     assert!(has(&tables, "native@a.test") && !has(&tables, "x@a.test"));
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_slow_keeps_no_other_domains_rows_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::bound_to("a.test");
+    fake.bound.lock().unwrap().insert("b.test");
+    let (directory, tables) = two_domains(dir.path(), &fake).await;
+    *fake.slow.lock().unwrap() = "a.test";
+    let builders = with_plugins(&fake);
+    let add = async |name: &'static str, of: &'static str| {
+        let edits = [Edit::Add(entry(name, of, &[&format!("{name}@{of}")]))];
+        directory.edit(&edits).await.unwrap();
+    };
+    add("x", "a.test").await;
+    add("y", "b.test").await;
+    let slow = Domain::parse("a.test").unwrap();
+    let mut waits = Box::pin(tables.refresh_for(&slow, &directory, &builders));
+    // Whoever waits for an address of the one domain does not wait for the other's plugin …
+    let quick = Domain::parse("b.test").unwrap();
+    tokio::select! {
+        biased;
+        _ = &mut waits => panic!("it has not answered"),
+        done = tables.refresh_for(&quick, &directory, &builders) => drop(done.unwrap()),
+    }
+    assert!(has(&tables, "y@b.test") && !has(&tables, "x@a.test"));
+    // … nor does who follows, change after change …
+    let shutdown = runtime::Shutdown::new();
+    let follows = tables.follow(&directory, &builders, &shutdown);
+    let changes = async {
+        for name in ["z1", "z2"] {
+            add(name, "b.test").await;
+            while !has(&tables, &format!("{name}@b.test")) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        shutdown.trigger();
+    };
+    tokio::select! {
+        biased;
+        _ = &mut waits => panic!("it has not answered"),
+        _ = tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(follows, changes) }) => {}
+    }
+    assert!(has(&tables, "z2@b.test") && !has(&tables, "x@a.test"));
+    // … nor the start of a server.
+    let patience = Duration::from_millis(10);
+    tables.refresh_within(patience, &directory, &builders).await.unwrap();
+    fake.wakes.notify_one();
+    waits.await.unwrap();
+    assert!(has(&tables, "x@a.test"));
 }
 
 /// Gives a domain's entry plugins.
