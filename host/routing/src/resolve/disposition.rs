@@ -13,7 +13,8 @@ use super::{Request, refusals};
 use crate::delivery_options::{Action, Each, Filling, OptionTemplate};
 use crate::recorder::{Recorder, Step, StepKind};
 use crate::rewrite::tags::Target;
-use crate::tables::row::{Detail, RowKind};
+use crate::tables::row::{AliasRow, Detail, RowKind};
+use crate::tables::{Claim, TableError};
 
 /// Applies an entry to one address.
 pub(super) fn dispose<R: Recorder>(
@@ -45,7 +46,7 @@ pub(super) fn dispose<R: Recorder>(
     let is_plain = row.is_plain() && templates.find(&DeliveryOption::Mailbox).is_none();
     if is_plain && found.elsewhere(guide.view).is_none() {
         recorder.detail(|| Step::new(StepKind::Delivery, "mailbox").at(&*row.dn));
-        return mailbox(found, address).map(|next| vec![next]);
+        return mailbox(guide, found, address).map(|next| vec![next]);
     }
     if let Some(target) = detail.routing_address.as_deref().and_then(|text| Address::parse(text).ok())
         && !is_self(found, &target)
@@ -114,13 +115,33 @@ fn account(found: &Found<'_>) -> Option<AccountName> {
     AccountName::new(account.unwrap_or(&found.key))
 }
 
-fn mailbox(found: &Found<'_>, address: Address) -> Result<Next, Refusal> {
-    match account(found) {
-        Some(account) => {
-            Ok(Next::Route { address, detail: found.detail.clone(), route: Route::store(account) })
-        }
-        None => Err(refusals::not_served(found.address, "mailbox", &found.row.dn)),
+fn mailbox(guide: &Guide<'_>, found: &Found<'_>, address: Address) -> Result<Next, Refusal> {
+    let dn = &*found.row.dn;
+    let Some(account) = account(found) else {
+        return Err(refusals::not_served(found.address, "mailbox", dn));
+    };
+    let has_owner = has_owner(guide.view, found, &account).map_err(|e| refusals::unavailable(&e))?;
+    if !has_owner {
+        return Err(refusals::nobodys_mailbox(found.address, &account, dn));
     }
+    Ok(Next::Route { address, detail: found.detail.clone(), route: Route::store(account) })
+}
+
+/// Whether somebody has the mailbox that a row leads to. What the native builder makes leads to an entry's own; a plugin may
+/// name another entry's, which need not be there.
+fn has_owner(view: &View<'_>, found: &Found<'_>, account: &AccountName) -> Result<bool, TableError> {
+    if account.as_str() == found.key || view.reader.maker(&found.row.dn)?.is_none() {
+        return Ok(true);
+    }
+    let own = |row: &AliasRow<'_>| {
+        let leads_to = row.detail.as_ref().and_then(|detail| detail.account.as_deref());
+        row.kind == RowKind::User && leads_to.is_none_or(|name| name == account.as_str())
+    };
+    Ok(match view.reader.alias(account.as_str())? {
+        Some(Claim::One(row)) => own(&row),
+        Some(Claim::Several(rows)) => rows.iter().any(own),
+        None => false,
+    })
 }
 
 /// Whether an address leads to the entry itself.
@@ -352,7 +373,7 @@ impl Options<'_> {
     }
 
     fn mailbox(&mut self) -> Result<(), Refusal> {
-        let next = mailbox(self.found, self.address.clone())?;
+        let next = mailbox(self.guide, self.found, self.address.clone())?;
         if !self.next.contains(&next) {
             self.next.push(next);
         }

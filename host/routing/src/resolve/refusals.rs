@@ -106,6 +106,15 @@ pub(crate) fn known_to_dns_alone(address: &Address, origin: &str) -> Refusal {
     transient(450, 1, 1, "This address is not known here yet, try again later", cause)
 }
 
+/// A plugin's row leads to a mailbox that nobody has: mail waits, for nobody could read it there.
+#[must_use]
+pub(crate) fn nobodys_mailbox(address: &Address, account: &AccountName, entry: &str) -> Refusal {
+    let cause = format!(
+        "{address}: its row leads to the mailbox of {account}, and no row says that somebody has it: mend the plugin, or {entry}"
+    );
+    transient(450, 3, 5, "This address cannot be served at the moment, try again later", cause)
+}
+
 /// The directory names a way out that is none here, or none that entries may name: not by another way than was meant.
 #[must_use]
 pub(crate) fn no_way_out(account: &AccountName, channel: &str, entry: &str) -> Refusal {

@@ -12,7 +12,7 @@ use crate::rewrite::tags::ChannelTags;
 use crate::tables::{SPACES, Tables};
 use crate::{ExplainedOutcome, Routing};
 
-const RULES: &str = "here.test $U%$D@local\nboth.test $U%$D@local\nsub.up.test $U%$D@local\n. $U%$H@smtp\n";
+const RULES: &str = "here.test $U%$D@local\nboth.test $U%$D@local\nsub.up.test $U%$D@local\na.test $U%$D@local\n. $U%$H@smtp\n";
 
 fn from_dns(name: &str, relay: bool, refuse_unknown: bool) -> Typed {
     let domain = Domain::parse(name).unwrap();
@@ -36,6 +36,11 @@ async fn routing(dir: &tempfile::TempDir, all: &[Typed]) -> Routing {
         rebuild.add(one, &Schema::product()).await.unwrap();
     }
     rebuild.finish(1).await.unwrap();
+    over(tables)
+}
+
+/// What decides by tables.
+pub(super) fn over(tables: Tables) -> Routing {
     let rules = Rules::parse(RULES, "t.rules", &RuleOptions::new(&ChannelTags::builtin())).unwrap();
     let name = |name| Domain::parse(name).unwrap();
     let options = Options::new(&name("us.test"), name("default.test"));
@@ -43,7 +48,7 @@ async fn routing(dir: &tempfile::TempDir, all: &[Typed]) -> Routing {
 }
 
 /// `250` with channel and next hop, or the code of the refusal; and the explanation.
-async fn said(routing: &Routing, recipient: &str) -> (String, String) {
+pub(super) async fn said(routing: &Routing, recipient: &str) -> (String, String) {
     let path = ForwardPath::from(Address::parse(recipient).unwrap());
     let reverse_path = &ReversePath::Null;
     let request = Request {

@@ -14,9 +14,10 @@ use mail_types::{Address, Domain, Lookup, Timestamp};
 use runtime::Random;
 
 use super::following::{directory, dump, empty};
+use super::from_dns::{over, said};
 use super::*;
 
-/// A plugin that gives a row for each `x-address`, fails where an entry has `x-bad`, and is bound as the test says.
+/// A plugin that gives a row for each `x-address` (`address>primary` for one of somebody else's), fails where an entry has `x-bad`, and is bound as the test says.
 #[derive(Default)]
 struct Fake {
     bound: Mutex<BTreeSet<&'static str>>,
@@ -45,12 +46,16 @@ impl Fake {
             return Err(FailureKind::Resting);
         }
         let version = self.version.lock().unwrap().clone();
-        let row = |address: &String| hooks::AliasRow {
-            address: format!("{version}{address}"),
-            kind: "user".to_owned(),
-            relation: "primary".to_owned(),
-            status: "active".to_owned(),
-            ..hooks::AliasRow::default()
+        let row = |text: &String| {
+            let (address, primary) = text.split_once('>').unwrap_or((text, ""));
+            hooks::AliasRow {
+                address: format!("{version}{address}"),
+                primary: primary.to_owned(),
+                kind: "user".to_owned(),
+                relation: if primary.is_empty() { "primary" } else { "alternate" }.to_owned(),
+                status: "active".to_owned(),
+                ..hooks::AliasRow::default()
+            }
         };
         entries
             .iter()
@@ -407,6 +412,31 @@ async fn a_plugin_that_is_slow_keeps_no_other_domains_rows_waiting() {
     fake.wakes.notify_one();
     waits.await.unwrap();
     assert!(has(&tables, "x@a.test"));
+}
+
+#[tokio::test]
+async fn a_row_leads_to_nobodys_mailbox_and_mail_waits_until_somebody_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::bound_to("a.test");
+    let (directory, tables) = two_domains(dir.path(), &fake).await;
+    let alias = entry("x", "a.test", &["x@a.test>u@a.test", "@a.test>catcher@a.test"]);
+    directory.edit(&[Edit::Add(alias)]).await.unwrap();
+    let routing = over(tables.clone());
+    tables.refresh(&directory, &with_plugins(&fake)).await.unwrap();
+    let (short, explained) = said(&routing, "x@a.test").await;
+    assert_eq!(short, "450");
+    assert!(
+        explained.contains("the mailbox of u@a.test, and no row says that somebody has it"),
+        "{explained}"
+    );
+    assert_eq!(said(&routing, "whoever@a.test").await.0, "450");
+    directory.edit(&[Edit::Add(entry("u", "a.test", &["u@a.test"]))]).await.unwrap();
+    tables.refresh(&directory, &with_plugins(&fake)).await.unwrap();
+    assert!(said(&routing, "x@a.test").await.0.starts_with("250 store:u@a.test"));
+    // A row that is an alias itself is no mailbox.
+    directory.edit(&[Edit::Add(entry("c", "a.test", &["catcher@a.test>u@a.test"]))]).await.unwrap();
+    tables.refresh(&directory, &with_plugins(&fake)).await.unwrap();
+    assert_eq!(said(&routing, "whoever@a.test").await.0, "450");
 }
 
 /// Gives a domain's entry plugins.
