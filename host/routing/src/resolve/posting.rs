@@ -98,12 +98,16 @@ fn is_among(
 
 fn is_named_by(name: &Dn, sender: &Address, view: &View<'_>) -> Result<bool, TableError> {
     let Some(Claim::One(row)) = view.reader.alias(&sender.to_key())? else { return Ok(false) };
-    if Dn::parse(&row.dn).is_ok_and(|dn| dn == *name) {
+    let own = Dn::parse(&row.dn).ok();
+    if own.as_ref() == Some(name) {
         return Ok(true);
     }
     let Some(group) = view.reader.key_of(name)? else { return Ok(false) };
     let Some(Claim::One(group)) = view.reader.alias(&group)? else { return Ok(false) };
     let Some(detail) = group.detail else { return Ok(false) };
-    Ok(detail.members.iter().any(|member| member.eq_ignore_ascii_case(&row.dn))
+    let is_own = |member: &String| {
+        member.eq_ignore_ascii_case(&row.dn) || own.is_some() && Dn::parse(member).ok() == own
+    };
+    Ok(detail.members.iter().any(is_own)
         || detail.member_addresses.iter().any(|member| member.eq_ignore_ascii_case(&sender.to_string())))
 }

@@ -27,7 +27,7 @@ use super::listing::read_keys;
 use super::rebuild::{Built, CHUNK_MAX, Overlay, encode};
 use super::row::DomainRow;
 use super::waiting::Mark;
-use super::{DOMAINS, ORIGINS, STATE, STATE_KEY, State, TableError, Tables, key, origin_key};
+use super::{DOMAINS, ORIGINS, STATE, STATE_KEY, State, TableError, Tables, is_name_of, key, origin_key};
 
 /// Most tries of one refresh while others write too.
 const TRIES_MAX: u32 = 8;
@@ -40,8 +40,8 @@ const DEFECTS_TOLD_MAX: usize = 100;
 /// After a failure the directory is asked again no later than this.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Changed entries by their names; `None`: the entry is gone.
-pub(super) type Changed = BTreeMap<String, (Dn, Option<Typed>)>;
+/// Changed entries by their names, however these are written; `None`: the entry is gone.
+pub(super) type Changed = BTreeMap<Dn, Option<Typed>>;
 
 /// What a refresh did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Tables {
     /// A conflict when a rebuild or another change came first: read the state, and decide anew.
     pub async fn replace(
         &self,
-        changed: &BTreeMap<String, (Dn, Option<Typed>)>,
+        changed: &BTreeMap<Dn, Option<Typed>>,
         schema: &Schema,
         csn: u64,
         builders: &Builders<'_>,
@@ -296,8 +296,7 @@ impl Tables {
         };
         let mut changed = BTreeMap::new();
         for change in changes {
-            let name = change.dn.to_string();
-            if changed.contains_key(&name) {
+            if changed.contains_key(&change.dn) {
                 continue;
             }
             let entry = match directory.typed(&change.dn) {
@@ -305,7 +304,7 @@ impl Tables {
                 Lookup::NotFound => None,
                 Lookup::Unavailable(why) => return Err(TableError::Directory(why)),
             };
-            changed.insert(name, (change.dn, entry));
+            changed.insert(change.dn, entry);
         }
         if state.has_builders() && !self.add_moved(&mut changed, directory)? {
             return self.rebuild_since(Some(&state), directory, builders, 0).await;
@@ -320,7 +319,7 @@ impl Tables {
             rows
         };
         let mut untold = DEFECTS_TOLD_MAX;
-        for (dn, entry) in changed.values() {
+        for (dn, entry) in &changed {
             untold -= entry.as_ref().map_or(0, |entry| tell_defects(dn, entry.defects(), untold, builders));
         }
         Ok(Refreshed { full: false, entries, rows, csn })
@@ -334,7 +333,7 @@ impl Tables {
         {
             let snapshot = self.storage.read()?;
             let Some(state) = super::reader::state(&snapshot)? else { return Ok(false) };
-            for (dn, entry) in changed.values() {
+            for (dn, entry) in &*changed {
                 let before = bases_in_force(&snapshot, state.generation, dn)?;
                 let rows = entry.as_ref().map(|entry| rows_of(entry, directory.schema())).unwrap_or_default();
                 let mut names = names_in_force(&snapshot, state.generation, dn)?;
@@ -350,10 +349,8 @@ impl Tables {
         }
         for top in tops {
             let scanned = directory.scan_under(&top, &mut |entry| {
-                let name = entry.dn.to_string();
-                changed
-                    .entry(name)
-                    .or_insert_with(|| (entry.dn.clone(), Some(Typed::read(entry, directory.schema()))));
+                let name = entry.dn.clone();
+                changed.entry(name).or_insert_with(|| Some(Typed::read(entry, directory.schema())));
                 if changed.len() > CHUNK_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
             scanned.map_err(|error| TableError::Directory(error.to_string()))?;
@@ -437,7 +434,7 @@ fn put(
     state: &State,
 ) -> Result<(), TableError> {
     let mut others: Vec<(&Dn, Rows)> = Vec::new();
-    for (dn, entry) in changed.values() {
+    for (dn, entry) in changed {
         let rows = entry.as_ref().map(|entry| rows_of(entry, schema));
         let is_settled = rows.as_ref().is_none_or(|rows| !rows.domains.is_empty());
         if is_settled || overlay.is_of_domain(dn)? {
@@ -476,7 +473,7 @@ fn bases_in_force(
         if space == 0 && is_base(&name) {
             let value = snapshot.get(DOMAINS, &key(generation, &name))?.unwrap_or_default();
             let rows = DomainRow::read_all(&value).ok_or(TableError::Row("routing"))?;
-            bases.extend(rows.into_iter().filter(|row| row.dn == own));
+            bases.extend(rows.into_iter().filter(|row| is_name_of(&row.dn, dn, &own)));
         }
     }
     Ok(bases)

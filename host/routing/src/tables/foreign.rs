@@ -7,10 +7,10 @@ use directory::Dn;
 use mail_types::Domain;
 
 use super::builder::is_base;
-use super::listing::{read_keys, read_makers};
+use super::listing::{read_keys, read_maker};
 use super::rebuild::Overlay;
 use super::row::DomainRow;
-use super::{DOMAINS, ORIGINS, TableError, key, origin_key};
+use super::{DOMAINS, ORIGINS, TableError, is_name_of, key, origin_key};
 
 /// The numbers of the spaces in lists of keys.
 const OF_DOMAINS: u8 = 0;
@@ -20,8 +20,7 @@ impl Overlay<'_> {
     /// Takes away what a plugin gave for an entry under names that are not the domain's.
     pub(super) fn let_foreign_go(&mut self, dn: &Dn, domain: &Domain) -> Result<(), TableError> {
         let listed = self.get(2, &origin_key(self.generation, dn))?;
-        let own = dn.to_string();
-        if read_makers(&listed).iter().all(|(_, of)| *of != own) {
+        if read_maker(&listed).is_none() {
             return Ok(());
         }
         let mut foreign = HashSet::new();
@@ -31,7 +30,7 @@ impl Overlay<'_> {
                 OF_DOMAINS if !is_base(&text) => &text,
                 _ => continue,
             };
-            if name != domain.as_str() && !self.is_name_of(name, domain, &own)? {
+            if name != domain.as_str() && !self.has_name(domain, name, dn)? {
                 foreign.insert((space, text));
             }
         }
@@ -42,10 +41,12 @@ impl Overlay<'_> {
     }
 
     /// Whether others than an entry itself say that a name is the domain's.
-    fn is_name_of(&self, name: &str, domain: &Domain, entry: &str) -> Result<bool, TableError> {
+    fn has_name(&self, domain: &Domain, name: &str, entry: &Dn) -> Result<bool, TableError> {
         let value = self.get(OF_DOMAINS, &key(self.generation, name))?;
         let rows = DomainRow::read_all(&value).ok_or(TableError::Row("routing"))?;
-        Ok(rows.iter().any(|row| row.dn != entry && row.canonical.as_deref() == Some(domain.as_str())))
+        let spelt = entry.to_string();
+        let mut of_domain = rows.iter().filter(|row| row.canonical.as_deref() == Some(domain.as_str()));
+        Ok(of_domain.any(|row| !is_name_of(&row.dn, entry, &spelt)))
     }
 }
 
@@ -62,7 +63,7 @@ pub(super) fn names_in_force(
         if space == OF_DOMAINS && !is_base(&name) {
             let value = snapshot.get(DOMAINS, &key(generation, &name))?.unwrap_or_default();
             let rows = DomainRow::read_all(&value).ok_or(TableError::Row("routing"))?;
-            if rows.iter().any(|row| row.dn == own) {
+            if rows.iter().any(|row| is_name_of(&row.dn, dn, &own)) {
                 names.insert(name);
             }
         }

@@ -13,17 +13,10 @@ pub(super) fn write_key(list: &mut Vec<u8>, space: u8, name: &str) {
     list.extend_from_slice(name.as_bytes());
 }
 
-/// Who built rows, and of which entry: another one's name may have the same hash.
-pub(super) fn maker_text(maker: &str, of: &str) -> String {
-    format!("{maker}\n{of}")
-}
-
-/// The inverse of [`maker_text`], for a whole list.
-pub(super) fn read_makers(list: &[u8]) -> Vec<(String, String)> {
-    let makers = read_list(list).unwrap_or_default().into_iter().filter(|(space, _)| *space == MAKER);
-    makers
-        .filter_map(|(_, text)| text.split_once('\n').map(|(maker, of)| (maker.into(), of.into())))
-        .collect()
+/// By which plugin the rows of a list were built; none for the native builder.
+pub(super) fn read_maker(list: &[u8]) -> Option<String> {
+    let listed = read_list(list)?;
+    listed.into_iter().find(|(space, _)| *space == MAKER).map(|(_, maker)| maker)
 }
 
 /// The keys of a list.
@@ -57,12 +50,12 @@ mod tests {
     fn keys_and_makers_share_a_list_and_are_told_apart() {
         let mut list = Vec::new();
         write_key(&mut list, 1, "a@b.test");
-        write_key(&mut list, MAKER, &maker_text("p 0a1b", "cn=x,o=b.test"));
+        write_key(&mut list, MAKER, "p 0a1b");
         write_key(&mut list, MARKS, "b.test/01");
         assert_eq!(read_keys(&list).unwrap(), [(1, "a@b.test".to_owned()), (MARKS, "b.test/01".to_owned())]);
-        assert_eq!(read_makers(&list), [("p 0a1b".to_owned(), "cn=x,o=b.test".to_owned())]);
+        assert_eq!(read_maker(&list).as_deref(), Some("p 0a1b"));
         for wrong in [&[2, 0, 0][..], &[MAKER + 1, 0, 0], &[0, 9, 0, b'x'], &[0, 1]] {
-            assert_eq!((read_keys(wrong), read_makers(wrong).len()), (None, 0), "{wrong:?}");
+            assert_eq!((read_keys(wrong), read_maker(wrong)), (None, None), "{wrong:?}");
         }
     }
 }

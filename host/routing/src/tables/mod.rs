@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | `routing_domains` | generation, domain | rows: u32 length (little-endian) and postcard [`row::DomainRow`] each |
 //! | `routing_aliases` | generation, address in lower case; `@domain` for all of a domain | rows: u32 length and [`row::AliasRow`] each |
-//! | `routing_origins` | generation, FNV-1a of the entry's name (u64 big-endian) | the keys of its rows, primary address first; by which plugin they were built |
+//! | `routing_origins` | generation, hash of the entry's name (16 octets of its SHA-256) | the keys of its rows, primary address first; by which plugin they were built |
 //! | | `/` and the normal form of a domain's base | rows: whose entries are below it (`builder.rs`) |
 //! | `routing_waiting` | generation, domain, `/`, hash of the entry's name | marks of entries whose rows a plugin has yet to build (`waiting.rs`) |
 //! | `routing_state` | `state` | postcard [`State`]: generation in force, directory CSN it has reached |
@@ -57,10 +57,11 @@ use std::sync::{Arc, OnceLock};
 
 use hooks::{NoPlugins, PluginName, Plugins};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use storage::{Space, Storage, StorageError};
 
 /// The format of rows and state.
-pub const FORMAT: u16 = 9;
+pub const FORMAT: u16 = 10;
 /// Most entries that may claim one key.
 pub const CLAIMS_MAX: usize = 16;
 
@@ -172,21 +173,27 @@ impl Tables {
     }
 }
 
-/// A stable hash of an entry's name (FNV-1a, 64 bits). Rows name their entry in full, so a collision costs a
-/// comparison and nothing else.
-pub(crate) fn name_hash(dn: &directory::Dn) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in dn.key() {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
+/// Octets of [`name_hash`].
+const HASH_OCTETS: usize = 16;
+
+/// What stands for an entry's name: a part of the SHA-256 of its normal form, so that nobody who may choose names finds one
+/// that passes for another's.
+pub(crate) fn name_hash(dn: &directory::Dn) -> [u8; HASH_OCTETS] {
+    let mut hash = [0; HASH_OCTETS];
+    hash.copy_from_slice(&Sha256::digest(dn.key())[..HASH_OCTETS]);
     hash
 }
 
 /// The key of an entry's list.
-pub(crate) fn origin_key(generation: u8, dn: &directory::Dn) -> [u8; 9] {
-    let mut key = [generation; 9];
-    key[1..].copy_from_slice(&name_hash(dn).to_be_bytes());
+pub(crate) fn origin_key(generation: u8, dn: &directory::Dn) -> [u8; HASH_OCTETS + 1] {
+    let mut key = [generation; HASH_OCTETS + 1];
+    key[1..].copy_from_slice(&name_hash(dn));
     key
+}
+
+/// Whether a name in a row is this entry's, however its letters are written; `spelt` is the usual spelling.
+pub(crate) fn is_name_of(text: &str, dn: &directory::Dn, spelt: &str) -> bool {
+    text == spelt || directory::Dn::parse(text).is_ok_and(|name| name == *dn)
 }
 
 /// A key of one generation.

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use directory::Dn;
 use storage::{Snapshot, Space};
 
-use super::listing::{MARKS, read_keys, read_makers};
+use super::listing::{MARKS, read_keys, read_maker};
 use super::row::{AliasRow, DomainRow};
 use super::waiting::{behind, marks_of};
 use super::{
@@ -117,7 +117,7 @@ impl Reader {
         let Some(name) = Dn::parse(dn).ok().filter(|_| self.state.has_builders()) else { return Ok(None) };
         let value =
             self.snapshot.get(ORIGINS, &origin_key(self.state.generation, &name))?.unwrap_or_default();
-        Ok(read_makers(&value).into_iter().find(|(_, of)| of == dn).map(|(maker, _)| maker))
+        Ok(read_maker(&value))
     }
 
     /// The first key of an entry's rows: the primary address of a user or group, the name of a domain.

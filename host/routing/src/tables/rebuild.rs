@@ -11,12 +11,12 @@ use storage::{Batch, Snapshot, Space, Storage, StorageError};
 
 use super::build::{Rows, rows_of};
 use super::builder::{Builder, builder_of, is_base};
-use super::listing::{MAKER, MARKS, maker_text, read_keys, read_makers, write_key};
+use super::listing::{MAKER, MARKS, read_keys, read_maker, write_key};
 use super::row::{AliasRow, DomainRow, split};
 use super::waiting::{Mark, mark_name};
 use super::{
-    ALIASES, CLAIMS_MAX, DOMAINS, FORMAT, ORIGINS, STATE, STATE_KEY, State, TableError, WAITING, key,
-    origin_key,
+    ALIASES, CLAIMS_MAX, DOMAINS, FORMAT, ORIGINS, STATE, STATE_KEY, State, TableError, WAITING, is_name_of,
+    key, origin_key,
 };
 
 /// Entries written in one batch.
@@ -100,10 +100,8 @@ impl<'s> Overlay<'s> {
         }
         let name = dn.to_string();
         let mut kept = Vec::new();
-        for (maker, of) in read_makers(&listed) {
-            if of != name || !from(MAKER, "") {
-                write_key(&mut kept, MAKER, &maker_text(&maker, &of));
-            }
+        if let Some(maker) = read_maker(&listed).filter(|_| !from(MAKER, "")) {
+            write_key(&mut kept, MAKER, &maker);
         }
         for (space, text) in read_keys(&listed).ok_or(TableError::Row("origin"))? {
             if !from(space, &text) {
@@ -115,17 +113,12 @@ impl<'s> Overlay<'s> {
             let rows = split(&value).ok_or(TableError::Row("alias"))?;
             let mut left = Vec::with_capacity(value.len());
             for row in rows {
-                if origin_of(space, row)? != name {
+                if !is_name_of(&origin_of(space, row)?, dn, &name) {
                     left.extend_from_slice(&u32::try_from(row.len()).unwrap_or(u32::MAX).to_le_bytes());
                     left.extend_from_slice(row);
                 }
             }
-            // Another entry whose name has the same hash keeps its place in the list.
-            if left == value {
-                write_key(&mut kept, space, &text);
-            } else {
-                self.set(space, key, left);
-            }
+            self.set(space, key, left);
         }
         self.set(2, origin.to_vec(), kept);
         Ok(())
@@ -164,7 +157,7 @@ impl<'s> Overlay<'s> {
         let mut listed = self.get(2, &origin)?;
         // Without rows there is nothing to be said of them.
         if !listed.is_empty() {
-            write_key(&mut listed, MAKER, &maker_text(maker, &dn.to_string()));
+            write_key(&mut listed, MAKER, maker);
             self.set(2, origin.to_vec(), listed);
         }
         Ok(())
@@ -219,8 +212,8 @@ impl<'s> Overlay<'s> {
         let Some(list) = self.snapshot.get(ORIGINS, &origin_key(from, dn))? else { return Ok(()) };
         let (origin, name) = (origin_key(self.generation, dn), dn.to_string());
         let mut listed = self.get(2, &origin)?;
-        for (maker, of) in read_makers(&list).into_iter().filter(|(_, of)| *of == name) {
-            write_key(&mut listed, MAKER, &maker_text(&maker, &of));
+        if let Some(maker) = read_maker(&list) {
+            write_key(&mut listed, MAKER, &maker);
         }
         for (space, text) in read_keys(&list).ok_or(TableError::Row("origin"))? {
             // A base is a domain's; the entry is none any more.
@@ -229,7 +222,9 @@ impl<'s> Overlay<'s> {
             }
             let value = self.snapshot.get(SPACES[usize::from(space)], &key(from, &text))?.unwrap_or_default();
             for row in split(&value).ok_or(TableError::Row("alias"))? {
-                if origin_of(space, row)? == name && self.append(space, &text, &framed(row))? {
+                if is_name_of(&origin_of(space, row)?, dn, &name)
+                    && self.append(space, &text, &framed(row))?
+                {
                     write_key(&mut listed, space, &text);
                 }
             }

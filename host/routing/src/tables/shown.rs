@@ -6,7 +6,7 @@ use super::listing::read_keys;
 use super::reader::Reader;
 use super::rebuild::SPACES;
 use super::row::{AliasRow, DomainRow};
-use super::{ALIASES, DOMAINS, ORIGINS, TableError, key, origin_key};
+use super::{ALIASES, DOMAINS, ORIGINS, TableError, is_name_of, key, origin_key};
 
 /// One row, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Reader {
     pub fn rows_of_entry(&self, dn: &Dn) -> Result<Vec<ShownRow>, TableError> {
         let generation = self.state().generation;
         let list = self.snapshot().get(ORIGINS, &origin_key(generation, dn))?.unwrap_or_default();
-        let mut shown = Vec::new();
+        let (own, mut shown) = (dn.to_string(), Vec::new());
         for (space, name) in read_keys(&list).ok_or(TableError::Row("origin"))? {
             // By its entry's name a domain is found for its other names; that is no row of the table that mail sees.
             if name.starts_with('/') {
@@ -38,10 +38,10 @@ impl Reader {
             // Marks of what waits for a plugin are no rows.
             let (table, says) = if space == DOMAINS {
                 let rows = DomainRow::read_all(&value).ok_or(TableError::Row("routing"))?;
-                ("routing", rows.iter().find(|row| is_of(&row.dn, dn)).map(domain_says))
+                ("routing", rows.iter().find(|row| is_name_of(&row.dn, dn, &own)).map(domain_says))
             } else if space == ALIASES {
                 let rows = AliasRow::read_all(&value).ok_or(TableError::Row("alias"))?;
-                ("alias", rows.iter().find(|row| is_of(&row.dn, dn)).map(alias_says))
+                ("alias", rows.iter().find(|row| is_name_of(&row.dn, dn, &own)).map(alias_says))
             } else {
                 continue;
             };
@@ -49,11 +49,6 @@ impl Reader {
         }
         Ok(shown)
     }
-}
-
-/// Whether a row is of an entry: lists are found by a hash of the name.
-fn is_of(row: &str, dn: &Dn) -> bool {
-    Dn::parse(row).is_ok_and(|name| name == *dn)
 }
 
 fn domain_says(row: &DomainRow) -> String {

@@ -74,7 +74,7 @@ async fn build(tables: &Tables, text: &str, csn: u64) -> (u64, u64) {
 }
 
 async fn replace<const N: usize>(tables: &Tables, changed: [(Dn, Option<Typed>); N], csn: u64) {
-    let changed = changed.into_iter().map(|(dn, entry)| (dn.to_string(), (dn, entry))).collect();
+    let changed = changed.into_iter().collect();
     tables.replace(&changed, &Schema::product(), csn, &native()).await.unwrap();
 }
 

@@ -71,7 +71,7 @@ impl Mark {
 
 /// The key of an entry's mark, without the generation.
 pub(super) fn mark_name(domain: &mail_types::Domain, dn: &directory::Dn) -> String {
-    format!("{domain}/{:016x}", super::name_hash(dn))
+    format!("{domain}/{:032x}", u128::from_be_bytes(super::name_hash(dn)))
 }
 
 /// The keys of a domain's marks begin with this.

@@ -57,11 +57,18 @@ fn new_user(address: &str, alternates: &[&str]) -> NewUser {
     }
 }
 
+/// A name as others write it, or as it is.
+fn respelt(dn: &Dn, random: &Random) -> Dn {
+    let text = dn.to_string();
+    Dn::parse(&[text.to_uppercase(), text.to_lowercase(), text][usize::try_from(random.below(3)).unwrap()])
+        .unwrap()
+}
+
 /// One random edit; edits that the directory refuses change nothing.
 async fn edit(directory: &Directory, random: &Random) {
     let (user, other) = (random.below(12), random.below(12));
     let address = format!("user{user}@example.org");
-    match random.below(6) {
+    match random.below(8) {
         0 | 1 => drop(directory.add_user(&new_user(&address, &[&format!("alt{other}@example.org")])).await),
         2 => drop(directory.remove_user(&address).await),
         3 => drop(directory.add_domain(&new_domain(&format!("sub{}.example.org", other % 3))).await),
@@ -69,10 +76,24 @@ async fn edit(directory: &Directory, random: &Random) {
             let name = Domain::parse(&format!("sub{}.example.org", other % 3)).unwrap();
             drop(directory.remove_domain(&name, directory::DomainUsers::Remove).await);
         }
+        5 => {
+            let Lookup::Found(user) = directory.by_address(&Address::parse(&address).unwrap()) else {
+                return;
+            };
+            drop(directory.edit(&[Edit::Remove(respelt(&user.dn, random))]).await);
+        }
+        6 => {
+            let domain = Domain::parse(&format!("sub{}.example.org", other % 3)).unwrap();
+            let Lookup::Found(found) = directory.domain(&domain) else { return };
+            let Lookup::Found(mut entry) = directory.entry(&found.dn) else { return };
+            entry.dn = respelt(&entry.dn, random);
+            drop(directory.edit(&[Edit::Modify(entry)]).await);
+        }
         _ => {
             let Lookup::Found(mut entry) = directory.by_address(&Address::parse(&address).unwrap()) else {
                 return;
             };
+            entry.dn = respelt(&entry.dn, random);
             entry.replace("mailEquivalentAddress", vec![format!("eq{other}@example.org").into_bytes()]);
             entry.replace("mailUserStatus", vec![b"inactive".to_vec()]);
             drop(directory.edit(&[Edit::Modify(entry)]).await);
