@@ -159,7 +159,7 @@ impl Channel for Reprocess {
 }
 
 fn refused(refusal: Refusal) -> Outcome {
-    let Refusal { reply, cause } = refusal;
+    let Refusal { reply, cause, .. } = refusal;
     if reply.persistence() == Persistence::Permanent {
         Outcome::Failed { reply, remote: None, cause }
     } else {

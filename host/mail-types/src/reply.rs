@@ -72,20 +72,28 @@ pub struct Refusal {
     pub reply: Reply,
     /// For the operator: the true reason, with names and places.
     pub cause: String,
+    /// Whether nothing at all can be said now: what fails is not this address's alone.
+    pub is_outage: bool,
 }
 
 impl Refusal {
     /// Joins the two.
     #[must_use]
     pub fn new(reply: Reply, cause: impl Into<String>) -> Self {
-        Self { reply, cause: cause.into() }
+        Self { reply, cause: cause.into(), is_outage: false }
     }
 
     /// A refusal whose public text tells all there is to tell.
     #[must_use]
     pub fn public(reply: Reply) -> Self {
         let cause = reply.lines.join(" ");
-        Self { reply, cause }
+        Self { reply, cause, is_outage: false }
+    }
+
+    /// The same, of whatever is asked about now.
+    #[must_use]
+    pub fn as_outage(self) -> Self {
+        Self { is_outage: true, ..self }
     }
 }
 

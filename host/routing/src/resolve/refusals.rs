@@ -18,12 +18,13 @@ fn transient(code: u16, subject: u16, detail: u16, text: &str, cause: impl Into<
 #[must_use]
 pub(crate) fn unavailable(error: &TableError) -> Refusal {
     let cause = error.to_string();
-    match error {
+    let refusal = match error {
         TableError::Directory(_) => {
             transient(451, 4, 3, "The directory does not answer, try again later", cause)
         }
         _ => transient(451, 3, 0, "Addresses cannot be looked up now, try again later", cause),
-    }
+    };
+    refusal.as_outage()
 }
 
 /// No rule gives the address a channel.
@@ -42,7 +43,8 @@ pub(crate) fn unroutable(address: &Address, why: &Unroutable) -> Refusal {
         Unroutable::Unavailable(_) => "The directory does not answer, try again later",
         Unroutable::Refused(_) | Unroutable::Open => "This address cannot be decided on now, try again later",
     };
-    Refusal::new(Reply::new(code, status, text), format!("{address}: {why}"))
+    let refusal = Refusal::new(Reply::new(code, status, text), format!("{address}: {why}"));
+    if matches!(why, Unroutable::Unavailable(_)) { refusal.as_outage() } else { refusal }
 }
 
 /// The plugins that are asked want to be asked for ever.
@@ -56,7 +58,7 @@ pub(crate) fn asked_too_often(rounds: usize) -> Refusal {
 #[must_use]
 pub(crate) fn source_unavailable(refusal: &Refusal, why: &str) -> Refusal {
     let cause = format!("{}, and the directory's source cannot be asked: {why}", refusal.cause);
-    transient(451, 4, 3, "The directory does not answer, try again later", cause)
+    transient(451, 4, 3, "The directory does not answer, try again later", cause).as_outage()
 }
 
 /// The domain is ours, the address is not.

@@ -298,8 +298,8 @@ impl Walk<'_> {
         if self.keep_traces {
             self.traces.push(Trace { depth: item.depth, steps: steps.clone() });
         }
-        // 451 is an outage of ours: nothing can be said of the whole.
-        if item.depth == 0 || refusal.reply.code == 451 {
+        // In an outage nothing can be said of the whole; what stands against one of several is that one's alone.
+        if item.depth == 0 || refusal.is_outage {
             return Err(refusal);
         }
         if refusal.reply.persistence() == Persistence::Transient {
