@@ -156,7 +156,7 @@ impl Lists {
         list: &List,
         place: Place,
     ) -> Outcome {
-        let chunk = match self.chunk(key, list, place) {
+        let chunk = match self.chunk(key, list, place).await {
             Lookup::Found(chunk) => chunk,
             Lookup::NotFound => {
                 return discarded(format!("the list {key} is gone: its further members get no copy"));
@@ -211,9 +211,9 @@ impl Lists {
         Outcome::Replaced(ends)
     }
 
-    fn chunk(&self, key: &AccountName, list: &List, place: Place) -> Lookup<Chunk> {
+    async fn chunk(&self, key: &AccountName, list: &List, place: Place) -> Lookup<Chunk> {
         match place {
-            Place::Members(after) => self.routing.members(key, &after, BATCH).map(|members| {
+            Place::Members(after) => self.routing.members(key, &after, BATCH).await.map(|members| {
                 let note = |name: String| format!("member {name} has no address; left out");
                 let next = members.last.map(Place::Members);
                 let next =

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 use hooks::{Binding, CallContext, Failed, FailureKind, OnFailure, PluginName, Plugins, Ready, Role};
 use hooks::{RewriteRequest, RewriteVerdict, Sitting, Told};
-use mail_types::{AccountName, Address, Domain, Refusal};
+use mail_types::{AccountName, Domain, Refusal};
 use runtime::Random;
 
 use crate::resolve::domains::View;
@@ -21,7 +21,7 @@ use crate::resolve::{Halt, NESTING_MAX, Request, refusals};
 use crate::rewrite::plugin::{Heard, Link, Said};
 use crate::rewrite::rules::Rules;
 use crate::routing::{Policy, Routing};
-use crate::source::ASKED_OF_SOURCE_MAX;
+use crate::source::{ASKED_OF_SOURCE_MAX, Missed};
 
 /// Most times that plugins are asked for one decision. Each level of groups and forwards may need its own.
 pub const ROUNDS_MAX: usize = NESTING_MAX + 16;
@@ -70,8 +70,8 @@ pub(crate) struct Gathered {
     answers: HashMap<Question, Said>,
     /// Numbers that rules drew (`$W`), in order: a question must not be another one in the next round.
     unique: RefCell<Vec<u64>>,
-    /// Addresses that the last round looked for and the tables do not have.
-    missed: RefCell<Vec<Address>>,
+    /// What the last round looked for and the tables do not have.
+    missed: RefCell<Vec<Missed>>,
 }
 
 /// What one round of a decision may ask plugins.
@@ -91,11 +91,11 @@ impl<'a> Consult<'a> {
         Self { plugins, about, gathered, open, context, drawn: Cell::new(0) }
     }
 
-    /// Notes an address that the tables do not have.
-    pub(crate) fn miss(&self, address: &Address) {
+    /// Notes what the tables do not have.
+    pub(crate) fn miss(&self, what: Missed) {
         let mut missed = self.gathered.missed.borrow_mut();
-        if missed.len() < ASKED_OF_SOURCE_MAX && !missed.contains(address) {
-            missed.push(address.clone());
+        if missed.len() < ASKED_OF_SOURCE_MAX && !missed.contains(&what) {
+            missed.push(what);
         }
     }
 
@@ -236,9 +236,9 @@ enum Round<T> {
 }
 
 impl Routing {
-    /// Makes a decision, in as many rounds as it takes. `run` never waits, and can be run again. Gives with it the addresses
-    /// that it missed in the tables.
-    pub(crate) async fn consult<T, F>(&self, about: About<'_>, run: F) -> (Result<T, Refusal>, Vec<Address>)
+    /// Makes a decision, in as many rounds as it takes. `run` never waits, and can be run again. Gives with it what it
+    /// missed in the tables.
+    pub(crate) async fn consult<T, F>(&self, about: About<'_>, run: F) -> (Result<T, Refusal>, Vec<Missed>)
     where
         F: Fn(&Rules, &View<'_>) -> Result<T, Halt> + Sync,
     {
@@ -260,7 +260,7 @@ impl Routing {
         mut gathered: Gathered,
         mut open: Vec<Question>,
         run: &F,
-    ) -> (Result<T, Refusal>, Vec<Address>)
+    ) -> (Result<T, Refusal>, Vec<Missed>)
     where
         F: Fn(&Rules, &View<'_>) -> Result<T, Halt> + Sync,
     {

@@ -1,5 +1,6 @@
 //! Groups that are more than their members: what their channel has to know to send a message on (R71).
 
+use directory::Dn;
 use mail_types::{AccountName, Address, LocalPart, Lookup, Refusal};
 
 use crate::resolve::disposition::member;
@@ -7,6 +8,7 @@ use crate::resolve::domains::View;
 use crate::resolve::refusals;
 use crate::resolve::way::address_of_key;
 use crate::routing::Routing;
+use crate::source::{ASKED_OF_SOURCE_MAX, Asked, Missed, SOURCE_ROUNDS_MAX};
 use crate::tables::Claim;
 use crate::tables::row::{Detail, ListSettings, RowKind};
 
@@ -71,8 +73,33 @@ impl Routing {
     }
 
     /// At most so many members of a group whose names come after a name: by name, so that an expansion goes on where it
-    /// stopped though others come and go.
-    pub fn members(&self, key: &AccountName, after: &str, most: usize) -> Lookup<Members> {
+    /// stopped though others come and go. The source is asked about those of whom the tables have no row.
+    pub async fn members(&self, key: &AccountName, after: &str, most: usize) -> Lookup<Members> {
+        for _ in 0..=SOURCE_ROUNDS_MAX {
+            let found = self.members_in_tables(key, after, most);
+            let Lookup::Found(members) = &found else { return found };
+            let unknown = members.unaddressed.iter().filter_map(|name| Dn::parse(name).ok());
+            let missed: Vec<Missed> = unknown.map(Missed::Entry).collect();
+            if !self.brings_more(&missed).await {
+                return found;
+            }
+        }
+        Lookup::Unavailable(refusals::members_to_come().cause)
+    }
+
+    /// Whether the source has any of what was missed, and the tables have it now.
+    async fn brings_more(&self, missed: &[Missed]) -> bool {
+        for some in missed.chunks(ASKED_OF_SOURCE_MAX) {
+            match self.ask_source(some).await {
+                Asked::More => return true,
+                Asked::Nothing => {}
+                Asked::Unavailable(_) => return false,
+            }
+        }
+        false
+    }
+
+    fn members_in_tables(&self, key: &AccountName, after: &str, most: usize) -> Lookup<Members> {
         found(self.with_view(|_, view| {
             with_group(view, key, |_, _, detail| {
                 let by_name = detail.members.iter().map(String::as_str);

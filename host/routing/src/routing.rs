@@ -18,7 +18,7 @@ use crate::resolve::walk::{Walked, walk};
 use crate::resolve::way::Guide;
 use crate::resolve::{Halt, Options, Request, Resolution, ResolvedRecipient};
 use crate::rewrite::rules::Rules;
-use crate::source::{Asked, SOURCE_ROUNDS_MAX, Source, for_now};
+use crate::source::{Asked, Missed, SOURCE_ROUNDS_MAX, Source, for_now};
 use crate::tables::{Builders, Tables};
 
 /// Rules and options, swapped as one.
@@ -108,8 +108,16 @@ impl Routing {
             });
             let (walked, missed) = walked.await;
             let walked = walked.unwrap_or_else(|refusal| Walked { answer: Err(refusal), traces: Vec::new() });
-            if missed.is_empty() || self.source.is_none() || rounds == SOURCE_ROUNDS_MAX {
+            if missed.is_empty() || self.source.is_none() {
                 return walked;
+            }
+            if rounds == SOURCE_ROUNDS_MAX {
+                let are_members = missed.iter().any(|one| matches!(one, Missed::Entry(_)));
+                let answer = match walked.answer {
+                    _ if are_members => Err(refusals::members_to_come()),
+                    answer => answer,
+                };
+                return Walked { answer, ..walked };
             }
             rounds += 1;
             match Box::pin(self.ask_source(&missed)).await {

@@ -6,12 +6,13 @@
 
 use std::pin::Pin;
 
+use directory::Dn;
 use mail_types::{Address, Lookup, Persistence, Refusal};
 
 use crate::resolve::refusals;
 use crate::routing::Routing;
 
-/// Most addresses that one decision asks the source about.
+/// Most addresses and entries that one round of a decision asks the source about.
 pub const ASKED_OF_SOURCE_MAX: usize = 16;
 /// How often a decision is made again with what the source had: a forward may lead to the next miss.
 pub const SOURCE_ROUNDS_MAX: usize = 4;
@@ -24,6 +25,17 @@ pub trait Source: Send + Sync + 'static {
     /// Asks about an address that the tables do not have. `Found`: they have it now, or more about its domain.
     /// `NotFound`: the source has none either. `Unavailable`: that cannot be said.
     fn look_up<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Lookup<()>>;
+
+    /// Asks about an entry that a group names and of which the tables have no row. `Found`: they have what there is of it now.
+    fn look_up_entry<'a>(&'a self, dn: &'a Dn) -> BoxFuture<'a, Lookup<()>>;
+}
+
+/// What a decision looked for and the tables do not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Missed {
+    Address(Address),
+    /// A member that is named by its entry.
+    Entry(Dn),
 }
 
 /// What asking came to.
@@ -38,11 +50,15 @@ pub(crate) enum Asked {
 
 impl Routing {
     /// Asks the source, if there is one, about what a decision missed.
-    pub(crate) async fn ask_source(&self, missed: &[Address]) -> Asked {
+    pub(crate) async fn ask_source(&self, missed: &[Missed]) -> Asked {
         let Some(source) = self.source() else { return Asked::Nothing };
         let mut asked = Asked::Nothing;
-        for address in missed.iter().take(ASKED_OF_SOURCE_MAX) {
-            match source.look_up(address).await {
+        for one in missed.iter().take(ASKED_OF_SOURCE_MAX) {
+            let answer = match one {
+                Missed::Address(address) => source.look_up(address).await,
+                Missed::Entry(dn) => source.look_up_entry(dn).await,
+            };
+            match answer {
                 Lookup::Found(()) => asked = Asked::More,
                 Lookup::NotFound => {}
                 Lookup::Unavailable(why) if matches!(asked, Asked::Nothing) => {

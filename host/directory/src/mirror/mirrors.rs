@@ -108,6 +108,14 @@ impl Mirrors {
         }
     }
 
+    /// Asks the source of an entry about it; see [`Mirror::look_up_entry`].
+    pub async fn look_up_entry(&self, dn: &Dn) -> Lookup<u64> {
+        match self.of_entry(dn) {
+            Some(mirror) => mirror.look_up_entry(dn).await,
+            None => Lookup::NotFound,
+        }
+    }
+
     /// Whether an entry's password is this one, by its own source; see [`Mirror::password_fits`].
     pub async fn password_fits(&self, dn: &Dn, password: &str) -> Lookup<()> {
         match self.of_entry(dn) {

@@ -1,4 +1,5 @@
-//! A miss is asked about once (R20): an address or a domain that the tree does not have may have come a second ago.
+//! A miss is asked about once (R20): an address, a domain or a group's member that the tree does not have may have come a second
+//! ago.
 //!
 //! Bounded on every side: so many questions at a time, each within a time; equal questions share one answer; what the
 //! source does not have is remembered for a while. So a storm of mail to nobody costs the source no more than that.
@@ -32,6 +33,23 @@ const NAMES_MAX: usize = 8;
 
 /// Why what was not found may be there all the same.
 type Doubt = Option<String>;
+
+/// What is asked about.
+#[derive(Clone)]
+enum Wanted {
+    Address(Address),
+    Entry(Dn),
+}
+
+impl Wanted {
+    /// What it is remembered by: no address begins like an entry's name.
+    fn key(&self) -> String {
+        match self {
+            Self::Address(address) => address.to_key(),
+            Self::Entry(dn) => format!("entry {}", String::from_utf8_lossy(dn.key())),
+        }
+    }
+}
 
 /// An answer that several may wait for.
 type Shared = Arc<OnceCell<Lookup<u64>>>;
@@ -78,12 +96,21 @@ impl Mirror {
     /// Asks the source about an address that the tree does not have, and takes over what it finds. `Found`: the number of
     /// the change from which on the tree has it. `NotFound`: the source has none either. `Unavailable`: it cannot be said.
     pub async fn look_up(&self, address: &Address) -> Lookup<u64> {
-        let key = address.to_key();
-        if self.is_absent(address, &key) {
+        self.look_up_any(Wanted::Address(address.clone())).await
+    }
+
+    /// The same about an entry, by its name.
+    pub async fn look_up_entry(&self, dn: &Dn) -> Lookup<u64> {
+        self.look_up_any(Wanted::Entry(dn.clone())).await
+    }
+
+    async fn look_up_any(&self, wanted: Wanted) -> Lookup<u64> {
+        let key = wanted.key();
+        if self.is_absent(&wanted, &key) {
             return Lookup::NotFound;
         }
         let shared = Arc::clone(self.0.misses.asked.lock().entry(key.clone()).or_default());
-        let answer = shared.get_or_init(|| self.ask_in_time(address)).await.clone();
+        let answer = shared.get_or_init(|| self.ask_in_time(wanted)).await.clone();
         let mut asked = self.0.misses.asked.lock();
         if asked.get(&key).is_some_and(|other| Arc::ptr_eq(other, &shared)) {
             asked.remove(&key);
@@ -93,8 +120,14 @@ impl Mirror {
 
     /// Whether the source was asked of late, and had none. What has come into the tree since is not absent, whatever is
     /// remembered: mail must not be refused for a user or domain that is there (R20).
-    fn is_absent(&self, address: &Address, key: &str) -> bool {
+    fn is_absent(&self, wanted: &Wanted, key: &str) -> bool {
         let misses = &self.0.misses;
+        let address = match wanted {
+            Wanted::Address(address) => address,
+            Wanted::Entry(dn) => {
+                return misses.is_absent(key) && self.0.directory.entry(dn) == Lookup::NotFound;
+            }
+        };
         misses.is_absent(address.domain.as_str()) && !self.is_domain_here(&address.domain)
             || misses.is_absent(key) && self.0.directory.by_address(address) == Lookup::NotFound
     }
@@ -105,7 +138,7 @@ impl Mirror {
         directory.domain(domain) != Lookup::NotFound || directory.dns_domain(domain) != Lookup::NotFound
     }
 
-    async fn ask_in_time(&self, address: &Address) -> Lookup<u64> {
+    async fn ask_in_time(&self, wanted: Wanted) -> Lookup<u64> {
         if self.0.servers.all_rest().await {
             return Lookup::Unavailable("no LDAP server answers".to_owned());
         }
@@ -113,7 +146,7 @@ impl Mirror {
         let late = || Lookup::Unavailable("the LDAP servers do not answer in time".to_owned());
         let permit = timeout_at(until, Arc::clone(&self.0.misses.permits).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else { return late() };
-        let (mirror, wanted) = (self.clone(), address.clone());
+        let mirror = self.clone();
         let asking = apart(async move {
             // As long as the question lasts, also when nobody waits for it any more.
             let _permit = permit;
@@ -127,31 +160,19 @@ impl Mirror {
         }
     }
 
-    async fn ask(&self, address: &Address) -> Result<Option<u64>, SyncError> {
+    async fn ask(&self, wanted: &Wanted) -> Result<Option<u64>, SyncError> {
         let forgotten = Instant::now() + self.0.options.miss_remembered;
-        let known = match self.0.directory.domain(&address.domain) {
-            Lookup::Found(known) => Some(known),
-            Lookup::NotFound => None,
-            Lookup::Unavailable(why) => return Err(SyncError::Unfit(why)),
-        };
-        let (mut steps, mut doubt) = (Vec::new(), None);
-        if known.is_none() {
-            steps = self.find_domain(&address.domain, &mut doubt).await?;
-            // What the DNS alone leads here has users in the directory, too.
-            if steps.is_empty() && !self.is_domain_here(&address.domain) {
-                doubt.map_or(Ok(()), |why| Err(SyncError::Unfit(why)))?;
-                self.0.misses.remember(address.domain.as_str(), forgotten);
-                return Ok(None);
+        let mut doubt = None;
+        let (steps, absent) = match wanted {
+            Wanted::Address(address) => self.find_all_of(address, &mut doubt).await?,
+            Wanted::Entry(dn) => {
+                let found = self.find_entry(dn, &mut doubt).await?;
+                (found.into_iter().map(|found| Step::Put(Box::new(found))).collect(), wanted.key())
             }
-        }
-        let mut names = vec![address.domain.clone()];
-        names.extend(known.into_iter().flat_map(|known| std::iter::once(known.domain).chain(known.aliases)));
-        names.dedup();
-        names.truncate(NAMES_MAX);
-        steps.extend(self.find_address(address, &names, &mut doubt).await?);
+        };
         if steps.is_empty() {
             doubt.map_or(Ok(()), |why| Err(SyncError::Unfit(why)))?;
-            self.0.misses.remember(&address.to_key(), forgotten);
+            self.0.misses.remember(&absent, forgotten);
             return Ok(None);
         }
         let applied = self.apply(Way::LookUp, &steps, &Vec::new()).await?;
@@ -166,6 +187,34 @@ impl Mirror {
             return Err(SyncError::Unfit(why.to_owned()));
         }
         Ok(Some(applied.csn))
+    }
+
+    /// The entries of an address's domain, where that is not known, and those that have the address. Where there are none, what
+    /// is absent: the domain, or the address alone.
+    async fn find_all_of(
+        &self,
+        address: &Address,
+        doubt: &mut Doubt,
+    ) -> Result<(Vec<Step>, String), SyncError> {
+        let known = match self.0.directory.domain(&address.domain) {
+            Lookup::Found(known) => Some(known),
+            Lookup::NotFound => None,
+            Lookup::Unavailable(why) => return Err(SyncError::Unfit(why)),
+        };
+        let mut steps = Vec::new();
+        if known.is_none() {
+            steps = self.find_domain(&address.domain, doubt).await?;
+            // What the DNS alone leads here has users in the directory, too.
+            if steps.is_empty() && !self.is_domain_here(&address.domain) {
+                return Ok((steps, address.domain.to_string()));
+            }
+        }
+        let mut names = vec![address.domain.clone()];
+        names.extend(known.into_iter().flat_map(|known| std::iter::once(known.domain).chain(known.aliases)));
+        names.dedup();
+        names.truncate(NAMES_MAX);
+        steps.extend(self.find_address(address, &names, doubt).await?);
+        Ok((steps, address.to_key()))
     }
 
     /// Whether what was found says other than the tree has, because that is newer.

@@ -473,9 +473,16 @@ fn by_account(channel: &ChannelName, account: AccountName) -> NextHop {
     if nobody.contains(&channel.as_str()) { NextHop::Nobody } else { NextHop::Account(account) }
 }
 
-/// The address of a member named by its entry.
+/// The address of a member named by its entry. Where the tables have no row of it, the source is asked: the entry may have come
+/// a second ago, or be under way to another name.
 pub(crate) fn member(view: &View<'_>, name: &str) -> Result<Option<Address>, Refusal> {
     let Ok(dn) = Dn::parse(name) else { return Ok(None) };
     let key = view.reader.key_of(&dn).map_err(|e| refusals::unavailable(&e))?;
+    if key.is_none() {
+        if view.reader.is_entry_waiting(&dn).map_err(|e| refusals::unavailable(&e))? {
+            return Err(refusals::member_not_built(name));
+        }
+        view.miss_entry(dn);
+    }
     Ok(key.and_then(|key| address_of_key(&key)))
 }

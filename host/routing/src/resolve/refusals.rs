@@ -76,6 +76,20 @@ pub(crate) fn not_yet_built(address: &Address) -> Refusal {
     transient(451, 4, 3, "The directory is not complete yet, try again later", cause)
 }
 
+/// Members whose entries the source has go on to come in while the message is decided on.
+#[must_use]
+pub(crate) fn members_to_come() -> Refusal {
+    let cause = "entries of a group's members have yet to come from the directory's source";
+    transient(451, 4, 3, "The directory is not complete yet, try again later", cause)
+}
+
+/// A plugin has yet to say what address a member has.
+#[must_use]
+pub(crate) fn member_not_built(member: &str) -> Refusal {
+    let cause = format!("{member} is a member, and waits for a plugin to build its rows");
+    transient(451, 4, 3, "The directory is not complete yet, try again later", cause)
+}
+
 /// The directory names a host that is none: mail waits until that is mended.
 #[must_use]
 pub(crate) fn unreadable_host(address: &Address, host: &str, entry: &str) -> Refusal {

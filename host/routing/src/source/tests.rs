@@ -35,6 +35,17 @@ impl Source for Fake {
             answer.map(drop)
         })
     }
+
+    fn look_up_entry<'a>(&'a self, _: &'a Dn) -> BoxFuture<'a, Lookup<()>> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let answer = self.answer.clone();
+            if let Lookup::Found(entries) = &answer {
+                build(&self.tables, entries).await;
+            }
+            answer.map(drop)
+        })
+    }
 }
 
 fn entry(dn: &str, class: &str, values: &[(&str, &str)]) -> Entry {
@@ -122,4 +133,34 @@ async fn a_source_that_always_has_more_is_asked_so_often_and_no_more() {
     let (routing, fake) = routing(&dir, Lookup::Found(vec![domain()])).await;
     assert_eq!(code(&routing, "nobody@here.example", false).await, 550);
     assert_eq!(fake.asked.load(Ordering::SeqCst), SOURCE_ROUNDS_MAX);
+}
+
+/// A group of entries, and what its mail comes to where the source answers so.
+async fn group(answer: impl FnOnce(Vec<Entry>) -> Lookup<Vec<Entry>>, members: &[&str]) -> (u16, usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let user = |name: &str| {
+        let address = format!("{name}@here.example");
+        entry(&format!("uid={name},o=here.example,o=isp"), "inetMailUser", &[("mail", address.as_str())])
+    };
+    let names: Vec<String> = members.iter().map(|name| format!("uid={name},o=here.example,o=isp")).collect();
+    let mut values = vec![("mail", "team@here.example")];
+    values.extend(names.iter().map(|name| ("uniqueMember", name.as_str())));
+    let team = entry("cn=team,o=here.example,o=isp", "inetMailGroup", &values);
+    let known = vec![domain(), team, user("known")];
+    let (routing, fake) = routing(&dir, answer([known.clone(), vec![user("late")]].concat())).await;
+    build(&fake.tables, &known).await;
+    (code(&routing, "team@here.example", false).await, fake.asked.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn members_of_whom_there_is_no_row_are_asked_for() {
+    assert_eq!(group(Lookup::Found, &["late"]).await, (250, 1));
+    assert_eq!(group(Lookup::Found, &["known"]).await, (250, 0));
+    // Who is nowhere is left out; where the source cannot say, those are reached who are known.
+    assert_eq!(group(|_| Lookup::NotFound, &["gone", "known"]).await, (250, 1));
+    assert_eq!(group(|_| Lookup::NotFound, &["gone"]).await, (550, 1));
+    assert_eq!(group(|_| Lookup::Unavailable("down".to_owned()), &["late", "known"]).await, (250, 1));
+    assert_eq!(group(|_| Lookup::Unavailable("down".to_owned()), &["late"]).await, (451, 1));
+    // More members come in than one decision waits for: none is left out.
+    assert_eq!(group(Lookup::Found, &["later", "known"]).await, (451, SOURCE_ROUNDS_MAX));
 }

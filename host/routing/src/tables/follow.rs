@@ -206,18 +206,19 @@ impl Tables {
         Ok(done)
     }
 
-    /// The same for whoever waits for an address of one domain: plugins are asked about its entries alone, and what others have to
-    /// say is not waited for.
+    /// The same for whoever waits for an address of one domain, or of none: plugins are asked about its entries alone, and what
+    /// others have to say is not waited for.
     ///
     /// # Errors
     /// As [`Self::refresh`].
     pub async fn refresh_for(
         &self,
-        domain: &Domain,
+        domain: Option<&Domain>,
         directory: &Directory,
         builders: &Builders<'_>,
     ) -> Result<Refreshed, TableError> {
         let done = self.catch_up(directory, builders).await?;
+        let Some(domain) = domain else { return Ok(done) };
         // Entries wait under the domain's own name, not under its others.
         let canonical = canonical(&self.reader()?, domain)?;
         self.ask_plugins(directory, builders, Which::Fresh, Some(canonical.as_ref().unwrap_or(domain)))

@@ -122,11 +122,19 @@ impl Reader {
 
     /// The first key of an entry's rows: the primary address of a user or group, the name of a domain.
     pub fn key_of(&self, dn: &Dn) -> Result<Option<String>, TableError> {
+        Ok(self.keys_of(dn)?.into_iter().find(|(space, _)| *space != MARKS).map(|(_, name)| name))
+    }
+
+    /// Whether an entry waits for a plugin to build its rows.
+    pub fn is_entry_waiting(&self, dn: &Dn) -> Result<bool, TableError> {
+        Ok(self.keys_of(dn)?.iter().any(|(space, _)| *space == MARKS))
+    }
+
+    fn keys_of(&self, dn: &Dn) -> Result<Vec<(u8, String)>, TableError> {
         let Some(value) = self.snapshot.get(ORIGINS, &origin_key(self.state.generation, dn))? else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let keys = read_keys(&value).ok_or(TableError::Row("origin"))?;
-        Ok(keys.into_iter().find(|(space, _)| *space != MARKS).map(|(_, name)| name))
+        read_keys(&value).ok_or(TableError::Row("origin"))
     }
 }
 

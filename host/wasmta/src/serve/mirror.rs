@@ -114,7 +114,7 @@ impl routing::Source for All {
             if let Some(mirror) = &self.mirror {
                 match mirror.look_up(address).await {
                     Lookup::NotFound => {}
-                    Lookup::Found(_) => return self.following.follow(&address.domain).await,
+                    Lookup::Found(_) => return self.following.follow(Some(&address.domain)).await,
                     Lookup::Unavailable(why) => return Lookup::Unavailable(why),
                 }
             }
@@ -134,16 +134,40 @@ impl routing::Source for All {
             }
         })
     }
+
+    fn look_up_entry<'a>(&'a self, dn: &'a Dn) -> routing::BoxFuture<'a, Lookup<()>> {
+        Box::pin(self.ask_about_entry(dn))
+    }
 }
 
 impl All {
+    async fn ask_about_entry(&self, dn: &Dn) -> Lookup<()> {
+        let Following { directory, rows, .. } = &self.following;
+        match directory.entry(dn) {
+            // It is here, and may be in the tables in a moment; what has no address has no row.
+            Lookup::Found(_) => {
+                let is_behind =
+                    rows.state().is_ok_and(|state| state.is_none_or(|state| state.csn < directory.csn()));
+                if is_behind { self.following.follow(None).await } else { Lookup::NotFound }
+            }
+            Lookup::NotFound => match &self.mirror {
+                Some(mirror) => match mirror.look_up_entry(dn).await {
+                    Lookup::Found(_) => self.following.follow(None).await,
+                    answer => answer.map(drop),
+                },
+                None => Lookup::NotFound,
+            },
+            Lookup::Unavailable(why) => Lookup::Unavailable(why),
+        }
+    }
+
     /// What the DNS tables say of a domain without a row, asked at once: `Found` when it has one.
     async fn ask_tables(&self, domain: &Domain) -> Lookup<()> {
         match self.tables.look_up(domain).await {
             Lookup::Found(()) => {}
             answer => return answer,
         }
-        match self.following.follow(domain).await {
+        match self.following.follow(Some(domain)).await {
             // An entry of the directory, one that is gone too, wins over the DNS.
             Lookup::Found(()) => self.following.rows.canonical_domain(domain).map(drop),
             answer => answer,
@@ -195,8 +219,8 @@ struct Following {
 }
 
 impl Following {
-    /// Until the rows of a domain are the directory's; those of others are not waited for.
-    async fn follow(&self, domain: &Domain) -> Lookup<()> {
+    /// Until the rows are the directory's; of those that plugins have to build, those of one domain are waited for.
+    async fn follow(&self, domain: Option<&Domain>) -> Lookup<()> {
         let builders = Builders { plugins: &self.plugins, events: &self.events, clock: &self.clock };
         match self.rows.refresh_for(domain, &self.directory, &builders).await {
             Ok(_) => Lookup::Found(()),

@@ -188,7 +188,7 @@ impl Provisioning {
     async fn follow(&self, domain: &Domain) -> Lookup<()> {
         let Tools { directory, tables, plugins, events, clock, .. } = &self.tools;
         let builders = Builders { plugins, events, clock };
-        match tables.refresh_for(domain, directory, &builders).await {
+        match tables.refresh_for(Some(domain), directory, &builders).await {
             Ok(_) => Lookup::Found(()),
             Err(why) => Lookup::Unavailable(why.to_string()),
         }
