@@ -16,6 +16,17 @@ use crate::rewrite::tags::Target;
 use crate::tables::row::{AliasRow, Detail, RowKind};
 use crate::tables::{Claim, TableError};
 
+/// Channels that an entry's options may always name: they work on behalf of its account, or keep the mail here.
+const OPEN_TO_ENTRIES: [&str; 7] = [
+    ChannelName::PROGRAM,
+    ChannelName::FILE,
+    ChannelName::SHARED,
+    ChannelName::HOLD,
+    ChannelName::REPROCESS,
+    ChannelName::BITBUCKET,
+    ChannelName::AUTOREPLY,
+];
+
 /// Applies an entry to one address.
 pub(super) fn dispose<R: Recorder>(
     guide: &Guide<'_>,
@@ -342,12 +353,20 @@ impl Options<'_> {
         Ok(())
     }
 
-    /// The channel of an option, where there is one, and the account on whose behalf.
+    /// The channel of an option, where there is one that entries may name, and the account on whose behalf. A channel with a
+    /// name of the operator's may be one tenant's way out, with its login: it is open to entries where the operator says so.
     fn channel_of(&self, option: &DeliveryOption) -> Option<(ChannelName, AccountName)> {
         match self.guide.rules.tags().target(option.as_str()) {
-            Some(Target::Channel(channel)) => Some((channel.clone(), account(self.found)?)),
+            Some(Target::Channel(channel)) if self.is_open(channel) => {
+                Some((channel.clone(), account(self.found)?))
+            }
             _ => None,
         }
+    }
+
+    fn is_open(&self, channel: &ChannelName) -> bool {
+        let name = channel.as_str();
+        OPEN_TO_ENTRIES.contains(&name) || self.guide.view.options.ways_out.contains(&name.to_ascii_lowercase())
     }
 
     /// Options that mean something registered: one copy for each name.
@@ -389,7 +408,14 @@ impl Options<'_> {
         }
         let dn = &*self.found.row.dn;
         recorder.note(|| {
-            Step::new(StepKind::Delivery, format!("no channel carries out {}", option.as_str())).at(dn)
+            let word = option.as_str();
+            let text = match self.guide.rules.tags().target(word) {
+                Some(Target::Channel(channel)) => {
+                    format!("{word} is no option: entries may not name that channel (channels.{channel}.for-entries)")
+                }
+                _ => format!("no channel carries out {word}"),
+            };
+            Step::new(StepKind::Delivery, text).at(dn)
         });
         self.unserved.push(option.as_str().to_owned());
     }
