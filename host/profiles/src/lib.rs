@@ -8,6 +8,7 @@
 
 mod autoreply;
 mod circle;
+mod ended;
 mod forwarded;
 mod hearing;
 mod joined;

@@ -14,6 +14,7 @@ use routing::{Routing, UserChain};
 use storage::{LoadedContent, StorageError};
 
 use crate::circle;
+use crate::ended::end_with_their_mail;
 use crate::forwarded::{Asked, has_been_with};
 use crate::hearing::{Hearing, listed};
 use crate::joined::{End, Joined, Other};
@@ -144,6 +145,7 @@ impl Profiles {
         let mut asked = Asked::of(&cases);
         for round in 0.. {
             self.ask(about, &mut cases, &letter, hearing).await?;
+            end_with_their_mail(&mut cases, others);
             if round == 0 && about.replies == Replies::One {
                 refused_as_a_whole(&cases, others)?;
             }
@@ -396,6 +398,11 @@ impl Case {
     pub(crate) fn went(accepted: Accepted, to: Vec<Address>) -> Self {
         let joined = Joined::went_on(to);
         Self { joined, ..Self::new(accepted, UserChain::default(), true) }
+    }
+
+    /// Whose mail has ended.
+    pub(crate) fn ended(&self) -> Option<&AccountName> {
+        self.joined.end.as_ref().and(self.accepted.route.local_account())
     }
 
     /// To whom the message goes, if it goes on to others and stays nowhere.

@@ -366,7 +366,8 @@ impl Options<'_> {
 
     fn is_open(&self, channel: &ChannelName) -> bool {
         let name = channel.as_str();
-        OPEN_TO_ENTRIES.contains(&name) || self.guide.view.options.ways_out.contains(&name.to_ascii_lowercase())
+        OPEN_TO_ENTRIES.contains(&name)
+            || self.guide.view.options.ways_out.contains(&name.to_ascii_lowercase())
     }
 
     /// Options that mean something registered: one copy for each name.
