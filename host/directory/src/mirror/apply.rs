@@ -1,6 +1,6 @@
 //! Applying what a source says to the tree. What is the same is left alone; an entry that breaks a rule fails alone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use mail_types::Timestamp;
@@ -13,6 +13,7 @@ use super::records::{
 };
 use super::refusing::{RefusedIds, fault, passing};
 use super::swap::Waiter;
+use super::wanted;
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::edit::{Composing, Edit, Logging};
@@ -142,6 +143,8 @@ pub(super) struct Applying<'v, 's> {
     pub(super) names: HashMap<Uuid, Dn>,
     /// Glue that this batch has made.
     glue: HashSet<Dn>,
+    /// What something was taken from below: it may be glue that nothing stands on any more.
+    lonely: BTreeSet<Dn>,
     /// An entry that is there: most entries stand right below the one that the entry before stood below.
     above: Option<Dn>,
     /// Whether any entry was refused before this batch.
@@ -204,6 +207,7 @@ impl<'v, 's> Applying<'v, 's> {
             origin,
             names: HashMap::new(),
             glue: HashSet::new(),
+            lonely: BTreeSet::new(),
             above: None,
             any_refused,
             refused_ids: None,
@@ -245,7 +249,7 @@ impl<'v, 's> Applying<'v, 's> {
             }
             self.refuse(&found.dn().to_string(), attribute, why.to_string(), holder, Some(found))?;
         }
-        Ok(())
+        self.lonely_glue()
     }
 
     /// Puts an entry in its place. One that is refused leaves everything as it was.
@@ -387,12 +391,20 @@ impl<'v, 's> Applying<'v, 's> {
             Err(why) => return Err(why),
         }
         self.applied.removed += 1;
-        self.lonely_glue(dn)
+        self.lonely.extend(dn.parent());
+        Ok(())
     }
 
-    /// Glue that nothing stands on any more goes too.
-    fn lonely_glue(&mut self, dn: &Dn) -> Result<(), EditError> {
-        let mut above = dn.parent().filter(|dn| dn.depth() > 0);
+    /// Glue that nothing stands on any more goes too: once for all that was taken from below it.
+    fn lonely_glue(&mut self) -> Result<(), EditError> {
+        while let Some(deepest) = self.lonely.pop_last() {
+            self.lonely_from(deepest)?;
+        }
+        Ok(())
+    }
+
+    fn lonely_from(&mut self, dn: Dn) -> Result<(), EditError> {
+        let mut above = Some(dn).filter(|dn| dn.depth() > 0);
         while let Some(dn) = above {
             let is_glue = self.glue.contains(&dn)
                 || self.composing.view.record(&dn)?.is_some_and(|record| record.glue)
@@ -459,11 +471,14 @@ impl<'v, 's> Applying<'v, 's> {
     /// The batch, where there is something to write.
     fn finish(self, beside: &Beside) -> Result<(Option<storage::Batch>, Applied), DirectoryError> {
         let changes = self.changes_tree();
-        let Self { composing, mut applied, writes, .. } = self;
+        let Self { composing, mut applied, writes, origin, .. } = self;
         let (mut batch, csn) = composing.finish()?;
         applied.csn = csn;
         for (space, key, value) in beside {
             batch.put(*space, key, value.clone());
+        }
+        if wanted::is_half(&applied, origin.way) {
+            wanted::note(&mut batch, &origin.source, csn);
         }
         let any = changes || writes || !beside.is_empty();
         Ok((any.then_some(batch), applied))

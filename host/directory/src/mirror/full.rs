@@ -101,6 +101,7 @@ impl Mirror {
     async fn full_here(&self, order: &SyncOrder, telling: &Telling) -> Result<SyncReport, SyncError> {
         let _one = self.0.syncing.try_lock().map_err(|_| SyncError::UnderWay)?;
         let began = self.0.clock.now();
+        let wanted = self.wanted()?;
         let mut staged = Staged::default();
         let outcome = {
             let _staging = StagingMark::set(self);
@@ -108,6 +109,9 @@ impl Mirror {
         };
         let mut report = self.conclude("full", began, order, (staged.server, staged.seen), outcome).await?;
         report.left_over = staged.left_over;
+        if let Some(note) = wanted.filter(|_| order.domain.is_none() && !order.dry_run) {
+            self.settle_wanted(&note).await?;
+        }
         Ok(report)
     }
 
@@ -346,8 +350,11 @@ impl Mirror {
         }
     }
 
-    /// Whether the last full sync is too long ago.
+    /// Whether the last full sync is too long ago, or another one has to be made.
     pub(crate) fn full_is_due(&self) -> Result<bool, DirectoryError> {
+        if self.wanted()?.is_some() {
+            return Ok(true);
+        }
         let every = self.0.options.full_every;
         let last = self.0.directory.raw_view()?.sync_state(self.name())?.full_at;
         let now = self.0.clock.now().0;

@@ -32,3 +32,4 @@ mod run;
 mod settle;
 pub(crate) mod source;
 mod swap;
+mod wanted;

@@ -12,6 +12,7 @@
 //! | | `cookie/` and the key of a base | the cookie of its live sync (RFC 4533), octets |
 //! | | `followed/` and the key of a base | the server whose cookie that is: [`super::followed`], text |
 //! | | `watermark/` and the key of a base | the greatest `modifyTimestamp` seen there (R45), text |
+//! | | `wanted`, in the same way | that a full sync has to be made: [`super::wanted`], u64 big-endian |
 //! | | `history/` or `past/NAME/`, and a number, u64 big-endian | [`super::history::SyncRecord`] in JSON |
 //!
 //! Every record begins with [`FORMAT`], or [`RECORD_FORMAT`]; one of another format counts as absent, and the next full sync writes it anew.

@@ -123,13 +123,20 @@ fn refusal(edit: &RemoteEdit, why: &LdapFailure) -> EditError {
 impl Mirror {
     /// Whether an entry's password is this one, by binding as it (R8). `NotFound`: it is not.
     pub async fn password_fits(&self, dn: &Dn, password: &str) -> mail_types::Lookup<()> {
-        let (mirror, dn, password) = (self.clone(), dn.clone(), zeroize::Zeroizing::new(password.to_owned()));
+        let (mirror, name, password) =
+            (self.clone(), dn.clone(), zeroize::Zeroizing::new(password.to_owned()));
         let bound = apart(async move {
-            Ok(mirror.0.servers.password_fits(&dn, &password, mirror.server_of(&dn)).await?)
+            Ok(mirror.0.servers.password_fits(&name, &password, mirror.server_of(&name)).await?)
         })
         .await;
         match bound {
             Ok(true) => mail_types::Lookup::Found(()),
+            // Its entry may be under another name at the source by now.
+            Ok(false) if self.is_wanted() => {
+                let why =
+                    format!("the server does not take it for {dn}, and what was renamed is still coming in");
+                mail_types::Lookup::Unavailable(why)
+            }
             Ok(false) => mail_types::Lookup::NotFound,
             Err(why) => mail_types::Lookup::Unavailable(why.to_string()),
         }

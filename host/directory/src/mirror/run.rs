@@ -95,6 +95,10 @@ impl Mirror {
     }
 
     async fn run_full(&self, shutdown: &Shutdown) {
+        let mut patience = Patience::new();
+        if self.is_wanted() {
+            self.0.full_wanted.notify_one();
+        }
         loop {
             let wanted = tokio::select! {
                 () = shutdown.wait() => return,
@@ -104,11 +108,20 @@ impl Mirror {
             if !wanted && !self.full_is_due().unwrap_or(false) {
                 continue;
             }
-            tokio::select! {
+            let made = tokio::select! {
                 () = shutdown.wait() => return,
-                // How it went is in the history and among the events; where it failed it is due again a minute later.
-                _ = self.full(SyncOrder::default(), silence()) => {}
+                // How it went is in the history and among the events.
+                made = self.full(SyncOrder::default(), silence()) => made,
+            };
+            // One that is wanted is made again soon; another is due again a minute later.
+            if made.is_err() && self.is_wanted() {
+                self.0.full_wanted.notify_one();
+                if !patience.wait(shutdown).await {
+                    return;
+                }
+                continue;
             }
+            patience = Patience::new();
             tokio::select! {
                 () = shutdown.wait() => return,
                 () = sleep(WANTED_AGAIN) => {}

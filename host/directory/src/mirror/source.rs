@@ -18,6 +18,7 @@ use super::records::{
     FORMAT, REFUSED, REFUSED_FORMAT, Refused, SYNC, StoredFound, SyncState, Way, decode, encode, source_key,
 };
 use super::swap::{self, Waiter};
+use super::wanted;
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::edit::Logging;
@@ -362,7 +363,7 @@ impl Mirror {
             total.join(applied);
             touched = std::mem::take(&mut total.touched);
         }
-        if total.subtrees_moved > 0 && !self.0.staging.load(Ordering::Acquire) {
+        if wanted::is_half(&total, manner.way) {
             self.0.full_wanted.notify_one();
         }
         for (entry, attribute, cause) in &total.refused {

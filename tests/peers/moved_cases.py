@@ -1,0 +1,69 @@
+"""Entries that change their names at the directory: whole subtrees, of which a server tells by their tops alone, and names that
+change in their spelling."""
+
+from ldap_cases import case
+from slapd import group, group_dn, tree, user, user_dn
+
+USERS = 1500
+# Nothing but a rename asks for a full sync.
+ONCE_A_DAY = 'full-every = "1 d"\nremovals-free = 100\nauthenticate = "bind"\n'
+
+
+def renamed(dn):
+    return dn.replace("ou=People", "ou=Staff")
+
+
+def crowd(place):
+    """A domain of many users, and a group of the last one."""
+    last = user_dn(f"b{USERS - 1}", "d1.test")
+    entries = tree(domains=2, users=2) + [user(f"b{number}", "d1.test") for number in range(USERS)]
+    place.slapd_with(entries + [group("owner", [last], "d1.test")])
+    place.wasmta_with(ONCE_A_DAY)
+    place.follows()
+    assert place.rcpt("owner@d1.test") == 250
+    return last
+
+
+def rename(place, last):
+    place.slapd.must("ldapmodrdn", "-r", "ou=People,o=d1.test,o=isp", "ou=Staff")
+    place.slapd.modify(group_dn("owner", "d1.test"), f"replace: uniqueMember\nuniqueMember: {renamed(last)}")
+
+
+def has_moved(place, last):
+    uid, _, organisation, *_ = (part.split("=")[1] for part in last.split(","))
+    address = f"{uid}@{organisation}"
+    place.until(lambda: renamed(last) in place.server.command("user", "show", address), f"{address} has moved", 60)
+    assert place.may_log_in(address) and place.rcpt("owner@d1.test") == 250
+
+
+@case("a subtree is renamed and the server killed at once: all of it is there after the start")
+def killed_after_rename(place):
+    last = crowd(place)
+    built = place.log().count("tables_built")
+    rename(place, last)
+    place.until(lambda: place.log().count("tables_built") > built, "the rename is heard of")
+    place.server.kill()
+    place.server.start()
+    has_moved(place, last)
+
+
+@case("a subtree is renamed while another one is being taken over: it is taken over, too")
+def renamed_meanwhile(place):
+    last = crowd(place)
+    rename(place, last)
+    assert place.rcpt("owner@d1.test") in (250, 451), "a group whose members are on their way is never told to have none"
+    place.slapd.must("ldapmodrdn", "-r", "ou=People,o=d0.test,o=isp", "ou=Staff")
+    has_moved(place, last)
+    has_moved(place, user_dn("u1"))
+
+
+@case("a name that changes in its spelling alone stays one entry, and goes as one")
+def respelt(place):
+    place.slapd_with(tree(domains=1, users=3))
+    place.wasmta_with(ONCE_A_DAY)
+    place.follows()
+    place.slapd.must("ldapmodrdn", "-r", user_dn("u0"), "uid=U0")
+    place.until(lambda: "uid=U0" in place.server.command("user", "show", "u0@d0.test"), "the new spelling")
+    assert place.rcpt("u0@d0.test") == 250
+    place.slapd.delete(user_dn("u0"))
+    place.until(lambda: place.rcpt("u0@d0.test") == 550, "it is gone")
