@@ -162,3 +162,35 @@ def both_write(place):
     place.until(lambda: there(second, "a4"), "the second one has caught up", seconds=30)
     place.until(lambda: None not in followed(place), "one of them", seconds=90)
     assert place.rcpt("a4@d0.test") == 250
+
+
+@case("a consumer that refers writers elsewhere takes nothing of that back before it has it")
+def written_elsewhere(place):
+    first = place.slapd_with()
+    first.stop()
+    second = place.another_slapd(slapd.tree())
+    second.stop()
+    second.refers = first.url
+    second.configure()
+    dumps = first.dump()
+    second.empty()
+    second.restore(dumps)
+    first.start()
+    second.start()
+    place.wasmta_with('full-every = "1 d"\nreferrals = "follow"', servers=[second.url, first.url])
+    place.follows()
+    assert followed(place) == {second.url}
+    place.server.command("user", "add", "c9@d0.test", "--password", "first word")
+    place.server.command("user", "remove", "u9@d0.test")
+    for _ in range(2):
+        refused = place.sync("full", check=False)
+        assert refused.returncode != 0 and "has yet to take in what was written" in refused.stderr, refused
+        assert place.rcpt("c9@d0.test") == 250 and place.may_log_in("c9@d0.test", "first word")
+        # A look-up shows the one who was removed, and the one who was never there is not known yet.
+        assert place.rcpt("u9@d0.test") == 451 and place.rcpt("nobody@d0.test") == 451
+        place.sync("incremental", check=False)
+    first.stop()
+    copied(place, first, second)
+    first.start()
+    place.until(lambda: place.sync("full", check=False, seconds_max=30) and place.rcpt("nobody@d0.test") == 550, "it has caught up", 60)
+    assert place.rcpt("c9@d0.test") == 250 and place.rcpt("u9@d0.test") == 550

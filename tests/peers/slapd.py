@@ -30,6 +30,11 @@ REPLICATION = """syncrepl rid=00{rid} provider={other} type=refreshAndPersist re
   bindmethod=simple binddn="{admin}" credentials={password}
 multiprovider on
 """
+# A consumer that writers are sent on from; nobody is where it asks for changes.
+CONSUMER = """syncrepl rid=00{rid} provider=ldap://127.0.0.1:1 type=refreshAndPersist retry="60 +" searchbase="{suffix}"
+  bindmethod=simple binddn="{admin}" credentials={password}
+updateref {other}
+"""
 
 
 class Slapd:
@@ -41,6 +46,8 @@ class Slapd:
         self.process = None
         # Its number among the servers that write, and the other's address.
         self.writes = None
+        # Where writers are sent on to: then it is a consumer, which learns of nothing by itself.
+        self.refers = None
         self.url = f"ldap://127.0.0.1:{port}"
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -51,8 +58,9 @@ class Slapd:
             folder = self.folder / suffix.replace("=", "-")
             folder.mkdir(exist_ok=True)
             admin = f"cn=admin,{suffix}"
-            replication = "" if self.writes is None else REPLICATION.format(
-                rid=number, other=self.writes[1], suffix=suffix, admin=self.admin, password=PASSWORD
+            kind, other = (CONSUMER, self.refers) if self.refers else (REPLICATION, self.writes and self.writes[1])
+            replication = "" if other is None else kind.format(
+                rid=number, other=other, suffix=suffix, admin=self.admin, password=PASSWORD
             )
             databases += DATABASE.format(
                 suffix=suffix, admin=admin, password=PASSWORD, folder=folder, syncprov=syncprov, replication=replication

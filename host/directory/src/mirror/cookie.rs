@@ -50,6 +50,11 @@ pub(super) fn joined(known: Option<&[u8]>, new: &[u8]) -> Vec<u8> {
     format!("rid={},csn={}", joined.rid, changes.join(";")).into_bytes()
 }
 
+/// What a cookie would say of a server that has come so far of each writer.
+pub(super) fn of_context(context: &[Vec<u8>]) -> Vec<u8> {
+    [b"rid=000,csn=".as_slice(), &context.join(b";".as_slice())].concat()
+}
+
 /// Whether a cookie is OpenLDAP's, and says how far somebody has come.
 pub(super) fn is_openldaps(cookie: &[u8]) -> bool {
     OpenLdap::read(cookie).is_some_and(|cookie| !cookie.changes.is_empty())
@@ -109,6 +114,13 @@ mod tests {
                 && !is_openldaps(b"rid=000")
                 && !is_openldaps(b"another's")
         );
+    }
+
+    #[test]
+    fn what_a_server_says_of_itself_is_joined_like_a_cookie() {
+        let said = of_context(&[TWO.into(), ONE.into()]);
+        assert_eq!(joined(None, &said), format!("rid=000,csn={ONE};{TWO}").into_bytes());
+        assert!(is_openldaps(&said));
     }
 
     #[test]

@@ -234,8 +234,13 @@ impl Mirror {
         let at = order.domain.as_ref().and_then(|_| self.server_of(top));
         let base = self.0.options.bases.iter().find(|base| top.is_within(base)).unwrap_or(top);
         let mut pages = self.pages(search, at);
+        let mut guarded = None;
         while let Some(Page { found, server }) = pages.next().await {
             self.guard_lag(order, base, &server)?;
+            if guarded.as_ref() != Some(&server) {
+                self.guard_written(order, base, &server).await?;
+                guarded = Some(server.clone());
+            }
             staged.server = server;
             match &mut *first {
                 Some(first) => self.take_first(found, first, staged).await?,

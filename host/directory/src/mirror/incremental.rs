@@ -123,7 +123,10 @@ impl Mirror {
         loop {
             let mut page = Vec::new();
             let more = chase.next(&mut |found| page.push(found)).await?;
-            chase.server().clone_into(&mut asking.server);
+            if asking.server != chase.server() {
+                chase.server().clone_into(&mut asking.server);
+                self.guard_written(asking.order, base, &asking.server).await?;
+            }
             asking.seen += page.len() as u64;
             for raw in page {
                 let found = self.read(raw);

@@ -24,6 +24,7 @@ use super::guard::{Trust, guard, guard_empty};
 use super::records::{SYNC, Way, base_key};
 use super::refusing::refused_by_id;
 use super::source::{Mirror, SyncError};
+use super::written::CONTEXT;
 use crate::dn::Dn;
 use crate::ldap::answer::{
     EntryState, SyncInfo, read_entry, read_reference, read_sync_info, read_sync_state,
@@ -36,8 +37,6 @@ use crate::ldap::settings::Referrals;
 
 /// The Sync State control's name (RFC 4533 §2.3).
 const SYNC_STATE: &str = "1.3.6.1.4.1.4203.1.9.1.2";
-/// Where slapd says how far it has come of each writer.
-const CONTEXT: &str = "contextCSN";
 /// How long changes are gathered into one batch: a change alone waits that long, a flood is written in bulk.
 const GATHER: Duration = Duration::from_millis(20);
 /// How often it is tried whether there is a server that is rather followed.
@@ -129,6 +128,9 @@ impl Mirror {
         };
         self.follows(base, "refreshing", false);
         live.check_behind(&ldap).await?;
+        if let Some(why) = self.lacks_written(base, &live.server).await? {
+            return Err(SyncError::Unfit(why));
+        }
         let request = SyncRequest { mode: RefreshMode::RefreshAndPersist, cookie, reload_hint: false };
         let (name, filter) = (base.to_string(), Filter::everything());
         let begun = {

@@ -322,6 +322,9 @@ impl Mirror {
             None => self.apart_for(top).await?,
         };
         let (found, server) = self.find_at(base, depth, filter, at).await?;
+        if let Some(why) = self.lacks_written(top, &server).await? {
+            return Err(SyncError::Unfit(why));
+        }
         if doubt.is_none() {
             *doubt = self.doubt(top, &server)?;
         }

@@ -33,3 +33,4 @@ mod settle;
 pub(crate) mod source;
 mod swap;
 mod wanted;
+mod written;

@@ -11,6 +11,7 @@
 //! | | `places`, in the same way | subtrees on other servers: [`super::places`] |
 //! | | `cookie/` and the key of a base | the cookie of its live sync (RFC 4533), octets |
 //! | | `followed/` and the key of a base | the server whose cookie that is: [`super::followed`], text |
+//! | | `written/` and the key of a base | what was written elsewhere on our behalf: [`super::written`], as a cookie |
 //! | | `watermark/` and the key of a base | the greatest `modifyTimestamp` seen there (R45), text |
 //! | | `wanted`, in the same way | that a full sync has to be made: [`super::wanted`], u64 big-endian |
 //! | | `history/` or `past/NAME/`, and a number, u64 big-endian | [`super::history::SyncRecord`] in JSON |

@@ -84,6 +84,8 @@ impl Mirror {
     }
 
     async fn take_over(&self, done: Vec<(&RemoteEdit, Option<ServerUrl>)>) -> Result<u64, SyncError> {
+        let elsewhere = done.iter().filter_map(|(edit, at)| Some((edit.dn(), at.as_ref()?)));
+        let beside = self.written_at(elsewhere.collect()).await;
         let mut steps = Vec::new();
         for (edit, at) in done {
             match edit {
@@ -95,7 +97,7 @@ impl Mirror {
                 }
             }
         }
-        let applied = self.apply(Way::Edit, &steps, &Vec::new()).await?;
+        let applied = self.apply(Way::Edit, &steps, &beside).await?;
         let view = self.0.directory.raw_view()?;
         for step in &steps {
             let Step::Put(found) = step else { continue };
