@@ -140,7 +140,9 @@ impl<'a> Guide<'a> {
         if known.is_none() && address.domain.as_ip().is_none() {
             self.view.miss(&address);
         }
-        if depth == 0 && known.is_none() && !self.may_relay(&address) {
+        // Whoever answers for this server is reached through it (RFC 5321 §4.5.1), wherever that is.
+        let is_postmaster = || address.to_key() == self.view.options.postmaster.to_key();
+        if depth == 0 && known.is_none() && !self.may_relay(&address) && !is_postmaster() {
             return Err(refusals::relay_denied(&address));
         }
         if let Some(known) = known.as_ref().filter(|known| !known.local && known.row.dns.is_some()) {
@@ -399,8 +401,8 @@ impl<'a> Guide<'a> {
         Err(refusals::unknown_user(address))
     }
 
-    /// A postmaster without an entry of its own: the configured one; and if that has none either, an account of
-    /// that name. Mail to a postmaster is never refused (RFC 5321 §4.5.1).
+    /// A postmaster without an entry of its own: the configured one, also elsewhere; and if that is here and has none either, an
+    /// account of that name. Mail to a postmaster is never refused (RFC 5321 §4.5.1).
     pub(crate) fn postmaster<'s, R: Recorder>(
         &self,
         address: &Address,
@@ -408,7 +410,11 @@ impl<'a> Guide<'a> {
     ) -> Result<Way<'s>, Refusal> {
         let target = &self.view.options.postmaster;
         let row = self.view.reader.alias(&target.to_key()).map_err(|e| refusals::unavailable(&e))?;
-        if target.to_key() != address.to_key() && row.is_some() {
+        let of_target = target.domain.as_str();
+        let is_reached = row.is_some()
+            || !self.view.options.is_own(of_target)
+                && self.view.domain(of_target).map_err(|e| refusals::unavailable(&e))?.is_none();
+        if target.to_key() != address.to_key() && is_reached {
             recorder.note(|| Step::new(StepKind::Alias, format!("postmaster of this system: {target}")));
             return Ok(Way::Done(vec![Next::Address(target.clone())]));
         }

@@ -33,7 +33,7 @@ impl Server {
         let server = Self {
             postmaster: s
                 .parsed("postmaster", "write an address, as \"postmaster@example.org\"")
-                .unwrap_or_else(|| postmaster(&domain("example.org"))),
+                .unwrap_or_else(|| postmaster(&usual_domain(&name))),
             name,
             threads: s.count("threads", 0, 0..=256),
             open_files: s.number("open-files", 65_536, 256..=1_048_576),
@@ -185,4 +185,10 @@ impl Auth {
 /// That many seconds.
 pub(super) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// The mail domain that a host's name suggests: `mail.example.org` is a host of example.org.
+fn usual_domain(name: &Domain) -> Domain {
+    let above = name.as_str().split_once('.').map(|(_, above)| above).filter(|above| above.contains('.'));
+    above.and_then(|above| Domain::parse(above).ok()).unwrap_or_else(|| name.clone())
 }
