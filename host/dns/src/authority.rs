@@ -47,6 +47,8 @@ struct Inner {
     clock: Clock,
     state: Mutex<State>,
     catalog: Swapped,
+    /// Why nobody hears it, where that is known.
+    unheard: Mutex<Option<String>>,
 }
 
 /// What is published, and the serial number of it.
@@ -86,7 +88,8 @@ impl Authority {
     /// A name that is none of the DNS.
     pub fn new(options: AuthorityOptions, clock: Clock) -> Result<Self, String> {
         let catalog = Swapped { notices: options.notices.clone(), ..Swapped::default() };
-        let authority = Self(Arc::new(Inner { options, clock, state: Mutex::default(), catalog }));
+        let (state, unheard) = (Mutex::default(), Mutex::default());
+        let authority = Self(Arc::new(Inner { options, clock, state, catalog, unheard }));
         authority.exchange(&mut authority.0.state.lock())?;
         Ok(authority)
     }
@@ -97,6 +100,15 @@ impl Authority {
     /// The address cannot be bound.
     pub fn serve(&self, address: SocketAddr) -> Result<Listening, String> {
         listen(address, self.0.catalog.clone())
+    }
+
+    /// Notes why nobody hears it, as of an address that is taken; what is put in counts as not published until somebody does.
+    pub fn set_unheard(&self, why: Option<String>) {
+        *self.0.unheard.lock() = why;
+    }
+
+    fn heard(&self) -> Result<(), PublishError> {
+        self.0.unheard.lock().clone().map_or(Ok(()), |why| Err(PublishError::Unavailable(why)))
     }
 
     /// Makes changes and builds the zones anew, once for all of them.
@@ -196,7 +208,10 @@ pub fn is_within(domain: &Domain, zone: &Domain) -> bool {
 
 impl Publisher for Authority {
     fn publish<'a>(&'a self, change: &'a RecordChange) -> BoxFuture<'a, Result<(), PublishError>> {
-        Box::pin(async move { self.put(std::slice::from_ref(change)).map_err(PublishError::Refused) })
+        Box::pin(async move {
+            self.put(std::slice::from_ref(change)).map_err(PublishError::Refused)?;
+            self.heard()
+        })
     }
 
     fn publish_all<'a>(
@@ -205,7 +220,7 @@ impl Publisher for Authority {
     ) -> BoxFuture<'a, Vec<Result<(), PublishError>>> {
         Box::pin(async move {
             if self.put(changes).is_ok() {
-                return vec![Ok(()); changes.len()];
+                return vec![self.heard(); changes.len()];
             }
             // One of them is wrong: the others shall not wait for it, and zones are not built for each of them.
             let mut outcomes: Vec<_> = changes.iter().map(|change| self.check(change)).collect();
@@ -218,7 +233,7 @@ impl Publisher for Authority {
                     .filter(|outcome| outcome.is_ok())
                     .for_each(|outcome| *outcome = refused());
             }
-            outcomes
+            outcomes.into_iter().map(|outcome| outcome.and_then(|()| self.heard())).collect()
         })
     }
 

@@ -83,3 +83,16 @@ async fn the_longest_name_is_answered() {
     authority.publish(&change(&name, mx(&name, "mx.example.org"))).await.unwrap();
     assert_eq!(dns.query(&name, "MX").await, Lookup::Found(vec!["10 mx.example.org.".to_owned()]));
 }
+
+#[tokio::test]
+async fn what_nobody_hears_is_not_published_and_is_there_once_somebody_does() {
+    let (authority, dns) = served(&[]);
+    let change = change("one.example", mx("one.example", "mx.example.org"));
+    authority.set_unheard(Some("taken".to_owned()));
+    let unavailable = Err(PublishError::Unavailable("taken".to_owned()));
+    assert_eq!(authority.publish(&change).await, unavailable);
+    assert_eq!(authority.publish_all(std::slice::from_ref(&change)).await, [unavailable]);
+    authority.set_unheard(None);
+    assert_eq!(authority.publish(&change).await, Ok(()));
+    assert!(matches!(dns.query("one.example", "MX").await, Lookup::Found(_)));
+}

@@ -18,7 +18,7 @@ use runtime::{Clock, Random, Shutdown};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::ways;
+use super::{bound, ways};
 use crate::config::{Config, DnsTable, DnsTableSource};
 
 /// Notices that are not believed are told of no more often than this.
@@ -133,27 +133,21 @@ impl FollowedTables {
         self.notices.clone()
     }
 
-    /// Follows the tables, and hears of changes where that is configured. A port that is taken is told, and costs no mail:
-    /// tables are read when their time is up.
+    /// Follows the tables, and hears of changes where that is configured; without, tables are read when their time is up.
     pub(super) fn begin(&self, events: &Events, stop: &Shutdown) -> Vec<JoinHandle<()>> {
         if self.tables.is_empty() {
             return Vec::new();
         }
         let (tables, ending) = (self.tables.clone(), stop.clone());
         let mut tasks = vec![tokio::spawn(async move { tables.run(&ending).await })];
-        let Some((notices, address)) = self.notices.as_ref().zip(self.listen) else { return tasks };
-        match notices.serve(address) {
-            Ok((local, run)) => {
-                events.emit(&Event::Listening { service: "dns-notify", address: local });
-                let ending = stop.clone();
-                tasks.push(tokio::spawn(async move {
-                    tokio::select! { () = run => {}, () = ending.wait() => {} }
-                }));
+        let Some((notices, address)) = self.notices.clone().zip(self.listen) else { return tasks };
+        let hearing = events.clone();
+        let told = move |why: Option<&str>| {
+            if let Some(cause) = why {
+                hearing.emit(&Event::DnsTableFailed { table: "*", place: "dns.notify-listen", cause });
             }
-            Err(why) => {
-                events.emit(&Event::DnsTableFailed { table: "*", place: "dns.notify-listen", cause: &why })
-            }
-        }
+        };
+        tasks.push(bound::serve("dns-notify", events, stop, move || notices.serve(address), told));
         tasks
     }
 }

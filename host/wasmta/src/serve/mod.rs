@@ -1,6 +1,7 @@
 //! Serving: from a configuration to a running server, and down again.
 
 mod account_moves;
+mod bound;
 pub(crate) mod bounds;
 mod certificates;
 mod complete;

@@ -9,6 +9,7 @@ use events::{Event, Events};
 use runtime::{Background, Clock, Random, Shutdown};
 use tokio::task::JoinHandle;
 
+use super::bound;
 use crate::config::{Config, Publish, PublishTo, read_credentials};
 
 /// What publishes, and the name server of our own where that is it.
@@ -54,7 +55,7 @@ pub(super) fn of(
 }
 
 impl Publishing {
-    /// Follows the directory, and answers where it is a name server. A port that is taken is told, and costs no mail.
+    /// Follows the directory, and answers where it is a name server.
     pub(super) fn begin(
         &self,
         background: &Background,
@@ -62,22 +63,19 @@ impl Publishing {
         stop: &Shutdown,
     ) -> Vec<JoinHandle<()>> {
         let (publication, ending) = (self.publication.clone(), stop.clone());
-        let mut tasks = vec![background.spawn(async move { publication.run(&ending).await })];
-        let Some((authority, address)) = &self.authority else { return tasks };
-        match authority.serve(*address) {
-            Ok((local, run)) => {
-                events.emit(&Event::Listening { service: "dns", address: local });
-                let ending = stop.clone();
-                tasks.push(tokio::spawn(async move {
-                    tokio::select! { () = run => {}, () = ending.wait() => {} }
-                }));
+        let Some((authority, address)) = &self.authority else {
+            return vec![background.spawn(async move { publication.run(&ending).await })];
+        };
+        let (serving, address, place) = (authority.clone(), *address, self.publication.place());
+        let (telling, hearing) = (authority.clone(), events.clone());
+        let told = move |why: Option<&str>| {
+            let why = why.map(|why| format!("dns.publish.listen: {why}"));
+            if let Some(cause) = &why {
+                hearing.emit(&Event::DnsFailed { domain: "*", place: &place, cause });
             }
-            Err(why) => events.emit(&Event::DnsFailed {
-                domain: "*",
-                place: &self.publication.place(),
-                cause: &format!("dns.publish.listen: {why}"),
-            }),
-        }
-        tasks
+            telling.set_unheard(why);
+        };
+        let serving = bound::serve("dns", events, stop, move || serving.serve(address), told);
+        vec![serving, background.spawn(async move { publication.run(&ending).await })]
     }
 }
