@@ -108,18 +108,24 @@ impl Client {
         Ok(Self(Some(builder.build().map_err(system)?)))
     }
 
+    /// The MX records of a domain. One whose name is no domain at all is left out, as a host without an address would be: where no
+    /// other is left there are records all the same, and no implicit one (RFC 5321 §5.1).
     pub(crate) async fn mx(&self, domain: &Domain) -> Answer<Mx> {
-        self.ask(domain, RecordType::MX, |data| match data {
-            RData::MX(mx) if mx.exchange.is_root() => Some((mx.preference, None)),
+        let answer = self.ask(domain, RecordType::MX, |data| match data {
+            RData::MX(mx) if mx.exchange.is_root() => Some(Some((mx.preference, None))),
             RData::MX(mx) => {
                 let name = mx.exchange.to_ascii();
-                // A name that is no domain at all is dropped, as a host without an address would be.
-                let host = Domain::parse(name.strip_suffix('.').unwrap_or(&name)).ok()?;
-                Some((mx.preference, Some(host)))
+                let host = Domain::parse(name.strip_suffix('.').unwrap_or(&name)).ok();
+                Some(host.map(|host| (mx.preference, Some(host))))
             }
             _ => None,
-        })
-        .await
+        });
+        match answer.await {
+            Answer::Records(records) => Answer::Records(records.into_iter().flatten().collect()),
+            Answer::NoData => Answer::NoData,
+            Answer::NoName => Answer::NoName,
+            Answer::Unavailable(why) => Answer::Unavailable(why),
+        }
     }
 
     /// All MX records of a domain, as they were written, with their time to live.

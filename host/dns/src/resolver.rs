@@ -125,6 +125,9 @@ impl Dns {
             return Lookup::Found(MailHosts::Hosts(vec![literal(domain, address)]));
         }
         let records = match self.0.client.mx(domain).await {
+            Answer::Records(records) if records.is_empty() => {
+                return Lookup::Found(MailHosts::NoUsableHost);
+            }
             Answer::Records(records) => records,
             // RFC 5321 §5.1: the implicit MX, preference 0.
             Answer::NoData => return self.implicit(domain).await,

@@ -164,14 +164,22 @@ impl Publication {
 
     async fn settle_from(&self, reached: Option<u64>) -> Result<(u64, bool), DirectoryError> {
         let mut csn = self.0.directory.csn();
-        if let Some(reached) = reached {
+        let mut from = reached;
+        while let Some(reached) = from {
             match self.0.directory.changes_since(reached)? {
                 Changes::List { changes, csn: listed }
                     if !changes.iter().any(|one| one.kind == Kind::Domain) =>
                 {
-                    return Ok((listed, true));
+                    // Of very many changes a part is listed at a time.
+                    if listed >= csn {
+                        return Ok((listed, true));
+                    }
+                    from = Some(listed);
                 }
-                Changes::List { csn: listed, .. } | Changes::Rebuild { csn: listed } => csn = csn.max(listed),
+                Changes::List { csn: listed, .. } | Changes::Rebuild { csn: listed } => {
+                    csn = csn.max(listed);
+                    from = None;
+                }
             }
         }
         let wanted = wanted::all(&self.0.directory, &self.0.options)?;

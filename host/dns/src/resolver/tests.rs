@@ -26,6 +26,11 @@ fn zone(question: &Name, kind: RecordType) -> Result<Vec<RData>, Option<Response
         }
         ("null.test.", RecordType::MX) => vec![mx(0, ".")],
         ("ours.test.", RecordType::MX) => vec![mx(10, "us.test."), mx(20, "mx1.test.")],
+        ("unfit.test.", RecordType::MX) => {
+            // No name of a host.
+            let unfit = Name::from_labels([b"a b".as_slice(), b"test"]).unwrap();
+            vec![RData::MX(MX::new(10, unfit))]
+        }
         ("dead.test.", RecordType::MX) => vec![mx(10, "gone.test.")],
         ("maybe.test.", RecordType::MX) => vec![mx(10, "half.test.")],
         ("alias.test.", RecordType::MX) => {
@@ -34,7 +39,7 @@ fn zone(question: &Name, kind: RecordType) -> Result<Vec<RData>, Option<Response
         ("mx1.test.", RecordType::A) => vec![a(1)],
         ("mx1.test.", RecordType::AAAA) => vec![RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))],
         ("mx2.test.", RecordType::A) => vec![a(2), a(3)],
-        ("us.test." | "plain.test.", RecordType::A) => vec![a(9)],
+        ("us.test." | "plain.test." | "unfit.test.", RecordType::A) => vec![a(9)],
         ("mx1.test." | "mx2.test." | "us.test." | "plain.test." | "half.test." | "bare.test.", _) => {
             Vec::new()
         }
@@ -122,6 +127,8 @@ async fn each_kind_of_answer_keeps_its_meaning() {
     assert_eq!(hosts_of(&dns, "null.test").await, found("NullMx"));
     assert_eq!(hosts_of(&dns, "ours.test").await, found("OnlyOurselves"));
     assert_eq!(hosts_of(&dns, "dead.test").await, found("NoUsableHost"));
+    // There are MX records, so its own address is none to send to (RFC 5321 §5.1).
+    assert_eq!(hosts_of(&dns, "unfit.test").await, found("NoUsableHost"));
     assert_eq!(hosts_of(&dns, "plain.test").await, found("0 plain.test 192.0.2.9"));
     assert_eq!(hosts_of(&dns, "alias.test").await, found("10 mx1.test 2001:db8::1,192.0.2.1"));
     assert_eq!(hosts_of(&dns, "bare.test").await, Lookup::NotFound);

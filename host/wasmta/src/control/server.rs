@@ -22,6 +22,8 @@ use super::{
 
 /// How long a client may take to send its request, or to take a line of the answer.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
+/// The wait after a client could not be let in.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Notes of progress that wait for a slow client; more are dropped.
 const PROGRESS_WAITING_MAX: usize = 64;
 
@@ -105,7 +107,11 @@ pub fn listen<P: Performer>(
                 accepted = listener.accept() => accepted,
                 () = shutdown.wait() => break,
             };
-            let Ok((stream, _)) = stream else { continue };
+            let Ok((stream, _)) = stream else {
+                // As where there are too many files: trying again at once would keep a core busy.
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            };
             let Ok(uid) = stream.peer_cred().map(|who| who.uid()) else { continue };
             if !performer.knows(uid) {
                 turn_away(stream, &format!("the user {uid} of this host administers nothing here"));
@@ -124,7 +130,7 @@ pub fn listen<P: Performer>(
             };
             let (performer, pools) = (Arc::clone(&performer), Arc::clone(&pools));
             tokio::spawn(async move {
-                // A client that goes away in the middle has its answer lost, and nothing else.
+                // What a client asked for that goes away in the middle is broken off where it next waits for the client.
                 let _ = attend((stream, uid, door), &*performer, &pools).await;
                 drop((place, seat));
             });

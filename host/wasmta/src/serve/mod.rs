@@ -189,10 +189,14 @@ impl Told {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hangup.recv() => {
-                    // The outcome is an event; nobody waits for an answer.
-                    let _ = server.reload().await;
-                }
+                _ = self.hangup.recv() => {}
+            }
+            // An end is heard meanwhile: all tables may be built anew in it.
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                // The outcome is an event; nobody waits for an answer.
+                _ = server.reload() => {}
             }
         }
     }

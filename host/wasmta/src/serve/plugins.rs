@@ -44,6 +44,7 @@ pub(super) struct Exchanged {
     /// The server's own names, and whose addresses there are.
     own_names: BTreeSet<Domain>,
     default_domain: Domain,
+    postmaster: Address,
 }
 
 impl Exchanged {
@@ -54,7 +55,8 @@ impl Exchanged {
         let own = std::iter::once(&config.server.name).chain(&config.routing.own_names);
         let (own_names, default_domain) = (own.cloned().collect(), config.routing.default_domain.clone());
         let channels = contradictions::channels(config);
-        Ok(Self { dns, channels, programs, files, own_names, default_domain })
+        let postmaster = config.server.postmaster.clone();
+        Ok(Self { dns, channels, programs, files, own_names, default_domain, postmaster })
     }
 }
 
@@ -88,6 +90,16 @@ impl Surroundings {
     pub(super) fn take_tables(&self, tables: Tables) {
         self.tables.store(Arc::new(tables));
         self.tables_taken.fetch_add(1, Ordering::Release);
+    }
+
+    /// The names by which an MX record means us.
+    pub(super) fn own_names_in_force(&self) -> BTreeSet<Domain> {
+        self.exchanged.load().own_names.clone()
+    }
+
+    /// Who reads the postmaster's mail of a new domain.
+    pub(super) fn postmaster_in_force(&self) -> Address {
+        self.exchanged.load().postmaster.clone()
     }
 
     pub(super) fn dns_in_force(&self) -> Dns {

@@ -1,14 +1,14 @@
 //! Domains that the DNS leads here before anybody has told us: where the operator wants it, mail for one makes it ours
 //! (R18), found by its MX record (R19).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use directory::{Directory, NewDomain};
 use dns::MxSet;
 use events::{Event, Events};
-use mail_types::{Address, Domain, Lookup, Timestamp};
+use mail_types::{Domain, Lookup, Timestamp};
 use parking_lot::Mutex;
 use routing::{Builders, Tables};
 use runtime::Clock;
@@ -53,10 +53,6 @@ struct Tools {
 /// Makes domains ours.
 pub(super) struct Provisioning {
     tools: Tools,
-    /// The names by which an MX record means us.
-    own_names: Vec<String>,
-    /// Who reads the postmaster's mail of a new domain.
-    administrator: Address,
     /// Domains in an hour.
     per_hour: usize,
     memory: Mutex<Memory>,
@@ -87,8 +83,6 @@ impl Provisioning {
             return None;
         }
         let per_hour = config.directory.new_domains_per_hour;
-        let own = std::iter::once(&config.server.name).chain(&config.routing.own_names);
-        let own_names = own.map(ToString::to_string).collect();
         let tools = Tools {
             directory: directory.clone(),
             surroundings: Arc::clone(surroundings),
@@ -97,14 +91,13 @@ impl Provisioning {
             events: follower.events.clone(),
             clock: follower.clock.clone(),
         };
-        Some(Self::new(tools, own_names, config.server.postmaster.clone(), per_hour))
+        Some(Self::new(tools, per_hour))
     }
 
-    fn new(tools: Tools, own_names: Vec<String>, administrator: Address, per_hour: usize) -> Self {
-        let own_names = own_names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
+    fn new(tools: Tools, per_hour: usize) -> Self {
         let (memory, making) = (Mutex::default(), tokio::sync::Mutex::default());
         let asking = Semaphore::new(QUESTIONS_AT_ONCE_MAX);
-        Self { tools, own_names, administrator, per_hour, memory, asking, making }
+        Self { tools, per_hour, memory, asking, making }
     }
 
     /// Asks the DNS about a domain that nobody here knows. `Found`: it is ours now, and the tables know it.
@@ -150,7 +143,7 @@ impl Provisioning {
             Lookup::NotFound => MxSet::default(),
             Lookup::Unavailable(why) => return Lookup::Unavailable(why),
         };
-        if leads_here(&records, &self.own_names) {
+        if leads_here(&records, &self.tools.surroundings.own_names_in_force()) {
             return Lookup::Found(());
         }
         self.remember(domain);
@@ -170,7 +163,7 @@ impl Provisioning {
                 ));
             }
         }
-        let administrator = Some(self.administrator.clone());
+        let administrator = Some(self.tools.surroundings.postmaster_in_force());
         let new = NewDomain { domain: domain.clone(), administrator, attributes: Vec::new() };
         if let Err(why) = directory.add_domain(&new).await {
             events.emit(&Event::InternalError {
@@ -233,9 +226,11 @@ fn may_be_mail_domain(domain: &Domain) -> bool {
 }
 
 /// Whether MX records have one of our names at the best preference.
-fn leads_here(records: &MxSet, own_names: &[String]) -> bool {
+fn leads_here(records: &MxSet, own_names: &BTreeSet<Domain>) -> bool {
     let Some(best) = records.0.iter().map(|record| record.preference).min() else { return false };
-    records.0.iter().any(|record| record.preference == best && own_names.contains(&record.host))
+    records.0.iter().any(|record| {
+        record.preference == best && Domain::parse(&record.host).is_ok_and(|host| own_names.contains(&host))
+    })
 }
 
 #[cfg(test)]
@@ -246,7 +241,7 @@ mod tests {
 
     #[test]
     fn only_the_best_hosts_say_whose_a_domain_is() {
-        let own = ["mail.us.test".to_owned()];
+        let own = BTreeSet::from([Domain::parse("mail.us.test").unwrap()]);
         for (records, expected) in [
             (&[][..], false),
             (&[(10, "mail.us.test")], true),
