@@ -147,6 +147,11 @@ pub enum EditError {
         "the directory is an LDAP server's, and the configuration lets us only read it: make the change there, or set directory.ldap.writable"
     )]
     ReadOnly,
+    /// No source has a subtree that the entry would lie in.
+    #[error(
+        "{0} lies below no base of a source, so nobody can be asked to keep it: add its tree to `bases` of [directory.ldap] or of a tenant, or give the tenant the domain (directory.tenants.NAME.domains)"
+    )]
+    NoSource(Dn),
     /// The source refused the edit, or does not answer.
     #[error("the LDAP server did not make the change: {0}")]
     Source(String),

@@ -17,14 +17,14 @@ use mail_types::{AccountName, Domain, Refusal};
 use runtime::Random;
 
 use crate::resolve::domains::View;
-use crate::resolve::{Halt, NESTING_MAX, Request, refusals};
+use crate::resolve::{Halt, Request, refusals};
 use crate::rewrite::plugin::{Heard, Link, Said};
 use crate::rewrite::rules::Rules;
 use crate::routing::{Policy, Routing};
 use crate::source::{ASKED_OF_SOURCE_MAX, Missed};
 
 /// Most times that plugins are asked for one decision. Each level of groups and forwards may need its own.
-pub const ROUNDS_MAX: usize = NESTING_MAX + 16;
+pub const ROUNDS_MAX: usize = 48;
 /// Most addresses that one call of a plugin is asked about.
 pub const BATCH_MAX: usize = 1000;
 

@@ -131,9 +131,7 @@ struct RemoteTree(Vec<Mirror>, Arc<Owners>);
 impl RemoteTree {
     /// The source that has a name, and may be written to.
     fn writable(&self, dn: &Dn) -> Result<usize, EditError> {
-        let outside =
-            || EditError::Source(format!("{dn} lies below no base of a source: directory.ldap.bases"));
-        let at = self.1.of_name(dn).ok_or_else(outside)?;
+        let at = self.1.of_name(dn).ok_or_else(|| EditError::NoSource(dn.clone()))?;
         if self.0[at].options().writable { Ok(at) } else { Err(EditError::ReadOnly) }
     }
 }

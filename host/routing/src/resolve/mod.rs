@@ -28,7 +28,7 @@ use crate::recorder::Step;
 /// Most recipients that one RCPT may expand to, unless configured lower.
 pub const RECIPIENTS_MAX: usize = 10_000;
 /// Deepest nesting of groups and forwards.
-pub const NESTING_MAX: usize = 32;
+pub const NESTING_MAX: usize = 100;
 
 /// How addresses are resolved here.
 #[derive(Debug, Clone)]

@@ -276,8 +276,8 @@ impl Walk<'_> {
             return Err(refusals::too_many(&address, max));
         }
         if from.depth >= NESTING_MAX {
-            self.refused.push(refusals::too_deep(&address, NESTING_MAX));
-            return Ok(());
+            // Of the whole: who stands beyond would be left out without a word.
+            return Err(refusals::too_deep(&address, NESTING_MAX));
         }
         let by = Some((from.address.clone(), self.entry.clone()));
         let forwarders = match forwarder {

@@ -10,7 +10,7 @@ use runtime::Random;
 use storage::Storage;
 
 use super::*;
-use crate::resolve::{Options, Request, Resolution};
+use crate::resolve::{NESTING_MAX, Options, Request, Resolution};
 use crate::rewrite::rules::{RuleOptions, Rules};
 use crate::rewrite::tags::ChannelTags;
 use crate::tables::{SPACES, Tables};
@@ -163,4 +163,24 @@ async fn members_of_whom_there_is_no_row_are_asked_for() {
     assert_eq!(group(|_| Lookup::Unavailable("down".to_owned()), &["late"]).await, (451, 1));
     // More members come in than one decision waits for: none is left out.
     assert_eq!(group(Lookup::Found, &["later", "known"]).await, (451, SOURCE_ROUNDS_MAX));
+}
+
+#[tokio::test]
+async fn groups_that_are_nested_too_deeply_leave_nobody_out_without_a_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let (routing, fake) = routing(&dir, Lookup::NotFound).await;
+    let user = entry("uid=u,o=here.example,o=isp", "inetMailUser", &[("mail", "u@here.example")]);
+    let deep = NESTING_MAX + 1;
+    let group = |at: usize| {
+        let (name, mail) = (format!("cn=g{at},o=here.example,o=isp"), format!("g{at}@here.example"));
+        let next = if at == deep { user.dn.to_string() } else { format!("cn=g{},o=here.example,o=isp", at + 1) };
+        // Each has a member of its own beside the next group.
+        let members = [("mail", &*mail), ("uniqueMember", &*next), ("mgrpRFC822MailMember", "far@there.example")];
+        entry(&name, "inetMailGroup", &members)
+    };
+    let mut all = vec![domain(), user.clone()];
+    all.extend((1..=deep).map(group));
+    build(&fake.tables, &all).await;
+    assert_eq!(code(&routing, "g1@here.example", false).await, 550);
+    assert_eq!(code(&routing, "g3@here.example", false).await, 250);
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use directory::{Directory, NewDomain};
+use directory::{Directory, EditError, NewDomain};
 use dns::MxSet;
 use events::{Event, Events};
 use mail_types::{Domain, Lookup, Timestamp};
@@ -165,7 +165,13 @@ impl Provisioning {
         }
         let administrator = Some(self.tools.surroundings.postmaster_in_force());
         let new = NewDomain { domain: domain.clone(), administrator, attributes: Vec::new() };
-        if let Err(why) = directory.add_domain(&new).await {
+        let added = directory.add_domain(&new).await;
+        // Nobody would keep it, so it is not ours to take mail for, whoever leads it here.
+        if matches!(added, Err(EditError::NoSource(_) | EditError::ReadOnly)) {
+            self.remember(domain);
+            return Lookup::NotFound;
+        }
+        if let Err(why) = added {
             events.emit(&Event::InternalError {
                 place: "adding a domain by mail",
                 cause: &format!("{domain}: {why}"),
