@@ -67,3 +67,20 @@ def respelt(place):
     assert place.rcpt("u0@d0.test") == 250
     place.slapd.delete(user_dn("u0"))
     place.until(lambda: place.rcpt("u0@d0.test") == 550, "it is gone")
+
+
+@case("an address that goes from one who is gone to somebody new is the new one's, also where deletions are seen late")
+def taken_over(place):
+    place.slapd_with(tree(domains=1, users=5))
+    place.wasmta_with('sync = "incremental"\nincremental-every = "1 h"\nfull-every = "1 d"\n')
+    place.slapd.delete(user_dn("u4"))
+    place.slapd.add(user("fresh", mail="u4@d0.test"))
+    # Beside it one that two claim who are both there.
+    place.slapd.modify(user_dn("u3"), "replace: mail\nmail: u2@d0.test")
+    place.sync("incremental")
+    assert "uid=fresh" in place.explained("u4@d0.test") and "uid=u2" in place.explained("u2@d0.test")
+    refused = place.status()["refused"]
+    assert [one["attribute"] for one in refused] == ["mail"] and "uid=u3" in str(refused), refused
+    # What would be refused again is no difference that a full sync would make.
+    report = place.sync("full", "--dry-run")
+    assert report["modified"] == 0 and report["refused"] == 1, report

@@ -115,6 +115,10 @@ impl Mirror {
                     let what = stored.found().and_then(|found| {
                         let there = view.entry(found.dn())?;
                         let same = there.as_ref().is_some_and(|entry| same_content(entry, &found.entry));
+                        if !same && view.stands_refused(&found)? {
+                            counts.refusals += 1;
+                            return Ok(None);
+                        }
                         let what = match there {
                             Some(_) => "modify",
                             None if self.stands_elsewhere(&view, &found)? => "move",
@@ -157,6 +161,17 @@ impl Mirror {
             Some(known) => Ok(view.id_of(&known)?.is_some()),
             None => Ok(false),
         }
+    }
+}
+
+impl View<'_> {
+    /// Whether an entry stands refused as it is: it would be again.
+    fn stands_refused(&self, found: &Found) -> Result<bool, DirectoryError> {
+        let refused = self.refused(&found.dn().to_string())?.and_then(|refused| refused.found);
+        Ok(match refused {
+            Some(stored) => same_content(&stored.found()?.entry, &found.entry),
+            None => false,
+        })
     }
 }
 

@@ -6,13 +6,14 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use super::apply::{Applied, BATCH_MAX, Step};
+use super::apply::{Applied, BATCH_MAX, REFUSED_MAX, Step};
 use super::difference::{DIFFERENCES_MAX, Difference};
 use super::found::same_content;
 use super::full::{SyncOrder, SyncReport};
 use super::generalized::earlier;
 use super::guard::{Trust, guard};
-use super::records::{LISTS, SYNC, Way, base_key};
+use super::mirrors::SOURCES_MAX;
+use super::records::{LISTS, REFUSED, REFUSED_FORMAT, Refused, SYNC, Way, base_key, decode};
 use super::source::{Mirror, SyncError, apart};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
@@ -27,6 +28,9 @@ const MODIFIED: &str = "modifyTimestamp";
 /// So many entries are held until the answer is known to be whole. Of more than that those that came are taken over
 /// before: each of them is true for itself, and neither removals nor the watermark follow from a part.
 const HELD_MAX: usize = 10_000;
+
+/// Most holders of what refused entries want that one sync asks about.
+const HOLDERS_MAX: usize = 100;
 
 /// What is asked, and what came of it so far.
 struct Asking<'o> {
@@ -61,7 +65,37 @@ impl Mirror {
             total.join(self.ask_modified(&top, &base.unwrap_or_else(|| top.clone()), asking).await?);
             total.join(self.ask_lists(&top, asking).await?);
         }
+        if !asking.order.dry_run {
+            total.join(self.ask_holders().await?);
+        }
         Ok(total)
+    }
+
+    /// Takes away entries that are gone at the source and have what a refused one wants: what is gone is seen late otherwise, and
+    /// mail for a name that somebody else has by now would go to whoever had it.
+    async fn ask_holders(&self) -> Result<Applied, SyncError> {
+        let mut holders: Vec<Dn> = Vec::new();
+        for (_, value) in self.0.directory.rows(REFUSED, &[], REFUSED_MAX * SOURCES_MAX)? {
+            let refused = decode::<Refused>(&value).filter(|refused| refused.format == REFUSED_FORMAT);
+            let of_ours = refused.filter(|refused| refused.source == self.name());
+            let holder = of_ours.and_then(|refused| refused.holder).and_then(|name| Dn::parse(&name).ok());
+            holders.extend(holder.filter(|holder| self.is_own(holder)));
+        }
+        holders.sort();
+        holders.dedup();
+        let mut gone = Vec::new();
+        for holder in holders.into_iter().take(HOLDERS_MAX) {
+            let mut doubt = None;
+            let found = self.find_entry(&holder, &mut doubt).await?;
+            if found.is_empty() && doubt.is_none() {
+                gone.push(Step::Gone(holder));
+            }
+        }
+        Ok(if gone.is_empty() {
+            Applied::default()
+        } else {
+            self.apply(Way::Incremental, &gone, &Vec::new()).await?
+        })
     }
 
     /// Applies what was found, or only notes what would change.

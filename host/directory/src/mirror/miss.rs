@@ -32,7 +32,7 @@ const FOUND_MAX: i32 = 16;
 const NAMES_MAX: usize = 8;
 
 /// Why what was not found may be there all the same.
-type Doubt = Option<String>;
+pub(super) type Doubt = Option<String>;
 
 /// What is asked about.
 #[derive(Clone)]
@@ -302,7 +302,7 @@ impl Mirror {
     }
 
     /// One entry by its name, where it lies below one of the bases.
-    async fn find_entry(&self, dn: &Dn, doubt: &mut Doubt) -> Result<Vec<Found>, SyncError> {
+    pub(super) async fn find_entry(&self, dn: &Dn, doubt: &mut Doubt) -> Result<Vec<Found>, SyncError> {
         if !self.0.options.bases.iter().any(|base| dn.is_within(base)) {
             return Ok(Vec::new());
         }

@@ -173,9 +173,11 @@ async fn groups_that_are_nested_too_deeply_leave_nobody_out_without_a_word() {
     let deep = NESTING_MAX + 1;
     let group = |at: usize| {
         let (name, mail) = (format!("cn=g{at},o=here.example,o=isp"), format!("g{at}@here.example"));
-        let next = if at == deep { user.dn.to_string() } else { format!("cn=g{},o=here.example,o=isp", at + 1) };
+        let next =
+            if at == deep { user.dn.to_string() } else { format!("cn=g{},o=here.example,o=isp", at + 1) };
         // Each has a member of its own beside the next group.
-        let members = [("mail", &*mail), ("uniqueMember", &*next), ("mgrpRFC822MailMember", "far@there.example")];
+        let members =
+            [("mail", &*mail), ("uniqueMember", &*next), ("mgrpRFC822MailMember", "far@there.example")];
         entry(&name, "inetMailGroup", &members)
     };
     let mut all = vec![domain(), user.clone()];

@@ -149,6 +149,8 @@ pub(super) async fn remove_domain(
         other => other.to_string(),
     })?;
     tell_changed(parts, domain.as_str(), &format!("domain removed, {removed} entries"));
+    // Who has the name next is another tenant: whatever else fails, nothing of this one's is left to it.
+    let forgotten = parts.plugins.forget_tenant(&tenant).await?;
     parts.follow_directory().await?;
     let mut text = format!("{domain} is no mail domain any more; {removed} entries removed");
     let left = ownerless(parts, &names)?;
@@ -168,8 +170,6 @@ pub(super) async fn remove_domain(
         }
         text.push_str("\n`wasmta user remove ADDRESS --mail` removes those of one");
     }
-    // Who has the name next is another tenant.
-    let forgotten = parts.plugins.forget_tenant(&tenant).await?;
     if forgotten > 0 {
         let _ = write!(text, "\n{forgotten} values that plugins kept for it are removed");
     }
