@@ -88,6 +88,15 @@ const DEFAULTS: [(&str, Protocol, u16, TlsMode); 8] = [
     ("pop3s", Protocol::Pop3, 2995, TlsMode::Implicit),
 ];
 
+/// Whether two addresses cannot be listened at both: that of all interfaces takes the port of each.
+pub(super) fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let of_all = |address: SocketAddr| address.ip().is_unspecified();
+    one.port() == other.port()
+        && one.port() != 0
+        && one.is_ipv4() == other.is_ipv4()
+        && (one.ip() == other.ip() || of_all(one) || of_all(other))
+}
+
 /// Reads the section. Without it all the usual listeners are there, on loopback.
 pub(super) fn read(section: Section<'_>, limits: &Limits) -> Vec<Listener> {
     if !section.is_given() {
@@ -97,10 +106,12 @@ pub(super) fn read(section: Section<'_>, limits: &Limits) -> Vec<Listener> {
     for (name, one) in section.named_sections() {
         let usual = DEFAULTS.iter().find(|(usual, ..)| *usual == name);
         let listener = read_one(&name, one, usual.map(|usual| by_default(usual, limits)), limits);
-        let same =
-            listeners.iter().find(|other| other.address == listener.address && other.address.port() != 0);
+        let same = listeners.iter().find(|other| collide(other.address, listener.address));
         if let Some(other) = same {
-            let what = format!("{} is the address of {:?} already", listener.address, other.name);
+            let what = format!(
+                "{} and {} of {:?} cannot both be listened at",
+                listener.address, other.address, other.name
+            );
             section.fault(&name, what, "give each listener an address of its own");
         }
         listeners.push(listener);

@@ -23,6 +23,7 @@ mod routing;
 mod section;
 mod server;
 mod service;
+mod syntax;
 mod tables;
 mod units;
 
@@ -171,13 +172,13 @@ impl Config {
 
     fn examine_text(name: &str, text: &str, folder: &Path) -> Examined {
         let file = File::new(name, text);
-        let (table, syntax) = DeTable::parse_recoverable(text);
-        for fault in &syntax {
-            file.fault(fault.span().map(|span| span.start), "", fault.message(), "");
+        let (table, faults) = DeTable::parse_recoverable(text);
+        for fault in &faults {
+            syntax::note(&file, text, fault);
         }
         let places = Places::of(name, text, table.get_ref());
         // What is left of a broken text may mean something else.
-        let config = syntax.is_empty().then(|| Self::read(Section::root(&file, table.get_ref()), folder));
+        let config = faults.is_empty().then(|| Self::read(Section::root(&file, table.get_ref()), folder));
         Examined { config, problems: file.into_problems(), places }
     }
 
