@@ -166,9 +166,18 @@ impl Table {
         changes: &Changes,
         own_names: &[String],
     ) -> Result<(), String> {
-        match self.removed(changes, own_names).len() {
+        let (removed, there) = (self.removed(changes, own_names).len(), self.ours(own_names));
+        let comes = changes.values().any(|after| is_ours(after.as_ref(), own_names));
+        // However few there are: a zone that shows none of several any more may be one that was not filled.
+        if removed > 1 && removed == there && !comes {
+            return Err(format!(
+                "all {there} domains would go: nothing of that is changed; if it is right, `wasmta sync dns {} --force`",
+                options.name
+            ));
+        }
+        match removed {
             0 => Ok(()),
-            some => Self::too_many_of(options, some, self.ours(own_names)).map_or(Ok(()), Err),
+            some => Self::too_many_of(options, some, there).map_or(Ok(()), Err),
         }
     }
 

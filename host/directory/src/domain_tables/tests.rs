@@ -242,6 +242,23 @@ async fn an_answer_that_lacks_too_much_is_not_believed_but_by_word() {
 }
 
 #[tokio::test]
+async fn a_zone_that_shows_none_of_several_any_more_is_not_believed_however_few_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = open(folder.path());
+    let answers = vec![whole(1, &ZONE), whole(2, &[]), whole(2, &ZONE[1..]), whole(3, &[])];
+    let (options, _) = table("t", "zone", answers);
+    let tables = tables(&directory, vec![options]).await;
+    read(&tables, 0).await.unwrap();
+    let why = read(&tables, 0).await.unwrap_err();
+    assert!(why.starts_with("all 2 domains would go") && why.contains("sync dns t --force"), "{why}");
+    assert_eq!(names(&directory).len(), 2);
+    // One after the other they may.
+    read(&tables, 0).await.unwrap();
+    read(&tables, 0).await.unwrap();
+    assert_eq!(names(&directory).len(), 0);
+}
+
+#[tokio::test]
 async fn a_table_that_is_configured_no_more_takes_its_domains_along() {
     let folder = tempfile::tempdir().unwrap();
     let directory = open(folder.path());

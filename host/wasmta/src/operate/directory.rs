@@ -152,7 +152,12 @@ pub(super) async fn remove_domain(
     // Who has the name next is another tenant: whatever else fails, nothing of this one's is left to it.
     let forgotten = parts.plugins.forget_tenant(&tenant).await?;
     parts.follow_directory().await?;
-    let mut text = format!("{domain} is no mail domain any more; {removed} entries removed");
+    let mut text = match parts.directory.dns_domain(&domain) {
+        Lookup::Found(by_dns) => {
+            format!("{removed} entries of {domain} removed; the DNS leads it here still: {}", by_dns.origin)
+        }
+        _ => format!("{domain} is no mail domain any more; {removed} entries removed"),
+    };
     let left = ownerless(parts, &names)?;
     if mail {
         for account in &left {
