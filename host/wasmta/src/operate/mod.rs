@@ -37,6 +37,7 @@ mod sync_status;
 mod unreadable;
 mod waiting;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -155,6 +156,19 @@ fn data_is_there(data: &Path) -> Result<(), String> {
     Err(format!("no server runs over {}, and it {what}: {mend}", shown.display()))
 }
 
+/// Refuses what root would leave behind in the data of another user, whose server could not read it.
+fn is_owners(data: &Path, by_root: bool) -> Result<(), String> {
+    let owner = std::fs::metadata(data).map_err(|e| format!("{}: {e}", data.display()))?.uid();
+    if !by_root || owner == 0 {
+        return Ok(());
+    }
+    let shown = data.display();
+    Err(format!(
+        "{shown} belongs to the user {owner}, and no server runs: what root wrote there its server could not read; give this \
+         command as that user (sudo -u '#{owner}' …)"
+    ))
+}
+
 /// Performs a request in this process, holding the data directory for as long.
 pub(crate) fn offline(
     place: &Place,
@@ -163,6 +177,7 @@ pub(crate) fn offline(
 ) -> Result<Answer, String> {
     let config = place.load()?;
     data_is_there(&place.data)?;
+    is_owners(&place.data, runtime::is_root())?;
     let _lock = DataLock::take(&place.data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|e| format!("threads cannot be started: {e}"))?;
@@ -205,6 +220,18 @@ mod tests {
         let _lock = DataLock::take(data).unwrap();
         data_is_there(data).unwrap();
         assert!(data.join("store/data.mdb").exists() && !data.join("RESTORE").exists());
+    }
+
+    #[test]
+    fn root_writes_nothing_into_the_data_of_another_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = std::fs::metadata(dir.path()).unwrap().uid();
+        assert_eq!(is_owners(dir.path(), false), Ok(()));
+        assert_eq!(is_owners(dir.path(), true).is_ok(), owner == 0);
+        if runtime::is_root() {
+            std::os::unix::fs::chown(dir.path(), Some(1000), None).unwrap();
+            assert!(is_owners(dir.path(), true).unwrap_err().contains("sudo -u '#1000'"));
+        }
     }
 
     #[test]
