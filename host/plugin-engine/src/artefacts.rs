@@ -44,22 +44,32 @@ pub(crate) struct Artefacts {
     folder: PathBuf,
     key: [u8; KEY_LEN],
     compiler: Arc<dyn Compiler>,
-    /// Components that somebody works with before anything names them, and how many do.
-    in_use: Arc<Mutex<BTreeMap<Digest, usize>>>,
+    in_use: AllInUse,
+}
+
+/// Components that somebody works with before anything names them.
+type AllInUse = Arc<Mutex<BTreeMap<Digest, Used>>>;
+
+/// How many work with a component, and whose turn it is to write what is kept of it.
+#[derive(Default)]
+struct Used {
+    count: usize,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A component that was taken in: as long as this lives, no sweep removes it.
 pub(crate) struct InUse {
-    in_use: Arc<Mutex<BTreeMap<Digest, usize>>>,
+    in_use: AllInUse,
     digest: Digest,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
         let mut in_use = self.in_use.lock();
-        if let Some(count) = in_use.get_mut(&self.digest) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(used) = in_use.get_mut(&self.digest) {
+            used.count -= 1;
+            if used.count == 0 {
                 in_use.remove(&self.digest);
             }
         }
@@ -139,8 +149,10 @@ impl Artefacts {
     /// Keeps a component from being swept. What is taken in, tried and perhaps named only then would else be removed by whoever
     /// sweeps meanwhile.
     pub(crate) fn using(&self, digest: &Digest) -> InUse {
-        *self.in_use.lock().entry(digest.clone()).or_default() += 1;
-        InUse { in_use: Arc::clone(&self.in_use), digest: digest.clone() }
+        let mut in_use = self.in_use.lock();
+        let used = in_use.entry(digest.clone()).or_default();
+        used.count += 1;
+        InUse { in_use: Arc::clone(&self.in_use), digest: digest.clone(), turn: Arc::clone(&used.turn) }
     }
 
     /// Takes a component in: compiles it apart, and keeps both. Gives what it is, and keeps it so long as that is held; what
@@ -151,11 +163,16 @@ impl Artefacts {
         let kept = |error: io::Error| {
             Unfit::new(format!("it cannot be kept: {error}"), format!("look at {}", self.folder.display()))
         };
-        write_durably(&self.component_path(&digest), octets, Readers::Owner).map_err(kept)?;
-        if let Some((_, manifest)) = self.sealed(&digest, machine) {
-            return Ok((manifest, in_use));
-        }
-        Ok((self.compile(&digest, machine).await?, in_use))
+        let manifest = {
+            // Who takes in the same meanwhile finds it compiled.
+            let _turn = in_use.turn.lock().await;
+            write_durably(&self.component_path(&digest), octets, Readers::Owner).map_err(kept)?;
+            match self.sealed(&digest, machine) {
+                Some((_, manifest)) => manifest,
+                None => self.compile(&digest, machine).await?,
+            }
+        };
+        Ok((manifest, in_use))
     }
 
     /// Whether a component is kept.
@@ -163,6 +180,7 @@ impl Artefacts {
         self.component_path(digest).exists()
     }
 
+    /// In turn: code, seal and manifest are of one compilation.
     async fn compile(&self, digest: &Digest, machine: &Machine) -> Result<Manifest, Unfit> {
         let path = self.artefact_path(digest, machine, "cwasm");
         let manifest = self.compiler.compile(&self.component_path(digest), &path, machine.target()).await?;
@@ -198,6 +216,11 @@ impl Artefacts {
         digest: &Digest,
         machine: &Machine,
     ) -> Result<(Component, Manifest), Unfit> {
+        if let Some(found) = self.sealed(digest, machine) {
+            return Ok(found);
+        }
+        let in_use = self.using(digest);
+        let _turn = in_use.turn.lock().await;
         if let Some(found) = self.sealed(digest, machine) {
             return Ok(found);
         }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -11,6 +11,8 @@ use crate::Random;
 
 /// Names of a temporary folder that are tried: one is enough, unless somebody knows our chance.
 const NAMES_MAX: usize = 16;
+/// How often somebody else who writes the same file may come first.
+const BESIDE_MAX: usize = 10_000;
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,30 +33,71 @@ impl Readers {
 }
 
 /// Puts a file in place so that after a crash there is either the old content or the new, whole: written
-/// beside, synced, renamed, and the folder synced. Blocks.
+/// beside, synced, renamed, and the folder synced. Of several writers, in this process or others, one writes at a time, and
+/// the last one's content stands in the end; none writes into what is in place. Blocks, also for who writes the same.
 ///
 /// # Errors
 /// Any step failed; the old file then still stands (but for an error of the last sync, where both are possible).
 pub fn write_durably(path: &Path, octets: &[u8], readers: Readers) -> io::Result<()> {
     let beside = beside(path)?;
-    let result = write_beside(&beside, octets, readers).and_then(|()| fs::rename(&beside, path));
+    // Locked until it is in place, or gone.
+    let mut file = create_beside(&beside, readers)?;
+    let written = file.write_all(octets).and_then(|()| file.sync_all());
+    let result = written.and_then(|()| fs::rename(&beside, path));
     if result.is_err() {
-        // Best effort: the leftover is overwritten next time.
+        // Best effort: the leftover is replaced next time.
         let _ = fs::remove_file(&beside);
     }
     result?;
     sync_dir(folder_of(path))
 }
 
-fn write_beside(beside: &Path, octets: &[u8], readers: Readers) -> io::Result<()> {
-    // An old leftover could have other permissions: the mode is only applied on creation.
-    match fs::remove_file(beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// Makes the file beside anew, and locks it: its name is the same for every writer, so that a crash leaves no more than one.
+/// What stands there is waited for while somebody writes it, and is else a leftover, which could have other permissions.
+fn create_beside(beside: &Path, readers: Readers) -> io::Result<File> {
+    for _ in 0..BESIDE_MAX {
+        match OpenOptions::new().write(true).create_new(true).mode(readers.mode()).open(beside) {
+            Ok(file) => {
+                file.lock()?;
+                // Whoever had it between the two took it for a leftover.
+                if is_at(&file, beside)? {
+                    return Ok(file);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => remove_leftover(beside)?,
+            Err(error) => return Err(error),
+        }
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(readers.mode()).open(beside)?;
-    file.write_all(octets)?;
-    file.sync_all()
+    let why = format!("others write {} all the time", beside.display());
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, why))
+}
+
+fn remove_leftover(beside: &Path) -> io::Result<()> {
+    // What is no file, or may not be opened by us, is nothing that we write.
+    let opened = match fs::symlink_metadata(beside) {
+        Ok(found) if found.is_file() => OpenOptions::new().write(true).open(beside).ok(),
+        _ => None,
+    };
+    if let Some(file) = &opened {
+        file.lock()?;
+        if !is_at(file, beside)? {
+            return Ok(());
+        }
+    }
+    match fs::remove_file(beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a file still has a name.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let file = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (file.dev(), file.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn beside(path: &Path) -> io::Result<PathBuf> {
@@ -272,6 +315,32 @@ mod tests {
         fs::create_dir(folder.path().join("kept.new")).unwrap();
         assert!(write_durably(&path, b"new", Readers::All).is_err());
         assert_eq!(read(&path, 10).unwrap(), b"old");
+    }
+
+    #[test]
+    fn who_writes_the_same_at_once_succeeds_and_nobody_touches_what_is_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("code");
+        let content = |writer: u8| vec![writer; 100_000];
+        write_durably(&path, &content(0), Readers::Owner).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 1..=4 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..25 {
+                        write_durably(path, &content(writer), Readers::Owner).unwrap();
+                        let mut mapped = File::open(path).unwrap();
+                        for _ in 0..2 {
+                            let mut found = Vec::new();
+                            io::Seek::rewind(&mut mapped).unwrap();
+                            mapped.read_to_end(&mut found).unwrap();
+                            assert!(found.len() == 100_000 && found.iter().all(|octet| *octet == found[0]));
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -229,3 +229,22 @@ async fn what_is_being_installed_is_not_swept_by_whoever_replays() {
     let kept = house.folder.path().join(format!("plugins/components/{}.wasm", digest.as_str()));
     assert!(kept.exists(), "the component itself is kept");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_takes_in_the_same_at_once_does_not_stand_in_another_s_way() {
+    let house = recorded().await;
+    house.asked("one@example.org", 1).await;
+    let (policy, trap) = (name("policy"), octets("trap"));
+    for _ in 0..5 {
+        let replay = || {
+            let (engine, policy, trap) = (house.engine.clone(), policy.clone(), trap.clone());
+            tokio::spawn(async move { engine.replay(&policy, Some(&trap), |_| true).await })
+        };
+        let others = [replay(), replay(), replay()];
+        house.engine.install(&trap, Some(name("other")), None, "test", false).await.unwrap();
+        for other in others {
+            assert_eq!(other.await.unwrap().unwrap().calls.len(), 1);
+        }
+        house.engine.remove(&name("other")).await.unwrap();
+    }
+}
