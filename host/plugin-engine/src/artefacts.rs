@@ -277,8 +277,11 @@ impl Artefacts {
                 let in_use = self.in_use.lock();
                 let is_used = |digest: &str| in_use.keys().any(|used| used.as_str() == digest);
                 if !digest.is_some_and(|digest| named(digest) || is_used(digest)) {
-                    std::fs::remove_file(&path)?;
-                    removed += 1;
+                    match std::fs::remove_file(&path) {
+                        // Somebody else sweeps, too.
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                        _ => removed += 1,
+                    }
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hooks::PluginName;
 
+use crate::artefacts::InUse;
 use crate::component::{Digest, Manifest, Unfit};
 use crate::doubts::denied;
 use crate::engine::{Active, Inner};
@@ -15,7 +16,7 @@ use crate::recordings::{PLAYED_OCTETS_MAX, Recordings};
 use crate::registry::{HISTORY_MAX, Installed};
 use crate::settings::Settings;
 use crate::shadow::replay;
-use crate::trust::Signed;
+use crate::trust::{Offered, Signed};
 
 /// How a version did on what is recorded.
 #[derive(Default)]
@@ -63,6 +64,22 @@ impl Inner {
             plugin.numbers = Arc::clone(&before.numbers);
         }
         Ok(plugin)
+    }
+
+    /// Takes a component in, and starts it to be tried; what cannot be is not kept.
+    pub(crate) async fn candidate(
+        &self,
+        offered: Offered<'_>,
+        settings: &Settings,
+    ) -> Result<(Plugin, (Manifest, InUse)), Unfit> {
+        let started = match self.artefacts.take_in(offered.octets, &self.machine).await {
+            Ok(taken) => self.start(&taken.0.digest, settings, true).await.map(|plugin| (plugin, taken)),
+            Err(unfit) => Err(unfit),
+        };
+        if started.is_err() {
+            self.sweep();
+        }
+        started
     }
 
     /// Notes by which section a version runs.

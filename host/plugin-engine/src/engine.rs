@@ -26,7 +26,7 @@ use crate::places::Places;
 use crate::plugin::{Asked, Manner, Plugin};
 use crate::question::{Answer, Question};
 use crate::reads::Reads;
-use crate::recording::{LeftOut, Recorder, Recording, Why};
+use crate::recording::{self, LeftOut, Recorder, Recording, Why};
 use crate::registry::Registry;
 use crate::settings::{DomainPattern, Settings};
 use crate::shadow::{Shadow, Shadows};
@@ -182,7 +182,15 @@ impl Engine {
         let machine =
             Machine::new(Profile::Serving).map_err(|e| format!("plugins cannot run here: {e:#}"))?;
         let surroundings = Surroundings { world, kv: Kv::new(storage), shadow: false };
-        let recorder = Recorder::open(folder.join("recordings")).map_err(place)?;
+        let recordings = folder.join("recordings");
+        // Where nothing was ever installed, or the list was lost, nobody knows what is left over.
+        if registry.is_written() {
+            // A crash in the middle of a change left it. It costs room, but for recordings: they are of mail.
+            let _ = artefacts.sweep(|digest| registry.names(digest));
+            let is_installed = |name: &PluginName| registry.of(name).is_some();
+            recording::forget_others(&recordings, is_installed).map_err(place)?;
+        }
+        let recorder = Recorder::open(recordings).map_err(place)?;
         Ok(Self(Arc::new(Inner {
             machine: Arc::new(machine),
             places: Places::new(PLACES),

@@ -458,9 +458,10 @@ impl Engine {
         let Some(live) = self.0.active.load().plugins.get(name).cloned() else {
             return Err(Unfit::new(format!("there is no plugin {name} in force"), "install one first"));
         };
-        let (manifest, _in_use) = self.0.artefacts.take_in(offered.octets, &self.0.machine).await?;
-        let plugin = self.0.start(&manifest.digest, &live.settings, true).await?;
+        let (plugin, (manifest, _in_use)) = self.0.candidate(offered, &live.settings).await?;
         self.0.shadows.begin(name.clone(), plugin, live.manifest.digest.clone());
+        // The one before may be nobody's now.
+        self.0.sweep();
         notes::changed(&self.0.events, name, None, &format!("is shadowed by {}", manifest.digest.short()));
         Ok(manifest)
     }

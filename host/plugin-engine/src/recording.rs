@@ -260,6 +260,27 @@ impl Recorder {
     }
 }
 
+/// Removes what is kept of plugins that are not installed: a crash came between a plugin's removal and that of its recordings.
+pub(crate) fn forget_others(folder: &Path, is_installed: impl Fn(&PluginName) -> bool) -> io::Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // No name has a dot.
+        let Some(name) = file.strip_suffix(".jsonl").map(|name| name.strip_suffix(".old").unwrap_or(name))
+        else {
+            continue;
+        };
+        if name.parse().is_ok_and(|name| !is_installed(&name)) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 fn path_of(folder: &Path, plugin: &PluginName) -> PathBuf {
     folder.join(format!("{plugin}.jsonl"))
 }

@@ -86,6 +86,11 @@ impl Registry {
         Ok(Self { path, file: Mutex::new(file) })
     }
 
+    /// Whether there is a list: before the first installation there is none.
+    pub(crate) fn is_written(&self) -> bool {
+        self.path.exists()
+    }
+
     pub(crate) fn all(&self) -> BTreeMap<PluginName, Installed> {
         self.file.lock().plugins.clone()
     }

@@ -107,8 +107,7 @@ impl Engine {
             Some(offered) => {
                 let offered = offered.into();
                 self.0.trust.load().verify(offered)?;
-                let taken = self.0.artefacts.take_in(offered.octets, &self.0.machine).await?;
-                Some((self.0.start(&taken.0.digest, &settings, true).await?, taken))
+                Some(self.0.candidate(offered, &settings).await?)
             }
         };
         let mut versions: HashMap<(Digest, Option<Arc<MadeWith>>), Version> = HashMap::new();

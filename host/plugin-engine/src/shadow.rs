@@ -148,6 +148,7 @@ impl Inner {
             }
             Followed::Ends(why) => {
                 self.shadows.end(name);
+                self.sweep();
                 format!("the trial of {candidate} has ended: {why}")
             }
         };

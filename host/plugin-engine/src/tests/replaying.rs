@@ -185,6 +185,66 @@ async fn what_is_recorded_of_a_plugin_goes_with_it() {
     house.engine.remove(&name("policy")).await.unwrap();
 }
 
+#[tokio::test]
+async fn what_a_kill_left_over_goes_at_the_next_start() {
+    let house = recorded().await;
+    house.asked("one@example.org", 1).await;
+    house.engine.install(&octets("trap"), Some(name("gone")), None, "test", false).await.unwrap();
+    let House { engine, world, folder, events } = house;
+    engine.close().await;
+    drop(engine);
+    // As it is after a kill right behind the change of the list.
+    let plugins = folder.path().join("plugins");
+    let list = plugins.join("installed.json");
+    let recordings = plugins.join("recordings");
+    for kept in ["gone.jsonl", "gone.old.jsonl", "policy.old.jsonl"] {
+        std::fs::copy(recordings.join("policy.jsonl"), recordings.join(kept)).unwrap();
+    }
+    let all = std::fs::read_to_string(&list).unwrap();
+    let mut without: serde_json::Value = serde_json::from_str(&all).unwrap();
+    without["plugins"].as_object_mut().unwrap().remove("gone").unwrap();
+    std::fs::write(&list, without.to_string()).unwrap();
+    let left = |part: &str| {
+        let entries = std::fs::read_dir(plugins.join(part)).unwrap();
+        let mut names: Vec<_> = entries.map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let engine = Engine::open(&plugins, parts(folder.path(), world, &events)).unwrap();
+    assert_eq!(left("recordings"), ["policy.jsonl", "policy.old.jsonl"]);
+    assert_eq!((left("components").len(), left("artefacts").len()), (1, 3));
+    drop(engine);
+}
+
+#[tokio::test]
+async fn what_was_only_tried_is_not_kept() {
+    let house = recorded().await;
+    house.asked("one@example.org", 1).await;
+    let policy = name("policy");
+    let components = house.folder.path().join("plugins/components");
+    let kept = || std::fs::read_dir(&components).unwrap().count();
+    // The other takes no configuration.
+    let settings = Settings { config: serde_json::json!({ "separator": "-" }), ..granted("policy") };
+    let separating = octets("subaddress-policy");
+    house.engine.install(&separating, Some(policy.clone()), None, "test", true).await.unwrap();
+    assert_eq!(house.engine.configure(vec![settings], HashMap::new()).await, Vec::<String>::new());
+    assert_eq!(kept(), 2);
+    for unfit in [b"no component".to_vec(), octets("trap")] {
+        house.engine.shadow_begin(&policy, &unfit).await.unwrap_err();
+        assert_eq!(kept(), 2);
+        house.engine.replay(&policy, Some(&unfit), |_| true).await.unwrap_err();
+        assert_eq!(kept(), 2);
+    }
+    let house = recorded().await;
+    let components = house.folder.path().join("plugins/components");
+    let kept = || std::fs::read_dir(&components).unwrap().count();
+    // Of trials that were begun one after the other, the last one's is kept.
+    for candidate in ["trap", "stateful", "slow"] {
+        house.engine.shadow_begin(&policy, &octets(candidate)).await.unwrap();
+        assert_eq!(kept(), 2, "{candidate}");
+    }
+}
+
 /// Compiles when it is told to.
 struct Waiting(Arc<tokio::sync::Notify>, Arc<tokio::sync::Notify>);
 
