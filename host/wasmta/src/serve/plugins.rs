@@ -211,7 +211,8 @@ pub(super) fn open(
     parts: (runtime::Clock, runtime::Random, events::Events),
 ) -> Result<Engine, String> {
     let (clock, random, events) = parts;
-    let program = std::env::current_exe().map_err(|e| format!("the server's own program: {e}"))?;
+    // A newer one would compile for the engine that it has itself.
+    let program = ways::OWN_PROGRAM.into();
     let arguments = vec!["plugin".to_owned(), COMPILE_COMMAND.to_owned()];
     let compiler = Arc::new(ProcessCompiler { program, arguments });
     Engine::open(&data.join("plugins"), EngineParts { world, storage, compiler, clock, random, events })

@@ -23,7 +23,7 @@ use crate::config::{self, ChannelKind, Config, OutgoingTls};
 /// The hidden command that becomes a program: the server starts itself with it.
 const LAUNCH_COMMAND: [&str; 3] = ["program", "launch", "--"];
 /// This program itself, also when its file was exchanged by a newer one.
-const OWN_PROGRAM: &str = "/proc/self/exe";
+pub(super) const OWN_PROGRAM: &str = "/proc/self/exe";
 /// How the hidden command ends where it does not become the program: EX_OSERR, a passing failure.
 pub(crate) const NOT_LAUNCHED: u8 = 71;
 
