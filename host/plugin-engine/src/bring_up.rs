@@ -1,6 +1,7 @@
 //! From what is installed to what runs: started and tried before it takes force, written before it is swapped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hooks::PluginName;
 
@@ -16,12 +17,18 @@ use crate::recordings::{PLAYED_OCTETS_MAX, Recordings};
 use crate::registry::{HISTORY_MAX, Installed};
 use crate::settings::Settings;
 use crate::shadow::replay;
-use crate::trust::{Offered, Signed};
+use crate::trust::Signed;
+
+/// Longest that recorded calls are played on a new version before it takes force: everybody else who changes something waits
+/// for it, and a plugin can make each call take all the time that it may.
+const PLAYING_MAX: Duration = Duration::from_secs(10);
 
 /// How a version did on what is recorded.
-#[derive(Default)]
-struct Tried {
-    replayed: usize,
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Tried {
+    pub(crate) replayed: usize,
+    /// There was no time left for these, the oldest.
+    pub(crate) unplayed: usize,
     different: usize,
     /// Made with another configuration than it is played with.
     otherwise_configured: usize,
@@ -66,13 +73,13 @@ impl Inner {
         Ok(plugin)
     }
 
-    /// Takes a component in, and starts it to be tried; what cannot be is not kept.
+    /// Starts a component that was taken in to be tried; what cannot be is not kept.
     pub(crate) async fn candidate(
         &self,
-        offered: Offered<'_>,
+        taken: Result<(Manifest, InUse), Unfit>,
         settings: &Settings,
     ) -> Result<(Plugin, (Manifest, InUse)), Unfit> {
-        let started = match self.artefacts.take_in(offered.octets, &self.machine).await {
+        let started = match taken {
             Ok(taken) => self.start(&taken.0.digest, settings, true).await.map(|plugin| (plugin, taken)),
             Err(unfit) => Err(unfit),
         };
@@ -175,8 +182,6 @@ impl Inner {
             Some(plugin) => self.try_on_recordings(&name, plugin, force).await?,
             None => Tried::default(),
         };
-        let Tried { replayed, different, otherwise_configured, unknown_configured, latest, unreadable } =
-            tried;
         let before = self.registry.of(&name).map(|installed| installed.active);
         // Whether it runs or not: what it may do is what the operator has agreed to.
         let old = before.as_ref().and_then(|before| self.artefacts.manifest(before));
@@ -189,14 +194,15 @@ impl Inner {
             description,
             manifest,
             before,
-            replayed,
-            different,
-            otherwise_configured,
-            unknown_configured,
+            replayed: tried.replayed,
+            unplayed: tried.unplayed,
+            different: tried.different,
+            otherwise_configured: tried.otherwise_configured,
+            unknown_configured: tried.unknown_configured,
             left_out: self.recorder.left_out(&name),
             trial: None,
-            latest,
-            unreadable,
+            latest: tried.latest,
+            unreadable: tried.unreadable,
             signed: None,
             in_force: false,
         };
@@ -219,14 +225,31 @@ impl Inner {
             }
         };
         let (latest, unreadable) = (recordings.older, recordings.unreadable);
-        let nothing = unreadable > 0 && recordings.is_empty();
+        let nothing = unreadable > 0 && recordings.len() == 0;
         if nothing && !force {
             let what =
                 format!("it cannot be tried: of what is recorded, {unreadable} lines, none can be read");
             return Err(Unfit::new(what, "remove the files of recordings, or install it with --force"));
         }
-        let mut tried = Tried { latest, unreadable, ..Tried::default() };
-        for recording in recordings {
+        let tried = Tried { latest, unreadable, ..Tried::default() };
+        self.play_within(PLAYING_MAX, recordings, plugin, force, tried).await
+    }
+
+    /// The latest first, for what there is no time left for is not played.
+    pub(crate) async fn play_within(
+        &self,
+        longest: Duration,
+        recordings: Recordings,
+        plugin: &Plugin,
+        force: bool,
+        mut tried: Tried,
+    ) -> Result<Tried, Unfit> {
+        let (all, begun) = (recordings.len(), self.clock.steady());
+        for recording in recordings.rev() {
+            if self.clock.steady().saturating_sub(begun) >= longest {
+                tried.unplayed = all - tried.replayed;
+                break;
+            }
             tried.replayed += 1;
             let answer = replay(plugin, &recording).await;
             tried.different += usize::from(answer != recording.answer);

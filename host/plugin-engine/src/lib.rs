@@ -62,7 +62,7 @@ pub use doubts::{Doubt, doubts};
 pub use engine::{Engine, EngineParts};
 pub use host::SERVER_TABLES;
 pub use kv::{KEY_MAX, SPACES, VALUE_MAX};
-pub use lifecycle::{Installation, Listed, Prepared, ShadowReport};
+pub use lifecycle::{Installation, Listed, Prepared};
 /// The engine that compiles, by its own name: only this crate names wasmtime.
 pub use wasmtime::Engine as CompilerEngine;
 
@@ -74,7 +74,7 @@ pub use recording::{LeftOut, Recording};
 pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};
 pub use replay::{Played, Replayed};
 pub use settings::{BreakerOptions, DomainPattern, Limits, Reuse, Secrets, Settings, Table};
-pub use shadow::Difference;
+pub use shadow::{Difference, ShadowReport};
 pub use tenant::TenantUse;
 pub use trial::{Candidate, Trial, TrialAnswer, TrialCall, checked};
 pub use trust::{KEYS_MAX, Offered, SIGNATURE_MAX, Signed, Trust, TrustedKey};

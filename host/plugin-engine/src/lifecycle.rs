@@ -19,7 +19,7 @@ use crate::plugin::Description;
 use crate::recording::LeftOut;
 use crate::registry::Installed;
 use crate::settings::Settings;
-use crate::shadow::{Difference, Followed};
+use crate::shadow::Followed;
 use crate::trust::{Offered, Signed, Trust};
 
 /// What an installation comes to.
@@ -37,9 +37,12 @@ pub struct Installation {
     pub loses: Vec<Capability>,
     /// Capabilities that it imports and that are not granted: using one ends a call.
     pub denied: Vec<Capability>,
-    /// Recorded calls that were played on it, and how many came out otherwise.
+    /// Recorded calls that were played on it.
     pub replayed: usize,
-    /// Of these, so many came out otherwise.
+    /// For how many, older ones, there was no time left.
+    #[serde(default)]
+    pub unplayed: usize,
+    /// Of those played, so many came out otherwise.
     pub different: usize,
     /// Of those played, how many were made with another `config` or `allow` than they are played with.
     #[serde(default)]
@@ -99,24 +102,6 @@ pub struct Listed {
     /// The candidate that answers beside it.
     #[serde(default)]
     pub candidate: Option<Digest>,
-}
-
-/// How a candidate does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ShadowReport {
-    /// The candidate.
-    pub digest: Digest,
-    /// Same answers.
-    pub same: u64,
-    /// Other answers.
-    pub different: u64,
-    /// Calls that were not tried: others were under way, or the live one got no answer in time.
-    pub left_out: u64,
-    /// Calls that were not tried, because they are larger than a recording may be.
-    #[serde(default)]
-    pub too_large: u64,
-    /// The latest other answers.
-    pub differences: Vec<Difference>,
 }
 
 /// Settings with their plugins started, not in force yet.
@@ -244,8 +229,7 @@ impl Engine {
         self.prepare(settings, record).await.put_in_force()
     }
 
-    /// Takes a component in under its own name, or another, tries it, and puts it in force; with `activate` false it is
-    /// only tried and kept, as a version that could be gone to.
+    /// Takes a component in under its own name, or another, tries it, and puts it in force.
     ///
     /// # Errors
     /// Why it is not taken; what was in force stays.
@@ -257,7 +241,6 @@ impl Engine {
         source: &str,
         force: bool,
     ) -> Result<Installation, Unfit> {
-        let _one = self.0.changing.lock().await;
         let offered = offered.into();
         let digest = Digest::of(offered.octets);
         if let Some(pin) = pin.filter(|pin| *pin != digest) {
@@ -267,7 +250,10 @@ impl Engine {
             ));
         }
         let signed = self.0.trust.load().verify(offered)?;
-        let tried = match self.0.artefacts.take_in(offered.octets, &self.0.machine).await {
+        let taken = self.0.artefacts.take_in(offered.octets, &self.0.machine).await;
+        // Only now: nobody else's change waits for what is hard to compile.
+        let _one = self.0.changing.lock().await;
+        let tried = match taken {
             Ok((manifest, in_use)) => {
                 self.0.try_out(manifest, name, force).await.map(|tried| (tried, in_use))
             }
@@ -441,50 +427,5 @@ impl Engine {
             (name, listed)
         };
         self.0.registry.all().into_iter().map(listed).collect()
-    }
-
-    /// Begins to try a candidate beside the version in force, on real traffic, without effect.
-    ///
-    /// # Errors
-    /// It cannot be started, or there is nothing that it would replace.
-    pub async fn shadow_begin<'a>(
-        &self,
-        name: &PluginName,
-        offered: impl Into<Offered<'a>>,
-    ) -> Result<Manifest, Unfit> {
-        let _one = self.0.changing.lock().await;
-        let offered = offered.into();
-        self.0.trust.load().verify(offered)?;
-        let Some(live) = self.0.active.load().plugins.get(name).cloned() else {
-            return Err(Unfit::new(format!("there is no plugin {name} in force"), "install one first"));
-        };
-        let (plugin, (manifest, _in_use)) = self.0.candidate(offered, &live.settings).await?;
-        self.0.shadows.begin(name.clone(), plugin, live.manifest.digest.clone());
-        // The one before may be nobody's now.
-        self.0.sweep();
-        notes::changed(&self.0.events, name, None, &format!("is shadowed by {}", manifest.digest.short()));
-        Ok(manifest)
-    }
-
-    /// How a candidate does; with `end`, its trial ends.
-    ///
-    /// # Errors
-    /// There is no candidate.
-    pub fn shadow_report(&self, name: &PluginName, end: bool) -> Result<ShadowReport, Unfit> {
-        let shadow = if end { self.0.shadows.end(name) } else { self.0.shadows.of(name) };
-        let Some(shadow) = shadow else {
-            return Err(Unfit::new(format!("{name} has no candidate"), "begin with `wasmta plugin shadow`"));
-        };
-        if end {
-            self.0.sweep();
-        }
-        Ok(ShadowReport {
-            digest: shadow.plugin.manifest.digest.clone(),
-            same: shadow.same.load(Ordering::Relaxed),
-            different: shadow.different.load(Ordering::Relaxed),
-            left_out: shadow.left_out.load(Ordering::Relaxed),
-            too_large: shadow.too_large.load(Ordering::Relaxed),
-            differences: shadow.kept.lock().iter().cloned().collect(),
-        })
     }
 }

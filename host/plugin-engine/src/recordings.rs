@@ -72,8 +72,8 @@ impl Recordings {
         Ok(found)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+    pub(crate) fn len(&self) -> usize {
+        self.lines.len()
     }
 
     fn keep(&mut self, line: &[u8], made_with: Option<Arc<MadeWith>>) {
@@ -86,14 +86,23 @@ impl Recordings {
     }
 }
 
+fn read_again((line, made_with): (Vec<u8>, Option<Arc<MadeWith>>)) -> Option<Recording> {
+    // It was one when it was kept.
+    let recording: Recording = serde_json::from_slice(&line).ok()?;
+    Some(Recording { made_with, ..recording })
+}
+
 impl Iterator for Recordings {
     type Item = Recording;
 
     fn next(&mut self) -> Option<Recording> {
-        let (line, made_with) = self.lines.pop_front()?;
-        // It was one when it was kept.
-        let recording: Recording = serde_json::from_slice(&line).ok()?;
-        Some(Recording { made_with, ..recording })
+        read_again(self.lines.pop_front()?)
+    }
+}
+
+impl DoubleEndedIterator for Recordings {
+    fn next_back(&mut self) -> Option<Recording> {
+        read_again(self.lines.pop_back()?)
     }
 }
 

@@ -107,7 +107,8 @@ impl Engine {
             Some(offered) => {
                 let offered = offered.into();
                 self.0.trust.load().verify(offered)?;
-                Some(self.0.candidate(offered, &settings).await?)
+                let taken = self.0.artefacts.take_in(offered.octets, &self.0.machine).await;
+                Some(self.0.candidate(taken, &settings).await?)
             }
         };
         let mut versions: HashMap<(Digest, Option<Arc<MadeWith>>), Version> = HashMap::new();

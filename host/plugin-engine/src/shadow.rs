@@ -18,13 +18,14 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use crate::component::Digest;
-use crate::engine::Inner;
+use crate::component::{Digest, Manifest, Unfit};
+use crate::engine::{Engine, Inner};
 use crate::notes;
 use crate::plugin::{Asked, Manner, Plugin};
 use crate::question::{Answer, Question};
 use crate::recording::Recording;
 use crate::tape::Tape;
+use crate::trust::Offered;
 
 /// Differences that are kept for a look.
 const KEPT_MAX: usize = 100;
@@ -38,6 +39,24 @@ pub struct Difference {
     pub live: Recording,
     /// What the candidate said.
     pub candidate: Result<Answer, (FailureKind, String)>,
+}
+
+/// How a candidate does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShadowReport {
+    /// The candidate.
+    pub digest: Digest,
+    /// Same answers.
+    pub same: u64,
+    /// Other answers.
+    pub different: u64,
+    /// Calls that were not tried: others were under way, or the live one got no answer in time.
+    pub left_out: u64,
+    /// Calls that were not tried, because they are larger than a recording may be.
+    #[serde(default)]
+    pub too_large: u64,
+    /// The latest other answers.
+    pub differences: Vec<Difference>,
 }
 
 /// A candidate under trial.
@@ -161,6 +180,60 @@ impl Inner {
         let live = self.active.load().plugins.get(name).cloned()?;
         let followed = self.followed(name, &live).await?;
         self.let_follow(name, followed)
+    }
+}
+
+impl Engine {
+    /// Begins to try a candidate beside the version in force, on real traffic, without effect.
+    ///
+    /// # Errors
+    /// It cannot be started, or there is nothing that it would replace.
+    pub async fn shadow_begin<'a>(
+        &self,
+        name: &PluginName,
+        offered: impl Into<Offered<'a>>,
+    ) -> Result<Manifest, Unfit> {
+        let offered = offered.into();
+        self.0.trust.load().verify(offered)?;
+        let none = || Unfit::new(format!("there is no plugin {name} in force"), "install one first");
+        let live = || self.0.active.load().plugins.get(name).cloned().ok_or_else(none);
+        live()?;
+        let taken = self.0.artefacts.take_in(offered.octets, &self.0.machine).await;
+        let _one = self.0.changing.lock().await;
+        // It may have gone meanwhile.
+        let Ok(live) = live() else {
+            drop(taken);
+            self.0.sweep();
+            return Err(none());
+        };
+        let (plugin, (manifest, _in_use)) = self.0.candidate(taken, &live.settings).await?;
+        self.0.shadows.begin(name.clone(), plugin, live.manifest.digest.clone());
+        // The one before may be nobody's now.
+        self.0.sweep();
+        notes::changed(&self.0.events, name, None, &format!("is shadowed by {}", manifest.digest.short()));
+        Ok(manifest)
+    }
+
+    /// How a candidate does; with `end`, its trial ends.
+    ///
+    /// # Errors
+    /// There is no candidate.
+    pub fn shadow_report(&self, name: &PluginName, end: bool) -> Result<ShadowReport, Unfit> {
+        let shadow = if end { self.0.shadows.end(name) } else { self.0.shadows.of(name) };
+        let Some(shadow) = shadow else {
+            return Err(Unfit::new(format!("{name} has no candidate"), "begin with `wasmta plugin shadow`"));
+        };
+        if end {
+            self.0.sweep();
+        }
+        Ok(ShadowReport {
+            digest: shadow.plugin.manifest.digest.clone(),
+            same: shadow.same.load(Ordering::Relaxed),
+            different: shadow.different.load(Ordering::Relaxed),
+            left_out: shadow.left_out.load(Ordering::Relaxed),
+            too_large: shadow.too_large.load(Ordering::Relaxed),
+            differences: shadow.kept.lock().iter().cloned().collect(),
+        })
     }
 }
 

@@ -217,6 +217,24 @@ async fn what_a_kill_left_over_goes_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_new_version_is_tried_on_the_latest_calls_for_so_long_and_no_longer() {
+    use crate::recordings::Recordings;
+    let house = recorded().await;
+    house.asked("one@example.org", 1).await;
+    house.asked("two@example.org", 2).await;
+    let inner = &house.engine.0;
+    let plugin = house.engine.plugin(&name("policy")).unwrap();
+    let played = async |longest: Duration| {
+        let recordings = Recordings::read(&[house.recordings()], u64::MAX, |_| true, || false).unwrap();
+        inner.play_within(longest, recordings, &plugin, false, Default::default()).await.unwrap()
+    };
+    for (longest, expected) in [(Duration::ZERO, (0, 2)), (Duration::MAX, (2, 0))] {
+        let tried = played(longest).await;
+        assert_eq!((tried.replayed, tried.unplayed), expected);
+    }
+}
+
+#[tokio::test]
 async fn what_was_only_tried_is_not_kept() {
     let house = recorded().await;
     house.asked("one@example.org", 1).await;

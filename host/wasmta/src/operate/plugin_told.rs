@@ -32,15 +32,19 @@ fn foreign(manifest: &Manifest) -> String {
 
 /// How a version did on what is recorded.
 fn tried(done: &Installation) -> String {
-    let Installation { replayed, different, otherwise_configured, unknown_configured, latest, .. } = done;
-    let which = if *latest { "the latest " } else { "" };
-    let mut what = format!("{which}{replayed} recorded calls, {different} came out otherwise");
+    let Installation { replayed, unplayed, different, otherwise_configured, unknown_configured, .. } = done;
+    let which = if done.latest || *unplayed > 0 { "the latest " } else { "" };
+    let of = if *unplayed > 0 { format!(" of {}", replayed + unplayed) } else { String::new() };
+    let mut what = format!("{which}{replayed}{of} recorded calls, {different} came out otherwise");
     // Writing to a String cannot fail.
     if *otherwise_configured > 0 {
         let _ = write!(what, " ({otherwise_configured} were made with another config or allow)");
     }
     if *unknown_configured > 0 {
         let _ = write!(what, " ({unknown_configured} do not say with which config and allow)");
+    }
+    if *unplayed > 0 {
+        let _ = write!(what, "; there was no time for the others: `wasmta plugin replay` plays them all");
     }
     what
 }
@@ -55,6 +59,7 @@ pub(super) fn installation(name: &PluginName, done: &Installation) -> String {
         loses,
         denied,
         replayed,
+        unplayed,
         left_out,
         trial,
         unreadable,
@@ -76,7 +81,7 @@ pub(super) fn installation(name: &PluginName, done: &Installation) -> String {
         line("new ones", words(gains));
         line("no longer", words(loses));
     }
-    if *replayed > 0 {
+    if replayed + unplayed > 0 {
         line("replayed", tried(done));
     }
     if left_out.total() > 0 {
@@ -313,7 +318,7 @@ mod tests {
     use super::*;
 
     /// What is told of an installation of a component with such imports, on which three calls were played.
-    fn told(foreign: &[&str], unknown: usize, left_out: serde_json::Value) -> String {
+    fn told(foreign: &[&str], (unplayed, unknown): (usize, usize), left_out: serde_json::Value) -> String {
         let json = serde_json::json!({
             "description": {
                 "name": "policy", "version": "1.0.0", "summary": "", "config_schema": "", "interests": [],
@@ -323,7 +328,8 @@ mod tests {
                 "digest": "0".repeat(64), "size": 1, "roles": ["rewrite"], "imports": [], "foreign": foreign,
                 "contract": "1.0.0", "core_instances": 1, "memories": 1, "tables": 1, "memory": 1
             },
-            "before": null, "gains": [], "loses": [], "denied": [], "replayed": 3, "different": 0,
+            "before": null, "gains": [], "loses": [], "denied": [], "replayed": 3, "unplayed": unplayed,
+            "different": 0,
             "unknown_configured": unknown, "left_out": left_out, "signed": null, "in_force": true
         });
         installation(&"policy".parse().unwrap(), &serde_json::from_value(json).unwrap())
@@ -332,13 +338,18 @@ mod tests {
     #[test]
     fn an_installation_tells_what_will_not_work_and_what_was_not_tried() {
         let none = serde_json::json!({"too_large": 0, "unanswered": 0, "unwritten": 0});
-        let text = told(&["wasi:cli/exit@0.2.12"], 0, none.clone());
+        let text = told(&["wasi:cli/exit@0.2.12"], (0, 0), none.clone());
         assert!(
             text.contains("\n  foreign        wasi:cli/exit@0.2.12: calling them ends the call\n"),
             "{text}"
         );
-        assert!(!told(&[], 0, none).contains("not recorded"));
-        let text = told(&[], 2, serde_json::json!({"too_large": 4, "unanswered": 1, "unwritten": 0}));
+        assert!(!told(&[], (0, 0), none.clone()).contains("not recorded"));
+        let text = told(&[], (7, 0), none);
+        assert!(
+            text.contains("the latest 3 of 10 recorded calls, 0 came out otherwise; there was no"),
+            "{text}"
+        );
+        let text = told(&[], (0, 2), serde_json::json!({"too_large": 4, "unanswered": 1, "unwritten": 0}));
         for expected in [
             "3 recorded calls, 0 came out otherwise (2 do not say with which config and allow)",
             "5 calls were not recorded since the server began: 4 with more than a recording holds",
