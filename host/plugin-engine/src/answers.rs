@@ -126,7 +126,8 @@ fn at_once(
     context: &CallContext,
     request: &RewriteRequest,
 ) -> Option<RewriteVerdict> {
-    if !plugin.settings.acts_for(context.tenant.as_ref()) {
+    // Asking fails, and that is told.
+    if !plugin.settings.acts_for(context.tenant.as_ref()) || !plugin.manifest.roles.contains(&Role::Rewrite) {
         return None;
     }
     if !rewrite_matters(plugin, request) {
@@ -191,9 +192,9 @@ impl Plugins for Engine {
         context: &CallContext,
         request: &RewriteRequest,
     ) -> Ready<RewriteVerdict> {
-        let plugin = match self.0.find(name, Role::Rewrite, context.tenant.as_ref()) {
-            Ok(plugin) => plugin,
-            Err(failed) => return Ready::Failed(failed),
+        // What cannot be asked is told and counted where it is asked in vain.
+        let Ok(plugin) = self.0.find(name, Role::Rewrite, context.tenant.as_ref()) else {
+            return Ready::Ask;
         };
         match at_once(&plugin, self.0.surroundings.world.generation(), context, request) {
             Some(verdict) => Ready::Answer(verdict),

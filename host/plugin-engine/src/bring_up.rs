@@ -45,6 +45,14 @@ impl Inner {
         })
     }
 
+    /// Why a plugin with a section cannot be asked, where nothing stands against starting it.
+    pub(crate) fn why_absent(&self, name: &PluginName) -> String {
+        match self.registry.of(name) {
+            None => "it is not installed: `wasmta plugin install`".to_owned(),
+            Some(_) => format!("it is disabled: `wasmta plugin enable {name}`"),
+        }
+    }
+
     /// That a plugin in force would not be let in today.
     pub(crate) fn untrusted(&self, name: &PluginName) -> Option<String> {
         let installed = self.registry.of(name)?;
@@ -333,7 +341,7 @@ impl Inner {
             None => {
                 plugins.remove(name);
                 if old.settings.contains_key(name) {
-                    missing.insert(name.clone(), "it is not installed, or disabled".to_owned());
+                    missing.insert(name.clone(), self.why_absent(name));
                 }
             }
         }

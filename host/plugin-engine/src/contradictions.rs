@@ -189,6 +189,28 @@ pub fn contradictions(known: &Known<'_>) -> Vec<Contradiction> {
     found
 }
 
+/// Plugins that are bound and cannot be asked, for they are not installed, or disabled. Whoever takes a configuration up tells
+/// that of all that it has; who checks before has no other way to know.
+#[must_use]
+pub fn absent(settings: &[Settings], installed: InstalledAs<'_>) -> Vec<Contradiction> {
+    let bound = settings.iter().filter(|one| !one.domains.is_empty());
+    let absent = bound.filter_map(|one| {
+        let name = &one.name;
+        let (what, mend, manifest) = match installed(name) {
+            None => ("is not installed", "`wasmta plugin install`, or take the section out".to_owned(), None),
+            Some(Stand { enabled: false, manifest }) => {
+                ("is disabled", format!("`wasmta plugin enable {name}`, or take its domains out"), manifest)
+            }
+            Some(_) => return None,
+        };
+        let fails = without_it(Some(one), &bound_roles(one, manifest.as_ref()));
+        let what = format!("the plugin is bound here, and {what}; {fails}");
+        Some(Contradiction { key: format!("plugins.{name}.domains"), what, mend })
+    });
+    // What more there is, `wasmta plugin list` has.
+    absent.take(CONTRADICTIONS_MAX).collect()
+}
+
 /// One plugin's section.
 struct One<'a> {
     known: &'a Known<'a>,

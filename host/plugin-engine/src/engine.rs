@@ -21,6 +21,7 @@ use crate::component::Digest;
 use crate::kv::Kv;
 use crate::machine::{Allocation, INSTANCES_MAX, Machine, Profile};
 use crate::meter::Meter;
+use crate::missed::Missed;
 use crate::notes;
 use crate::places::Places;
 use crate::plugin::{Asked, Manner, Plugin};
@@ -71,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) ran_by: parking_lot::Mutex<HashMap<PluginName, VecDeque<(Digest, Settings)>>>,
     pub(crate) recorder: Recorder,
     pub(crate) meter: Meter,
+    pub(crate) missed: Missed,
     /// Whose signatures count.
     pub(crate) trust: ArcSwap<Trust>,
     /// One change of what is installed at a time.
@@ -203,6 +205,7 @@ impl Engine {
             ran_by: parking_lot::Mutex::default(),
             recorder,
             meter: Meter::default(),
+            missed: Missed::default(),
             trust: ArcSwap::default(),
             changing: tokio::sync::Mutex::new(()),
             clock,
@@ -322,15 +325,20 @@ impl Inner {
     ) -> Told<T> {
         let role = question.role();
         let tenant = context.tenant.as_ref();
-        let plugin = match self.find(name, role, tenant) {
-            Ok(plugin) => plugin,
-            Err(failed) => return self.fail(None, context, role, failed, Told::at_once),
-        };
-        let share = plugin.tenants.of(tenant);
-        let now = self.clock.now();
         // An explanation shows what would be, and changes nothing: neither what waits for the next message, nor what is known
         // of the plugin.
         let explains = sitting.is_counted();
+        let plugin = match self.find(name, role, tenant) {
+            Ok(plugin) => plugin,
+            Err(failed) => {
+                if !explains && self.missed.met(name, self.clock.steady()) {
+                    notes::failed(&self.events, context, role, &failed);
+                }
+                return Told::at_once(Err(failed));
+            }
+        };
+        let share = plugin.tenants.of(tenant);
+        let now = self.clock.now();
         let gate = match spared(&plugin, &share, role, (self.clock.steady(), explains)) {
             Ok(gate) => gate,
             Err(failed) if explains => return Told::at_once(Err(failed)),
@@ -386,7 +394,9 @@ impl Inner {
             Err((kind, why)) if explains => Told { answer: Err(plugin.failed(role, kind, why)), report },
             Err((kind, why)) => {
                 let failed = plugin.failed(role, kind, why);
-                self.fail(Some(&plugin), context, role, failed, |answer| Told { answer, report })
+                plugin.numbers.failed(failed.kind);
+                notes::failed(&self.events, context, role, &failed);
+                Told { answer: Err(failed), report }
             }
         }
     }
@@ -431,21 +441,6 @@ impl Inner {
             Turned::Opened => notes::changed(&self.events, name, tenant, "rests after repeated failures"),
             Turned::Recovered => notes::changed(&self.events, name, tenant, "works again"),
         }
-    }
-
-    fn fail<T>(
-        &self,
-        plugin: Option<&Plugin>,
-        context: &CallContext,
-        role: Role,
-        failed: Failed,
-        told: impl FnOnce(Result<T, Failed>) -> Told<T>,
-    ) -> Told<T> {
-        if let Some(plugin) = plugin {
-            plugin.numbers.failed(failed.kind);
-        }
-        notes::failed(&self.events, context, role, &failed);
-        told(Err(failed))
     }
 }
 

@@ -29,6 +29,7 @@ mod machine;
 mod made_with;
 mod memo;
 mod meter;
+mod missed;
 mod notes;
 mod numbers;
 mod overlaps;
@@ -55,8 +56,8 @@ pub use capability::Capability;
 pub use compiler::{COMPILE_MAX, Compiler, HereCompiler, Outcome, ProcessCompiler};
 pub use component::{COMPONENT_MAX, Digest, Manifest, Unfit, compile};
 pub use contradictions::{
-    CONTRADICTIONS_MAX, Contradiction, InstalledAs, Known, Stand, TenantOf, bound_roles, contradictions,
-    installed_in, rows_beyond, without_it,
+    CONTRADICTIONS_MAX, Contradiction, InstalledAs, Known, Stand, TenantOf, absent, bound_roles,
+    contradictions, installed_in, rows_beyond, without_it,
 };
 pub use doubts::{Doubt, doubts};
 pub use engine::{Engine, EngineParts};
@@ -67,6 +68,7 @@ pub use lifecycle::{Installation, Listed, Prepared};
 pub use wasmtime::Engine as CompilerEngine;
 
 pub use machine::{Allocation, INSTANCES_MAX, MEMORY_MAX, Machine, Profile, SLICE, Target};
+pub use missed::Absent;
 pub use numbers::Numbers;
 pub use plugin::{Description, Plugin};
 pub use question::{Answer, Question};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hooks::PluginName;
+use hooks::{FailureKind, PluginName};
 use mail_types::Domain;
 use serde::{Deserialize, Serialize};
 
@@ -195,10 +195,9 @@ impl Engine {
                     plugins.insert(name.clone(), plugin);
                 }
                 Ok(None) => {
-                    let why =
-                        "it is not installed, or disabled: `wasmta plugin install`, `wasmta plugin enable`";
+                    let why = self.0.why_absent(name);
                     prepared.notes.push(format!("plugin {name}: {why}"));
-                    missing.insert(name.clone(), why.to_owned());
+                    missing.insert(name.clone(), why);
                 }
                 Err(unfit) => match before.plugins.get(name) {
                     Some(old) => {
@@ -386,7 +385,9 @@ impl Engine {
             let numbers = plugin.map(|plugin| &*plugin.numbers);
             let number = |count: fn(&crate::numbers::Numbers) -> u64| numbers.map_or(0, count);
             let calls = number(|numbers| numbers.calls.load(Ordering::Relaxed));
-            let failures = numbers.map(crate::numbers::Numbers::failures).unwrap_or_default();
+            let mut failures = numbers.map(crate::numbers::Numbers::failures).unwrap_or_default();
+            let missed = self.0.missed.count(&name);
+            failures.extend((missed > 0).then_some((FailureKind::Missing, missed)));
             let listed = Listed {
                 description: match plugin {
                     Some(plugin) => Some(plugin.description.clone()),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use hooks::PluginName;
+use hooks::{FailureKind, PluginName};
 use mail_types::Timestamp;
-use plugin_engine::{Engine, Installation, Listed, Manifest, Played, Replayed, ShadowReport};
+use plugin_engine::{Absent, Engine, Installation, Listed, Manifest, Played, Replayed, ShadowReport};
 
 use super::age_text;
 use super::queue::moment;
@@ -140,8 +140,57 @@ pub(super) fn table(engine: &Engine) -> String {
             one.microseconds
         );
     }
+    for (name, one) in engine.absent() {
+        let _ = write!(
+            text,
+            "\n{:<24} {:<10} {:<8} {:<12} {:<16} {:>9} {:>8} {:>8}  {}",
+            name.as_str(),
+            "-",
+            "-",
+            "-",
+            "-",
+            0,
+            one.missed,
+            0,
+            absent_state(&one)
+        );
+    }
     text
 }
+
+/// What is told of a plugin that the configuration has, and that is not installed.
+fn absent_state(one: &Absent) -> String {
+    let why = if one.why.is_empty() { "it is not installed" } else { &one.why };
+    if one.domains.is_empty() {
+        return why.to_owned();
+    }
+    let mut bound: Vec<String> = one.domains.iter().take(BOUND_NAMED_MAX).map(ToString::to_string).collect();
+    let others = one.domains.len() - bound.len();
+    if others > 0 {
+        bound.push(format!("{others} more"));
+    }
+    format!("bound to {}, and {why}", bound.join(", "))
+}
+
+/// The same alone.
+pub(super) fn absent_card(name: &PluginName, one: &Absent) -> String {
+    let mut text = format!("{name}\n  {:<14} {}", "state", absent_state(one));
+    if one.missed > 0 {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {:<14} {} ({})", "failed", one.missed, FailureKind::Missing);
+    }
+    text
+}
+
+pub(super) fn absent_json(one: &Absent) -> serde_json::Value {
+    let domains: Vec<String> = one.domains.iter().map(ToString::to_string).collect();
+    let failures =
+        if one.missed > 0 { serde_json::json!({ "missing": one.missed }) } else { serde_json::json!({}) };
+    serde_json::json!({ "installed": null, "domains": domains, "missing": one.why, "failures": failures })
+}
+
+/// Most domains that are named where a plugin is bound, and away.
+const BOUND_NAMED_MAX: usize = 3;
 
 /// Most tenants that are named where a plugin rests for some.
 const RESTING_NAMED_MAX: usize = 3;

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use hooks::PluginName;
+use hooks::{PluginName, Role};
 use mail_types::Timestamp;
-use plugin_engine::{COMPONENT_MAX, Digest, Offered, SIGNATURE_MAX};
+use plugin_engine::{COMPONENT_MAX, Digest, DomainPattern, Offered, SIGNATURE_MAX};
 use routing::tables::WaitingOf;
 
-use super::plugin_told::{card, installation, replay, shadow, table};
+use super::plugin_told::{absent_card, absent_json, card, installation, replay, shadow, table};
 use super::{plugin_uses, waiting};
 use crate::control::{Answer, PluginRequest};
 use crate::serve::Parts;
+
+/// Most domains of a plugin that is away whose waiting entries are told.
+const DOMAINS_TOLD_MAX: usize = 20;
 
 /// Performs a request about plugins; where it changed what is in force, the tables have followed.
 pub(super) async fn perform(parts: &Parts, request: PluginRequest) -> Result<Answer, String> {
@@ -71,8 +74,14 @@ async fn answered(parts: &Parts, request: PluginRequest) -> Result<Answer, Strin
         }
         PluginRequest::List => {
             let all = engine.list();
-            let text = if all.is_empty() { "no plugins are installed".to_owned() } else { table(engine) };
-            answer(&all, text)
+            let absent = engine.absent();
+            let none = all.is_empty() && absent.is_empty();
+            let text = if none { "no plugins are installed".to_owned() } else { table(engine) };
+            let mut listed = answer(&all, text)?;
+            for (name, one) in &absent {
+                listed.json[name.as_str()] = absent_json(one);
+            }
+            Ok(listed)
         }
         PluginRequest::Inspect { name } => inspect(parts, &plugin_name(&name)?),
         PluginRequest::Enable { name, enabled } => enable(parts, &plugin_name(&name)?, enabled).await,
@@ -171,17 +180,49 @@ fn with_warnings(mut text: String, warnings: &[String]) -> String {
 
 /// Everything known of one plugin, with the entries that wait for it.
 fn inspect(parts: &Parts, name: &PluginName) -> Result<Answer, String> {
-    let listed = parts.plugins.list().remove(name);
-    let listed = listed.ok_or_else(|| format!("there is no plugin {name}: `wasmta plugin list`"))?;
+    let (mut given, is_away) = match parts.plugins.list().remove(name) {
+        Some(listed) => {
+            let is_away = listed.missing.is_some();
+            (answer(&listed, card(parts, name, &listed))?, is_away)
+        }
+        None => {
+            let absent = parts.plugins.absent().remove(name);
+            let absent = absent.ok_or_else(|| format!("there is no plugin {name}: `wasmta plugin list`"))?;
+            (Answer { json: absent_json(&absent), ..Answer::done(absent_card(name, &absent)) }, true)
+        }
+    };
     let waiting = waiting::waiting(parts, WaitingOf::Plugin(name.as_str()))?;
-    let mut text = card(parts, name, &listed);
-    for line in waiting::lines(&waiting, WaitingOf::Plugin(name.as_str())) {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "\n  {:<14} {line}", "rows");
+    let mut lines = waiting::lines(&waiting, WaitingOf::Plugin(name.as_str()));
+    if is_away {
+        lines.extend(waiting_domains(parts, name)?);
     }
-    let mut given = answer(&listed, text)?;
+    for line in lines {
+        // Writing to a String cannot fail.
+        let _ = write!(given.text, "\n  {:<14} {line}", "rows");
+    }
     given.json["rows"] = serde_json::to_value(&waiting).map_err(|e| e.to_string())?;
     Ok(given)
+}
+
+/// Of a builder that is away: the domains that it is bound to by name whose entries wait for it. It failed on none of them.
+fn waiting_domains(parts: &Parts, name: &PluginName) -> Result<Vec<String>, String> {
+    let manifest = parts.plugins.stand(name).and_then(|stand| stand.manifest);
+    let Some(settings) = parts.plugins.settings_of(name) else { return Ok(Vec::new()) };
+    if !plugin_engine::bound_roles(&settings, manifest.as_ref()).contains(&Role::RouteTable) {
+        return Ok(Vec::new());
+    }
+    let mut lines = Vec::new();
+    for pattern in settings.domains.iter().take(DOMAINS_TOLD_MAX) {
+        let DomainPattern::Is(domain) = pattern else { continue };
+        let found = waiting::waiting(parts, WaitingOf::Domain(domain.as_str()))?;
+        lines.extend(
+            waiting::lines(&found, WaitingOf::Domain(domain.as_str()))
+                .into_iter()
+                .next()
+                .map(|line| format!("{domain}: {line}")),
+        );
+    }
+    Ok(lines)
 }
 
 fn answer(json: &impl serde::Serialize, text: String) -> Result<Answer, String> {

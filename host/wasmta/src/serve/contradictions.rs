@@ -23,10 +23,16 @@ pub(super) fn before_a_start(config: &Config, folder: Option<&Path>) -> Vec<Stri
     // Rules that cannot be read have been told of as faults.
     let rules = policy::load(config).map(|(rules, _)| rules.plugins()).unwrap_or_default();
     match folder.map(plugin_engine::installed_in).transpose() {
-        Ok(None) => found(config, (None, &rules)),
-        Ok(Some(installed)) => found(config, (Some(&installed), &rules)),
+        Ok(None) => absent(config, &|_| None).chain(found(config, (None, &rules))).collect(),
+        Ok(Some(installed)) => {
+            absent(config, &installed).chain(found(config, (Some(&installed), &rules))).collect()
+        }
         Err(why) => vec![why],
     }
+}
+
+fn absent(config: &Config, installed: InstalledAs<'_>) -> impl Iterator<Item = String> {
+    plugin_engine::absent(&settings(config), installed).into_iter().map(|one| one.to_string())
 }
 
 fn found(

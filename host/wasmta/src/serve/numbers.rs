@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use events::MailCounts;
-use hooks::PluginName;
+use hooks::{FailureKind, PluginName};
 use mail_types::Timestamp;
 use metrics::{Families, Kind, Source};
 use plugin_engine::{LeftOut, Plugin, TenantUse};
@@ -234,6 +234,10 @@ fn of_plugins(all: &mut Families, parts: &Parts) {
         for (kind, count) in plugin.numbers.failures() {
             failures.add(&[("plugin", name.as_str()), ("kind", kind.as_str())], count);
         }
+    }
+    // Those too that are not there.
+    for (name, count) in parts.plugins.missed() {
+        failures.add(&[("plugin", name.as_str()), ("kind", FailureKind::Missing.as_str())], count);
     }
     let help = "Calls of a plugin that were to be recorded and are not, by cause";
     let unrecorded = all.begin("wasmta_plugin_unrecorded_total", Kind::Counter, help);
