@@ -1,5 +1,6 @@
 //! The port of whoever decides: questions in the host's words, answers checked.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hooks::{
@@ -47,6 +48,11 @@ impl Engine {
         CallContext { id, ..context.clone() }
     }
 
+    /// A plugin that says itself what it has to do with: where it does not act, asking it fails, whatever that is.
+    fn acting(&self, name: &PluginName, context: &CallContext) -> Option<Arc<Plugin>> {
+        self.plugin(name).filter(|one| one.settings.acts_for(context.tenant.as_ref()))
+    }
+
     /// Whether a recipient is among those that a plugin says it has to do with. Of one that is not there it is not known.
     fn disposition_matters(
         &self,
@@ -54,10 +60,7 @@ impl Engine {
         context: &CallContext,
         recipient: &DispositionRequest,
     ) -> bool {
-        let Some(plugin) = self.plugin(name).filter(|one| one.settings.acts_for(context.tenant.as_ref()))
-        else {
-            return true;
-        };
+        let Some(plugin) = self.acting(name, context) else { return true };
         let (position, direction) = (Position::Envelope, Direction::To);
         let subject = Subject { address: &recipient.address, position, direction };
         let matters = plugin.interests.matter(Role::Disposition, &subject);
@@ -221,7 +224,7 @@ impl Plugins for Engine {
     ) -> BoxFuture<'a, Told<Vec<ReverseVerdict>>> {
         Box::pin(async move {
             let matters = |request: &ReverseRequest| {
-                self.plugin(plugin).is_none_or(|plugin| {
+                self.acting(plugin, context).is_none_or(|plugin| {
                     from_matters(&plugin, Role::Reverse, &request.address, request.position)
                 })
             };
@@ -246,7 +249,7 @@ impl Plugins for Engine {
         sitting: &'a mut Sitting,
     ) -> BoxFuture<'a, Told<SenderVerdict>> {
         Box::pin(async move {
-            let matters = self.plugin(plugin).is_none_or(|plugin| {
+            let matters = self.acting(plugin, context).is_none_or(|plugin| {
                 from_matters(&plugin, Role::AuthorizeSender, &request.address, Position::Envelope)
             });
             if !matters {

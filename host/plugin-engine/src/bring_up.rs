@@ -68,8 +68,7 @@ impl Inner {
         shadow: bool,
     ) -> Result<Plugin, Unfit> {
         let (component, manifest) = self.artefacts.load(digest, &self.machine).await?;
-        let mut surroundings = self.surroundings.clone();
-        surroundings.shadow = shadow;
+        let surroundings = self.surroundings.clone();
         let settings = settings.clone();
         let name = settings.name.clone();
         let mut plugin =

@@ -23,8 +23,6 @@ use crate::tenant::{Held, Tenant};
 pub(crate) struct Surroundings {
     pub(crate) world: Arc<dyn World>,
     pub(crate) kv: Kv,
-    /// For a candidate: what it writes stays apart from what the live version wrote.
-    pub(crate) shadow: bool,
 }
 
 /// The state of a store: the plugin and tenant it works for, and the call under way.

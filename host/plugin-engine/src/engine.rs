@@ -183,7 +183,7 @@ impl Engine {
         let registry = Registry::open(folder.join("installed.json"))?;
         let machine =
             Machine::new(Profile::Serving).map_err(|e| format!("plugins cannot run here: {e:#}"))?;
-        let surroundings = Surroundings { world, kv: Kv::new(storage), shadow: false };
+        let surroundings = Surroundings { world, kv: Kv::new(storage) };
         let recordings = folder.join("recordings");
         // Where nothing was ever installed, or the list was lost, nobody knows what is left over.
         if registry.is_written() {

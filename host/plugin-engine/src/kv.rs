@@ -47,10 +47,8 @@ const SWEEP_BATCH_MAX: usize = 200;
 pub(crate) struct Place(Vec<u8>);
 
 impl Place {
-    /// A candidate has a place of its own: no name of a plugin has a space.
-    pub(crate) fn new(plugin: &PluginName, tenant: Option<&Domain>, shadow: bool) -> Self {
+    pub(crate) fn new(plugin: &PluginName, tenant: Option<&Domain>) -> Self {
         let mut key = plugin.as_str().as_bytes().to_vec();
-        key.extend_from_slice(if shadow { b" shadow" } else { b"" });
         key.push(0);
         // Neither names nor domains have a NUL.
         key.extend_from_slice(tenant.map_or("", Domain::as_str).as_bytes());

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
 use hooks::CallReport;
+use parking_lot::Mutex;
 
 use crate::component::Unfit;
 use crate::engine::Inner;
@@ -25,7 +26,7 @@ const TWINS_MAX: usize = 16;
 #[derive(Default)]
 pub(crate) struct Meter {
     machine: OnceLock<Arc<Machine>>,
-    twins: tokio::sync::Mutex<VecDeque<Arc<Plugin>>>,
+    twins: Mutex<VecDeque<Arc<Plugin>>>,
 }
 
 impl Meter {
@@ -65,20 +66,23 @@ impl Inner {
     }
 
     async fn twin(&self, plugin: &Plugin) -> Result<Arc<Plugin>, Unfit> {
-        let mut twins = self.meter.twins.lock().await;
-        let is_of = |twin: &&Arc<Plugin>| {
+        let is_of = |twin: &Arc<Plugin>| {
             twin.manifest.digest == plugin.manifest.digest && *twin.settings == *plugin.settings
         };
-        if let Some(twin) = twins.iter().find(is_of) {
-            return Ok(Arc::clone(twin));
+        // Not held while it is compiled: who explains another plugin does not wait for that.
+        let known = self.meter.twins.lock().iter().find(|twin| is_of(twin)).cloned();
+        if let Some(twin) = known {
+            return Ok(twin);
         }
         let machine = self.meter.machine()?;
         let (component, manifest) = self.artefacts.load(&plugin.manifest.digest, &machine).await?;
-        let mut surroundings = self.surroundings.clone();
-        surroundings.shadow = true;
+        let surroundings = self.surroundings.clone();
         let settings = (*plugin.settings).clone();
         let twin = Plugin::load(&machine, &self.places, &component, manifest, settings, surroundings).await?;
         let twin = Arc::new(twin);
+        let mut twins = self.meter.twins.lock();
+        // Somebody else may have brought it meanwhile.
+        twins.retain(|other| !is_of(other));
         twins.push_back(Arc::clone(&twin));
         if twins.len() > TWINS_MAX {
             twins.pop_front();

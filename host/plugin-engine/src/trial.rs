@@ -76,7 +76,7 @@ impl Candidate {
         let storage = Storage::open(folder, SPACES, &options)
             .map_err(|error| Unfit::new(format!("{}: {error}", folder.display()), "look at the folder"))?;
         let kv = Kv::new(storage);
-        let surroundings = Surroundings { world, kv: kv.clone(), shadow: false };
+        let surroundings = Surroundings { world, kv: kv.clone() };
         let (machine, manifest) = (&self.machine, self.manifest.clone());
         let plugin =
             Plugin::load(machine, &places(), &self.component, manifest, settings, surroundings).await?;
@@ -168,26 +168,6 @@ pub struct TrialAnswer {
 }
 
 impl Trial {
-    /// Compiles and starts a component. What it keeps in `kv` is in a folder of the caller's.
-    ///
-    /// # Errors
-    /// [`Unfit`] says why it is not taken.
-    pub async fn new(
-        octets: &[u8],
-        settings: Settings,
-        world: Arc<dyn World>,
-        folder: &Path,
-        profile: Profile,
-    ) -> Result<Self, Unfit> {
-        Candidate::compile(octets, profile)?.start(settings, world, folder).await
-    }
-
-    /// What it says of itself.
-    #[must_use]
-    pub fn description(&self) -> &Description {
-        self.plugin.description()
-    }
-
     /// What it is.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
@@ -199,7 +179,7 @@ impl Trial {
     /// # Errors
     /// The store does not take it.
     pub async fn keep(&self, key: &str, value: &[u8], tenant: Option<&Domain>) -> Result<(), String> {
-        let place = crate::kv::Place::new(&self.plugin.settings().name, tenant, false);
+        let place = crate::kv::Place::new(&self.plugin.settings().name, tenant);
         let written =
             self.kv.write(&place, key, Some((value.to_vec(), 0)), Timestamp(0), u64::MAX >> 1).await;
         written.map_err(|error| format!("{error:?}"))

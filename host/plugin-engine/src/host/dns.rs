@@ -82,7 +82,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = storage::Options { size_max: 16 << 20, synced: false, ..Default::default() };
         let kv = Kv::new(storage::Storage::open(folder.path(), SPACES, &options).unwrap());
-        let surroundings = Surroundings { world: Arc::new(Silent), kv, shadow: false };
+        let surroundings = Surroundings { world: Arc::new(Silent), kv };
         let settings = Settings::new("patient".parse().unwrap());
         let wall = settings.limits.wall;
         let share = Tenants::new(settings.limits.clone(), BreakerOptions::default()).of(None);

@@ -9,9 +9,9 @@ use crate::tape::Octets;
 use super::{permanent, temporary};
 
 impl Call {
+    /// A candidate, which plays what the live call was answered, never comes to it.
     fn place(&self) -> Place {
-        let shadow = self.surroundings.as_ref().is_some_and(|surroundings| surroundings.shadow);
-        Place::new(&self.settings.name, self.tenant.as_ref(), shadow)
+        Place::new(&self.settings.name, self.tenant.as_ref())
     }
 
     /// Sets a value, or removes it. An explanation says that it did.

@@ -14,7 +14,7 @@ async fn values_expire_and_tenants_are_apart() {
     let kv = open(folder.path());
     let name: PluginName = "srs".parse().unwrap();
     let (one, two) = (Domain::parse("a.example").unwrap(), Domain::parse("b.example").unwrap());
-    let (one, two) = (Place::new(&name, Some(&one), false), Place::new(&name, Some(&two), false));
+    let (one, two) = (Place::new(&name, Some(&one)), Place::new(&name, Some(&two)));
     let at = |seconds| Timestamp(0).plus(Duration::from_secs(seconds));
     kv.write(&one, "k", Some((b"v".to_vec(), 10)), at(100), 1000).await.unwrap();
     assert_eq!(kv.read(&one, "k", at(109)).unwrap().as_deref(), Some(&b"v"[..]));
@@ -33,7 +33,7 @@ async fn values_expire_and_tenants_are_apart() {
 async fn what_would_be_said_is_said_without_keeping_it() {
     let folder = tempfile::tempdir().unwrap();
     let (kv, now) = (open(folder.path()), Timestamp(1_000));
-    let place = Place::new(&"greylist".parse().unwrap(), None, false);
+    let place = Place::new(&"greylist".parse().unwrap(), None);
     assert_eq!(kv.counted(&place, "n", 1, now).unwrap(), 1);
     assert_eq!(kv.count(&place, "n", 2, 60, now, 1000).await.unwrap(), 2, "nothing was kept");
     assert_eq!((kv.counted(&place, "n", 1, now).unwrap(), kv.counted(&place, "n", 1, now).unwrap()), (3, 3));
@@ -45,7 +45,7 @@ async fn what_would_be_said_is_said_without_keeping_it() {
 async fn counters_count_every_call_once_within_their_window() {
     let folder = tempfile::tempdir().unwrap();
     let kv = open(folder.path());
-    let place = Place::new(&"greylist".parse().unwrap(), None, false);
+    let place = Place::new(&"greylist".parse().unwrap(), None);
     let at = |seconds| Timestamp(0).plus(Duration::from_secs(seconds));
     let tasks: Vec<_> = (0..8)
         .map(|_| {
@@ -68,7 +68,7 @@ async fn counters_count_every_call_once_within_their_window() {
 async fn a_full_store_refuses_and_makes_room_again() {
     let folder = tempfile::tempdir().unwrap();
     let kv = open(folder.path());
-    let place = Place::new(&"srs".parse().unwrap(), None, false);
+    let place = Place::new(&"srs".parse().unwrap(), None);
     let now = Timestamp(0);
     kv.write(&place, "a", Some((vec![0; 50], 0)), now, 100).await.unwrap();
     let refused = kv.write(&place, "b", Some((vec![0; 50], 0)), now, 100).await;
@@ -84,7 +84,7 @@ async fn a_full_store_refuses_and_makes_room_again() {
 async fn values_that_are_written_side_by_side_share_the_room() {
     let folder = tempfile::tempdir().unwrap();
     let kv = open(folder.path());
-    let place = Place::new(&"srs".parse().unwrap(), None, false);
+    let place = Place::new(&"srs".parse().unwrap(), None);
     let (writers, fit) = (16, 3);
     kv.write(&place, "k00", Some((vec![0; 50], 0)), Timestamp(0), u64::MAX >> 1).await.unwrap();
     let each = kv.0.read().unwrap().counter(USED, &place.0, 0).unwrap();
@@ -112,7 +112,7 @@ async fn a_store_full_of_what_has_expired_takes_more_and_keeps_nobody_from_being
     let kv = open(folder.path());
     let at = |seconds| Timestamp(0).plus(Duration::from_secs(seconds));
     let (first, last): (PluginName, PluginName) = ("a".parse().unwrap(), "z".parse().unwrap());
-    let (first, last) = (Place::new(&first, None, false), Place::new(&last, None, false));
+    let (first, last) = (Place::new(&first, None), Place::new(&last, None));
     for nth in 0..40 {
         kv.write(&first, &format!("k{nth:02}"), Some((vec![0; 50], 10)), at(0), 1 << 20).await.unwrap();
     }
@@ -144,13 +144,13 @@ async fn what_a_removed_plugin_kept_goes_by_itself_and_whole() {
     let (kv, now) = (open(folder.path()), Timestamp(0));
     let (gone, other): (PluginName, PluginName) = ("srs".parse().unwrap(), "srs2".parse().unwrap());
     let tenant = Domain::parse("a.example").unwrap();
-    let places = [Place::new(&gone, None, false), Place::new(&gone, Some(&tenant), false)];
+    let places = [Place::new(&gone, None), Place::new(&gone, Some(&tenant))];
     for number in 0..SWEEP_BATCH_MAX {
         for place in &places {
             kv.write(place, &format!("k{number}"), Some((b"v".to_vec(), 0)), now, 1 << 20).await.unwrap();
         }
     }
-    let beside = Place::new(&other, None, false);
+    let beside = Place::new(&other, None);
     kv.write(&beside, "k", Some((b"v".to_vec(), 0)), now, 1000).await.unwrap();
     assert_eq!((kv.keeps(&gone).unwrap(), kv.forget(&gone).await.unwrap()), (true, 2 * SWEEP_BATCH_MAX));
     assert_eq!((kv.keeps(&gone).unwrap(), kv.forget(&gone).await.unwrap()), (false, 0));
@@ -165,14 +165,14 @@ async fn what_is_kept_for_a_tenant_that_is_gone_goes_with_every_plugin_and_nobod
     let (gone, other) = (Domain::parse("a.example").unwrap(), Domain::parse("sub.a.example").unwrap());
     let (one, two): (PluginName, PluginName) = ("srs".parse().unwrap(), "greylist".parse().unwrap());
     for place in [
-        Place::new(&one, Some(&gone), false),
-        Place::new(&two, Some(&gone), true),
-        Place::new(&one, Some(&other), false),
-        Place::new(&one, None, false),
+        Place::new(&one, Some(&gone)),
+        Place::new(&two, Some(&gone)),
+        Place::new(&one, Some(&other)),
+        Place::new(&one, None),
     ] {
         kv.write(&place, "k", Some((b"v".to_vec(), 0)), now, 1000).await.unwrap();
     }
     assert_eq!((kv.places_of(&gone).unwrap().len(), kv.forget_tenant(&gone).await.unwrap()), (2, 2));
     assert_eq!((kv.places_of(&gone).unwrap().len(), kv.places_of(&other).unwrap().len()), (0, 1));
-    assert!(kv.read(&Place::new(&one, None, false), "k", now).unwrap().is_some());
+    assert!(kv.read(&Place::new(&one, None), "k", now).unwrap().is_some());
 }

@@ -149,3 +149,63 @@ async fn why_a_call_was_not_counted_is_said() {
     assert_eq!(told.report.fuel, None);
     assert!(told.report.uncounted.unwrap().contains("is missing"), "it says why");
 }
+
+#[tokio::test]
+async fn where_it_does_not_act_asking_fails_whatever_it_is_interested_in() {
+    let house = house()
+        .with("srs", |settings| {
+            settings.tenants.insert(Domain::parse("b.example").unwrap());
+            settings.config = serde_json::json!({ "domain": "b.example" });
+        })
+        .await;
+    let (plugin, sender) = (name("srs"), Address::parse("nobody@remote.test").unwrap());
+    let mut sitting = Sitting::default();
+    let asked = hooks::ReverseRequest {
+        address: sender,
+        // In which it is not interested.
+        position: Position::Header,
+        destination: "smtp".to_owned(),
+        forwarded: true,
+    };
+    let told = house.engine.reverse(&plugin, &context("x@example.org"), &[asked], &mut sitting).await;
+    assert_eq!(kind(told).0, FailureKind::Missing);
+}
+
+/// Compiles when two wait for it.
+struct Together(tokio::sync::Barrier);
+
+impl crate::Compiler for Together {
+    fn compile<'a>(
+        &'a self,
+        component: &'a std::path::Path,
+        artefact: &'a std::path::Path,
+        target: crate::Target,
+    ) -> BoxFuture<'a, Result<crate::Manifest, crate::Unfit>> {
+        Box::pin(async move {
+            self.0.wait().await;
+            HereCompiler.compile(component, artefact, target).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn who_explains_one_plugin_does_not_wait_for_the_compilation_of_another() {
+    let house = super::house().with("subaddress-policy", |_| ()).await.with("stateful", |_| ()).await;
+    let House { engine, world, folder, events } = house;
+    engine.close().await;
+    drop(engine);
+    let compiler = Arc::new(Together(tokio::sync::Barrier::new(2)));
+    let parts = EngineParts { compiler, ..parts(folder.path(), Arc::clone(&world), &events) };
+    let engine = Engine::open(&folder.path().join("plugins"), parts).unwrap();
+    let house = House { engine, world, folder, events };
+    house.configured(vec![granted("subaddress-policy"), granted("stateful")]).await;
+    let (mut one, mut two) = (Sitting::counted(), Sitting::counted());
+    let both = async {
+        tokio::join!(
+            house.rewrite_in(&mut one, "subaddress-policy", "anna+x@example.org"),
+            house.rewrite_in(&mut two, "stateful", "anna+x@example.org"),
+        )
+    };
+    let (one, two) = tokio::time::timeout(Duration::from_secs(30), both).await.expect("both compile");
+    assert!(one.report.fuel.is_some() && two.report.fuel.is_some());
+}
