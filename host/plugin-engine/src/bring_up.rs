@@ -189,12 +189,16 @@ impl Inner {
             Some(plugin) => self.try_on_recordings(&name, plugin, force).await?,
             None => Tried::default(),
         };
-        let before = self.registry.of(&name).map(|installed| installed.active);
+        let before = self.registry.of(&name);
+        let number = before.as_ref().and_then(Installed::description).map(|before| before.version.clone());
+        let before = before.map(|installed| installed.active);
+        let is_other = before.as_ref().is_some_and(|before| *before != manifest.digest);
         // Whether it runs or not: what it may do is what the operator has agreed to.
         let old = before.as_ref().and_then(|before| self.artefacts.manifest(before));
         let old = old.map(|manifest| manifest.imports).unwrap_or_default();
         let settings = settings.unwrap_or_else(|| Settings::new(name.clone()));
         let installation = Installation {
+            same_version: is_other && number.is_some_and(|number| number == description.version),
             gains: manifest.imports.iter().filter(|one| !old.contains(one)).copied().collect(),
             loses: old.iter().filter(|one| !manifest.imports.contains(one)).copied().collect(),
             denied: denied(&manifest.imports, &settings),

@@ -31,6 +31,9 @@ pub struct Installation {
     pub manifest: Manifest,
     /// The version before.
     pub before: Option<Digest>,
+    /// Whether the version before has the same number, and other content.
+    #[serde(default)]
+    pub same_version: bool,
     /// Capabilities that the version before did not import.
     pub gains: Vec<Capability>,
     /// Capabilities that it no longer imports.

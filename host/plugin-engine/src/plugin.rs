@@ -185,6 +185,8 @@ impl Plugin {
         manifest: &Manifest,
         settings: Settings,
     ) -> Result<Description, Unfit> {
+        // What is granted matters to nobody yet: that describe calls the host is the fault, not what.
+        let settings = Settings { grants: manifest.imports.iter().copied().collect(), ..settings };
         let (pre, indices) = linked(machine, component, &settings)?;
         describe(machine, (places, manifest.weight()), &pre, &indices, &Arc::new(settings)).await
     }
@@ -434,8 +436,11 @@ async fn describe(
     settings: &Arc<Settings>,
 ) -> Result<Description, Unfit> {
     let _turn = machine.turn();
-    let unfit =
-        |what: String| Unfit::new(format!("it cannot be started: {what}"), "mend it, or raise its limits");
+    let unfit = |kind: FailureKind, what: String| {
+        let within = matches!(kind, FailureKind::Memory | FailureKind::Calls | FailureKind::Busy);
+        let mend = if within { "mend it, or raise its limits" } else { "mend the plugin, and build it anew" };
+        Unfit::new(format!("it cannot be started: {what}"), mend)
+    };
     let tenants = Tenants::new(settings.limits.clone(), settings.breaker.clone());
     // A language's engine may take its time to start once.
     let patient = Settings {
@@ -450,12 +455,18 @@ async fn describe(
         return Err(Unfit::new(what, "try again when fewer calls of plugins are under way"));
     };
     let words = |call: &mut Call, error: &wasmtime::Error| {
-        call.take_breach().map_or_else(|| Fault::of(error).sentence, |(_, why)| why)
+        call.take_breach().unwrap_or_else(|| {
+            let Fault { kind, sentence, .. } = Fault::of(error);
+            (kind, sentence)
+        })
     };
     let until = tokio::time::Instant::now() + DESCRIBE_MAX;
     let mut instance = match Instance::new(pre, store, place, until).await {
         Ok(instance) => instance,
-        Err((error, mut store)) => return Err(unfit(words(store.data_mut(), &error))),
+        Err((error, mut store)) => {
+            let (kind, why) = words(store.data_mut(), &error);
+            return Err(unfit(kind, why));
+        }
     };
     if let Err(error) = instance.find_all(indices) {
         let what = format!("its exports are not those of the contract: {error:#}");
@@ -464,9 +475,13 @@ async fn describe(
     let given = match tokio::time::timeout(DESCRIBE_MAX, instance.describe(indices)).await {
         Ok(Ok(given)) => given,
         Ok(Err(error)) => {
-            return Err(unfit(format!("describe: {}", words(instance.store.data_mut(), &error))));
+            let (kind, why) = words(instance.store.data_mut(), &error);
+            return Err(unfit(kind, format!("describe: {why}")));
         }
-        Err(_) => return Err(unfit(format!("describe takes longer than {} s", DESCRIBE_MAX.as_secs()))),
+        Err(_) => {
+            let what = format!("describe takes longer than {} s", DESCRIBE_MAX.as_secs());
+            return Err(unfit(FailureKind::Wall, what));
+        }
     };
     let name = given.name.parse().map_err(|error: hooks::NameError| not_held(error.to_string()))?;
     let interests = given.interests.into_iter().map(|one| (one.role, one.selector)).collect();

@@ -25,6 +25,8 @@ pub(crate) struct Recordings {
     pub(crate) older: bool,
     /// Lines that are no recordings.
     pub(crate) unreadable: usize,
+    /// Recordings that were not chosen.
+    pub(crate) others: usize,
 }
 
 impl Recordings {
@@ -64,7 +66,7 @@ impl Recordings {
                 }
                 match serde_json::from_slice::<Recording>(&line) {
                     Ok(recording) if chosen(&recording) => found.keep(&line, current.clone()),
-                    Ok(_) => {}
+                    Ok(_) => found.others += 1,
                     Err(_) => found.unreadable += 1,
                 }
             }

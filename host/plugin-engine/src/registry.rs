@@ -78,10 +78,16 @@ impl Registry {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 File { format: FORMAT, ..File::default() }
             }
-            Err(error) => return Err(format!("{shown}: {error}")),
+            Err(error) => {
+                return Err(format!("{shown}: {error}; mend that, or restore it from a backup"));
+            }
         };
         if file.format != FORMAT {
-            return Err(format!("{shown}: its format is {}; this program reads {FORMAT}", file.format));
+            return Err(format!(
+                "{shown}: its format is {}, and this program reads {FORMAT}; start the program that wrote it, or restore it \
+                 from a backup of this one",
+                file.format
+            ));
         }
         Ok(Self { path, file: Mutex::new(file) })
     }
@@ -166,5 +172,17 @@ mod tests {
         assert!(refused.contains("more than 64 MiB") && refused.contains("remove a plugin"), "{refused}");
         assert_eq!(registry.of(&name).unwrap().source, "small");
         assert_eq!(Registry::open(path).unwrap().of(&name).unwrap().source, "small");
+    }
+
+    #[test]
+    fn what_a_newer_program_wrote_is_told_with_the_mend() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("installed.json");
+        std::fs::write(&path, r#"{"format": 2, "plugins": {}}"#).unwrap();
+        let why = Registry::open(path).err().unwrap();
+        assert!(
+            why.contains("its format is 2") && why.contains("; start the program that wrote it"),
+            "{why}"
+        );
     }
 }

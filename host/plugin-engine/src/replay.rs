@@ -112,7 +112,7 @@ impl Engine {
             }
         };
         let mut versions: HashMap<(Digest, Option<Arc<MadeWith>>), Version> = HashMap::new();
-        let (older, unreadable) = (recordings.older, recordings.unreadable);
+        let (older, unreadable, others) = (recordings.older, recordings.unreadable, recordings.others);
         let mut played = Played {
             calls: Vec::new(),
             older,
@@ -154,14 +154,18 @@ impl Engine {
             self.0.sweep();
         }
         if played.calls.is_empty() {
-            return Err(nothing_found(name, &played));
+            return Err(nothing_found(name, &played, others));
         }
         Ok(played)
     }
 }
 
 /// Why nothing was played, and what to do.
-fn nothing_found(name: &PluginName, played: &Played) -> Unfit {
+fn nothing_found(name: &PluginName, played: &Played, others: usize) -> Unfit {
+    if others > 0 {
+        let what = format!("none of the {others} recorded calls is meant");
+        return Unfit::new(what, "choose others with --id and --since, or play all");
+    }
     let (what, mend) = match (played.unreadable, played.left_out) {
         (0, left_out) if left_out.total() > 0 => {
             let what = format!("no recorded call was found; {left_out}");

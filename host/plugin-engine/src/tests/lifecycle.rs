@@ -19,6 +19,9 @@ async fn versions_are_installed_swapped_and_taken_back() {
     assert_eq!(house.said("policy", "x@example.org").await, "trap");
     let second = engine.install(&octets("forge"), Some(plugin.clone()), None, "b", false).await.unwrap();
     assert_eq!(second.before, Some(first.manifest.digest.clone()));
+    let number = |one: &crate::Installation| one.description.version.clone();
+    assert_eq!((first.same_version, second.same_version), (false, number(&first) == number(&second)));
+    assert_eq!(number(&first), number(&second), "of two samples, made with the same number");
     assert_eq!(house.said("policy", "x@example.org").await, "no-match");
     assert_eq!(engine.roll_back(&plugin).await.unwrap(), first.manifest.digest);
     assert_eq!(house.said("policy", "x@example.org").await, "trap");

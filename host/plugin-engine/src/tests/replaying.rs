@@ -222,6 +222,9 @@ async fn a_new_version_is_tried_on_the_latest_calls_for_so_long_and_no_longer() 
     let house = recorded().await;
     house.asked("one@example.org", 1).await;
     house.asked("two@example.org", 2).await;
+    let none = house.engine.replay(&name("policy"), None::<Offered<'_>>, |one| one.id == "nix").await;
+    let none = none.unwrap_err().to_string();
+    assert!(none.contains("none of the 2 recorded calls is meant; choose others with --id"), "{none}");
     let inner = &house.engine.0;
     let plugin = house.engine.plugin(&name("policy")).unwrap();
     let played = async |longest: Duration| {

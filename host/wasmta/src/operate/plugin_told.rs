@@ -75,6 +75,10 @@ pub(super) fn installation(name: &PluginName, done: &Installation) -> String {
     if let Some(before) = before {
         line("before", before.to_string());
     }
+    if done.same_version {
+        let version = &done.description.version;
+        line("warning", format!("the one before says that it is {version}, too, and has other content"));
+    }
     line("roles", words(&manifest.roles));
     line("capabilities", words(&manifest.imports));
     if before.is_some() && !(gains.is_empty() && loses.is_empty()) {

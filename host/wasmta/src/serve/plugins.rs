@@ -229,7 +229,15 @@ pub(super) fn doubts(config: &Config, data: &Path, places: &Places) -> (Vec<Prob
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     let doubts = match plugin_engine::doubts(&folder, &settings) {
         Ok(doubts) => doubts,
-        Err(why) => return (problems, vec![why]),
+        Err(why) => {
+            // The next start ends with it.
+            let file = folder.join("installed.json").display().to_string();
+            let what = why.strip_prefix(&format!("{file}: ")).unwrap_or(&why).to_owned();
+            return (
+                vec![Problem { file, line: 0, key: String::new(), what, mend: String::new() }],
+                Vec::new(),
+            );
+        }
     };
     for Doubt { plugin, config, denied } in doubts {
         problems.extend(config.into_iter().map(|what| {
