@@ -89,6 +89,7 @@ pub async fn bench(options: &BenchOptions) -> Result<Outcome, String> {
     let began = Instant::now();
     let serving = compiled(Profile::Serving)?;
     let compilation = began.elapsed();
+    cases.surroundings.fit(&serving).await?;
     let (stage, metered) = (set(&serving, &cases).await?, set(&compiled(Profile::Metering)?, &cases).await?);
     let instantiation = instantiations(&stage).await?;
     let mut measured = Vec::new();

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use hooks::{PluginName, Role};
 use mail_types::{ChannelName, Domain, Timestamp};
-use plugin_engine::{Limits, Manifest, Reuse, Settings, Table};
+use plugin_engine::{Candidate, Limits, Manifest, Reuse, Settings, Table};
 use serde_json::Value as Json;
 use toml::de::DeTable;
 
-use crate::draft::Draft;
+use crate::draft::{self, Draft};
 use crate::letter::Letter;
 use crate::reading::{Section, Source};
 use crate::units;
@@ -44,6 +44,8 @@ pub(crate) struct Cases {
 #[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) config: Json,
+    /// Where that stands, or its file; empty where there is none.
+    pub(crate) config_place: String,
     pub(crate) secrets: BTreeMap<String, String>,
     pub(crate) now: Timestamp,
     pub(crate) tables: BTreeMap<String, Table>,
@@ -74,6 +76,7 @@ impl Default for Surroundings {
     fn default() -> Self {
         Self {
             config: Json::Object(serde_json::Map::new()),
+            config_place: String::new(),
             secrets: BTreeMap::new(),
             now: Timestamp(NOW_SECONDS * 1000),
             tables: BTreeMap::new(),
@@ -113,6 +116,28 @@ impl Surroundings {
     }
 }
 
+impl Surroundings {
+    /// Holds the configuration against what a component describes: a mistake in it is the file's, not the component's.
+    ///
+    /// # Errors
+    /// It does not fit; with its place.
+    pub(crate) async fn fit(&self, candidate: &Candidate) -> Result<(), String> {
+        let mut settings = Settings::new(crate::trying::name()?);
+        settings.limits.memory = self.limits.memory;
+        // What it cannot say of itself, whoever starts it tells.
+        let Ok(description) = candidate.describe(settings).await else { return Ok(()) };
+        if !description.faults(None).is_empty() {
+            return Ok(());
+        }
+        let faults = description.faults(Some(&self.config));
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let place = if self.config_place.is_empty() { "" } else { &format!("{}: ", self.config_place) };
+        Err(format!("{place}config: {}; mend [config], or the schema in describe()", faults.join("; ")))
+    }
+}
+
 impl Cases {
     /// Reads a file.
     pub(crate) fn load(path: &Path) -> Result<Self, String> {
@@ -129,7 +154,10 @@ impl Cases {
             let line = error.span().map_or(1, |span| source.line(span.start));
             format!("{name}:{line}: {}", error.message())
         })?;
-        let cases = Self::read(Section::of(&source, 0, root.get_ref()));
+        let mut cases = Self::read(Section::of(&source, 0, root.get_ref()));
+        if cases.surroundings.config_place.is_empty() {
+            name.clone_into(&mut cases.surroundings.config_place);
+        }
         match source.into_faults() {
             None => Ok(cases),
             Some(faults) => Err(faults),
@@ -176,6 +204,7 @@ fn surroundings(root: &mut Section<'_>) -> Surroundings {
     let channels = root.texts("channels").unwrap_or_default();
     read.channels.extend(channels.iter().map(|name| ChannelName::new(name)));
     if let Some(config) = root.section("config") {
+        read.config_place = config.source.place(config.at);
         read.config = config.json();
     }
     read.secrets = root.attributes("secrets").into_iter().collect();
@@ -235,7 +264,7 @@ fn case(role: Role, mut section: Section<'_>) -> Case {
         draft.attributes = section.attributes("attrs");
     } else {
         draft.address = section.text("address").unwrap_or_default();
-        draft.tenant = section.text("tenant");
+        draft.tenant = section.read("tenant", |text| draft::tenant(text).map(|()| text.to_owned()));
         draft.channel = section.text("channel");
         draft.authenticated = section.text("authenticated");
         if !section.has("address") {

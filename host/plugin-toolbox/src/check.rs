@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use hooks::{FailureKind, Role};
+use hooks::{FailureKind, PluginName, Role};
 use plugin_engine::{
     COMPONENT_MAX, Candidate, Capability, Description, Limits, MEMORY_MAX, Manifest, Profile, Settings,
 };
@@ -65,6 +65,7 @@ pub async fn check(path: &Path) -> Result<Outcome, String> {
     let description = match candidate.describe(settings).await {
         Ok(description) => {
             problems.extend(of_description(&description, manifest, cases.as_ref()));
+            problems.extend(other_name(path, &description));
             Some(description)
         }
         Err(unfit) => {
@@ -127,13 +128,14 @@ fn of_manifest(manifest: &Manifest, limits: &Limits) -> Vec<Problem> {
 fn of_description(description: &Description, manifest: &Manifest, cases: Option<&Cases>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let config = cases.map(|cases| &cases.surroundings.config);
+    let place = cases.map_or("", |cases| &cases.surroundings.config_place);
     for what in description.faults(None) {
         problems.push(Problem::error(what, "mend describe()"));
     }
     if problems.is_empty() {
         for what in description.faults(config) {
             problems.push(Problem::error(
-                format!("the configuration of cases.toml: {what}"),
+                format!("the configuration of {place}: {what}"),
                 "mend [config], or the schema",
             ));
         }
@@ -156,6 +158,18 @@ fn of_description(description: &Description, manifest: &Manifest, cases: Option<
         problems.push(Problem::warning(what, "give it a schema, or take config out of wit/world.wit"));
     }
     problems
+}
+
+/// A project that was copied carries the name of where it came from, and would take its place.
+fn other_name(path: &Path, description: &Description) -> Option<Problem> {
+    let folder = std::path::absolute(path).ok().filter(|path| path.is_dir())?;
+    let folder: PluginName = folder.file_name()?.to_str()?.parse().ok()?;
+    let name = &description.name;
+    let what = format!(
+        "describe() calls it {name}, and its folder {folder}: installed, it takes the place of a plugin {name}"
+    );
+    let mend = format!("call it {folder} in describe(), or `wasmta plugin install --name {folder}`");
+    (folder != *name).then(|| Problem::warning(what, mend))
 }
 
 /// Imports that no case uses, as far as the cases show: whatever is withheld and asked for ends a call by name.

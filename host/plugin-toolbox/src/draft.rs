@@ -64,7 +64,41 @@ pub(crate) struct Drafted {
     pub(crate) content: Option<Content>,
 }
 
+/// Whether a text is a tenant; an empty one is the server itself.
+pub(crate) fn tenant(text: &str) -> Result<(), String> {
+    if text.is_empty() || Domain::parse(text).is_ok() {
+        return Ok(());
+    }
+    Err(format!("{text:?} is no domain; an empty one is the server itself"))
+}
+
 impl Draft {
+    /// What no server would ask, whatever strangers bring: a slip of who typed it.
+    ///
+    /// # Errors
+    /// What it is.
+    pub(crate) fn check(&self, role: Role) -> Result<(), String> {
+        let word = |option: &str, given: &Option<String>, words: [&str; 2]| match given {
+            Some(text) if !words.contains(&text.as_str()) => {
+                Err(format!("--{option}: {text:?} is not one of {}", words.join(", ")))
+            }
+            _ => Ok(()),
+        };
+        word("position", &self.position, ["envelope", "header"])?;
+        word("direction", &self.direction, ["to", "from"])?;
+        tenant(self.tenant.as_deref().unwrap_or_default()).map_err(|why| format!("--tenant: {why}"))?;
+        if role == Role::RouteTable {
+            return Domain::parse(&self.domain).map(drop).map_err(|why| {
+                format!("--domain: {:?} is no domain: {why}; give the one whose rows are built", self.domain)
+            });
+        }
+        let domain = self.address.rsplit_once('@').map(|(_, domain)| domain);
+        match domain.map(Domain::parse) {
+            Some(Ok(_)) => Ok(()),
+            _ => Err(format!("--address: {:?} is no address; give one with a domain", self.address)),
+        }
+    }
+
     /// The question to a role.
     pub(crate) fn question(&self, role: Role) -> Drafted {
         let address = address(&self.address);

@@ -6,8 +6,9 @@ use plugin_engine::Question;
 
 use crate::draft::{Draft, Drafted};
 
-/// Items of the largest batch that a server asks about at once.
+/// Items of the largest batch that a server asks about at once; and entries.
 const BATCH: usize = 1000;
+const ENTRIES: usize = 100;
 /// Local parts, without their quotes.
 const LOCALS: [&str; 20] = [
     "",
@@ -72,8 +73,9 @@ pub(crate) fn tricks(role: Role, tenant: &str) -> Vec<Trick> {
         .filter(|(_, (_, draft))| short(draft))
         .map(|(one, _)| one.clone())
         .collect();
-    if let Some(full) = batch(&short, BATCH) {
-        tricks.push((format!("a batch of {BATCH}"), full));
+    let most = if role == Role::RouteTable { ENTRIES } else { BATCH };
+    if let Some(full) = batch(&short, most) {
+        tricks.push((format!("a batch of {most}"), full));
     }
     tricks
 }
@@ -199,6 +201,9 @@ mod tests {
         let tricks = tricks(Role::Rewrite, "example.org");
         let Question::Rewrite(_, full) = &tricks.last().unwrap().1.question else { panic!("no batch") };
         assert_eq!(full.len(), BATCH);
+        let rows = super::tricks(Role::RouteTable, "example.org");
+        let Question::RouteTable(_, full) = &rows.last().unwrap().1.question else { panic!("no batch") };
+        assert_eq!(full.len(), ENTRIES);
         let Question::Rewrite(_, first) = &tricks[4].1.question else { panic!("another role") };
         assert_eq!(
             (first[0].address.local.as_str(), first[0].address.domain.as_str()),

@@ -24,6 +24,11 @@ impl<'a> Source<'a> {
         self.text[..at.min(self.text.len())].matches('\n').count() + 1
     }
 
+    /// The file, with the line of an octet.
+    pub(crate) fn place(&self, at: usize) -> String {
+        format!("{}:{}", self.name, self.line(at))
+    }
+
     /// Notes a fault at an octet.
     pub(crate) fn fault(&self, at: usize, what: impl Into<String>) {
         self.faults.borrow_mut().push((self.line(at), what.into()));

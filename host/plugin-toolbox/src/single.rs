@@ -55,6 +55,8 @@ pub async fn run(call: &SingleCall) -> Result<Outcome, String> {
             roles.join(", ")
         )));
     }
+    call.draft.check(call.role)?;
+    around.fit(&candidate).await?;
     let stage = stage(&candidate, &around).await.map_err(told)?;
     let drafted = call.draft.question(call.role);
     let asked = stage.ask(&drafted, call.seed, true).await?;

@@ -118,3 +118,69 @@ async fn one_call_and_its_costs() {
     assert!(outcome.json["roles"][0]["fuel"][0].as_u64().unwrap() > 0);
     assert!(outcome.json["instantiation"]["median_ns"].as_u64().unwrap() > 0);
 }
+
+#[tokio::test]
+async fn a_configuration_that_does_not_fit_is_told_with_its_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = folder.path().join("bad.toml");
+    std::fs::write(&cases, "stateful = true\n[config]\ndomain = 5\n").unwrap();
+    let path = plugins().join("components/srs.wasm");
+    let tested = test(&TestOptions { path: path.clone(), cases: Some(cases.clone()), seed: 7 }).await;
+    let asked = run(&call(&path, Some(cases.clone()), Draft::default())).await;
+    let measured = bench(&BenchOptions { path, cases: Some(cases) }).await;
+    for outcome in [tested, asked, measured] {
+        let why = outcome.err().unwrap();
+        assert!(why.contains("bad.toml:2: config: domain is 5, not of type string; mend [config]"), "{why}");
+    }
+}
+
+fn call(path: &Path, with: Option<PathBuf>, draft: Draft) -> SingleCall {
+    let address = "anna@example.org".to_owned();
+    let draft = if draft == Draft::default() { Draft { address, ..draft } } else { draft };
+    SingleCall { path: path.to_path_buf(), role: Role::Rewrite, draft, with, channels: Vec::new(), seed: 0 }
+}
+
+#[tokio::test]
+async fn what_no_server_asks_is_refused_by_who_asks_once() {
+    let path = plugins().join("components/trap.wasm");
+    let good = Draft { address: "good@example.org".to_owned(), ..Draft::default() };
+    assert!(run(&call(&path, None, good.clone())).await.unwrap().good);
+    let some = |text: &str| Some(text.to_owned());
+    let address = |text: &str| Draft { address: text.to_owned(), ..good.clone() };
+    for (draft, why) in [
+        (address("foo"), "--address: \"foo\" is no address"),
+        (address("a@ b"), "--address: \"a@ b\" is no address"),
+        (Draft { tenant: some("x y"), ..good.clone() }, "--tenant: \"x y\" is no domain"),
+        (
+            Draft { position: some("nix"), ..good.clone() },
+            "--position: \"nix\" is not one of envelope, header",
+        ),
+        (Draft { direction: some("up"), ..good.clone() }, "--direction: \"up\" is not one of to, from"),
+    ] {
+        let refused = run(&call(&path, None, draft)).await.err().unwrap();
+        assert!(refused.contains(why), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_never_ends_is_not_asked_everything() {
+    let options = TestOptions { path: plugins().join("components/loop.wasm"), cases: None, seed: 7 };
+    let begun = std::time::Instant::now();
+    let outcome = test(&options).await.unwrap();
+    assert!(outcome.text.contains("the others were not asked"), "{}", outcome.text);
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_copied_project_is_told_of_the_name_that_it_still_has() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, expected) in [("copied", true), ("srs", false)] {
+        let project = folder.path().join(name);
+        std::fs::create_dir_all(project.join("target")).unwrap();
+        std::fs::copy(plugins().join("components/srs.wasm"), project.join("target/srs.wasm")).unwrap();
+        let outcome = check(&project).await.unwrap();
+        let told =
+            "describe() calls it srs, and its folder copied: installed, it takes the place of a plugin srs";
+        assert_eq!(outcome.text.contains(told), expected, "{}", outcome.text);
+    }
+}
