@@ -323,7 +323,7 @@ impl Inner {
         content: Option<Content>,
         check: impl FnOnce(&Judge<'_>, Answer) -> Result<T, Invalid>,
     ) -> Told<T> {
-        let role = question.role();
+        let (role, only_changes) = (question.role(), question.only_changes());
         let tenant = context.tenant.as_ref();
         // An explanation shows what would be, and changes nothing: neither what waits for the next message, nor what is known
         // of the plugin.
@@ -332,7 +332,7 @@ impl Inner {
             Ok(plugin) => plugin,
             Err(failed) => {
                 if !explains && self.missed.met(name, self.clock.steady()) {
-                    notes::failed(&self.events, context, role, &failed);
+                    notes::failed(&self.events, context, (role, only_changes), &failed);
                 }
                 return Told::at_once(Err(failed));
             }
@@ -346,7 +346,7 @@ impl Inner {
                 plugin.numbers.failed(failed.kind);
                 // Each message meets a plugin that rests.
                 if failed.kind != FailureKind::Resting || share.breaker.tells_of_rest(self.clock.steady()) {
-                    notes::failed(&self.events, context, role, &failed);
+                    notes::failed(&self.events, context, (role, only_changes), &failed);
                 }
                 return Told::at_once(Err(failed));
             }
@@ -395,7 +395,7 @@ impl Inner {
             Err((kind, why)) => {
                 let failed = plugin.failed(role, kind, why);
                 plugin.numbers.failed(failed.kind);
-                notes::failed(&self.events, context, role, &failed);
+                notes::failed(&self.events, context, (role, only_changes), &failed);
                 Told { answer: Err(failed), report }
             }
         }

@@ -1,7 +1,7 @@
 //! What is told of plugins, in the words of the event list.
 
 use events::{Event, Events};
-use hooks::{CallContext, CallReport, Failed, PluginName, Role};
+use hooks::{CallContext, CallReport, Failed, OnFailure, PluginName, Role};
 use mail_types::Domain;
 
 use crate::plugin::Plugin;
@@ -19,15 +19,24 @@ pub(crate) fn logged(events: &Events, plugin: &Plugin, context: &CallContext, re
     }
 }
 
-/// A call without an answer.
-pub(crate) fn failed(events: &Events, context: &CallContext, role: Role, failed: &Failed) {
+/// A call without an answer; where mail goes on all the same, that is told, too.
+pub(crate) fn failed(
+    events: &Events,
+    context: &CallContext,
+    (role, only_changes): (Role, bool),
+    failed: &Failed,
+) {
+    let on_failure = match failed.on_failure {
+        OnFailure::Tempfail | OnFailure::Reject if only_changes => OnFailure::Keep,
+        other => other,
+    };
     events.emit(&Event::PluginFailed {
         id: &context.id,
         plugin: failed.plugin.as_str(),
         tenant: context.tenant.as_ref().map(Domain::as_str),
         role: role.as_str(),
         kind: failed.kind.as_str(),
-        on_failure: failed.on_failure.as_str(),
+        on_failure: on_failure.as_str(),
         cause: &failed.message,
     });
 }

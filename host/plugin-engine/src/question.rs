@@ -28,6 +28,19 @@ pub enum Question {
     RouteTable(String, Vec<route_table::Entry>),
 }
 
+impl Question {
+    /// Whether nothing of mail hangs on it but how addresses look: rewrite refuses recipients alone, and a sender, or what stands
+    /// in the header, stays as it is.
+    pub(crate) fn only_changes(&self) -> bool {
+        match self {
+            Self::Rewrite(_, batch) => {
+                batch.iter().all(|one| one.direction == "from" || one.position == "header")
+            }
+            _ => false,
+        }
+    }
+}
+
 /// An answer of any role, as the plugin gave it: not yet checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -10,6 +10,10 @@ use crate::rewrite::engine::{Context, rewrite};
 use crate::rewrite::unroutable::Unroutable;
 use crate::routing::Routing;
 
+/// What an explanation says where a plugin would refuse or put off a recipient.
+const STAYS: &str =
+    "the sender stays as it is: what a plugin refuses, or fails on, as rewrite counts for recipients alone";
+
 /// Another reverse path than the client gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSender {
@@ -73,14 +77,20 @@ impl Routing {
                 released: &[],
             };
             let mut recorder = R::default();
+            let mut stays = None;
             let answer = match rewrite(rules, address, context, view, &mut recorder) {
                 Ok(rewritten) => Ok(rewritten.address),
                 Err(Unroutable::Open) => return Err(Halt::Open),
                 Err(why @ Unroutable::NoRule(Some(_), _)) => Err(refusals::unroutable(address, &why)),
                 // It leads nowhere, but nothing has to be sent there yet.
-                Err(_) => Ok(None),
+                Err(why) => {
+                    stays = matches!(why, Unroutable::Refused(_)).then(|| Step::new(StepKind::Plugin, STAYS));
+                    Ok(None)
+                }
             };
-            Ok((answer, recorder.into_steps()))
+            let mut steps = recorder.into_steps();
+            steps.extend(stays);
+            Ok((answer, steps))
         });
         answer.await.0.unwrap_or((Ok(None), Vec::new()))
     }
