@@ -330,12 +330,8 @@ impl Inner {
         let explains = sitting.is_counted();
         let plugin = match self.find(name, role, tenant) {
             Ok(plugin) => plugin,
-            Err(failed) => {
-                if !explains && self.missed.met(name, self.clock.steady()) {
-                    notes::failed(&self.events, context, (role, only_changes), &failed);
-                }
-                return Told::at_once(Err(failed));
-            }
+            Err(failed) if explains => return Told::at_once(Err(failed)),
+            Err(failed) => return self.in_vain(context, (role, only_changes), failed),
         };
         let share = plugin.tenants.of(tenant);
         let now = self.clock.now();
@@ -441,6 +437,14 @@ impl Inner {
             Turned::Opened => notes::changed(&self.events, name, tenant, "rests after repeated failures"),
             Turned::Recovered => notes::changed(&self.events, name, tenant, "works again"),
         }
+    }
+
+    /// Books that a plugin was asked which is not there, or not for whoever asks.
+    fn in_vain<T>(&self, context: &CallContext, about: (Role, bool), failed: Failed) -> Told<T> {
+        if self.missed.met(&failed.plugin, self.clock.steady()) {
+            notes::failed(&self.events, context, about, &failed);
+        }
+        Told::at_once(Err(failed))
     }
 }
 
