@@ -329,3 +329,29 @@ async fn who_takes_in_the_same_at_once_does_not_stand_in_another_s_way() {
         house.engine.remove(&name("other")).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn who_disables_a_plugin_does_not_wait_for_what_is_compiled() {
+    let house = recorded().await;
+    let House { engine, world, folder, events } = house;
+    engine.close().await;
+    drop(engine);
+    let (begun, go_on) = (Arc::<tokio::sync::Notify>::default(), Arc::<tokio::sync::Notify>::default());
+    let compiler = Arc::new(Waiting(Arc::clone(&begun), Arc::clone(&go_on)));
+    let parts = EngineParts { compiler, ..parts(folder.path(), world, &events) };
+    let engine = Engine::open(&folder.path().join("plugins"), parts).unwrap();
+    engine.configure(vec![granted("policy")], HashMap::new()).await;
+    let (policy, other, trap) = (name("policy"), octets("stateful"), octets("trap"));
+    let meanwhile = async || {
+        begun.notified().await;
+        let disabled = tokio::time::timeout(Duration::from_secs(10), engine.enable(&policy, false)).await;
+        disabled.expect("it waits for nobody").unwrap();
+        engine.enable(&policy, true).await.unwrap();
+        go_on.notify_one();
+    };
+    let (installed, ()) =
+        tokio::join!(engine.install(&other, Some(name("other")), None, "test", false), meanwhile());
+    installed.unwrap();
+    let (begins, ()) = tokio::join!(engine.shadow_begin(&policy, &trap), meanwhile());
+    begins.unwrap();
+}
