@@ -3,9 +3,10 @@
 //! alike (R71). Of two statuses the stricter one takes precedence (R102).
 
 use directory::{DeliveryOption, Dn, Search, Status};
-use mail_types::{AccountName, Address, ChannelName, NextHop, Persistence, Refusal, Route};
+use mail_types::{AccountName, Address, ChannelName, NextHop, Persistence, Refusal};
 
 use super::domains::View;
+use super::mailbox::{account, mailbox};
 use super::parked::{self, Left};
 use super::posting::{self, Posting};
 use super::way::{Found, Guide, Next, address_of_key, host_of};
@@ -13,8 +14,7 @@ use super::{Request, refusals};
 use crate::delivery_options::{Action, Each, Filling, OptionTemplate};
 use crate::recorder::{Recorder, Step, StepKind};
 use crate::rewrite::tags::Target;
-use crate::tables::row::{AliasRow, Detail, RowKind};
-use crate::tables::{Claim, TableError};
+use crate::tables::row::{Detail, RowKind};
 
 /// Channels that an entry's options may always name: they work on behalf of its account, or keep the mail here.
 const OPEN_TO_ENTRIES: [&str; 7] = [
@@ -119,40 +119,6 @@ fn objected<R: Recorder>(
     }
     recorder.note(|| Step::new(StepKind::Refused, why.clone()).at(&*row.dn));
     Err(refusals::may_not_post(found.address, policy.reject_text.as_deref(), &why, &row.dn))
-}
-
-fn account(found: &Found<'_>) -> Option<AccountName> {
-    let account = found.row.detail.as_ref().and_then(|detail| detail.account.as_deref());
-    AccountName::new(account.unwrap_or(&found.key))
-}
-
-fn mailbox(guide: &Guide<'_>, found: &Found<'_>, address: Address) -> Result<Next, Refusal> {
-    let dn = &*found.row.dn;
-    let Some(account) = account(found) else {
-        return Err(refusals::not_served(found.address, "mailbox", dn));
-    };
-    let has_owner = has_owner(guide.view, found, &account).map_err(|e| refusals::unavailable(&e))?;
-    if !has_owner {
-        return Err(refusals::nobodys_mailbox(found.address, &account, dn));
-    }
-    Ok(Next::Route { address, detail: found.detail.clone(), route: Route::store(account) })
-}
-
-/// Whether somebody has the mailbox that a row leads to. What the native builder makes leads to an entry's own; a plugin may
-/// name another entry's, which need not be there.
-fn has_owner(view: &View<'_>, found: &Found<'_>, account: &AccountName) -> Result<bool, TableError> {
-    if account.as_str() == found.key || view.reader.maker(&found.row.dn)?.is_none() {
-        return Ok(true);
-    }
-    let own = |row: &AliasRow<'_>| {
-        let leads_to = row.detail.as_ref().and_then(|detail| detail.account.as_deref());
-        row.kind == RowKind::User && leads_to.is_none_or(|name| name == account.as_str())
-    };
-    Ok(match view.reader.alias(account.as_str())? {
-        Some(Claim::One(row)) => own(&row),
-        Some(Claim::Several(rows)) => rows.iter().any(own),
-        None => false,
-    })
 }
 
 /// Whether an address leads to the entry itself.

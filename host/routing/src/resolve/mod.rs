@@ -11,6 +11,7 @@
 
 pub(crate) mod disposition;
 pub(crate) mod domains;
+mod mailbox;
 mod parked;
 mod posting;
 pub(crate) mod refusals;
