@@ -8,6 +8,7 @@
 //! Whatever is written is on stable storage before the call returns. A value that has expired counts as absent, and is
 //! overwritten or swept.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -292,6 +293,18 @@ impl Kv {
             }
         }
         Ok(kept)
+    }
+
+    /// The tenants for which plugins keep anything.
+    pub(crate) fn tenants(&self) -> Result<BTreeSet<Domain>, KvError> {
+        let mut tenants = BTreeSet::new();
+        self.0.read()?.scan(USED, &[], &[0xff], &mut |place, _| {
+            let name =
+                place.split(|octet| *octet == 0).nth(1).and_then(|name| std::str::from_utf8(name).ok());
+            tenants.extend(name.and_then(|name| Domain::parse(name).ok()));
+            ControlFlow::Continue(())
+        })?;
+        Ok(tenants)
     }
 
     /// Removes what plugins keep for a tenant that is gone; gives how many values.

@@ -1,7 +1,7 @@
 //! Installing, enabling, going back: every change is compiled, started and tried before it takes force, and takes force
 //! as a whole; what fails leaves everything as it was. Nothing here needs a network: fetching is not activating.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -376,6 +376,17 @@ impl Engine {
         self.0.surroundings.kv.forget_tenant(tenant).await.map_err(|error| {
             let (KvError::Unavailable(why) | KvError::Refused(why)) = error;
             format!("what plugins keep for {tenant} cannot be removed: {why}")
+        })
+    }
+
+    /// The tenants for which plugins keep anything in their small stores.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn tenants_kept(&self) -> Result<BTreeSet<Domain>, String> {
+        self.0.surroundings.kv.tenants().map_err(|error| {
+            let (KvError::Unavailable(why) | KvError::Refused(why)) = error;
+            why
         })
     }
 

@@ -10,6 +10,7 @@ mod domain_tables;
 mod files;
 mod files_limit;
 mod first_start;
+mod gone_tenants;
 mod groups;
 mod key_table;
 mod lock;

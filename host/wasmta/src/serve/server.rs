@@ -13,6 +13,7 @@ use runtime::{CertificateFiles, Shutdown, TlsServer, make_self_signed};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::gone_tenants::GoneTenants;
 use super::numbers::Numbers;
 use super::plugin_files::{self, Loaded};
 use super::services::{InForce, Servers, Services};
@@ -215,13 +216,16 @@ impl Running {
         let following = self.parts.background.spawn(async move {
             parts.routing.tables().follow(&parts.directory, &parts.builders(), &stop).await;
         });
-        let (plugins, stop) = (self.parts.plugins.clone(), self.shutdown.clone());
+        let (parts, stop) = (self.parts.clone(), self.shutdown.clone());
         let keeping = tokio::spawn(async move {
+            let mut gone = GoneTenants::default();
             loop {
                 tokio::select! {
-                    () = tokio::time::sleep(PLUGIN_UPKEEP) => plugins.maintain().await,
+                    () = tokio::time::sleep(PLUGIN_UPKEEP) => {}
                     () = stop.wait() => return,
                 }
+                parts.plugins.maintain().await;
+                gone.look(&parts).await;
             }
         });
         let (parts, stop, host) =
