@@ -104,6 +104,9 @@ def gone_back_to(place):
     place.until(lambda: "lags behind" in place.log(), "that it lags", seconds=40)
     place.until(lambda: followed(place) == {second.url}, "the second one again", seconds=40)
     assert place.rcpt("n1@d0.test") == 250
+    # What nobody changed is followed at the first one again: each subtree is compared with the server that is followed there.
+    place.until(lambda: f"following {first.url}" in str(place.status()["followers"]), "the other subtree", seconds=40)
+    assert place.sync("full")["removed"] == 0 and place.rcpt("n1@d0.test") == 250
     second.stop()
     copied(place, second, first)
     second.start()

@@ -145,7 +145,7 @@ impl<'a> Reading<'a> {
     pub(crate) fn status(&mut self, field: Field) -> Status {
         let Some(text) = self.texts(field).next() else { return Status::Active };
         if !Status::is_word(text) {
-            self.defect(field, text, "no status: taken as inactive");
+            self.defect(field, text, "no status, which is active, inactive, disabled, deleted, hold or overquota: it counts as inactive");
         }
         Status::parse(text)
     }

@@ -215,7 +215,17 @@ fn nothing(error: &NetError, domain: &Domain) -> Watched {
         let ttl = none.negative_ttl.map_or(NEGATIVE_TTL_MAX, |ttl| Duration::from_secs(u64::from(ttl)));
         return Watched::Nothing(ttl.min(NEGATIVE_TTL_MAX));
     }
-    Watched::Unavailable(format!("MX of {domain}: {error}"))
+    Watched::Unavailable(format!("MX of {domain}: {}", said(error)))
+}
+
+/// An error in words: what a server answered that has nothing, or why it did not.
+fn said(error: &NetError) -> String {
+    match error {
+        NetError::Dns(AnswerError::NoRecordsFound(none)) => {
+            format!("the name server answers \"{}\", without the zone's SOA", none.response_code)
+        }
+        other => other.to_string(),
+    }
 }
 
 /// What the absence of records means. Only an answer that says so makes a name inexistent.
@@ -227,5 +237,5 @@ fn meaning<T>(error: &NetError, domain: &Domain, kind: RecordType) -> Answer<T> 
             _ => {}
         }
     }
-    Answer::Unavailable(format!("{kind} of {domain}: {error}"))
+    Answer::Unavailable(format!("{kind} of {domain}: {}", said(error)))
 }

@@ -278,9 +278,10 @@ impl Artefacts {
                 let is_used = |digest: &str| in_use.keys().any(|used| used.as_str() == digest);
                 if !digest.is_some_and(|digest| named(digest) || is_used(digest)) {
                     match std::fs::remove_file(&path) {
+                        Ok(()) => removed += 1,
                         // Somebody else sweeps, too.
-                        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                        _ => removed += 1,
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        Err(error) => return Err(error),
                     }
                 }
             }

@@ -297,13 +297,20 @@ impl Kv {
 
     /// The tenants for which plugins keep anything.
     pub(crate) fn tenants(&self) -> Result<BTreeSet<Domain>, KvError> {
-        let mut tenants = BTreeSet::new();
-        self.0.read()?.scan(USED, &[], &[0xff], &mut |place, _| {
-            let name =
-                place.split(|octet| *octet == 0).nth(1).and_then(|name| std::str::from_utf8(name).ok());
-            tenants.extend(name.and_then(|name| Domain::parse(name).ok()));
+        let snapshot = self.0.read()?;
+        let (mut places, mut tenants) = (Vec::new(), BTreeSet::new());
+        snapshot.scan(USED, &[], &[0xff], &mut |place, _| {
+            places.push(place.to_vec());
             ControlFlow::Continue(())
         })?;
+        for place in places {
+            let name =
+                place.split(|octet| *octet == 0).nth(1).and_then(|name| std::str::from_utf8(name).ok());
+            // What was forgotten leaves its count, of nothing.
+            if snapshot.counter(USED, &place, 0)? > 0 {
+                tenants.extend(name.and_then(|name| Domain::parse(name).ok()));
+            }
+        }
         Ok(tenants)
     }
 

@@ -10,7 +10,11 @@ use crate::profiles::Case;
 
 /// Takes away what is a copy of mail that has ended for its user. What others lead to, too, goes on by their way.
 pub(crate) fn end_with_their_mail(cases: &mut Vec<Case>, others: &mut Vec<Accepted>) {
-    let ended: HashSet<AccountName> = cases.iter().filter_map(Case::ended).cloned().collect();
+    let mut ended: HashSet<AccountName> = cases.iter().filter_map(Case::ended).cloned().collect();
+    // By another of its addresses the same user may have kept the message.
+    for account in cases.iter().filter_map(Case::going_on) {
+        ended.remove(account);
+    }
     if ended.is_empty() {
         return;
     }

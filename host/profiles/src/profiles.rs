@@ -405,6 +405,11 @@ impl Case {
         self.joined.end.as_ref().and(self.accepted.route.local_account())
     }
 
+    /// Whose mail has not.
+    pub(crate) fn going_on(&self) -> Option<&AccountName> {
+        self.accepted.route.local_account().filter(|_| self.joined.end.is_none())
+    }
+
     /// To whom the message goes, if it goes on to others and stays nowhere.
     pub(crate) fn went_on(&self) -> Option<Vec<Address>> {
         self.joined.goes_on().then(|| self.joined.forwards.clone())

@@ -11,20 +11,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::Guard;
+use directory::Dn;
 use hooks::{Binding, CallContext, Failed, FailureKind, OnFailure, PluginName, Plugins, Ready, Role};
 use hooks::{RewriteRequest, RewriteVerdict, Sitting, Told};
-use mail_types::{AccountName, Domain, Refusal};
+use mail_types::{AccountName, Address, Domain, Refusal};
 use runtime::Random;
 
 use crate::resolve::domains::View;
-use crate::resolve::{Halt, Request, refusals};
+use crate::resolve::{Halt, NESTING_MAX, Request, refusals};
 use crate::rewrite::plugin::{Heard, Link, Said};
 use crate::rewrite::rules::Rules;
 use crate::routing::{Policy, Routing};
 use crate::source::{ASKED_OF_SOURCE_MAX, Missed};
 
 /// Most times that plugins are asked for one decision. Each level of groups and forwards may need its own.
-pub const ROUNDS_MAX: usize = 48;
+pub const ROUNDS_MAX: usize = NESTING_MAX + 16;
 /// Most addresses that one call of a plugin is asked about.
 pub const BATCH_MAX: usize = 1000;
 
@@ -71,7 +72,7 @@ pub(crate) struct Gathered {
     /// Numbers that rules drew (`$W`), in order: a question must not be another one in the next round.
     unique: RefCell<Vec<u64>>,
     /// What the last round looked for and the tables do not have.
-    missed: RefCell<Vec<Missed>>,
+    missed: RefCell<Missed>,
 }
 
 /// What one round of a decision may ask plugins.
@@ -91,12 +92,17 @@ impl<'a> Consult<'a> {
         Self { plugins, about, gathered, open, context, drawn: Cell::new(0) }
     }
 
-    /// Notes what the tables do not have.
-    pub(crate) fn miss(&self, what: Missed) {
-        let mut missed = self.gathered.missed.borrow_mut();
-        if missed.len() < ASKED_OF_SOURCE_MAX && !missed.contains(&what) {
-            missed.push(what);
+    /// Notes an address that the tables do not have.
+    pub(crate) fn miss(&self, address: &Address) {
+        let missed = &mut self.gathered.missed.borrow_mut().addresses;
+        if missed.len() < ASKED_OF_SOURCE_MAX && !missed.contains(address) {
+            missed.push(address.clone());
         }
+    }
+
+    /// Notes an entry of which the tables have no row.
+    pub(crate) fn miss_entry(&self, dn: Dn) {
+        self.gathered.missed.borrow_mut().entries.insert(dn);
     }
 
     pub(crate) fn any_bound(&self, role: Role) -> bool {
@@ -238,7 +244,7 @@ enum Round<T> {
 impl Routing {
     /// Makes a decision, in as many rounds as it takes. `run` never waits, and can be run again. Gives with it what it
     /// missed in the tables.
-    pub(crate) async fn consult<T, F>(&self, about: About<'_>, run: F) -> (Result<T, Refusal>, Vec<Missed>)
+    pub(crate) async fn consult<T, F>(&self, about: About<'_>, run: F) -> (Result<T, Refusal>, Missed)
     where
         F: Fn(&Rules, &View<'_>) -> Result<T, Halt> + Sync,
     {
@@ -260,20 +266,20 @@ impl Routing {
         mut gathered: Gathered,
         mut open: Vec<Question>,
         run: &F,
-    ) -> (Result<T, Refusal>, Vec<Missed>)
+    ) -> (Result<T, Refusal>, Missed)
     where
         F: Fn(&Rules, &View<'_>) -> Result<T, Halt> + Sync,
     {
         let mut sitting = if about.counted { Sitting::counted() } else { Sitting::default() };
         for _ in 0..ROUNDS_MAX {
             gathered.ask(self.plugins(), about, open, &mut sitting).await;
-            gathered.missed.get_mut().clear();
+            *gathered.missed.get_mut() = Missed::default();
             match self.round(&policy, about, &gathered, run) {
                 Round::Done(answer) => return (answer, gathered.missed.into_inner()),
                 Round::Open(further) => open = further,
             }
         }
-        (Err(refusals::asked_too_often(ROUNDS_MAX)), Vec::new())
+        (Err(refusals::asked_too_often(ROUNDS_MAX)), Missed::default())
     }
 
     fn round<T>(

@@ -8,7 +8,7 @@ use crate::resolve::domains::View;
 use crate::resolve::refusals;
 use crate::resolve::way::address_of_key;
 use crate::routing::Routing;
-use crate::source::{ASKED_OF_SOURCE_MAX, Asked, Missed, SOURCE_ROUNDS_MAX};
+use crate::source::{Asked, Missed, SOURCE_ROUNDS_MAX};
 use crate::tables::Claim;
 use crate::tables::row::{Detail, ListSettings, RowKind};
 
@@ -78,25 +78,14 @@ impl Routing {
         for _ in 0..=SOURCE_ROUNDS_MAX {
             let found = self.members_in_tables(key, after, most);
             let Lookup::Found(members) = &found else { return found };
-            let unknown = members.unaddressed.iter().filter_map(|name| Dn::parse(name).ok());
-            let missed: Vec<Missed> = unknown.map(Missed::Entry).collect();
-            if !self.brings_more(&missed).await {
-                return found;
+            let entries = members.unaddressed.iter().filter_map(|name| Dn::parse(name).ok()).collect();
+            match self.ask_source(&Missed { entries, ..Missed::default() }).await {
+                Asked::More => {}
+                Asked::MembersUnknown(why) => return Lookup::Unavailable(why),
+                Asked::Nothing | Asked::Unavailable(_) => return found,
             }
         }
         Lookup::Unavailable(refusals::members_to_come().cause)
-    }
-
-    /// Whether the source has any of what was missed, and the tables have it now.
-    async fn brings_more(&self, missed: &[Missed]) -> bool {
-        for some in missed.chunks(ASKED_OF_SOURCE_MAX) {
-            match self.ask_source(some).await {
-                Asked::More => return true,
-                Asked::Nothing => {}
-                Asked::Unavailable(_) => return false,
-            }
-        }
-        false
     }
 
     fn members_in_tables(&self, key: &AccountName, after: &str, most: usize) -> Lookup<Members> {

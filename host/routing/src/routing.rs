@@ -18,7 +18,7 @@ use crate::resolve::walk::{Walked, walk};
 use crate::resolve::way::Guide;
 use crate::resolve::{Halt, Options, Request, Resolution, ResolvedRecipient};
 use crate::rewrite::rules::Rules;
-use crate::source::{Asked, Missed, SOURCE_ROUNDS_MAX, Source, for_now};
+use crate::source::{Asked, SOURCE_ROUNDS_MAX, Source, for_now};
 use crate::tables::{Builders, Tables};
 
 /// Rules and options, swapped as one.
@@ -112,12 +112,10 @@ impl Routing {
                 return walked;
             }
             if rounds == SOURCE_ROUNDS_MAX {
-                let are_members = missed.iter().any(|one| matches!(one, Missed::Entry(_)));
-                let answer = match walked.answer {
-                    _ if are_members => Err(refusals::members_to_come()),
-                    answer => answer,
-                };
-                return Walked { answer, ..walked };
+                if missed.entries.is_empty() {
+                    return walked;
+                }
+                return Walked { answer: Err(refusals::members_to_come()), ..walked };
             }
             rounds += 1;
             match Box::pin(self.ask_source(&missed)).await {
@@ -128,6 +126,9 @@ impl Routing {
                         answer: walked.answer.map_err(|refusal| for_now(refusal, &why)),
                         ..walked
                     };
+                }
+                Asked::MembersUnknown(why) => {
+                    return Walked { answer: Err(refusals::members_unknown(&why)), ..walked };
                 }
             }
         }
@@ -197,7 +198,7 @@ impl Routing {
             let why = match Box::pin(self.ask_source(&missed)).await {
                 Asked::Nothing => None,
                 Asked::More => Some("it has more than was known: the next try will see".to_owned()),
-                Asked::Unavailable(why) => Some(why),
+                Asked::Unavailable(why) | Asked::MembersUnknown(why) => Some(why),
             };
             if let Some(why) = why {
                 answer = answer.map_err(|refusal| for_now(refusal, &why));

@@ -145,6 +145,8 @@ pub(super) struct Applying<'v, 's> {
     glue: HashSet<Dn>,
     /// What something was taken from below: it may be glue that nothing stands on any more.
     lonely: BTreeSet<Dn>,
+    /// What was glue, and is an entry of the source now.
+    unglued: HashSet<Dn>,
     /// An entry that is there: most entries stand right below the one that the entry before stood below.
     above: Option<Dn>,
     /// Whether any entry was refused before this batch.
@@ -162,6 +164,7 @@ pub(super) struct Checkpoint {
     applied: Applied,
     names: HashMap<Uuid, Dn>,
     glue: HashSet<Dn>,
+    unglued: HashSet<Dn>,
     above: Option<Dn>,
     writes: bool,
 }
@@ -174,6 +177,7 @@ impl<'v, 's> Applying<'v, 's> {
             applied: self.applied.clone(),
             names: self.names.clone(),
             glue: self.glue.clone(),
+            unglued: self.unglued.clone(),
             above: self.above.clone(),
             writes: self.writes,
         }
@@ -185,6 +189,7 @@ impl<'v, 's> Applying<'v, 's> {
         self.applied = to.applied;
         self.names = to.names;
         self.glue = to.glue;
+        self.unglued = to.unglued;
         self.above = to.above;
         self.writes = to.writes;
     }
@@ -208,6 +213,7 @@ impl<'v, 's> Applying<'v, 's> {
             names: HashMap::new(),
             glue: HashSet::new(),
             lonely: BTreeSet::new(),
+            unglued: HashSet::new(),
             above: None,
             any_refused,
             refused_ids: None,
@@ -297,6 +303,9 @@ impl<'v, 's> Applying<'v, 's> {
             }
         }
         self.goes_on(found, record.as_ref())?;
+        if self.glue.remove(dn) || record.as_ref().is_some_and(|record| record.glue) {
+            self.unglued.insert(dn.clone());
+        }
         let fresh = Record::of(found, view.schema, self.brought());
         if !record.as_ref().is_some_and(|record| record.is_of_same(&fresh)) {
             // A version alone is no reason to write, unless something is written anyway.
@@ -385,6 +394,7 @@ impl<'v, 's> Applying<'v, 's> {
                 self.forget(dn)?;
                 self.record(dn, &Record::glue(self.brought()), true);
                 self.glue.insert(dn.clone());
+                self.unglued.remove(dn);
                 self.applied.removed += 1;
                 return Ok(());
             }
@@ -408,6 +418,7 @@ impl<'v, 's> Applying<'v, 's> {
         while let Some(dn) = above {
             let is_glue = self.glue.contains(&dn)
                 || self.composing.view.record(&dn)?.is_some_and(|record| record.glue)
+                    && !self.unglued.contains(&dn)
                     && !self.names.values().any(|name| *name == dn);
             if !is_glue || self.composing.current(&dn)?.is_none() {
                 return Ok(());

@@ -57,7 +57,8 @@ impl Mirror {
         }
     }
 
-    /// The server that a look-up below a base goes to, where it is not the one that most are followed at, and is there.
+    /// The server that a look-up or a full sync below a base goes to, where it is not the one that most are followed at, and is
+    /// there.
     pub(super) async fn apart_for(&self, base: &Dn) -> Result<Option<ServerUrl>, DirectoryError> {
         let Some(most) = self.0.servers.followed().await.cloned() else { return Ok(None) };
         let Some(followed) = self.another_followed(base, &most.to_string())? else { return Ok(None) };
@@ -76,6 +77,8 @@ impl Mirror {
     pub(super) async fn follow_anew(&self, server: &str) -> Result<(), SyncError> {
         let mut batch = Batch::new();
         for base in &self.0.options.bases {
+            // What was written elsewhere is lost, where this server never had it.
+            batch.delete(SYNC, &base_key("written", base));
             if self.another_followed(base, server)?.is_some() {
                 batch.delete(SYNC, &base_key("cookie", base));
                 batch.delete(SYNC, &base_key("followed", base));

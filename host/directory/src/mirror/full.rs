@@ -230,9 +230,13 @@ impl Mirror {
         };
         let expected = self.0.directory.counts().map(|counts| counts.entries).unwrap_or(0);
         (staged.of_base, staged.watermark) = (0, String::new());
-        // All of it is asked for anew, also where it lies.
-        let at = order.domain.as_ref().and_then(|_| self.server_of(top));
         let base = self.0.options.bases.iter().find(|base| top.is_within(base)).unwrap_or(top);
+        // All of it is asked for anew, also where it lies; of several servers at the one that is followed below the base.
+        let at = match order.domain.as_ref().and_then(|_| self.server_of(top)) {
+            Some(elsewhere) => Some(elsewhere),
+            None if Trust::of(order) == Trust::Forced => None,
+            None => self.apart_for(base).await?,
+        };
         let mut pages = self.pages(search, at);
         let mut guarded = None;
         while let Some(Page { found, server }) = pages.next().await {

@@ -29,9 +29,6 @@ const MODIFIED: &str = "modifyTimestamp";
 /// before: each of them is true for itself, and neither removals nor the watermark follow from a part.
 const HELD_MAX: usize = 10_000;
 
-/// Most holders of what refused entries want that one sync asks about.
-const HOLDERS_MAX: usize = 100;
-
 /// What is asked, and what came of it so far.
 struct Asking<'o> {
     order: &'o SyncOrder,
@@ -65,7 +62,7 @@ impl Mirror {
             total.join(self.ask_modified(&top, &base.unwrap_or_else(|| top.clone()), asking).await?);
             total.join(self.ask_lists(&top, asking).await?);
         }
-        if !asking.order.dry_run {
+        if !asking.order.dry_run && asking.order.domain.is_none() {
             total.join(self.ask_holders().await?);
         }
         Ok(total)
@@ -84,18 +81,20 @@ impl Mirror {
         holders.sort();
         holders.dedup();
         let mut gone = Vec::new();
-        for holder in holders.into_iter().take(HOLDERS_MAX) {
+        // No more than there may be refused entries.
+        for holder in holders {
             let mut doubt = None;
             let found = self.find_entry(&holder, &mut doubt).await?;
             if found.is_empty() && doubt.is_none() {
                 gone.push(Step::Gone(holder));
             }
         }
-        Ok(if gone.is_empty() {
-            Applied::default()
-        } else {
-            self.apply(Way::Incremental, &gone, &Vec::new()).await?
-        })
+        if gone.is_empty() {
+            return Ok(Applied::default());
+        }
+        let there = self.0.directory.counts()?.entries;
+        guard(&self.0.options, Trust::Guarded, gone.len() as u64, there)?;
+        Ok(self.apply(Way::Incremental, &gone, &Vec::new()).await?)
     }
 
     /// Applies what was found, or only notes what would change.

@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mail_types::{Address, Domain, LocalPart, Lookup};
 use parking_lot::Mutex;
@@ -15,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::apply::Step;
 use super::found::{Broken, Found, same_content};
 use super::records::Way;
-use super::source::{Mirror, SyncError, apart};
+use super::source::{Mirror, SyncError, SyncMode, apart};
 use crate::dn::Dn;
 use crate::error::EditError;
 use crate::ldap::connection::{ALL_ATTRIBUTES, Depth, Search};
@@ -28,6 +30,8 @@ use crate::schema::Field;
 pub const ABSENT_MAX: usize = 10_000;
 /// Most entries that one question takes over.
 const FOUND_MAX: i32 = 16;
+/// For how long an entry counts as absent that only groups name: who comes in meanwhile is seen all the same.
+const ENTRY_REMEMBERED: Duration = Duration::from_secs(60);
 /// Most names of one domain under which an address is asked for.
 const NAMES_MAX: usize = 8;
 
@@ -57,6 +61,8 @@ type Shared = Arc<OnceCell<Lookup<u64>>>;
 /// What is asked now, and what is known to be absent.
 pub(crate) struct Misses {
     permits: Arc<Semaphore>,
+    /// Of these, those that groups' members may have: who has come a moment ago does not wait for them.
+    of_members: Arc<Semaphore>,
     asked: Mutex<HashMap<String, Shared>>,
     absent: Mutex<HashMap<String, Instant>>,
 }
@@ -70,6 +76,7 @@ impl Misses {
     pub(crate) fn new(at_a_time: usize) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(at_a_time)),
+            of_members: Arc::new(Semaphore::new((at_a_time / 2).max(1))),
             asked: Mutex::default(),
             absent: Mutex::default(),
         }
@@ -99,9 +106,27 @@ impl Mirror {
         self.look_up_any(Wanted::Address(address.clone())).await
     }
 
-    /// The same about an entry, by its name.
+    /// The same about an entry, by its name. What is followed as it changes lacks nothing that could be asked for, and what was
+    /// whole when it was last heard of lacked nothing then: `Unavailable` says that something is on its way in.
     pub async fn look_up_entry(&self, dn: &Dn) -> Lookup<u64> {
-        self.look_up_any(Wanted::Entry(dn.clone())).await
+        let is_half = self.is_wanted()
+            || self.0.staging.load(Ordering::Acquire)
+            || !self.is_complete().unwrap_or(false);
+        if !is_half && self.is_followed_live(dn) {
+            return Lookup::NotFound;
+        }
+        let was_whole = !is_half && self.0.options.mode == SyncMode::Live;
+        match self.look_up_any(Wanted::Entry(dn.clone())).await {
+            Lookup::Unavailable(_) if was_whole => Lookup::NotFound,
+            answer => answer,
+        }
+    }
+
+    /// Whether each change below the base of an entry is told of as it happens.
+    fn is_followed_live(&self, dn: &Dn) -> bool {
+        let Some(base) = self.0.options.bases.iter().find(|base| dn.is_within(base)) else { return true };
+        let base = base.to_string();
+        self.0.followers.lock().iter().any(|follower| follower.base == base && follower.follows)
     }
 
     async fn look_up_any(&self, wanted: Wanted) -> Lookup<u64> {
@@ -144,12 +169,20 @@ impl Mirror {
         }
         let until = Instant::now() + self.0.options.miss_timeout;
         let late = || Lookup::Unavailable("the LDAP servers do not answer in time".to_owned());
+        let of_members = match wanted {
+            Wanted::Address(_) => None,
+            Wanted::Entry(_) => {
+                let member = timeout_at(until, Arc::clone(&self.0.misses.of_members).acquire_owned()).await;
+                let Ok(Ok(member)) = member else { return late() };
+                Some(member)
+            }
+        };
         let permit = timeout_at(until, Arc::clone(&self.0.misses.permits).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else { return late() };
         let mirror = self.clone();
         let asking = apart(async move {
             // As long as the question lasts, also when nobody waits for it any more.
-            let _permit = permit;
+            let _permits = (permit, of_members);
             mirror.ask(&wanted).await
         });
         match timeout_at(until, asking).await {
@@ -161,12 +194,18 @@ impl Mirror {
     }
 
     async fn ask(&self, wanted: &Wanted) -> Result<Option<u64>, SyncError> {
-        let forgotten = Instant::now() + self.0.options.miss_remembered;
+        let remembered = match wanted {
+            Wanted::Address(_) => self.0.options.miss_remembered,
+            Wanted::Entry(_) => self.0.options.miss_remembered.max(ENTRY_REMEMBERED),
+        };
+        let forgotten = Instant::now() + remembered;
         let mut doubt = None;
         let (steps, absent) = match wanted {
             Wanted::Address(address) => self.find_all_of(address, &mut doubt).await?,
             Wanted::Entry(dn) => {
-                let found = self.find_entry(dn, &mut doubt).await?;
+                let mut found = self.find_entry(dn, &mut doubt).await?;
+                // A server may take for one name what are two here.
+                found.retain(|found| found.dn() == dn);
                 (found.into_iter().map(|found| Step::Put(Box::new(found))).collect(), wanted.key())
             }
         };
@@ -185,6 +224,12 @@ impl Mirror {
             self.0.full_wanted.notify_one();
             let why = "the LDAP server shows an older state than was known: everything is compared anew";
             return Err(SyncError::Unfit(why.to_owned()));
+        }
+        if let Wanted::Entry(dn) = wanted
+            && self.0.directory.entry(dn) == Lookup::NotFound
+        {
+            self.0.misses.remember(&absent, forgotten);
+            return Ok(None);
         }
         Ok(Some(applied.csn))
     }

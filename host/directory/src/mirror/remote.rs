@@ -3,6 +3,7 @@
 use super::apply::Step;
 use super::records::Way;
 use super::source::{Mirror, SyncError, apart};
+use super::written::INSUFFICIENT_ACCESS_RIGHTS;
 use crate::dn::Dn;
 use crate::entry::Entry;
 use crate::error::EditError;
@@ -110,9 +111,6 @@ impl Mirror {
     }
 }
 
-/// Whoever asked may not do this (RFC 4511 §4.1.9).
-const INSUFFICIENT_ACCESS_RIGHTS: u32 = 50;
-
 /// Of which entry the server refused what.
 fn refusal(edit: &RemoteEdit, why: &LdapFailure) -> EditError {
     let mut told = format!("{}: {why}", edit.dn());
@@ -123,6 +121,13 @@ fn refusal(edit: &RemoteEdit, why: &LdapFailure) -> EditError {
 }
 
 impl Mirror {
+    /// Whether the source has nothing under a name that is here.
+    async fn is_renamed(&self, dn: &Dn) -> bool {
+        let (mirror, dn) = (self.clone(), dn.clone());
+        let found = apart(async move { mirror.find_entry(&dn, &mut None).await }).await;
+        found.is_ok_and(|found| found.is_empty())
+    }
+
     /// Whether an entry's password is this one, by binding as it (R8). `NotFound`: it is not.
     pub async fn password_fits(&self, dn: &Dn, password: &str) -> mail_types::Lookup<()> {
         let (mirror, name, password) =
@@ -133,10 +138,8 @@ impl Mirror {
         .await;
         match bound {
             Ok(true) => mail_types::Lookup::Found(()),
-            // Its entry may be under another name at the source by now.
-            Ok(false) if self.is_wanted() => {
-                let why =
-                    format!("the server does not take it for {dn}, and what was renamed is still coming in");
+            Ok(false) if self.is_wanted() && self.is_renamed(dn).await => {
+                let why = format!("{dn} has another name at the server by now, which is still coming in");
                 mail_types::Lookup::Unavailable(why)
             }
             Ok(false) => mail_types::Lookup::NotFound,

@@ -22,6 +22,8 @@ const WAIT_FIRST: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// The wait between full syncs that were wanted.
 const WANTED_AGAIN: Duration = Duration::from_secs(2);
+/// The wait after a full sync that was wanted and is not believed.
+const GUARDED_AGAIN: Duration = Duration::from_secs(600);
 /// How often it is looked whether a full sync is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
@@ -113,9 +115,13 @@ impl Mirror {
                 // How it went is in the history and among the events.
                 made = self.full(SyncOrder::default(), silence()) => made,
             };
-            // One that is wanted is made again soon; another is due again a minute later.
+            // One that is wanted is made again soon, where it failed; where it was not believed, that is for somebody to see to.
+            // Another is due again a minute later.
             if made.is_err() && self.is_wanted() {
                 self.0.full_wanted.notify_one();
+                if matches!(made, Err(SyncError::Guarded(_))) {
+                    patience = Patience(GUARDED_AGAIN);
+                }
                 if !patience.wait(shutdown).await {
                     return;
                 }

@@ -186,6 +186,8 @@ pub struct MirrorStatus {
     pub followers: Vec<Follower>,
     /// When the last full sync ended well, in milliseconds since 1970.
     pub full_at: Option<u64>,
+    /// Whether entries below a renamed one have yet to come, by a full sync.
+    pub full_wanted: bool,
     /// When anything that the source said was last taken in.
     pub heard_at: Option<u64>,
     /// Entries that break a rule.
@@ -305,6 +307,7 @@ impl Mirror {
             servers: self.0.servers.health().await,
             followers: self.0.followers.lock().clone(),
             full_at: known(state.full_at),
+            full_wanted: self.is_wanted(),
             heard_at: known(state.heard_at),
             refused: refused.collect(),
             history: self.0.directory.history(self.name())?,

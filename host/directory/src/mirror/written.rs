@@ -13,12 +13,14 @@ use super::source::{Mirror, SyncError};
 use crate::dn::Dn;
 use crate::error::DirectoryError;
 use crate::ldap::connection::{Depth, FoundRaw, Search};
-use crate::ldap::failure::LdapFailure;
+use crate::ldap::failure::NO_SUCH_OBJECT;
 use crate::ldap::filter::Filter;
 use crate::ldap::settings::ServerUrl;
 
 /// Where slapd says how far it has come of each writer, at the top of a database.
 pub(super) const CONTEXT: &str = "contextCSN";
+/// Whoever asks may not see that (RFC 4511 §4.1.9).
+pub(super) const INSUFFICIENT_ACCESS_RIGHTS: u32 = 50;
 
 impl Mirror {
     /// The rows to write with what was made of these entries at other servers than those that are followed.
@@ -88,8 +90,9 @@ impl Mirror {
             let searched = self.0.servers.search(&search, Some(server), &mut take).await;
             match searched {
                 Ok(_) if !changes.is_empty() => return Ok(changes),
+                Ok(_) => {}
                 // Above a database's top there is nothing, or nothing for us.
-                Ok(_) | Err(LdapFailure::Refused { .. }) => {}
+                Err(why) if matches!(why.code(), Some(NO_SUCH_OBJECT | INSUFFICIENT_ACCESS_RIGHTS)) => {}
                 Err(why) => return Err(why.into()),
             }
             level = name.parent().filter(|above| above.depth() > 0);

@@ -13,7 +13,6 @@ use super::Options;
 use crate::consult::Consult;
 use crate::rewrite::plugin::{Heard, Link};
 use crate::rewrite::substitution::Facts;
-use crate::source::Missed;
 use crate::tables::row::DomainRow;
 use crate::tables::{Reader, TableError};
 
@@ -75,12 +74,12 @@ impl<'a> View<'a> {
 
     /// Notes an address that the tables do not have.
     pub(crate) fn miss(&self, address: &Address) {
-        self.consult.miss(Missed::Address(address.clone()));
+        self.consult.miss(address);
     }
 
     /// Notes an entry of which the tables have no row.
     pub(crate) fn miss_entry(&self, dn: Dn) {
-        self.consult.miss(Missed::Entry(dn));
+        self.consult.miss_entry(dn);
     }
 
     fn look_up(&self, name: &str) -> Result<Option<KnownDomain>, TableError> {

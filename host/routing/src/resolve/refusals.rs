@@ -83,6 +83,14 @@ pub(crate) fn members_to_come() -> Refusal {
     transient(451, 4, 3, "The directory is not complete yet, try again later", cause)
 }
 
+/// Members' entries are not here, and may be at the source, which does not say.
+#[must_use]
+pub(crate) fn members_unknown(why: &str) -> Refusal {
+    let cause =
+        format!("a group has members whose entries are not here now, and the source cannot be asked: {why}");
+    transient(451, 4, 3, "The directory is not complete yet, try again later", cause)
+}
+
 /// A plugin has yet to say what address a member has.
 #[must_use]
 pub(crate) fn member_not_built(member: &str) -> Refusal {

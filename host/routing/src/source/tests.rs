@@ -22,6 +22,8 @@ struct Fake {
     tables: Tables,
     answer: Lookup<Vec<Entry>>,
     asked: AtomicUsize,
+    /// Tables are built one after the other.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Source for Fake {
@@ -38,6 +40,7 @@ impl Source for Fake {
 
     fn look_up_entry<'a>(&'a self, _: &'a Dn) -> BoxFuture<'a, Lookup<()>> {
         Box::pin(async move {
+            let _one = self.turn.lock().await;
             self.asked.fetch_add(1, Ordering::SeqCst);
             let answer = self.answer.clone();
             if let Lookup::Found(entries) = &answer {
@@ -73,7 +76,12 @@ async fn routing(dir: &tempfile::TempDir, answer: Lookup<Vec<Entry>>) -> (Routin
     let rules = Rules::parse(RULES, "t.rules", &RuleOptions::new(&ChannelTags::builtin())).unwrap();
     let name = |name| Domain::parse(name).unwrap();
     let options = Options::new(&name("mail.example"), name("here.example"));
-    let fake = Arc::new(Fake { tables: tables.clone(), answer, asked: AtomicUsize::new(0) });
+    let fake = Arc::new(Fake {
+        tables: tables.clone(),
+        answer,
+        asked: AtomicUsize::new(0),
+        turn: tokio::sync::Mutex::default(),
+    });
     let routing = Routing::new(tables, rules, options, Random::seeded(1));
     (routing.with_source(Arc::clone(&fake) as Arc<dyn Source>), fake)
 }
@@ -156,10 +164,16 @@ async fn group(answer: impl FnOnce(Vec<Entry>) -> Lookup<Vec<Entry>>, members: &
 async fn members_of_whom_there_is_no_row_are_asked_for() {
     assert_eq!(group(Lookup::Found, &["late"]).await, (250, 1));
     assert_eq!(group(Lookup::Found, &["known"]).await, (250, 0));
-    // Who is nowhere is left out; where the source cannot say, those are reached who are known.
+    // Who is nowhere is left out, among however many; where the source cannot say, nobody is.
     assert_eq!(group(|_| Lookup::NotFound, &["gone", "known"]).await, (250, 1));
     assert_eq!(group(|_| Lookup::NotFound, &["gone"]).await, (550, 1));
-    assert_eq!(group(|_| Lookup::Unavailable("down".to_owned()), &["late", "known"]).await, (250, 1));
+    assert_eq!(group(|_| Lookup::Unavailable("down".to_owned()), &["late", "known"]).await, (451, 1));
+    let mut crowd: Vec<String> = (0..40).map(|number| format!("gone{number}")).collect();
+    crowd.push("late".to_owned());
+    let crowd: Vec<&str> = crowd.iter().map(String::as_str).collect();
+    let (code, asked) = group(Lookup::Found, &crowd).await;
+    assert!(code == 451 && asked > 40, "the fake has something for each, so there is always more: {asked}");
+    assert_eq!(group(|_| Lookup::NotFound, &crowd).await, (550, 41));
     assert_eq!(group(|_| Lookup::Unavailable("down".to_owned()), &["late"]).await, (451, 1));
     // More members come in than one decision waits for: none is left out.
     assert_eq!(group(Lookup::Found, &["later", "known"]).await, (451, SOURCE_ROUNDS_MAX));

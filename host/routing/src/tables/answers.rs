@@ -25,7 +25,7 @@ use super::waiting::{ASKED_MAX, Mark, behind, marks_of};
 use super::{DOMAINS, STATE, STATE_KEY, State, TableError, Tables, WAITING, key};
 
 /// Entries whose answers are written in one batch.
-const WINDOW_MAX: usize = 1000;
+const WINDOW_MAX: usize = 500;
 /// A call that failed is divided into so many. Two divisions lead from [`ASKED_MAX`] to the single entry.
 const PARTS: usize = 10;
 /// After so many entries that fail one after the other, the domain's others wait for the next time: no mail waits for their
@@ -102,7 +102,7 @@ impl Tables {
                 }
                 let (settled, shut) = (round.settled, round.shut);
                 remains |= shut || settled.iter().any(|(_, settled)| matches!(settled, Settled::Waits(_)));
-                self.settle(window.generation, &settled, (builders, begun)).await?;
+                remains |= !self.settle(window.generation, &settled, (builders, begun)).await?;
                 // The others wait for the same plugin.
                 if shut { Window { next: None, ..window } } else { window }
             };
@@ -166,28 +166,27 @@ impl Tables {
         failure.map_or(Ok(window), Err)
     }
 
-    /// Writes what came of it, where the entries still wait for it.
+    /// Writes what came of it, where the entries still wait for it; `false`: others wrote all the time, so they wait still.
     async fn settle(
         &self,
         generation: u8,
         settled: &[(&Due, Settled)],
         (builders, begun): (&Builders<'_>, mail_types::Timestamp),
-    ) -> Result<(), TableError> {
+    ) -> Result<bool, TableError> {
         // What is built anew meanwhile would not know of it.
         let _one = self.building.lock().await;
         for _ in 0..TRIES_MAX {
-            let Some((batch, done)) = self.compose(generation, settled)? else { return Ok(()) };
+            let Some((batch, done)) = self.compose(generation, settled)? else { return Ok(true) };
             match self.storage.commit(batch).await {
                 Ok(_) => {
                     done.tell_as("plugin", builders, begun);
-                    return Ok(());
+                    return Ok(true);
                 }
                 Err(StorageError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        // They wait still, and are asked about again.
-        Ok(())
+        Ok(false)
     }
 
     /// The batch, with what it is; none where nothing is to be written.

@@ -14,6 +14,14 @@ impl Tables {
         self.ask(|reader| canonical(reader, domain))
     }
 
+    /// Whether an entry has a row, or waits for a plugin to build one.
+    pub fn has_row(&self, dn: &Dn) -> Lookup<()> {
+        self.ask(|reader| {
+            let has = reader.key_of(dn)?.is_some() || reader.is_entry_waiting(dn)?;
+            Ok(has.then_some(()))
+        })
+    }
+
     /// A hosted domain's row.
     pub fn domain_attributes(&self, domain: &Domain) -> Lookup<Pairs> {
         self.ask(|reader| {

@@ -37,7 +37,8 @@ fn parse(provider: &'static Provider, name: &str, text: &str) -> Result<Credenti
     let file = File::new(name, text);
     let (table, syntax) = DeTable::parse_recoverable(text);
     for fault in &syntax {
-        super::syntax::note(&file, text, fault);
+        // Without the words that stand there: they may be the secret.
+        file.fault(fault.span().map(|span| span.start), "", fault.message(), "");
     }
     let values =
         if syntax.is_empty() { values(provider, Section::root(&file, table.get_ref())) } else { Vec::new() };

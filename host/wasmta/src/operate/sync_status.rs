@@ -77,6 +77,10 @@ fn write_status(parts: &Parts, status: &MirrorStatus, text: &mut String) {
     let full = status.full_at.map_or("never".to_owned(), ago);
     let heard = status.heard_at.map_or("never".to_owned(), ago);
     let _ = write!(text, "last full sync {full}; last change heard of {heard}");
+    if status.full_wanted {
+        let why = "entries below a renamed one have yet to come, by a full sync that is believed: `wasmta sync full`";
+        let _ = write!(text, "\n{why}");
+    }
     write_refused(&status.refused, &ago, text);
     for record in status.history.iter().take(HISTORY_SHOWN) {
         let _ = write!(text, "\n{}", history_line(record, &ago(record.began)));
@@ -187,6 +191,7 @@ fn joined(all: &[MirrorStatus]) -> Value {
         "followers": all.iter().flat_map(followers_json).collect::<Vec<_>>(),
         // Of several the one that waits longest, or that has none.
         "full_at": complete.and_then(|all| all.into_iter().min()),
+        "full_wanted": all.iter().any(|status| status.full_wanted),
         "heard_at": all.iter().filter_map(|status| status.heard_at).max(),
         "refused": all.iter().flat_map(|status| status.refused.iter().map(refused_json)).collect::<Vec<_>>(),
         "history": history,
@@ -200,6 +205,7 @@ fn status_json(status: &MirrorStatus) -> Value {
         "servers": servers_json(status),
         "followers": followers_json(status),
         "full_at": status.full_at,
+        "full_wanted": status.full_wanted,
         "heard_at": status.heard_at,
         "refused": status.refused.iter().map(refused_json).collect::<Vec<_>>(),
         "history": status.history,

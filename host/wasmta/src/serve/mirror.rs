@@ -144,20 +144,20 @@ impl All {
     async fn ask_about_entry(&self, dn: &Dn) -> Lookup<()> {
         let Following { directory, rows, .. } = &self.following;
         match directory.entry(dn) {
-            // It is here, and may be in the tables in a moment; what has no address has no row.
-            Lookup::Found(_) => {
-                let is_behind =
-                    rows.state().is_ok_and(|state| state.is_none_or(|state| state.csn < directory.csn()));
-                if is_behind { self.following.follow(None).await } else { Lookup::NotFound }
+            Lookup::Found(_) => {}
+            Lookup::NotFound => {
+                let Some(mirror) = &self.mirror else { return Lookup::NotFound };
+                match mirror.look_up_entry(dn).await {
+                    Lookup::Found(_) => {}
+                    answer => return answer.map(drop),
+                }
             }
-            Lookup::NotFound => match &self.mirror {
-                Some(mirror) => match mirror.look_up_entry(dn).await {
-                    Lookup::Found(_) => self.following.follow(None).await,
-                    answer => answer.map(drop),
-                },
-                None => Lookup::NotFound,
-            },
-            Lookup::Unavailable(why) => Lookup::Unavailable(why),
+            Lookup::Unavailable(why) => return Lookup::Unavailable(why),
+        }
+        // It is here, and in the tables in a moment; what has no address has no row.
+        match self.following.follow(None).await {
+            Lookup::Found(()) => rows.has_row(dn),
+            answer => answer,
         }
     }
 
