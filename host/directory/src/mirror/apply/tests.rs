@@ -249,6 +249,44 @@ async fn what_was_refused_under_an_earlier_name_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn an_entry_that_comes_where_another_one_left_glue_stays() {
+    let unit = |name: &str, uuid: Option<u8>, version: &str, says: &str| {
+        let entry = Entry::new(dn(name)).with("description", says).with("objectClass", "organizationalUnit");
+        let uuid = uuid.map(|uuid| [uuid; 16]);
+        Step::Put(Box::new(Found { entry, uuid, modified: None, version: version.to_owned() }))
+    };
+    for has_uuid in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = open(dir.path());
+        let before =
+            [unit("ou=sales,o=isp", Some(1), "1", "old"), user("uid=x,ou=sales,o=isp", 2, "1", "x@d.test")];
+        apply(&directory, &before).await;
+        // The top goes first and leaves glue, its child follows, and somebody else takes the name: in one batch.
+        let renamed = [
+            unit("ou=archive,o=isp", Some(1), "2", "old"),
+            user("uid=x,ou=archive,o=isp", 2, "1", "x@d.test"),
+            unit("ou=sales,o=isp", has_uuid.then_some(3), "3", "new"),
+        ];
+        let batches = [&renamed[..], &[]];
+        for batch in batches {
+            apply(&directory, batch).await;
+        }
+        let Lookup::Found(sales) = directory.entry(&dn("ou=sales,o=isp")) else {
+            panic!("it went as glue: {has_uuid}")
+        };
+        assert_eq!(sales.text("description"), Some("new"), "{has_uuid}");
+        assert_eq!(owner(&directory, "x@d.test").as_deref(), Some("uid=x,ou=archive,o=isp"));
+        // In two batches as well: the first one leaves the glue.
+        let dir = tempfile::tempdir().unwrap();
+        let directory = open(dir.path());
+        apply(&directory, &before).await;
+        apply(&directory, &renamed[..1]).await;
+        apply(&directory, &[renamed[2].clone(), renamed[1].clone()]).await;
+        assert!(directory.entry(&dn("ou=sales,o=isp")).is_found(), "{has_uuid}");
+    }
+}
+
+#[tokio::test]
 async fn glue_becomes_real_and_real_becomes_glue() {
     let dir = tempfile::tempdir().unwrap();
     let directory = open(dir.path());
