@@ -111,7 +111,7 @@ impl std::fmt::Debug for Directory {
 impl Directory {
     /// Opens the directory in a storage that was opened with [`crate::SPACES`].
     pub fn open(storage: Storage, clock: Clock, options: DirectoryOptions) -> Result<Self, DirectoryError> {
-        let head = View { snapshot: storage.read()?, schema: &options.schema }.head()?;
+        let head = View { snapshot: storage.read()?, schema: &options.schema, addresses: None }.head()?;
         let (newest, _) = watch::channel(head.csn);
         let loading = AtomicBool::new(head.loading != 0);
         Ok(Self(Arc::new(Inner { storage, clock, options, loading, newest, source: OnceLock::new() })))
@@ -131,7 +131,7 @@ impl Directory {
 
     /// A view that does not ask whether a load is under way.
     pub(crate) fn raw_view(&self) -> Result<View<'_>, DirectoryError> {
-        Ok(View { snapshot: self.0.storage.read()?, schema: self.schema() })
+        Ok(View { snapshot: self.0.storage.read()?, schema: self.schema(), addresses: None })
     }
 
     /// Lets look-ups say *unavailable*, or answer again.

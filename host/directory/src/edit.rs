@@ -1,22 +1,20 @@
 //! Edits: each one durable batch, validated against the snapshot that it asserts to be current.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use mail_types::Domain;
 use storage::{Batch, BatchMark, StorageError};
 
 use crate::account_moves::Before;
 use crate::change::{CHANGES_KEPT_MAX, Change, Operation};
+use crate::claims::Claims;
 use crate::directory::Directory;
 use crate::dn::Dn;
-use crate::domain_entry::DomainEntry;
 use crate::domain_tables::records::is_reserved;
 use crate::entry::Entry;
 use crate::error::{DirectoryError, EditError};
 use crate::kind::Kind;
 use crate::layout::{
-    ADDRESSES, CHANGES, DOMAINS, HEAD, Head, NAME_KEY_MAX, Role, STATE, address_keys, delete_entry,
-    domain_keys, encode_change, put_entry, replace_entry,
+    CHANGES, HEAD, Head, NAME_KEY_MAX, STATE, delete_entry, encode_change, put_entry, replace_entry,
 };
 use crate::remote_edit::{Unmade, WriteThrough, remote_edits};
 use crate::schema::Field;
@@ -25,6 +23,8 @@ use crate::view::View;
 
 /// How often an edit is planned anew because others were faster.
 pub(crate) const EDIT_TRIES_MAX: u32 = 16;
+/// About how many rows an entry has: its own, its name's, those of its addresses and of where it came from.
+const OPERATIONS_OF_EDIT: usize = 7;
 /// Most entries that one batch of a large edit changes.
 pub(crate) const EDIT_ENTRIES_MAX: usize = 1_000;
 
@@ -184,6 +184,13 @@ impl<'v, 's> Composing<'v, 's> {
         }
         let (overlay, claims, before) = (HashMap::new(), Claims::default(), Before::default());
         Self { view, head, batch, logging, overlay, claims, before }
+    }
+
+    /// Sets room aside for so many edits.
+    pub(crate) fn reserve(&mut self, edits: usize) {
+        self.batch.reserve(edits.saturating_mul(OPERATIONS_OF_EDIT));
+        self.overlay.reserve(edits);
+        self.claims.reserve(edits);
     }
 
     /// All that was taken in so far.
@@ -360,9 +367,8 @@ impl Composing<'_, '_> {
 pub(crate) fn check_entry(entry: &Entry, view: &View<'_>) -> Result<Kind, EditError> {
     check_name(entry)?;
     let is_clear = |value: &[u8]| PasswordHash::new(String::from_utf8_lossy(value)).is_clear();
-    let is_password = |name: &str| view.schema.is_named(name, Field::UserPassword);
-    // With an option (`;lang-en`), too.
-    if entry.attributes().filter(|one| is_password(one.name)).any(|mut one| one.values.any(is_clear)) {
+    let names = view.schema.names(Field::UserPassword).iter();
+    if names.flat_map(|name| entry.values_with_options(name)).any(is_clear) {
         return Err(EditError::ClearPassword(entry.dn.clone()));
     }
     Ok(view.kind(entry))
@@ -381,120 +387,4 @@ pub(crate) fn check_name(entry: &Entry) -> Result<(), EditError> {
         return Err(EditError::Reserved(entry.dn.clone()));
     }
     Ok(())
-}
-
-/// The addresses and domains that entries of one batch take, beside those in the snapshot.
-#[derive(Default, Clone)]
-pub(crate) struct Claims {
-    addresses: HashMap<String, (u64, Dn)>,
-    domains: HashMap<Domain, (u64, DomainEntry)>,
-    /// Entries whose index rows in the snapshot no longer count.
-    released: HashSet<u64>,
-}
-
-/// What an entry had claimed before it was released.
-struct Released {
-    addresses: Vec<(String, (u64, Dn))>,
-    domains: Vec<(Domain, (u64, DomainEntry))>,
-    was_released: bool,
-}
-
-impl Claims {
-    fn release(&mut self, id: u64) -> Released {
-        Released {
-            addresses: self.addresses.extract_if(|_, (by, _)| *by == id).collect(),
-            domains: self.domains.extract_if(|_, (by, _)| *by == id).collect(),
-            was_released: !self.released.insert(id),
-        }
-    }
-
-    fn restore(&mut self, id: u64, released: Released) {
-        self.addresses.extend(released.addresses);
-        self.domains.extend(released.domains);
-        if !released.was_released {
-            self.released.remove(&id);
-        }
-    }
-
-    /// Takes the addresses and domain names of an entry, or says who has one of them.
-    pub(crate) fn claim(
-        &mut self,
-        view: &View<'_>,
-        id: u64,
-        entry: &Entry,
-        kind: Kind,
-    ) -> Result<(), EditError> {
-        match kind {
-            Kind::User | Kind::Group => {
-                let keys = address_keys(entry, view.schema);
-                self.check_addresses(view, id, &keys)?;
-                let keys = keys.into_iter();
-                self.addresses.extend(keys.map(|(address, _)| (address, (id, entry.dn.clone()))));
-            }
-            Kind::Domain => {
-                self.check_domains(view, id, entry)?;
-                if let Some(mine) = DomainEntry::read(entry, view.schema) {
-                    let keys = domain_keys(entry, view.schema).into_iter();
-                    self.domains.extend(keys.map(|(domain, _)| (domain, (id, mine.clone()))));
-                }
-            }
-            Kind::Other => {}
-        }
-        Ok(())
-    }
-
-    /// Whether the addresses and domain names of an entry are free, or its own already.
-    fn check(&self, view: &View<'_>, id: u64, entry: &Entry, kind: Kind) -> Result<(), EditError> {
-        match kind {
-            Kind::User | Kind::Group => self.check_addresses(view, id, &address_keys(entry, view.schema)),
-            Kind::Domain => self.check_domains(view, id, entry),
-            Kind::Other => Ok(()),
-        }
-    }
-
-    fn check_addresses(&self, view: &View<'_>, id: u64, keys: &[(String, Role)]) -> Result<(), EditError> {
-        for (address, _) in keys {
-            let used = |by: Dn| EditError::AddressUsed { address: address.clone(), by };
-            if let Some((by, dn)) = self.addresses.get(address)
-                && *by != id
-            {
-                return Err(used(dn.clone()));
-            }
-            for (_, other) in view.indexed(ADDRESSES, address)? {
-                if other != id
-                    && !self.released.contains(&other)
-                    && let Some(other) = view.entry_by_id(other)?
-                {
-                    return Err(used(other.dn));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Two entries may describe one domain if they agree on where its users are.
-    fn check_domains(&self, view: &View<'_>, id: u64, entry: &Entry) -> Result<(), EditError> {
-        let Some(mine) = DomainEntry::read(entry, view.schema) else { return Ok(()) };
-        for (domain, _) in domain_keys(entry, view.schema) {
-            let used = |by: Dn| EditError::DomainUsed { domain: domain.clone(), by };
-            if let Some((by, other)) = self.domains.get(&domain)
-                && *by != id
-                && other.base != mine.base
-            {
-                return Err(used(other.dn.clone()));
-            }
-            for (_, other) in view.indexed(DOMAINS, domain.as_str())? {
-                if other == id || self.released.contains(&other) {
-                    continue;
-                }
-                let other = view.entry_by_id(other)?;
-                if let Some(other) = other.and_then(|entry| DomainEntry::read(&entry, view.schema))
-                    && other.base != mine.base
-                {
-                    return Err(used(other.dn));
-                }
-            }
-        }
-        Ok(())
-    }
 }

@@ -75,9 +75,13 @@ impl Attributes {
     }
 
     fn name(&self, at: usize) -> &str {
-        let Place { start, end } = self.named[at].name;
         // Only text is put there.
-        std::str::from_utf8(&self.octets[start..end]).unwrap_or_default()
+        std::str::from_utf8(self.name_octets(at)).unwrap_or_default()
+    }
+
+    fn name_octets(&self, at: usize) -> &[u8] {
+        let Place { start, end } = self.named[at].name;
+        &self.octets[start..end]
     }
 
     fn values(&self, at: usize) -> Values<'_> {
@@ -86,11 +90,7 @@ impl Attributes {
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        let is = |named: &Named| {
-            let Place { start, end } = named.name;
-            end - start == name.len() && self.octets[start..end].eq_ignore_ascii_case(name.as_bytes())
-        };
-        self.named.iter().position(is)
+        (0..self.named.len()).find(|at| self.name_octets(*at).eq_ignore_ascii_case(name.as_bytes()))
     }
 
     fn put(&mut self, octets: &[u8]) -> Place {
@@ -146,6 +146,11 @@ struct Stored<'a> {
 impl Stored<'_> {
     fn number(&mut self) -> Option<usize> {
         let rest = self.octets.get(self.at..)?;
+        // Nearly all are short: one octet.
+        if let Some(number) = rest.first().filter(|first| **first < 0x80) {
+            self.at += 1;
+            return Some(usize::from(*number));
+        }
         let (number, left) = postcard::take_from_bytes::<usize>(rest).ok()?;
         self.at += rest.len() - left.len();
         Some(number)
@@ -197,13 +202,28 @@ impl Entry {
         self.attributes.iter()
     }
 
+    /// The same, names as octets: who goes through many entries need not have them looked at each time.
+    pub(crate) fn octet_attributes(&self) -> impl ExactSizeIterator<Item = (&[u8], Values<'_>)> {
+        let attributes = &*self.attributes;
+        (0..attributes.named.len()).map(|at| (attributes.name_octets(at), attributes.values(at)))
+    }
+
+    /// The values of an attribute under a name, with options (`;lang-en`) or without.
+    pub(crate) fn values_with_options(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let is = |given: &[u8]| {
+            let (start, rest) = given.split_at_checked(name.len()).unwrap_or_default();
+            !start.is_empty()
+                && start.eq_ignore_ascii_case(name.as_bytes())
+                && rest.first().is_none_or(|next| *next == b';')
+        };
+        self.octet_attributes().filter(move |(given, _)| is(given)).flat_map(|(_, values)| values)
+    }
+
     /// Whether another one has the same attributes and values, in the same order, letter by letter.
     pub(crate) fn has_same_attributes(&self, other: &Self) -> bool {
-        let is_same = |(mine, theirs): (Attribute<'_>, Attribute<'_>)| {
-            mine.name == theirs.name && mine.values.eq(theirs.values)
-        };
-        let (mine, theirs) = (self.attributes(), other.attributes());
-        mine.len() == theirs.len() && mine.zip(theirs).all(is_same)
+        let (mine, theirs) = (self.octet_attributes(), other.octet_attributes());
+        mine.len() == theirs.len()
+            && mine.zip(theirs).all(|(mine, theirs)| mine.0 == theirs.0 && mine.1.eq(theirs.1))
     }
 
     /// The values of an attribute; empty where it is absent.
@@ -285,11 +305,17 @@ impl Entry {
     /// values.
     pub(crate) fn write_attributes(&self, stored: &mut Vec<u8>) {
         write_number(stored, self.attributes.named.len());
-        for attribute in self.attributes() {
-            write_octets(stored, attribute.name.as_bytes());
-            write_number(stored, attribute.values.len());
-            attribute.values.for_each(|value| write_octets(stored, value));
+        for (name, values) in self.octet_attributes() {
+            write_octets(stored, name);
+            write_number(stored, values.len());
+            values.for_each(|value| write_octets(stored, value));
         }
+    }
+
+    /// About how many octets that takes, most of the time not less.
+    pub(crate) fn stored_octets(&self) -> usize {
+        let Attributes { octets, named, values } = &*self.attributes;
+        octets.len() + 2 * (named.len() + values.len())
     }
 
     /// An entry with attributes that were stored so; `None` where they cannot be read.

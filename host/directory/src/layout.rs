@@ -178,8 +178,7 @@ pub(crate) fn read_u64(octets: &[u8]) -> u64 {
 
 /// Name and attributes.
 pub(crate) fn encode_entry(entry: &Entry) -> Vec<u8> {
-    // Room for names and lengths beside the values: most entries need no more.
-    let mut stored = Vec::with_capacity(entry.dn.as_str().len() + 2 * entry.octets() + 64);
+    let mut stored = Vec::with_capacity(entry.dn.as_str().len() + entry.stored_octets() + 8);
     write_octets(&mut stored, entry.dn.as_str().as_bytes());
     entry.write_attributes(&mut stored);
     stored

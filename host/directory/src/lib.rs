@@ -13,6 +13,7 @@ mod amend;
 mod broadcaster;
 mod change;
 mod check;
+mod claims;
 mod directory;
 mod dn;
 mod domain_entry;

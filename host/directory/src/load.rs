@@ -9,11 +9,12 @@ use std::sync::atomic::Ordering;
 
 use storage::{Batch, Space};
 
+use crate::claims::Claims;
 use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::domain_entry::DomainEntry;
 use crate::domain_tables::records::DNS_SPACES;
-use crate::edit::{Claims, check_entry};
+use crate::edit::check_entry;
 use crate::entry::Entry;
 use crate::error::{DirectoryError, EditError, LoadError};
 use crate::group_entry::GroupEntry;

@@ -281,12 +281,19 @@ impl Schema {
                 None => (known && options.is_empty()).then(String::new),
             }
         };
-        entry.attributes().filter_map(move |attribute| Some((language(attribute.name)?, attribute))).flat_map(
-            |(language, attribute)| {
-                let texts = attribute.values.filter_map(|value| std::str::from_utf8(value).ok());
+        let may_be = move |name: &[u8]| {
+            let starts = |known: &String| {
+                name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known.as_bytes()))
+            };
+            names.iter().any(starts)
+        };
+        let named = entry.octet_attributes().filter(move |(name, _)| may_be(name));
+        named
+            .filter_map(move |(name, values)| Some((language(std::str::from_utf8(name).ok()?)?, values)))
+            .flat_map(|(language, values)| {
+                let texts = values.filter_map(|value| std::str::from_utf8(value).ok());
                 texts.map(move |text| Tagged { language: language.clone(), text: text.trim().to_owned() })
-            },
-        )
+            })
     }
 
     /// The first value of an attribute.

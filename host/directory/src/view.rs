@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use mail_types::Domain;
-use storage::{Snapshot, Space};
+use storage::{KeyFilter, Snapshot, Space};
 
 use crate::dn::Dn;
 use crate::domain_entry::{DomainEntry, DomainNode};
@@ -11,7 +11,8 @@ use crate::entry::Entry;
 use crate::error::DirectoryError;
 use crate::kind::Kind;
 use crate::layout::{
-    DOMAINS, ENTRIES, HEAD, Head, LOGINS, MEMBERS, NAMES, Role, STATE, decode_entry, index_prefix, read_u64,
+    ADDRESSES, DOMAINS, ENTRIES, HEAD, Head, LOGINS, MEMBERS, NAMES, Role, STATE, decode_entry, index_prefix,
+    read_u64,
 };
 use crate::schema::Schema;
 
@@ -24,6 +25,8 @@ const ALIASES_MAX: usize = 8;
 pub(crate) struct View<'s> {
     pub(crate) snapshot: Snapshot,
     pub(crate) schema: &'s Schema,
+    /// The index texts of addresses, where all of them are known.
+    pub(crate) addresses: Option<&'s KeyFilter>,
 }
 
 impl View<'_> {
@@ -85,6 +88,11 @@ impl View<'_> {
         visit: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
     ) -> Answer<()> {
         match index_prefix(text) {
+            Some(from)
+                if space == ADDRESSES && self.addresses.is_some_and(|known| !known.may_have(0, &from)) =>
+            {
+                Ok(())
+            }
             Some(from) => self.scan_rows(space, &from, visit),
             None => Ok(()),
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use tokio::task::JoinHandle;
 
 /// How much lower the priority of such threads is (`nice`, 0 to 19). A thread of this one gets a third of what a usual one
@@ -54,6 +54,16 @@ impl Background {
         W: Future<Output: Send> + Send + 'static,
     {
         self.0.0.as_ref().expect("it is taken when it is dropped").spawn(work)
+    }
+}
+
+/// Does what keeps a thread busy for long. The task that its thread woke last goes on elsewhere meanwhile: nobody else takes that one
+/// over, and it would wait for the end of this.
+pub fn busy<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        // There is nobody else to go on.
+        _ => work(),
     }
 }
 

@@ -23,7 +23,7 @@ mod supervisor;
 mod tls;
 mod users;
 
-pub use background::Background;
+pub use background::{Background, busy};
 pub use beneath::{BeneathError, Folder, open_beneath};
 pub use clock::Clock;
 pub use confinement::{Confinement, check_command, is_root};

@@ -41,13 +41,14 @@ pub(crate) enum Assertion {
     Equals(Space, Key, Vec<u8>),
 }
 
+/// There may be tens of thousands in a batch, most of them puts: what others have to say more stands elsewhere.
 #[derive(Debug)]
 pub(crate) enum Operation {
     Put { space: Space, key: Key, value: Vec<u8> },
-    PutDrawn { space: Space, key: Key, value: Vec<u8>, patches: SmallVec<[Patch; 4]> },
+    PutDrawn { space: Space, key: Key, value: Vec<u8>, patches: Box<[Patch]> },
     Delete { space: Space, key: Key },
     Clear { space: Space },
-    Add { space: Space, key: Key, changes: SmallVec<[(u8, i64); 6]> },
+    Add { space: Space, key: Key, changes: Box<[(u8, i64)]> },
     Draw { space: Space, key: Key, field: u8, drawn: Drawn },
     StoreContent { content: Content, references: u32, drawn: Drawn },
     RetainContent { id: ContentId, references: u32 },
@@ -107,6 +108,19 @@ impl Batch {
     /// Nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The keys that it sets in a space.
+    pub fn keys_set(&self, space: Space) -> impl Iterator<Item = &[u8]> {
+        self.operations.iter().filter_map(move |operation| match operation {
+            Operation::Put { space: own, key, .. } if *own == space => Some(key.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// Sets room aside for so many changes.
+    pub fn reserve(&mut self, changes: usize) {
+        self.operations.reserve(changes);
     }
 
     /// Whether nothing was asked.

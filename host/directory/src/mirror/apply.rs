@@ -4,15 +4,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use mail_types::Timestamp;
-use storage::{Space, StorageError};
+use storage::{Batch, Space, StorageError};
 
+use super::applied::Applied;
 use super::found::{Broken, Found, Uuid, same_content};
 use super::origin::{Origin, Staging};
 use super::records::{
     Brought, LISTS, MIRROR, MIRROR_IDS, REFUSED, Record, SEEN, Seen, encode, id_key, seen_key,
 };
 use super::refusing::{RefusedIds, fault, passing};
-use super::swap::Waiter;
 use super::wanted;
 use crate::directory::Directory;
 use crate::dn::Dn;
@@ -45,47 +45,6 @@ pub(crate) enum Step {
     Broken(Broken),
 }
 
-/// What became of some steps.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Applied {
-    /// Number of the newest change in the tree.
-    pub(crate) csn: u64,
-    pub(crate) added: u64,
-    pub(crate) modified: u64,
-    pub(crate) moved: u64,
-    pub(crate) removed: u64,
-    pub(crate) same: u64,
-    /// Entries that break a rule, and were not known to.
-    pub(crate) refusals: u64,
-    /// Those of them that have not been told of yet: name, attribute, reason.
-    pub(crate) refused: Vec<(String, String, String)>,
-    /// Names whose entries changed.
-    pub(crate) touched: Vec<Dn>,
-    /// Entries that were moved away from others below them: a server tells of the top alone.
-    pub(crate) subtrees_moved: u64,
-    /// Names of which a full sync that is under way was told.
-    pub(crate) marked: u64,
-    /// Entries that wait for what another one has, where that may come in a later batch: [`Origin::postpones`].
-    pub(crate) postponed: Vec<(Dn, Waiter)>,
-}
-
-impl Applied {
-    pub(crate) fn join(&mut self, other: Self) {
-        self.csn = self.csn.max(other.csn);
-        self.added += other.added;
-        self.modified += other.modified;
-        self.moved += other.moved;
-        self.removed += other.removed;
-        self.same += other.same;
-        self.refusals += other.refusals;
-        self.refused.extend(other.refused);
-        self.touched.extend(other.touched);
-        self.subtrees_moved += other.subtrees_moved;
-        self.marked += other.marked;
-        self.postponed.extend(other.postponed);
-    }
-}
-
 /// Whether an answer may have been overtaken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Age {
@@ -107,19 +66,11 @@ impl Directory {
         origin: &Origin,
     ) -> Result<Applied, EditError> {
         for _ in 0..TRIES_MAX {
-            let (batch, applied) = {
-                let view = self.raw_view()?;
-                let head = view.head()?;
-                if head.loading != 0 {
-                    return Err(DirectoryError::Loading.into());
-                }
-                let mut applying = Applying::new(&view, head, self.0.clock.now(), origin)?;
-                applying.all(steps)?;
-                applying.finish(beside)?
-            };
+            let (batch, applied) = runtime::busy(|| self.composed(steps, beside, origin))?;
             let Some(batch) = batch else { return Ok(applied) };
             match self.commit(batch).await {
                 Ok(()) => {
+                    origin.taken.iter().for_each(|taken| taken.written(applied.csn));
                     if origin.logging == Logging::Each {
                         self.publish(applied.csn);
                     }
@@ -130,6 +81,29 @@ impl Directory {
             }
         }
         Err(EditError::Busy(TRIES_MAX))
+    }
+
+    /// The batch that the steps come to; `None` where nothing is to be written.
+    fn composed(
+        &self,
+        steps: &[Step],
+        beside: &Beside,
+        origin: &Origin,
+    ) -> Result<(Option<Batch>, Applied), EditError> {
+        let view = self.raw_view()?;
+        let head = view.head()?;
+        if head.loading != 0 {
+            return Err(DirectoryError::Loading.into());
+        }
+        let compose = |view: View<'_>| {
+            let mut applying = Applying::new(&view, head, self.0.clock.now(), origin)?;
+            applying.all(steps)?;
+            Ok(applying.finish(beside)?)
+        };
+        let Some(taken) = &origin.taken else { return compose(view) };
+        let composed = taken.with(&head, |addresses| compose(View { addresses, ..view }))?;
+        composed.0.iter().for_each(|batch| taken.note(batch));
+        Ok(composed)
     }
 }
 
@@ -224,6 +198,9 @@ impl<'v, 's> Applying<'v, 's> {
 
     /// Takes every step; those that fail are tried again as long as others free what they want.
     fn all(&mut self, steps: &[Step]) -> Result<(), EditError> {
+        self.composing.reserve(steps.len());
+        self.names.reserve(steps.len());
+        self.applied.touched.reserve(steps.len());
         let mut waiting: Vec<(&Found, Age, EditError)> = Vec::new();
         for step in steps {
             let (found, age) = match step {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use super::apply::Applied;
+use super::applied::Applied;
 use super::found::{Found, same_content};
 use super::full::SyncOrder;
 use super::guard::{Trust, guard, too_many};

@@ -3,24 +3,33 @@
 //! What is in already serves mail while the rest is on its way; where the answer breaks off, that stays, and the next full
 //! sync compares. Nothing is removed by it, and so there is nothing to guard.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::apply::{Applied, Step};
+use super::applied::Applied;
+use super::apply::Step;
 use super::difference::{DIFFERENCES_MAX, Difference};
 use super::found::{Broken, Found};
 use super::full::{Staged, SyncOrder, Telling};
 use super::records::{SEEN, Way, seen_key};
 use super::settle::Announcing;
 use super::source::{Manner, Mirror, SyncError};
+use super::taken::Taken;
 use crate::edit::Logging;
 use crate::error::DirectoryError;
+use crate::view::View;
 
-/// Entries that are taken in together.
-const BATCH: usize = 8_000;
+/// Most entries that are taken in together: the more, the less often is the same page of the storage written.
+const BATCH_MAX: usize = 12_000;
+/// How many are taken in together at first, so that the writer has something to do soon; then twice as many each time.
+const BATCH_MIN: usize = 3_000;
 
 /// What a first sync has taken in so far.
 pub(super) struct First {
     waiting: Vec<Found>,
+    /// How many are taken in together next.
+    batch: usize,
+    taken: Arc<Taken>,
     applied: Applied,
     /// The first [`DIFFERENCES_MAX`].
     differences: Vec<Difference>,
@@ -30,12 +39,14 @@ pub(super) struct First {
 impl Mirror {
     /// Begins one, if there is nothing to compare with.
     pub(super) fn first(&self, order: &SyncOrder) -> Result<Option<First>, SyncError> {
-        let is_empty = self.0.directory.raw_view()?.head()?.entries == 0;
-        if order.domain.is_some() || order.dry_run || !is_empty || self.is_complete()? {
+        let head = self.0.directory.raw_view()?.head()?;
+        if order.domain.is_some() || order.dry_run || head.entries > 0 || self.is_complete()? {
             return Ok(None);
         }
         Ok(Some(First {
-            waiting: Vec::with_capacity(BATCH),
+            waiting: Vec::with_capacity(BATCH_MAX),
+            batch: BATCH_MIN,
+            taken: Arc::new(Taken::nothing(&head)),
             applied: Applied::default(),
             differences: Vec::new(),
             _announcing: Announcing::of(&self.0.directory),
@@ -55,7 +66,7 @@ impl Mirror {
                 Ok(found) => first.waiting.push(found),
                 Err(broken) => staged.broken(broken),
             }
-            if first.waiting.len() == BATCH {
+            if first.waiting.len() >= first.batch {
                 self.write_first(first, staged.marks).await?;
             }
         }
@@ -64,6 +75,7 @@ impl Mirror {
 
     /// Writes what waits. `began` is [`super::source::Inner::marks`] before anything was asked.
     pub(super) async fn write_first(&self, first: &mut First, began: u64) -> Result<(), SyncError> {
+        first.batch = (2 * first.batch).min(BATCH_MAX);
         let in_order = self.0.applying.lock().await;
         let marks = self.0.marks.load(Ordering::Acquire);
         let mut steps = Vec::with_capacity(first.waiting.len());
@@ -71,8 +83,7 @@ impl Mirror {
             let view = self.0.directory.raw_view()?;
             for found in first.waiting.drain(..) {
                 // Told of by a live sync since we began: that is newer than this page.
-                let key = seen_key(self.number(), found.dn().key());
-                if marks != began && view.snapshot.get(SEEN, &key).map_err(DirectoryError::from)?.is_some() {
+                if marks != began && self.is_noted(&view, &found)? {
                     continue;
                 }
                 if first.differences.len() < DIFFERENCES_MAX {
@@ -81,9 +92,19 @@ impl Mirror {
                 steps.push(Step::Staged(Box::new(found)));
             }
         }
-        let manner = Manner { marks: Some(marks), logging: Logging::Rebuild, ..Manner::of(Way::Full) };
+        let manner = Manner {
+            marks: Some(marks),
+            logging: Logging::Rebuild,
+            taken: Some(&first.taken),
+            ..Manner::of(Way::Full)
+        };
         first.applied.join(self.apply_in_order(&in_order, &steps, &Vec::new(), manner).await?);
         Ok(())
+    }
+
+    /// Whether a full sync that is under way was told of an entry.
+    fn is_noted(&self, view: &View<'_>, found: &Found) -> Result<bool, DirectoryError> {
+        Ok(view.snapshot.get(SEEN, &seen_key(self.number(), found.dn().key()))?.is_some())
     }
 
     /// Writes what is broken, and that all of it is here.

@@ -22,6 +22,8 @@ pub(crate) struct Found {
     pub(crate) modified: Option<String>,
     /// `entryCSN`, or what there is in its place: of two versions of an entry the greater one is the newer one.
     pub(crate) version: String,
+    /// [`digest`] of the entry.
+    pub(crate) content: u64,
 }
 
 /// An entry that cannot be kept at all.
@@ -76,7 +78,7 @@ impl Found {
             }
         }
         let version = csn.or_else(|| modified.clone()).unwrap_or_default();
-        Ok(Self { entry, uuid, modified, version })
+        Ok(Self { content: digest(&entry), entry, uuid, modified, version })
     }
 
     /// Its name.
@@ -94,16 +96,12 @@ fn lower(name: &str) -> impl Iterator<Item = u8> {
 pub(crate) fn digest(entry: &Entry) -> u64 {
     let with = |hash: u64, octet: u8| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3);
     // The length too: two values are not one.
-    let step_all = |hash: u64, len: usize, octets: &mut dyn Iterator<Item = u8>| {
-        octets.fold(len.to_be_bytes().into_iter().fold(hash, with), with)
-    };
-    let step = |hash: u64, octets: &[u8]| {
-        octets.iter().copied().fold(octets.len().to_be_bytes().into_iter().fold(hash, with), with)
-    };
-    entry.attributes().fold(0xcbf2_9ce4_8422_2325, |hash, attribute| {
-        let hash = step_all(hash, attribute.name.len(), &mut lower(attribute.name));
-        let hash = step(hash, &attribute.values.len().to_be_bytes());
-        attribute.values.fold(hash, step)
+    let length = |hash: u64, octets: &[u8]| octets.len().to_be_bytes().into_iter().fold(hash, with);
+    let step = |hash: u64, octets: &[u8]| octets.iter().copied().fold(length(hash, octets), with);
+    entry.octet_attributes().fold(0xcbf2_9ce4_8422_2325, |hash, (name, values)| {
+        let hash = name.iter().map(u8::to_ascii_lowercase).fold(length(hash, name), with);
+        let hash = step(hash, &values.len().to_be_bytes());
+        values.fold(hash, step)
     })
 }
 

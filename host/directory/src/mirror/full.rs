@@ -14,10 +14,11 @@ use events::Event;
 use mail_types::{Domain, Lookup, Timestamp};
 use storage::{Batch, HandedOver};
 
-use super::apply::{Applied, REFUSED_MAX};
+use super::applied::Applied;
+use super::apply::REFUSED_MAX;
 use super::difference::{Difference, LeftOver};
 use super::first::First;
-use super::found::{Broken, Found, digest};
+use super::found::{Broken, Found};
 use super::guard::{Trust, guard_empty};
 use super::history::SyncRecord;
 use super::mirrors::SOURCES_MAX;
@@ -402,7 +403,7 @@ fn stage_one(
     {
         staged.moved.insert(old.key().to_vec());
     }
-    let same = is_known && record.is_some_and(|record| record.content == digest(&found.entry));
+    let same = is_known && record.is_some_and(|record| record.content == found.content);
     let seen = if same {
         Seen::Same
     } else {

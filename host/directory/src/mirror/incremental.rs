@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use super::apply::{Applied, BATCH_MAX, REFUSED_MAX, Step};
+use super::applied::Applied;
+use super::apply::{BATCH_MAX, REFUSED_MAX, Step};
 use super::difference::{DIFFERENCES_MAX, Difference};
 use super::found::same_content;
 use super::full::{SyncOrder, SyncReport};

@@ -6,6 +6,7 @@
 //! asked about once ([`miss`], R20); edits are written through ([`remote`]). All of them come down to [`apply`], which
 //! writes only what differs.
 
+mod applied;
 pub(crate) mod apply;
 mod cookie;
 pub(crate) mod difference;
@@ -32,5 +33,6 @@ mod run;
 mod settle;
 pub(crate) mod source;
 mod swap;
+mod taken;
 mod wanted;
 mod written;

@@ -1,10 +1,13 @@
 //! From where steps come: what is written beside them says so.
 
+use std::sync::Arc;
+
 use super::records::Way;
+use super::taken::Taken;
 use crate::edit::Logging;
 
 /// From where steps come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Origin {
     /// By which way.
     pub(crate) way: Way,
@@ -20,6 +23,8 @@ pub(crate) struct Origin {
     pub(crate) logging: Logging,
     /// Whether an entry that wants what another one has is told back instead of refused: that one may come in a later batch.
     pub(crate) postpones: bool,
+    /// The addresses that are in the tree, where all of them are known.
+    pub(crate) taken: Option<Arc<Taken>>,
 }
 
 /// Whether a full sync is under way, which has to know what changes beside it.

@@ -142,8 +142,8 @@ impl Owners {
     pub(crate) fn fault(&self, at: usize, entry: &Entry, schema: &Schema) -> Option<(&'static str, String)> {
         let owner = &self.all[at];
         let outside = |attribute, dn: &Dn| {
-            let what = format!("{dn} lies outside of the bases of {}", owner.name);
-            (!owner.has(dn)).then_some((attribute, what))
+            let what = || format!("{dn} lies outside of the bases of {}", owner.name);
+            (!owner.has(dn)).then(|| (attribute, what()))
         };
         if let Some(fault) = outside("dn", &entry.dn) {
             return Some(fault);

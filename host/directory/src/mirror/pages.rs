@@ -14,7 +14,7 @@ use crate::ldap::failure::{LdapFailure, NO_SUCH_OBJECT};
 use crate::ldap::settings::ServerUrl;
 
 /// Most pages that wait to be taken in.
-const PAGES_READ_AHEAD_MAX: usize = 8;
+const PAGES_READ_AHEAD_MAX: usize = 16;
 
 /// One page of an answer.
 pub(super) struct Page {
@@ -49,14 +49,17 @@ impl Mirror {
     ) -> Result<Vec<Place>, SyncError> {
         let base = search.base.clone();
         let mut chase = self.0.servers.chase_apart(search, at);
+        // One page is about as long as the one before.
+        let mut length = 0;
         loop {
-            let mut found = Vec::new();
+            let mut found = Vec::with_capacity(length);
             let more = match chase.next(&mut |raw| found.push(self.read(raw).and_then(storable))).await {
                 Err(why @ LdapFailure::Refused { code: NO_SUCH_OBJECT, .. }) => {
                     return Err(SyncError::Unfit(no_base(&base, &why)));
                 }
                 more => more?,
             };
+            length = found.len();
             let page = Page { found, server: chase.server().to_owned() };
             if sender.send(page).await.is_err() || !more {
                 return Ok(chase.into_places());

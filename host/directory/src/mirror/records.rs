@@ -117,7 +117,7 @@ impl Record {
             format: RECORD_FORMAT,
             uuid: found.uuid,
             version: found.version.clone(),
-            content: digest(&found.entry),
+            content: found.content,
             list: schema.is(&found.entry, Class::InetMailGroup),
             glue: false,
             brought,
@@ -169,12 +169,8 @@ impl StoredFound {
     }
 
     pub(crate) fn found(self) -> Result<Found, DirectoryError> {
-        Ok(Found {
-            entry: decode_entry(&self.entry)?,
-            uuid: self.uuid,
-            modified: self.modified,
-            version: self.version,
-        })
+        let Self { entry, uuid, modified, version } = self;
+        StoredFoundRef { entry: &entry, uuid, modified, version }.found()
     }
 }
 
@@ -229,7 +225,8 @@ pub(crate) struct StoredFoundRef<'a> {
 impl StoredFoundRef<'_> {
     pub(crate) fn found(self) -> Result<Found, DirectoryError> {
         let Self { entry, uuid, modified, version } = self;
-        Ok(Found { entry: decode_entry(entry)?, uuid, modified, version })
+        let entry = decode_entry(entry)?;
+        Ok(Found { content: digest(&entry), entry, uuid, modified, version })
     }
 }
 

@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
-use super::apply::{Applied, BATCH_MAX, Step};
+use super::applied::Applied;
+use super::apply::{BATCH_MAX, Step};
 use super::full::{Staged, SyncOrder, Telling};
 use super::places::places_row;
 use super::records::{SEEN, SYNC, SeenRef, Way, base_key, decode, seen_key};

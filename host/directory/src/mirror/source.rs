@@ -7,7 +7,8 @@ use std::time::Duration;
 use events::{Event, Events};
 use runtime::{Background, Clock};
 
-use super::apply::{Applied, Beside, Step};
+use super::applied::Applied;
+use super::apply::{Beside, Step};
 use super::found::{Broken, Found};
 use super::history::SyncRecord;
 use super::live::Follower;
@@ -18,6 +19,7 @@ use super::records::{
     FORMAT, REFUSED, REFUSED_FORMAT, Refused, SYNC, StoredFound, SyncState, Way, decode, encode, source_key,
 };
 use super::swap::{self, Waiter};
+use super::taken::Taken;
 use super::wanted;
 use crate::directory::Directory;
 use crate::dn::Dn;
@@ -107,8 +109,8 @@ pub enum SyncError {
 }
 
 /// In which manner steps are applied.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
+#[derive(Clone, Copy)]
+pub(super) struct Manner<'t> {
     /// By which way they came.
     pub(super) way: Way,
     /// Of steps that were staged: [`Inner::marks`] before they were read. As long as it is the same, nothing newer has come.
@@ -117,12 +119,14 @@ pub(super) struct Manner {
     pub(super) logging: Logging,
     /// [`Origin::postpones`].
     pub(super) postpones: bool,
+    /// [`Origin::taken`].
+    pub(super) taken: Option<&'t Arc<Taken>>,
 }
 
-impl Manner {
+impl Manner<'_> {
     /// Of steps that came by a way, and are all of them.
     pub(super) fn of(way: Way) -> Self {
-        Self { way, marks: None, logging: Logging::Each, postpones: false }
+        Self { way, marks: None, logging: Logging::Each, postpones: false, taken: None }
     }
 }
 
@@ -337,7 +341,7 @@ impl Mirror {
         &self,
         steps: &[Step],
         beside: &Beside,
-        manner: Manner,
+        manner: Manner<'_>,
     ) -> Result<Applied, EditError> {
         let in_order = self.0.applying.lock().await;
         self.apply_in_order(&in_order, steps, beside, manner).await
@@ -349,7 +353,7 @@ impl Mirror {
         _in_order: &tokio::sync::MutexGuard<'_, ()>,
         steps: &[Step],
         beside: &Beside,
-        manner: Manner,
+        manner: Manner<'_>,
     ) -> Result<Applied, EditError> {
         let mut total = self.apply_once(steps, beside, manner).await?;
         let mut touched = std::mem::take(&mut total.touched);
@@ -381,7 +385,7 @@ impl Mirror {
         &self,
         steps: &[Step],
         beside: &Beside,
-        manner: Manner,
+        manner: Manner<'_>,
     ) -> Result<Applied, EditError> {
         let under_way = self.0.staging.load(Ordering::Acquire);
         let origin = Origin {
@@ -392,6 +396,7 @@ impl Mirror {
             overtaken: manner.marks != Some(self.0.marks.load(Ordering::Acquire)),
             logging: manner.logging,
             postpones: manner.postpones,
+            taken: manner.taken.cloned(),
         };
         let applied = self.0.directory.apply(steps, beside, &origin).await?;
         if applied.marked > 0 {

@@ -4,7 +4,7 @@
 
 use storage::{Batch, StorageError};
 
-use super::apply::Applied;
+use super::applied::Applied;
 use super::records::{SYNC, Way, source_key};
 use super::source::Mirror;
 use crate::error::DirectoryError;

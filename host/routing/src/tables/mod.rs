@@ -27,6 +27,7 @@
 mod answers;
 mod build;
 mod builder;
+mod built;
 mod check;
 mod facts;
 mod failing;

@@ -7,10 +7,11 @@ use std::ops::ControlFlow;
 use directory::{Dn, Schema, Typed};
 use hooks::{PluginName, Plugins, Role};
 use mail_types::Domain;
-use storage::{Batch, Snapshot, Space, Storage, StorageError};
+use storage::{Batch, KeyFilter, Snapshot, Space, Storage, StorageError};
 
-use super::build::{Rows, rows_of};
+use super::build::Rows;
 use super::builder::{Builder, builder_of, is_base};
+use super::built::Built;
 use super::listing::{MAKER, MARKS, read_keys, read_maker, write_key};
 use super::row::{AliasRow, DomainRow, split};
 use super::waiting::{Mark, mark_name};
@@ -30,12 +31,16 @@ const DRAWN_KEY: &[u8] = b"drawn";
 /// Keys deleted in one batch.
 const DELETES_MAX: usize = 20_000;
 
+/// Values by space and key; an empty one is to be deleted.
+type Values = [BTreeMap<Vec<u8>, Vec<u8>>; SPACES.len()];
+
 /// The values that changes lead to, over those in storage: several entries may touch one key.
 pub(super) struct Overlay<'s> {
     snapshot: &'s Snapshot,
+    /// What the generation has in storage, where it is in the making; else it may have anything.
+    written: Option<&'s KeyFilter>,
     pub(super) generation: u8,
-    /// By space; an empty value is to be deleted.
-    values: [BTreeMap<Vec<u8>, Vec<u8>>; SPACES.len()],
+    values: Values,
     pub(super) uplevel: bool,
     pub(super) chains: bool,
     pub(super) rows: u64,
@@ -51,6 +56,7 @@ impl<'s> Overlay<'s> {
     pub(super) fn new(snapshot: &'s Snapshot, generation: u8) -> Self {
         Self {
             snapshot,
+            written: None,
             generation,
             values: Default::default(),
             uplevel: false,
@@ -61,6 +67,11 @@ impl<'s> Overlay<'s> {
         }
     }
 
+    /// Of a generation that has what is written, and nothing else.
+    fn of_new(snapshot: &'s Snapshot, generation: u8, written: &'s KeyFilter) -> Self {
+        Self { written: Some(written), ..Self::new(snapshot, generation) }
+    }
+
     pub(super) fn get(&self, space: u8, key: &[u8]) -> Result<Vec<u8>, TableError> {
         if let Some(value) = self.values[usize::from(space)].get(key) {
             return Ok(value.clone());
@@ -69,6 +80,9 @@ impl<'s> Overlay<'s> {
     }
 
     fn stored(&self, space: u8, key: &[u8]) -> Result<Vec<u8>, TableError> {
+        if self.written.is_some_and(|written| !written.may_have(space, key)) {
+            return Ok(Vec::new());
+        }
         let stored = self.snapshot.get(SPACES[usize::from(space)], key)?;
         Ok(stored.map(std::borrow::Cow::into_owned).unwrap_or_default())
     }
@@ -246,18 +260,24 @@ impl<'s> Overlay<'s> {
     }
 
     pub(super) fn into_batch(self) -> Batch {
-        let mut batch = Batch::new();
-        for (space, values) in SPACES.into_iter().zip(self.values) {
-            for (key, value) in values {
-                if value.is_empty() {
-                    batch.delete(space, &key);
-                } else {
-                    batch.put(space, &key, value);
-                }
+        batch_of(self.values)
+    }
+}
+
+/// What the values come to in storage.
+fn batch_of(values: Values) -> Batch {
+    let mut batch = Batch::new();
+    batch.reserve(values.iter().map(BTreeMap::len).sum());
+    for (space, values) in SPACES.into_iter().zip(values) {
+        for (key, value) in values {
+            if value.is_empty() {
+                batch.delete(space, &key);
+            } else {
+                batch.put(space, &key, value);
             }
         }
-        batch
     }
+    batch
 }
 
 /// The name of the entry that a row is of.
@@ -278,30 +298,6 @@ fn framed(row: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// An entry with the rows that the native builder, or whoever calls, made of it.
-pub(super) struct Built {
-    pub(super) dn: Dn,
-    rows: Rows,
-    /// Whether they hold, whoever is bound to its domain.
-    is_settled: bool,
-}
-
-impl Built {
-    /// By the native builder.
-    pub(super) fn of(entry: &Typed, schema: &Schema) -> Self {
-        let dn = match entry {
-            Typed::Domain(domain) => &domain.dn,
-            Typed::User(user) => &user.dn,
-            Typed::Group(group) => &group.dn,
-            Typed::Other(entry) => &entry.dn,
-            Typed::FromDns(domain) => &domain.dn,
-        };
-        let rows = rows_of(entry, schema);
-        let is_settled = !rows.domains.is_empty();
-        Self { dn: dn.clone(), rows, is_settled }
-    }
-}
-
 /// A generation in the making. Dropped before [`Rebuild::finish`], it changes nothing.
 pub struct Rebuild<'p> {
     storage: Storage,
@@ -314,6 +310,8 @@ pub struct Rebuild<'p> {
     old: Option<State>,
     csn: u64,
     generation: u8,
+    /// The keys that it has in storage.
+    written: KeyFilter,
     waiting: Vec<Built>,
     builders: BTreeSet<PluginName>,
     marked: u64,
@@ -360,6 +358,7 @@ impl<'p> Rebuild<'p> {
                 old,
                 csn: 0,
                 generation,
+                written: KeyFilter::default(),
                 waiting: Vec::new(),
                 builders: BTreeSet::new(),
                 marked: 0,
@@ -395,9 +394,9 @@ impl<'p> Rebuild<'p> {
 
     async fn write(&mut self) -> Result<(), TableError> {
         let has_builders = self.has_builders();
-        let batch = {
+        let values = {
             let snapshot = self.storage.read()?;
-            let mut overlay = Overlay::new(&snapshot, self.generation);
+            let mut overlay = Overlay::of_new(&snapshot, self.generation, &self.written);
             let known = self.old.as_ref().map_or(&[][..], |old| &old.builders);
             for Built { dn, rows, is_settled } in self.waiting.drain(..) {
                 let builder = if is_settled || !has_builders {
@@ -419,9 +418,12 @@ impl<'p> Rebuild<'p> {
             self.uplevel |= overlay.uplevel;
             self.chains |= overlay.chains;
             self.rows += overlay.rows;
-            overlay.into_batch()
+            overlay.values
         };
-        self.storage.commit(batch).await?;
+        for (space, of_space) in (0..).zip(&values) {
+            of_space.keys().for_each(|key| self.written.note(space, key));
+        }
+        self.storage.commit(batch_of(values)).await?;
         Ok(())
     }
 

@@ -192,6 +192,26 @@ async fn a_rebuild_swaps_and_a_dropped_one_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_claim_of_an_earlier_chunk_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let tables = tables(&dir).await;
+    let user = |name: &str, mail: &str| {
+        let text = format!("dn: uid={name},o=x\nobjectClass: inetMailUser\nmail: {mail}@example.org\n");
+        typed(&text).remove(0)
+    };
+    let mut rebuild = tables.rebuild().await.unwrap();
+    for number in 0..=rebuild::CHUNK_MAX {
+        let name = number.to_string();
+        rebuild.add(&user(&name, &name), &Schema::product()).await.unwrap();
+    }
+    rebuild.add(&user("late", "0"), &Schema::product()).await.unwrap();
+    rebuild.finish(8).await.unwrap();
+    let reader = tables.reader().unwrap();
+    assert!(matches!(reader.alias("0@example.org").unwrap(), Some(Claim::Several(rows)) if rows.len() == 2));
+    assert_eq!(one(&reader, "1@example.org").unwrap().dn, "uid=1,o=x");
+}
+
+#[tokio::test]
 async fn two_entries_with_one_primary_address_are_at_odds() {
     let dir = tempfile::tempdir().unwrap();
     let tables = tables(&dir).await;

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mail_types::{Address, Lookup};
 use proptest::prelude::*;
@@ -10,6 +11,7 @@ use crate::change::Changes;
 use crate::directory::DirectoryOptions;
 use crate::entry::Entry;
 use crate::mirror::records::{SYNC, Way};
+use crate::mirror::taken::Taken;
 
 pub(crate) fn open(dir: &std::path::Path) -> Directory {
     let options = Options { size_max: 1 << 30, inline_max: 1024, synced: false };
@@ -21,9 +23,14 @@ fn dn(text: &str) -> Dn {
     Dn::parse(text).unwrap()
 }
 
+fn found_of(entry: Entry, uuid: Option<Uuid>, version: &str) -> Found {
+    let content = crate::mirror::found::digest(&entry);
+    Found { content, entry, uuid, modified: None, version: version.to_owned() }
+}
+
 fn user(name: &str, uuid: u8, version: &str, mail: &str) -> Step {
     let entry = Entry::new(dn(name)).with("mail", mail).with("objectClass", "inetMailUser");
-    let found = Found { entry, uuid: Some([uuid; 16]), modified: None, version: version.to_owned() };
+    let found = found_of(entry, Some([uuid; 16]), version);
     Step::Put(Box::new(found))
 }
 
@@ -40,6 +47,7 @@ fn origin(source: &str) -> Origin {
         overtaken: true,
         logging: Logging::Each,
         postpones: false,
+        taken: None,
     }
 }
 
@@ -196,14 +204,14 @@ async fn three_entries_pass_their_addresses_round() {
 fn organisation(name: &str, uuid: u8, version: &str, domain: &str) -> Step {
     let entry = Entry::new(dn(name)).with("sunPreferredDomain", domain).with("objectClass", "organization");
     let entry = entry.with("objectClass", "sunManagedOrganization").with("objectClass", "mailDomain");
-    let found = Found { entry, uuid: Some([uuid; 16]), modified: None, version: version.to_owned() };
+    let found = found_of(entry, Some([uuid; 16]), version);
     Step::Put(Box::new(found))
 }
 
 fn dc_node(domain: &str, uuid: u8, version: &str, base: &str) -> Step {
     let name = Dn::from_domain(&mail_types::Domain::parse(domain).unwrap(), &dn("o=internet")).unwrap();
     let entry = Entry::new(name).with("inetDomainBaseDN", base).with("objectClass", "inetDomain");
-    let found = Found { entry, uuid: Some([uuid; 16]), modified: None, version: version.to_owned() };
+    let found = found_of(entry, Some([uuid; 16]), version);
     Step::Put(Box::new(found))
 }
 
@@ -253,7 +261,7 @@ async fn an_entry_that_comes_where_another_one_left_glue_stays() {
     let unit = |name: &str, uuid: Option<u8>, version: &str, says: &str| {
         let entry = Entry::new(dn(name)).with("description", says).with("objectClass", "organizationalUnit");
         let uuid = uuid.map(|uuid| [uuid; 16]);
-        Step::Put(Box::new(Found { entry, uuid, modified: None, version: version.to_owned() }))
+        Step::Put(Box::new(found_of(entry, uuid, version)))
     };
     for has_uuid in [true, false] {
         let dir = tempfile::tempdir().unwrap();
@@ -293,7 +301,7 @@ async fn glue_becomes_real_and_real_becomes_glue() {
     apply(&directory, &[user("uid=a,ou=p,o=isp", 1, "1", "a@d.test")]).await;
     let real =
         Entry::new(dn("ou=p,o=isp")).with("description", "real").with("objectClass", "organizationalUnit");
-    let found = Found { entry: real, uuid: Some([9; 16]), modified: None, version: "1".to_owned() };
+    let found = found_of(real, Some([9; 16]), "1");
     let applied = apply(&directory, &[Step::Put(Box::new(found))]).await;
     assert_eq!(applied.modified, 1);
     apply(&directory, &[Step::Gone(dn("ou=p,o=isp"))]).await;
@@ -398,4 +406,26 @@ async fn what_was_staged_gives_way_to_what_came_since() {
     let applied =
         directory.apply(&staged, &Vec::new(), &Origin { overtaken: false, ..origin("ldap") }).await.unwrap();
     assert_eq!(applied.added, 1);
+}
+
+#[tokio::test]
+async fn a_first_sync_knows_who_has_an_address_whoever_gave_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let taken = Arc::new(Taken::nothing(&directory.raw_view().unwrap().head().unwrap()));
+    let first = Origin { taken: Some(taken), logging: Logging::Rebuild, ..origin("ldap") };
+    let page = [user("uid=a,o=isp", 1, "1", "a@d.test")];
+    assert_eq!(directory.apply(&page, &Vec::new(), &first).await.unwrap().added, 1);
+    let page = [user("uid=b,o=isp", 2, "1", "A@d.test"), user("uid=c,o=isp", 3, "1", "c@d.test")];
+    let applied = directory.apply(&page, &Vec::new(), &first).await.unwrap();
+    assert_eq!((applied.added, applied.refusals), (1, 1));
+    // A look-up came between two pages.
+    apply(&directory, &[user("uid=d,o=isp", 4, "1", "d@d.test")]).await;
+    let page = [user("uid=e,o=isp", 5, "1", "d@d.test"), user("uid=f,o=isp", 6, "1", "f@d.test")];
+    let applied = directory.apply(&page, &Vec::new(), &first).await.unwrap();
+    assert_eq!((applied.added, applied.refusals), (1, 1));
+    for (name, address) in [("a", "a@d.test"), ("c", "c@d.test"), ("d", "d@d.test"), ("f", "f@d.test")] {
+        assert_eq!(owner(&directory, address), Some(format!("uid={name},o=isp")), "{address}");
+    }
+    assert_eq!(directory.check(&mut |_| {}).unwrap(), Vec::<String>::new());
 }
