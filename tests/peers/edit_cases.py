@@ -254,3 +254,20 @@ def at_the_same_time(place):
         found = place.slapd.search("o=isp", "sub", has, "dn").stdout
         assert found.count("dn: ") == 1, found
     assert "sync_entry_refused" not in place.log()
+
+
+@case("before the first full sync has ended nothing is written to the server: what looks free may be somebody's there")
+def not_complete(place):
+    place.slapd_with()
+    place.wasmta_with('sync = "manual"', wait=False)
+    # A look-up brings this user, and nobody else.
+    assert place.rcpt("u1@d0.test") == 250
+    for words in (["alias", "add", "u1@d0.test", "u2@d0.test"], ["group", "add", "u2@d0.test", "u1@d0.test"]):
+        why = str(expect_failure(place, *words))
+        assert "the first full sync of the source ldap has not ended yet" in why and "wasmta sync full" in why, why
+    has = "(|(mail=u2@d0.test)(mailAlternateAddress=u2@d0.test))"
+    assert place.slapd.search("o=isp", "sub", has, "dn").stdout.count("dn: ") == 1
+    place.sync("full")
+    assert "belongs to" in str(expect_failure(place, "alias", "add", "u1@d0.test", "u2@d0.test"))
+    place.server.command("alias", "add", "u1@d0.test", "first@d0.test")
+    assert [place.rcpt(f"{name}@d0.test") for name in ("u2", "first")] == [250, 250]

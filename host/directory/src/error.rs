@@ -29,6 +29,12 @@ pub enum EditError {
     /// Others were faster too often. Try again.
     #[error("the directory was changed by others at the same time, {0} times over: try again")]
     Busy(u32),
+    /// Not everything that the source has is here yet: what looks free may be somebody's there. Try later.
+    #[error(
+        "the first full sync of the source {0} has not ended yet, and what looks free here may be somebody's there: try again when \
+         \"wasmta sync status\" names a last full sync, or make one with \"wasmta sync full\""
+    )]
+    Incomplete(String),
     /// The name breaks RFC 4514, or is too long to be stored.
     #[error(transparent)]
     Dn(#[from] DnError),

@@ -16,7 +16,7 @@ use super::refusing::{RefusedIds, fault, passing};
 use super::wanted;
 use crate::directory::Directory;
 use crate::dn::Dn;
-use crate::edit::{Composing, Edit, Logging};
+use crate::edit::{Composing, Edit, Logging, check_name};
 use crate::error::{DirectoryError, EditError};
 use crate::layout::Head;
 use crate::plan::container;
@@ -271,6 +271,8 @@ impl<'v, 's> Applying<'v, 's> {
                 self.applied.modified += 1;
             }
             None => {
+                // Before what stands above it: that may be too long as well, and is not what the source showed.
+                check_name(&found.entry)?;
                 self.parents(dn)?;
                 self.composing.take_new(&found.entry, self.now)?;
                 self.applied.touched.push(dn.clone());

@@ -21,12 +21,16 @@ use crate::view::View;
 
 /// Most entries that are taken in together: the more, the less often is the same page of the storage written.
 const BATCH_MAX: usize = 12_000;
+/// Most octets of their values: of groups with many members fewer are taken in together, for each member is a row of its own.
+const BATCH_OCTETS_MAX: usize = 16 << 20;
 /// How many are taken in together at first, so that the writer has something to do soon; then twice as many each time.
 const BATCH_MIN: usize = 3_000;
 
 /// What a first sync has taken in so far.
 pub(super) struct First {
     waiting: Vec<Found>,
+    /// Octets of their values.
+    octets: usize,
     /// How many are taken in together next.
     batch: usize,
     taken: Arc<Taken>,
@@ -45,6 +49,7 @@ impl Mirror {
         }
         Ok(Some(First {
             waiting: Vec::with_capacity(BATCH_MAX),
+            octets: 0,
             batch: BATCH_MIN,
             taken: Arc::new(Taken::nothing(&head)),
             applied: Applied::default(),
@@ -63,10 +68,13 @@ impl Mirror {
         for found in page {
             staged.count(&found);
             match found {
-                Ok(found) => first.waiting.push(found),
+                Ok(found) => {
+                    first.octets += found.entry.octets();
+                    first.waiting.push(found);
+                }
                 Err(broken) => staged.broken(broken),
             }
-            if first.waiting.len() >= first.batch {
+            if first.waiting.len() >= first.batch || first.octets >= BATCH_OCTETS_MAX {
                 self.write_first(first, staged.marks).await?;
             }
         }
@@ -76,6 +84,7 @@ impl Mirror {
     /// Writes what waits. `began` is [`super::source::Inner::marks`] before anything was asked.
     pub(super) async fn write_first(&self, first: &mut First, began: u64) -> Result<(), SyncError> {
         first.batch = (2 * first.batch).min(BATCH_MAX);
+        first.octets = 0;
         let in_order = self.0.applying.lock().await;
         let marks = self.0.marks.load(Ordering::Acquire);
         let mut steps = Vec::with_capacity(first.waiting.len());

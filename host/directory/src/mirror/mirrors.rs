@@ -143,6 +143,9 @@ impl WriteThrough for RemoteTree {
 
     fn check_entry(&self, entry: &Entry, schema: &Schema) -> Result<(), EditError> {
         let at = self.writable(&entry.dn)?;
+        if !self.0[at].is_complete()? {
+            return Err(EditError::Incomplete(self.0[at].name().to_owned()));
+        }
         match self.1.fault(at, entry, schema) {
             None => Ok(()),
             Some((attribute, why)) => Err(EditError::NotItsOwn { dn: entry.dn.clone(), attribute, why }),

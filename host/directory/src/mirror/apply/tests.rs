@@ -10,6 +10,7 @@ use super::*;
 use crate::change::Changes;
 use crate::directory::DirectoryOptions;
 use crate::entry::Entry;
+use crate::layout::NAME_KEY_MAX;
 use crate::mirror::records::{SYNC, Way};
 use crate::mirror::taken::Taken;
 
@@ -428,4 +429,14 @@ async fn a_first_sync_knows_who_has_an_address_whoever_gave_it() {
         assert_eq!(owner(&directory, address), Some(format!("uid={name},o=isp")), "{address}");
     }
     assert_eq!(directory.check(&mut |_| {}).unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn of_a_name_that_is_too_long_the_entry_itself_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = open(dir.path());
+    let long = format!("uid=a,ou={},o=isp", "x".repeat(NAME_KEY_MAX));
+    let applied = apply(&directory, &[user(&long, 1, "1", "a@d.test")]).await;
+    let [(name, _, why)] = applied.refused.as_slice() else { panic!("{:?}", applied.refused) };
+    assert_eq!((name, why), (&long, &EditError::NameTooLong(dn(&long)).to_string()));
 }
