@@ -67,6 +67,13 @@ struct Attributes {
     octets: Vec<u8>,
     named: Vec<Named>,
     values: Vec<Place>,
+    /// A bit for each length that a name has: most of what is asked for is not there.
+    lengths: u64,
+}
+
+/// The bit of a length, which longer ones share.
+fn length_bit(length: usize) -> u64 {
+    1 << (length % 64)
 }
 
 impl Attributes {
@@ -90,6 +97,9 @@ impl Attributes {
     }
 
     fn position(&self, name: &str) -> Option<usize> {
+        if self.lengths & length_bit(name.len()) == 0 {
+            return None;
+        }
         (0..self.named.len()).find(|at| self.name_octets(*at).eq_ignore_ascii_case(name.as_bytes()))
     }
 
@@ -105,6 +115,7 @@ impl Attributes {
             let place = self.put(value);
             self.values.push(place);
         }
+        self.lengths |= length_bit(name.end - name.start);
         self.named.push(Named { name, values_end: self.values.len() });
     }
 
@@ -125,15 +136,17 @@ impl Attributes {
         // Each takes two octets at least.
         let mut named = Vec::with_capacity(count.min(stored.len() / 2));
         let mut values = Vec::with_capacity(2 * named.capacity());
+        let mut lengths = 0;
         for _ in 0..count {
             let name = reading.octets()?;
             std::str::from_utf8(&stored[name.start..name.end]).ok()?;
             for _ in 0..reading.number()? {
                 values.push(reading.octets()?);
             }
+            lengths |= length_bit(name.end - name.start);
             named.push(Named { name, values_end: values.len() });
         }
-        (reading.at == stored.len()).then(|| Self { octets: stored.to_vec(), named, values })
+        (reading.at == stored.len()).then(|| Self { octets: stored.to_vec(), named, values, lengths })
     }
 }
 
@@ -193,6 +206,7 @@ impl Entry {
             octets: Vec::with_capacity(octets),
             named: Vec::with_capacity(attributes),
             values: Vec::with_capacity(values),
+            lengths: 0,
         };
         Self { dn, attributes: Arc::new(attributes) }
     }
@@ -314,7 +328,7 @@ impl Entry {
 
     /// About how many octets that takes, most of the time not less.
     pub(crate) fn stored_octets(&self) -> usize {
-        let Attributes { octets, named, values } = &*self.attributes;
+        let Attributes { octets, named, values, .. } = &*self.attributes;
         octets.len() + 2 * (named.len() + values.len())
     }
 

@@ -4,8 +4,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Room for two bits of some millions of keys: 4 MiB, whatever the number of entries.
-const BITS: usize = 1 << 25;
+/// Room for two bits of a million keys, in what a core has near: 1 MiB, whatever the number of entries.
+const BITS: usize = 1 << 23;
 const WORD_BITS: usize = u64::BITS as usize;
 
 /// Keys that were noted. It may take one for noted that was not, which costs a look; never the other way round.

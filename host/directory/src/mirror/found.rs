@@ -1,6 +1,8 @@
 //! An entry as a source has it, in the form in which it is kept.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::dn::Dn;
 use crate::entry::{Attribute, Entry};
@@ -64,7 +66,7 @@ impl Found {
         let octets = |(name, values): &RawAttribute| name.len() + values.iter().map(Vec::len).sum::<usize>();
         let values = kept.iter().map(|(_, values)| values.len()).sum();
         let mut entry = Entry::with_room(dn, kept.iter().map(octets).sum(), kept.len(), values);
-        kept.sort_by(|(one, _), (other, _)| lower(one).cmp(lower(other)));
+        kept.sort_by(|(one, _), (other, _)| in_order(one, other));
         for (name, mut values) in kept {
             let is_password = schema.is_named(&name, Field::UserPassword);
             values.retain(|value| {
@@ -87,22 +89,29 @@ impl Found {
     }
 }
 
-/// The octets of a name, without case.
-fn lower(name: &str) -> impl Iterator<Item = u8> {
-    name.bytes().map(|octet| octet.to_ascii_lowercase())
+/// How two names stand to each other, without case.
+fn in_order(one: &str, other: &str) -> Ordering {
+    let differ = one.bytes().zip(other.bytes()).find_map(|(one, other)| {
+        // Most are the same, or differ in their first letters.
+        let order = one.to_ascii_lowercase().cmp(&other.to_ascii_lowercase());
+        (one != other && order.is_ne()).then_some(order)
+    });
+    differ.unwrap_or_else(|| one.len().cmp(&other.len()))
 }
 
-/// A digest of what an entry says (FNV-1a, 64 bits), of one that was read by [`Found::read`].
+/// A digest of what an entry says, of one that was read by [`Found::read`]. It is kept, and only ever held against another one of
+/// the same entry: where the library's function changes, entries are compared as a whole once more, and no more than that.
 pub(crate) fn digest(entry: &Entry) -> u64 {
-    let with = |hash: u64, octet: u8| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3);
-    // The length too: two values are not one.
-    let length = |hash: u64, octets: &[u8]| octets.len().to_be_bytes().into_iter().fold(hash, with);
-    let step = |hash: u64, octets: &[u8]| octets.iter().copied().fold(length(hash, octets), with);
-    entry.octet_attributes().fold(0xcbf2_9ce4_8422_2325, |hash, (name, values)| {
-        let hash = name.iter().map(u8::to_ascii_lowercase).fold(length(hash, name), with);
-        let hash = step(hash, &values.len().to_be_bytes());
-        values.fold(hash, step)
-    })
+    let mut hasher = DefaultHasher::new();
+    let mut lower = Vec::new();
+    for (name, values) in entry.octet_attributes() {
+        lower.clear();
+        lower.extend(name.iter().map(u8::to_ascii_lowercase));
+        // The lengths too: two values are not one.
+        (lower.as_slice(), values.len()).hash(&mut hasher);
+        values.for_each(|value| value.hash(&mut hasher));
+    }
+    hasher.finish()
 }
 
 /// Whether two entries say the same. The order of values has no meaning, nor has that of attributes.

@@ -20,7 +20,9 @@ use super::{
     key, origin_key,
 };
 
-/// Entries written in one batch.
+/// Entries written in the first batch, so that the writer has something to do soon; then twice as many each time.
+const CHUNK_MIN: usize = 5_000;
+/// Most entries written in one batch.
 pub const CHUNK_MAX: usize = 20_000;
 /// Longer than any key.
 const KEY_MAX: usize = 600;
@@ -313,6 +315,8 @@ pub struct Rebuild<'p> {
     /// The keys that it has in storage.
     written: KeyFilter,
     waiting: Vec<Built>,
+    /// Entries written in the next batch.
+    chunk: usize,
     builders: BTreeSet<PluginName>,
     marked: u64,
     entries: u64,
@@ -360,6 +364,7 @@ impl<'p> Rebuild<'p> {
                 generation,
                 written: KeyFilter::default(),
                 waiting: Vec::new(),
+                chunk: CHUNK_MIN,
                 builders: BTreeSet::new(),
                 marked: 0,
                 entries: 0,
@@ -381,7 +386,7 @@ impl<'p> Rebuild<'p> {
         !self.stamp.is_empty() || self.old.as_ref().is_some_and(State::has_builders)
     }
 
-    /// Adds an entry; every [`CHUNK_MAX`] entries are written.
+    /// Adds an entry; they are written in chunks, of [`CHUNK_MAX`] at most.
     pub async fn add(&mut self, entry: &Typed, schema: &Schema) -> Result<(), TableError> {
         self.push(Built::of(entry, schema)).await
     }
@@ -389,11 +394,12 @@ impl<'p> Rebuild<'p> {
     pub(super) async fn push(&mut self, built: Built) -> Result<(), TableError> {
         self.entries += 1;
         self.waiting.push(built);
-        if self.waiting.len() >= CHUNK_MAX { self.write().await } else { Ok(()) }
+        if self.waiting.len() >= self.chunk { self.write().await } else { Ok(()) }
     }
 
     async fn write(&mut self) -> Result<(), TableError> {
         let has_builders = self.has_builders();
+        self.chunk = (2 * self.chunk).min(CHUNK_MAX);
         let values = {
             let snapshot = self.storage.read()?;
             let mut overlay = Overlay::of_new(&snapshot, self.generation, &self.written);
