@@ -78,6 +78,8 @@ fn lower_priority() {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
@@ -88,6 +90,17 @@ mod tests {
         let there = background.spawn(async move { tokio::spawn(async move { nice() }).await.unwrap() });
         assert_eq!(there.await.unwrap(), before.max(NICE));
         assert_eq!(nice(), before);
+    }
+
+    #[test]
+    fn who_is_busy_holds_nobody_up() {
+        let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (done, waiting) = std::sync::mpsc::channel();
+        let woken = runtime.spawn(async move {
+            tokio::spawn(async move { done.send(()).unwrap() });
+            busy(|| waiting.recv_timeout(Duration::from_secs(10)))
+        });
+        runtime.block_on(woken).unwrap().unwrap();
     }
 
     #[tokio::test]
