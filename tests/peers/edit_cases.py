@@ -2,6 +2,7 @@
 
 import subprocess
 
+import slapd
 from ldap_cases import case, expect_failure
 from slapd import domain_entries, user, user_dn
 
@@ -256,7 +257,7 @@ def at_the_same_time(place):
     assert "sync_entry_refused" not in place.log()
 
 
-@case("before the first full sync has ended nothing is written to the server: what looks free may be somebody's there")
+@case("before the first full sync has ended no address of a domain that is here is given: it may be somebody's there")
 def not_complete(place):
     place.slapd_with()
     place.wasmta_with('sync = "manual"', wait=False)
@@ -271,3 +272,15 @@ def not_complete(place):
     assert "belongs to" in str(expect_failure(place, "alias", "add", "u1@d0.test", "u2@d0.test"))
     place.server.command("alias", "add", "u1@d0.test", "first@d0.test")
     assert [place.rcpt(f"{name}@d0.test") for name in ("u2", "first")] == [250, 250]
+
+
+@case("a domain is added where a base of the directory is not there yet: what the first full sync waits for")
+def base_missing(place):
+    entries = slapd.tree(1, 1)
+    place.slapd_with([entry for entry in entries if entry.split("\n", 1)[0].endswith("o=isp") and "d0" not in entry.split("\n", 1)[0]])
+    place.wasmta_with(wait=False)
+    place.until(lambda: "o=internet is not there" in place.log(), "the sync to find no base")
+    place.server.command("domain", "add", "first.test")
+    place.until(lambda: place.status()["full_at"] is not None, "the first full sync")
+    place.server.command("user", "add", "eva@first.test", "--password", "first word")
+    assert place.rcpt("eva@first.test") == 250

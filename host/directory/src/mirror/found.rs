@@ -91,12 +91,11 @@ impl Found {
 
 /// How two names stand to each other, without case.
 fn in_order(one: &str, other: &str) -> Ordering {
-    let differ = one.bytes().zip(other.bytes()).find_map(|(one, other)| {
-        // Most are the same, or differ in their first letters.
-        let order = one.to_ascii_lowercase().cmp(&other.to_ascii_lowercase());
-        (one != other && order.is_ne()).then_some(order)
+    let mut orders = one.bytes().zip(other.bytes()).map(|(one, other)| {
+        let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
+        one.cmp(&other)
     });
-    differ.unwrap_or_else(|| one.len().cmp(&other.len()))
+    orders.find(|order| order.is_ne()).unwrap_or_else(|| one.len().cmp(&other.len()))
 }
 
 /// A digest of what an entry says, of one that was read by [`Found::read`]. It is kept, and only ever held against another one of

@@ -14,6 +14,7 @@ use crate::directory::Directory;
 use crate::dn::Dn;
 use crate::entry::Entry;
 use crate::error::EditError;
+use crate::layout::address_keys;
 use crate::ldap::failure::LdapFailure;
 use crate::remote_edit::{BoxFuture, RemoteEdit, Turn, Unmade, WriteThrough};
 use crate::schema::Schema;
@@ -136,6 +137,18 @@ impl RemoteTree {
     }
 }
 
+impl Mirror {
+    /// Whether an entry has addresses of a domain that is here: somebody may have them whom a first full sync has yet to bring. Of a
+    /// domain that is not here nobody is, and to add it may be what the sync waits for: its base may not be there.
+    fn may_be_anothers(&self, entry: &Entry, schema: &Schema) -> bool {
+        let domains = address_keys(entry, schema)
+            .into_iter()
+            .filter_map(|(key, _)| key.rsplit_once('@').and_then(|(_, domain)| Domain::parse(domain).ok()));
+        let mut known = domains.map(|domain| self.0.directory.domain(&domain));
+        known.any(|known| !matches!(known, Lookup::NotFound))
+    }
+}
+
 impl WriteThrough for RemoteTree {
     fn check(&self, dn: &Dn) -> Result<(), EditError> {
         self.writable(dn).map(drop)
@@ -143,7 +156,7 @@ impl WriteThrough for RemoteTree {
 
     fn check_entry(&self, entry: &Entry, schema: &Schema) -> Result<(), EditError> {
         let at = self.writable(&entry.dn)?;
-        if !self.0[at].is_complete()? {
+        if !self.0[at].is_complete()? && self.0[at].may_be_anothers(entry, schema) {
             return Err(EditError::Incomplete(self.0[at].name().to_owned()));
         }
         match self.1.fault(at, entry, schema) {
