@@ -42,12 +42,6 @@ fn from_matters(plugin: &Plugin, role: Role, address: &mail_types::Address, posi
 }
 
 impl Engine {
-    /// What the plugin sees of a context: without the id where its answer may be remembered.
-    fn shown(plugin: &Plugin, context: &CallContext) -> CallContext {
-        let id = if plugin.memo.is_some() { String::new() } else { context.id.clone() };
-        CallContext { id, ..context.clone() }
-    }
-
     /// A plugin that says itself what it has to do with: where it does not act, asking it fails, whatever that is.
     fn acting(&self, name: &PluginName, context: &CallContext) -> Option<Arc<Plugin>> {
         self.plugin(name).filter(|one| one.settings.acts_for(context.tenant.as_ref()))
@@ -77,28 +71,33 @@ impl Engine {
         batch: &[RewriteRequest],
         sitting: &mut Sitting,
     ) -> Told<Vec<RewriteVerdict>> {
-        let plugin = self.plugin(name);
+        let plugin = match self.0.find(name, Role::Rewrite, context.tenant.as_ref()) {
+            Ok(plugin) => plugin,
+            Err(failed) => {
+                return self.0.in_vain(sitting, context, &Question::rewrite(context, batch), failed);
+            }
+        };
         // Before anything is read: an answer from older tables must not pass for one from newer ones.
         let generation = self.0.surroundings.world.generation();
         let mut verdicts: Vec<Option<RewriteVerdict>> = vec![None; batch.len()];
         let mut open: Vec<usize> = Vec::new();
         for (at, request) in batch.iter().enumerate() {
-            match plugin.as_deref().map(|plugin| at_once(plugin, generation, context, request)) {
-                Some(Some(verdict)) => verdicts[at] = Some(verdict),
-                _ => open.push(at),
+            match at_once(&plugin, generation, context, request) {
+                Some(verdict) => verdicts[at] = Some(verdict),
+                None => open.push(at),
             }
         }
         let mut report = hooks::CallReport { remembered: open.is_empty(), ..Default::default() };
         for piece in open.chunks(BATCH_MAX) {
-            let asked: Vec<RewriteRequest> = piece.iter().map(|at| batch[*at].clone()).collect();
-            let shown =
-                plugin.as_deref().map_or_else(|| context.clone(), |plugin| Self::shown(plugin, context));
-            let question = Question::rewrite(&shown, &asked);
-            let told = self.0.put_in(sitting, name, context, question, None, |judge, answer| {
+            let mut question = Question::rewrite(context, piece.iter().map(|at| &batch[*at]));
+            if plugin.memo.is_some() {
+                question.hide_id();
+            }
+            let told = self.0.put_to(&plugin, sitting, context, question, None, |judge, answer| {
                 let Answer::Rewrite(given) = answer else { return wrong() };
-                length(&given, asked.len())?;
-                let checked = given.into_iter().zip(&asked).map(|(verdict, request)| {
-                    let address = &request.address;
+                length(&given, piece.len())?;
+                let checked = given.into_iter().zip(piece).map(|(verdict, at)| {
+                    let address = &batch[*at].address;
                     judge.rewrite(verdict, (address.local.as_str(), address.domain.as_str()))
                 });
                 checked.collect::<Result<Vec<_>, _>>()
@@ -110,7 +109,7 @@ impl Engine {
                 Err(failed) => return Told { answer: Err(failed), report },
             };
             for (at, verdict) in piece.iter().zip(given) {
-                if let Some(memo) = plugin.as_deref().and_then(|plugin| plugin.memo.as_ref()) {
+                if let Some(memo) = &plugin.memo {
                     memo.remember(generation, context, &batch[*at], &verdict);
                 }
                 verdicts[*at] = Some(verdict);
@@ -122,17 +121,13 @@ impl Engine {
     }
 }
 
-/// What can be said without a call: no interest, or a remembered answer.
+/// What can be said without a call of a plugin that was found: no interest, or a remembered answer.
 fn at_once(
     plugin: &Plugin,
     generation: u64,
     context: &CallContext,
     request: &RewriteRequest,
 ) -> Option<RewriteVerdict> {
-    // Asking fails, and that is told.
-    if !plugin.settings.acts_for(context.tenant.as_ref()) || !plugin.manifest.roles.contains(&Role::Rewrite) {
-        return None;
-    }
     if !rewrite_matters(plugin, request) {
         plugin.numbers.passed_over.fetch_add(1, Ordering::Relaxed);
         return Some(RewriteVerdict::NoMatch);

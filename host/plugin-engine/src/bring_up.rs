@@ -6,13 +6,14 @@ use std::time::Duration;
 use hooks::PluginName;
 
 use crate::artefacts::InUse;
+use crate::card::Description;
 use crate::component::{Digest, Manifest, Unfit};
 use crate::doubts::denied;
 use crate::engine::{Active, Inner};
 use crate::lifecycle::Installation;
 use crate::machine::MEMORY_MAX;
 use crate::made_with::MadeWith;
-use crate::plugin::{Description, Plugin};
+use crate::plugin::Plugin;
 use crate::recordings::{PLAYED_OCTETS_MAX, Recordings};
 use crate::registry::{HISTORY_MAX, Installed};
 use crate::settings::Settings;

@@ -65,9 +65,9 @@ struct Used {
 }
 
 impl Used {
-    fn nothing() -> Self {
+    fn nothing(began: Instant) -> Self {
         Self {
-            began: Instant::now(),
+            began,
             in_host: Duration::ZERO,
             slices: 0,
             host_calls: 0,
@@ -80,10 +80,16 @@ impl Used {
 
     /// Processor time, at most. By the clock alone, a call would pay for the time in which the machine or this worker
     /// did other things: but in each slice that it has begun it ran for one at most. `begun` is the slice under way.
-    fn cpu(&self, begun: u64) -> Duration {
+    fn cpu(&self, begun: u64, spent: Duration) -> Duration {
         let slices = u32::try_from(self.slices + begun).unwrap_or(u32::MAX);
-        self.began.elapsed().saturating_sub(self.in_host).min(SLICE.saturating_mul(slices))
+        spent.saturating_sub(self.in_host).min(SLICE.saturating_mul(slices))
     }
+}
+
+/// What a call used of its tenant's processor time, and when it ended.
+pub(crate) struct Paid {
+    pub(crate) cpu: Duration,
+    pub(crate) at: Instant,
 }
 
 /// What an item of a list counts for, beside its text, in octets.
@@ -97,9 +103,9 @@ const LOG_LINE_MAX: usize = 1024;
 
 impl Call {
     /// Takes what a call used off its tenant's share; what only shows what would be costs no mail its turn.
-    pub(crate) fn pay(&self, share: &Tenant, used: Duration) {
+    pub(crate) fn pay(&self, share: &Tenant, paid: &Paid) {
         if !self.explains {
-            share.spend(used);
+            share.spend(paid.cpu, paid.at);
         }
     }
 
@@ -109,6 +115,7 @@ impl Call {
         surroundings: Option<Surroundings>,
         tenant: Option<Domain>,
         share: Arc<Tenant>,
+        now: Instant,
     ) -> Self {
         Self {
             settings,
@@ -122,21 +129,21 @@ impl Call {
             random: None,
             held: Held::nothing(share),
             memory: 0,
-            used: Used::nothing(),
+            used: Used::nothing(now),
             waits_until: None,
             breach: None,
             tape: Tape::Off,
         }
     }
 
-    /// Begins a call on an instance, new or warm, that has to be over at an instant.
-    pub(crate) fn begin(&mut self, manner: Manner, end: tokio::time::Instant) {
+    /// Begins a call now on an instance, new or warm, that has to be over at an instant.
+    pub(crate) fn begin(&mut self, manner: Manner, now: Instant, end: tokio::time::Instant) {
         self.waits_until = end.checked_sub(self.limits().wall / SPARE_SHARE);
         (self.now, self.explains) = (manner.now, manner.explains);
         (self.seed, self.random) = (manner.seed, None);
         self.content = manner.content;
         self.tape = manner.tape;
-        self.used = Used::nothing();
+        self.used = Used::nothing(now);
         self.breach = None;
     }
 
@@ -150,11 +157,12 @@ impl Call {
     }
 
     /// Ends the call: what it took.
-    pub(crate) fn end(&mut self) -> (CallReport, Duration) {
+    pub(crate) fn end(&mut self) -> (CallReport, Paid) {
         self.content = None;
-        let used = std::mem::replace(&mut self.used, Used::nothing());
-        let spent = used.began.elapsed();
-        let cpu = used.cpu(1);
+        let at = Instant::now();
+        let used = std::mem::replace(&mut self.used, Used::nothing(at));
+        let spent = at.saturating_duration_since(used.began);
+        let cpu = used.cpu(1, spent);
         let report = CallReport {
             uncounted: None,
             digest: String::new(),
@@ -167,7 +175,7 @@ impl Call {
             log: used.log,
             backtrace: Vec::new(),
         };
-        (report, cpu)
+        (report, Paid { cpu, at })
     }
 
     /// Octets of memory that the instance has.
@@ -265,7 +273,7 @@ impl Call {
     pub(crate) fn slice(&mut self) -> UpdateDeadline {
         self.used.slices += 1;
         let cpu = self.limits().cpu;
-        if self.used.cpu(0) > cpu {
+        if self.used.cpu(0, self.used.began.elapsed()) > cpu {
             let text = format!("it used more than {} ms of processor time (limits.cpu)", cpu.as_millis());
             self.breach.get_or_insert((FailureKind::Cpu, text));
             return UpdateDeadline::Interrupt;
@@ -324,7 +332,7 @@ mod tests {
         let settings = Settings::new("busy".parse().unwrap());
         let limit = settings.limits.cpu;
         let share = Tenants::new(settings.limits.clone(), BreakerOptions::default()).of(None);
-        let mut call = Call::new(Arc::new(settings), Arc::default(), None, None, share);
+        let mut call = Call::new(Arc::new(settings), Arc::default(), None, None, share, Instant::now());
         // The machine does something else meanwhile.
         std::thread::sleep(limit * 3);
         assert!(matches!(call.slice(), UpdateDeadline::Yield(_)));
@@ -333,7 +341,7 @@ mod tests {
             assert!(matches!(call.slice(), UpdateDeadline::Yield(_)));
         }
         assert!(matches!(call.slice(), UpdateDeadline::Interrupt));
-        assert_eq!(call.end().1, SLICE * u32::try_from(slices + 2).unwrap());
+        assert_eq!(call.end().1.cpu, SLICE * u32::try_from(slices + 2).unwrap());
     }
 
     #[tokio::test(start_paused = true)]
@@ -343,7 +351,7 @@ mod tests {
         let wall = Duration::from_secs(8);
         settings.limits.wall = wall;
         let share = Tenants::new(settings.limits.clone(), BreakerOptions::default()).of(None);
-        let mut call = Call::new(Arc::new(settings), Arc::default(), None, None, share);
+        let mut call = Call::new(Arc::new(settings), Arc::default(), None, None, share, Instant::now());
         let manner = Manner {
             tape: Tape::Off,
             now: Timestamp(0),
@@ -353,7 +361,7 @@ mod tests {
             content: None,
         };
         let began = tokio::time::Instant::now();
-        call.begin(manner, began + wall);
+        call.begin(manner, Instant::now(), began + wall);
         assert_eq!(call.wait_for(ready(1)).await, Some(1));
         let waiting = tokio::time::timeout(wall, call.wait_for(pending::<()>())).await;
         assert_eq!(waiting, Ok(None), "it is given up before the call's time is over");

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use events::{Event, Events};
@@ -273,8 +272,8 @@ impl Inner {
         tenant: Option<&Domain>,
     ) -> Result<Arc<Plugin>, Failed> {
         let active = self.active.load();
-        let settings = active.settings.get(name);
         let missing = |why: String| {
+            let settings = active.settings.get(name);
             let kind = FailureKind::Missing;
             let on_failure = settings.map(|settings| settings.on_failure(role, kind)).unwrap_or_default();
             Failed { plugin: name.clone(), kind, message: why, on_failure }
@@ -323,19 +322,30 @@ impl Inner {
         content: Option<Content>,
         check: impl FnOnce(&Judge<'_>, Answer) -> Result<T, Invalid>,
     ) -> Told<T> {
+        match self.find(name, question.role(), context.tenant.as_ref()) {
+            Ok(plugin) => self.put_to(&plugin, sitting, context, question, content, check).await,
+            Err(failed) => self.in_vain(sitting, context, &question, failed),
+        }
+    }
+
+    /// The same, of a plugin that was found, and has the role.
+    pub(crate) async fn put_to<T>(
+        &self,
+        plugin: &Plugin,
+        sitting: &mut Sitting,
+        context: &CallContext,
+        question: Question,
+        content: Option<Content>,
+        check: impl FnOnce(&Judge<'_>, Answer) -> Result<T, Invalid>,
+    ) -> Told<T> {
         let (role, only_changes) = (question.role(), question.only_changes());
-        let tenant = context.tenant.as_ref();
+        let (name, tenant) = (&plugin.settings.name, context.tenant.as_ref());
         // An explanation shows what would be, and changes nothing: neither what waits for the next message, nor what is known
         // of the plugin.
         let explains = sitting.is_counted();
-        let plugin = match self.find(name, role, tenant) {
-            Ok(plugin) => plugin,
-            Err(failed) if explains => return Told::at_once(Err(failed)),
-            Err(failed) => return self.in_vain(context, (role, only_changes), failed),
-        };
         let share = plugin.tenants.of(tenant);
         let now = self.clock.now();
-        let gate = match spared(&plugin, &share, role, (self.clock.steady(), explains)) {
+        let gate = match plugin.gate(&share, role, (self.clock.steady(), explains)) {
             Ok(gate) => gate,
             Err(failed) if explains => return Told::at_once(Err(failed)),
             Err(failed) => {
@@ -347,7 +357,7 @@ impl Inner {
                 return Told::at_once(Err(failed));
             }
         };
-        let recorded = self.recorder.wants(&plugin.settings.name) && !explains;
+        let recorded = self.recorder.wants(name) && !explains;
         let (taped, shadow) = (recorded, self.shadows.of(name).filter(|_| !explains));
         let keeps = taped || shadow.is_some() || explains;
         let tape = if keeps { Tape::recording() } else { Tape::Off };
@@ -358,14 +368,14 @@ impl Inner {
         if !explains {
             plugin.numbers.calls.fetch_add(1, Ordering::Relaxed);
             plugin.numbers.microseconds.fetch_add(report.microseconds, Ordering::Relaxed);
-            notes::logged(&self.events, &plugin, context, &report);
+            notes::logged(&self.events, plugin, context, &report);
         }
         let lost = if tape.is_lost() { Why::TooLarge } else { Why::Unanswered };
         if let Some(kept) = tape.into_kept() {
-            let recording = Recording::new(&plugin, context, now, seed, question, kept, &answer);
+            let recording = Recording::new(plugin, context, now, seed, question, kept, &answer);
             if explains {
                 // On the heap: what is rare must not make every call larger.
-                Box::pin(self.count(&plugin, &recording, &mut report)).await;
+                Box::pin(self.count(plugin, &recording, &mut report)).await;
             }
             self.keep(name, recording, (taped, shadow));
         } else if keeps && !explains {
@@ -432,6 +442,10 @@ impl Inner {
             Some(kind) if kind.is_fault() => Ended::Fault,
             _ => Ended::Well,
         };
+        // The ordinary way, which turns nothing: no clock is read for it.
+        if (gate, ended) == (Gate::Closed, Ended::Well) {
+            return;
+        }
         match breaker.outcome(gate, ended, self.clock.steady()) {
             Turned::Not => {}
             Turned::Opened => notes::changed(&self.events, name, tenant, "rests after repeated failures"),
@@ -440,40 +454,17 @@ impl Inner {
     }
 
     /// Books that a plugin was asked which is not there, or not for whoever asks.
-    fn in_vain<T>(&self, context: &CallContext, about: (Role, bool), failed: Failed) -> Told<T> {
-        if self.missed.met(&failed.plugin, self.clock.steady()) {
+    pub(crate) fn in_vain<T>(
+        &self,
+        sitting: &Sitting,
+        context: &CallContext,
+        question: &Question,
+        failed: Failed,
+    ) -> Told<T> {
+        let about = (question.role(), question.only_changes());
+        if !sitting.is_counted() && self.missed.met(&failed.plugin, self.clock.steady()) {
             notes::failed(&self.events, context, about, &failed);
         }
         Told::at_once(Err(failed))
-    }
-}
-
-/// Whether a call is made, and what for; or why not. An explanation is nobody's probe.
-fn spared(
-    plugin: &Plugin,
-    share: &crate::tenant::Tenant,
-    role: Role,
-    (now, explains): (Duration, bool),
-) -> Result<Gate, Failed> {
-    if share.is_spent() {
-        let why = "its tenant's processor time of this second is used up (limits.tenant-cpu)";
-        return Err(plugin.failed(role, FailureKind::Busy, why));
-    }
-    // No mail waits for rows, and who asks for them divides what fails, and waits, by itself.
-    if role == Role::RouteTable {
-        return Ok(Gate::Closed);
-    }
-    // Last, because it lets a probe through that has to be made then.
-    let gate = if explains {
-        share.breaker.rests(now).map_or(Gate::Closed, Gate::Open)
-    } else {
-        share.breaker.gate(now)
-    };
-    match gate {
-        Gate::Open(rest) => {
-            let why = format!("it failed too often, and rests for {} s more", rest.as_secs().max(1));
-            Err(plugin.failed(role, FailureKind::Resting, why))
-        }
-        gate => Ok(gate),
     }
 }

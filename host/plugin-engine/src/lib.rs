@@ -13,6 +13,7 @@ mod breaker;
 mod bring_up;
 mod call;
 mod capability;
+mod card;
 mod compiler;
 mod component;
 mod contradictions;
@@ -53,6 +54,7 @@ mod trust;
 mod validate;
 
 pub use capability::Capability;
+pub use card::Description;
 pub use compiler::{COMPILE_MAX, Compiler, HereCompiler, Outcome, ProcessCompiler};
 pub use component::{COMPONENT_MAX, Digest, Manifest, Unfit, compile};
 pub use contradictions::{
@@ -70,7 +72,7 @@ pub use wasmtime::Engine as CompilerEngine;
 pub use machine::{Allocation, INSTANCES_MAX, MEMORY_MAX, Machine, Profile, SLICE, Target};
 pub use missed::Absent;
 pub use numbers::Numbers;
-pub use plugin::{Description, Plugin};
+pub use plugin::Plugin;
 pub use question::{Answer, Question};
 pub use recording::{LeftOut, Recording};
 pub use registry::{HISTORY_MAX, INSTALLED_MAX, Installed};

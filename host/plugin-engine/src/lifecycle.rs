@@ -10,12 +10,12 @@ use mail_types::Domain;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
+use crate::card::Description;
 use crate::component::{Digest, Manifest, Unfit};
 use crate::doubts::denied;
 use crate::engine::{Active, Engine};
 use crate::kv::KvError;
 use crate::notes;
-use crate::plugin::Description;
 use crate::recording::LeftOut;
 use crate::registry::Installed;
 use crate::settings::Settings;

@@ -273,7 +273,9 @@ pub(crate) fn configuration(profile: Profile, allocation: Allocation) -> Config 
                 .table_keep_resident(64 << 10)
                 .async_stack_keep_resident(64 << 10)
                 .pagemap_scan(Enabled::Auto)
-                .decommit_batch_size(16)
+                // Not in batches: what stays resident is given back with nothing to decommit, and a batch would keep its slot
+                // waiting for others, call the system for nothing, and hand out slots that no cache holds any more.
+                .decommit_batch_size(1)
                 .max_unused_warm_slots(WARM_SLOTS_MAX);
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         }

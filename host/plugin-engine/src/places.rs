@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -104,8 +104,7 @@ impl Places {
     }
 
     /// An instance that was kept warm.
-    pub(crate) fn take(&self, owner: Owner) -> Option<Box<Instance>> {
-        let now = Instant::now();
+    pub(crate) fn take(&self, owner: Owner, now: Instant) -> Option<Box<Instance>> {
         // What has waited too long is dropped after the lock.
         let mut over = Vec::new();
         let mut warm = self.warm.lock();
@@ -121,8 +120,8 @@ impl Places {
         found
     }
 
-    /// Keeps an instance for so long; where there is no room, or somebody waits for its place, it is dropped.
-    pub(crate) fn put(&self, owner: Owner, instance: Box<Instance>, idle: Duration) {
+    /// Keeps an instance until then; where there is no room, or somebody waits for its place, it is dropped.
+    pub(crate) fn put(&self, owner: Owner, instance: Box<Instance>, until: Instant) {
         let mut warm = self.warm.lock();
         let since = warm.next;
         let shelf = warm.shelves.get(&owner).map_or(0, VecDeque::len);
@@ -133,7 +132,7 @@ impl Places {
         }
         warm.next += 1;
         warm.order.insert(since, owner);
-        let waiting = Waiting { since, until: Instant::now() + idle, instance };
+        let waiting = Waiting { since, until, instance };
         warm.shelves.entry(owner).or_default().push_back(waiting);
     }
 

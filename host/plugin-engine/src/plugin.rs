@@ -1,16 +1,17 @@
 //! One version of a plugin, ready to be asked.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hooks::{CallReport, Content, Failed, FailureKind, PluginName, Role, Sitting};
+use hooks::{CallReport, Content, Failed, FailureKind, Role, Sitting};
 use mail_types::{Domain, Timestamp};
-use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
 
+use crate::breaker::Gate;
 use crate::call::{Call, Surroundings, Values};
+use crate::card::{Description, describe, not_held};
 use crate::component::{Manifest, Unfit};
 use crate::fault::{Fault, one_line};
 use crate::host::flatten;
@@ -23,15 +24,13 @@ use crate::memo::Memo;
 use crate::numbers::Numbers;
 use crate::places::{Owner, Places};
 use crate::question::{Answer, Question};
-use crate::reads::{self, Reads};
+use crate::reads::Reads;
 use crate::schema::Schema;
 use crate::seat::Seat;
 use crate::settings::{Reuse, Settings};
 use crate::tape::Tape;
 use crate::tenant::{Tenant, TenantUse, Tenants};
 
-/// How long a plugin may take to describe itself.
-const DESCRIBE_MAX: Duration = Duration::from_secs(5);
 /// Fuel of one call in the metering profile: a bound where no clock of slices runs.
 const FUEL_MAX: u64 = 2_000_000_000;
 
@@ -40,24 +39,6 @@ const FUEL_MAX: u64 = 2_000_000_000;
 const LIFTED_FACTOR: usize = 4;
 /// … and in any case, for the answers to a long batch that say next to nothing each.
 const LIFTED_OCTETS: usize = 1 << 20;
-
-/// What a plugin says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Description {
-    /// Its name.
-    pub name: PluginName,
-    /// Its version.
-    pub version: String,
-    /// One sentence.
-    pub summary: String,
-    /// The JSON Schema of its configuration; empty for none.
-    pub config_schema: String,
-    /// Role and selector.
-    pub interests: Vec<(String, String)>,
-    /// The attributes of a user's entry that it reads, between spaces; `None`: all.
-    #[serde(default)]
-    pub entry_attributes: Option<String>,
-}
 
 /// A version of a plugin with its settings. Calls under way keep theirs when it is replaced.
 pub struct Plugin {
@@ -197,7 +178,8 @@ impl Plugin {
         let place = self.places.of(self.manifest.weight()).await.ok_or("there is no pool any more")?;
         let _turn = self.machine.turn();
         let until = tokio::time::Instant::now() + self.settings.limits.wall;
-        let started = Instance::new(&self.pre, self.store(tenant, &share), place, until).await;
+        let store = self.store(tenant, &share, Instant::now());
+        let started = Instance::new(&self.pre, store, place, until).await;
         started.map(drop).map_err(|(error, _)| Fault::of(&error).sentence)
     }
 
@@ -231,6 +213,36 @@ impl Plugin {
         Failed { plugin: self.settings.name.clone(), kind, message: message.into(), on_failure }
     }
 
+    /// Whether a call is made, and what for; or why not. An explanation is nobody's probe.
+    pub(crate) fn gate(
+        &self,
+        share: &Tenant,
+        role: Role,
+        (now, explains): (Duration, bool),
+    ) -> Result<Gate, Failed> {
+        if share.is_spent(Instant::now()) {
+            let why = "its tenant's processor time of this second is used up (limits.tenant-cpu)";
+            return Err(self.failed(role, FailureKind::Busy, why));
+        }
+        // No mail waits for rows, and who asks for them divides what fails, and waits, by itself.
+        if role == Role::RouteTable {
+            return Ok(Gate::Closed);
+        }
+        // Last, because it lets a probe through that has to be made then.
+        let gate = if explains {
+            share.breaker.rests(now).map_or(Gate::Closed, Gate::Open)
+        } else {
+            share.breaker.gate(now)
+        };
+        match gate {
+            Gate::Open(rest) => {
+                let why = format!("it failed too often, and rests for {} s more", rest.as_secs().max(1));
+                Err(self.failed(role, FailureKind::Resting, why))
+            }
+            gate => Ok(gate),
+        }
+    }
+
     /// What recordings of its calls say of its settings.
     pub(crate) fn made_with(&self) -> Arc<MadeWith> {
         Arc::clone(self.made_with.get_or_init(|| Arc::new(MadeWith::of(&self.settings))))
@@ -244,20 +256,21 @@ impl Plugin {
         Owner { plugin: self.number, tenant: share.number }
     }
 
-    fn store(&self, tenant: Option<&Domain>, share: &Arc<Tenant>) -> Store<Call> {
+    fn store(&self, tenant: Option<&Domain>, share: &Arc<Tenant>, now: Instant) -> Store<Call> {
         let call = Call::new(
             Arc::clone(&self.settings),
             Arc::clone(&self.values),
             Some(self.surroundings.clone()),
             tenant.cloned(),
             Arc::clone(share),
+            now,
         );
         new_store(&self.machine, call)
     }
 
     /// A warm instance, or a place for a new one, where either is to be had without waiting.
-    fn room_now(&self, share: &Tenant, warm: Option<&Reuse>) -> Option<Room> {
-        if let Some(instance) = warm.and_then(|_| self.places.take(self.owner(share))) {
+    fn room_now(&self, share: &Tenant, warm: Option<&Reuse>, now: Instant) -> Option<Room> {
+        if let Some(instance) = warm.and_then(|_| self.places.take(self.owner(share), now)) {
             return Some(Room::Taken(instance));
         }
         self.places.now(self.manifest.weight()).map(Room::Empty)
@@ -266,7 +279,7 @@ impl Plugin {
     /// The same, with a place among the calls of the tenant, and with all the patience of the caller.
     async fn room(&self, share: &Tenant, warm: Option<&Reuse>) -> Option<(OwnedSemaphorePermit, Room)> {
         let turn = share.place().await?;
-        if let Some(room) = self.room_now(share, warm) {
+        if let Some(room) = self.room_now(share, warm, Instant::now()) {
             return Some((turn, room));
         }
         Some((turn, Room::Empty(self.places.of(self.manifest.weight()).await?)))
@@ -289,15 +302,21 @@ impl Plugin {
         let sits = !fresh && warm.is_none();
         // What serves nobody now is let go before anything is waited for.
         let seat = sitting.take::<Seat>().filter(|seat| sits && seat.is_of(&self.settings, tenant));
+        // The clock is read where time may have passed, and nowhere else: it takes longer than all the rest here.
+        let mut now = Instant::now();
         let ready = match seat {
             Some(Seat { instance, turn }) => Some((turn, Room::Taken(instance))),
-            None => share.place_now().and_then(|turn| Some((turn, self.room_now(share, warm)?))),
+            None => share.place_now().and_then(|turn| Some((turn, self.room_now(share, warm, now)?))),
         };
         let found = match ready {
-            Some(found) => Ok(Some(found)),
-            None => tokio::time::timeout(wall, Box::pin(self.room(share, warm))).await,
+            Some(found) => Some(found),
+            None => {
+                let waited = tokio::time::timeout(wall, Box::pin(self.room(share, warm))).await;
+                now = Instant::now();
+                waited.ok().flatten()
+            }
         };
-        let Ok(Some((turn, room))) = found else {
+        let Some((turn, room)) = found else {
             let why = "no place to run it came free in time (limits.wall)";
             return Asked::nothing(FailureKind::Busy, why.to_owned());
         };
@@ -305,15 +324,15 @@ impl Plugin {
         let end = tokio::time::Instant::now() + wall;
         let mut instance = match room {
             Room::Taken(mut instance) => {
-                instance.store.data_mut().begin(manner, end);
+                instance.store.data_mut().begin(manner, now, end);
                 instance
             }
             Room::Empty(place) => {
-                let mut store = self.store(tenant, share);
-                store.data_mut().begin(manner, end);
+                let mut store = self.store(tenant, share, now);
+                store.data_mut().begin(manner, now, end);
                 match Instance::new(&self.pre, store, place, end).await {
                     Ok(instance) => instance,
-                    Err((error, mut store)) => return ended(store.data_mut(), Err(error), share),
+                    Err((error, mut store)) => return ended(store.data_mut(), Err(error), share).0,
                 }
             }
         };
@@ -323,19 +342,19 @@ impl Plugin {
         let fuel = fuel_used(&self.machine, &instance.store);
         let Ok(outcome) = outcome else {
             let call = instance.store.data_mut();
-            let (report, used) = call.end();
-            call.pay(share, used);
+            let (report, paid) = call.end();
+            call.pay(share, &paid);
             let why = format!("it took longer than {} ms (limits.wall)", wall.as_millis());
             return Asked { report: CallReport { fuel, ..report }, ..Asked::nothing(FailureKind::Wall, why) };
         };
         // After a trap an instance answers nothing any more.
         let whole = outcome.is_ok();
         instance.calls += 1;
-        let mut asked = ended(instance.store.data_mut(), outcome, share);
+        let (mut asked, at) = ended(instance.store.data_mut(), outcome, share);
         asked.report.fuel = fuel;
         match warm {
             Some(reuse) if whole && instance.may_serve_again(reuse) => {
-                self.places.put(self.owner(share), instance, reuse.idle);
+                self.places.put(self.owner(share), instance, at + reuse.idle);
             }
             None if whole && sits && instance.may_serve_again(&Reuse::default()) => {
                 sitting.keep(Seat { instance, turn });
@@ -346,12 +365,12 @@ impl Plugin {
     }
 }
 
-/// The end of a call that ended by itself.
+/// The end of a call that ended by itself, and when that was.
 fn ended(
     call: &mut Call,
     outcome: wasmtime::Result<Result<Answer, crate::bindings::wasmta::policy::types::Failure>>,
     share: &Tenant,
-) -> Asked {
+) -> (Asked, Instant) {
     let mut backtrace = Vec::new();
     let outcome = outcome.and_then(|said| {
         match &said {
@@ -373,10 +392,10 @@ fn ended(
         })),
     };
     let tape = std::mem::take(&mut call.tape);
-    let (mut report, used) = call.end();
+    let (mut report, paid) = call.end();
     report.backtrace = backtrace;
-    call.pay(share, used);
-    Asked { answer, report, tape }
+    call.pay(share, &paid);
+    (Asked { answer, report, tape }, paid.at)
 }
 
 /// A store whose memory and time are bounded from the first instruction on.
@@ -426,72 +445,4 @@ fn linked(
         Unfit::new(format!("its exports are not those of the contract: {error:#}"), "build it anew")
     })?;
     Ok((pre, indices))
-}
-
-async fn describe(
-    machine: &Arc<Machine>,
-    (places, weight): (&Arc<Places>, u32),
-    pre: &InstancePre<Call>,
-    indices: &Indices,
-    settings: &Arc<Settings>,
-) -> Result<Description, Unfit> {
-    let _turn = machine.turn();
-    let unfit = |kind: FailureKind, what: String| {
-        let within = matches!(kind, FailureKind::Memory | FailureKind::Calls | FailureKind::Busy);
-        let mend = if within { "mend it, or raise its limits" } else { "mend the plugin, and build it anew" };
-        Unfit::new(format!("it cannot be started: {what}"), mend)
-    };
-    let tenants = Tenants::new(settings.limits.clone(), settings.breaker.clone());
-    // A language's engine may take its time to start once.
-    let patient = Settings {
-        limits: crate::settings::Limits { cpu: DESCRIBE_MAX, wall: DESCRIBE_MAX, ..settings.limits.clone() },
-        ..Settings::clone(settings)
-    };
-    let call = Call::new(Arc::new(patient), Arc::default(), None, None, tenants.of(None));
-    let store = new_store(machine, call);
-    // Whoever installs holds up all other changes meanwhile.
-    let Ok(Some(place)) = tokio::time::timeout(DESCRIBE_MAX, places.of(weight)).await else {
-        let what = format!("no place to start it came free within {} s", DESCRIBE_MAX.as_secs());
-        return Err(Unfit::new(what, "try again when fewer calls of plugins are under way"));
-    };
-    let words = |call: &mut Call, error: &wasmtime::Error| {
-        call.take_breach().unwrap_or_else(|| {
-            let Fault { kind, sentence, .. } = Fault::of(error);
-            (kind, sentence)
-        })
-    };
-    let until = tokio::time::Instant::now() + DESCRIBE_MAX;
-    let mut instance = match Instance::new(pre, store, place, until).await {
-        Ok(instance) => instance,
-        Err((error, mut store)) => {
-            let (kind, why) = words(store.data_mut(), &error);
-            return Err(unfit(kind, why));
-        }
-    };
-    if let Err(error) = instance.find_all(indices) {
-        let what = format!("its exports are not those of the contract: {error:#}");
-        return Err(Unfit::new(what, "build it against wit/policy.wit of this host"));
-    }
-    let given = match tokio::time::timeout(DESCRIBE_MAX, instance.describe(indices)).await {
-        Ok(Ok(given)) => given,
-        Ok(Err(error)) => {
-            let (kind, why) = words(instance.store.data_mut(), &error);
-            return Err(unfit(kind, format!("describe: {why}")));
-        }
-        Err(_) => {
-            let what = format!("describe takes longer than {} s", DESCRIBE_MAX.as_secs());
-            return Err(unfit(FailureKind::Wall, what));
-        }
-    };
-    let name = given.name.parse().map_err(|error: hooks::NameError| not_held(error.to_string()))?;
-    let interests = given.interests.into_iter().map(|one| (one.role, one.selector)).collect();
-    let (version, summary) = (one_line(&given.version), one_line(&given.summary));
-    let entry_attributes = given.attrs.into_iter().find(|(key, _)| key == reads::KEY).map(|(_, names)| names);
-    let config_schema = given.config_schema;
-    Description { name, version, summary, config_schema, interests, entry_attributes }.sized()
-}
-
-/// What a card says, and cannot mean.
-fn not_held(why: String) -> Unfit {
-    Unfit::new(format!("what it describes does not hold: {why}"), "mend describe()")
 }

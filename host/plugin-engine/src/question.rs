@@ -72,7 +72,7 @@ impl Question {
 
     /// Asks for new forms of addresses.
     #[must_use]
-    pub fn rewrite(context: &CallContext, batch: &[RewriteRequest]) -> Self {
+    pub fn rewrite<'r>(context: &CallContext, batch: impl IntoIterator<Item = &'r RewriteRequest>) -> Self {
         let request = |request: &RewriteRequest| rewrite::Request {
             address: address(&request.address),
             position: request.position.as_str().to_owned(),
@@ -81,7 +81,14 @@ impl Question {
             argument: request.argument.clone(),
             attrs: Vec::new(),
         };
-        Self::Rewrite(context_of(context), batch.iter().map(request).collect())
+        Self::Rewrite(context_of(context), batch.into_iter().map(request).collect())
+    }
+
+    /// Takes the id of message or session out of a question whose answer may be remembered for another.
+    pub(crate) fn hide_id(&mut self) {
+        if let Self::Rewrite(about, _) = self {
+            about.id.clear();
+        }
     }
 
     /// Asks how others shall see senders.

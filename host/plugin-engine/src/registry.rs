@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use runtime::files::{Readers, write_durably};
 use serde::{Deserialize, Serialize};
 
+use crate::card::Description;
 use crate::component::{Digest, Unfit};
-use crate::plugin::Description;
 use crate::trust::Signed;
 
 /// The format of the file.

@@ -69,17 +69,17 @@ impl Tenant {
     }
 
     /// Whether its processor time of this second is used up.
-    pub(crate) fn is_spent(&self) -> bool {
-        self.cpu.lock().fill() <= 0
+    pub(crate) fn is_spent(&self, now: Instant) -> bool {
+        self.cpu.lock().fill(now) <= 0
     }
 
     /// Takes off what a call used. A call that used more than there was is paid for by a wait, of a second at most.
-    pub(crate) fn spend(&self, used: Duration) {
+    pub(crate) fn spend(&self, used: Duration, now: Instant) {
         self.used.calls.fetch_add(1, Ordering::Relaxed);
         let microseconds = u64::try_from(used.as_micros()).unwrap_or(u64::MAX);
         self.used.microseconds.fetch_add(microseconds, Ordering::Relaxed);
         let mut bucket = self.cpu.lock();
-        let left = bucket.fill() - i64::try_from(used.as_micros()).unwrap_or(i64::MAX);
+        let left = bucket.fill(now) - i64::try_from(used.as_micros()).unwrap_or(i64::MAX);
         bucket.left = left.max(-bucket.per_second);
     }
 }
@@ -97,12 +97,13 @@ impl Bucket {
         Self { left: per_second, per_second, at: Instant::now() }
     }
 
-    fn fill(&mut self) -> i64 {
-        let passed = i64::try_from(self.at.elapsed().as_micros()).unwrap_or(i64::MAX).min(2_000_000);
+    fn fill(&mut self, now: Instant) -> i64 {
+        let passed = now.saturating_duration_since(self.at);
+        let passed = i64::try_from(passed.as_micros()).unwrap_or(i64::MAX).min(2_000_000);
         let more = self.per_second.saturating_mul(passed) / 1_000_000;
         // What is less than a microsecond goes on counting.
         if more > 0 {
-            self.at = Instant::now();
+            self.at = now;
             self.left = self.per_second.min(self.left + more);
         }
         self.left
@@ -145,9 +146,31 @@ impl Drop for Held {
     }
 }
 
+/// Those that are kept in mind.
+#[derive(Default)]
+struct Known {
+    /// For what serves nobody in particular.
+    nobody: Option<Arc<Tenant>>,
+    tenants: HashMap<Domain, Arc<Tenant>>,
+}
+
+impl Known {
+    fn of(&self, tenant: Option<&Domain>) -> Option<&Arc<Tenant>> {
+        match tenant {
+            Some(tenant) => self.tenants.get(tenant),
+            None => self.nobody.as_ref(),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Option<&Domain>, &Arc<Tenant>)> {
+        let tenants = self.tenants.iter().map(|(tenant, share)| (Some(tenant), share));
+        self.nobody.iter().map(|share| (None, share)).chain(tenants)
+    }
+}
+
 /// The tenants of one plugin.
 pub(crate) struct Tenants {
-    known: Mutex<HashMap<Option<Domain>, Arc<Tenant>>>,
+    known: Mutex<Known>,
     /// How many there have been.
     numbers: AtomicU64,
     limits: Limits,
@@ -162,24 +185,26 @@ impl Tenants {
     /// The share of a tenant, made when it is first needed.
     pub(crate) fn of(&self, tenant: Option<&Domain>) -> Arc<Tenant> {
         let mut known = self.known.lock();
-        // No allocation for the key on the ordinary way.
-        if let Some(found) = known.get(&tenant.cloned()) {
+        if let Some(found) = known.of(tenant) {
             return Arc::clone(found);
         }
-        if known.len() >= TENANTS_MAX {
-            known.retain(|_, share| Arc::strong_count(share) > 1);
+        if known.tenants.len() >= TENANTS_MAX {
+            known.tenants.retain(|_, share| Arc::strong_count(share) > 1);
         }
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let made = Arc::new(Tenant::new(&self.limits, &self.breaker, number));
-        known.insert(tenant.cloned(), Arc::clone(&made));
+        match tenant {
+            Some(tenant) => drop(known.tenants.insert(tenant.clone(), Arc::clone(&made))),
+            None => known.nobody = Some(Arc::clone(&made)),
+        }
         made
     }
 
     /// Those for which the plugin rests, with the seconds that are left of it.
     pub(crate) fn resting(&self, now: Duration) -> Vec<(Option<Domain>, u64)> {
         let known = self.known.lock();
-        let resting = known.iter().filter_map(|(tenant, share)| {
-            share.breaker.rests(now).map(|rest| (tenant.clone(), rest.as_secs().max(1)))
+        let resting = known.all().filter_map(|(tenant, share)| {
+            share.breaker.rests(now).map(|rest| (tenant.cloned(), rest.as_secs().max(1)))
         });
         let mut resting: Vec<_> = resting.collect();
         resting.sort();
@@ -188,13 +213,13 @@ impl Tenants {
 
     /// What each of them uses.
     pub(crate) fn uses(&self) -> Vec<TenantUse> {
-        let used = |(tenant, share): (&Option<Domain>, &Arc<Tenant>)| TenantUse {
-            tenant: tenant.clone(),
+        let used = |(tenant, share): (Option<&Domain>, &Arc<Tenant>)| TenantUse {
+            tenant: tenant.cloned(),
             calls: share.used.calls.load(Ordering::Relaxed),
             cpu_microseconds: share.used.microseconds.load(Ordering::Relaxed),
             memory: share.memory.used.load(Ordering::Relaxed),
         };
-        self.known.lock().iter().map(used).collect()
+        self.known.lock().all().map(used).collect()
     }
 }
 
@@ -224,8 +249,12 @@ mod tests {
     #[test]
     fn processor_time_is_spent_and_fills_up() {
         let share = tenants().of(None);
-        assert!(!share.is_spent());
-        share.spend(Duration::from_secs(1));
-        assert!(share.is_spent());
+        let now = Instant::now();
+        assert!(!share.is_spent(now));
+        share.spend(Duration::from_secs(1), now);
+        assert!(share.is_spent(now));
+        // It owes what a second gives: half of that is not enough, and a second and a half is.
+        assert!(share.is_spent(now + Duration::from_millis(500)));
+        assert!(!share.is_spent(now + Duration::from_millis(1500)));
     }
 }

@@ -10,13 +10,14 @@ use storage::Storage;
 use wasmtime::component::Component;
 
 use crate::call::Surroundings;
+use crate::card::Description;
 use crate::component::{Manifest, Unfit, compile};
 use crate::host::flatten;
 use crate::interest::{INTERESTS_MAX, Interests, SELECTOR_MAX, Subject};
 use crate::kv::{Kv, SPACES};
 use crate::machine::{Machine, Profile};
 use crate::places::Places;
-use crate::plugin::{Description, Manner, Plugin};
+use crate::plugin::{Manner, Plugin};
 use crate::question::{Answer, Question};
 use crate::reads::Reads;
 use crate::schema::{SCHEMA_MAX, Schema};

@@ -63,7 +63,7 @@ impl Card for Plugin {
 
 impl Rewrite for Plugin {
     fn rewrite(_: Context, batch: Vec<Request>) -> Result<Vec<Verdict>, Failure> {
-        let policy = configured_policy()?;
+        let Configured { policy, table, attribute, refusal } = configured()?;
         let names: Vec<Vec<String>> = batch
             .iter()
             .map(|request| match is_receiver(request) {
@@ -72,20 +72,19 @@ impl Rewrite for Plugin {
             })
             .collect();
         let of_domain = |(request, names): (&Request, &Vec<String>)| {
-            names.iter().map(|name| format!("{name}@{}", request.address.domain)).collect::<Vec<_>>()
+            names.iter().map(|name| [name, "@", &request.address.domain].concat()).collect::<Vec<_>>()
         };
         let keys: Vec<String> = batch.iter().zip(&names).flat_map(of_domain).collect();
         // All users of the batch at once: a message to many costs one call.
-        let mut rows = lookup::get_many(text("table"), &keys)?.into_iter();
+        let mut rows = lookup::get_many(table, &keys)?.into_iter();
 
-        let attribute = text("attribute");
         let verdicts = batch.into_iter().zip(names).map(|(request, names)| {
             let tags = rows.by_ref().take(names.len()).map(|row| row.map(|row| tags_of(row, attribute)));
             let known: Vec<Option<Vec<String>>> = tags.collect();
             match policy.decide(&request.address.local, &known) {
                 Outcome::Unchanged => Verdict::NoMatch,
                 Outcome::Becomes(local) => Verdict::Again(Address { local, domain: request.address.domain }),
-                Outcome::Refused => Verdict::Refuse(refusal()),
+                Outcome::Refused => Verdict::Refuse(refusal.clone()),
             }
         });
         Ok(verdicts.collect())
@@ -102,46 +101,61 @@ fn tags_of(row: Attributes, attribute: &str) -> Vec<String> {
     own.map(|(_, value)| value).collect()
 }
 
-fn refusal() -> Reply {
-    Reply { code: 550, enhanced: "5.1.1".into(), text: policy::printable(text("reply")) }
+/// What the configuration says, read once an instance: nothing else may be kept in variables.
+struct Configured {
+    policy: Policy,
+    table: String,
+    attribute: String,
+    refusal: Reply,
 }
 
-fn wrong(key: &str) -> Failure {
-    Failure { permanent: false, message: format!("configuration: {key} is missing or wrong") }
+fn configured() -> Result<&'static Configured, Failure> {
+    static READ: OnceLock<Result<Configured, Failure>> = OnceLock::new();
+    READ.get_or_init(|| Values(config::all()).read()).as_ref().map_err(Failure::clone)
 }
 
-fn configured_policy() -> Result<Policy, Failure> {
-    Ok(Policy {
-        separator: text("separator").chars().next().ok_or_else(|| wrong("separator"))?,
-        lower_case: matches!(value("lower-case"), Some(Value::Flag(true))),
-        unknown: match text("unknown-tag") {
+/// The keys and values of the configuration, with the defaults that the host has filled in.
+struct Values(Vec<(String, Value)>);
+
+impl Values {
+    fn read(mut self) -> Result<Configured, Failure> {
+        let unknown = match self.text("unknown-tag")?.as_str() {
             "remove" => Unknown::Remove,
             "refuse" => Unknown::Refuse,
             "keep" => Unknown::Keep,
             _ => return Err(wrong("unknown-tag")),
-        },
-        default_tags: match value("default-tags") {
-            Some(Value::Items(tags)) => tags.clone(),
-            _ => return Err(wrong("default-tags")),
-        },
-        tag_length_max: match value("tag-length-max") {
-            Some(Value::Number(length)) => usize::try_from(*length).map_err(|_| wrong("tag-length-max"))?,
-            _ => return Err(wrong("tag-length-max")),
-        },
-    })
-}
+        };
+        let policy = Policy {
+            separator: self.text("separator")?.chars().next().ok_or_else(|| wrong("separator"))?,
+            lower_case: matches!(self.take("lower-case"), Some(Value::Flag(true))),
+            unknown,
+            default_tags: match self.take("default-tags") {
+                Some(Value::Items(tags)) => tags,
+                _ => return Err(wrong("default-tags")),
+            },
+            tag_length_max: match self.take("tag-length-max") {
+                Some(Value::Number(length)) => usize::try_from(length).map_err(|_| wrong("tag-length-max"))?,
+                _ => return Err(wrong("tag-length-max")),
+            },
+        };
+        let text = policy::printable(&self.text("reply")?);
+        let refusal = Reply { code: 550, enhanced: "5.1.1".into(), text };
+        Ok(Configured { policy, table: self.text("table")?, attribute: self.text("attribute")?, refusal })
+    }
 
-/// A text of the configuration; empty where it has none.
-fn text(key: &str) -> &'static str {
-    match value(key) {
-        Some(Value::Text(text)) => text,
-        _ => "",
+    fn text(&mut self, key: &str) -> Result<String, Failure> {
+        match self.take(key) {
+            Some(Value::Text(text)) => Ok(text),
+            _ => Err(wrong(key)),
+        }
+    }
+
+    fn take(&mut self, key: &str) -> Option<Value> {
+        let at = self.0.iter().position(|(own, _)| own == key)?;
+        Some(self.0.swap_remove(at).1)
     }
 }
 
-/// A value of the configuration, with the defaults that the host has filled in. It is fetched once an instance: nothing
-/// else may be kept in variables.
-fn value(key: &str) -> Option<&'static Value> {
-    static ALL: OnceLock<Vec<(String, Value)>> = OnceLock::new();
-    ALL.get_or_init(config::all).iter().find(|(own, _)| own == key).map(|(_, value)| value)
+fn wrong(key: &str) -> Failure {
+    Failure { permanent: false, message: format!("configuration: {key} is missing or wrong") }
 }

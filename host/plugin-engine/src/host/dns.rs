@@ -43,7 +43,7 @@ impl Host for Call {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use hooks::{Attributes, BoxFuture, Ownership, World};
     use mail_types::{ChannelName, Domain, Timestamp};
@@ -86,7 +86,8 @@ mod tests {
         let settings = Settings::new("patient".parse().unwrap());
         let wall = settings.limits.wall;
         let share = Tenants::new(settings.limits.clone(), BreakerOptions::default()).of(None);
-        let mut call = Call::new(Arc::new(settings), Arc::default(), Some(surroundings), None, share);
+        let now = Instant::now();
+        let mut call = Call::new(Arc::new(settings), Arc::default(), Some(surroundings), None, share, now);
         let manner = Manner {
             tape: Tape::recording(),
             now: Timestamp(0),
@@ -95,7 +96,7 @@ mod tests {
             explains: false,
             content: None,
         };
-        call.begin(manner, tokio::time::Instant::now() + wall);
+        call.begin(manner, now, tokio::time::Instant::now() + wall);
         let asked = call.query("slow.example".to_owned(), "A".to_owned());
         let failure = tokio::time::timeout(wall - Duration::from_millis(20), asked).await;
         let failure = failure.expect("before the call's time is up").unwrap().unwrap_err();
