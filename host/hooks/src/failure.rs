@@ -15,7 +15,7 @@ pub enum OnFailure {
     /// The sender is told to try again later: nothing is lost, nothing is guessed.
     #[default]
     Tempfail,
-    /// The mail goes on as if this role were bound to no plugin at all.
+    /// The mail goes on as if neither this plugin nor those after it were bound; what those before it said stands.
     Keep,
     /// This plugin is passed over: the next rule or plugin is asked.
     Skip,

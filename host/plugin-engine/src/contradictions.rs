@@ -142,7 +142,7 @@ pub fn without_it(settings: Option<&Settings>, roles: &[Role]) -> String {
                 "rows stay as they are, and addresses that are not known get 451".to_owned()
             }
             (_, OnFailure::Tempfail) => "mail waits, or its sender has to try again (tempfail)".to_owned(),
-            (_, OnFailure::Keep) => "mail goes on as if no plugin were bound (keep)".to_owned(),
+            (_, OnFailure::Keep) => "mail goes on without it and those after it (keep)".to_owned(),
             (_, OnFailure::Skip) => "the next rule or plugin is asked (skip)".to_owned(),
             (_, OnFailure::Reject) => "mail is refused for good (reject)".to_owned(),
         };

@@ -368,11 +368,16 @@ impl Engine {
         })
     }
 
-    /// Removes what plugins keep for a tenant that is gone; gives how many values.
+    /// Removes what plugins keep for a tenant that is gone, after the calls for it that are under way; gives how many values.
     ///
     /// # Errors
     /// The store cannot be read or written.
     pub async fn forget_tenant(&self, tenant: &Domain) -> Result<usize, String> {
+        for plugin in self.in_force().into_values() {
+            if let Some(share) = plugin.tenants.known(tenant) {
+                share.settled(plugin.settings.limits.wall).await;
+            }
+        }
         self.0.surroundings.kv.forget_tenant(tenant).await.map_err(|error| {
             let (KvError::Unavailable(why) | KvError::Refused(why)) = error;
             format!("what plugins keep for {tenant} cannot be removed: {why}")

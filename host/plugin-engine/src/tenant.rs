@@ -19,6 +19,7 @@ const TENANTS_MAX: usize = 100_000;
 pub(crate) struct Tenant {
     memory: Memory,
     calls: Arc<Semaphore>,
+    calls_max: usize,
     cpu: Mutex<Bucket>,
     pub(crate) breaker: Breaker,
     used: Used,
@@ -51,6 +52,7 @@ impl Tenant {
         Self {
             memory: Memory { used: AtomicU64::new(0), max: limits.tenant_memory },
             calls: Arc::new(Semaphore::new(limits.tenant_calls.max(1))),
+            calls_max: limits.tenant_calls.max(1),
             cpu: Mutex::new(Bucket::full(limits.tenant_cpu)),
             breaker: Breaker::new(breaker.clone()),
             used: Used::default(),
@@ -66,6 +68,13 @@ impl Tenant {
     /// A place for one call; waits for one.
     pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.calls).acquire_owned().await.ok()
+    }
+
+    /// Waits until none of its calls runs, so long at most: those that keep an instance for the rest of a message count, too.
+    pub(crate) async fn settled(&self, most: Duration) {
+        let all = u32::try_from(self.calls_max).unwrap_or(u32::MAX);
+        // Who is still there then has no more time for a call.
+        let _ = tokio::time::timeout(most, self.calls.acquire_many(all)).await;
     }
 
     /// Whether its processor time of this second is used up.
@@ -182,6 +191,11 @@ impl Tenants {
         Self { known: Mutex::default(), numbers: AtomicU64::new(0), limits, breaker }
     }
 
+    /// The share of a tenant that has been asked for.
+    pub(crate) fn known(&self, tenant: &Domain) -> Option<Arc<Tenant>> {
+        self.known.lock().of(Some(tenant)).cloned()
+    }
+
     /// The share of a tenant, made when it is first needed.
     pub(crate) fn of(&self, tenant: Option<&Domain>) -> Arc<Tenant> {
         let mut known = self.known.lock();
@@ -256,5 +270,28 @@ mod tests {
         // It owes what a second gives: half of that is not enough, and a second and a half is.
         assert!(share.is_spent(now + Duration::from_millis(500)));
         assert!(!share.is_spent(now + Duration::from_millis(1500)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_waited_for_calls_under_way_and_not_for_ever() {
+        let tenants = tenants();
+        let share = tenants.of(Some(&Domain::parse("a.example").unwrap()));
+        let most = Duration::from_secs(1);
+        let took = async || {
+            let began = tokio::time::Instant::now();
+            share.settled(most).await;
+            began.elapsed()
+        };
+        assert_eq!(took().await, Duration::ZERO);
+        let call = share.place_now().unwrap();
+        assert!((most..most + Duration::from_millis(50)).contains(&took().await), "it is still under way");
+        let half = most / 2;
+        let ends = async {
+            tokio::time::sleep(half).await;
+            drop(call);
+        };
+        let (waited, ()) = tokio::join!(took(), ends);
+        assert!((half..half + Duration::from_millis(50)).contains(&waited), "{waited:?}");
+        assert!(share.place_now().is_some(), "and nothing is held afterwards");
     }
 }

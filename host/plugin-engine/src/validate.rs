@@ -373,6 +373,11 @@ pub(crate) fn address(given: types::Address) -> Checked<Address> {
     Ok(Address::new(local, part))
 }
 
+/// What a server says that closes the connection (RFC 5321 §3.8): a client may leave then, with the recipients of others.
+const CLOSING: u16 = 421;
+/// What is said in its place: the connection is not a plugin's to close.
+const REFUSED_NOW: u16 = 450;
+
 /// A reply that cannot smuggle a second one, and whose status agrees with its code.
 fn reply(given: types::Reply) -> Checked<Reply> {
     let persistence = match given.code {
@@ -396,7 +401,8 @@ fn reply(given: types::Reply) -> Checked<Reply> {
         )));
     }
     let text = if given.text.is_empty() { "Refused by policy".to_owned() } else { given.text };
-    Ok(Reply::new(given.code, status, text))
+    let code = if given.code == CLOSING { REFUSED_NOW } else { given.code };
+    Ok(Reply::new(code, status, text))
 }
 
 fn line(text: String, max: usize, what: &str) -> Checked<String> {

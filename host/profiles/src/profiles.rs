@@ -467,11 +467,9 @@ impl Case {
                 let text = "A policy of the recipient does not answer";
                 self.joined.end = refused(Reply::new(550, EnhancedStatus::permanent(3, 0), text));
             }
-            // As if the role were bound to no plugin: what others have said before is dropped, too.
-            OnFailure::Keep => {
-                self.joined = Joined::default();
-                self.chain.clear();
-            }
+            // As if neither it nor those after it were bound. What others have said before stands: an operator's mark or folder
+            // must not go with the failure of a user's own plugin.
+            OnFailure::Keep => self.chain.clear(),
             OnFailure::Skip => {}
         }
     }

@@ -37,8 +37,8 @@ impl Routing {
         }))
     }
 
-    /// The plugins for a role of a user, in order: those of the user's own entry, then those of the address's domain.
-    /// `NotFound` where the address leads to no user.
+    /// The plugins for a role of a user, in order: those of the configuration and of the address's domain, then those of
+    /// the user's own entry, which cannot end what the operator's would look at. `NotFound` where the address leads to no user.
     pub fn user_chain(&self, role: Role, address: &Address) -> Lookup<UserChain> {
         found(
             self.with_view(|_, view| {
@@ -65,9 +65,9 @@ fn of_user(view: &View<'_>, role: Role, address: &Address) -> Result<Option<User
         return Ok(None);
     }
     let own = row.detail.map(|detail| detail.plugins).unwrap_or_default();
-    let mut plugins: Vec<PluginName> = Vec::new();
+    let mut plugins = names(view, role, address.domain.as_str())?;
     let own = own.into_iter().filter(|binding| view.means(binding, role)).map(|binding| binding.plugin);
-    for plugin in own.chain(names(view, role, address.domain.as_str())?) {
+    for plugin in own {
         if !plugins.contains(&plugin) {
             plugins.push(plugin);
         }

@@ -99,6 +99,8 @@ fn replies_cannot_smuggle() {
     };
     assert_eq!(ask(550, "5.7.1", "No").unwrap().to_string(), "550 5.7.1 No");
     assert_eq!(ask(450, "", "").unwrap().to_string(), "450 4.7.1 Refused by policy");
+    // Others' mail is on the connection, too (RFC 5321 §3.8).
+    assert_eq!(ask(421, "4.3.2", "Later").unwrap().to_string(), "450 4.3.2 Later");
     let long = "x".repeat(401);
     for (code, enhanced, text) in [
         (250, "", "ok"),

@@ -411,10 +411,10 @@ async fn chains_are_told_for_other_roles() {
     };
     assert_eq!(
         of_user(Role::Disposition, "ann+tag@chained.example"),
-        "vacation-plus two for chained.example"
+        "two vacation-plus for chained.example"
     );
-    assert_eq!(of_user(Role::Rewrite, "ann@chained.example"), "two three one for chained.example");
-    assert_eq!(of_user(Role::Rewrite, "ann@other-name.example"), "two three one for chained.example");
+    assert_eq!(of_user(Role::Rewrite, "ann@chained.example"), "three two one for chained.example");
+    assert_eq!(of_user(Role::Rewrite, "ann@other-name.example"), "three two one for chained.example");
     assert_eq!(of_user(Role::Disposition, "nobody@chained.example"), "NotFound");
 }
 

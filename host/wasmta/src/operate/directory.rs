@@ -150,8 +150,10 @@ pub(super) async fn remove_domain(
     })?;
     tell_changed(parts, domain.as_str(), &format!("domain removed, {removed} entries"));
     // Who has the name next is another tenant: whatever else fails, nothing of this one's is left to it.
-    let forgotten = parts.plugins.forget_tenant(&tenant).await?;
+    let before = parts.plugins.forget_tenant(&tenant).await?;
     parts.follow_directory().await?;
+    // Until then mail for it came in, and its plugins were asked.
+    let forgotten = before + parts.plugins.forget_tenant(&tenant).await?;
     let mut text = match parts.directory.dns_domain(&domain) {
         Lookup::Found(by_dns) => {
             format!("{removed} entries of {domain} removed; the DNS leads it here still: {}", by_dns.origin)
