@@ -18,6 +18,7 @@ mod profiles;
 mod reversed;
 mod sender;
 mod unsubscribe;
+mod whole;
 
 pub use autoreply::AutoReplying;
 pub use hearing::Hearing;

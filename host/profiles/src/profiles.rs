@@ -61,11 +61,12 @@ pub struct Profiles {
 pub(crate) struct Case {
     pub(crate) accepted: Accepted,
     chain: Vec<PluginName>,
-    tenant: Option<Domain>,
+    pub(crate) tenant: Option<Domain>,
     joined: Joined,
     pub(crate) steps: Vec<Step>,
-    /// Whether a plugin of somebody else has sent the copy here.
-    is_forwarded: bool,
+    /// Whether it waits here where it is put off: a plugin of somebody else has sent the copy here, or others would be put off
+    /// with it.
+    pub(crate) waits: bool,
 }
 
 impl Profiles {
@@ -79,8 +80,8 @@ impl Profiles {
     /// disposes of, stay as they are.
     ///
     /// # Errors
-    /// The refusal of the whole message: the tables do not answer, or there is one reply for it and every recipient is
-    /// refused, or a plugin whose failure says *try again later* failed. Nothing of the message was kept.
+    /// The refusal of the whole message: the tables do not answer, or there is one reply for it, and every recipient is refused,
+    /// or one is put off and there is nobody of another tenant. Nothing of the message was kept.
     pub async fn dispose(
         &self,
         about: About<'_>,
@@ -147,7 +148,7 @@ impl Profiles {
             self.ask(about, &mut cases, &letter, hearing).await?;
             end_with_their_mail(&mut cases, others);
             if round == 0 && about.replies == Replies::One {
-                refused_as_a_whole(&cases, others)?;
+                self.refused_as_a_whole(&mut cases, others)?;
             }
             self.note_said(&cases, &mut asked);
             let mut forwarded = asked.waited();
@@ -298,9 +299,9 @@ impl Profiles {
         match case.joined.end.take() {
             Some(End::Hold(_)) => out.push(case.goes(Route::new(ChannelName::HOLD, NextHop::Nobody))),
             Some(End::Discard(_)) => out.push(case.goes(Route::new(ChannelName::BITBUCKET, NextHop::Nobody))),
-            // Nobody waits for an answer about it: it is tried again by itself.
+            // It is tried again by itself.
             Some(End::Reject(refusal))
-                if case.is_forwarded && refusal.reply.persistence() == Persistence::Transient =>
+                if case.waits && refusal.reply.persistence() == Persistence::Transient =>
             {
                 out.push(case.goes(Route::new(ChannelName::REPROCESS, NextHop::Nobody)));
             }
@@ -389,9 +390,9 @@ fn later(why: String) -> Refusal {
 }
 
 impl Case {
-    pub(crate) fn new(accepted: Accepted, chain: UserChain, is_forwarded: bool) -> Self {
+    pub(crate) fn new(accepted: Accepted, chain: UserChain, waits: bool) -> Self {
         let UserChain { plugins: chain, tenant } = chain;
-        Self { accepted, chain, tenant, joined: Joined::default(), steps: Vec::new(), is_forwarded }
+        Self { accepted, chain, tenant, joined: Joined::default(), steps: Vec::new(), waits }
     }
 
     /// A copy for somebody who was asked, and sends every one on to these.
@@ -430,8 +431,13 @@ impl Case {
         accepted
     }
 
+    /// Whether it is refused for now.
+    pub(crate) fn is_put_off(&self) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.reply.persistence() == Persistence::Transient)
+    }
+
     /// Why it is refused, if it is.
-    fn refusal(&self) -> Option<&Refusal> {
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
         match &self.joined.end {
             Some(End::Reject(refusal)) => Some(refusal),
             _ => None,
@@ -472,20 +478,5 @@ impl Case {
             OnFailure::Keep => self.chain.clear(),
             OnFailure::Skip => {}
         }
-    }
-}
-
-/// The refusal of a message that gets one reply: what has to be tried again later for one recipient, has for all; what
-/// is refused for every recipient is refused.
-fn refused_as_a_whole(cases: &[Case], others: &[Accepted]) -> Result<(), Refusal> {
-    let transient = |refusal: &&Refusal| refusal.reply.persistence() == Persistence::Transient;
-    if let Some(refusal) = cases.iter().filter_map(Case::refusal).find(transient) {
-        return Err(refusal.clone());
-    }
-    match cases.first().and_then(Case::refusal) {
-        Some(first) if others.is_empty() && cases.iter().all(|case| case.refusal().is_some()) => {
-            Err(first.clone())
-        }
-        _ => Ok(()),
     }
 }
