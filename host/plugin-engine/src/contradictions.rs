@@ -211,6 +211,9 @@ pub fn absent(settings: &[Settings], installed: InstalledAs<'_>) -> Vec<Contradi
     absent.take(CONTRADICTIONS_MAX).collect()
 }
 
+/// Who builds the rows of a domain that a plugin is bound to and does not act for.
+const BY_THE_SERVER: &str = "the server builds its rows itself, from the entries as its own schema has them";
+
 /// One plugin's section.
 struct One<'a> {
     known: &'a Known<'a>,
@@ -243,16 +246,25 @@ impl One<'_> {
     /// Domains that it is bound to and does not act for: asking it there fails.
     fn tenants(&self) -> Vec<Contradiction> {
         let Settings { tenants, domains, .. } = self.settings;
-        let mut roles = bound_roles(self.settings, self.manifest);
-        // Where it does not act, the server builds the rows.
-        roles.retain(|role| *role != Role::RouteTable);
-        if tenants.is_empty() || roles.is_empty() {
+        if tenants.is_empty() {
             return Vec::new();
         }
+        let mut roles = bound_roles(self.settings, self.manifest);
+        let all = roles.len();
+        roles.retain(|role| *role != Role::RouteTable);
+        let builds = roles.len() < all;
         let acts_for = words(tenants);
         let told = domains.iter().filter_map(|pattern| {
+            // Where it does not act, the server builds the rows: nothing is wrong with that below a pattern, and a domain that is
+            // named was meant.
+            let is_named = matches!(pattern, DomainPattern::Is(_));
+            let fails = match (roles.is_empty(), builds && is_named) {
+                (false, false) => without_it(Some(self.settings), &roles),
+                (false, true) => format!("{}, and {BY_THE_SERVER}", without_it(Some(self.settings), &roles)),
+                (true, true) => BY_THE_SERVER.to_owned(),
+                (true, false) => return None,
+            };
             let whose = self.outside(pattern)?;
-            let fails = without_it(Some(self.settings), &roles);
             let what = format!("{whose}, and tenants lets it act for {acts_for} alone; {fails}");
             Some(self.tell(
                 "domains",

@@ -114,6 +114,17 @@ fn domains_of_others_than_its_tenants() {
         one.roles.insert(Role::RouteTable);
     })
     .one(&["plugins.policy.roles: names route-table"]);
+    let builder = |domain: &str| Case { roles: vec![Role::RouteTable], ..case(|one| bound_to(one, domain)) };
+    builder("example.net").one(&[
+        "bound to example.net,",
+        "the server builds its rows itself",
+        "add the tenant",
+    ]);
+    builder("*").none();
+    builder("example.com").none();
+    let both =
+        Case { roles: vec![Role::RouteTable, Role::Rewrite], ..case(|one| bound_to(one, "example.net")) };
+    both.one(&["tempfail", ", and the server builds its rows itself"]);
 }
 
 #[test]
