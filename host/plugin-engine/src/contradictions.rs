@@ -93,6 +93,13 @@ impl Engine {
         })
     }
 
+    /// Why a plugin cannot be asked in a role on behalf of a tenant, and what becomes of the mail; nothing where it can.
+    #[must_use]
+    pub fn unasked(&self, name: &PluginName, role: Role, tenant: Option<&Domain>) -> Option<String> {
+        let failed = self.0.find(name, role, tenant).err()?;
+        Some(format!("{failed}; on-failure {}", failed.on_failure))
+    }
+
     /// What the configuration in force says of a plugin.
     #[must_use]
     pub fn settings_of(&self, name: &PluginName) -> Option<Settings> {

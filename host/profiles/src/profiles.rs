@@ -165,13 +165,13 @@ impl Profiles {
         Ok(())
     }
 
-    /// The plugins that will be asked, when a message is here, what becomes of it for an address; none where the mail does
-    /// not go into a mailbox here.
+    /// The plugins that will be asked, when a message is here, what becomes of it for an address, and on whose behalf; none where
+    /// the mail does not go into a mailbox here.
     ///
     /// # Errors
     /// The refusal that the message gets: the tables do not answer.
-    pub fn disposing(&self, address: &Address, route: &Route) -> Result<Vec<PluginName>, Refusal> {
-        self.chain(address, route).map(|chain| chain.plugins)
+    pub fn disposing(&self, address: &Address, route: &Route) -> Result<UserChain, Refusal> {
+        self.chain(address, route)
     }
 
     /// The plugins of a recipient with a mailbox here.

@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use hooks::Role;
 use mail_types::{Address, ForwardPath, Recipient};
 use profiles::{About, Hearing, Leaving, Replies};
 use queue::Accepted;
 use routing::recorder::{Step, StepKind};
-use routing::{ExplainedAddress, ExplainedOutcome, ExplainedRecipient, Explanation, Request};
+use routing::{ExplainedAddress, ExplainedOutcome, ExplainedRecipient, Explanation, Request, UserChain};
 use storage::LoadedContent;
 
 use crate::config::{ChannelKind, Config};
@@ -58,8 +59,8 @@ pub(super) async fn dispose(
 
 fn announce(parts: &Parts, recipients: &mut [ExplainedRecipient]) -> Result<(), String> {
     for recipient in recipients {
-        let plugins = parts.profiles.disposing(&recipient.address, &recipient.route);
-        let plugins = plugins.map_err(|refusal| refusal.cause)?;
+        let chain = parts.profiles.disposing(&recipient.address, &recipient.route);
+        let UserChain { plugins, tenant } = chain.map_err(|refusal| refusal.cause)?;
         if plugins.is_empty() {
             continue;
         }
@@ -69,6 +70,10 @@ fn announce(parts: &Parts, recipients: &mut [ExplainedRecipient]) -> Result<(), 
             "{noun} {} {verb} when the message is here; --message FILE shows how",
             names.join(", ")
         ));
+        // What no message is needed for to know.
+        let unasked =
+            plugins.iter().filter_map(|name| parts.plugins.unasked(name, Role::Disposition, tenant.as_ref()));
+        recipient.notes.extend(unasked);
     }
     Ok(())
 }
