@@ -88,11 +88,11 @@ impl Verdict {
     }
 }
 
-/// Tests a plugin.
+/// Tests a plugin. Each line of the text is told as soon as it is known: there may be many cases, and slow ones.
 ///
 /// # Errors
 /// There is nothing to test, the cases cannot be read, or the component is not one that a server takes.
-pub async fn test(options: &TestOptions) -> Result<Outcome, String> {
+pub async fn test(options: &TestOptions, tell: &mut dyn FnMut(&str)) -> Result<Outcome, String> {
     let place = place::find(&options.path)?;
     let octets = place::read(&place)?;
     let file = options.cases.as_ref().or(place.cases.as_ref());
@@ -102,64 +102,84 @@ pub async fn test(options: &TestOptions) -> Result<Outcome, String> {
     };
     let file = file.map(|file| file.display().to_string()).unwrap_or_default();
     let shown = place.component.display();
+    let mut told = Account { lines: Vec::new(), verdicts: Vec::new(), tell };
+    if place.stale {
+        let folder = options.path.display();
+        told.line(format!("note    sources are newer than the component: wasmta plugin build {folder}"));
+    }
     let candidate =
         Candidate::compile(&octets, Profile::Serving).map_err(|unfit| format!("{shown}: {unfit}"))?;
     cases.surroundings.fit(&candidate).await?;
     let bench = Bench::set(&candidate, &cases, &file).await.map_err(|why| format!("{shown}: {why}"))?;
-    let mut verdicts = Vec::new();
+    if cases.cases.is_empty() && cases.hostile {
+        let what = "note    there are no cases: what it answers was held against nothing (cases.toml)";
+        told.line(what.to_owned());
+    }
     let mut answers = Vec::new();
     for (at, case) in cases.cases.iter().enumerate() {
         let (verdict, answer) = bench.fresh(at, case).await?;
-        verdicts.push(verdict);
+        told.take([verdict]);
         answers.push(answer);
     }
     if !cases.stateful && !cases.cases.is_empty() {
-        verdicts.extend(bench.warm(&answers, options.seed).await?);
-        verdicts.extend(bench.batched(&answers, options.seed).await?);
+        told.take(bench.warm(&answers, options.seed).await?);
+        told.take(bench.batched(&answers, options.seed).await?);
     }
     if cases.hostile {
         for role in candidate.manifest().roles.iter().copied() {
-            verdicts.extend(bench.hostile(role).await?);
+            told.take(bench.hostile(role).await?);
         }
     }
-    let mut notes = Vec::new();
-    if place.stale {
-        let folder = options.path.display();
-        notes.push(format!("note    sources are newer than the component: wasmta plugin build {folder}"));
-    }
-    if cases.cases.is_empty() && !verdicts.is_empty() {
-        notes.push(
-            "note    there are no cases: what it answers was held against nothing (cases.toml)".to_owned(),
-        );
-    }
-    Ok(outcome(&verdicts, options.seed, notes))
+    Ok(told.outcome(options.seed))
 }
 
-fn outcome(verdicts: &[Verdict], seed: u64, notes: Vec<String>) -> Outcome {
-    let mut lines = notes;
-    verdicts.iter().for_each(|verdict| verdict.text(&mut lines));
-    let slowest = verdicts.iter().max_by_key(|verdict| verdict.report.cpu_milliseconds);
-    if let Some(Verdict { what, report, .. }) = slowest
-        && report.cpu_milliseconds > CPU_MILLISECONDS
-        && verdicts.iter().all(|verdict| verdict.passed || verdict.noted)
-    {
-        let took = report.cpu_milliseconds;
-        lines.push(format!(
-            "note    {what}: {took} ms; a server stops at {CPU_MILLISECONDS} ms, unless limits.cpu is set"
-        ));
+/// What has come of a test so far.
+struct Account<'a> {
+    lines: Vec<String>,
+    verdicts: Vec<Verdict>,
+    tell: &'a mut dyn FnMut(&str),
+}
+
+impl Account<'_> {
+    fn line(&mut self, line: String) {
+        (self.tell)(&line);
+        self.lines.push(line);
     }
-    let counted = verdicts.iter().filter(|verdict| !verdict.noted);
-    let (passed, failed): (Vec<_>, Vec<_>) = counted.partition(|verdict| verdict.passed);
-    let (passed, failed) = (passed.len(), failed.len());
-    lines.push(format!("{passed} passed, {failed} failed (--seed {seed})"));
-    if verdicts.is_empty() {
-        lines.push("nothing was tried: write cases, or `hostile = true`, into cases.toml".to_owned());
+
+    fn take(&mut self, verdicts: impl IntoIterator<Item = Verdict>) {
+        for verdict in verdicts {
+            let mut lines = Vec::new();
+            verdict.text(&mut lines);
+            lines.into_iter().for_each(|line| self.line(line));
+            self.verdicts.push(verdict);
+        }
     }
-    let json = json!({
-        "passed": passed, "failed": failed, "seed": seed,
-        "cases": verdicts.iter().map(Verdict::json).collect::<Vec<_>>(),
-    });
-    Outcome { text: lines.join("\n"), json, good: failed == 0 && !verdicts.is_empty() }
+
+    fn outcome(mut self, seed: u64) -> Outcome {
+        let slowest = self.verdicts.iter().max_by_key(|verdict| verdict.report.cpu_milliseconds);
+        if let Some(Verdict { what, report, .. }) = slowest
+            && report.cpu_milliseconds > CPU_MILLISECONDS
+            && self.verdicts.iter().all(|verdict| verdict.passed || verdict.noted)
+        {
+            let took = report.cpu_milliseconds;
+            self.line(format!(
+                "note    {what}: {took} ms; a server stops at {CPU_MILLISECONDS} ms, unless limits.cpu is set"
+            ));
+        }
+        let counted = self.verdicts.iter().filter(|verdict| !verdict.noted);
+        let (passed, failed): (Vec<_>, Vec<_>) = counted.partition(|verdict| verdict.passed);
+        let (passed, failed) = (passed.len(), failed.len());
+        self.line(format!("{passed} passed, {failed} failed (--seed {seed})"));
+        if self.verdicts.is_empty() {
+            self.line("nothing was tried: write cases, or `hostile = true`, into cases.toml".to_owned());
+        }
+        let json = json!({
+            "passed": passed, "failed": failed, "seed": seed,
+            "cases": self.verdicts.iter().map(Verdict::json).collect::<Vec<_>>(),
+        });
+        let good = failed == 0 && !self.verdicts.is_empty();
+        Outcome { text: self.lines.join("\n"), json, good }
+    }
 }
 
 /// A plugin, ready to be tested.

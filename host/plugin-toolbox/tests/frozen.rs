@@ -71,7 +71,7 @@ async fn frozen_components_load_and_answer_as_they_did() {
             let open = text.lines().find(|line| line.starts_with("expect") && line.contains("*\""));
             assert_eq!(open, None, "{}: answers stand here in full", cases.display());
             let options = TestOptions { path, cases: Some(cases), seed: 7 };
-            let outcome = test(&options).await.unwrap();
+            let outcome = test(&options, &mut |_| {}).await.unwrap();
             assert!(outcome.good, "{}\n{}", options.path.display(), outcome.text);
         }
     }

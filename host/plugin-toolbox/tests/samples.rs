@@ -27,7 +27,7 @@ fn samples(below: &str) -> Vec<PathBuf> {
 
 async fn tested(path: &Path) -> plugin_toolbox::Outcome {
     let options = TestOptions { path: path.to_path_buf(), cases: None, seed: 7 };
-    test(&options).await.unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+    test(&options, &mut |_| {}).await.unwrap_or_else(|why| panic!("{}: {why}", path.display()))
 }
 
 #[tokio::test]
@@ -43,6 +43,34 @@ async fn every_sample_passes_its_cases() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[tokio::test]
+async fn a_case_is_told_before_the_next_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = folder.path().join("cases.toml");
+    // Each takes several turns, so that the test can look on.
+    let case =
+        |name| format!("[[rewrite]]\nname = \"{name}\"\naddress = \"any@example.org\"\nexpect = \"trap\"\n");
+    let three = ["a", "b", "c"].map(case).concat();
+    std::fs::write(&cases, format!("stateful = true\nhostile = false\n[limits]\ncpu = \"20 ms\"\n{three}"))
+        .unwrap();
+    let lines = std::cell::RefCell::new(Vec::new());
+    let mut tell = |line: &str| lines.borrow_mut().push(line.to_owned());
+    let path = plugins().join("components/loop.wasm");
+    let options = TestOptions { path, cases: Some(cases), seed: 7 };
+    let mut tested = Box::pin(test(&options, &mut tell));
+    // How many lines there were whenever it waited for an answer.
+    let mut seen = std::collections::BTreeSet::new();
+    let outcome = std::future::poll_fn(|context| {
+        let now = tested.as_mut().poll(context);
+        seen.insert(lines.borrow().len());
+        now
+    });
+    let outcome = outcome.await.unwrap();
+    drop(tested);
+    assert_eq!(outcome.text, lines.borrow().join("\n"));
+    assert!([0, 1, 2].iter().all(|count| seen.contains(count)), "{seen:?}");
 }
 
 #[tokio::test]
@@ -67,7 +95,7 @@ async fn hostile_ones_do_what_their_tables_say() {
 #[tokio::test]
 async fn a_plugin_that_traps_does_not_pass_the_tools_own_questions() {
     let options = TestOptions { path: plugins().join("components/trap.wasm"), cases: None, seed: 7 };
-    let outcome = test(&options).await.unwrap();
+    let outcome = test(&options, &mut |_| {}).await.unwrap();
     assert!(
         !outcome.good && outcome.text.contains("FAILED  rewrite: hostile: the local part"),
         "{}",
@@ -125,7 +153,8 @@ async fn a_configuration_that_does_not_fit_is_told_with_its_file_and_line() {
     let cases = folder.path().join("bad.toml");
     std::fs::write(&cases, "stateful = true\n[config]\ndomain = 5\n").unwrap();
     let path = plugins().join("components/srs.wasm");
-    let tested = test(&TestOptions { path: path.clone(), cases: Some(cases.clone()), seed: 7 }).await;
+    let tested =
+        test(&TestOptions { path: path.clone(), cases: Some(cases.clone()), seed: 7 }, &mut |_| {}).await;
     let asked = run(&call(&path, Some(cases.clone()), Draft::default())).await;
     let measured = bench(&BenchOptions { path, cases: Some(cases) }).await;
     for outcome in [tested, asked, measured] {
@@ -165,7 +194,7 @@ async fn what_no_server_asks_is_refused_by_who_asks_once() {
 #[tokio::test]
 async fn one_that_never_ends_is_not_asked_everything() {
     let options = TestOptions { path: plugins().join("components/loop.wasm"), cases: None, seed: 7 };
-    let outcome = test(&options).await.unwrap();
+    let outcome = test(&options, &mut |_| {}).await.unwrap();
     assert!(outcome.text.contains("the others were not asked"), "{}", outcome.text);
 }
 

@@ -198,8 +198,7 @@ pub(super) fn perform(command: AuthorCommand, out: &mut dyn Write) -> Result<boo
         AuthorCommand::Test { path, cases, seed, format } => {
             // Short enough to be typed again.
             let seed = seed.unwrap_or_else(|| Random::system().below(1_000_000));
-            let options = TestOptions { path, cases, seed };
-            (wait(plugin_toolbox::test(&options))?, format.json)
+            return tested(&TestOptions { path, cases, seed }, format.json, out);
         }
         AuthorCommand::Bench { path, cases, format } => {
             (wait(plugin_toolbox::bench(&BenchOptions { path, cases }))?, format.json)
@@ -223,9 +222,22 @@ pub(super) fn perform(command: AuthorCommand, out: &mut dyn Write) -> Result<boo
     Ok(outcome.good)
 }
 
+/// Runs the cases; what has come of one is seen before the next is run.
+fn tested(options: &TestOptions, json: bool, out: &mut dyn Write) -> Result<bool, String> {
+    if json {
+        let outcome = wait(plugin_toolbox::test(options, &mut |_| {}))?;
+        say(out, &format!("{:#}", outcome.json));
+        return Ok(outcome.good);
+    }
+    let mut tell = |line: &str| {
+        say(out, line);
+    };
+    wait(plugin_toolbox::test(options, &mut tell)).map(|outcome| outcome.good)
+}
+
 fn say(out: &mut dyn Write, text: &str) -> bool {
     // Nothing is to be done when the terminal is gone.
-    let _ = writeln!(out, "{text}");
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     true
 }
 
