@@ -274,6 +274,30 @@ def not_complete(place):
     assert [place.rcpt(f"{name}@d0.test") for name in ("u2", "first")] == [250, 250]
 
 
+@case("before the first full sync has ended nobody is said not to be there, and nothing is removed as nobody's")
+def not_here_yet(place):
+    place.slapd_with()
+    place.wasmta_with('sync = "manual"', wait=False)
+    # A look-up brings this user, and nobody else.
+    assert place.rcpt("u1@d0.test") == 250
+    yet = "here yet, and there may be one: the first full sync of the source ldap has not ended"
+    for words in (
+        ["user", "show", "u2@d0.test"], ["user", "set", "u2@d0.test", "cn=x"], ["user", "remove", "u2@d0.test", "--mail"],
+        ["user", "passwd", "u2@d0.test", "--password", "another"], ["alias", "list", "u2@d0.test"],
+        ["group", "show", "g0@d0.test"], ["group", "remove", "g0@d0.test"], ["domain", "show", "d1.test"],
+        ["profile", "show", "u2@d0.test"], ["store", "quota", "u2@d0.test"], ["mailbox", "list", "u2@d0.test"],
+    ):
+        why = str(expect_failure(place, *words))
+        assert yet in why and "wasmta sync full" in why, why
+    for words in (["user", "list"], ["group", "list", "d0.test"], ["domain", "list"]):
+        assert "there may be more: the first full sync" in place.server.command(*words), words
+    place.sync("full")
+    assert "mail: u2@d0.test" in place.server.command("user", "show", "u2@d0.test")
+    assert "there may be more" not in place.server.command("user", "list")
+    why = str(expect_failure(place, "user", "show", "nobody@d0.test"))
+    assert "there is no user nobody@d0.test" in why and "yet" not in why, why
+
+
 @case("a domain is added where a base of the directory is not there yet: what the first full sync waits for")
 def base_missing(place):
     entries = slapd.tree(1, 1)

@@ -57,7 +57,7 @@ pub(crate) async fn perform(
     progress: mpsc::Sender<Line>,
 ) -> Result<Answer, String> {
     if matches!(request, Request::DomainList) {
-        return list_domains(&parts.directory, |domain| delegate.has(domain));
+        return list_domains(parts, |domain| delegate.has(domain));
     }
     let asked = request.word();
     let request = match (Asking { parts, delegate }).permitted(request) {

@@ -12,7 +12,7 @@ use mail_types::{AccountName, Address, Domain, Lookup};
 use routing::tables::WaitingOf;
 use serde_json::{Value, json};
 
-use super::{domain_dns, mailbox, published, tell_changed, waiting};
+use super::{absent, domain_dns, mailbox, published, tell_changed, waiting};
 use crate::control::Answer;
 use crate::serve::Parts;
 
@@ -59,7 +59,7 @@ pub(super) fn show_domain(parts: &Parts, name: &str) -> Result<Answer, String> {
         Lookup::Found(_) => {
             format!("{name} has no entry: the DNS leads it here; see `wasmta domain check {name}`")
         }
-        _ => format!("there is no domain {name}"),
+        _ => absent::absent(parts, "domain", name),
     };
     let domain = found(directory.domain(&domain), none)?;
     let mut entries = Vec::new();
@@ -80,10 +80,8 @@ pub(super) fn show_domain(parts: &Parts, name: &str) -> Result<Answer, String> {
 }
 
 /// Lists the domains that are to be listed.
-pub(super) fn list_domains(
-    directory: &Directory,
-    is_listed: impl Fn(&Domain) -> bool,
-) -> Result<Answer, String> {
+pub(super) fn list_domains(parts: &Parts, is_listed: impl Fn(&Domain) -> bool) -> Result<Answer, String> {
+    let directory = &parts.directory;
     let mut domains = Vec::new();
     let listed = directory.scan_domains(&mut |domain| {
         if is_listed(&domain.domain) {
@@ -107,6 +105,9 @@ pub(super) fn list_domains(
     for found in &by_dns {
         let (domain, word) = (found.domain.as_str(), domain_dns::word(found));
         text.push_str(&format!("\n{domain:<32} {:<10} ({word}, {})", "active", found.origin));
+    }
+    if let Some(note) = absent::note(parts, None) {
+        let _ = write!(text, "\n({note})");
     }
     let all = domains.iter().map(domain_json).chain(by_dns.iter().map(domain_dns::as_json));
     Ok(Answer::new(all.collect(), text))
@@ -244,8 +245,9 @@ pub(super) async fn add_user(
 }
 
 /// Shows a user's entry; of passwords only the schemes.
-pub(super) fn show_user(directory: &Directory, name: &str) -> Result<Answer, String> {
-    let no_user = || format!("there is no user {name}");
+pub(super) fn show_user(parts: &Parts, name: &str) -> Result<Answer, String> {
+    let directory = &parts.directory;
+    let no_user = || absent::absent(parts, "user", name);
     let entry = match Address::parse(name).map(|address| directory.by_address(&address)) {
         Ok(Lookup::Found(entry)) => entry,
         Ok(Lookup::Unavailable(why)) => return Err(why),
@@ -261,7 +263,7 @@ pub(super) fn show_user(directory: &Directory, name: &str) -> Result<Answer, Str
 /// Sets a user's password.
 pub(super) async fn set_password(parts: &Parts, user: &str, password: &str) -> Result<Answer, String> {
     let hashes = hashes(parts, password).await?;
-    let dn = parts.directory.set_password(user, &hashes).await.map_err(|e| e.to_string())?;
+    let dn = parts.directory.set_password(user, &hashes).await.map_err(|e| absent::refused(parts, &e))?;
     tell_changed(parts, user, "password set");
     parts.follow_directory().await?;
     Ok(Answer::done(format!("{user} has a new password ({dn})")))
@@ -323,6 +325,7 @@ async fn remove_left(parts: &Parts, name: &str, mail: bool) -> Result<Answer, St
     if !mail {
         return Err(format!("there is no user of the account {name}; --mail removes its mailboxes"));
     }
+    absent::is_known_absent(parts, "user", name)?;
     if !parts.store.remove_account(&account).await.map_err(|error| error.to_string())? {
         return Err(format!("there is no account {name}"));
     }
@@ -332,6 +335,7 @@ async fn remove_left(parts: &Parts, name: &str, mail: bool) -> Result<Answer, St
 
 /// The mailboxes of somebody who is no user any more.
 async fn remove_what_is_left(parts: &Parts, user: &str, mail: bool) -> Result<Answer, String> {
+    absent::is_known_absent(parts, "user", user)?;
     let no_user = format!("there is no user {user}");
     let Some(account) = Address::parse(user).ok().and_then(|address| AccountName::new(&address.to_key()))
     else {

@@ -8,6 +8,7 @@ use mail_types::{Domain, Lookup};
 use routing::tables::{Reader, ShownRow};
 use serde_json::{Value, json};
 
+use super::absent::absent;
 use super::domain_dns;
 use crate::control::Answer;
 use crate::serve::Parts;
@@ -35,7 +36,7 @@ pub(super) async fn show(parts: &Parts, name: &str) -> Result<Answer, String> {
             let failure = domain_dns::ask(parts, &domain).await?;
             return match parts.directory.dns_domain(&domain) {
                 Lookup::Found(found) => domain_dns::rows(parts, &found),
-                Lookup::NotFound => Err(failure.unwrap_or_else(|| format!("there is no domain {name}"))),
+                Lookup::NotFound => Err(failure.unwrap_or_else(|| absent(parts, "domain", name))),
                 Lookup::Unavailable(why) => Err(why),
             };
         }

@@ -4,15 +4,15 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use directory::{
-    Amendment, AttributeChange, Directory, Entry, EntryChange, Field, GroupEntry, Making, PROFILE_FIELDS,
-    Schema, Status, UserEntry, write_ldif,
+    Amendment, AttributeChange, Entry, EntryChange, Field, GroupEntry, Making, PROFILE_FIELDS, Schema,
+    Status, UserEntry, write_ldif,
 };
 use mail_types::{Address, Domain, Lookup};
 use serde_json::{Value, json};
 
 use super::directory::{entry_json, found, parse_address, parse_domain, without_secrets};
 use super::queue::count;
-use super::{groups, ldif, plugin_uses, tell_changed};
+use super::{absent, groups, ldif, plugin_uses, tell_changed};
 use crate::control::{Answer, EntryKind, EntryRequest};
 use crate::serve::Parts;
 
@@ -23,9 +23,9 @@ const LISTED_MAX: usize = 100_000;
 pub(super) async fn perform(parts: &Parts, request: EntryRequest) -> Result<Answer, String> {
     match request {
         EntryRequest::List { kind, domain } => {
-            let directory = parts.directory.clone();
+            let asked = parts.clone();
             // Every entry is read.
-            let work = tokio::task::spawn_blocking(move || list(&directory, kind, domain.as_deref()));
+            let work = tokio::task::spawn_blocking(move || list(&asked, kind, domain.as_deref()));
             work.await.map_err(|e| e.to_string())?
         }
         EntryRequest::GroupShow { group } => shown(parts, &groups::entry_of(parts, &group)?),
@@ -107,13 +107,14 @@ impl Listed {
     }
 }
 
-fn list(directory: &Directory, kind: EntryKind, domain: Option<&str>) -> Result<Answer, String> {
+fn list(parts: &Parts, kind: EntryKind, domain: Option<&str>) -> Result<Answer, String> {
+    let directory = &parts.directory;
     let wanted = domain.map(parse_domain).transpose()?;
     // By any of its names.
     let names: Option<Vec<Domain>> = match &wanted {
         None => None,
         Some(domain) => {
-            let entry = found(directory.domain(domain), || format!("there is no domain {domain}"))?;
+            let entry = found(directory.domain(domain), || absent::absent(parts, "domain", domain.as_str()))?;
             let names = [domain.clone(), entry.domain.clone()].into_iter().chain(entry.aliases);
             Some(names.collect())
         }
@@ -141,6 +142,9 @@ fn list(directory: &Directory, kind: EntryKind, domain: Option<&str>) -> Result<
     if more {
         text.push_str(" of more; name a domain");
     }
+    if let Some(note) = absent::note(parts, wanted.as_ref()) {
+        let _ = write!(text, "; {note}");
+    }
     let entries: Vec<Value> = listed.iter().map(Listed::json).collect();
     Ok(Answer::new(json!({ "entries": entries, "more": more }), text))
 }
@@ -151,12 +155,12 @@ fn entry_of(parts: &Parts, kind: EntryKind, name: &str) -> Result<Entry, String>
     match kind {
         EntryKind::Group => groups::entry_of(parts, name),
         EntryKind::User => {
-            let no_user = || format!("there is no user {name}");
+            let no_user = || absent::absent(parts, "user", name);
             let entry = found(directory.named(name), no_user)?;
             UserEntry::read(&entry, schema).map(|_| entry).ok_or_else(no_user)
         }
         EntryKind::Domain => {
-            let no_domain = || format!("there is no domain {name}");
+            let no_domain = || absent::absent(parts, "domain", name);
             let domain = found(directory.domain(&parse_domain(name)?), no_domain)?;
             // Where users are is said by another entry than what mail does there: that is the one to change.
             let mut dns = domain.further.iter().chain([&domain.dn]);
@@ -243,7 +247,7 @@ fn check_address(parts: &Parts, text: &str) -> Result<(), String> {
 
 async fn addresses(parts: &Parts, name: &str, add: &[String], remove: &[String]) -> Result<Answer, String> {
     let schema = parts.directory.schema();
-    let nobody = || format!("there is no user and no group {name}");
+    let nobody = || absent::absent(parts, "user or group", name);
     let entry = found(parts.directory.named(name), nobody)?;
     let mut changes = Vec::new();
     if !add.is_empty() {

@@ -11,6 +11,7 @@ use profiles::Hearing;
 use routing::recorder::{Step, StepKind};
 use routing::{ExplainedAddress, ExplainedOutcome, Explanation};
 
+use super::absent::absent;
 use super::{age_text, disposed, header, onward};
 use crate::config::Config;
 use crate::control::Answer;
@@ -167,7 +168,7 @@ async fn rewritten(
 }
 
 fn account_of_login(parts: &Parts, login: &str) -> Result<AccountName, String> {
-    let none = || format!("--account: there is no user {login}");
+    let none = || format!("--account: {}", absent(parts, "user", login));
     match parts.directory.user_by_login(login) {
         Lookup::Found(user) => user.account().ok_or_else(none),
         Lookup::NotFound => Err(none()),

@@ -9,13 +9,13 @@ use serde_json::json;
 use super::directory::{found, parse_address};
 use super::entries::{modify, shown};
 use super::queue::count;
-use super::{delegated, tell_changed};
+use super::{absent, delegated, tell_changed};
 use crate::control::Answer;
 use crate::serve::Parts;
 
 /// The entry of a group, by one of its addresses.
 pub(super) fn entry_of(parts: &Parts, group: &str) -> Result<Entry, String> {
-    let no_group = || format!("there is no group {group}");
+    let no_group = || absent::absent(parts, "group", group);
     let entry = found(parts.directory.named(group), no_group)?;
     GroupEntry::read(&entry, parts.directory.schema()).map(|_| entry).ok_or_else(no_group)
 }
@@ -57,7 +57,8 @@ pub(super) async fn add(parts: &Parts, address: &str, members: &[String]) -> Res
 
 /// Removes one.
 pub(super) async fn remove(parts: &Parts, group: &str) -> Result<Answer, String> {
-    let dn = parts.directory.remove_group(&parse_address(group)?).await.map_err(|e| e.to_string())?;
+    let dn =
+        parts.directory.remove_group(&parse_address(group)?).await.map_err(|e| absent::refused(parts, &e))?;
     tell_changed(parts, group, "group removed");
     parts.follow_directory().await?;
     let shares = "rights that it had in shared mailboxes stay on their lists: `wasmta share list`";

@@ -13,6 +13,7 @@ use directory::{
 };
 use serde_json::json;
 
+use super::absent::absent;
 use super::directory::{found, parse_domain};
 use super::queue::count;
 use super::tell_changed;
@@ -33,8 +34,7 @@ pub(super) async fn export(
     let tops = match domain {
         None => vec![Dn::root()],
         Some(name) => {
-            let domain =
-                found(directory.domain(&parse_domain(name)?), || format!("there is no domain {name}"))?;
+            let domain = found(directory.domain(&parse_domain(name)?), || absent(parts, "domain", name))?;
             // Nodes of the DC tree stand beside the entries that they lead to.
             let mut tops: Vec<Dn> = domain.further.iter().chain([&domain.dn]).cloned().collect();
             tops.retain(|dn| *dn != domain.base);

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use store::{AccountId, MailboxInfo, MailboxName, SpecialUse, Store};
 use tokio::sync::mpsc;
 
+use super::absent::absent;
 use super::{import, repair};
 use crate::config::{Config, size_text};
 use crate::control::{Answer, ExportFormat, Line, MailboxRequest};
@@ -82,7 +83,7 @@ pub(super) fn account_name(parts: &Parts, user: &str, left: bool) -> Result<Acco
     let address = Address::parse(user).ok().filter(|_| left);
     let account = address.and_then(|address| AccountName::new(&address.to_key()));
     let there = account.filter(|account| matches!(parts.store.find_account(account), Ok(Some(_))));
-    there.ok_or_else(|| format!("there is no user {user}"))
+    there.ok_or_else(|| absent(parts, "user", user))
 }
 
 /// The account itself, which mail has to have made.

@@ -1,6 +1,7 @@
 //! What an operator's request comes to: the same code within the running server and, where no
 //! server runs, in the command's own process.
 
+mod absent;
 mod backup;
 mod backup_list;
 mod check;
@@ -72,14 +73,14 @@ pub(crate) async fn perform(
         Request::DomainRows { domain } => domain_rows::show(parts, &domain).await,
         Request::DomainPublish { domain } => published::publish_again(parts, &domain).await,
         Request::DomainCheck { domain } => published::check_domain(parts, &domain).await,
-        Request::DomainList => directory::list_domains(&parts.directory, |_| true),
+        Request::DomainList => directory::list_domains(parts, |_| true),
         Request::DomainRemove { domain, with_users, mail } => {
             directory::remove_domain(parts, &domain, with_users, mail).await
         }
         Request::UserAdd { address, name, password } => {
             directory::add_user(parts, &address, &name, &password).await
         }
-        Request::UserShow { address } => directory::show_user(&parts.directory, &address),
+        Request::UserShow { address } => directory::show_user(parts, &address),
         Request::UserPasswd { address, password } => {
             directory::set_password(parts, &address, &password).await
         }

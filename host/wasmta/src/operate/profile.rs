@@ -7,6 +7,7 @@ use mail_types::{AccountName, Address, Domain, Lookup};
 use serde_json::{Value, json};
 use store::StoreError;
 
+use super::absent::absent;
 use crate::config::Config;
 use crate::control::{Answer, ProfileValue};
 use crate::serve::{Parts, files_of};
@@ -167,7 +168,7 @@ fn one_of<'n>(names: impl Iterator<Item = &'n str>) -> String {
 }
 
 fn names_of<'a>(parts: &'a Parts, config: &'a Config, user: &str) -> Result<Names<'a>, String> {
-    let no_user = || format!("there is no user {user}");
+    let no_user = || absent(parts, "user", user);
     let entry = UserEntry::read(&entry_of(parts, user)?, parts.directory.schema()).ok_or_else(no_user)?;
     let account = entry.account().ok_or_else(|| format!("{user} has no name for an account"))?;
     let domain = account.as_str().rsplit_once('@').and_then(|(_, domain)| Domain::parse(domain).ok());
@@ -180,7 +181,7 @@ fn names_of<'a>(parts: &'a Parts, config: &'a Config, user: &str) -> Result<Name
 }
 
 fn entry_of(parts: &Parts, user: &str) -> Result<directory::Entry, String> {
-    let no_user = || format!("there is no user {user}");
+    let no_user = || absent(parts, "user", user);
     let found = match Address::parse(user) {
         Ok(address) => parts.directory.by_address(&address),
         Err(_) => Lookup::NotFound,

@@ -6,6 +6,7 @@ use mail_types::{AccountName, Address, Domain, Lookup};
 use serde_json::{Value, json};
 use store::{Quota, Usage};
 
+use super::absent::absent;
 use crate::config::rounded_size_text as size;
 use crate::control::Answer;
 use crate::serve::Parts;
@@ -27,7 +28,7 @@ pub(super) fn quota(parts: &Parts, name: &str) -> Result<Answer, String> {
             Ok(Lookup::NotFound) | Err(_) => !matches!(parts.directory.user_by_login(name), Lookup::NotFound),
         };
         if id.is_none() && !is_user() {
-            return Err(format!("there is no user {name}"));
+            return Err(absent(parts, "user", name));
         }
         let usage = id.map_or(Ok(Usage::default()), |id| store.usage(id)).map_err(|e| e.to_string())?;
         rows.push((account.to_string(), limits.own, usage));
@@ -37,7 +38,7 @@ pub(super) fn quota(parts: &Parts, name: &str) -> Result<Answer, String> {
         let is_unknown = Domain::parse(&domain)
             .is_ok_and(|domain| matches!(parts.directory.domain(&domain), Lookup::NotFound));
         if is_unknown && usage == Usage::default() && limits.shared.is_empty() {
-            return Err(format!("there is no domain {domain}"));
+            return Err(absent(parts, "domain", &domain));
         }
         rows.push((format!("domain {domain}"), Quota::default(), usage));
     }
