@@ -20,6 +20,7 @@ mod random;
 mod shutdown;
 mod stream;
 mod supervisor;
+mod terminal;
 mod tls;
 mod users;
 
@@ -37,6 +38,7 @@ pub use random::Random;
 pub use shutdown::{SessionGuard, Shutdown};
 pub use stream::{Stream, connect, connect_host};
 pub use supervisor::supervise;
+pub use terminal::ask_unseen;
 pub use tls::{
     CertificateFacts, CertificateFiles, TlsClient, TlsError, TlsInfo, TlsServer, make_self_signed,
 };

@@ -1,7 +1,6 @@
 //! A password from the command line, a pipe or the terminal.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-use std::process::{Command, Stdio};
+use std::io::{self, BufRead, IsTerminal};
 
 /// Longest password, in octets.
 const PASSWORD_MAX: usize = 1024;
@@ -19,24 +18,12 @@ pub(super) fn given_or_asked(given: Option<String>, address: &str) -> Result<Str
 }
 
 fn asked(address: &str) -> io::Result<String> {
-    let silent = io::stdin().is_terminal();
-    if silent {
-        eprint!("Password for {address}: ");
-        io::stderr().flush()?;
-        echo(false);
-    }
-    let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line);
-    if silent {
-        echo(true);
-        eprintln!();
-    }
-    read?;
+    let line = if io::stdin().is_terminal() {
+        runtime::ask_unseen(&format!("Password for {address}: "))?
+    } else {
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line)?;
+        line
+    };
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// Turns the terminal's echo on or off; where `stty` is missing the password is seen.
-fn echo(on: bool) {
-    let word = if on { "echo" } else { "-echo" };
-    let _ = Command::new("stty").arg(word).stdin(Stdio::inherit()).stderr(Stdio::null()).status();
 }
