@@ -12,7 +12,7 @@ use runtime::files::{Readers, sync_dir, write_durably};
 use super::restored::{DURABLE, RESTORING};
 
 /// The note: a line for each part.
-const PARTS: &str = "PARTS";
+pub(super) const PARTS: &str = "PARTS";
 /// Longest note, in octets.
 const PARTS_OCTETS_MAX: u64 = 4096;
 

@@ -16,6 +16,7 @@ mod key_table;
 mod lock;
 mod logging;
 mod mirror;
+mod new_data;
 mod numbers;
 mod parts;
 pub(crate) mod plugin_files;

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::gone_tenants::GoneTenants;
+use super::new_data::NewData;
 use super::numbers::Numbers;
 use super::plugin_files::{self, Loaded};
 use super::services::{InForce, Servers, Services};
@@ -54,9 +55,22 @@ struct Running {
     reloading: tokio::sync::Mutex<()>,
 }
 
+/// A server, and its work.
+type Begun = (Arc<Running>, Vec<JoinHandle<()>>);
+
 impl Server {
-    /// Builds everything and listens.
+    /// Builds everything and listens. Where that fails, a data directory that was new is as empty as before.
     pub async fn start(config: Config, place: Place, lock: DataLock, events: Events) -> Result<Self, String> {
+        let new = NewData::look(&place.data);
+        let begun = Self::begin(config, place, events).await;
+        if let (Err(_), Some(new)) = (&begun, new) {
+            new.empty();
+        }
+        let (running, tasks) = begun?;
+        Ok(Self { running, tasks, _lock: lock })
+    }
+
+    async fn begin(config: Config, place: Place, events: Events) -> Result<Begun, String> {
         let parts = Parts::open(&config, &place.data, events).await?;
         if let Err(why) = parts.reserve.make() {
             parts.events.emit(&Event::StorageUnavailable { cause: &why.to_string() });
@@ -89,7 +103,7 @@ impl Server {
         tasks.extend(of_delegates);
         running.services.enforce(&config, planned);
         running.tell_contradictions(&config);
-        Ok(Self { running, tasks, _lock: lock })
+        Ok((running, tasks))
     }
 
     /// Where everything is told.
