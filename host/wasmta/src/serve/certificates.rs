@@ -1,11 +1,12 @@
-//! What certificates say of themselves, held against what they are for: the hosts that clients ask for, and today.
+//! The configured certificates, and what they say of themselves, held against what they are for: the hosts that clients ask for,
+//! and today.
 
 use std::path::Path;
 use std::time::Duration;
 
 use events::{Event, Events};
 use mail_types::Timestamp;
-use runtime::CertificateFacts;
+use runtime::{CertificateFacts, CertificateFiles, TlsServer, make_self_signed};
 
 use crate::config::Config;
 
@@ -44,6 +45,27 @@ impl Note {
     pub(super) fn is_about_end(&self) -> bool {
         self.about_end
     }
+}
+
+/// The certificates of `[tls.hosts]`.
+fn named(config: &Config) -> Vec<(String, CertificateFiles)> {
+    let named = config.tls.hosts.iter().cloned();
+    named
+        .map(|(host, (certificate, key))| (host.to_string(), CertificateFiles { certificate, key }))
+        .collect()
+}
+
+/// The configured certificates, or a self-signed one in the data directory; each virtual host may have its own (R93).
+pub(super) fn load(config: &Config, data: &Path) -> Result<Option<TlsServer>, String> {
+    let (certificate, key) = match &config.tls.files {
+        Some(files) => files.clone(),
+        None => {
+            let names = [config.server.name.to_string(), "localhost".to_owned()];
+            make_self_signed(data, &names).map_err(|e| format!("the self-signed certificate: {e}"))?
+        }
+    };
+    let usual = CertificateFiles { certificate, key };
+    TlsServer::load_named(usual, named(config)).map(Some).map_err(|e| format!("tls: {e}"))
 }
 
 /// Looks at all certificates that the configuration names. Blocks. Those that cannot be read are told of elsewhere.

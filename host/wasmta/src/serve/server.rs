@@ -1,7 +1,6 @@
 //! A running server.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use auth::{ClearPasswords, Secret};
 use events::{Event, Events};
 use mail_types::{Lookup, Timestamp};
 use parking_lot::Mutex;
-use runtime::{CertificateFiles, Shutdown, TlsServer, make_self_signed};
+use runtime::{Shutdown, TlsServer};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -75,7 +74,7 @@ impl Server {
         if let Err(why) = parts.reserve.make() {
             parts.events.emit(&Event::StorageUnavailable { cause: &why.to_string() });
         }
-        let tls = certificate(&config, &place.data)?;
+        let tls = certificates::load(&config, &place.data)?;
         let in_force = InForce::default();
         let servers = servers(&parts, tls.clone(), in_force.clone());
         let services = Services::new(servers, in_force, parts.events.clone());
@@ -198,27 +197,6 @@ fn servers(parts: &Parts, tls: Option<TlsServer>, in_force: InForce) -> Servers 
         pop3: pop3_server::Server::new(pop3_server::Parts { store, authenticator, events, tls }),
         metrics: metrics::Server::new(Numbers::new(parts.clone(), in_force)),
     }
-}
-
-/// The certificates of `[tls.hosts]`.
-fn named_certificates(config: &Config) -> Vec<(String, CertificateFiles)> {
-    let named = config.tls.hosts.iter().cloned();
-    named
-        .map(|(host, (certificate, key))| (host.to_string(), CertificateFiles { certificate, key }))
-        .collect()
-}
-
-/// The configured certificates, or a self-signed one in the data directory; each virtual host may have its own (R93).
-fn certificate(config: &Config, data: &Path) -> Result<Option<TlsServer>, String> {
-    let (certificate, key) = match &config.tls.files {
-        Some(files) => files.clone(),
-        None => {
-            let names = [config.server.name.to_string(), "localhost".to_owned()];
-            make_self_signed(data, &names).map_err(|e| format!("the self-signed certificate: {e}"))?
-        }
-    };
-    let usual = CertificateFiles { certificate, key };
-    TlsServer::load_named(usual, named_certificates(config)).map(Some).map_err(|e| format!("tls: {e}"))
 }
 
 impl Running {
