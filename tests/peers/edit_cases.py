@@ -7,6 +7,22 @@ from ldap_cases import case, expect_failure
 from slapd import domain_entries, user, user_dn
 
 
+@case("what commands write to the LDAP server is the server's own: no start doubts it")
+def not_doubted(place):
+    place.slapd_with()
+    place.wasmta_with()
+    place.server.command("domain", "add", "edit.test")
+    place.server.command("user", "add", "eva@edit.test", "--password", "first word")
+    place.server.stop()
+    place.server.start()
+    place.until(lambda: "listening" in place.log(), "the start")
+    done = subprocess.run([str(place.binary), *place.server.options(), "check-config"], capture_output=True, text=True)
+    assert done.returncode == 0 and "directory.source" not in done.stdout, done
+    place.server.stop()
+    assert "configuration_doubtful" not in place.log()
+    place.server.start()
+
+
 @case("attributes, addresses, groups and LDIF are written to the LDAP server, too")
 def edited(place):
     place.slapd_with()

@@ -32,6 +32,8 @@ pub enum Event<'a> {
     ConfigurationLoaded { file: &'a str, notes: &'a str },
     /// A new configuration was refused; the old one stays.
     ConfigurationRefused { file: &'a str, cause: &'a str },
+    /// What is in the data does not go well with the configuration.
+    ConfigurationDoubtful { file: &'a str, cause: &'a str },
     /// A certificate does not suit what it is for: clients will refuse it.
     CertificateUnfit { file: &'a str, cause: &'a str },
     /// A certificate has come to its end, or is about to.
@@ -203,6 +205,7 @@ impl<'a> Event<'a> {
             Self::Stopping { .. } => (1, "stopping", Level::Info),
             Self::ConfigurationLoaded { .. } => (2, "configuration_loaded", Level::Info),
             Self::ConfigurationRefused { .. } => (3, "configuration_refused", Level::Error),
+            Self::ConfigurationDoubtful { .. } => (51, "configuration_doubtful", Level::Warning),
             Self::ConnectionOpened { .. } => (4, "connection_opened", Level::Debug),
             Self::ConnectionRefused { .. } => (5, "connection_refused", Level::Warning),
             Self::ConnectionClosed { .. } => (6, "connection_closed", Level::Debug),

@@ -24,6 +24,7 @@ impl Event<'_> {
                 }
             }
             Self::ConfigurationRefused { file, cause }
+            | Self::ConfigurationDoubtful { file, cause }
             | Self::CertificateUnfit { file, cause }
             | Self::CertificateExpires { file, cause } => {
                 sink("file", Text(file));

@@ -1,7 +1,7 @@
 //! The kinds of events, as counters know them; [`crate::Event`] gives each its number.
 
 /// How many kinds of events there are.
-pub(crate) const KINDS: usize = 51;
+pub(crate) const KINDS: usize = 52;
 
 /// The names of all kinds, by their number.
 pub(crate) const NAMES: [&str; KINDS] = [
@@ -56,4 +56,5 @@ pub(crate) const NAMES: [&str; KINDS] = [
     "account_not_moved",
     "address_kept",
     "sync_left_over",
+    "configuration_doubtful",
 ];

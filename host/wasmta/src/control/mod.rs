@@ -193,6 +193,8 @@ pub enum Request {
     MessageList(Past),
     /// Check the store.
     Check,
+    /// What of the directory a configuration is held against.
+    Held,
     /// Mailboxes.
     Mailbox(MailboxRequest),
     /// The storage.

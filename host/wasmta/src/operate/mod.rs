@@ -47,6 +47,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::control::{Answer, Line, Request, StoreRequest};
+use crate::serve::doubts::Held;
 use crate::serve::{DataLock, Parts, Place, complete, counting, is_under_way};
 
 use explain::Question;
@@ -103,6 +104,7 @@ pub(crate) async fn perform(
         Request::Trace { id } => message::trace(parts, &id),
         Request::MessageList(past) => message::list(parts, &past),
         Request::Check => check::check(parts, progress).await,
+        Request::Held => held(parts).await,
         Request::Mailbox(request) => mailbox::perform(parts, config, request, progress).await,
         Request::Store(StoreRequest::Stats) => stats::stats(parts).await,
         Request::Store(StoreRequest::Quota { name }) => quota::quota(parts, &name),
@@ -135,6 +137,14 @@ pub(crate) fn age_text(age: Duration) -> String {
     text
 }
 
+/// What of the directory a configuration is held against.
+async fn held(parts: &Parts) -> Result<Answer, String> {
+    let directory = parts.directory.clone();
+    let held = tokio::task::spawn_blocking(move || Held::in_directory(&directory)).await;
+    let held = held.map_err(|e| e.to_string())??;
+    Ok(Answer::new(serde_json::to_value(&held).map_err(|e| e.to_string())?, String::new()))
+}
+
 /// Tells the log what an operator or a delegate changed of whose entry, or of which shared mailbox; never a password.
 fn tell_changed(parts: &Parts, entry: &str, what: &str) {
     parts
@@ -158,7 +168,7 @@ fn data_is_there(data: &Path) -> Result<(), String> {
 }
 
 /// Refuses what root would leave behind in the data of another user, whose server could not read it.
-fn is_owners(data: &Path, by_root: bool) -> Result<(), String> {
+pub(crate) fn is_owners(data: &Path, by_root: bool) -> Result<(), String> {
     let owner = std::fs::metadata(data).map_err(|e| format!("{}: {e}", data.display()))?.uid();
     if !by_root || owner == 0 {
         return Ok(());

@@ -7,6 +7,7 @@ mod certificates;
 mod complete;
 mod contradictions;
 mod domain_tables;
+pub(crate) mod doubts;
 mod files;
 mod files_limit;
 mod first_start;
@@ -101,6 +102,7 @@ impl Place {
                 let (problems, doubtful) = plugins::doubts(config, &self.data, &places);
                 further.extend(problems);
                 warnings.extend(doubtful);
+                warnings.extend(doubts::before_a_start(config, &self.data));
                 warnings.extend(files::secrecy(config));
                 let now = runtime::Clock::system().now();
                 warnings.extend(certificates::look(config, now).iter().map(certificates::Note::text));

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::{ClearPasswords, Secret};
 use events::{Event, Events};
-use mail_types::{Lookup, Timestamp};
+use mail_types::Timestamp;
 use parking_lot::Mutex;
 use runtime::{Shutdown, TlsServer};
 use tokio::sync::mpsc;
@@ -18,8 +17,8 @@ use super::numbers::Numbers;
 use super::plugin_files::{self, Loaded};
 use super::services::{InForce, Servers, Services};
 use super::{
-    DataLock, Parts, Place, certificates, contradictions, domain_tables, groups, logging, plugins, policy,
-    settings, ways,
+    DataLock, Parts, Place, certificates, contradictions, domain_tables, doubts, groups, logging, plugins,
+    policy, settings, ways,
 };
 use crate::config::{self, Config};
 use crate::control::{self, Answer, Door, Line, Performer, Request};
@@ -131,10 +130,8 @@ impl Server {
 
     /// Whether the directory was filled just now, and a user has this password in it.
     pub(super) fn begins_with(&self, login: &str, password: &str) -> bool {
-        let (parts, secret) = (&self.running.parts, Secret::new(password.to_owned()));
-        let (true, Some(secret)) = (parts.first_start, secret) else { return false };
-        let Lookup::Found(user) = parts.directory.user_by_login(login) else { return false };
-        user.password_hashes.iter().any(|value| auth::verify(&secret, value, ClearPasswords::default()))
+        let parts = &self.running.parts;
+        parts.first_start && doubts::has_password(&parts.directory, login, password)
     }
 
     /// Returns when a storage is broken, with what the operator has to know.
@@ -231,7 +228,12 @@ impl Running {
         });
         let (running, stop) = (Arc::clone(self), self.shutdown.clone());
         let looking = tokio::spawn(async move { running.look_at_certificates(&stop).await });
-        let mut tasks = vec![delivering, following, keeping, warning, waking, looking];
+        let running = Arc::clone(self);
+        let doubting = tokio::spawn(async move {
+            let Running { place, parts, started_with, .. } = &*running;
+            doubts::tell(started_with, parts, &place.config, &parts.events).await;
+        });
+        let mut tasks = vec![delivering, following, keeping, warning, waking, looking, doubting];
         if let Some(mirror) = self.parts.mirror.clone() {
             let stop = self.shutdown.clone();
             tasks.push(tokio::spawn(async move { mirror.run(&stop).await }));
@@ -307,6 +309,7 @@ impl Running {
                 notes.extend(self.parts.follow_plugins().await.err());
                 let config = self.config.lock().clone();
                 notes.extend(contradictions::in_force(&config, &self.parts));
+                notes.extend(doubts::in_force(&config, &self.parts).await);
                 self.parts.events.emit(&Event::ConfigurationLoaded { file: &file, notes: &notes.join("; ") });
                 let mut text = format!("{file} is in force");
                 for note in notes {

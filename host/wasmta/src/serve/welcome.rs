@@ -6,7 +6,7 @@ use super::Server;
 use crate::config::{Listener, Protocol, TlsMode};
 
 /// Password of the logins in the directory that ships.
-const SAMPLE_PASSWORD: &str = "password";
+pub(super) const SAMPLE_PASSWORD: &str = "password";
 /// Those logins.
 const SAMPLES: [&str; 3] = ["user1@example.org", "user2@example.org", "user3@example.net"];
 
