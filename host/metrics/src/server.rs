@@ -62,8 +62,10 @@ impl Server {
     pub async fn serve(&self, listener: Listener, shutdown: Shutdown) -> std::io::Result<()> {
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted?,
+                // In this order: once it is to stop, another one may accept at this socket.
+                biased;
                 () = shutdown.wait() => return Ok(()),
+                accepted = listener.accept() => accepted?,
             };
             match accepted {
                 Accepted::Connection(connection) => {

@@ -63,8 +63,10 @@ impl Server {
     ) -> std::io::Result<()> {
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted?,
+                // In this order: once it is to stop, another one may accept at this socket.
+                biased;
                 () = shutdown.wait() => return Ok(()),
+                accepted = listener.accept() => accepted?,
             };
             let options = Arc::clone(&options.borrow());
             match accepted {

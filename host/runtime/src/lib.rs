@@ -29,7 +29,7 @@ pub use beneath::{BeneathError, Folder, open_beneath};
 pub use clock::Clock;
 pub use confinement::{Confinement, check_command, is_root};
 pub use limits::{ConnectionLimits, Network, Permit, RefusedWhy};
-pub use listener::{Accepted, Connection, Listener, ListenerOptions, Refused};
+pub use listener::{Accepted, BoundSocket, Connection, Listener, ListenerOptions, Refused};
 pub use mailbox_lock::MailboxLock;
 pub use memory::give_back_large_blocks;
 pub use process::ProcessUse;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,10 @@ pub struct Listener {
     limits: ConnectionLimits,
     refused: Arc<Semaphore>,
 }
+
+/// The socket of a listener, by which another one can take it over: it is not closed before this is dropped.
+#[derive(Debug)]
+pub struct BoundSocket(OwnedFd);
 
 /// What came in.
 #[derive(Debug)]
@@ -107,9 +112,33 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+        Self::over(socket, limits)
+    }
+
+    /// Takes over a socket that another listener accepts from still, with limits of its own; the address of the options is nothing
+    /// to it. Between the two nobody is turned away.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn take_over(socket: &BoundSocket, options: &ListenerOptions) -> io::Result<Self> {
+        let socket = Socket::from(socket.0.try_clone()?);
+        // Again: the backlog may be another one.
+        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+        Self::over(socket, ConnectionLimits::new(options.connections_max, options.per_network_max))
+    }
+
+    fn over(socket: Socket, limits: ConnectionLimits) -> io::Result<Self> {
         let listener = TcpListener::from_std(socket.into())?;
         let local = listener.local_addr()?;
         Ok(Self { listener, local, limits, refused: Arc::new(Semaphore::new(REFUSED_MAX)) })
+    }
+
+    /// Its socket, for one that may take it over.
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn socket(&self) -> io::Result<BoundSocket> {
+        Ok(BoundSocket(self.listener.as_fd().try_clone_to_owned()?))
     }
 
     /// Our address, with the port that was taken.

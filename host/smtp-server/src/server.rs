@@ -73,6 +73,8 @@ impl Server {
         tokio::pin!(stop);
         loop {
             let accepted = tokio::select! {
+                // In this order: once it is to stop, another one may accept at this socket.
+                biased;
                 () = &mut stop => return Ok(()),
                 accepted = listener.accept() => accepted?,
             };

@@ -89,7 +89,7 @@ const DEFAULTS: [(&str, Protocol, u16, TlsMode); 8] = [
 ];
 
 /// Whether two addresses cannot be listened at both: that of all interfaces takes the port of each.
-pub(super) fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+pub(crate) fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let of_all = |address: SocketAddr| address.ip().is_unspecified();
     one.port() == other.port()
         && one.port() != 0

@@ -42,6 +42,7 @@ pub use directory::Directory;
 pub use dns::{Dns, Publish, PublishTo};
 pub use files::Files;
 pub use ldap::{Authenticate, Ldap};
+pub(crate) use listeners::collide;
 pub use listeners::{Listener, Protocol, TlsMode};
 pub use places::Places;
 pub use plugins::Plugin;
