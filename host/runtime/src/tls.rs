@@ -48,8 +48,26 @@ pub enum TlsError {
         /// What is wrong, and what to do.
         what: String,
     },
-    /// Certificate and key do not go together, or cannot be used.
-    #[error("certificate or key cannot be used: {0}")]
+    /// Each is what it should be, and the key is not the certificate's.
+    #[error("the key of {key} does not belong to the first certificate of {certificate}")]
+    Mismatch {
+        /// The file of the certificate and its chain.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+    },
+    /// A certificate cannot be used with its key.
+    #[error("{certificate} with {key} cannot be used: {why}")]
+    Pair {
+        /// The file of the certificate and its chain.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// Why.
+        why: rustls::Error,
+    },
+    /// What the files have nothing to do with.
+    #[error("TLS cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
     /// No self-signed certificate can be made.
     #[error("no self-signed certificate can be made: {0}")]

@@ -132,8 +132,16 @@ fn shown(files: &CertificateFiles) -> Result<Shown, TlsError> {
     let end_point = chain.first().and_then(|leaf| server_end_point(leaf));
     let secret = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
         .map_err(|error| content(&files.key, format!("holds no private key: {error}")))?;
-    let key = CertifiedKey::from_der(chain, secret, &provider())?;
+    let key = CertifiedKey::from_der(chain, secret, &provider()).map_err(|why| pair(files, why))?;
     Ok(Shown { key: Arc::new(key), end_point })
+}
+
+fn pair(files: &CertificateFiles, why: rustls::Error) -> TlsError {
+    let CertificateFiles { certificate, key } = files.clone();
+    match why {
+        rustls::Error::InconsistentKeys(_) => TlsError::Mismatch { certificate, key },
+        why => TlsError::Pair { certificate, key, why },
+    }
 }
 
 /// The certificates of a PEM file: at least one.

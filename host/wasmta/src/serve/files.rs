@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use directory::LdifExamination;
-use runtime::{TlsClient, TlsServer};
+use runtime::{TlsClient, TlsError, TlsServer};
 
 use super::policy::{self, RulesFault};
 use crate::config::{Config, OutgoingTls, Places, Problem, Publish, PublishTo, read_credentials};
@@ -89,14 +89,30 @@ pub(super) fn problems(config: &Config, places: &Places) -> Vec<Problem> {
 
 /// What is wrong with certificates and keys.
 fn certificates(config: &Config, places: &Places, found: &mut Vec<Problem>) {
-    let usual = config.tls.files.iter().map(|files| ("tls.certificate".to_owned(), files));
-    let named = &config.tls.hosts;
-    let named = named.iter().map(|(host, files)| (format!("tls.hosts.{host}.certificate"), files));
-    for (key_name, (certificate, key)) in usual.chain(named) {
-        if let Err(why) = TlsServer::load(certificate, key) {
-            let mend = "name a certificate with its chain and the key that belongs to it, both in PEM";
-            found.push(places.problem(&key_name, why.to_string(), mend));
-        }
+    let usual = config.tls.files.iter().map(|files| ("tls".to_owned(), files));
+    let named = config.tls.hosts.iter().map(|(host, files)| (format!("tls.hosts.{host}"), files));
+    for (section, (certificate, key)) in usual.chain(named) {
+        let Err(why) = TlsServer::load(certificate, key) else { continue };
+        let (name, mend) = match &why {
+            TlsError::Mismatch { .. } => {
+                let (certificate, key) = (certificate.display(), key.display());
+                let mend = format!(
+                    "name the two that belong together, the server's own certificate before its chain: `openssl x509 -noout -pubkey -in \
+                     {certificate}` and `openssl pkey -pubout -in {key}` then print the same"
+                );
+                ("key", mend)
+            }
+            TlsError::Read { path, .. } | TlsError::Content { path, .. }
+                if path == key && path != certificate =>
+            {
+                ("key", "name the key that belongs to the certificate, in PEM".to_owned())
+            }
+            _ => (
+                "certificate",
+                "name a certificate with its chain and the key that belongs to it, both in PEM".to_owned(),
+            ),
+        };
+        found.push(places.problem(&format!("{section}.{name}"), why.to_string(), mend));
     }
 }
 
