@@ -184,7 +184,7 @@ impl Router for Routes {
         _: Origin<'a>,
     ) -> BoxFuture<'a, Lookup<Route>> {
         Box::pin(async move {
-            if current.channel.as_str() == ChannelName::REPROCESS {
+            if [ChannelName::REPROCESS, ChannelName::LIST].contains(&current.channel.as_str()) {
                 return Lookup::Found(current.clone());
             }
             self.0.look_up(&recipient.address)

@@ -29,6 +29,9 @@ struct State {
     commits: u64,
     failures: u64,
     failed_readings: u64,
+    /// Commits until the power goes, where that is to come.
+    power: Option<u64>,
+    is_cut: bool,
 }
 
 /// The disk. It outlives the servers that use it, one after the other.
@@ -45,12 +48,24 @@ impl Disk {
             commits: 0,
             failures: 0,
             failed_readings: 0,
+            power: None,
+            is_cut: false,
         };
         Arc::new(Self { state: Mutex::new(state), random })
     }
 
     pub(crate) fn set_health(&self, health: Health) {
         self.state.lock().health = health;
+    }
+
+    /// The power goes after so many commits, or stays.
+    pub(crate) fn set_power(&self, commits: Option<u64>) {
+        self.state.lock().power = commits;
+    }
+
+    /// Whether somebody wanted to commit after the power went.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.state.lock().is_cut
     }
 
     /// Commits that succeeded and that failed, and readings that failed.
@@ -108,7 +123,11 @@ impl Engine for DiskEngine {
             return Err(StorageError::unavailable("writing", "the power is cut"));
         }
         let (tables, health) = {
-            let state = self.0.disk.state.lock();
+            let mut state = self.0.disk.state.lock();
+            if state.power == Some(0) {
+                state.is_cut = true;
+                return Err(StorageError::unavailable("writing", "the power is cut"));
+            }
             (state.committed.clone(), state.health)
         };
         let mut view = View(tables);
@@ -120,6 +139,7 @@ impl Engine for DiskEngine {
             return Err(StorageError::unavailable("committing", "simulated fault of the disk"));
         }
         state.commits += 1;
+        state.power = state.power.map(|left| left.saturating_sub(1));
         state.committed = view.0;
         Ok(())
     }

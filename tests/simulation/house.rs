@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::agents::{Attempted, DOMAINS, Remote, Reprocess, Routes, USERS, tag_in};
 use crate::disk::{DiskEngine, Handle};
 use crate::ledger::{Entry, Whereabouts};
+use crate::power_cuts::Listed;
 use crate::sessions::MAILBOXES;
 use crate::world::{World, user};
 
@@ -41,6 +42,7 @@ impl House {
         channels.insert(ChannelName::new(ChannelName::SMTP), Arc::clone(&world.remote) as Arc<dyn Channel>);
         let reprocess = Arc::new(Reprocess(Arc::clone(&world.directory)));
         channels.insert(ChannelName::new(ChannelName::REPROCESS), reprocess);
+        channels.insert(ChannelName::new(ChannelName::LIST), Arc::new(Listed));
         let agents = Agents {
             router: Arc::new(Routes(Arc::clone(&world.directory))),
             local: Arc::new(StoreDelivery::new(store.clone())),

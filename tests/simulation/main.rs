@@ -9,6 +9,7 @@ mod agents;
 mod disk;
 mod house;
 mod ledger;
+mod power_cuts;
 mod sessions;
 mod world;
 

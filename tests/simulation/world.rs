@@ -64,18 +64,7 @@ pub(crate) struct World {
 pub(crate) fn run(seed: u64) -> Result<Totals, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.map_err(|e| e.to_string())?.block_on(async {
-        let random = Random::seeded(seed);
-        let mut world = World {
-            disk: Disk::new(random.clone()),
-            remote: Remote::new(random.clone()),
-            directory: Arc::new(Directory::default()),
-            clock: Clock::simulated(Timestamp(1_795_500_000_000)),
-            random,
-            ledger: Vec::new(),
-            totals: Totals::default(),
-            marks: HashMap::new(),
-            clients: sessions::clients(),
-        };
+        let mut world = World::new(seed);
         if seed.is_multiple_of(CALM) {
             // No crash at all: one server from the first message to the last.
             let house = House::start(&world).await?;
@@ -97,6 +86,21 @@ pub(crate) fn run(seed: u64) -> Result<Totals, String> {
 }
 
 impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let random = Random::seeded(seed);
+        Self {
+            disk: Disk::new(random.clone()),
+            remote: Remote::new(random.clone()),
+            directory: Arc::new(Directory::default()),
+            clock: Clock::simulated(Timestamp(1_795_500_000_000)),
+            random,
+            ledger: Vec::new(),
+            totals: Totals::default(),
+            marks: HashMap::new(),
+            clients: sessions::clients(),
+        }
+    }
+
     async fn act(&mut self, house: &House) {
         for _ in 0..self.random.below(DEEDS) {
             self.deed(house).await;
