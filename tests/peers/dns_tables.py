@@ -236,6 +236,27 @@ def mail_for_an_unknown_domain_adds_it(place, until):
     until(lambda: take_mail(place, "postmaster@none.customers.test") // 100 == 4, "it is asked about anew")
 
 
+def a_reload_says_by_which_names_mail_leads_here(place, until):
+    """Own names of the server are read anew, also by what makes domains (R18)."""
+    serve(place, tables="[dns.tables]\n")
+    server = place.server
+    server.stop()
+    text = server.config.read_text() + "new-domains-by-mail = true\n[routing]\nown-names = "
+    server.config.write_text(text + '["mx.old.test"]\n')
+    server.start()
+    names = [("first", "mx.old.test"), ("second", "mx.old.test"), ("third", "mx.new.test"), ("fourth", "mail.dyn.test")]
+    records = [f"update add {name}.customers.test 60 MX 10 {host}." for name, host in names]
+    update(place, "zone customers.test", *records)
+    for name, code in [("first", 250), ("third", 550)]:
+        assert take_mail(place, f"postmaster@{name}.customers.test") == code, name
+    server.config.write_text(text + '["mx.new.test"]\n')
+    place.command("reload")
+    assert take_mail(place, "postmaster@second.customers.test") == 550, "that name is not ours any more"
+    until(lambda: take_mail(place, "postmaster@third.customers.test") == 250, "this one is ours now")
+    for name in ("first", "fourth"):
+        assert take_mail(place, f"postmaster@{name}.customers.test") == 250, "what was made stays; our first name is ours"
+
+
 def domains_of_a_list_are_watched(place, until):
     names = ["local.customers.test", "backup.customers.test", "none.customers.test", "refused.test"]
     listed = ", ".join(f'"{name}"' for name in names)
@@ -441,4 +462,5 @@ CASES = [
     mail_that_waits_survives_another_table_that_was_never_read,
     a_port_for_notices_that_is_taken_is_told,
     mail_for_an_unknown_domain_adds_it,
+    a_reload_says_by_which_names_mail_leads_here,
 ]
