@@ -215,3 +215,6 @@ fn said_already(mut one: Accepted, account: &AccountName) -> Accepted {
     one.steps.push(Step { kind: StepKind::Delivery, text, origin: None });
     Accepted { route: Route::new(ChannelName::BITBUCKET, NextHop::Nobody), ..one }
 }
+
+#[cfg(test)]
+mod tests;

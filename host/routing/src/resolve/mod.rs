@@ -191,3 +191,18 @@ pub(crate) struct Trace {
     /// The steps.
     pub(crate) steps: Vec<Step>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_way_names_each_user_once_and_no_more_than_so_many() {
+        let user = |number: usize| Address::parse(&format!("u{number}@here.test")).unwrap();
+        let users = |numbers: std::ops::Range<usize>| numbers.map(user).collect::<Vec<_>>();
+        assert_eq!(along(&users(0..3), users(1..5)), users(0..5));
+        let most = mail_types::Recipient::FORWARDERS_MAX;
+        assert_eq!(along(&users(0..30), users(30..most + 30)), users(0..most), "the first who forwarded it");
+        assert_eq!(along(&users(0..most), users(most..most + 1)), users(0..most));
+    }
+}
