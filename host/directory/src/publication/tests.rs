@@ -90,6 +90,28 @@ async fn what_was_lost_where_it_was_published_is_published_again_by_word() {
 }
 
 #[tokio::test]
+async fn a_domain_behind_more_changes_than_are_listed_at_a_time_is_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, told) = (open(folder.path()), Arc::<Told>::default());
+    let publication = publication(&directory, &told);
+    add(&directory, "one.example").await;
+    assert!(publication.settle().await);
+    let (before, most) = (directory.csn(), crate::change::CHANGES_LISTED_MAX);
+    let user = |number: usize| {
+        let dn = Dn::parse(&format!("uid=u{number},o=isp")).unwrap();
+        Edit::Add(
+            Entry::new(dn).with("objectClass", "inetMailUser").with("mail", format!("u{number}@one.example")),
+        )
+    };
+    directory.edit(&(0..=most).map(user).collect::<Vec<_>>()).await.unwrap();
+    let Changes::List { changes, csn } = directory.changes_since(before).unwrap() else { panic!() };
+    assert_eq!((changes.len(), csn), (most, before + most as u64), "a part of them");
+    add(&directory, "two.example").await;
+    assert!(publication.settle().await);
+    assert!(!publication.of(&domain("two.example")).records.is_empty());
+}
+
+#[tokio::test]
 async fn a_name_in_an_entry_of_its_own_has_the_records_of_a_domain() {
     let folder = tempfile::tempdir().unwrap();
     let (directory, told) = (open(folder.path()), Arc::<Told>::default());
