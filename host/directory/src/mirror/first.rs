@@ -129,3 +129,6 @@ impl Mirror {
         Ok((applied, differences))
     }
 }
+
+#[cfg(test)]
+mod tests;

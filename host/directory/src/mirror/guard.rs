@@ -56,45 +56,9 @@ pub(crate) fn guard_empty(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::dn::Dn;
-    use crate::ldap::settings::{LdapOptions, Referrals};
-    use crate::mirror::source::SyncMode;
-
-    fn options() -> MirrorOptions {
-        let second = Duration::from_secs(1);
-        MirrorOptions {
-            name: "ldap".to_owned(),
-            domains: Vec::new(),
-            dc_suffix: Dn::root(),
-            ldap: LdapOptions {
-                servers: Vec::new(),
-                start_tls: false,
-                authorities: None,
-                bind_dn: None,
-                password_file: None,
-                connect_timeout: second,
-                operation_timeout: second,
-                connections_max: 1,
-                page_size: 1,
-                referrals: Referrals::Refuse,
-                referral_servers: Vec::new(),
-            },
-            bases: Vec::new(),
-            mode: SyncMode::Manual,
-            incremental_every: second,
-            full_every: second,
-            overlap: second,
-            removals_free: 10,
-            removals_percent_max: 20,
-            miss_timeout: second,
-            misses_max: 1,
-            miss_remembered: second,
-            writable: false,
-        }
-    }
+    use crate::mirror::tests::options;
 
     #[test]
     fn few_removals_are_believed_and_many_only_by_word() {

@@ -415,3 +415,6 @@ impl Mirror {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

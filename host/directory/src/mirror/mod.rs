@@ -34,5 +34,7 @@ mod settle;
 pub(crate) mod source;
 mod swap;
 mod taken;
+#[cfg(test)]
+pub(crate) mod tests;
 mod wanted;
 mod written;

@@ -35,6 +35,14 @@ impl Patience {
         Self(WAIT_FIRST)
     }
 
+    /// As long as it takes to see to a full sync that is not believed; one that failed otherwise is made again soon.
+    fn after(self, failure: &SyncError) -> Self {
+        match failure {
+            SyncError::Guarded(_) => Self(GUARDED_AGAIN),
+            _ => self,
+        }
+    }
+
     /// Waits; whether to go on.
     async fn wait(&mut self, shutdown: &Shutdown) -> bool {
         let wait = self.0;
@@ -115,13 +123,12 @@ impl Mirror {
                 // How it went is in the history and among the events.
                 made = self.full(SyncOrder::default(), silence()) => made,
             };
-            // One that is wanted is made again soon, where it failed; where it was not believed, that is for somebody to see to.
-            // Another is due again a minute later.
-            if made.is_err() && self.is_wanted() {
+            // One that is wanted is made again; another is due again a minute later.
+            if let Err(failure) = &made
+                && self.is_wanted()
+            {
                 self.0.full_wanted.notify_one();
-                if matches!(made, Err(SyncError::Guarded(_))) {
-                    patience = Patience(GUARDED_AGAIN);
-                }
+                patience = patience.after(failure);
                 if !patience.wait(shutdown).await {
                     return;
                 }
@@ -269,4 +276,25 @@ fn code(why: &SyncError) -> Option<u32> {
 
 fn silence() -> Telling {
     std::sync::Arc::new(|_, _, _| {})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_is_tried_again_at_growing_intervals_and_what_is_not_believed_much_later() {
+        let (shutdown, mut patience) = (Shutdown::new(), Patience::new());
+        let (broke, guarded) = (SyncError::Broke(String::new()), SyncError::Guarded(String::new()));
+        let mut waited = Vec::new();
+        for failure in [[&broke; 8].as_slice(), &[&guarded, &guarded, &broke]].concat() {
+            patience = patience.after(failure);
+            let began = Instant::now();
+            assert!(patience.wait(&shutdown).await);
+            waited.push(began.elapsed().as_millis());
+        }
+        assert_eq!(waited, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 600_000, 600_000, 30_000]);
+        shutdown.trigger();
+        assert!(!patience.wait(&shutdown).await);
+    }
 }

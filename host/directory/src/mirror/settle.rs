@@ -54,10 +54,10 @@ impl Mirror {
             return Ok(self.apply(Way::Full, &puts, &beside).await?);
         }
         let told = |done: u64| telling(done, steps as u64, "entries written");
-        let mut total = self.apply_differing(steps, &told).await?;
+        let mut total = self.apply_differing(steps, POSTPONED_MAX, &told).await?;
         let mut done = staged.differing;
         let (applied, vanished) =
-            self.apply_postponed(std::mem::take(&mut total.postponed), vanished).await?;
+            self.apply_postponed(std::mem::take(&mut total.postponed), vanished, GROUP_MAX).await?;
         total.join(applied);
         let rest: Vec<Step> = broken.chain(vanished.into_iter().map(Step::Gone)).collect();
         for chunk in rest.chunks(BATCH_MAX) {
@@ -71,7 +71,12 @@ impl Mirror {
     }
 
     /// Applies the staged entries that differ, in batches.
-    async fn apply_differing(&self, steps: usize, told: &(dyn Fn(u64) + Sync)) -> Result<Applied, SyncError> {
+    async fn apply_differing(
+        &self,
+        steps: usize,
+        postponed_max: usize,
+        told: &(dyn Fn(u64) + Sync),
+    ) -> Result<Applied, SyncError> {
         let announcing = self.announcing(steps)?;
         let (logging, most) = match announcing {
             Some(_) => (Logging::Rebuild, FIRST_BATCH_MAX),
@@ -81,7 +86,7 @@ impl Mirror {
         let mut batch = self.differing(&[self.number()], most)?;
         loop {
             done += batch.puts.len() as u64;
-            let postpones = total.postponed.len() < POSTPONED_MAX;
+            let postpones = total.postponed.len() < postponed_max;
             let manner = Manner { marks: Some(batch.marks), logging, postpones, ..Manner::of(Way::Full) };
             let nothing = Vec::new();
             // While a batch is written, the next one is read.
@@ -101,6 +106,7 @@ impl Mirror {
         &self,
         postponed: Vec<(Dn, Waiter)>,
         vanished: Vec<Dn>,
+        group_max: usize,
     ) -> Result<(Applied, Vec<Dn>), SyncError> {
         let (names, waiters): (Vec<Dn>, Vec<Waiter>) = postponed.into_iter().unzip();
         let wanted: HashSet<&Dn> = waiters.iter().filter_map(|one| one.holder.as_ref()).collect();
@@ -118,7 +124,7 @@ impl Mirror {
             }
             let next = groups.peek().map_or(0, Vec::len);
             if next == 0 || batch.len() + next > BATCH_MAX {
-                for chunk in std::mem::take(&mut batch).chunks(GROUP_MAX) {
+                for chunk in std::mem::take(&mut batch).chunks(group_max) {
                     total.join(self.apply(Way::Full, chunk, &Vec::new()).await?);
                 }
             }
@@ -199,3 +205,6 @@ impl Drop for Announcing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

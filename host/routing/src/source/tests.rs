@@ -179,6 +179,33 @@ async fn members_of_whom_there_is_no_row_are_asked_for() {
     assert_eq!(group(Lookup::Found, &["later", "known"]).await, (451, SOURCE_ROUNDS_MAX));
 }
 
+/// Knows no address, and never says whether it has an entry.
+struct Silent;
+
+impl Source for Silent {
+    fn look_up<'a>(&'a self, _: &'a Address) -> BoxFuture<'a, Lookup<()>> {
+        Box::pin(async { Lookup::NotFound })
+    }
+
+    fn look_up_entry<'a>(&'a self, _: &'a Dn) -> BoxFuture<'a, Lookup<()>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn a_decision_does_not_wait_for_members_for_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let (routing, fake) = routing(&dir, Lookup::NotFound).await;
+    let values = [("mail", "team@here.example"), ("uniqueMember", "uid=late,o=here.example,o=isp")];
+    build(&fake.tables, &[domain(), entry("cn=team,o=here.example,o=isp", "inetMailGroup", &values)]).await;
+    let routing = routing.with_source(Arc::new(Silent));
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    let waits = tokio::time::timeout(2 * MEMBERS_WITHIN, code(&routing, "team@here.example", false));
+    assert_eq!(waits.await, Ok(451));
+    assert_eq!(began.elapsed().as_secs(), MEMBERS_WITHIN.as_secs());
+}
+
 #[tokio::test]
 async fn groups_that_are_nested_too_deeply_leave_nobody_out_without_a_word() {
     let dir = tempfile::tempdir().unwrap();

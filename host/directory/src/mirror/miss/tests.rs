@@ -1,0 +1,47 @@
+use std::time::Duration;
+
+use super::*;
+use crate::ldap::settings::LdapOptions;
+use crate::mirror::source::MirrorOptions;
+use crate::mirror::tests::{mirror, options};
+
+/// Questions at a time.
+const AT_A_TIME: usize = 4;
+
+#[tokio::test]
+async fn members_of_groups_leave_places_for_who_has_come_a_moment_ago() {
+    // It takes connections, and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ldap://{}", silent.local_addr().unwrap());
+    let (long, dir) = (Duration::from_secs(600), tempfile::tempdir().unwrap());
+    let ldap = LdapOptions {
+        servers: vec![url.parse().unwrap()],
+        connect_timeout: long,
+        operation_timeout: long,
+        connections_max: 2 * AT_A_TIME,
+        ..options().ldap
+    };
+    let options = MirrorOptions { ldap, misses_max: AT_A_TIME, miss_timeout: long, ..options() };
+    let (_all, mirror) = mirror(dir.path(), options);
+    let mut asking = tokio::task::JoinSet::new();
+    for number in 0..3 * AT_A_TIME {
+        let (mirror, dn) = (mirror.clone(), Dn::parse(&format!("uid=u{number},o=isp")).unwrap());
+        asking.spawn(async move { mirror.look_up_entry(&dn).await });
+    }
+    let misses = &mirror.0.misses;
+    while misses.of_members.available_permits() > 0 || misses.asked.lock().len() < 3 * AT_A_TIME {
+        tokio::task::yield_now().await;
+    }
+    // Whatever else could be asked about has had its turn by now.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(misses.permits.available_permits(), AT_A_TIME / 2);
+    let address = Address::parse("fresh@d.test").unwrap();
+    let asker = mirror.clone();
+    asking.spawn(async move { asker.look_up(&address).await });
+    while misses.permits.available_permits() == AT_A_TIME / 2 {
+        tokio::task::yield_now().await;
+    }
+    asking.shutdown().await;
+}
