@@ -8,6 +8,15 @@ use crate::mirror::tests::{mirror, options};
 /// Questions at a time.
 const AT_A_TIME: usize = 4;
 
+async fn until(holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it comes to that");
+}
+
 #[tokio::test]
 async fn members_of_groups_leave_places_for_who_has_come_a_moment_ago() {
     // It takes connections, and never answers.
@@ -29,9 +38,8 @@ async fn members_of_groups_leave_places_for_who_has_come_a_moment_ago() {
         asking.spawn(async move { mirror.look_up_entry(&dn).await });
     }
     let misses = &mirror.0.misses;
-    while misses.of_members.available_permits() > 0 || misses.asked.lock().len() < 3 * AT_A_TIME {
-        tokio::task::yield_now().await;
-    }
+    until(|| misses.asked.lock().len() == 3 * AT_A_TIME).await;
+    until(|| misses.permits.available_permits() <= AT_A_TIME / 2).await;
     // Whatever else could be asked about has had its turn by now.
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -40,8 +48,6 @@ async fn members_of_groups_leave_places_for_who_has_come_a_moment_ago() {
     let address = Address::parse("fresh@d.test").unwrap();
     let asker = mirror.clone();
     asking.spawn(async move { asker.look_up(&address).await });
-    while misses.permits.available_permits() == AT_A_TIME / 2 {
-        tokio::task::yield_now().await;
-    }
+    until(|| misses.permits.available_permits() < AT_A_TIME / 2).await;
     asking.shutdown().await;
 }
