@@ -167,8 +167,8 @@ def both_write(place):
     assert place.rcpt("a4@d0.test") == 250
 
 
-@case("a consumer that refers writers elsewhere takes nothing of that back before it has it")
-def written_elsewhere(place):
+def consumer(place):
+    """A consumer that is followed and refers writers to its provider, which is the first of both."""
     first = place.slapd_with()
     first.stop()
     second = place.another_slapd(slapd.tree())
@@ -183,6 +183,12 @@ def written_elsewhere(place):
     place.wasmta_with('full-every = "1 d"\nreferrals = "follow"', servers=[second.url, first.url])
     place.follows()
     assert followed(place) == {second.url}
+    return first, second
+
+
+@case("a consumer that refers writers elsewhere takes nothing of that back before it has it")
+def written_elsewhere(place):
+    first, second = consumer(place)
     place.server.command("user", "add", "c9@d0.test", "--password", "first word")
     place.server.command("user", "remove", "u9@d0.test")
     for _ in range(2):
@@ -197,3 +203,15 @@ def written_elsewhere(place):
     first.start()
     place.until(lambda: place.sync("full", check=False, seconds_max=30) and place.rcpt("nobody@d0.test") == 550, "it has caught up", 60)
     assert place.rcpt("c9@d0.test") == 250 and place.rcpt("u9@d0.test") == 550
+
+
+@case("what was written elsewhere and is lost there counts no more where the operator says so")
+def written_and_lost(place):
+    first, _ = consumer(place)
+    place.server.command("user", "add", "c9@d0.test", "--password", "first word")
+    first.stop()
+    assert "has yet to take in" in place.sync("full", check=False).stderr
+    assert place.rcpt("c9@d0.test") == 250 and place.rcpt("nobody@d0.test") == 451
+    assert place.sync("full", "--force")["removed"] == 1
+    place.until(lambda: place.rcpt("nobody@d0.test") == 550 and place.rcpt("c9@d0.test") == 550, "nobody waits for it")
+    assert place.sync("full")["removed"] == 0

@@ -132,13 +132,15 @@ impl Mirror {
     pub async fn password_fits(&self, dn: &Dn, password: &str) -> mail_types::Lookup<()> {
         let (mirror, name, password) =
             (self.clone(), dn.clone(), zeroize::Zeroizing::new(password.to_owned()));
+        // Before the server is asked: what is on its way may have come in by the answer.
+        let was_wanted = self.is_wanted();
         let bound = apart(async move {
             Ok(mirror.0.servers.password_fits(&name, &password, mirror.server_of(&name)).await?)
         })
         .await;
         match bound {
             Ok(true) => mail_types::Lookup::Found(()),
-            Ok(false) if self.is_wanted() && self.is_renamed(dn).await => {
+            Ok(false) if (was_wanted || self.is_wanted()) && self.is_renamed(dn).await => {
                 let why = format!("{dn} has another name at the server by now, which is still coming in");
                 mail_types::Lookup::Unavailable(why)
             }
