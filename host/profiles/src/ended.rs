@@ -48,3 +48,6 @@ fn goes_on(one: &mut Accepted, ended: &HashSet<AccountName>) -> bool {
     one.recipient.forwarders = one.other_ways.remove(0);
     true
 }
+
+#[cfg(test)]
+mod tests;

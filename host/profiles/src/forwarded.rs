@@ -217,4 +217,4 @@ fn said_already(mut one: Accepted, account: &AccountName) -> Accepted {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

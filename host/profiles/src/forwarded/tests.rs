@@ -42,17 +42,18 @@ impl Plugins for Onward {
     }
 }
 
-fn user(number: usize) -> Address {
+pub(crate) fn user(number: usize) -> Address {
     Address::parse(&format!("u{number}@here.test")).unwrap()
 }
 
-async fn profiles(dir: &tempfile::TempDir) -> Profiles {
+/// Users of one domain, bound to plugins.
+pub(crate) async fn profiles(dir: &tempfile::TempDir, plugins: Arc<dyn Plugins>) -> Profiles {
     let options = storage::Options { synced: false, ..storage::Options::default() };
     let tables = Tables::new(Storage::open(dir.path(), routing::SPACES, &options).unwrap());
     let mut ldif = "dn: o=here.test,o=isp\nobjectClass: mailDomain\no: here.test\n".to_owned();
     for number in 0..USERS {
         ldif += &format!(
-            "\ndn: uid=u{number},o=here.test,o=isp\nobjectClass: inetMailUser\nmail: {}\n",
+            "\ndn: uid=u{number},o=here.test,o=isp\nobjectClass: inetMailUser\nmail: {}\nmailAlternateAddress: other-u{number}@here.test\n",
             user(number)
         );
     }
@@ -68,7 +69,6 @@ async fn profiles(dir: &tempfile::TempDir) -> Profiles {
         Rules::parse("$* $E$F$U%$H$V$H@local\n. $U%$H@smtp\n", "rules", &RuleOptions::new(&tags)).unwrap();
     let domain = |name| Domain::parse(name).unwrap();
     let options = routing::Options::new(&domain("mail.here.test"), domain("here.test"));
-    let plugins: Arc<dyn Plugins> = Arc::new(Onward);
     let routing =
         Routing::new(tables, rules, options, runtime::Random::seeded(1)).with_plugins(Arc::clone(&plugins));
     Profiles::new(routing, plugins, Arc::new(hooks::NoWorld))
@@ -102,7 +102,7 @@ async fn disposed(profiles: &Profiles, channel: &str, one: Accepted) -> (String,
 #[tokio::test]
 async fn one_decision_sends_a_message_on_so_often_and_what_goes_on_behind_it_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let profiles = profiles(&dir).await;
+    let profiles = profiles(&dir, Arc::new(Onward)).await;
     let last = |number: usize| user(number).to_string();
     // Near enough to the end: it comes there.
     let near = USERS - 1 - ROUNDS_MAX;
@@ -117,7 +117,7 @@ async fn one_decision_sends_a_message_on_so_often_and_what_goes_on_behind_it_is_
 #[tokio::test]
 async fn what_so_many_have_forwarded_is_sent_on_no_more_and_stays() {
     let dir = tempfile::tempdir().unwrap();
-    let profiles = profiles(&dir).await;
+    let profiles = profiles(&dir, Arc::new(Onward)).await;
     let most = Recipient::FORWARDERS_MAX;
     for (forwarders, to) in [(most - 1, user(USERS - 1)), (most, user(USERS - 2))] {
         let came = disposed(&profiles, "smtp", accepted(USERS - 2, forwarders)).await;
