@@ -268,3 +268,40 @@ fn keep_files(batch: &Batch) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LmdbEngine, Space, Storage};
+
+    #[tokio::test]
+    async fn so_many_batches_wait_for_the_writer_and_so_many_are_one_transaction() {
+        let (dir, space) = (tempfile::tempdir().unwrap(), Space::new("things"));
+        let engine = LmdbEngine::open(dir.path(), &[space], 1 << 28, false).unwrap();
+        let (storage, writer) = Storage::over(Arc::new(engine));
+        let batch = |number: usize| {
+            let mut batch = Batch::new();
+            batch.put(space, &number.to_be_bytes(), *b"1");
+            batch
+        };
+        let mut waiting = Vec::new();
+        for number in 0..WRITER_QUEUE_MAX {
+            waiting.push(storage.hand_over(batch(number)).await.unwrap());
+        }
+        let mut one_more = Box::pin(storage.hand_over(batch(WRITER_QUEUE_MAX)));
+        tokio::select! {
+            biased;
+            _ = &mut one_more => panic!("nobody has taken any yet"),
+            () = tokio::task::yield_now() => {}
+        }
+        let running = tokio::spawn(writer.run());
+        waiting.push(one_more.await.unwrap());
+        for one in waiting {
+            one.committed().await.unwrap();
+        }
+        let groups = (WRITER_QUEUE_MAX / GROUP_MAX) as u64;
+        assert!((groups..=groups + 1).contains(&storage.version()), "{}", storage.version());
+        storage.close().await;
+        running.await.unwrap();
+    }
+}
