@@ -240,6 +240,16 @@ mod tests {
     }
 
     #[test]
+    fn of_more_grounds_than_are_kept_the_last_count() {
+        let mut recipient = Recipient::new(Address::parse("a@b.test").unwrap());
+        let grounds: Vec<String> = (0..=Recipient::RELEASED_MAX).map(|number| number.to_string()).collect();
+        for ground in grounds.iter().chain(grounds.last()) {
+            recipient.release(ground.clone());
+        }
+        assert_eq!(recipient.released, grounds[1..]);
+    }
+
+    #[test]
     fn malformed_xtext_is_refused() {
         for text in ["+", "+4", "+4g", "+4a", "a=b", "a b", "+0D", "\u{fc}"] {
             assert_eq!(decode_xtext(text), None, "{text}");

@@ -24,7 +24,7 @@ use crate::trail::{TrailLine, add_line};
 use crate::work::Settled;
 
 /// How often one recipient may be routed or resolved anew before it counts as a loop.
-const REPLACED_MAX: u8 = 20;
+pub(crate) const REPLACED_MAX: u8 = 20;
 
 /// What a batch is gathering.
 pub(crate) struct Settlement<'a> {

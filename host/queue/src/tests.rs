@@ -82,8 +82,11 @@ impl Channel for Reprocess {
     }
 }
 
-/// `group-a-b` is everybody that it names, others are themselves.
+/// `group-a-b` is everybody that it names, `round` goes on for ever, others are themselves.
 fn expand(recipient: &Recipient) -> Vec<Accepted> {
+    if recipient.address.local.as_str() == "round" {
+        return vec![reprocessed(&recipient.address.to_string())];
+    }
     let Some(names) = recipient.address.local.as_str().strip_prefix("group-") else {
         return vec![local(recipient)];
     };

@@ -19,7 +19,7 @@ use crate::rights::Rights;
 use crate::seen::NewlySeen;
 
 /// Most messages of one append.
-const APPEND_MESSAGES_MAX: usize = 10_000;
+pub(crate) const APPEND_MESSAGES_MAX: usize = 10_000;
 
 /// Where a message's content is.
 #[derive(Debug, Clone, Copy)]

@@ -19,7 +19,7 @@ use crate::seen::NewlySeen;
 use crate::{COMMIT_MESSAGES_MAX, Store, keys};
 
 /// Most messages that are copied at once: a copy is made whole or not at all (RFC 3501 §6.4.7).
-const COPY_MESSAGES_MAX: usize = 200_000;
+pub(crate) const COPY_MESSAGES_MAX: usize = 200_000;
 
 /// What a copy made (RFC 4315 §3, COPYUID).
 #[derive(Debug, Clone, PartialEq, Eq)]

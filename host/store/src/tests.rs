@@ -9,6 +9,7 @@ use crate::*;
 
 mod accounts;
 mod annotations;
+mod bounds;
 mod concurrency;
 mod damaged;
 mod feed;

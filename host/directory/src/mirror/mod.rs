@@ -22,7 +22,7 @@ mod incremental;
 pub(crate) mod live;
 pub(crate) mod mirrors;
 pub(crate) mod miss;
-mod origin;
+pub(crate) mod origin;
 pub(crate) mod owners;
 mod pages;
 mod places;

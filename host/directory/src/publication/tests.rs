@@ -5,8 +5,12 @@ use super::*;
 use crate::directory::tests::{domain, open};
 use crate::dn::Dn;
 use crate::domains::DomainUsers;
-use crate::edit::Edit;
+use crate::edit::{Edit, Logging};
 use crate::entry::Entry;
+use crate::mirror::apply::Step;
+use crate::mirror::apply::tests::origin;
+use crate::mirror::found::Found;
+use crate::mirror::origin::Origin;
 use crate::new_domain::NewDomain;
 
 /// Keeps what it is told, and can be away.
@@ -109,6 +113,25 @@ async fn a_domain_behind_more_changes_than_are_listed_at_a_time_is_published() {
     add(&directory, "two.example").await;
     assert!(publication.settle().await);
     assert!(!publication.of(&domain("two.example")).records.is_empty());
+}
+
+#[tokio::test]
+async fn a_domain_of_which_no_log_tells_is_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let (directory, told) = (open(folder.path()), Arc::<Told>::default());
+    let publication = publication(&directory, &told);
+    assert!(publication.settle().await);
+    // A first sync writes without a log.
+    let before = directory.csn();
+    let entry = Entry::new(Dn::parse("o=one.example,o=isp").unwrap())
+        .with("objectClass", "mailDomain")
+        .with("sunPreferredDomain", "one.example");
+    let found = Found { content: 0, entry, uuid: None, modified: None, version: "1".to_owned() };
+    let unlogged = Origin { logging: Logging::Rebuild, ..origin("ldap") };
+    directory.apply(&[Step::Put(Box::new(found))], &Vec::new(), &unlogged).await.unwrap();
+    assert!(matches!(directory.changes_since(before).unwrap(), Changes::Rebuild { .. }));
+    assert!(publication.settle().await);
+    assert!(!publication.of(&domain("one.example")).records.is_empty());
 }
 
 #[tokio::test]

@@ -162,3 +162,18 @@ async fn many_messages_are_changed_by_few_commits() {
     let commits = house.storage.version() - before;
     assert!(commits < 30, "{commits} commits");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_round_is_resolved_so_often_and_then_its_sender_is_told() {
+    let house = house(Vec::new(), Options::default());
+    let near = local(&Recipient::new(Address::parse("a@example.org").unwrap()));
+    let both = vec![near, reprocessed("round@example.org")];
+    let receipt = house.queue.submit(house.submission("<x@y.example>", both)).await.unwrap();
+    house.run(Duration::from_secs(600)).await;
+    let trail = house.queue.listing().trail(receipt.id()).unwrap();
+    let replaced = trail.lines.iter().filter(|line| line.what == "replaced").count();
+    let last = trail.lines.last().unwrap();
+    assert_eq!((replaced, last.what.as_str()), (usize::from(crate::settle::REPLACED_MAX), "failed"));
+    assert!(last.text.contains("resolved anew more than 20 times"), "{}", last.text);
+    assert_eq!((house.boxes("x@y.example"), house.boxes("a@example.org"), house.queue.len()), (1, 1, 0));
+}

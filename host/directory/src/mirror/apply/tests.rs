@@ -39,7 +39,7 @@ async fn apply(directory: &Directory, steps: &[Step]) -> Applied {
     apply_of(directory, "ldap", steps).await
 }
 
-fn origin(source: &str) -> Origin {
+pub(crate) fn origin(source: &str) -> Origin {
     Origin {
         way: Way::Full,
         source: source.to_owned(),

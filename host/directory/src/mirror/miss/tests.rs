@@ -51,3 +51,21 @@ async fn members_of_groups_leave_places_for_who_has_come_a_moment_ago() {
     until(|| misses.permits.available_permits() < AT_A_TIME / 2).await;
     asking.shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn so_many_absent_ones_are_remembered_and_those_of_long_ago_make_room() {
+    let (misses, while_) = (Misses::new(1), Duration::from_secs(60));
+    let absent = || misses.absent.lock().len();
+    for number in 0..=ABSENT_MAX {
+        misses.remember(&number.to_string(), Instant::now() + while_);
+    }
+    assert_eq!(absent(), ABSENT_MAX);
+    assert!(
+        misses.is_absent("0") && !misses.is_absent(&ABSENT_MAX.to_string()),
+        "the one too many is asked again"
+    );
+    tokio::time::advance(while_).await;
+    misses.remember("new", Instant::now() + while_);
+    assert!(misses.is_absent("new") && !misses.is_absent("0"));
+    assert_eq!(absent(), 1);
+}
