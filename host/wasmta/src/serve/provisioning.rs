@@ -152,16 +152,11 @@ impl Provisioning {
 
     async fn make(&self, domain: &Domain) -> Lookup<()> {
         let Tools { directory, events, clock, .. } = &self.tools;
-        let now = clock.now();
-        {
-            let mut memory = self.memory.lock();
-            forget(&mut memory.made, now, HOUR);
-            if memory.made.len() >= self.per_hour {
-                let most = self.per_hour;
-                return Lookup::Unavailable(format!(
-                    "{domain} is led here by its MX, and {most} domains were added this hour (directory.new-domains-per-hour)"
-                ));
-            }
+        let (now, most) = (clock.now(), self.per_hour);
+        if !self.memory.lock().may_make(now, most) {
+            return Lookup::Unavailable(format!(
+                "{domain} is led here by its MX, and {most} domains were added this hour (directory.new-domains-per-hour)"
+            ));
         }
         let administrator = Some(self.tools.surroundings.postmaster_in_force());
         let new = NewDomain { domain: domain.clone(), administrator, attributes: Vec::new() };
@@ -195,26 +190,47 @@ impl Provisioning {
 
     fn is_elsewhere(&self, domain: &Domain) -> bool {
         let now = self.tools.clock.now();
-        self.memory.lock().elsewhere.get(domain).is_some_and(|until| now < *until)
+        self.memory.lock().is_elsewhere(domain, now)
     }
 
     fn remember(&self, domain: &Domain) {
-        let mut memory = self.memory.lock();
-        if memory.elsewhere.len() >= REMEMBERED_MAX {
-            memory.elsewhere.clear();
-        }
-        memory.elsewhere.insert(domain.clone(), self.tools.clock.now().plus(REMEMBERED));
+        let now = self.tools.clock.now();
+        self.memory.lock().remember(domain, now);
     }
 
     fn may_ask(&self) -> Result<(), String> {
         let now = self.tools.clock.now();
-        let mut memory = self.memory.lock();
-        forget(&mut memory.asked, now, MINUTE);
-        if memory.asked.len() >= QUESTIONS_MAX {
-            return Err(format!("the DNS was asked about {QUESTIONS_MAX} unknown domains within a minute"));
+        let why = || format!("the DNS was asked about {QUESTIONS_MAX} unknown domains within a minute");
+        if self.memory.lock().may_ask(now) { Ok(()) } else { Err(why()) }
+    }
+}
+
+impl Memory {
+    fn is_elsewhere(&self, domain: &Domain, now: Timestamp) -> bool {
+        self.elsewhere.get(domain).is_some_and(|until| now < *until)
+    }
+
+    fn remember(&mut self, domain: &Domain, now: Timestamp) {
+        if self.elsewhere.len() >= REMEMBERED_MAX {
+            self.elsewhere.clear();
         }
-        memory.asked.push_back(now);
-        Ok(())
+        self.elsewhere.insert(domain.clone(), now.plus(REMEMBERED));
+    }
+
+    /// Whether one more domain may be made this hour.
+    fn may_make(&mut self, now: Timestamp, per_hour: usize) -> bool {
+        forget(&mut self.made, now, HOUR);
+        self.made.len() < per_hour
+    }
+
+    /// Whether one more question may be asked this minute; it counts as asked then.
+    fn may_ask(&mut self, now: Timestamp) -> bool {
+        forget(&mut self.asked, now, MINUTE);
+        let may = self.asked.len() < QUESTIONS_MAX;
+        if may {
+            self.asked.push_back(now);
+        }
+        may
     }
 }
 
@@ -244,6 +260,35 @@ mod tests {
     use dns::MxRecord;
 
     use super::*;
+
+    #[test]
+    fn in_a_minute_so_many_questions_are_asked_and_in_an_hour_so_many_domains_made() {
+        let (mut memory, began) = (Memory::default(), Timestamp(1_000_000));
+        let asked = (0..2 * QUESTIONS_MAX).filter(|_| memory.may_ask(began)).count();
+        assert_eq!(asked, QUESTIONS_MAX);
+        assert!(!memory.may_ask(began.plus(MINUTE - Duration::from_millis(1))));
+        assert!(memory.may_ask(began.plus(MINUTE)));
+        for _ in 0..3 {
+            assert!(memory.may_make(began, 3));
+            memory.made.push_back(began);
+        }
+        assert!(!memory.may_make(began.plus(HOUR - Duration::from_millis(1)), 3));
+        assert!(memory.may_make(began.plus(HOUR), 3));
+    }
+
+    #[test]
+    fn a_domain_that_is_led_elsewhere_is_remembered_for_a_moment_and_not_beside_too_many_others() {
+        let (mut memory, now) = (Memory::default(), Timestamp(1_000_000));
+        let domain = |number: usize| Domain::parse(&format!("d{number}.test")).unwrap();
+        for number in 0..REMEMBERED_MAX {
+            memory.remember(&domain(number), now);
+        }
+        assert!(memory.is_elsewhere(&domain(0), now));
+        assert!(!memory.is_elsewhere(&domain(0), now.plus(REMEMBERED)), "it is asked about anew");
+        memory.remember(&domain(REMEMBERED_MAX), now);
+        assert!(memory.elsewhere.len() <= REMEMBERED_MAX);
+        assert!(memory.is_elsewhere(&domain(REMEMBERED_MAX), now));
+    }
 
     #[test]
     fn only_the_best_hosts_say_whose_a_domain_is() {
