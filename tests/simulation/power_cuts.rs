@@ -86,8 +86,14 @@ async fn filled(store: &Store, messages: usize) -> Result<(MailboxId, MailboxId)
 /// The messages of a mailbox, by their subjects.
 fn subjects(store: &Store, mailbox: MailboxId) -> Vec<String> {
     let view = store.view(mailbox).expect("a mailbox");
-    let read =
-        |uid: Uid| store.read(mailbox, uid).expect("a message").expect("it is listed").to_bytes().unwrap();
+    let read = |uid: Uid| {
+        store
+            .read(mailbox, uid)
+            .expect("a message")
+            .expect("it is listed")
+            .to_bytes()
+            .expect("it can be read")
+    };
     view.messages.iter().map(|one| String::from_utf8_lossy(&read(one.uid)).trim().to_owned()).collect()
 }
 
@@ -96,7 +102,8 @@ async fn cut_off(commits: u64, messages: usize, copies: bool) -> (Vec<String>, V
     let world = World::new(commits);
     let house = House::start(&world).await.expect("it starts");
     let (inbox, beside) = filled(house.store(), messages).await.expect("a sound disk");
-    let uids: Vec<Uid> = house.store().view(inbox).unwrap().messages.iter().map(|one| one.uid).collect();
+    let uids: Vec<Uid> =
+        house.store().view(inbox).expect("it can be read").messages.iter().map(|one| one.uid).collect();
     world.disk.set_power(Some(commits));
     let store = house.store();
     let done =
