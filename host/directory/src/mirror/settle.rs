@@ -25,8 +25,8 @@ const FIRST_BATCH_MAX: usize = 8_000;
 /// Most entries that are put in their places together because they wait for each other; of more of them, those that still stand
 /// in each other's way are refused, and tried again at the next full sync.
 const GROUP_MAX: usize = 20_000;
-/// Most entries that a full sync postpones because they wait for entries of other batches; further ones are refused, and tried
-/// again at the next one.
+/// So many entries a full sync postpones because they wait for entries of other batches, and those of the batch that passes this
+/// number; further ones are refused, and tried again at the next one.
 const POSTPONED_MAX: usize = 100_000;
 
 impl Mirror {
