@@ -302,6 +302,7 @@ def not_here_yet(place):
         ["user", "passwd", "u2@d0.test", "--password", "another"], ["alias", "list", "u2@d0.test"],
         ["group", "show", "g0@d0.test"], ["group", "remove", "g0@d0.test"], ["domain", "show", "d1.test"],
         ["profile", "show", "u2@d0.test"], ["store", "quota", "u2@d0.test"], ["mailbox", "list", "u2@d0.test"],
+        ["user", "add", "new@d1.test", "--password", "a word"], ["group", "add", "new@d1.test"], ["alias", "add", "u1@d0.test", "new@d1.test"],
     ):
         why = str(expect_failure(place, *words))
         assert yet in why and "wasmta sync full" in why, why

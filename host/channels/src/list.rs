@@ -182,6 +182,7 @@ impl Lists {
         let about = About {
             id: &id,
             channel: ChannelName::LIST,
+            again: false,
             authenticated: None,
             reverse_path: &attempt.reverse_path,
             replies: Replies::Each,

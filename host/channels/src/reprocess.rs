@@ -13,6 +13,9 @@ use crate::outcome::failed;
 /// Addresses that one recipient may be led over before the rest waits for the next round.
 const ADDRESSES_MAX: usize = 100;
 
+/// What messages of clients come by.
+const SESSIONS: [&str; 3] = ["smtp", "submission", "lmtp"];
+
 type Resolve = dyn for<'a> Fn(Request<'a>) -> BoxFuture<'a, Resolution> + Send + Sync;
 
 /// Replaces each recipient by those that it resolves to now. Reports start here, groups that expand late
@@ -105,17 +108,25 @@ impl Reprocess {
             Err(outcome) => return outcome,
         };
         let Some(profiles) = &self.profiles else { return Outcome::Replaced(ends) };
-        let about = profiles::About {
-            id: &attempt.id.to_string(),
-            channel: ChannelName::REPROCESS,
-            authenticated: None,
-            reverse_path: &attempt.reverse_path,
-            replies: profiles::Replies::One,
-        };
-        match profiles.dispose(about, ends, || Ok(attempt.content.clone())).await {
+        let id = attempt.id.to_string();
+        match profiles.dispose(about(attempt, &id), ends, || Ok(attempt.content.clone())).await {
             Ok(ends) => Outcome::Replaced(ends),
             Err(refusal) => refused(refusal),
         }
+    }
+}
+
+/// What is asked about a message: what was put off or parked as it was when it came, by its channel and on behalf of whoever sent it.
+/// Messages of our own come by this channel.
+fn about<'a>(attempt: &'a Attempt, id: &'a str) -> profiles::About<'a> {
+    let source = attempt.source.as_str();
+    profiles::About {
+        id,
+        channel: if SESSIONS.contains(&source) { source } else { ChannelName::REPROCESS },
+        again: true,
+        authenticated: attempt.authenticated.as_ref(),
+        reverse_path: &attempt.reverse_path,
+        replies: profiles::Replies::One,
     }
 }
 
@@ -208,9 +219,9 @@ mod tests {
         }
     }
 
-    async fn outcomes(names: &[&str]) -> Vec<Outcome> {
+    fn attempt(names: &[&str]) -> Attempt {
         let recipient = |name: &&str| Recipient::new(Address::parse(&format!("{name}@us.test")).unwrap());
-        let attempt = Attempt {
+        Attempt {
             id: QueueId::from_u64(1),
             reverse_path: ReversePath::Null,
             transport: Transport::default(),
@@ -221,7 +232,11 @@ mod tests {
             source: String::new(),
             authenticated: None,
             arrived: Timestamp(0),
-        };
+        }
+    }
+
+    async fn outcomes(names: &[&str]) -> Vec<Outcome> {
+        let attempt = attempt(names);
         let channel = Reprocess::with(|request| Box::pin(std::future::ready(table(request))));
         channel.attempt(&attempt).await
     }
@@ -234,6 +249,24 @@ mod tests {
             by.iter().map(|one| format!("{} {}", one.recipient.address, one.route)).collect();
         assert_eq!(shown, ["b@us.test store:b@us.test", "e@us.test reprocess:-"]);
         assert_eq!(by[0].recipient.original.to_string(), "a@us.test");
+    }
+
+    #[test]
+    fn plugins_are_asked_about_it_as_it_came() {
+        let ann = AccountName::new("ann@us.test");
+        for (source, authenticated, channel) in [
+            ("submission", ann.clone(), "submission"),
+            ("smtp", None, "smtp"),
+            ("lmtp", None, "lmtp"),
+            ("dsn", None, "reprocess"),
+            ("", None, "reprocess"),
+        ] {
+            let attempt = Attempt { source: source.to_owned(), authenticated, ..attempt(&["a"]) };
+            let about = about(&attempt, "1");
+            assert_eq!((about.channel, about.again), (channel, true), "{source}");
+            assert_eq!(about.authenticated, attempt.authenticated.as_ref());
+        }
+        assert!(ann.is_some());
     }
 
     #[tokio::test]

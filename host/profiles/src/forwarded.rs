@@ -63,7 +63,7 @@ pub(crate) fn has_been_with(one: &Accepted, account: &AccountName) -> bool {
 
 /// What goes on by itself; of what has come that way before somebody is told.
 fn beyond(about: About<'_>, one: Accepted) -> Accepted {
-    if about.channel != ChannelName::REPROCESS {
+    if !about.again {
         return by_reprocess(one);
     }
     let text = "The message has been sent on by too many users";

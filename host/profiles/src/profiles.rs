@@ -29,8 +29,10 @@ const CHAIN_MAX: usize = 16;
 pub struct About<'a> {
     /// Its id.
     pub id: &'a str,
-    /// The channel by which it came.
+    /// The channel by which it came, as plugins are told.
     pub channel: &'a str,
+    /// Whether it comes by `reprocess` now: asked about once more, or what was put off or sent on too far.
+    pub again: bool,
     /// As whom the client logged in.
     pub authenticated: Option<&'a AccountName>,
     /// Where reports go.
@@ -42,8 +44,8 @@ pub struct About<'a> {
 /// How many replies the client gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replies {
-    /// One for the message: where one recipient has to be tried again later, all have, and a recipient that is refused
-    /// beside others is told of by a report.
+    /// One for the message: where one recipient has to be tried again later, all of its tenant have, and a recipient that is
+    /// refused beside others is told of by a report.
     One,
     /// One for each recipient that it named (RFC 2033 §4.2).
     Each,

@@ -62,6 +62,7 @@ async fn keep(
     let about = profiles::About {
         id: &id.to_string(),
         channel: session.options.kind.source(),
+        again: false,
         authenticated: session.client.account.as_ref(),
         reverse_path: &open.mail.path,
         replies: if lmtp { Replies::Each } else { Replies::One },

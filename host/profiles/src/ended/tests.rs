@@ -64,6 +64,7 @@ async fn mail_that_ends_by_one_address_goes_on_where_the_user_keeps_it_by_anothe
         let about = About {
             id: "1",
             channel: "smtp",
+            again: false,
             authenticated: None,
             reverse_path: &ReversePath::Null,
             replies: Replies::Each,

@@ -87,6 +87,7 @@ async fn disposed(profiles: &Profiles, channel: &str, one: Accepted) -> (String,
     let about = About {
         id: "1",
         channel,
+        again: channel == ChannelName::REPROCESS,
         authenticated: None,
         reverse_path: &ReversePath::Null,
         replies: Replies::Each,

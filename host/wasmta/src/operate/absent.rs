@@ -23,6 +23,10 @@ pub(super) fn refused(parts: &Parts, why: &EditError) -> String {
     match why {
         EditError::NoUser(name) => absent(parts, "user", name),
         EditError::NoGroup(address) => absent(parts, "group", &address.to_string()),
+        // Nobody is to add one that the source has.
+        EditError::NoDomain(domain) if incomplete(parts, domain.as_str()).is_some() => {
+            absent(parts, "domain", domain.as_str())
+        }
         other => other.to_string(),
     }
 }

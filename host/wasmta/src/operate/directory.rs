@@ -237,7 +237,7 @@ pub(super) async fn add_user(
     let passwords = hashes(parts, password).await?;
     let name = (!name.is_empty()).then(|| name.to_owned());
     let new = NewUser { address, name, passwords, alternates: Vec::new(), attributes: Vec::new() };
-    let dn = parts.directory.add_user(&new).await.map_err(|e| e.to_string())?;
+    let dn = parts.directory.add_user(&new).await.map_err(|e| absent::refused(parts, &e))?;
     tell_changed(parts, &new.address.to_string(), "user added");
     parts.follow_directory().await?;
     let text = format!("{} has a mailbox now and can log in ({dn})", new.address);

@@ -39,6 +39,7 @@ pub(super) async fn dispose(
     let about = About {
         id: request.id,
         channel: request.source,
+        again: false,
         authenticated: request.authenticated,
         reverse_path: request.reverse_path,
         replies: Replies::One,

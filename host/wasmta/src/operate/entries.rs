@@ -240,7 +240,7 @@ fn check_address(parts: &Parts, text: &str) -> Result<(), String> {
     };
     match parts.directory.domain(&domain) {
         Lookup::Found(_) => Ok(()),
-        Lookup::NotFound => Err(directory::EditError::NoDomain(domain).to_string()),
+        Lookup::NotFound => Err(absent::refused(parts, &directory::EditError::NoDomain(domain))),
         Lookup::Unavailable(why) => Err(why),
     }
 }

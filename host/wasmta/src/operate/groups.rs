@@ -44,7 +44,7 @@ fn member(parts: &Parts, text: &str) -> Result<GroupMember, String> {
 pub(super) async fn add(parts: &Parts, address: &str, members: &[String]) -> Result<Answer, String> {
     let address = parse_address(address)?;
     let members = members.iter().map(|text| member(parts, text)).collect::<Result<Vec<_>, _>>()?;
-    let dn = parts.directory.add_group(&address, &members).await.map_err(|e| e.to_string())?;
+    let dn = parts.directory.add_group(&address, &members).await.map_err(|e| absent::refused(parts, &e))?;
     tell_changed(parts, &address.to_string(), "group added");
     parts.follow_directory().await?;
     let mut text = format!("{address} is a group with {} now ({dn})", count(members.len(), "member"));

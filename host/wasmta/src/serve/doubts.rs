@@ -83,10 +83,9 @@ impl Held {
                  them as LDIF for the servers; `wasmta sync full --force` removes what those do not have"
             ));
         }
-        let open = config
-            .listeners
-            .iter()
-            .find(|listener| listener.protocol != Protocol::Metrics && !is_loopback(listener));
+        // Nobody logs in at the others.
+        let logs_in = |listener: &&Listener| !matches!(listener.protocol, Protocol::Metrics | Protocol::Lmtp);
+        let open = config.listeners.iter().filter(logs_in).find(|listener| !is_loopback(listener));
         if let Some(listener) = open.filter(|_| !samples.is_empty()) {
             told.push(format!(
                 "listeners.{}.address: {} can be reached from elsewhere, and accounts of the sample have its password, which everybody \
@@ -109,7 +108,7 @@ pub(super) fn has_password(directory: &Directory, login: &str, password: &str) -
 }
 
 fn is_loopback(listener: &Listener) -> bool {
-    listener.address.ip().is_loopback()
+    listener.address.ip().to_canonical().is_loopback()
 }
 
 /// Whether a configuration is one that something may be said of.
@@ -137,13 +136,22 @@ pub(super) async fn tell(config: &Config, parts: &Parts, file: &Path, events: &E
 
 /// By what a data directory holds, whether a server runs over it or not.
 pub(super) fn before_a_start(config: &Config, data: &Path) -> Vec<String> {
-    if !concerns(config) || is_under_way(data) || !data.join("directory/data.mdb").exists() {
+    if !concerns(config) || is_under_way(data) {
         return Vec::new();
+    }
+    match data.join("directory/data.mdb").try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Vec::new(),
+        Err(why) => return vec![unseen(data, &why.to_string())],
     }
     match held(config, data) {
         Ok(held) => held.told(config),
-        Err(why) => vec![format!("which accounts {} has cannot be seen: {why}", data.display())],
+        Err(why) => vec![unseen(data, &why)],
     }
+}
+
+fn unseen(data: &Path, why: &str) -> String {
+    format!("which accounts {} has cannot be seen: {why}", data.display())
 }
 
 fn held(config: &Config, data: &Path) -> Result<Held, String> {
