@@ -1,39 +1,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hooks::{Action, CallContext, Content, DispositionRequest, PluginName, Plugins, Role, Sitting, Told};
-use mail_types::{ChannelName, Domain, Recipient, ReversePath, Route};
+use hooks::{Action, DispositionRequest};
+use mail_types::{ChannelName, Recipient, ReversePath, Route};
 use storage::LoadedContent;
 
 use super::*;
-use crate::forwarded::tests::{profiles, user};
+use crate::forwarded::tests::{Says, profiles, user};
 use crate::profiles::{About, Replies};
 
 /// Discards what comes by the other address.
-struct Discards;
-
-impl Plugins for Discards {
-    fn bound(&self, role: Role, _: &Domain) -> Vec<PluginName> {
-        if self.any_bound(role) { vec!["discards".parse().unwrap()] } else { Vec::new() }
-    }
-
-    fn any_bound(&self, role: Role) -> bool {
-        role == Role::Disposition
-    }
-
-    fn dispose<'a>(
-        &'a self,
-        _: &'a PluginName,
-        _: &'a CallContext,
-        recipient: DispositionRequest,
-        _: Content,
-        _: &'a mut Sitting,
-    ) -> hooks::BoxFuture<'a, Told<Vec<Action>>> {
-        let ends = recipient.address.local.as_str().starts_with("other-");
-        let actions =
-            if ends { vec![Action::Discard("by the other address".to_owned())] } else { Vec::new() };
-        Box::pin(async move { Told::at_once(Ok(actions)) })
-    }
+fn discards(recipient: &DispositionRequest) -> Vec<Action> {
+    let ends = recipient.address.local.as_str().starts_with("other-");
+    if ends { vec![Action::Discard("by the other address".to_owned())] } else { Vec::new() }
 }
 
 /// A copy of one account, by an address of its own.
@@ -54,7 +33,7 @@ fn forwarded() -> Accepted {
 #[tokio::test]
 async fn mail_that_ends_by_one_address_goes_on_where_the_user_keeps_it_by_another() {
     let dir = tempfile::tempdir().unwrap();
-    let profiles = profiles(&dir, Arc::new(Discards)).await;
+    let profiles = profiles(&dir, Arc::new(Says(discards))).await;
     for (addresses, goes_on) in [
         (&["u0"][..], true),
         (&["other-u0"], false),

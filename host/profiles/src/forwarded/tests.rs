@@ -16,12 +16,12 @@ use crate::profiles::Replies;
 /// More users than one decision asks.
 const USERS: usize = ROUNDS_MAX + 4;
 
-/// Sends the mail of each user on to the next; the last one keeps it.
-struct Onward;
+/// A plugin for all mail, which says so.
+pub(crate) struct Says(pub(crate) fn(&DispositionRequest) -> Vec<Action>);
 
-impl Plugins for Onward {
+impl Plugins for Says {
     fn bound(&self, role: Role, _: &Domain) -> Vec<PluginName> {
-        if self.any_bound(role) { vec!["onward".parse().unwrap()] } else { Vec::new() }
+        if self.any_bound(role) { vec!["says".parse().unwrap()] } else { Vec::new() }
     }
 
     fn any_bound(&self, role: Role) -> bool {
@@ -36,10 +36,16 @@ impl Plugins for Onward {
         _: Content,
         _: &'a mut Sitting,
     ) -> hooks::BoxFuture<'a, Told<Vec<Action>>> {
-        let number: usize = recipient.address.local.as_str()[1..].parse().unwrap();
-        let next = (number + 1 < USERS).then(|| Action::Forward(user(number + 1)));
-        Box::pin(async move { Told::at_once(Ok(next.into_iter().collect())) })
+        let actions = self.0(&recipient);
+        Box::pin(async move { Told::at_once(Ok(actions)) })
     }
+}
+
+/// Sends the mail of each user on to the next; the last one keeps it.
+fn onward(recipient: &DispositionRequest) -> Vec<Action> {
+    let number: usize = recipient.address.local.as_str()[1..].parse().unwrap();
+    let next = (number + 1 < USERS).then(|| Action::Forward(user(number + 1)));
+    next.into_iter().collect()
 }
 
 pub(crate) fn user(number: usize) -> Address {
@@ -103,7 +109,7 @@ async fn disposed(profiles: &Profiles, channel: &str, one: Accepted) -> (String,
 #[tokio::test]
 async fn one_decision_sends_a_message_on_so_often_and_what_goes_on_behind_it_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let profiles = profiles(&dir, Arc::new(Onward)).await;
+    let profiles = profiles(&dir, Arc::new(Says(onward))).await;
     let last = |number: usize| user(number).to_string();
     // Near enough to the end: it comes there.
     let near = USERS - 1 - ROUNDS_MAX;
@@ -118,7 +124,7 @@ async fn one_decision_sends_a_message_on_so_often_and_what_goes_on_behind_it_is_
 #[tokio::test]
 async fn what_so_many_have_forwarded_is_sent_on_no_more_and_stays() {
     let dir = tempfile::tempdir().unwrap();
-    let profiles = profiles(&dir, Arc::new(Onward)).await;
+    let profiles = profiles(&dir, Arc::new(Says(onward))).await;
     let most = Recipient::FORWARDERS_MAX;
     for (forwarders, to) in [(most - 1, user(USERS - 1)), (most, user(USERS - 2))] {
         let came = disposed(&profiles, "smtp", accepted(USERS - 2, forwarders)).await;
