@@ -18,6 +18,9 @@ const WRITE_CHUNK: usize = 64 * 1024;
 
 /// How long the last words may take: whoever reads the log may have stopped.
 pub const FLUSH_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long after a write the next lines are gathered: who tells much would else wake the writer for each line, which costs
+/// a mail server more than the lines do. What is told after a silence is written at once.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long between two looks whether there is room for the last words.
 const FLUSH_PAUSE: Duration = Duration::from_millis(10);
 
@@ -136,15 +139,21 @@ fn write_lines(inbox: &Receiver<Item>, mut output: impl Write) {
         }
         // A log that cannot be written must not stop the mail; the counters still tell.
         let _ = output.write_all(&chunk).and_then(|()| output.flush());
+        let is_behind = chunk.len() >= WRITE_CHUNK;
         chunk.clear();
         for done in waiting {
             let _ = done.send(());
+        }
+        if !is_behind {
+            std::thread::sleep(GATHER);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[derive(Clone, Default)]
@@ -173,6 +182,35 @@ mod tests {
         assert!(!text.contains("stopping"));
         let counted: Vec<_> = events.counters().all().into_iter().filter(|(_, n)| *n > 0).collect();
         assert_eq!(counted, [("stopping", 1), ("tables_failed", 1)]);
+    }
+
+    /// Counts how often it is written to, less than a whole chunk.
+    #[derive(Clone, Default)]
+    struct Counted(Arc<AtomicUsize>);
+
+    impl Write for Counted {
+        fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+            self.0.fetch_add(usize::from(octets.len() < WRITE_CHUNK), Ordering::SeqCst);
+            Ok(octets.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_tells_much_does_not_wake_the_writer_for_each_line() {
+        let output = Counted::default();
+        let began = Instant::now();
+        let events = Events::logging(Clock::system(), LogOptions::default(), output.clone()).unwrap();
+        while began.elapsed() < GATHER * 6 {
+            events.emit(&Event::Stopping { reason: "asked to" });
+            std::thread::yield_now();
+        }
+        events.flush();
+        let windows = began.elapsed().as_millis() / GATHER.as_millis();
+        let writes = output.0.load(Ordering::SeqCst);
+        assert!((1..=windows as usize + 1).contains(&writes), "{writes} in {windows}");
     }
 
     /// Nobody reads: a pipe that is full.
