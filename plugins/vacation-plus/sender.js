@@ -1,6 +1,6 @@
 // Whether a message may be answered.
 
-import headers from 'wasmta:policy/headers@1.0.0';
+import headers from 'wasmta:policy/headers@1.1.0';
 
 /// The decoded text of the first field of that name; '' for none.
 export function header(name) {

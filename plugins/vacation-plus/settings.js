@@ -1,6 +1,6 @@
 // The configuration as plain values. The host has checked it against the schema and filled in defaults.
 
-import { all } from 'wasmta:policy/config@1.0.0';
+import { all } from 'wasmta:policy/config@1.1.0';
 
 // Fetched once an instance. The configuration never changes while one lives; nothing else may be kept like this.
 let values;

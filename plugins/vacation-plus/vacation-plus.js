@@ -2,8 +2,8 @@
 // operator's for certain senders and weekdays. Who must not be answered (RFC 3834 §2) is not. What becomes of the mail
 // itself is left to others.
 
-import { emit } from 'wasmta:policy/log@1.0.0';
-import { now } from 'wasmta:policy/clock@1.0.0';
+import { emit } from 'wasmta:policy/log@1.1.0';
+import { now } from 'wasmta:policy/clock@1.1.0';
 import { number, text } from './settings.js';
 import { header, noAnswerBecause, written } from './sender.js';
 

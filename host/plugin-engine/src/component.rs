@@ -18,7 +18,7 @@ use crate::shape::core_instances;
 pub const COMPONENT_MAX: usize = 48 << 20;
 /// The package of the contract, and the version that this host speaks.
 const PACKAGE: &str = "wasmta:policy/";
-const VERSION: &str = "1.0.0";
+const VERSION: &str = "1.1.0";
 
 /// SHA-256 of a component, in hex.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use crate::question::Question;
 /// The key of a card under which a plugin names the attributes that it reads.
 pub(crate) const KEY: &str = "entry-attributes";
 /// Most attributes that a plugin names.
-const NAMES_MAX: usize = 64;
+pub(crate) const NAMES_MAX: usize = 64;
 
 /// The attributes of a user's entry that a plugin is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

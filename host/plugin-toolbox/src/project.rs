@@ -166,7 +166,7 @@ mod tests {
                 let cases = Cases::parse("cases.toml", text("cases.toml")).unwrap();
                 assert!(cases.cases.iter().all(|case| roles.contains(&case.role)), "{roles:?}");
                 for role in Role::ALL {
-                    let world = format!("export wasmta:policy/{role}@1.0.0;");
+                    let world = format!("export wasmta:policy/{role}@1.1.0;");
                     assert_eq!(text("wit/world.wit").contains(&world), roles.contains(&role), "{role}");
                     let own = |(path, _): &(String, String)| {
                         path.starts_with("src/") && path.replace('_', "-").contains(&format!("/{role}."))

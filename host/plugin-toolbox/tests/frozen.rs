@@ -13,7 +13,7 @@ use plugin_engine::{Candidate, Digest, Profile};
 use plugin_toolbox::{TestOptions, check, test};
 
 /// The version that this host speaks has a set as well.
-const LATEST: &str = "1.0.0";
+const LATEST: &str = "1.1.0";
 /// At least so many components are in a set.
 const COMPONENTS_MIN: usize = 6;
 

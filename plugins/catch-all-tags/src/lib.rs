@@ -81,7 +81,7 @@ fn verdict(request: rewrite::Request) -> Result<rewrite::Verdict, Failure> {
     // The whole name first: where it is somebody, the hyphen belongs to the name.
     let names = [local.as_str()].into_iter().chain(splits.iter().map(|(user, _)| *user));
     let keys: Vec<String> = names.map(|name| format!("{name}@{}", request.address.domain)).collect();
-    let mut rows = lookup::get_many("users", &keys)?.into_iter();
+    let mut rows = lookup::select("users", &keys, &[text("blocked-attribute").to_owned()])?.into_iter();
     if rows.next().flatten().is_some() {
         return Ok(rewrite::Verdict::NoMatch);
     }
@@ -153,7 +153,7 @@ fn is_anybody_else(local: &str, domain: &str, account: &str) -> Result<bool, Fai
     let names = [local].into_iter().chain(splits.iter().map(|(user, _)| *user));
     let addresses = names.map(|name| format!("{name}@{domain}"));
     let longer: Vec<String> = addresses.take_while(|address| address != account).collect();
-    Ok(lookup::get_many("users", &longer)?.iter().any(Option::is_some))
+    Ok(lookup::select("users", &longer, &[])?.iter().any(Option::is_some))
 }
 
 fn is_blocked(tag: &str, attributes: &[(String, String)]) -> bool {

@@ -3,17 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `wasmta:policy/lookup@1.0.0`
+// Imported Functions from `wasmta:policy/lookup@1.1.0`
 
-__attribute__((__import_module__("wasmta:policy/lookup@1.0.0"), __import_name__("get")))
+__attribute__((__import_module__("wasmta:policy/lookup@1.1.0"), __import_name__("get")))
 extern void __wasm_import_wasmta_policy_lookup_get(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("wasmta:policy/lookup@1.0.0"), __import_name__("get-many")))
+__attribute__((__import_module__("wasmta:policy/lookup@1.1.0"), __import_name__("get-many")))
 extern void __wasm_import_wasmta_policy_lookup_get_many(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-// Exported Functions from `wasmta:policy/plugin@1.0.0`
+__attribute__((__import_module__("wasmta:policy/lookup@1.1.0"), __import_name__("select")))
+extern void __wasm_import_wasmta_policy_lookup_select(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__weak__, __export_name__("cabi_post_wasmta:policy/plugin@1.0.0#describe")))
+// Exported Functions from `wasmta:policy/plugin@1.1.0`
+
+__attribute__((__weak__, __export_name__("cabi_post_wasmta:policy/plugin@1.1.0#describe")))
 void __wasm_export_exports_wasmta_policy_plugin_describe_post_return(uint8_t * arg0) {
   if ((*((size_t*) (arg0 + sizeof(void*)))) > 0) {
     free(*((uint8_t **) (arg0 + 0)));
@@ -59,9 +62,9 @@ void __wasm_export_exports_wasmta_policy_plugin_describe_post_return(uint8_t * a
   }
 }
 
-// Exported Functions from `wasmta:policy/rewrite@1.0.0`
+// Exported Functions from `wasmta:policy/rewrite@1.1.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_wasmta:policy/rewrite@1.0.0#rewrite")))
+__attribute__((__weak__, __export_name__("cabi_post_wasmta:policy/rewrite@1.1.0#rewrite")))
 void __wasm_export_exports_wasmta_policy_rewrite_rewrite_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -485,7 +488,37 @@ bool wasmta_policy_lookup_get_many(plugin_string_t *table, plugin_list_string_t 
   }
 }
 
-__attribute__((__export_name__("wasmta:policy/plugin@1.0.0#describe")))
+bool wasmta_policy_lookup_select(plugin_string_t *table, plugin_list_string_t *keys, plugin_list_string_t *names, wasmta_policy_lookup_list_option_attributes_t *ret, wasmta_policy_lookup_failure_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_wasmta_policy_lookup_select((uint8_t *) (*table).ptr, (*table).len, (uint8_t *) (*keys).ptr, (*keys).len, (uint8_t *) (*names).ptr, (*names).len, ptr);
+  wasmta_policy_lookup_result_list_option_attributes_failure_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (wasmta_policy_lookup_list_option_attributes_t) { (wasmta_policy_lookup_option_attributes_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (wasmta_policy_types_failure_t) {
+        (bool) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (plugin_string_t) (plugin_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) },
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+__attribute__((__export_name__("wasmta:policy/plugin@1.1.0#describe")))
 uint8_t * __wasm_export_exports_wasmta_policy_plugin_describe(void) {
   exports_wasmta_policy_plugin_description_t ret;
   exports_wasmta_policy_plugin_describe(&ret);
@@ -505,7 +538,7 @@ uint8_t * __wasm_export_exports_wasmta_policy_plugin_describe(void) {
   return ptr;
 }
 
-__attribute__((__export_name__("wasmta:policy/rewrite@1.0.0#rewrite")))
+__attribute__((__export_name__("wasmta:policy/rewrite@1.1.0#rewrite")))
 uint8_t * __wasm_export_exports_wasmta_policy_rewrite_rewrite(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, int32_t arg3, uint8_t * arg4, size_t arg5, uint8_t * arg6, size_t arg7, uint8_t * arg8, size_t arg9, uint8_t * arg10, size_t arg11) {
   plugin_option_string_t option;
   switch (arg3) {

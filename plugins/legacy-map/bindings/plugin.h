@@ -223,16 +223,20 @@ typedef struct {
   } val;
 } exports_wasmta_policy_rewrite_result_list_verdict_failure_t;
 
-// Imported Functions from `wasmta:policy/lookup@1.0.0`
+// Imported Functions from `wasmta:policy/lookup@1.1.0`
 // The row of a key; none where there is none; a failure where the table cannot be asked now, or is not granted.
 extern bool wasmta_policy_lookup_get(plugin_string_t *table, plugin_string_t *key, wasmta_policy_lookup_option_attributes_t *ret, wasmta_policy_lookup_failure_t *err);
 // Many at once, in order.
 extern bool wasmta_policy_lookup_get_many(plugin_string_t *table, plugin_list_string_t *keys, wasmta_policy_lookup_list_option_attributes_t *ret, wasmta_policy_lookup_failure_t *err);
+// The same, but of each row the attributes of these names alone, at most 64, with or without options; names compare
+// without case. Without a name, whether the rows are there. What a plugin does not look at need not be handed over:
+// entries of users have dozens of attributes.
+extern bool wasmta_policy_lookup_select(plugin_string_t *table, plugin_list_string_t *keys, plugin_list_string_t *names, wasmta_policy_lookup_list_option_attributes_t *ret, wasmta_policy_lookup_failure_t *err);
 
-// Exported Functions from `wasmta:policy/plugin@1.0.0`
+// Exported Functions from `wasmta:policy/plugin@1.1.0`
 void exports_wasmta_policy_plugin_describe(exports_wasmta_policy_plugin_description_t *ret);
 
-// Exported Functions from `wasmta:policy/rewrite@1.0.0`
+// Exported Functions from `wasmta:policy/rewrite@1.1.0`
 bool exports_wasmta_policy_rewrite_rewrite(exports_wasmta_policy_rewrite_context_t *about, exports_wasmta_policy_rewrite_list_request_t *batch, exports_wasmta_policy_rewrite_list_verdict_t *ret, exports_wasmta_policy_rewrite_failure_t *err);
 
 // Helper Functions

@@ -6,6 +6,7 @@ mod pattern;
 
 wit_bindgen::generate!({ path: ["../../wit", "wit"], world: "user:send-as/plugin", generate_all });
 
+use std::slice;
 use std::sync::OnceLock;
 
 // Faster starts: the allocator.
@@ -90,13 +91,13 @@ fn granted_by_configuration(account: &str, address: &str) -> bool {
 
 /// The address itself may name accounts: a shared one its staff, a manager an assistant.
 fn granted_by_address(account: &str, address: &str) -> Result<bool, Failure> {
-    let attribute = text("address-attribute");
+    let attribute = text("address-attribute").to_owned();
     let key = address.to_ascii_lowercase();
     // Shared addresses are users in some directories and aliases in others.
     for table in ["users", "aliases"] {
-        let row = lookup::get(table, &key)?.unwrap_or_default();
-        let mut delegates = row.iter().filter(|(name, _)| name.eq_ignore_ascii_case(attribute));
-        if delegates.any(|(_, delegate)| pattern::covers(delegate, account)) {
+        let rows = lookup::select(table, slice::from_ref(&key), slice::from_ref(&attribute))?;
+        let mut delegates = rows.iter().flatten().flatten().map(|(_, delegate)| delegate);
+        if delegates.any(|delegate| pattern::covers(delegate, account)) {
             return Ok(true);
         }
     }

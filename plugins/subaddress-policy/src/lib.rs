@@ -63,7 +63,7 @@ impl Card for Plugin {
 
 impl Rewrite for Plugin {
     fn rewrite(_: Context, batch: Vec<Request>) -> Result<Vec<Verdict>, Failure> {
-        let Configured { policy, table, attribute, refusal } = configured()?;
+        let Configured { policy, table, attributes, refusal } = configured()?;
         let names: Vec<Vec<String>> = batch
             .iter()
             .map(|request| match is_receiver(request) {
@@ -75,11 +75,11 @@ impl Rewrite for Plugin {
             names.iter().map(|name| [name, "@", &request.address.domain].concat()).collect::<Vec<_>>()
         };
         let keys: Vec<String> = batch.iter().zip(&names).flat_map(of_domain).collect();
-        // All users of the batch at once: a message to many costs one call.
-        let mut rows = lookup::get_many(table, &keys)?.into_iter();
+        // All users of the batch at once, and nothing of them but their tags: a message to many costs one call.
+        let mut rows = lookup::select(table, &keys, attributes)?.into_iter();
 
         let verdicts = batch.into_iter().zip(names).map(|(request, names)| {
-            let tags = rows.by_ref().take(names.len()).map(|row| row.map(|row| tags_of(row, attribute)));
+            let tags = rows.by_ref().take(names.len()).map(|row| row.map(tags_of));
             let known: Vec<Option<Vec<String>>> = tags.collect();
             match policy.decide(&request.address.local, &known) {
                 Outcome::Unchanged => Verdict::NoMatch,
@@ -96,16 +96,16 @@ fn is_receiver(request: &Request) -> bool {
     request.position == "envelope" && request.direction == "to"
 }
 
-fn tags_of(row: Attributes, attribute: &str) -> Vec<String> {
-    let own = row.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case(attribute));
-    own.map(|(_, value)| value).collect()
+fn tags_of(row: Attributes) -> Vec<String> {
+    row.into_iter().map(|(_, tag)| tag).collect()
 }
 
 /// What the configuration says, read once an instance: nothing else may be kept in variables.
 struct Configured {
     policy: Policy,
     table: String,
-    attribute: String,
+    /// The one that names a user's tags.
+    attributes: [String; 1],
     refusal: Reply,
 }
 
@@ -140,7 +140,7 @@ impl Values {
         };
         let text = policy::printable(&self.text("reply")?);
         let refusal = Reply { code: 550, enhanced: "5.1.1".into(), text };
-        Ok(Configured { policy, table: self.text("table")?, attribute: self.text("attribute")?, refusal })
+        Ok(Configured { policy, table: self.text("table")?, attributes: [self.text("attribute")?], refusal })
     }
 
     fn text(&mut self, key: &str) -> Result<String, Failure> {

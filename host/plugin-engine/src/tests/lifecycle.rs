@@ -161,7 +161,7 @@ async fn what_a_component_is_stands_beside_its_machine_code_and_is_found_anew_wh
     let manifest = house.engine.plugin(&name("trap")).unwrap().manifest().clone();
     let path = house.folder.path().join(format!("plugins/artefacts/{}.json", manifest.digest.as_str()));
     let stored: crate::Manifest = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    assert_eq!((&*stored.contract, stored.core_instances > 0), ("1.0.0", true));
+    assert_eq!((&*stored.contract, stored.core_instances > 0), ("1.1.0", true));
     // As an earlier program wrote it.
     let mut earlier = serde_json::to_value(&stored).unwrap();
     let fields = earlier.as_object_mut().unwrap();

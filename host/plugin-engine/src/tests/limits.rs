@@ -181,7 +181,7 @@ async fn what_is_not_granted_ends_the_call_by_name() {
         .await;
     let (kind, message) = kind(house.rewrite("slow", "x@example.org").await);
     assert_eq!(kind, FailureKind::Denied);
-    assert!(message.contains("wasmta:policy/dns@1.0.0#query"), "{message}");
+    assert!(message.contains("wasmta:policy/dns@1.1.0#query"), "{message}");
 }
 
 #[tokio::test]

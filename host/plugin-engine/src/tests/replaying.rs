@@ -107,7 +107,7 @@ async fn an_answer_goes_to_the_question_that_it_was_given_to() {
     let line: serde_json::Value = serde_json::from_str(&recorded).unwrap();
     let asked = line["asked"].as_array().unwrap();
     assert_eq!(asked.len(), line["host"].as_array().unwrap().len());
-    assert!(asked[0].as_str().unwrap().starts_with("lookup.get"), "{asked:?}");
+    assert!(asked[0].as_str().unwrap().starts_with("lookup.select"), "{asked:?}");
     assert!(replayed(&house).await[0].is_same());
     // The same answers, to a look-up of another row: of the version that is played now, as it were.
     let other = recorded.replacen("anna", "emma", 1);
@@ -115,11 +115,11 @@ async fn an_answer_goes_to_the_question_that_it_was_given_to() {
     std::fs::write(house.recordings(), &other).unwrap();
     let (kind, why) = replayed(&house).await.remove(0).answer.unwrap_err();
     assert_eq!(kind, FailureKind::Answer, "{why}");
-    assert!(why.contains("lookup.get") && why.contains("something else than the recorded call"), "{why}");
+    assert!(why.contains("lookup.select") && why.contains("something else than the recorded call"), "{why}");
     // To another function.
-    std::fs::write(house.recordings(), recorded.replace("lookup.get", "dns.query")).unwrap();
+    std::fs::write(house.recordings(), recorded.replace("lookup.select", "dns.query")).unwrap();
     let (_, why) = replayed(&house).await.remove(0).answer.unwrap_err();
-    assert!(why.contains("lookup.get") && why.contains("asked for dns.query"), "{why}");
+    assert!(why.contains("lookup.select") && why.contains("asked for dns.query"), "{why}");
     // What was recorded before questions were kept goes by its order, as it did then.
     let mut line = line;
     line.as_object_mut().unwrap().remove("asked");

@@ -97,7 +97,7 @@ async fn every_committed_component_is_fit_and_imports_nothing_foreign() {
             let (_, manifest) = crate::compile(engine.engine(), &std::fs::read(&path).unwrap())
                 .unwrap_or_else(|unfit| panic!("{}: {unfit}", path.display()));
             assert_eq!(manifest.foreign, Vec::<String>::new(), "{}", path.display());
-            assert_eq!(manifest.contract, "1.0.0", "{}", path.display());
+            assert_eq!(manifest.contract, "1.1.0", "{}", path.display());
             assert!(manifest.core_instances >= 1 && manifest.memories == 1, "{}", manifest.parts());
             seen += 1;
         }

@@ -2,7 +2,7 @@
 //
 // `to.sender` is the envelope sender; null for the null sender, which nobody may answer.
 
-import headers from 'wasmta:policy/headers@1.0.0';
+import headers from 'wasmta:policy/headers@1.1.0';
 import { strings, trace } from './host.js';
 
 export const disposition = {

@@ -1,7 +1,7 @@
 // The host's side, as plain values. Each call to it counts: ask once a call, not once an address.
 
-import { all } from 'wasmta:policy/config@1.0.0';
-import { emit } from 'wasmta:policy/log@1.0.0';
+import { all } from 'wasmta:policy/config@1.1.0';
+import { emit } from 'wasmta:policy/log@1.1.0';
 
 // Fetched once an instance: the configuration never changes while one lives. A variant is { tag, val }.
 let values;

@@ -3,25 +3,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `wasmta:policy/log@1.0.0`
+// Imported Functions from `wasmta:policy/log@1.1.0`
 
-__attribute__((__import_module__("wasmta:policy/log@1.0.0"), __import_name__("emit")))
+__attribute__((__import_module__("wasmta:policy/log@1.1.0"), __import_name__("emit")))
 extern void __wasm_import_wasmta_policy_log_emit(int32_t, uint8_t *, size_t, uint8_t *, size_t);
 
-// Imported Functions from `wasmta:policy/config@1.0.0`
+// Imported Functions from `wasmta:policy/config@1.1.0`
 
-__attribute__((__import_module__("wasmta:policy/config@1.0.0"), __import_name__("get")))
+__attribute__((__import_module__("wasmta:policy/config@1.1.0"), __import_name__("get")))
 extern void __wasm_import_wasmta_policy_config_get(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("wasmta:policy/config@1.0.0"), __import_name__("all")))
+__attribute__((__import_module__("wasmta:policy/config@1.1.0"), __import_name__("all")))
 extern void __wasm_import_wasmta_policy_config_all(uint8_t *);
 
-__attribute__((__import_module__("wasmta:policy/config@1.0.0"), __import_name__("secret")))
+__attribute__((__import_module__("wasmta:policy/config@1.1.0"), __import_name__("secret")))
 extern void __wasm_import_wasmta_policy_config_secret(uint8_t *, size_t, uint8_t *);
 
-// Exported Functions from `wasmta:policy/plugin@1.0.0`
+// Exported Functions from `wasmta:policy/plugin@1.1.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_wasmta:policy/plugin@1.0.0#describe")))
+__attribute__((__weak__, __export_name__("cabi_post_wasmta:policy/plugin@1.1.0#describe")))
 void __wasm_export_exports_wasmta_policy_plugin_describe_post_return(uint8_t * arg0) {
   if ((*((size_t*) (arg0 + sizeof(void*)))) > 0) {
     free(*((uint8_t **) (arg0 + 0)));
@@ -67,9 +67,9 @@ void __wasm_export_exports_wasmta_policy_plugin_describe_post_return(uint8_t * a
   }
 }
 
-// Exported Functions from `wasmta:policy/rewrite@1.0.0`
+// Exported Functions from `wasmta:policy/rewrite@1.1.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_wasmta:policy/rewrite@1.0.0#rewrite")))
+__attribute__((__weak__, __export_name__("cabi_post_wasmta:policy/rewrite@1.1.0#rewrite")))
 void __wasm_export_exports_wasmta_policy_rewrite_rewrite_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -522,7 +522,7 @@ bool wasmta_policy_config_secret(plugin_string_t *name, plugin_list_u8_t *ret) {
   return option.is_some;
 }
 
-__attribute__((__export_name__("wasmta:policy/plugin@1.0.0#describe")))
+__attribute__((__export_name__("wasmta:policy/plugin@1.1.0#describe")))
 uint8_t * __wasm_export_exports_wasmta_policy_plugin_describe(void) {
   exports_wasmta_policy_plugin_description_t ret;
   exports_wasmta_policy_plugin_describe(&ret);
@@ -542,7 +542,7 @@ uint8_t * __wasm_export_exports_wasmta_policy_plugin_describe(void) {
   return ptr;
 }
 
-__attribute__((__export_name__("wasmta:policy/rewrite@1.0.0#rewrite")))
+__attribute__((__export_name__("wasmta:policy/rewrite@1.1.0#rewrite")))
 uint8_t * __wasm_export_exports_wasmta_policy_rewrite_rewrite(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, int32_t arg3, uint8_t * arg4, size_t arg5, uint8_t * arg6, size_t arg7, uint8_t * arg8, size_t arg9, uint8_t * arg10, size_t arg11) {
   plugin_option_string_t option;
   switch (arg3) {

@@ -247,10 +247,10 @@ typedef struct {
   } val;
 } exports_wasmta_policy_rewrite_result_list_verdict_failure_t;
 
-// Imported Functions from `wasmta:policy/log@1.0.0`
+// Imported Functions from `wasmta:policy/log@1.1.0`
 extern void wasmta_policy_log_emit(wasmta_policy_log_level_t level, plugin_string_t *text, plugin_list_tuple2_string_string_t *fields);
 
-// Imported Functions from `wasmta:policy/config@1.0.0`
+// Imported Functions from `wasmta:policy/config@1.1.0`
 // The value of a key; keys of nested tables are joined by dots, whatever characters they have.
 extern bool wasmta_policy_config_get(plugin_string_t *key, wasmta_policy_config_value_t *ret);
 // All keys with their values, in the order of the keys.
@@ -259,10 +259,10 @@ extern void wasmta_policy_config_all(wasmta_policy_config_list_tuple2_string_val
 // without showing the key.
 extern bool wasmta_policy_config_secret(plugin_string_t *name, plugin_list_u8_t *ret);
 
-// Exported Functions from `wasmta:policy/plugin@1.0.0`
+// Exported Functions from `wasmta:policy/plugin@1.1.0`
 void exports_wasmta_policy_plugin_describe(exports_wasmta_policy_plugin_description_t *ret);
 
-// Exported Functions from `wasmta:policy/rewrite@1.0.0`
+// Exported Functions from `wasmta:policy/rewrite@1.1.0`
 bool exports_wasmta_policy_rewrite_rewrite(exports_wasmta_policy_rewrite_context_t *about, exports_wasmta_policy_rewrite_list_request_t *batch, exports_wasmta_policy_rewrite_list_verdict_t *ret, exports_wasmta_policy_rewrite_failure_t *err);
 
 // Helper Functions
