@@ -298,6 +298,17 @@ fn ours(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(PACKAGE)?.split_once('@')
 }
 
+/// How what is built for a version of the contract comes to fit this host's.
+pub(crate) fn built_anew(contract: &str) -> String {
+    let build = "build it against wit/policy.wit of this host";
+    if ordered(contract) <= ordered(VERSION) {
+        return build.to_owned();
+    }
+    format!(
+        "it is built for wasmta:policy {contract}, and this host speaks {VERSION}: update the host, or {build}"
+    )
+}
+
 fn same_version(interface: &str, version: &str) -> Result<(), Unfit> {
     let plain = !version.contains(['-', '+']);
     if version.split('.').next() == Some("1") && plain {

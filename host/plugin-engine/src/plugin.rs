@@ -12,7 +12,7 @@ use wasmtime::component::{Component, InstancePre};
 use crate::breaker::Gate;
 use crate::call::{Call, Surroundings, Values};
 use crate::card::{Description, describe, not_held};
-use crate::component::{Manifest, Unfit};
+use crate::component::{Manifest, Unfit, built_anew};
 use crate::fault::{Fault, one_line};
 use crate::host::flatten;
 use crate::instance::{Indices, Instance};
@@ -122,7 +122,7 @@ impl Plugin {
         settings: Settings,
         surroundings: Surroundings,
     ) -> Result<Self, Unfit> {
-        let (pre, indices) = linked(machine, component, &settings)?;
+        let (pre, indices) = linked(machine, component, (&manifest.contract, &settings))?;
         let settings = Arc::new(settings);
         let description = describe(machine, (places, manifest.weight()), &pre, &indices, &settings).await?;
         let schema = Schema::parse(&description.config_schema).map_err(not_held)?;
@@ -168,7 +168,7 @@ impl Plugin {
     ) -> Result<Description, Unfit> {
         // What is granted matters to nobody yet: that describe calls the host is the fault, not what.
         let settings = Settings { grants: manifest.imports.iter().copied().collect(), ..settings };
-        let (pre, indices) = linked(machine, component, &settings)?;
+        let (pre, indices) = linked(machine, component, (&manifest.contract, &settings))?;
         describe(machine, (places, manifest.weight()), &pre, &indices, &Arc::new(settings)).await
     }
 
@@ -432,14 +432,11 @@ fn fuel_used(machine: &Machine, store: &Store<Call>) -> Option<u64> {
 fn linked(
     machine: &Machine,
     component: &Component,
-    settings: &Settings,
+    (contract, settings): (&str, &Settings),
 ) -> Result<(InstancePre<Call>, Indices), Unfit> {
     let linker = linker(machine.engine(), component, &settings.grants)?;
     let pre = linker.instantiate_pre(component).map_err(|error| {
-        Unfit::new(
-            format!("its imports are not those of the contract: {error:#}"),
-            "build it against wit/policy.wit of this host",
-        )
+        Unfit::new(format!("its imports are not those of the contract: {error:#}"), built_anew(contract))
     })?;
     let indices = Indices::new(&pre).map_err(|error| {
         Unfit::new(format!("its exports are not those of the contract: {error:#}"), "build it anew")

@@ -322,3 +322,29 @@ async fn a_stored_component_that_is_lost_is_installed_again_and_not_mended() {
     house.engine.install(&octets("stateful"), Some(policy), None, "test", false).await.unwrap();
     assert_eq!(house.said("policy", "x@example.org").await, "no-match");
 }
+
+/// A component as a later version of the contract would have it: it names that version, and a function that is not here.
+fn of_a_later_contract(component: &str) -> Vec<u8> {
+    let mut later = octets(component);
+    // With its length before it: a selector is something else.
+    for (now, then) in [("@1.1.0", "@1.9.0"), ("\u{6}select", "\u{6}choose")] {
+        while let Some(at) = later.windows(now.len()).position(|part| part == now.as_bytes()) {
+            later[at..at + now.len()].copy_from_slice(then.as_bytes());
+        }
+    }
+    later
+}
+
+#[tokio::test]
+async fn who_is_built_for_a_later_contract_hears_which_one_is_spoken_here() {
+    let house = house();
+    let later = of_a_later_contract("subaddress-policy");
+    let unfit = house.engine.install(&later, None, None, "x", false).await.unwrap_err();
+    assert!(unfit.what.contains("choose"), "{unfit}");
+    let told =
+        "it is built for wasmta:policy 1.9.0, and this host speaks 1.1.0: update the host, or build it";
+    assert!(unfit.mend.contains(told), "{unfit}");
+    // What uses nothing new is taken.
+    let later = of_a_later_contract("trap");
+    house.engine.install(&later, None, None, "x", false).await.unwrap();
+}
