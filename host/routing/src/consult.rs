@@ -3,7 +3,8 @@
 //! A decision is made by code that never waits, over one view of the tables. Where a plugin has to be asked, the
 //! question is noted and the decision halts; the view is closed, the questions are asked, all that go to one plugin for
 //! one tenant in one call, and the decision is made again from the start, now with the answers. It has then one view
-//! and one set of answers, whichever way they came.
+//! and one set of answers, whichever way they came. Where a plugin of a chain has nothing to say, the next one is asked
+//! at once: the decision is not made again for each.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -58,17 +59,25 @@ impl About<'_> {
 }
 
 /// A question to a plugin; all else about it is the same for the whole decision.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Question {
     plugin: PluginName,
     tenant: Option<Domain>,
     request: RewriteRequest,
+    /// Who is asked the same where it has nothing to say, in order.
+    then: Vec<Link>,
+}
+
+/// What a plugin said of a request on behalf of a tenant.
+struct Answered {
+    plugin: PluginName,
+    tenant: Option<Domain>,
+    said: Said,
 }
 
 /// What is known for one decision, over all its rounds.
 #[derive(Default)]
 pub(crate) struct Gathered {
-    answers: HashMap<Question, Said>,
+    answers: HashMap<RewriteRequest, Vec<Answered>>,
     /// Numbers that rules drew (`$W`), in order: a question must not be another one in the next round.
     unique: RefCell<Vec<u64>>,
     /// What the last round looked for and the tables do not have.
@@ -137,26 +146,26 @@ impl<'a> Consult<'a> {
         unique[nth]
     }
 
-    /// What a plugin says of an address: as gathered before, else at once, else later.
+    /// What a plugin says of an address: as gathered before, else at once, else later. `then` are those of its chain who
+    /// are asked after it.
     pub(crate) fn hear(
         &self,
         plugin: &PluginName,
         tenant: Option<Domain>,
         request: &RewriteRequest,
+        then: &[Link],
     ) -> Heard {
         let context = self.context(tenant);
-        let question =
-            || Question { plugin: plugin.clone(), tenant: context.tenant.clone(), request: request.clone() };
-        if !self.gathered.answers.is_empty()
-            && let Some(said) = self.gathered.answers.get(&question())
-        {
+        if let Some(said) = self.gathered.said(plugin, context.tenant.as_ref(), request) {
             return Heard::Said(said.clone());
         }
         match self.plugins.ready(plugin, &context, request) {
             Ready::Answer(verdict) => Heard::Said(Said::at_once(Ok(verdict))),
             Ready::Failed(failed) => Heard::Said(Said::at_once(Err(failed))),
             Ready::Ask => {
-                self.open.borrow_mut().push(question());
+                let (plugin, tenant) = (plugin.clone(), context.tenant.clone());
+                let question = Question { plugin, tenant, request: request.clone(), then: then.to_vec() };
+                self.open.borrow_mut().push(question);
                 Heard::Open
             }
         }
@@ -172,7 +181,18 @@ impl<'a> Consult<'a> {
 }
 
 impl Gathered {
-    /// Asks the open questions.
+    fn said(&self, plugin: &PluginName, tenant: Option<&Domain>, request: &RewriteRequest) -> Option<&Said> {
+        let answers = self.answers.get(request)?;
+        let own = |one: &&Answered| one.plugin == *plugin && one.tenant.as_ref() == tenant;
+        answers.iter().find(own).map(|one| &one.said)
+    }
+
+    fn note(&mut self, plugin: &PluginName, tenant: Option<&Domain>, request: RewriteRequest, said: Said) {
+        let (plugin, tenant) = (plugin.clone(), tenant.cloned());
+        self.answers.entry(request).or_default().push(Answered { plugin, tenant, said });
+    }
+
+    /// Asks the open questions, and whoever comes next where the answer is none.
     async fn ask(
         &mut self,
         plugins: &dyn Plugins,
@@ -180,27 +200,51 @@ impl Gathered {
         open: Vec<Question>,
         sitting: &mut Sitting,
     ) {
-        let mut seen = HashSet::new();
-        let mut groups: Vec<(PluginName, Option<Domain>, Vec<RewriteRequest>)> = Vec::new();
-        let mut places = HashMap::new();
-        for question in open {
-            if !seen.insert(question.clone()) {
-                continue;
+        let mut open = open;
+        // Each time the chains are shorter.
+        while !open.is_empty() {
+            let mut further = Vec::new();
+            for Group { plugin, tenant, requests, then } in groups(open) {
+                let context = about.context(tenant);
+                for batch in requests.chunks(BATCH_MAX) {
+                    let told = plugins.rewrite(&plugin, &context, batch, sitting).await;
+                    self.keep(&plugin, context.tenant.as_ref(), batch, told);
+                }
+                let next = requests.into_iter().zip(then).filter_map(|(request, then)| {
+                    let said = self.said(&plugin, context.tenant.as_ref(), &request)?;
+                    has_nothing_to_say(&said.answer).then(|| self.next(plugins, &context, request, &then))?
+                });
+                further.extend(next);
             }
-            let Question { plugin, tenant, request } = question;
-            let place = *places.entry((plugin.clone(), tenant.clone())).or_insert_with(|| {
-                groups.push((plugin, tenant, Vec::new()));
-                groups.len() - 1
-            });
-            groups[place].2.push(request);
+            open = further;
         }
-        for (plugin, tenant, requests) in groups {
-            let context = about.context(tenant);
-            for batch in requests.chunks(BATCH_MAX) {
-                let told = plugins.rewrite(&plugin, &context, batch, sitting).await;
-                self.keep(&plugin, context.tenant.as_ref(), batch, told);
+    }
+
+    /// The question to the first of a chain that has to be asked, if it comes to that.
+    fn next(
+        &self,
+        plugins: &dyn Plugins,
+        context: &CallContext,
+        request: RewriteRequest,
+        chain: &[Link],
+    ) -> Option<Question> {
+        for (at, Link { plugin, .. }) in chain.iter().enumerate() {
+            let answer = match self.said(plugin, context.tenant.as_ref(), &request) {
+                Some(said) => said.answer.clone(),
+                None => match plugins.ready(plugin, context, &request) {
+                    Ready::Answer(verdict) => Ok(verdict),
+                    Ready::Failed(failed) => Err(failed),
+                    Ready::Ask => {
+                        let (plugin, tenant) = (plugin.clone(), context.tenant.clone());
+                        return Some(Question { plugin, tenant, request, then: chain[at + 1..].to_vec() });
+                    }
+                },
+            };
+            if !has_nothing_to_say(&answer) {
+                return None;
             }
         }
+        None
     }
 
     fn keep(
@@ -219,10 +263,42 @@ impl Gathered {
         for request in batch {
             let answer = answers.next().unwrap_or_else(|| Err(too_few(plugin)));
             let said = Said { answer, call: Some(Arc::clone(&call)), batch: batch.len() };
-            let (plugin, tenant) = (plugin.clone(), tenant.cloned());
-            self.answers.insert(Question { plugin, tenant, request: request.clone() }, said);
+            self.note(plugin, tenant, request.clone(), said);
         }
     }
+}
+
+/// Whether the next plugin of a chain is asked.
+fn has_nothing_to_say(answer: &Result<RewriteVerdict, Failed>) -> bool {
+    match answer {
+        Ok(verdict) => *verdict == RewriteVerdict::NoMatch,
+        Err(failed) => failed.on_failure == OnFailure::Skip,
+    }
+}
+
+/// What one plugin is asked on behalf of one tenant: each request once, with who is asked after it.
+struct Group {
+    plugin: PluginName,
+    tenant: Option<Domain>,
+    requests: Vec<RewriteRequest>,
+    then: Vec<Vec<Link>>,
+}
+
+fn groups(open: Vec<Question>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places = HashMap::new();
+    let mut seen = HashSet::new();
+    for Question { plugin, tenant, request, then } in open {
+        let place = *places.entry((plugin.clone(), tenant.clone())).or_insert_with(|| {
+            groups.push(Group { plugin, tenant, requests: Vec::new(), then: Vec::new() });
+            groups.len() - 1
+        });
+        if seen.insert((place, request.clone())) {
+            groups[place].requests.push(request);
+            groups[place].then.push(then);
+        }
+    }
+    groups
 }
 
 /// Answers are checked before they come here; this is for the case that they were not.

@@ -273,26 +273,51 @@ async fn rounds_end() {
     for nth in 0..60 {
         let _ = write!(
             chain,
-            "\ndn: uid=u{nth},o=chained.example,o=isp\nobjectClass: inetMailUser\n\
-            mail: u{nth}@chained.example\nmailDeliveryOption: forward\nmailForwardingAddress: u{}@chained.example\n",
+            "\ndn: uid=u{nth},o=ruled.example,o=isp\nobjectClass: inetMailUser\n\
+            mail: u{nth}@ruled.example\nmailDeliveryOption: forward\nmailForwardingAddress: u{}@ruled.example\n",
             nth + 1
         );
     }
-    // Two plugins for each of many forwards: more rounds than there may be.
+    // Two rules with plugins for each of many forwards: more rounds than there may be.
     let fake = Fake::new(|_, _| Some(Ok(RewriteVerdict::NoMatch)));
     let routing = routing(&dir, RULES, &chain, &fake).await;
-    let answer = show(&resolve(&routing, "u0@chained.example").await);
+    let answer = show(&resolve(&routing, "u0@ruled.example").await);
     assert_eq!(answer, "550 5.4.6 This address is rewritten too many times");
     assert_eq!(fake.taken().len(), ROUNDS_MAX);
     // One for each of as many as may be nested is not.
     let one = Fake::new(|plugin, _| (plugin == "one").then_some(Ok(RewriteVerdict::NoMatch)));
     let routing = routing.with_plugins(Arc::new(one.clone()));
     assert_eq!(
-        show(&resolve(&routing, "u40@chained.example").await),
+        show(&resolve(&routing, "u40@ruled.example").await),
         "550 5.1.1 No such user here",
         "u60 is not there"
     );
     assert_eq!(one.taken().len(), 21);
+}
+
+#[tokio::test]
+async fn a_chain_is_asked_in_one_round_as_far_as_nobody_has_anything_to_say() {
+    let dir = tempfile::tempdir().unwrap();
+    // More than there may be rounds: each had one of its own before.
+    let mut long: Vec<String> = (0..ROUNDS_MAX).map(|nth| format!("quiet-{nth}")).collect();
+    long.insert(1, "failing".to_owned());
+    long.insert(2, "aloof".to_owned());
+    long.extend(["leading".to_owned(), "after".to_owned()]);
+    let mut fake = Fake::new(|plugin, request| match plugin {
+        "aloof" => None,
+        _ if request.address.local.as_str() == "ann" => None,
+        "failing" => Some(Err(OnFailure::Skip)),
+        "leading" => Some(Ok(RewriteVerdict::Again(address("ann@chained.example")))),
+        _ => Some(Ok(RewriteVerdict::NoMatch)),
+    });
+    fake.bound = long.iter().map(|name| (&*name.clone().leak(), "chained.example")).collect();
+    let routing = routing(&dir, RULES, "", &fake).await;
+    let answer = resolve(&routing, "x@chained.example").await;
+    assert_eq!(show(&answer), "ann@chained.example store:ann@chained.example");
+    let taken = fake.taken();
+    let asked: Vec<&String> =
+        long.iter().filter(|name| !["aloof", "after"].contains(&name.as_str())).collect();
+    assert_eq!(taken.iter().map(|(plugin, ..)| plugin).collect::<Vec<_>>(), asked, "each once, in order");
 }
 
 #[tokio::test]

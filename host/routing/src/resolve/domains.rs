@@ -167,9 +167,9 @@ impl Facts for View<'_> {
         }
     }
 
-    fn hear(&self, plugin: &PluginName, request: &RewriteRequest) -> Heard {
+    fn hear(&self, plugin: &PluginName, request: &RewriteRequest, then: &[Link]) -> Heard {
         match self.tenant(&request.address.domain) {
-            Ok(tenant) => self.consult.hear(plugin, tenant, request),
+            Ok(tenant) => self.consult.hear(plugin, tenant, request, then),
             Err(error) => Heard::Unavailable(error.to_string()),
         }
     }

@@ -150,8 +150,8 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         }
         let Some(address) = address_of(subject) else { return Ok(None) };
         let request = self.request(address, String::new(), String::new());
-        for link in links {
-            match self.ask(&link.plugin, &request, || link.origin.to_string()) {
+        for (at, link) in links.iter().enumerate() {
+            match self.ask(&link.plugin, &request, &links[at + 1..], || link.origin.to_string()) {
                 Ok(fired) if self.is_released(&format!("plugin {}", link.plugin), ": ", &fired) => {
                     let text = format!("plugin {}: {RELEASED}", link.plugin);
                     self.recorder.note(|| Step::new(StepKind::Plugin, text).at(link.origin.to_string()));
@@ -183,7 +183,7 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
             return Err(Failure::Next("what it matches is no address".to_owned()));
         };
         let request = self.request(address, function, argument);
-        self.ask(&call.plugin, &request, || rule.origin())
+        self.ask(&call.plugin, &request, &[], || rule.origin())
     }
 
     fn request(&self, address: Address, function: String, argument: String) -> RewriteRequest {
@@ -202,12 +202,13 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         &mut self,
         plugin: &PluginName,
         request: &RewriteRequest,
+        then: &[Link],
         origin: impl Fn() -> String,
     ) -> Result<Fired, Failure> {
         if self.again.over.contains(plugin) {
             return Err(Failure::Next(format!("plugin {plugin} is not asked any more for this address")));
         }
-        let said = match self.facts.hear(plugin, request) {
+        let said = match self.facts.hear(plugin, request, then) {
             Heard::Said(said) => said,
             Heard::Open => return Err(Failure::Final(Unroutable::Open)),
             Heard::Unavailable(why) => return Err(Failure::Final(Unroutable::Unavailable(why))),

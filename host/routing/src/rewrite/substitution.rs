@@ -79,8 +79,8 @@ pub trait Facts {
     fn has_chains(&self) -> bool;
     /// The plugins that are asked about addresses of a domain before the rules are, in order.
     fn chain(&self, domain: &str) -> Lookup<Vec<Link>>;
-    /// What a plugin says of an address.
-    fn hear(&self, plugin: &PluginName, request: &RewriteRequest) -> Heard;
+    /// What a plugin says of an address; `then` are those of its chain who are asked after it.
+    fn hear(&self, plugin: &PluginName, request: &RewriteRequest, then: &[Link]) -> Heard;
     /// What becomes of mail for an address that a plugin's answers lead round in a circle.
     fn on_failure(&self, plugin: &PluginName) -> OnFailure;
 }

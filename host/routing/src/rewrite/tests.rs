@@ -35,7 +35,7 @@ impl Facts for World {
     fn chain(&self, _: &str) -> Lookup<Vec<Link>> {
         Lookup::NotFound
     }
-    fn hear(&self, _: &PluginName, _: &RewriteRequest) -> Heard {
+    fn hear(&self, _: &PluginName, _: &RewriteRequest, _: &[Link]) -> Heard {
         Heard::Said(Said::at_once(Ok(hooks::RewriteVerdict::NoMatch)))
     }
     fn on_failure(&self, _: &PluginName) -> hooks::OnFailure {
