@@ -130,7 +130,14 @@ pub fn run(place: &Place) -> Result<String, String> {
     let outcome = runtime.block_on(async {
         // Before the first connection is taken: a signal that finds nobody would end the process without its grace.
         let mut told = Told::hear()?;
-        let server = Server::start(config, place.clone(), lock, events.clone()).await?;
+        // A first start may take minutes: passwords are hashed in it.
+        let server = tokio::select! {
+            started = Server::start(config, place.clone(), lock, events.clone()) => started?,
+            reason = told.end() => {
+                events.emit(&Event::Stopping { reason });
+                return Ok(String::new());
+            }
+        };
         // Not to standard error, which is the log's. Nothing is to be done where nobody reads it.
         let _ = writeln!(std::io::stdout(), "{}", welcome::text(&server, files));
         let reason = tokio::select! {
@@ -187,7 +194,15 @@ impl Told {
         })
     }
 
-    /// Until one says stop: its name.
+    /// Until one says stop: its name. One that says otherwise is left for later.
+    async fn end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// The same, and does what others say.
     async fn until_stop(&mut self, server: &Server) -> &'static str {
         loop {
             tokio::select! {
@@ -197,8 +212,7 @@ impl Told {
             }
             // An end is heard meanwhile: all tables may be built anew in it.
             tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
+                reason = self.end() => return reason,
                 // The outcome is an event; nobody waits for an answer.
                 _ = server.reload() => {}
             }

@@ -60,11 +60,10 @@ impl Server {
     /// Builds everything and listens. Where that fails, a data directory that was new is as empty as before.
     pub async fn start(config: Config, place: Place, lock: DataLock, events: Events) -> Result<Self, String> {
         let new = NewData::look(&place.data);
-        let begun = Self::begin(config, place, events).await;
-        if let (Err(_), Some(new)) = (&begun, new) {
-            new.empty();
+        let (running, tasks) = Self::begin(config, place, events).await?;
+        if let Some(new) = new {
+            new.keep();
         }
-        let (running, tasks) = begun?;
         Ok(Self { running, tasks, _lock: lock })
     }
 
