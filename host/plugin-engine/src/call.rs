@@ -57,6 +57,10 @@ struct Used {
     began: Instant,
     in_host: Duration,
     slices: u64,
+    /// Slices in which the host worked for it, and nobody looked whether its time is over.
+    worked: u64,
+    /// Octets of rows that were looked through in the one under way.
+    looked: usize,
     host_calls: u32,
     output: usize,
     dns_queries: u32,
@@ -70,6 +74,8 @@ impl Used {
             began,
             in_host: Duration::ZERO,
             slices: 0,
+            worked: 0,
+            looked: 0,
             host_calls: 0,
             output: 0,
             dns_queries: 0,
@@ -81,7 +87,7 @@ impl Used {
     /// Processor time, at most. By the clock alone, a call would pay for the time in which the machine or this worker
     /// did other things: but in each slice that it has begun it ran for one at most. `begun` is the slice under way.
     fn cpu(&self, begun: u64, spent: Duration) -> Duration {
-        let slices = u32::try_from(self.slices + begun).unwrap_or(u32::MAX);
+        let slices = u32::try_from(self.slices + self.worked + begun).unwrap_or(u32::MAX);
         spent.saturating_sub(self.in_host).min(SLICE.saturating_mul(slices))
     }
 }
@@ -94,6 +100,8 @@ pub(crate) struct Paid {
 
 /// What an item of a list counts for, beside its text, in octets.
 pub(crate) const ITEM_OCTETS: usize = 16;
+/// Octets of rows that the host looks through in a slice at most.
+const LOOKED_MAX: usize = 64 << 10;
 /// The share of a call's time (`limits.wall`) that no wait for others takes.
 const SPARE_SHARE: u32 = 8;
 /// What a plugin is told of a wait that was given up.
@@ -167,7 +175,7 @@ impl Call {
             uncounted: None,
             digest: String::new(),
             microseconds: u64::try_from(spent.as_micros()).unwrap_or(u64::MAX),
-            cpu_milliseconds: used.slices,
+            cpu_milliseconds: u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX),
             memory: self.memory,
             host_calls: used.host_calls,
             fuel: None,
@@ -227,6 +235,29 @@ impl Call {
         self.break_off(FailureKind::Calls, why)
     }
 
+    /// Books octets of rows that the host looks through: in a long question no slice of the guest's begins. An error where the
+    /// call's time is over.
+    pub(crate) fn charge_work(&mut self, octets: usize) -> wasmtime::Result<()> {
+        self.used.looked = self.used.looked.saturating_add(octets);
+        let begun = self.used.looked / LOOKED_MAX;
+        if begun == 0 {
+            return Ok(());
+        }
+        self.used.looked %= LOOKED_MAX;
+        self.used.worked += begun as u64;
+        if self.is_over() { Err(self.takes_too_long()) } else { Ok(()) }
+    }
+
+    /// Whether the processor time of the call is used up.
+    fn is_over(&self) -> bool {
+        self.used.cpu(0, self.used.began.elapsed()) > self.limits().cpu
+    }
+
+    fn takes_too_long(&mut self) -> wasmtime::Error {
+        let cpu = self.limits().cpu.as_millis();
+        self.break_off(FailureKind::Cpu, format!("it used more than {cpu} ms of processor time (limits.cpu)"))
+    }
+
     /// Books a question to the DNS.
     pub(crate) fn charge_dns(&mut self) -> wasmtime::Result<()> {
         self.used.dns_queries += 1;
@@ -272,10 +303,8 @@ impl Call {
     /// A slice of time has passed while the guest ran: whether it may go on.
     pub(crate) fn slice(&mut self) -> UpdateDeadline {
         self.used.slices += 1;
-        let cpu = self.limits().cpu;
-        if self.used.cpu(0, self.used.began.elapsed()) > cpu {
-            let text = format!("it used more than {} ms of processor time (limits.cpu)", cpu.as_millis());
-            self.breach.get_or_insert((FailureKind::Cpu, text));
+        if self.is_over() {
+            drop(self.takes_too_long());
             return UpdateDeadline::Interrupt;
         }
         // Lets other sessions of this worker go on between slices.

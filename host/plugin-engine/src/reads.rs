@@ -40,7 +40,7 @@ impl Reads {
     }
 
     /// Whether an attribute is among them, with or without options.
-    fn has(&self, attribute: &str) -> bool {
+    pub(crate) fn has(&self, attribute: &str) -> bool {
         let Self::Named(names) = self else { return true };
         let attribute = attribute.as_bytes();
         let is = |name: &str| match attribute.get(..name.len()) {

@@ -1,45 +1,92 @@
 //! `lookup`: rows of the tenant's cached tables, and of tables from files.
 
+use hooks::{Attributes, FailureKind};
 use mail_types::Lookup;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{permanent, temporary};
 use crate::bindings::wasmta::policy::lookup::Host;
 use crate::bindings::wasmta::policy::types::Failure;
 use crate::call::{Call, ITEM_OCTETS};
 use crate::reads::{NAMES_MAX, Reads};
+use crate::tape::Ask;
 
 /// Tables that the host keeps; all others are from files, which have other names.
 pub const SERVER_TABLES: [&str; 3] = ["users", "domains", "aliases"];
 /// Most keys of one question.
 const KEYS_MAX: usize = 1000;
+/// What it takes to find a row counts for, or to find that there is none, in octets that are looked through.
+const KEY_OCTETS: usize = 256;
 
-type Row = Result<Option<Vec<(String, String)>>, Failure>;
-type Rows = Result<Vec<Option<Vec<(String, String)>>>, Failure>;
+type Row = Option<Vec<(String, String)>>;
+
+/// What a plugin is given of rows, and how much that is.
+struct Giving {
+    reads: Reads,
+    octets: u64,
+}
+
+impl Giving {
+    fn of(reads: Reads) -> Self {
+        Self { reads, octets: 0 }
+    }
+}
+
+/// Why there is no row.
+enum Lacking {
+    /// The plugin is told.
+    Failed(Failure),
+    /// The call ends.
+    Ended(wasmtime::Error),
+}
 
 impl Call {
-    /// Of the row of a key what is read of it.
-    fn row(&self, table: &str, key: &str, reads: &Reads) -> Row {
-        if let Some(rows) = self.settings.tables.get(table) {
-            return Ok(rows.get(&key.to_lowercase()).map(|row| reads.of(row)));
+    fn row(&mut self, table: &str, key: &str, giving: &mut Giving) -> Result<Row, Lacking> {
+        if let Some(rows) = self.settings.tables.get(table).cloned() {
+            return rows.get(&key.to_lowercase()).map(|row| self.given(row, giving)).transpose();
         }
         if !SERVER_TABLES.contains(&table) {
-            return Err(permanent(format!("there is no table {table:?} (plugins.NAME.tables)")));
+            let why = format!("there is no table {table:?} (plugins.NAME.tables)");
+            return Err(Lacking::Failed(permanent(why)));
         }
+        self.charge_work(KEY_OCTETS).map_err(Lacking::Ended)?;
         let Some(surroundings) = &self.surroundings else { return Ok(None) };
         match surroundings.world.table_row(self.tenant.as_ref(), table, &key.to_lowercase()) {
-            Lookup::Found(row) => Ok(Some(reads.of(&row))),
+            Lookup::Found(row) => self.given(&row, giving).map(Some),
             Lookup::NotFound => Ok(None),
-            Lookup::Unavailable(why) => Err(temporary(why)),
+            Lookup::Unavailable(why) => Err(Lacking::Failed(temporary(why))),
         }
     }
 
-    /// Whether so many keys, and names of attributes, may be asked for at a time.
-    fn charge_rows(
+    /// What is read of a row. To look through it takes time, and what is given takes memory: both are the plugin's.
+    fn given(&mut self, row: &Attributes, giving: &mut Giving) -> Result<Vec<(String, String)>, Lacking> {
+        let mut given = Vec::new();
+        for (name, value) in row {
+            let octets = name.len() + value.len() + 2 * ITEM_OCTETS;
+            self.charge_work(octets).map_err(Lacking::Ended)?;
+            if !giving.reads.has(name) {
+                continue;
+            }
+            giving.octets += octets as u64;
+            let max = self.limits().memory;
+            if giving.octets > max {
+                let why = format!("it wanted more than {max} octets of rows at a time (limits.memory)");
+                return Err(Lacking::Ended(self.break_off(FailureKind::Memory, why)));
+            }
+            given.push((name.clone(), value.clone()));
+        }
+        Ok(given)
+    }
+
+    /// The rows of keys, as `function` of the contract gives them.
+    fn rows(
         &mut self,
+        function: &'static str,
         table: &str,
-        keys: &[String],
-        names: &[String],
-    ) -> wasmtime::Result<Result<(), Failure>> {
+        (keys, reads): (&[String], Reads),
+    ) -> wasmtime::Result<Result<Vec<Row>, Failure>> {
+        let names = if let Reads::Named(names) = &reads { &names[..] } else { &[] };
         let texts = keys.iter().chain(names);
         self.charge(texts.fold(table.len(), |sum, text| sum + text.len() + ITEM_OCTETS))?;
         if keys.len() > KEYS_MAX {
@@ -48,32 +95,50 @@ impl Call {
         if names.len() > NAMES_MAX {
             return Ok(Err(permanent(format!("at most {NAMES_MAX} attributes at a time"))));
         }
-        Ok(Ok(()))
+        let ask = match &reads {
+            Reads::All => self.asks(function, &(table, keys)),
+            Reads::Named(names) => self.asks(function, &(table, keys, names)),
+        };
+        let mut giving = Giving::of(reads);
+        self.looked_up(ask, |call| keys.iter().map(|key| call.row(table, key, &mut giving)).collect())
+    }
+
+    /// The answer of a recording, or a new one that is kept; none is kept of a call that it ends.
+    fn looked_up<T: Serialize + DeserializeOwned>(
+        &mut self,
+        ask: Ask,
+        look: impl FnOnce(&mut Self) -> Result<T, Lacking>,
+    ) -> wasmtime::Result<Result<T, Failure>> {
+        if let Some(answer) = self.played(&ask)? {
+            return Ok(answer);
+        }
+        let answer = match look(self) {
+            Ok(found) => Ok(found),
+            Err(Lacking::Failed(failure)) => Err(failure),
+            Err(Lacking::Ended(error)) => return Err(error),
+        };
+        Ok(self.kept(ask, answer))
     }
 }
 
 impl Host for Call {
-    fn get(&mut self, table: String, key: String) -> wasmtime::Result<Row> {
+    fn get(&mut self, table: String, key: String) -> wasmtime::Result<Result<Row, Failure>> {
         self.charge(table.len() + key.len())?;
         let ask = self.asks("lookup.get", &(&table, &key));
-        self.taped(ask, |call| call.row(&table, &key, &Reads::All))
+        self.looked_up(ask, |call| call.row(&table, &key, &mut Giving::of(Reads::All)))
     }
 
-    fn get_many(&mut self, table: String, keys: Vec<String>) -> wasmtime::Result<Rows> {
-        if let Err(failure) = self.charge_rows(&table, &keys, &[])? {
-            return Ok(Err(failure));
-        }
-        let ask = self.asks("lookup.get-many", &(&table, &keys));
-        self.taped(ask, |call| keys.iter().map(|key| call.row(&table, key, &Reads::All)).collect())
+    fn get_many(&mut self, table: String, keys: Vec<String>) -> wasmtime::Result<Result<Vec<Row>, Failure>> {
+        self.rows("lookup.get-many", &table, (&keys, Reads::All))
     }
 
-    fn select(&mut self, table: String, keys: Vec<String>, names: Vec<String>) -> wasmtime::Result<Rows> {
-        if let Err(failure) = self.charge_rows(&table, &keys, &names)? {
-            return Ok(Err(failure));
-        }
-        let ask = self.asks("lookup.select", &(&table, &keys, &names));
-        let reads = Reads::Named(names);
-        self.taped(ask, |call| keys.iter().map(|key| call.row(&table, key, &reads)).collect())
+    fn select(
+        &mut self,
+        table: String,
+        keys: Vec<String>,
+        names: Vec<String>,
+    ) -> wasmtime::Result<Result<Vec<Row>, Failure>> {
+        self.rows("lookup.select", &table, (&keys, Reads::Named(names)))
     }
 }
 
@@ -81,15 +146,15 @@ impl Host for Call {
 mod tests {
     use std::collections::HashMap;
     use std::sync::Arc;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
-    use hooks::{Attributes, BoxFuture, Ownership, World};
+    use hooks::{BoxFuture, Ownership, World};
     use mail_types::{ChannelName, Domain};
 
     use super::*;
     use crate::call::Surroundings;
     use crate::kv::{Kv, SPACES};
-    use crate::settings::{BreakerOptions, Settings};
+    use crate::settings::{BreakerOptions, Limits, Settings};
     use crate::tenant::Tenants;
 
     /// A world in which one user is known.
@@ -132,17 +197,44 @@ mod tests {
         rows.into_iter().map(|row| row.map(|row| row.into_iter().map(|(name, _)| name).collect())).collect()
     }
 
+    fn call(settings: Settings, folder: &tempfile::TempDir) -> Call {
+        let options = storage::Options { size_max: 16 << 20, synced: false, ..Default::default() };
+        let kv = Kv::new(storage::Storage::open(folder.path(), SPACES, &options).unwrap());
+        let share = Tenants::new(settings.limits.clone(), BreakerOptions::default()).of(None);
+        let surroundings = Surroundings { world: Arc::new(Anna), kv };
+        Call::new(Arc::new(settings), Arc::default(), Some(surroundings), None, share, Instant::now())
+    }
+
+    /// A plugin that asks for large rows: how the call ends.
+    fn asks_for_much(limits: fn(&mut Limits), names: &[String]) -> (FailureKind, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::new("greedy".parse().unwrap());
+        (settings.limits.cpu, settings.limits.memory) = (Duration::from_secs(3600), u64::MAX);
+        limits(&mut settings.limits);
+        let large: Attributes =
+            (0..2000).map(|nth| ("description".to_owned(), format!("value {nth}"))).collect();
+        settings.tables.insert("file".into(), Arc::new(HashMap::from([("large".to_owned(), large)])));
+        let mut call = call(settings, &folder);
+        let keys = vec!["large".to_owned(); KEYS_MAX];
+        assert!(call.select("file".into(), keys, names.to_vec()).is_err());
+        call.take_breach().unwrap()
+    }
+
+    #[test]
+    fn what_the_host_looks_through_is_the_plugins_time_and_what_it_gives_is_its_memory() {
+        let absent: Vec<String> = (0..NAMES_MAX).map(|nth| format!("description{nth}")).collect();
+        let (kind, why) = asks_for_much(|limits| limits.cpu = Duration::from_millis(10), &absent);
+        assert_eq!((kind, why.contains("limits.cpu")), (FailureKind::Cpu, true), "{why}");
+        let (kind, why) = asks_for_much(|limits| limits.memory = 1 << 20, &texts(&["description"]));
+        assert_eq!((kind, why.contains("limits.memory")), (FailureKind::Memory, true), "{why}");
+    }
+
     #[test]
     fn of_a_row_the_attributes_that_are_named_are_had_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let options = storage::Options { size_max: 16 << 20, synced: false, ..Default::default() };
-        let kv = Kv::new(storage::Storage::open(folder.path(), SPACES, &options).unwrap());
         let mut settings = Settings::new("reader".parse().unwrap());
         settings.tables.insert("file".into(), Arc::new(HashMap::from([("anna".to_owned(), row())])));
-        let share = Tenants::new(settings.limits.clone(), BreakerOptions::default()).of(None);
-        let surroundings = Surroundings { world: Arc::new(Anna), kv };
-        let (settings, now) = (Arc::new(settings), Instant::now());
-        let mut call = Call::new(settings, Arc::default(), Some(surroundings), None, share, now);
+        let mut call = call(settings, &folder);
 
         for (table, key) in [("users", "Anna@example.org"), ("file", "ANNA")] {
             let all = Ok(vec![None, Some(row())]);
