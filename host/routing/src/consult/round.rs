@@ -58,3 +58,24 @@ async fn what_answers_that_lead_round_do_to_mail_is_said_by_on_failure() {
     let circle = "550 5.4.6 The rewrite rules go round in a circle with this address";
     assert_eq!(show(&resolve(&routing, "ann@ruled.example").await), circle);
 }
+
+#[tokio::test]
+async fn who_is_not_asked_any_more_is_not_asked_after_another_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut fake = Fake::new(|plugin, request| {
+        let next = match (plugin, request.address.local.as_str()) {
+            ("round-skip", "x") => "y@chained.example",
+            ("round-skip", "y") => "x@chained.example",
+            ("last", "x") => "kept@chained.example",
+            ("one" | "two", _) => return None,
+            _ => return Some(Ok(RewriteVerdict::NoMatch)),
+        };
+        Some(Ok(RewriteVerdict::Again(address(next))))
+    });
+    fake.bound = ["quiet", "round-skip", "last"].map(|plugin| (plugin, "chained.example")).to_vec();
+    let routing = routing(&dir, RULES, "", &fake).await;
+    let answer = resolve(&routing, "x@chained.example").await;
+    assert_eq!(show(&answer), "ann@chained.example store:ann@chained.example");
+    let taken = fake.taken();
+    assert_eq!(names(&taken).iter().filter(|name| **name == "round-skip").count(), 2, "{taken:?}");
+}

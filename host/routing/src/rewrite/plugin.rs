@@ -140,11 +140,12 @@ impl<'r, R: Recorder> Run<'r, '_, R> {
         if self.settled || subject.position != Position::At || !self.facts.has_chains() {
             return Ok(None);
         }
-        let links = match self.facts.chain(&subject.host) {
+        let mut links = match self.facts.chain(&subject.host) {
             Lookup::Found(links) => links,
             Lookup::NotFound => return Ok(None),
             Lookup::Unavailable(why) => return Err(Unroutable::Unavailable(why)),
         };
+        links.retain(|link| !self.again.over.contains(&link.plugin));
         if links.is_empty() {
             return Ok(None);
         }
