@@ -130,6 +130,12 @@ impl Call {
         Ask(Some(format!("{function} {digest}")))
     }
 
+    /// Whether a recording is being played whose next host answer is to this question.
+    pub(crate) fn plays(&self, ask: &Ask) -> bool {
+        let Tape::Playing(answers) = &self.tape else { return false };
+        answers.front().is_some_and(|(asked, _)| asked.is_some() && *asked == ask.0)
+    }
+
     /// The next host answer of a recording that is being played, if it is to this question.
     pub(crate) fn played<T: DeserializeOwned>(&mut self, ask: &Ask) -> wasmtime::Result<Option<T>> {
         let Tape::Playing(answers) = &mut self.tape else { return Ok(None) };

@@ -48,7 +48,7 @@ impl Card for Plugin {
         let interest = |role: &str, selector: &str| Interest { role: role.into(), selector: selector.into() };
         Description {
             name: "catch-all-tags".into(),
-            version: "1.0.0".into(),
+            version: "1.1.0".into(),
             summary: "An address for each correspondent: user-tag@, filed by tag, and usable as a sender"
                 .into(),
             config_schema: SCHEMA.into(),

@@ -47,7 +47,7 @@ impl Card for Plugin {
     fn describe() -> Description {
         Description {
             name: "send-as".into(),
-            version: "1.0.0".into(),
+            version: "1.1.0".into(),
             summary: "Lets accounts send as addresses that were delegated to them".into(),
             config_schema: SCHEMA.into(),
             interests: vec![],

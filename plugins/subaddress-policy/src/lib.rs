@@ -48,7 +48,7 @@ impl Card for Plugin {
     fn describe() -> Description {
         Description {
             name: "subaddress-policy".into(),
-            version: "1.0.0".into(),
+            version: "1.1.0".into(),
             summary: "Which tags user+tag may have: kept, taken off or refused, by user".into(),
             config_schema: SCHEMA.into(),
             // Most mail is for plain addresses, and costs no call.

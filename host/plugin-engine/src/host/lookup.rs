@@ -97,10 +97,36 @@ impl Call {
         }
         let ask = match &reads {
             Reads::All => self.asks(function, &(table, keys)),
-            Reads::Named(names) => self.asks(function, &(table, keys, names)),
+            Reads::Named(names) => {
+                if let Some(answer) = self.played_whole(table, keys, &reads)? {
+                    return Ok(answer);
+                }
+                self.asks(function, &(table, keys, names))
+            }
         };
         let mut giving = Giving::of(reads);
         self.looked_up(ask, |call| keys.iter().map(|key| call.row(table, key, &mut giving)).collect())
+    }
+
+    /// What a version that asked for whole rows was told of the same keys: who asks for less now can be told from it.
+    fn played_whole(
+        &mut self,
+        table: &str,
+        keys: &[String],
+        reads: &Reads,
+    ) -> wasmtime::Result<Option<Result<Vec<Row>, Failure>>> {
+        let many = self.asks("lookup.get-many", &(table, keys));
+        let whole: Option<Result<Vec<Row>, Failure>> = if self.plays(&many) {
+            self.played(&many)?
+        } else if let [key] = keys {
+            let one = self.asks("lookup.get", &(table, key));
+            let row: Option<Result<Row, Failure>> = if self.plays(&one) { self.played(&one)? } else { None };
+            row.map(|row| row.map(|row| vec![row]))
+        } else {
+            None
+        };
+        let cut = |row: Row| row.map(|row| reads.of(&row));
+        Ok(whole.map(|rows| rows.map(|rows| rows.into_iter().map(cut).collect())))
     }
 
     /// The answer of a recording, or a new one that is kept; none is kept of a call that it ends.
@@ -155,6 +181,7 @@ mod tests {
     use crate::call::Surroundings;
     use crate::kv::{Kv, SPACES};
     use crate::settings::{BreakerOptions, Limits, Settings};
+    use crate::tape::Tape;
     use crate::tenant::Tenants;
 
     /// A world in which one user is known.
@@ -227,6 +254,31 @@ mod tests {
         assert_eq!((kind, why.contains("limits.cpu")), (FailureKind::Cpu, true), "{why}");
         let (kind, why) = asks_for_much(|limits| limits.memory = 1 << 20, &texts(&["description"]));
         assert_eq!((kind, why.contains("limits.memory")), (FailureKind::Memory, true), "{why}");
+    }
+
+    #[test]
+    fn who_asks_for_less_is_told_from_what_was_recorded_of_whole_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = || {
+            let mut settings = Settings::new("reader".parse().unwrap());
+            settings.tables.insert("file".into(), Arc::new(HashMap::from([("anna".to_owned(), row())])));
+            settings
+        };
+        let mut before = call(settings(), &folder);
+        before.tape = Tape::recording();
+        let _ = before.get_many("file".into(), texts(&["anna", "nobody"])).unwrap();
+        let _ = before.get("file".into(), "anna".into()).unwrap();
+        let _ = before.get("file".into(), "anna".into()).unwrap();
+        let kept = std::mem::take(&mut before.tape).into_kept().unwrap();
+        drop(before);
+
+        // Its own file is another one now: what is played counts.
+        let mut now = call(Settings::new("reader".parse().unwrap()), &folder);
+        now.tape = Tape::playing(&kept.asked, &kept.answers);
+        let uid = Some(texts(&["uid"]));
+        assert_eq!(selected(&mut now, "file", &["anna", "nobody"], &["uid"]), [uid.clone(), None]);
+        assert_eq!(selected(&mut now, "file", &["anna"], &["UID"]), [uid]);
+        assert!(now.select("file".into(), texts(&["emma"]), vec![]).is_err(), "that was not asked");
     }
 
     #[test]

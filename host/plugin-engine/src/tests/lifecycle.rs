@@ -99,7 +99,7 @@ async fn settings_that_would_break_what_runs_are_told_before_they_are_in_force()
     // Disabled, it keeps what it said of itself, and is held against nothing.
     house.engine.enable(&name("subaddress-policy"), false).await.unwrap();
     let listed = house.engine.list().remove(&name("subaddress-policy")).unwrap();
-    assert_eq!(listed.description.unwrap().version, "1.0.0");
+    assert_eq!(listed.description.unwrap().version, "1.1.0");
 }
 
 #[tokio::test]
