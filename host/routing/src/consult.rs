@@ -67,6 +67,14 @@ struct Question {
     then: Vec<Link>,
 }
 
+/// An answer for which nothing had to run.
+struct AtOnce {
+    plugin: PluginName,
+    tenant: Option<Domain>,
+    request: RewriteRequest,
+    said: Said,
+}
+
 /// What a plugin said of a request on behalf of a tenant.
 struct Answered {
     plugin: PluginName,
@@ -90,6 +98,8 @@ pub(crate) struct Consult<'a> {
     about: About<'a>,
     gathered: &'a Gathered,
     open: RefCell<Vec<Question>>,
+    /// What was said at once.
+    told: RefCell<Vec<AtOnce>>,
     /// The context of the tenant that was asked for last.
     context: RefCell<Option<Rc<CallContext>>>,
     drawn: Cell<usize>,
@@ -97,8 +107,8 @@ pub(crate) struct Consult<'a> {
 
 impl<'a> Consult<'a> {
     pub(crate) fn new(plugins: &'a dyn Plugins, about: About<'a>, gathered: &'a Gathered) -> Self {
-        let (open, context) = (RefCell::new(Vec::new()), RefCell::new(None));
-        Self { plugins, about, gathered, open, context, drawn: Cell::new(0) }
+        let (open, told, context) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { plugins, about, gathered, open, told, context, drawn: Cell::new(0) }
     }
 
     /// Notes an address that the tables do not have.
@@ -159,13 +169,16 @@ impl<'a> Consult<'a> {
         if let Some(said) = self.gathered.said(plugin, context.tenant.as_ref(), request) {
             return Heard::Said(said.clone());
         }
-        match self.plugins.ready(plugin, &context, request) {
-            Ready::Answer(verdict) => Heard::Said(Said::at_once(Ok(verdict))),
-            Ready::Failed(failed) => Heard::Said(Said::at_once(Err(failed))),
-            Ready::Ask => {
-                let (plugin, tenant) = (plugin.clone(), context.tenant.clone());
-                let question = Question { plugin, tenant, request: request.clone(), then: then.to_vec() };
-                self.open.borrow_mut().push(question);
+        let said = at_once(self.plugins, plugin, &context, request);
+        let (plugin, tenant, request) = (plugin.clone(), context.tenant.clone(), request.clone());
+        match said {
+            Some(said) => {
+                self.told.borrow_mut().push(AtOnce { plugin, tenant, request, said: said.clone() });
+                Heard::Said(said)
+            }
+            None => {
+                let then = then.to_vec();
+                self.open.borrow_mut().push(Question { plugin, tenant, request, then });
                 Heard::Open
             }
         }
@@ -192,6 +205,12 @@ impl Gathered {
         self.answers.entry(request).or_default().push(Answered { plugin, tenant, said });
     }
 
+    fn note_all(&mut self, told: Vec<AtOnce>) {
+        for AtOnce { plugin, tenant, request, said } in told {
+            self.note(&plugin, tenant.as_ref(), request, said);
+        }
+    }
+
     /// Asks the open questions, and whoever comes next where the answer is none.
     async fn ask(
         &mut self,
@@ -210,11 +229,12 @@ impl Gathered {
                     let told = plugins.rewrite(&plugin, &context, batch, sitting).await;
                     self.keep(&plugin, context.tenant.as_ref(), batch, told);
                 }
-                let next = requests.into_iter().zip(then).filter_map(|(request, then)| {
-                    let said = self.said(&plugin, context.tenant.as_ref(), &request)?;
-                    has_nothing_to_say(&said.answer).then(|| self.next(plugins, &context, request, &then))?
-                });
-                further.extend(next);
+                for (request, then) in requests.into_iter().zip(then) {
+                    let said = self.said(&plugin, context.tenant.as_ref(), &request);
+                    if said.is_some_and(|said| has_nothing_to_say(&said.answer)) {
+                        further.extend(self.next(plugins, &context, request, &then));
+                    }
+                }
             }
             open = further;
         }
@@ -222,25 +242,27 @@ impl Gathered {
 
     /// The question to the first of a chain that has to be asked, if it comes to that.
     fn next(
-        &self,
+        &mut self,
         plugins: &dyn Plugins,
         context: &CallContext,
         request: RewriteRequest,
         chain: &[Link],
     ) -> Option<Question> {
         for (at, Link { plugin, .. }) in chain.iter().enumerate() {
-            let answer = match self.said(plugin, context.tenant.as_ref(), &request) {
-                Some(said) => said.answer.clone(),
-                None => match plugins.ready(plugin, context, &request) {
-                    Ready::Answer(verdict) => Ok(verdict),
-                    Ready::Failed(failed) => Err(failed),
-                    Ready::Ask => {
-                        let (plugin, tenant) = (plugin.clone(), context.tenant.clone());
+            let tenant = context.tenant.as_ref();
+            let goes_on = match self.said(plugin, tenant, &request) {
+                Some(said) => has_nothing_to_say(&said.answer),
+                None => {
+                    let Some(said) = at_once(plugins, plugin, context, &request) else {
+                        let (plugin, tenant) = (plugin.clone(), tenant.cloned());
                         return Some(Question { plugin, tenant, request, then: chain[at + 1..].to_vec() });
-                    }
-                },
+                    };
+                    let goes_on = has_nothing_to_say(&said.answer);
+                    self.note(plugin, tenant, request.clone(), said);
+                    goes_on
+                }
             };
-            if !has_nothing_to_say(&answer) {
+            if !goes_on {
                 return None;
             }
         }
@@ -265,6 +287,20 @@ impl Gathered {
             let said = Said { answer, call: Some(Arc::clone(&call)), batch: batch.len() };
             self.note(plugin, tenant, request.clone(), said);
         }
+    }
+}
+
+/// What a plugin says without a call, where it does. That is counted, so it is asked for once a decision.
+fn at_once(
+    plugins: &dyn Plugins,
+    plugin: &PluginName,
+    context: &CallContext,
+    request: &RewriteRequest,
+) -> Option<Said> {
+    match plugins.ready(plugin, context, request) {
+        Ready::Answer(verdict) => Some(Said::at_once(Ok(verdict))),
+        Ready::Failed(failed) => Some(Said::at_once(Err(failed))),
+        Ready::Ask => None,
     }
 }
 
@@ -314,7 +350,7 @@ fn too_few(plugin: &PluginName) -> Failed {
 /// What one round came to.
 enum Round<T> {
     Done(Result<T, Refusal>),
-    Open(Vec<Question>),
+    Open(Vec<Question>, Vec<AtOnce>),
 }
 
 impl Routing {
@@ -328,7 +364,9 @@ impl Routing {
         let gathered = Gathered::default();
         match self.round(&policy, about, &gathered, &run) {
             Round::Done(answer) => (answer, gathered.missed.into_inner()),
-            Round::Open(open) => {
+            Round::Open(open, told) => {
+                let mut gathered = gathered;
+                gathered.note_all(told);
                 // On the heap: what most decisions do not need must not make them larger.
                 Box::pin(self.rounds(Guard::into_inner(policy), about, gathered, open, &run)).await
             }
@@ -352,7 +390,10 @@ impl Routing {
             *gathered.missed.get_mut() = Missed::default();
             match self.round(&policy, about, &gathered, run) {
                 Round::Done(answer) => return (answer, gathered.missed.into_inner()),
-                Round::Open(further) => open = further,
+                Round::Open(further, told) => {
+                    gathered.note_all(told);
+                    open = further;
+                }
             }
         }
         (Err(refusals::asked_too_often(ROUNDS_MAX)), Missed::default())
@@ -370,7 +411,7 @@ impl Routing {
         match answer {
             Ok(done) => Round::Done(Ok(done)),
             Err(Halt::Refused(refusal)) => Round::Done(Err(refusal)),
-            Err(Halt::Open) => Round::Open(consult.open.into_inner()),
+            Err(Halt::Open) => Round::Open(consult.open.into_inner(), consult.told.into_inner()),
         }
     }
 

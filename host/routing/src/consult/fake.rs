@@ -21,11 +21,13 @@ pub(super) struct Fake {
     /// Roles that plugins do not have.
     pub(super) lacks: Vec<(&'static str, Role)>,
     pub(super) calls: Arc<Mutex<Vec<Call>>>,
+    /// Who was asked whether there is an answer without a call.
+    pub(super) looked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Fake {
     pub(super) fn new(say: Say) -> Self {
-        Self { say, bound: Vec::new(), lacks: Vec::new(), calls: Arc::default() }
+        Self { say, bound: Vec::new(), lacks: Vec::new(), calls: Arc::default(), looked: Arc::default() }
     }
 
     pub(super) fn taken(&self) -> Vec<Call> {
@@ -61,6 +63,7 @@ impl Plugins for Fake {
     }
 
     fn ready(&self, plugin: &PluginName, _: &CallContext, request: &RewriteRequest) -> Ready<RewriteVerdict> {
+        self.looked.lock().unwrap().push(format!("{plugin} {}", request.address.local));
         match (self.say)(plugin.as_str(), request) {
             None => Ready::Answer(RewriteVerdict::NoMatch),
             Some(_) => Ready::Ask,

@@ -1,4 +1,4 @@
-//! Answers that lead round in a circle.
+//! Answers that lead round in a circle, and how often anybody is asked.
 
 use super::*;
 
@@ -78,4 +78,23 @@ async fn who_is_not_asked_any_more_is_not_asked_after_another_either() {
     assert_eq!(show(&answer), "ann@chained.example store:ann@chained.example");
     let taken = fake.taken();
     assert_eq!(names(&taken).iter().filter(|name| **name == "round-skip").count(), 2, "{taken:?}");
+}
+
+#[tokio::test]
+async fn each_question_is_put_once_a_decision() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut fake = Fake::new(|plugin, request| match (plugin, request.address.local.as_str()) {
+        ("quiet", "x") => Some(Ok(RewriteVerdict::NoMatch)),
+        ("leading", "x") => Some(Ok(RewriteVerdict::Again(address("kept@chained.example")))),
+        _ => None,
+    });
+    fake.bound = ["aloof", "quiet", "deaf", "leading"].map(|plugin| (plugin, "chained.example")).to_vec();
+    let routing = routing(&dir, RULES, "", &fake).await;
+    assert_eq!(
+        show(&resolve(&routing, "x@chained.example").await),
+        "ann@chained.example store:ann@chained.example"
+    );
+    let looked = fake.looked.lock().unwrap();
+    let of_x: Vec<_> = looked.iter().filter(|asked| asked.ends_with(" x")).collect();
+    assert_eq!(of_x, ["aloof x", "quiet x", "deaf x", "leading x"], "what is not interested is counted once");
 }
