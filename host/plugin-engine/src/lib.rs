@@ -20,6 +20,7 @@ mod contradictions;
 mod doubts;
 mod engine;
 mod fault;
+mod forgetting;
 mod host;
 mod instance;
 mod interest;
@@ -65,7 +66,7 @@ pub use doubts::{Doubt, doubts};
 pub use engine::{Engine, EngineParts};
 pub use host::SERVER_TABLES;
 pub use kv::{KEY_MAX, SPACES, VALUE_MAX};
-pub use lifecycle::{Installation, Listed, Prepared};
+pub use lifecycle::{Forgotten, Installation, Listed, Prepared};
 /// The engine that compiles, by its own name: only this crate names wasmtime.
 pub use wasmtime::Engine as CompilerEngine;
 

@@ -22,6 +22,15 @@ use crate::settings::Settings;
 use crate::shadow::Followed;
 use crate::trust::{Offered, Signed, Trust};
 
+/// What is forgotten of a tenant that is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// How many values of plugins' small stores.
+    pub values: usize,
+    /// How many recorded calls.
+    pub calls: usize,
+}
+
 /// What an installation comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installation {
@@ -368,31 +377,40 @@ impl Engine {
         })
     }
 
-    /// Removes what plugins keep for a tenant that is gone, after the calls for it that are under way; gives how many values.
+    /// Removes what plugins keep for a tenant that is gone, and what is recorded of its calls, after those that are under way.
     ///
     /// # Errors
-    /// The store cannot be read or written.
-    pub async fn forget_tenant(&self, tenant: &Domain) -> Result<usize, String> {
+    /// The store cannot be read or written, or the recordings.
+    pub async fn forget_tenant(&self, tenant: &Domain) -> Result<Forgotten, String> {
         for plugin in self.in_force().into_values() {
             if let Some(share) = plugin.tenants.known(tenant) {
                 share.settled(plugin.settings.limits.wall).await;
             }
         }
-        self.0.surroundings.kv.forget_tenant(tenant).await.map_err(|error| {
+        let values = self.0.surroundings.kv.forget_tenant(tenant).await.map_err(|error| {
             let (KvError::Unavailable(why) | KvError::Refused(why)) = error;
             format!("what plugins keep for {tenant} cannot be removed: {why}")
-        })
+        })?;
+        let calls = self.0.recorder.forget_tenant(tenant).await.map_err(|error| {
+            format!(
+                "what is recorded of plugins' calls for {tenant} cannot be removed: {error}; remove plugins/recordings from the \
+                 data directory"
+            )
+        })?;
+        Ok(Forgotten { values, calls })
     }
 
-    /// The tenants for which plugins keep anything in their small stores.
+    /// The tenants for which plugins keep anything in their small stores, or calls are recorded.
     ///
     /// # Errors
-    /// The store cannot be read.
-    pub fn tenants_kept(&self) -> Result<BTreeSet<Domain>, String> {
-        self.0.surroundings.kv.tenants().map_err(|error| {
+    /// The store cannot be read, or the recordings.
+    pub async fn tenants_kept(&self) -> Result<BTreeSet<Domain>, String> {
+        let mut kept = self.0.surroundings.kv.tenants().map_err(|error| {
             let (KvError::Unavailable(why) | KvError::Refused(why)) = error;
             why
-        })
+        })?;
+        kept.extend(self.0.recorder.tenants().await.map_err(|error| error.to_string())?);
+        Ok(kept)
     }
 
     /// All installed plugins.

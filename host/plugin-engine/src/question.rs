@@ -70,6 +70,17 @@ impl Question {
         }
     }
 
+    /// On whose behalf it is asked: the tenant, or nothing for the server's own rules.
+    pub(crate) fn tenant(&self) -> &str {
+        match self {
+            Self::Rewrite(about, _)
+            | Self::Reverse(about, _)
+            | Self::AuthorizeSender(about, _)
+            | Self::Disposition(about, _) => &about.tenant,
+            Self::RouteTable(domain, _) => domain,
+        }
+    }
+
     /// Asks for new forms of addresses.
     #[must_use]
     pub fn rewrite<'r>(context: &CallContext, batch: impl IntoIterator<Item = &'r RewriteRequest>) -> Self {

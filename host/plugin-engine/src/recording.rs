@@ -4,7 +4,7 @@
 //! One file a plugin, `NAME.jsonl`, a line a call; when it is full, it becomes `NAME.old.jsonl` in place of the one
 //! before. Written by a thread of its own: a slow disk costs recordings, not mail.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -19,6 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::component::Digest;
+use crate::forgetting::{self, Recorded};
 use crate::made_with::{self, MadeWith};
 use crate::plugin::Plugin;
 use crate::question::{Answer, Question};
@@ -155,10 +156,11 @@ fn leave_out(all: &AllLeftOut, plugin: &PluginName, why: Why) {
 
 /// Keeps recordings of those plugins whose settings say so.
 pub(crate) struct Recorder {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// Plugins that are recorded, with the most octets of their file.
     wanted: RwLock<HashMap<PluginName, u64>>,
     left_out: AllLeftOut,
+    pub(crate) recorded: Recorded,
     to_disk: SyncSender<Work>,
 }
 
@@ -166,8 +168,8 @@ pub(crate) struct Recorder {
 enum Work {
     /// A line, for the files of a plugin and the most octets that they may have, and with what the call was made.
     Keep(PluginName, u64, Vec<u8>, Option<Arc<MadeWith>>),
-    /// All that is kept of a plugin goes; the other side is told how that went.
-    Forget(PluginName, tokio::sync::oneshot::Sender<io::Result<()>>),
+    /// Something else with the files, once all before it is written.
+    With(Box<dyn FnOnce(&mut Files) + Send + Sync>),
 }
 
 impl Recorder {
@@ -176,6 +178,7 @@ impl Recorder {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
+        forgetting::clear(&folder)?;
         let (to_disk, inbox) = sync_channel(WAITING_MAX);
         let mut files = Files { folder: folder.clone(), last: HashMap::new() };
         let left_out = AllLeftOut::default();
@@ -189,12 +192,12 @@ impl Recorder {
                             leave_out(&unwritten, &plugin, Why::Unwritten);
                         }
                     }
-                    // Nobody may wait for it any more.
-                    Work::Forget(plugin, tell) => drop(tell.send(files.forget(&plugin))),
+                    Work::With(work) => work(&mut files),
                 }
             }
         });
-        Ok(Self { folder, wanted: RwLock::default(), left_out, to_disk })
+        let (wanted, recorded) = (RwLock::default(), Recorded::default());
+        Ok(Self { folder, wanted, left_out, recorded, to_disk })
     }
 
     /// Chooses which plugins are recorded: name, and the most octets kept of each.
@@ -211,6 +214,7 @@ impl Recorder {
         let Ok(mut line) = serde_json::to_vec(&recording) else { return };
         line.push(b'\n');
         let plugin = recording.plugin.clone();
+        self.recorded.note(recording.question.tenant());
         if line.len() > LINE_MAX {
             return self.leave_out(&plugin, Why::TooLarge);
         }
@@ -232,8 +236,19 @@ impl Recorder {
     /// Removes what is kept of a plugin, what still waits to be written included.
     pub(crate) async fn forget(&self, plugin: &PluginName) -> io::Result<()> {
         self.left_out.lock().remove(plugin);
+        let plugin = plugin.clone();
+        self.when_written(move |files| files.forget(&plugin)).await
+    }
+
+    /// Has the thread that writes do something with the files, once all that waits is written.
+    pub(crate) async fn when_written<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Files) -> io::Result<T> + Send + Sync + 'static,
+    ) -> io::Result<T> {
         let (tell, told) = tokio::sync::oneshot::channel();
-        let (to_disk, work) = (self.to_disk.clone(), Work::Forget(plugin.clone(), tell));
+        // Nobody may wait for it any more.
+        let work = Work::With(Box::new(move |files| drop(tell.send(work(files)))));
+        let to_disk = self.to_disk.clone();
         // There may be no room for it before something was written.
         tokio::task::spawn_blocking(move || to_disk.send(work).map_err(io::Error::other))
             .await
@@ -262,50 +277,58 @@ impl Recorder {
 
 /// Removes what is kept of plugins that are not installed: a crash came between a plugin's removal and that of its recordings.
 pub(crate) fn forget_others(folder: &Path, is_installed: impl Fn(&PluginName) -> bool) -> io::Result<()> {
+    for plugin in all_plugins(folder)?.iter().filter(|plugin| !is_installed(plugin)) {
+        forget(folder, plugin)?;
+    }
+    Ok(())
+}
+
+/// The plugins of which something is kept.
+pub(crate) fn all_plugins(folder: &Path) -> io::Result<BTreeSet<PluginName>> {
+    let mut plugins = BTreeSet::new();
     let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(plugins),
         entries => entries?,
     };
     for entry in entries {
-        let path = entry?.path();
-        let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let file = entry?.file_name();
         // No name has a dot.
-        let Some(name) = file.strip_suffix(".jsonl").map(|name| name.strip_suffix(".old").unwrap_or(name))
-        else {
-            continue;
-        };
-        if name.parse().is_ok_and(|name| !is_installed(&name)) {
-            std::fs::remove_file(&path)?;
+        let name = file.to_str().and_then(|file| file.strip_suffix(".jsonl"));
+        let name = name.map(|name| name.strip_suffix(".old").unwrap_or(name));
+        plugins.extend(name.and_then(|name| name.parse::<PluginName>().ok()));
+    }
+    Ok(plugins)
+}
+
+fn forget(folder: &Path, plugin: &PluginName) -> io::Result<()> {
+    for path in [old_path(folder, plugin), path_of(folder, plugin)] {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
     }
     Ok(())
 }
 
-fn path_of(folder: &Path, plugin: &PluginName) -> PathBuf {
+pub(crate) fn path_of(folder: &Path, plugin: &PluginName) -> PathBuf {
     folder.join(format!("{plugin}.jsonl"))
 }
 
-fn old_path(folder: &Path, plugin: &PluginName) -> PathBuf {
+pub(crate) fn old_path(folder: &Path, plugin: &PluginName) -> PathBuf {
     folder.join(format!("{plugin}.old.jsonl"))
 }
 
 /// The files, as the thread that writes sees them.
-struct Files {
-    folder: PathBuf,
+pub(crate) struct Files {
+    pub(crate) folder: PathBuf,
     /// With what the calls at the end of each plugin's file were made, as far as that was written by this process.
-    last: HashMap<PluginName, Option<Arc<MadeWith>>>,
+    pub(crate) last: HashMap<PluginName, Option<Arc<MadeWith>>>,
 }
 
 impl Files {
     fn forget(&mut self, plugin: &PluginName) -> io::Result<()> {
         self.last.remove(plugin);
-        for path in [old_path(&self.folder, plugin), path_of(&self.folder, plugin)] {
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        forget(&self.folder, plugin)
     }
 
     /// Appends a recording, and before it with what it was made, where the one before was made with something else. Each file

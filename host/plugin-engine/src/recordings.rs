@@ -110,7 +110,7 @@ impl DoubleEndedIterator for Recordings {
 
 /// Reads the next line; false at the end. No recording is longer than [`LINE_MAX`]: of a line that is, the beginning is
 /// given, which is none.
-fn next_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+pub(crate) fn next_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     if file.by_ref().take(LINE_MAX as u64).read_until(b'\n', line)? == 0 {
         return Ok(false);

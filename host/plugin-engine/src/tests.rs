@@ -17,6 +17,7 @@ use storage::Storage;
 use crate::{Capability, Engine, EngineParts, HereCompiler, SPACES, Settings};
 
 mod contradictions;
+mod forgetting;
 mod lifecycle;
 mod limits;
 mod pool;

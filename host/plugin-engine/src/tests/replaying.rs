@@ -8,7 +8,7 @@ async fn replayed(house: &House) -> Vec<Replayed> {
     house.engine.replay(&name("policy"), None::<Offered<'_>>, |_| true).await.unwrap().calls
 }
 
-async fn recorded() -> House {
+pub(super) async fn recorded() -> House {
     let house = house();
     let plugin = name("policy");
     house.engine.install(&octets("forge"), Some(plugin.clone()), None, "test", false).await.unwrap();
@@ -18,12 +18,12 @@ async fn recorded() -> House {
 }
 
 impl House {
-    fn recordings(&self) -> PathBuf {
+    pub(super) fn recordings(&self) -> PathBuf {
         self.folder.path().join("plugins/recordings/policy.jsonl")
     }
 
     /// What is on disk of calls, without what they were made with; whole lines.
-    fn lines(&self) -> String {
+    pub(super) fn lines(&self) -> String {
         let text = std::fs::read(self.recordings()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
@@ -31,7 +31,7 @@ impl House {
     }
 
     /// Asks, and waits until so many calls are on disk.
-    async fn asked(&self, address: &str, count: usize) {
+    pub(super) async fn asked(&self, address: &str, count: usize) {
         self.rewrite("policy", address).await.answer.unwrap();
         for _ in 0..500 {
             if self.lines().lines().count() == count {

@@ -154,7 +154,7 @@ pub(super) async fn remove_domain(
     let before = parts.plugins.forget_tenant(&tenant).await?;
     parts.follow_directory().await?;
     // Until then mail for it came in, and its plugins were asked.
-    let forgotten = before + parts.plugins.forget_tenant(&tenant).await?;
+    let since = parts.plugins.forget_tenant(&tenant).await?;
     let mut text = match parts.directory.dns_domain(&domain) {
         Lookup::Found(by_dns) => {
             format!("{removed} entries of {domain} removed; the DNS leads it here still: {}", by_dns.origin)
@@ -178,8 +178,12 @@ pub(super) async fn remove_domain(
         }
         text.push_str("\n`wasmta user remove ADDRESS --mail` removes those of one");
     }
-    if forgotten > 0 {
-        let _ = write!(text, "\n{forgotten} values that plugins kept for it are removed");
+    let (values, calls) = (before.values + since.values, before.calls + since.calls);
+    if values > 0 {
+        let _ = write!(text, "\n{values} values that plugins kept for it are removed");
+    }
+    if calls > 0 {
+        let _ = write!(text, "\n{calls} recorded calls of plugins for it are removed");
     }
     for line in published::after_edit(parts, &domain).await {
         let _ = write!(text, "\n{line}");

@@ -26,7 +26,7 @@ impl GoneTenants {
             return;
         }
         // A store that cannot be read is told of by whoever needs it.
-        let Ok(kept) = plugins.tenants_kept() else { return };
+        let Ok(kept) = plugins.tenants_kept().await else { return };
         let is_away = |tenant: &Domain| {
             directory.domain(tenant) == Lookup::NotFound && directory.dns_domain(tenant) == Lookup::NotFound
         };
