@@ -10,11 +10,16 @@ use plugin_engine::{
     TrustedKey,
 };
 
-use super::below;
 use super::section::Section;
+use super::{below, units};
 
 /// Most plugins of one configuration.
 const PLUGINS_MAX: usize = 100_000;
+/// Least octets of recorded calls, where any are kept: some dozens. A call takes a few KiB, and what it was made with stands
+/// before it.
+const RECORD_MIN: u64 = 64 << 10;
+/// Most octets of recorded calls of one plugin.
+const RECORD_MAX: u64 = 64 << 30;
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -96,7 +101,12 @@ fn read_plugin(name: &str, mut s: Section<'_>, folder: &Path) -> Option<Plugin> 
     settings.on_failure_of = read_failures(s.section("on-failure-of"));
     settings.limits = read_limits(s.section("limits"));
     settings.remember = s.number("remember", 0, 0..=10_000_000);
-    let record = s.size("record", 0, 0..=64 << 30);
+    let record = s.size("record", 0, 0..=RECORD_MAX);
+    if record > 0 && record < RECORD_MIN {
+        let what = format!("{} holds no calls worth the name", units::size_text(record));
+        let (least, most) = (units::size_text(RECORD_MIN), units::size_text(RECORD_MAX));
+        s.fault("record", what, format!("from {least} to {most}, or \"0 B\": none are recorded"));
+    }
     settings.breaker = read_breaker(s.section("breaker"));
     settings.reuse = read_reuse(s.section("reuse"));
     settings.config = s.json("config");
