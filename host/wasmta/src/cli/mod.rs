@@ -14,6 +14,7 @@ mod plugin_operator;
 mod profile;
 mod program;
 mod share;
+mod shown;
 mod store;
 mod sync;
 
@@ -97,12 +98,12 @@ fn run(arguments: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> u8 
     match outcome {
         Ok((text, code)) => {
             if !text.is_empty() {
-                let _ = writeln!(out, "{text}");
+                let _ = writeln!(out, "{}", shown::lines(&text));
             }
             code
         }
         Err(why) => {
-            let _ = writeln!(errors, "wasmta: {why}");
+            let _ = writeln!(errors, "wasmta: {}", shown::lines(&why));
             FAILED
         }
     }
@@ -266,7 +267,7 @@ fn perform_at(socket: &std::path::Path, request: &Request, json: bool) -> Result
 }
 
 fn print(answer: &Answer, json: bool) -> String {
-    if json { format!("{:#}", answer.json) } else { answer.text.clone() }
+    if json { shown::json(&format!("{:#}", answer.json)).into_owned() } else { answer.text.clone() }
 }
 
 fn absolute(path: &std::path::Path) -> PathBuf {
@@ -288,7 +289,7 @@ impl Progress {
         });
         bar.set_length(of);
         bar.set_position(done);
-        bar.set_message(what.to_owned());
+        bar.set_message(shown::lines(what).into_owned());
     }
 
     fn end(&self) {
