@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use hooks::Role;
-use mail_types::{Address, ForwardPath, Recipient};
+use mail_types::{AccountName, Address, ChannelName, ForwardPath, NextHop, Recipient};
 use profiles::{About, Hearing, Leaving, Replies};
 use queue::Accepted;
 use routing::recorder::{Step, StepKind};
@@ -55,7 +55,38 @@ pub(super) async fn dispose(
     };
     explanation.outcome = outcome;
     append(explanation, hearing);
+    answered_once(&mut explanation.outcome);
     Ok(())
+}
+
+/// Where a user's option and plugins answer the sender, the queue sends one reply of an account and lets the others be.
+fn answered_once(outcome: &mut ExplainedOutcome) {
+    let ExplainedOutcome::Accepted(recipients) = outcome else { return };
+    let mut answering: Vec<(AccountName, usize)> = Vec::new();
+    recipients.retain(|recipient| {
+        let Some(account) = answers_for(recipient) else { return true };
+        match answering.iter_mut().find(|(known, _)| known == account) {
+            Some((_, replies)) => *replies += 1,
+            None => answering.push((account.clone(), 1)),
+        }
+        answering.iter().any(|(known, replies)| known == account && *replies == 1)
+    });
+    for recipient in recipients {
+        let Some(account) = answers_for(recipient) else { continue };
+        if let Some((_, replies)) = answering.iter().find(|(known, replies)| known == account && *replies > 1)
+        {
+            recipient.notes.push(format!("one automatic reply goes out, of {replies} that are asked for"));
+        }
+    }
+}
+
+fn answers_for(recipient: &ExplainedRecipient) -> Option<&AccountName> {
+    match &recipient.route.next_hop {
+        NextHop::Account(account) | NextHop::Answer { account, .. } => {
+            (recipient.route.channel.as_str() == ChannelName::AUTOREPLY).then_some(account)
+        }
+        _ => None,
+    }
 }
 
 fn announce(parts: &Parts, recipients: &mut [ExplainedRecipient]) -> Result<(), String> {
@@ -147,5 +178,36 @@ fn append(explanation: &mut Explanation, hearing: Hearing) {
     let steps: Vec<Step> = steps(hearing).collect();
     if !steps.is_empty() {
         explanation.addresses.push(ExplainedAddress { depth: 0, steps });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mail_types::{Route, Words};
+
+    use super::*;
+
+    #[test]
+    fn one_account_answers_once_and_another_one_too() {
+        let account = |name: &str| AccountName::new(name).unwrap();
+        let address = Address::parse("team@example.org").unwrap();
+        let recipient = |route| ExplainedRecipient::new(address.clone(), route);
+        let own = |name| Route::new(ChannelName::AUTOREPLY, NextHop::Account(account(name)));
+        let words = Box::new(Words::default());
+        let by_plugin = NextHop::Answer { account: account("anna@example.org"), words };
+        let mut outcome = ExplainedOutcome::Accepted(vec![
+            recipient(own("anna@example.org")),
+            recipient(Route::store(account("anna@example.org"))),
+            recipient(Route::new(ChannelName::AUTOREPLY, by_plugin)),
+            recipient(own("ben@example.org")),
+        ]);
+        answered_once(&mut outcome);
+        let ExplainedOutcome::Accepted(left) = outcome else { panic!("it was accepted") };
+        let notes: Vec<&String> = left.iter().flat_map(|one| &one.notes).collect();
+        let left: Vec<String> = left.iter().map(|one| one.route.to_string()).collect();
+        assert_eq!(
+            left,
+            ["autoreply:anna@example.org", "store:anna@example.org", "autoreply:ben@example.org"]
+        );
     }
 }
