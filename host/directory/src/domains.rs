@@ -202,7 +202,16 @@ fn is_dc((attribute, _): (String, String)) -> bool {
 fn shared_base(view: &View<'_>, domain: &DomainEntry) -> Result<(), EditError> {
     let is_below = |other: &DomainEntry| [&other.base, &other.dn].iter().any(|dn| dn.is_within(&domain.base));
     match other_domain(view, domain, &is_below)? {
-        Some(example) => Err(EditError::DomainInUse { domain: domain.domain.clone(), example }),
+        Some(other) => {
+            // What is the base itself stays as long as something is below it.
+            let own = std::iter::once(&domain.dn).chain(&domain.further).find(|dn| **dn != domain.base);
+            Err(EditError::BaseShared {
+                domain: domain.domain.clone(),
+                base: domain.base.clone(),
+                other,
+                own: own.unwrap_or(&domain.dn).clone(),
+            })
+        }
         None => Ok(()),
     }
 }

@@ -106,6 +106,22 @@ pub enum EditError {
         /// One of them.
         example: Dn,
     },
+    /// Another domain has its users, or itself, below the domain's base.
+    #[error(
+        "below {base}, the base of {domain}, another domain has its users or its own entry, {other} describes it, and that would go \
+         with this one: nothing is removed. Give the other one a base elsewhere (inetDomainBaseDN) first; or remove the users \
+         of {domain} one by one (\"wasmta user remove\"), and then the entry {own} by \"wasmta directory apply\" (changetype: delete)"
+    )]
+    BaseShared {
+        /// The domain.
+        domain: Domain,
+        /// Its base.
+        base: Dn,
+        /// The entry of the other domain.
+        other: Dn,
+        /// The entry that makes it a domain.
+        own: Dn,
+    },
     /// There are entries below the domain's base that mail knows nothing of.
     #[error(
         "below the base of {domain} there are entries that are not mail's, {example} for one, and would go with it: move \

@@ -1,5 +1,6 @@
 //! Domains and users, by command (R13, R17).
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use mail_types::{AccountName, Address, Domain, Lookup};
 use routing::tables::WaitingOf;
 use serde_json::{Value, json};
 
+use super::queue::count;
 use super::{absent, domain_dns, mailbox, published, tell_changed, waiting};
 use crate::control::Answer;
 use crate::serve::Parts;
@@ -90,6 +92,17 @@ pub(super) fn list_domains(parts: &Parts, is_listed: impl Fn(&Domain) -> bool) -
         ControlFlow::Continue(())
     });
     listed.map_err(|e| e.to_string())?;
+    // Names with an entry of their own.
+    let mut aliases: HashMap<Domain, Vec<Domain>> = HashMap::new();
+    let scanned = directory.scan_domain_aliases(&mut |name, domain| {
+        aliases.entry(domain.domain).or_default().push(name);
+    });
+    scanned.map_err(|e| e.to_string())?;
+    for domain in &mut domains {
+        domain.aliases.extend(aliases.remove(&domain.domain).unwrap_or_default());
+        let mut seen = HashSet::new();
+        domain.aliases.retain(|name| *name != domain.domain && seen.insert(name.clone()));
+    }
     let by_dns = listed_by_dns(directory, is_listed)?;
     let mut text = format!("{:<32} {:<10} {}", "DOMAIN", "STATUS", "OTHER NAMES");
     for domain in &domains {
@@ -183,7 +196,7 @@ pub(super) async fn remove_domain(
         let _ = write!(text, "\n{values} values that plugins kept for it are removed");
     }
     if calls > 0 {
-        let _ = write!(text, "\n{calls} recorded calls of plugins for it are removed");
+        let _ = write!(text, "\nremoved: {} of plugins for it", count(calls, "recorded call"));
     }
     for line in published::after_edit(parts, &domain).await {
         let _ = write!(text, "\n{line}");
