@@ -207,9 +207,8 @@ fn shared_base(view: &View<'_>, domain: &DomainEntry) -> Result<(), EditError> {
             let own = std::iter::once(&domain.dn).chain(&domain.further).find(|dn| **dn != domain.base);
             Err(EditError::BaseShared {
                 domain: domain.domain.clone(),
-                base: domain.base.clone(),
                 other,
-                own: own.unwrap_or(&domain.dn).clone(),
+                own: Box::new(own.unwrap_or(&domain.dn).clone()),
             })
         }
         None => Ok(()),

@@ -108,19 +108,17 @@ pub enum EditError {
     },
     /// Another domain has its users, or itself, below the domain's base.
     #[error(
-        "below {base}, the base of {domain}, another domain has its users or its own entry, {other} describes it, and that would go \
+        "below the base of {domain} another domain has its users or its own entry, {other} describes it, and that would go \
          with this one: nothing is removed. Give the other one a base elsewhere (inetDomainBaseDN) first; or remove the users \
          of {domain} one by one (\"wasmta user remove\"), and then the entry {own} by \"wasmta directory apply\" (changetype: delete)"
     )]
     BaseShared {
         /// The domain.
         domain: Domain,
-        /// Its base.
-        base: Dn,
         /// The entry of the other domain.
         other: Dn,
         /// The entry that makes it a domain.
-        own: Dn,
+        own: Box<Dn>,
     },
     /// There are entries below the domain's base that mail knows nothing of.
     #[error(
