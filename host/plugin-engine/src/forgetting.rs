@@ -56,13 +56,13 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn from_beginning(&mut self) -> io::Result<impl BufRead> {
+    fn lines(&mut self) -> io::Result<impl BufRead> {
         self.file.seek(SeekFrom::Start(0))?;
         Ok(BufReader::new((&self.file).take(self.len)))
     }
 
     fn has_any_of(&mut self, tenant: &Domain) -> io::Result<bool> {
-        let (mut lines, mut line) = (self.from_beginning()?, Vec::new());
+        let (mut lines, mut line) = (self.lines()?, Vec::new());
         while next_line(&mut lines, &mut line)? {
             if question(&line).is_some_and(|question| question.tenant() == tenant.as_str()) {
                 return Ok(true);
@@ -125,7 +125,7 @@ impl Rest {
             return Ok(None);
         }
         let mut copy = Self::begin(folder, tenant)?;
-        copy.add(&mut seen.from_beginning()?)?;
+        copy.add(&mut seen.lines()?)?;
         // On disk before it takes the place of what is there.
         copy.to.get_ref().sync_all()?;
         Ok(Some(copy))

@@ -391,6 +391,7 @@ impl Engine {
             let (KvError::Unavailable(why) | KvError::Refused(why)) = error;
             format!("what plugins keep for {tenant} cannot be removed: {why}")
         })?;
+        self.0.shadows.forget_tenant(tenant);
         let calls = self.0.recorder.forget_tenant(tenant).await.map_err(|error| {
             format!(
                 "what is recorded of plugins' calls for {tenant} cannot be removed: {error}; remove plugins/recordings from the \

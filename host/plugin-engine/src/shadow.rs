@@ -104,6 +104,13 @@ impl Shadows {
         self.0.write().remove(name)
     }
 
+    /// Forgets what was kept for a look of calls for a tenant.
+    pub(crate) fn forget_tenant(&self, tenant: &Domain) {
+        for shadow in self.0.read().values() {
+            shadow.kept.lock().retain(|one| one.live.question.tenant() != tenant.as_str());
+        }
+    }
+
     /// Whether a component is under trial.
     pub(crate) fn uses(&self, digest: &str) -> bool {
         self.0.read().values().any(|shadow| shadow.plugin.manifest.digest.as_str() == digest)

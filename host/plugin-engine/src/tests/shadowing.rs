@@ -53,6 +53,16 @@ async fn a_trial_ends_with_its_plugin_and_is_seen_as_long_as_it_goes_on() {
 }
 
 #[tokio::test]
+async fn a_trial_keeps_nothing_for_a_look_of_a_tenant_that_is_gone() {
+    let house = shadowed().await;
+    compared(&house, 1).await;
+    house.engine.forget_tenant(&Domain::parse("b.example").unwrap()).await.unwrap();
+    assert_eq!(report(&house).unwrap().differences.len(), 1);
+    house.engine.forget_tenant(&Domain::parse("example.org").unwrap()).await.unwrap();
+    assert!(report(&house).unwrap().differences.is_empty());
+}
+
+#[tokio::test]
 async fn a_trial_begins_anew_with_other_settings_and_beside_another_version() {
     let house = shadowed().await;
     compared(&house, 1).await;
