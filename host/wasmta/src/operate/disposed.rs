@@ -205,6 +205,7 @@ mod tests {
         let ExplainedOutcome::Accepted(left) = outcome else { panic!("it was accepted") };
         let notes: Vec<&String> = left.iter().flat_map(|one| &one.notes).collect();
         let left: Vec<String> = left.iter().map(|one| one.route.to_string()).collect();
+        assert_eq!(notes, ["one automatic reply goes out, of 2 that are asked for"]);
         assert_eq!(
             left,
             ["autoreply:anna@example.org", "store:anna@example.org", "autoreply:ben@example.org"]
