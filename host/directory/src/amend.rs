@@ -223,6 +223,7 @@ impl Directory {
             check_descriptions(change).map_err(refused)?;
             let Composed { edit, remote, defects, is_renamed } =
                 composed(composing, change).map_err(refused)?;
+            check_plugins(change.dn(), &defects, self.schema()).map_err(refused)?;
             composing.take(&edit, self.now()).map_err(refused)?;
             self.check_at_source(&edit).map_err(refused)?;
             planned.amended.defects.extend(defects.into_iter().map(|defect| (at, defect)));
@@ -315,6 +316,14 @@ fn composed(composing: &Composing<'_, '_>, change: &EntryChange) -> Result<Compo
             let remote = RemoteEdit::Modify(dn.clone(), edits);
             Ok(Composed { edit: Edit::Modify(entry), remote, defects, is_renamed })
         }
+    }
+}
+
+/// What cannot be read as a plugin's name would be no policy, and nothing would show it.
+fn check_plugins(dn: &Dn, defects: &[Defect], schema: &Schema) -> Result<(), EditError> {
+    match defects.iter().find(|defect| defect.attribute == schema.name(Field::WasmtaPlugin)) {
+        Some(defect) => Err(EditError::Value { dn: dn.clone(), what: defect.to_string() }),
+        None => Ok(()),
     }
 }
 

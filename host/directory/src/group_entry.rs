@@ -123,6 +123,10 @@ impl GroupEntry {
                 member_urls.push(url);
             }
         }
+        for text in read.texts(Field::WasmtaPlugin) {
+            let why = "no plugin is asked by the entry of a group: write it to the entry of its domain";
+            read.defect(Field::WasmtaPlugin, text, why);
+        }
         Some(Self {
             dn: entry.dn.clone(),
             address,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hooks::Binding;
+use hooks::{Binding, Role};
 use mail_types::{AccountName, Address, Domain};
 
 use crate::dn::Dn;
@@ -184,7 +184,7 @@ impl UserEntry {
                 .texts(Field::MailDeferProcessing)
                 .any(|text| ["yes", "true", "1"].iter().any(|yes| yes.eq_ignore_ascii_case(text))),
             submit_channel: read.string(Field::MailSmtpSubmitChannel),
-            plugins: read.parsed(Field::WasmtaPlugin, str::parse),
+            plugins: read.parsed(Field::WasmtaPlugin, own_plugin),
             defects: read.defects,
         })
     }
@@ -205,6 +205,19 @@ impl UserEntry {
     /// Every address that leads to it: primary, alternates, equivalents.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.address.iter().chain(&self.alternates).chain(&self.equivalents)
+    }
+}
+
+/// A plugin of a user's own entry, which is asked what becomes of the user's mail, and nothing else.
+fn own_plugin(text: &str) -> Result<Binding, String> {
+    let binding: Binding = text.parse()?;
+    match binding.role {
+        None | Some(Role::Disposition) => Ok(binding),
+        Some(role) => Err(format!(
+            "a user's entry binds for \"disposition\" alone: write \"{role} {}\" to the entry of the user's domain, or \
+             \"disposition {}\" here",
+            binding.plugin, binding.plugin
+        )),
     }
 }
 

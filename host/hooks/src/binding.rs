@@ -33,7 +33,10 @@ impl FromStr for Binding {
         let (role, name) = match (words.next(), words.next(), words.next()) {
             (Some(name), None, None) => (None, name),
             (Some(role), Some(name), None) => (Some(role.parse()?), name),
-            _ => return Err("expected the name of a plugin, or a role and a name".to_owned()),
+            _ => {
+                return Err("expected the name of a plugin, or a role and a name: \"NAME\" or \"ROLE NAME\""
+                    .to_owned());
+            }
         };
         let plugin = name.parse().map_err(|error: crate::NameError| error.to_string())?;
         Ok(Self { role, plugin })

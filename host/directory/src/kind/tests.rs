@@ -83,7 +83,7 @@ fn entries_name_their_plugins_and_a_bad_name_is_a_defect() {
         "dn: o=example.org,o=isp\nobjectClass: mailDomain\no: example.org\nwasmtaPlugin: srs\n\
          wasmtaPlugin: rewrite legacy-map\nwasmtaPlugin: forward x\nwasmtaPlugin: Bad_Name\n\n\
          dn: uid=jo,o=example.org,o=isp\nobjectClass: inetMailUser\nmail: jo@example.org\n\
-         wasmtaPlugin: disposition vacation-plus\n\n\
+         wasmtaPlugin: disposition vacation-plus\nwasmtaPlugin: route-table rows\n\n\
          dn: dc=example,dc=org,o=internet\nobjectClass: inetDomain\ninetDomainBaseDN: o=example.org,o=isp\n",
     ) else {
         panic!("a domain, a user, a domain")
@@ -93,5 +93,8 @@ fn entries_name_their_plugins_and_a_bad_name_is_a_defect() {
     let defects: Vec<_> = domain.defects.iter().map(|d| (d.attribute.as_str(), d.value.as_str())).collect();
     assert_eq!(defects, [("wasmtaPlugin", "forward x"), ("wasmtaPlugin", "Bad_Name")]);
     assert_eq!(names(&user.plugins), ["disposition vacation-plus"]);
+    let defects: Vec<_> = user.defects.iter().map(ToString::to_string).collect();
+    assert_eq!(defects.len(), 1);
+    assert!(defects[0].contains("\"route-table rows\" to the entry of the user's domain"), "{defects:?}");
     assert_eq!(names(&node.joined(*domain).plugins), ["srs", "rewrite legacy-map"]);
 }

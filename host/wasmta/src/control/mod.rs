@@ -194,7 +194,10 @@ pub enum Request {
     /// Check the store.
     Check,
     /// What of the directory a configuration is held against.
-    Held,
+    Held {
+        /// Whether its accounts matter.
+        accounts: bool,
+    },
     /// Mailboxes.
     Mailbox(MailboxRequest),
     /// The storage.

@@ -104,7 +104,7 @@ pub(crate) async fn perform(
         Request::Trace { id } => message::trace(parts, &id),
         Request::MessageList(past) => message::list(parts, &past),
         Request::Check => check::check(parts, progress).await,
-        Request::Held => held(parts).await,
+        Request::Held { accounts } => held(parts, accounts).await,
         Request::Mailbox(request) => mailbox::perform(parts, config, request, progress).await,
         Request::Store(StoreRequest::Stats) => stats::stats(parts).await,
         Request::Store(StoreRequest::Quota { name }) => quota::quota(parts, &name),
@@ -138,9 +138,9 @@ pub(crate) fn age_text(age: Duration) -> String {
 }
 
 /// What of the directory a configuration is held against.
-async fn held(parts: &Parts) -> Result<Answer, String> {
+async fn held(parts: &Parts, accounts: bool) -> Result<Answer, String> {
     let directory = parts.directory.clone();
-    let held = tokio::task::spawn_blocking(move || Held::in_directory(&directory)).await;
+    let held = tokio::task::spawn_blocking(move || Held::in_directory(&directory, accounts)).await;
     let held = held.map_err(|e| e.to_string())??;
     Ok(Answer::new(serde_json::to_value(&held).map_err(|e| e.to_string())?, String::new()))
 }

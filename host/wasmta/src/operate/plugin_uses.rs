@@ -102,7 +102,7 @@ fn doubt(parts: &Parts, kind: EntryKind, binding: &Binding) -> Option<String> {
     let settings = parts.plugins.settings_of(name);
     let asked: Vec<Role> = match (role, kind) {
         (Some(role), _) => vec![*role],
-        (None, EntryKind::User) => vec![Role::AuthorizeSender, Role::Disposition],
+        (None, EntryKind::User) => vec![Role::Disposition],
         // What was never in force builds no rows, and nothing waits for it.
         (None, _) => Role::ALL.into_iter().filter(|role| *role != Role::RouteTable).collect(),
     };

@@ -1,12 +1,12 @@
-//! What the directory holds that a configuration does not go well with: accounts that its LDAP servers have not shown, and accounts of
-//! the sample with their known password where others than this machine can reach them. Told by `check-config`, at the start and by a
-//! reload.
+//! What the directory holds that a configuration does not go well with: accounts that its LDAP servers have not shown, accounts of
+//! the sample with their known password where others than this machine can reach them, and plugins that entries name in a way that
+//! nobody can read. Told by `check-config`, at the start and by a reload.
 
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use auth::{ClearPasswords, Secret};
-use directory::{Directory, UserEntry};
+use directory::{Directory, Entry, Field, Typed, UserEntry};
 use events::{Event, Events};
 use mail_types::Lookup;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,11 @@ const SAMPLES: [&str; 12] = [
 /// Entries that are looked at for one that no LDAP server has shown.
 const LOOKED_AT_MAX: usize = 10_000;
 
+/// Entries that are looked at for plugins that cannot be read.
+const BINDINGS_LOOKED_AT_MAX: usize = 1_000_000;
+/// Values for plugins that are told of one by one.
+const BINDINGS_TOLD_MAX: usize = 20;
+
 /// What there is in a directory.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Held {
@@ -45,11 +50,21 @@ pub(crate) struct Held {
     unshown: Option<String>,
     /// The accounts of the sample that have its password.
     samples: Vec<String>,
+    /// What entries say of plugins and cannot be read: the first of them.
+    bindings: Vec<String>,
+    /// How many such values there are.
+    bindings_total: usize,
 }
 
 impl Held {
-    /// Looks. Blocks, for up to a second.
-    pub(crate) fn in_directory(directory: &Directory) -> Result<Self, String> {
+    /// Looks. Blocks, for up to a second where there are not hundreds of thousands of entries; passwords are tried only where
+    /// `accounts` are asked for.
+    pub(crate) fn in_directory(directory: &Directory, accounts: bool) -> Result<Self, String> {
+        let (bindings, bindings_total) = unreadable_bindings(directory)?;
+        let held = Self { bindings, bindings_total, ..Self::default() };
+        if !accounts {
+            return Ok(held);
+        }
         let users = directory.counts().map_err(|why| why.to_string())?.users;
         let (mut unshown, mut looked_at, mut failure) = (None, 0, None);
         let scanned = directory.scan(&mut |entry| {
@@ -69,13 +84,22 @@ impl Held {
         });
         scanned.and(failure.map_or(Ok(()), Err)).map_err(|why| why.to_string())?;
         let samples = SAMPLES.into_iter().filter(|login| has_password(directory, login, SAMPLE_PASSWORD));
-        Ok(Self { users, unshown, samples: samples.map(str::to_owned).collect() })
+        Ok(Self { users, unshown, samples: samples.map(str::to_owned).collect(), ..held })
     }
 
     /// What is to be said of it.
     fn told(&self, config: &Config) -> Vec<String> {
-        let Self { users, unshown, samples } = self;
-        let mut told = Vec::new();
+        let Self { users, unshown, samples, bindings, bindings_total } = self;
+        let mut told: Vec<String> = bindings
+            .iter()
+            .map(|what| format!(
+                    "the directory: {what}; no plugin is asked by it: mend it by `wasmta user set`, `domain set` or `directory apply`, or \
+                     at the LDAP server that it came from"
+                ))
+            .collect();
+        if *bindings_total > bindings.len() {
+            told.push(format!("the directory: {bindings_total} such values of plugins in all"));
+        }
         if let Some(one) = unshown.as_ref().filter(|_| !config.directory.sources.is_empty()) {
             told.push(format!(
                 "directory.source: of the {users} users in the data directory some come from no LDAP server, {one} for one: mail goes on \
@@ -100,6 +124,32 @@ impl Held {
     }
 }
 
+/// The values that name a plugin and cannot be read, each with its entry, and how many there are.
+fn unreadable_bindings(directory: &Directory) -> Result<(Vec<String>, usize), String> {
+    let schema = directory.schema();
+    let (mut told, mut total, mut looked_at) = (Vec::new(), 0, 0);
+    let mut look = |entry: Entry| {
+        if schema.texts(&entry, Field::WasmtaPlugin).next().is_none() {
+            return;
+        }
+        let dn = entry.dn.clone();
+        let typed = Typed::read(entry, schema);
+        for defect in typed.defects().iter().filter(|one| one.attribute == schema.name(Field::WasmtaPlugin)) {
+            total += 1;
+            if told.len() < BINDINGS_TOLD_MAX {
+                told.push(format!("{dn}: {defect}"));
+            }
+        }
+    };
+    let scanned = directory.scan(&mut |entry| {
+        looked_at += 1;
+        look(entry);
+        if looked_at < BINDINGS_LOOKED_AT_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    scanned.map_err(|why| why.to_string())?;
+    Ok((told, total))
+}
+
 /// Whether a user has this password here.
 pub(super) fn has_password(directory: &Directory, login: &str, password: &str) -> bool {
     let Some(secret) = Secret::new(password.to_owned()) else { return false };
@@ -111,18 +161,15 @@ fn is_loopback(listener: &Listener) -> bool {
     listener.address.ip().to_canonical().is_loopback()
 }
 
-/// Whether a configuration is one that something may be said of.
+/// Whether a configuration is one in which accounts matter.
 fn concerns(config: &Config) -> bool {
     !config.directory.sources.is_empty() || config.listeners.iter().any(|listener| !is_loopback(listener))
 }
 
 /// By the directory in force.
 pub(super) async fn in_force(config: &Config, parts: &Parts) -> Vec<String> {
-    if !concerns(config) {
-        return Vec::new();
-    }
-    let directory = parts.directory.clone();
-    let held = tokio::task::spawn_blocking(move || Held::in_directory(&directory)).await;
+    let (directory, accounts) = (parts.directory.clone(), concerns(config));
+    let held = tokio::task::spawn_blocking(move || Held::in_directory(&directory, accounts)).await;
     // A directory that cannot be read tells of itself.
     held.ok().and_then(Result::ok).unwrap_or_default().told(config)
 }
@@ -136,7 +183,7 @@ pub(super) async fn tell(config: &Config, parts: &Parts, file: &Path, events: &E
 
 /// By what a data directory holds, whether a server runs over it or not.
 pub(super) fn before_a_start(config: &Config, data: &Path) -> Vec<String> {
-    if !concerns(config) || is_under_way(data) {
+    if is_under_way(data) {
         return Vec::new();
     }
     match data.join("directory/data.mdb").try_exists() {
@@ -151,11 +198,11 @@ pub(super) fn before_a_start(config: &Config, data: &Path) -> Vec<String> {
 }
 
 fn unseen(data: &Path, why: &str) -> String {
-    format!("which accounts {} has cannot be seen: {why}", data.display())
+    format!("what the directory of {} has of accounts and plugins cannot be seen: {why}", data.display())
 }
 
 fn held(config: &Config, data: &Path) -> Result<Held, String> {
-    match control::ask(data, &Request::Held, |_, _, _| {}) {
+    match control::ask(data, &Request::Held { accounts: concerns(config) }, |_, _, _| {}) {
         Ok(Reached::Answered(answer)) => {
             serde_json::from_value(answer?.json).map_err(|why| format!("another version runs: {why}"))
         }
@@ -172,7 +219,9 @@ fn offline(config: &Config, data: &Path) -> Result<Held, String> {
     let storage = Storage::open(&data.join("directory"), directory::SPACES, &options);
     let storage = storage.map_err(|why| why.to_string())?;
     let directory = Directory::open(storage.clone(), runtime::Clock::system(), mirror::options(config)?);
-    let held = directory.map_err(|why| why.to_string()).and_then(|directory| Held::in_directory(&directory));
+    let held = directory
+        .map_err(|why| why.to_string())
+        .and_then(|directory| Held::in_directory(&directory, concerns(config)));
     runtime.block_on(storage.close());
     held
 }
