@@ -48,7 +48,7 @@ pub(crate) struct Held {
     users: u64,
     /// One that no LDAP server has shown.
     unshown: Option<String>,
-    /// The accounts of the sample that have its password.
+    /// The accounts of the sample that have its password, and can log in.
     samples: Vec<String>,
     /// What entries say of plugins and cannot be read: the first of them.
     bindings: Vec<String>,
@@ -150,11 +150,23 @@ fn unreadable_bindings(directory: &Directory) -> Result<(Vec<String>, usize), St
     Ok((told, total))
 }
 
-/// Whether a user has this password here.
+/// Whether a user has this password here, and nothing keeps them from using it.
 pub(super) fn has_password(directory: &Directory, login: &str, password: &str) -> bool {
     let Some(secret) = Secret::new(password.to_owned()) else { return false };
     let Lookup::Found(user) = directory.user_by_login(login) else { return false };
+    if !may_log_in(directory, &user) {
+        return false;
+    }
     user.password_hashes.iter().any(|value| auth::verify(&secret, value, ClearPasswords::default()))
+}
+
+/// Whether neither the user's entry nor that of the domain shuts the account.
+fn may_log_in(directory: &Directory, user: &UserEntry) -> bool {
+    let domain = match directory.domain_of(user) {
+        Lookup::Found(domain) => domain.effective_status().allows_login(),
+        Lookup::NotFound | Lookup::Unavailable(_) => true,
+    };
+    domain && user.effective_status().allows_login()
 }
 
 fn is_loopback(listener: &Listener) -> bool {

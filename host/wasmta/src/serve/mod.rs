@@ -102,7 +102,10 @@ impl Place {
                 let (problems, doubtful) = plugins::doubts(config, &self.data, &places);
                 further.extend(problems);
                 warnings.extend(doubtful);
-                warnings.extend(doubts::before_a_start(config, &self.data));
+                // By the ports that it would listen at; beyond the last one is told of further on.
+                let mut shifted = config.clone();
+                let _ = shifted.shift_ports(self.port_offset);
+                warnings.extend(doubts::before_a_start(&shifted, &self.data));
                 warnings.extend(files::secrecy(config));
                 let now = runtime::Clock::system().now();
                 warnings.extend(certificates::look(config, now).iter().map(certificates::Note::text));
