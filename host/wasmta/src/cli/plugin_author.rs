@@ -9,7 +9,7 @@ use plugin_toolbox::{BenchOptions, Draft, Language, NewProject, Outcome, SingleC
 use runtime::Random;
 
 use super::arguments::Format;
-use super::input;
+use super::{input, shown};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuthorCommand {
@@ -217,7 +217,7 @@ pub(super) fn perform(command: AuthorCommand, out: &mut dyn Write) -> Result<boo
             (described.map_err(hint)?, format.json)
         }
     };
-    let text = if json { format!("{:#}", outcome.json) } else { outcome.text };
+    let text = if json { shown::json(&format!("{:#}", outcome.json)).into_owned() } else { outcome.text };
     say(out, &text);
     Ok(outcome.good)
 }
@@ -226,7 +226,7 @@ pub(super) fn perform(command: AuthorCommand, out: &mut dyn Write) -> Result<boo
 fn tested(options: &TestOptions, json: bool, out: &mut dyn Write) -> Result<bool, String> {
     if json {
         let outcome = wait(plugin_toolbox::test(options, &mut |_| {}))?;
-        say(out, &format!("{:#}", outcome.json));
+        say(out, &shown::json(&format!("{:#}", outcome.json)));
         return Ok(outcome.good);
     }
     let mut tell = |line: &str| {
@@ -237,7 +237,7 @@ fn tested(options: &TestOptions, json: bool, out: &mut dyn Write) -> Result<bool
 
 fn say(out: &mut dyn Write, text: &str) -> bool {
     // Nothing is to be done when the terminal is gone.
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    let _ = writeln!(out, "{}", shown::lines(text)).and_then(|()| out.flush());
     true
 }
 

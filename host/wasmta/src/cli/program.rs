@@ -15,7 +15,7 @@ use runtime::{Clock, Ended};
 use storage::LoadedContent;
 
 use super::arguments::Format;
-use super::{DONE, FAILED};
+use super::{DONE, FAILED, shown};
 use crate::config::{Config, duration_text};
 use crate::serve::{self, Place};
 
@@ -92,7 +92,7 @@ fn list(config: &Config, format: Format) -> String {
                 "timeout_seconds": program.timeout.as_secs_f64(),
             })
         });
-        return format!("{:#}", serde_json::Value::Array(all.collect()));
+        return shown::json(&format!("{:#}", serde_json::Value::Array(all.collect()))).into_owned();
     }
     let mut text = String::new();
     for (name, program) in &config.programs {
@@ -187,7 +187,7 @@ fn tried(config: &Config, name: &str, attempt: &Attempt, format: Format) -> Resu
             "output": output,
             "output_dropped": run.map(|run| run.dropped),
         });
-        return Ok((format!("{json:#}"), code));
+        return Ok((shown::json(&format!("{json:#}")).into_owned(), code));
     }
     let mut text = String::new();
     if let Some(run) = run {
