@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use mail_types::{AccountName, Address, NextHop};
 use queue::Accepted;
 
-use crate::profiles::Case;
+use crate::case::Case;
 
 /// Takes away what is a copy of mail that has ended for its user. What others lead to, too, goes on by their way.
 pub(crate) fn end_with_their_mail(cases: &mut Vec<Case>, others: &mut Vec<Accepted>) {

@@ -8,8 +8,9 @@ use mail_types::{
 use queue::{Accepted, Step, StepKind};
 use routing::{ExplainedOutcome, Request, Resolution};
 
+use crate::case::Case;
 use crate::hearing::Hearing;
-use crate::profiles::{About, Case, Profiles};
+use crate::profiles::{About, Profiles};
 
 /// How often one message is sent on by plugins, from one user to the next, before it goes on by `reprocess`.
 const ROUNDS_MAX: usize = 8;

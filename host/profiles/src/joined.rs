@@ -94,6 +94,19 @@ impl Joined {
         }
     }
 
+    /// Octets that its copies take, each with all of the header fields.
+    pub(crate) fn octets(&self) -> usize {
+        let of_copy = |copy: &Filing| copy.mailbox.len() + copy.labels.iter().map(String::len).sum::<usize>();
+        let of_other = |other: &Other| match other {
+            Other::Answer(words) => words.subject.len() + words.text.len(),
+            Other::Named(_, name) => name.len(),
+        };
+        let fields: usize = self.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.copies.iter().map(of_copy).sum::<usize>()
+            + self.others.iter().map(of_other).sum::<usize>()
+            + fields * self.copies.len().max(1)
+    }
+
     /// The copies, with their header fields; one in INBOX where no action said where the message goes.
     pub(crate) fn filings(&mut self) -> Vec<Filing> {
         let mut copies = std::mem::take(&mut self.copies);

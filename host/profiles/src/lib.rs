@@ -7,6 +7,7 @@
 //! *Must not know* SMTP, or how a plugin runs.
 
 mod autoreply;
+mod case;
 mod circle;
 mod ended;
 mod forwarded;

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use hooks::{
-    Action, CallContext, Content, DispositionRequest, Failed, OnFailure, PluginName, Plugins, Role, World,
+    CallContext, Content, DispositionRequest, Failed, FailureKind, PluginName, Plugins, Role, World,
 };
 use mail_types::{
     AccountName, Address, ChannelName, Domain, EnhancedStatus, Filing, Lookup, NextHop, Notify, Persistence,
     Refusal, Reply, ReversePath, Route,
 };
-use queue::{Accepted, Step, StepKind};
+use queue::Accepted;
 use routing::{Routing, UserChain};
 use storage::{LoadedContent, StorageError};
 
+use crate::case::Case;
 use crate::circle;
 use crate::ended::end_with_their_mail;
 use crate::forwarded::{Asked, has_been_with};
@@ -23,6 +24,8 @@ use crate::limit;
 
 /// Most plugins that one recipient's mail goes through.
 const CHAIN_MAX: usize = 16;
+/// Most octets that plugins may have copies of one message take, for the recipients of one tenant.
+pub(crate) const COPIES_OCTETS_MAX: usize = 32 << 20;
 
 /// What is the same for all recipients of a message.
 #[derive(Debug, Clone, Copy)]
@@ -57,18 +60,6 @@ pub struct Profiles {
     pub(crate) routing: Routing,
     pub(crate) plugins: Arc<dyn Plugins>,
     world: Arc<dyn World>,
-}
-
-/// One recipient on its way through its plugins.
-pub(crate) struct Case {
-    pub(crate) accepted: Accepted,
-    chain: Vec<PluginName>,
-    pub(crate) tenant: Option<Domain>,
-    joined: Joined,
-    pub(crate) steps: Vec<Step>,
-    /// Whether it waits here where it is put off: a plugin of somebody else has sent the copy here, or others would be put off
-    /// with it.
-    pub(crate) waits: bool,
 }
 
 impl Profiles {
@@ -255,16 +246,35 @@ impl Profiles {
         let requests: Result<Vec<_>, Refusal> =
             group.iter().map(|at| self.request(&cases[*at].accepted, about)).collect();
         let mut sitting = hearing.sitting();
+        let of_tenant = cases.iter().filter(|case| case.tenant == context.tenant);
+        let mut octets: usize = of_tenant.map(|case| case.joined.octets()).sum();
         for (at, request) in group.iter().zip(requests?) {
             let told = self.plugins.dispose(plugin, context, request, Arc::clone(letter), &mut sitting).await;
             let asked = || format!("what becomes of it for {}", cases[*at].accepted.recipient.address);
             hearing.call(plugin, &told, asked, |actions| listed(actions, "nothing"));
+            let case = &mut cases[*at];
+            octets = octets.saturating_sub(case.joined.octets());
             match told.answer {
-                Ok(actions) => cases[*at].hear(plugin, actions, told.report.microseconds),
-                Err(failed) => cases[*at].fail(&failed),
+                Ok(actions) => case.hear(plugin, actions, told.report.microseconds),
+                Err(failed) => case.fail(&failed),
             }
+            if octets + case.joined.octets() > COPIES_OCTETS_MAX {
+                case.joined = Joined::default();
+                case.fail(&self.says_too_much(plugin));
+            }
+            octets += case.joined.octets();
         }
         Ok(())
+    }
+
+    fn says_too_much(&self, plugin: &PluginName) -> Failed {
+        let max = COPIES_OCTETS_MAX >> 20;
+        Failed {
+            plugin: plugin.clone(),
+            kind: FailureKind::Calls,
+            message: format!("what it wants of the copies of one message has more than {max} MiB"),
+            on_failure: self.plugins.on_failure(plugin, Role::Disposition),
+        }
     }
 
     /// The detail of an address as the rules left it; where they took it off, as it came.
@@ -389,96 +399,4 @@ fn later(why: String) -> Refusal {
         "The message cannot be disposed of now, try again later",
     );
     Refusal::new(reply, why)
-}
-
-impl Case {
-    pub(crate) fn new(accepted: Accepted, chain: UserChain, waits: bool) -> Self {
-        let UserChain { plugins: chain, tenant } = chain;
-        Self { accepted, chain, tenant, joined: Joined::default(), steps: Vec::new(), waits }
-    }
-
-    /// A copy for somebody who was asked, and sends every one on to these.
-    pub(crate) fn went(accepted: Accepted, to: Vec<Address>) -> Self {
-        let joined = Joined::went_on(to);
-        Self { joined, ..Self::new(accepted, UserChain::default(), true) }
-    }
-
-    /// Whose mail has ended.
-    pub(crate) fn ended(&self) -> Option<&AccountName> {
-        self.joined.end.as_ref().and(self.accepted.route.local_account())
-    }
-
-    /// Whose mail has not.
-    pub(crate) fn going_on(&self) -> Option<&AccountName> {
-        self.accepted.route.local_account().filter(|_| self.joined.end.is_none())
-    }
-
-    /// To whom the message goes, if it goes on to others and stays nowhere.
-    pub(crate) fn went_on(&self) -> Option<Vec<Address>> {
-        self.joined.goes_on().then(|| self.joined.forwards.clone())
-    }
-
-    /// The plugin that is asked at a position, unless an end was said, or the rest is left out.
-    fn next(&self, position: usize) -> Option<&PluginName> {
-        if self.joined.end.is_some() { None } else { self.chain.get(position) }
-    }
-
-    fn note(&mut self, text: String) {
-        self.steps.push(Step { kind: StepKind::Plugin, text, origin: None });
-    }
-
-    fn goes(&self, route: Route) -> Accepted {
-        let mut accepted = Accepted { route, ..self.accepted.clone() };
-        accepted.steps.extend(self.steps.iter().cloned());
-        accepted
-    }
-
-    /// Whether it is refused for now.
-    pub(crate) fn is_put_off(&self) -> bool {
-        self.refusal().is_some_and(|refusal| refusal.reply.persistence() == Persistence::Transient)
-    }
-
-    /// Why it is refused, if it is.
-    pub(crate) fn refusal(&self) -> Option<&Refusal> {
-        match &self.joined.end {
-            Some(End::Reject(refusal)) => Some(refusal),
-            _ => None,
-        }
-    }
-
-    /// A plugin answered.
-    fn hear(&mut self, plugin: &PluginName, mut actions: Vec<Action>, microseconds: u64) {
-        self.note(format!("plugin {plugin}: {} ({microseconds} µs)", listed(&actions, "nothing")));
-        if routing::is_released_of_plugin(&self.accepted.recipient.released, plugin.as_str()) {
-            let all = actions.len();
-            actions.retain(|action| !matches!(action, Action::Hold(_)));
-            if actions.len() < all {
-                self.note(format!("plugin {plugin}: hold: {}", routing::RELEASED));
-            }
-        }
-        self.joined.take(actions);
-        if let Some(End::Reject(refusal)) = &mut self.joined.end {
-            refusal.cause = format!("plugin {plugin} refuses it");
-        }
-    }
-
-    /// A plugin failed: its `on-failure` says what becomes of the mail.
-    fn fail(&mut self, failed: &Failed) {
-        self.note(format!("{failed}; on-failure {}", failed.on_failure));
-        let refused = |reply| Some(End::Reject(Refusal::new(reply, failed.to_string())));
-        match failed.on_failure {
-            OnFailure::Tempfail => {
-                let text = "A policy of the recipient does not answer, try again later";
-                self.joined.end = refused(Reply::new(451, EnhancedStatus::transient(3, 0), text));
-            }
-            OnFailure::Reject => {
-                let text = "A policy of the recipient does not answer";
-                self.joined.end = refused(Reply::new(550, EnhancedStatus::permanent(3, 0), text));
-            }
-            // As if neither it nor those after it were bound. What others have said before stands: an operator's mark or folder
-            // must not go with the failure of a user's own plugin.
-            OnFailure::Keep => self.chain.clear(),
-            OnFailure::Skip => {}
-        }
-    }
 }

@@ -3,7 +3,8 @@
 use mail_types::Refusal;
 use queue::Accepted;
 
-use crate::profiles::{Case, Profiles};
+use crate::case::Case;
+use crate::profiles::Profiles;
 
 impl Profiles {
     /// The refusal of a message that gets one reply. What is refused for every recipient is refused. What has to be tried again

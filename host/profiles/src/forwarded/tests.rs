@@ -14,7 +14,7 @@ use super::*;
 use crate::profiles::Replies;
 
 /// More users than one decision asks.
-const USERS: usize = ROUNDS_MAX + 4;
+pub(crate) const USERS: usize = ROUNDS_MAX + 4;
 
 /// A plugin for all mail, which says so.
 pub(crate) struct Says(pub(crate) fn(&DispositionRequest) -> Vec<Action>);
