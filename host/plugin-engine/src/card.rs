@@ -62,7 +62,7 @@ pub(crate) async fn describe(
     let call = Call::new(Arc::new(patient), Arc::default(), None, None, tenants.of(None), Instant::now());
     let store = new_store(machine, call);
     // Whoever installs holds up all other changes meanwhile.
-    let Ok(Some(place)) = tokio::time::timeout(DESCRIBE_MAX, places.of(weight)).await else {
+    let Ok(Some(place)) = tokio::time::timeout(DESCRIBE_MAX, places.of(&None, weight)).await else {
         let what = format!("no place to start it came free within {} s", DESCRIBE_MAX.as_secs());
         return Err(Unfit::new(what, "try again when fewer calls of plugins are under way"));
     };

@@ -35,7 +35,7 @@ use crate::trust::Trust;
 use crate::validate::{Invalid, Judge};
 
 /// Places for instances: fewer than the pool has slots, so that it never runs out.
-pub(crate) const PLACES: usize = INSTANCES_MAX as usize - 32;
+pub(crate) const PLACES: u32 = INSTANCES_MAX - 32;
 
 /// What the engine works with.
 pub struct EngineParts {

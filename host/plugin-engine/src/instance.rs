@@ -1,7 +1,6 @@
 //! A component come to life, for one tenant.
 
 use hooks::FailureKind;
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
@@ -10,6 +9,7 @@ use crate::bindings::exports::wasmta::policy::{
 };
 use crate::bindings::wasmta::policy::types::Failure;
 use crate::call::Call;
+use crate::fair::Held;
 use crate::question::{Answer, Question};
 use crate::settings::Reuse;
 
@@ -57,7 +57,7 @@ pub(crate) struct Instance {
     /// Memory before its first call, in octets.
     memory_at_first: u64,
     /// Its place in the pool.
-    _place: OwnedSemaphorePermit,
+    _place: Held,
 }
 
 /// What a call gives: outside, what went wrong; inside, what the plugin says went wrong.
@@ -68,7 +68,7 @@ impl Instance {
     pub(crate) async fn new(
         pre: &InstancePre<Call>,
         mut store: Store<Call>,
-        place: OwnedSemaphorePermit,
+        place: Held,
         until: tokio::time::Instant,
     ) -> Result<Box<Self>, (wasmtime::Error, Store<Call>)> {
         let started = match tokio::time::timeout_at(until, Box::pin(pre.instantiate_async(&mut store))).await
@@ -204,7 +204,7 @@ mod tests {
         let share = Tenants::new(settings.limits.clone(), BreakerOptions::default()).of(None);
         let call = Call::new(Arc::new(settings), Arc::default(), None, None, share, Instant::now());
         let store = new_store(&machine, call);
-        let place = Places::new(8).of(1).await.unwrap();
+        let place = Places::new(8).of(&None, 1).await.unwrap();
         let _turn = machine.turn();
         let until = tokio::time::Instant::now() + Duration::from_millis(50);
         let Err((_, mut store)) = Instance::new(&pre, store, place, until).await else { panic!("it began") };

@@ -19,6 +19,7 @@ mod component;
 mod contradictions;
 mod doubts;
 mod engine;
+mod fair;
 mod fault;
 mod forgetting;
 mod host;

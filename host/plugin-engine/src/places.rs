@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::fair::{Fair, Held, Holder};
 use crate::instance::Instance;
 
 /// Most instances kept warm for one tenant and plugin.
@@ -64,18 +64,14 @@ impl Warm {
 
 /// The places of one machine.
 pub(crate) struct Places {
-    free: Arc<Semaphore>,
+    free: Arc<Fair>,
     warm: Mutex<Warm>,
     plugins: AtomicU64,
 }
 
 impl Places {
-    pub(crate) fn new(count: usize) -> Arc<Self> {
-        Arc::new(Self {
-            free: Arc::new(Semaphore::new(count)),
-            warm: Mutex::default(),
-            plugins: AtomicU64::new(0),
-        })
+    pub(crate) fn new(count: u32) -> Arc<Self> {
+        Arc::new(Self { free: Fair::new(count), warm: Mutex::default(), plugins: AtomicU64::new(0) })
     }
 
     /// A number for a version of a plugin that nobody else has.
@@ -84,9 +80,9 @@ impl Places {
     }
 
     /// Places for an instance, where so many are free, or are held by instances that are idle.
-    pub(crate) fn now(&self, weight: u32) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn now(&self, tenant: &Holder, weight: u32) -> Option<Held> {
         loop {
-            if let Ok(places) = Arc::clone(&self.free).try_acquire_many_owned(weight) {
+            if let Some(places) = self.free.now(tenant, weight) {
                 return Some(places);
             }
             let idle = self.warm.lock().longest_idle()?;
@@ -95,11 +91,11 @@ impl Places {
     }
 
     /// The same, with all the patience of the caller.
-    pub(crate) async fn of(&self, weight: u32) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn of(&self, tenant: &Holder, weight: u32) -> Option<Held> {
         let _wanting = Wanting::of(self);
-        match self.now(weight) {
+        match self.now(tenant, weight) {
             Some(places) => Some(places),
-            None => Arc::clone(&self.free).acquire_many_owned(weight).await.ok(),
+            None => self.free.wait(tenant, weight).await,
         }
     }
 
@@ -170,7 +166,7 @@ impl Places {
     /// Places that are free now.
     #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
-        self.free.available_permits()
+        self.free.free()
     }
 }
 

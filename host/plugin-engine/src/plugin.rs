@@ -13,6 +13,7 @@ use crate::breaker::Gate;
 use crate::call::{Call, Surroundings, Values};
 use crate::card::{Description, describe, not_held};
 use crate::component::{Manifest, Unfit, built_anew};
+use crate::fair::{Held, Holder};
 use crate::fault::{Fault, one_line};
 use crate::host::flatten;
 use crate::instance::{Indices, Instance};
@@ -91,7 +92,7 @@ enum Room {
     /// On this instance.
     Taken(Box<Instance>),
     /// On one that is still to be made, in this place of the pool.
-    Empty(OwnedSemaphorePermit),
+    Empty(Held),
 }
 
 /// What came of a call.
@@ -175,7 +176,11 @@ impl Plugin {
     /// Makes an instance and lets it go again: what a fresh call costs before it begins.
     pub(crate) async fn start(&self, tenant: Option<&Domain>) -> Result<(), String> {
         let share = self.tenants.of(tenant);
-        let place = self.places.of(self.manifest.weight()).await.ok_or("there is no pool any more")?;
+        let place = self
+            .places
+            .of(&tenant.cloned(), self.manifest.weight())
+            .await
+            .ok_or("there is no pool any more")?;
         let _turn = self.machine.turn();
         let until = tokio::time::Instant::now() + self.settings.limits.wall;
         let store = self.store(tenant, &share, Instant::now());
@@ -269,20 +274,29 @@ impl Plugin {
     }
 
     /// A warm instance, or a place for a new one, where either is to be had without waiting.
-    fn room_now(&self, share: &Tenant, warm: Option<&Reuse>, now: Instant) -> Option<Room> {
+    fn room_now(
+        &self,
+        (tenant, share): (&Holder, &Tenant),
+        warm: Option<&Reuse>,
+        now: Instant,
+    ) -> Option<Room> {
         if let Some(instance) = warm.and_then(|_| self.places.take(self.owner(share), now)) {
             return Some(Room::Taken(instance));
         }
-        self.places.now(self.manifest.weight()).map(Room::Empty)
+        self.places.now(tenant, self.manifest.weight()).map(Room::Empty)
     }
 
     /// The same, with a place among the calls of the tenant, and with all the patience of the caller.
-    async fn room(&self, share: &Tenant, warm: Option<&Reuse>) -> Option<(OwnedSemaphorePermit, Room)> {
+    async fn room(
+        &self,
+        (tenant, share): (&Holder, &Tenant),
+        warm: Option<&Reuse>,
+    ) -> Option<(OwnedSemaphorePermit, Room)> {
         let turn = share.place().await?;
-        if let Some(room) = self.room_now(share, warm, Instant::now()) {
+        if let Some(room) = self.room_now((tenant, share), warm, Instant::now()) {
             return Some((turn, room));
         }
-        Some((turn, Room::Empty(self.places.of(self.manifest.weight()).await?)))
+        Some((turn, Room::Empty(self.places.of(tenant, self.manifest.weight()).await?)))
     }
 
     /// Asks on an instance of a tenant. Always ends within the limits: to wait for a place takes `limits.wall` at most, and so
@@ -304,14 +318,17 @@ impl Plugin {
         let seat = sitting.take::<Seat>().filter(|seat| sits && seat.is_of(&self.settings, tenant));
         // The clock is read where time may have passed, and nowhere else: it takes longer than all the rest here.
         let mut now = Instant::now();
+        let holder = tenant.cloned();
         let ready = match seat {
             Some(Seat { instance, turn }) => Some((turn, Room::Taken(instance))),
-            None => share.place_now().and_then(|turn| Some((turn, self.room_now(share, warm, now)?))),
+            None => {
+                share.place_now().and_then(|turn| Some((turn, self.room_now((&holder, share), warm, now)?)))
+            }
         };
         let found = match ready {
             Some(found) => Some(found),
             None => {
-                let waited = tokio::time::timeout(wall, Box::pin(self.room(share, warm))).await;
+                let waited = tokio::time::timeout(wall, Box::pin(self.room((&holder, share), warm))).await;
                 now = Instant::now();
                 waited.ok().flatten()
             }
