@@ -44,6 +44,8 @@ pub(crate) struct Artefacts {
     folder: PathBuf,
     key: [u8; KEY_LEN],
     compiler: Arc<dyn Compiler>,
+    /// One compiler at a time: each may take gigabytes, and every core.
+    compiling: tokio::sync::Mutex<()>,
     in_use: AllInUse,
 }
 
@@ -128,7 +130,9 @@ impl Artefacts {
             }
         }
         let (key, note) = key_of(&folder.join("key"), random)?;
-        Ok((Self { folder: folder.to_path_buf(), key, compiler, in_use: Arc::default() }, note))
+        let (folder, compiling, in_use) =
+            (folder.to_path_buf(), tokio::sync::Mutex::default(), Arc::default());
+        Ok((Self { folder, key, compiler, compiling, in_use }, note))
     }
 
     fn component_path(&self, digest: &Digest) -> PathBuf {
@@ -183,7 +187,11 @@ impl Artefacts {
     /// In turn: code, seal and manifest are of one compilation.
     async fn compile(&self, digest: &Digest, machine: &Machine) -> Result<Manifest, Unfit> {
         let path = self.artefact_path(digest, machine, "cwasm");
-        let manifest = self.compiler.compile(&self.component_path(digest), &path, machine.target()).await?;
+        let compiled = {
+            let _turn = self.compiling.lock().await;
+            self.compiler.compile(&self.component_path(digest), &path, machine.target()).await
+        };
+        let manifest = compiled?;
         if manifest.digest != *digest {
             return Err(Unfit::new("it changed while it was compiled", "install it again"));
         }

@@ -348,3 +348,53 @@ async fn who_is_built_for_a_later_contract_hears_which_one_is_spoken_here() {
     let later = of_a_later_contract("trap");
     house.engine.install(&later, None, None, "x", false).await.unwrap();
 }
+
+/// Compiles, and knows how many do at a time.
+#[derive(Default)]
+struct Crowded {
+    now: std::sync::atomic::AtomicUsize,
+    most: std::sync::atomic::AtomicUsize,
+}
+
+impl crate::Compiler for Crowded {
+    fn compile<'a>(
+        &'a self,
+        component: &'a std::path::Path,
+        artefact: &'a std::path::Path,
+        target: crate::Target,
+    ) -> BoxFuture<'a, Result<crate::Manifest, Unfit>> {
+        use std::sync::atomic::Ordering::SeqCst;
+        Box::pin(async move {
+            self.most.fetch_max(self.now.fetch_add(1, SeqCst) + 1, SeqCst);
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+            let compiled = HereCompiler.compile(component, artefact, target).await;
+            self.now.fetch_sub(1, SeqCst);
+            compiled
+        })
+    }
+}
+
+#[tokio::test]
+async fn one_component_is_compiled_at_a_time() {
+    let House { engine, world, folder, events } = house();
+    engine.close().await;
+    drop(engine);
+    let compiler = Arc::new(Crowded::default());
+    let parts = EngineParts { compiler: Arc::clone(&compiler) as _, ..parts(folder.path(), world, &events) };
+    let engine = Engine::open(&folder.path().join("plugins"), parts).unwrap();
+    let (one, other) = (octets("trap"), octets("stateful"));
+    let (settings, rival) = (vec![granted("one")], vec![granted("other")]);
+    engine.configure([settings, rival].concat(), HashMap::new()).await;
+    let policy = name("one");
+    engine.install(&one, Some(policy.clone()), None, "test", false).await.unwrap();
+    // A trial and an installation do not wait for each other otherwise.
+    let candidate = octets("forge");
+    let (begun, installed) = tokio::join!(
+        engine.shadow_begin(&policy, &candidate),
+        engine.install(&other, Some(name("other")), None, "test", false),
+    );
+    (begun.unwrap(), installed.unwrap());
+    assert_eq!(compiler.most.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
