@@ -250,9 +250,13 @@ impl Plugins for Engine {
             if !matters {
                 return Told::at_once(Ok(SenderVerdict::NoOpinion));
             }
+            if let Some(told) = self.0.barred(sitting, plugin, context, Role::AuthorizeSender) {
+                return told;
+            }
             let asked = crate::question::address(&request.address);
-            let reads = self.0.reads(plugin);
-            let question = Question::authorize(context, request, &reads);
+            let question = self.0.laid_out(plugin, context, request.attributes.len(), |reads| {
+                Question::authorize(context, request, reads)
+            });
             self.0
                 .put_in(sitting, plugin, context, question, None, |judge, answer| {
                     let Answer::AuthorizeSender(given) = answer else { return wrong() };
@@ -274,9 +278,13 @@ impl Plugins for Engine {
             if !self.disposition_matters(plugin, context, &recipient) {
                 return Told::at_once(Ok(Vec::new()));
             }
-            let reads = self.0.reads(plugin);
+            if let Some(told) = self.0.barred(sitting, plugin, context, Role::Disposition) {
+                return told;
+            }
             let account = recipient.account.clone();
-            let question = Question::dispose(context, recipient, &reads);
+            let question = self.0.laid_out(plugin, context, recipient.profile.len(), |reads| {
+                Question::dispose(context, recipient, reads)
+            });
             self.0
                 .put_in(sitting, plugin, context, question, Some(content), |judge, answer| {
                     let Answer::Disposition(given) = answer else { return wrong() };

@@ -349,11 +349,7 @@ impl Inner {
             Ok(gate) => gate,
             Err(failed) if explains => return Told::at_once(Err(failed)),
             Err(failed) => {
-                plugin.numbers.failed(failed.kind);
-                // Each message meets a plugin that rests.
-                if failed.kind != FailureKind::Resting || share.breaker.tells_of_rest(self.clock.steady()) {
-                    notes::failed(&self.events, context, (role, only_changes), &failed);
-                }
+                self.note_barred(plugin, &share, context, (role, only_changes), &failed);
                 return Told::at_once(Err(failed));
             }
         };

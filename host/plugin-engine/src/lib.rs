@@ -8,6 +8,7 @@
 
 mod answers;
 mod artefacts;
+mod barred;
 mod bindings;
 mod breaker;
 mod bring_up;

@@ -87,6 +87,11 @@ impl Tenant {
         self.used.calls.fetch_add(1, Ordering::Relaxed);
         let microseconds = u64::try_from(used.as_micros()).unwrap_or(u64::MAX);
         self.used.microseconds.fetch_add(microseconds, Ordering::Relaxed);
+        self.take(used, now);
+    }
+
+    /// Takes off what something took that is no call.
+    pub(crate) fn take(&self, used: Duration, now: Instant) {
         let mut bucket = self.cpu.lock();
         let left = bucket.fill(now) - i64::try_from(used.as_micros()).unwrap_or(i64::MAX);
         bucket.left = left.max(-bucket.per_second);
