@@ -32,6 +32,8 @@ use crate::machine::Machine;
 
 /// Largest artefact, in octets: machine code is larger than the component.
 const ARTEFACT_MAX: u64 = 512 << 20;
+/// Most components that are compiled at a time: who explains one plugin does not wait for another's.
+const COMPILERS_MAX: usize = 2;
 /// Octets of key and seal.
 const KEY_LEN: usize = 32;
 /// Largest file that is read as a key, in octets.
@@ -44,8 +46,8 @@ pub(crate) struct Artefacts {
     folder: PathBuf,
     key: [u8; KEY_LEN],
     compiler: Arc<dyn Compiler>,
-    /// One compiler at a time: each may take gigabytes, and every core.
-    compiling: tokio::sync::Mutex<()>,
+    /// So many compilers at a time: each may take gigabytes, and every core.
+    compiling: tokio::sync::Semaphore,
     in_use: AllInUse,
 }
 
@@ -131,7 +133,7 @@ impl Artefacts {
         }
         let (key, note) = key_of(&folder.join("key"), random)?;
         let (folder, compiling, in_use) =
-            (folder.to_path_buf(), tokio::sync::Mutex::default(), Arc::default());
+            (folder.to_path_buf(), tokio::sync::Semaphore::new(COMPILERS_MAX), Arc::default());
         Ok((Self { folder, key, compiler, compiling, in_use }, note))
     }
 
@@ -188,7 +190,7 @@ impl Artefacts {
     async fn compile(&self, digest: &Digest, machine: &Machine) -> Result<Manifest, Unfit> {
         let path = self.artefact_path(digest, machine, "cwasm");
         let compiled = {
-            let _turn = self.compiling.lock().await;
+            let _turn = self.compiling.acquire().await;
             self.compiler.compile(&self.component_path(digest), &path, machine.target()).await
         };
         let manifest = compiled?;

@@ -377,24 +377,28 @@ impl crate::Compiler for Crowded {
 }
 
 #[tokio::test]
-async fn one_component_is_compiled_at_a_time() {
+async fn two_components_are_compiled_at_a_time() {
     let House { engine, world, folder, events } = house();
     engine.close().await;
     drop(engine);
     let compiler = Arc::new(Crowded::default());
     let parts = EngineParts { compiler: Arc::clone(&compiler) as _, ..parts(folder.path(), world, &events) };
     let engine = Engine::open(&folder.path().join("plugins"), parts).unwrap();
-    let (one, other) = (octets("trap"), octets("stateful"));
-    let (settings, rival) = (vec![granted("one")], vec![granted("other")]);
-    engine.configure([settings, rival].concat(), HashMap::new()).await;
-    let policy = name("one");
-    engine.install(&one, Some(policy.clone()), None, "test", false).await.unwrap();
-    // A trial and an installation do not wait for each other otherwise.
-    let candidate = octets("forge");
-    let (begun, installed) = tokio::join!(
-        engine.shadow_begin(&policy, &candidate),
+    let settings = ["one", "two", "other"].map(granted).to_vec();
+    engine.configure(settings, HashMap::new()).await;
+    let (one, two) = (name("one"), name("two"));
+    for plugin in [&one, &two] {
+        engine.install(&octets("trap"), Some(plugin.clone()), None, "test", false).await.unwrap();
+    }
+    // Trials and an installation do not wait for each other otherwise.
+    let (other, candidate, rival) = (octets("stateful"), octets("forge"), octets("flood"));
+    let (begun, begun_too, installed) = tokio::join!(
+        engine.shadow_begin(&one, &candidate),
+        engine.shadow_begin(&two, &rival),
         engine.install(&other, Some(name("other")), None, "test", false),
     );
-    (begun.unwrap(), installed.unwrap());
-    assert_eq!(compiler.most.load(std::sync::atomic::Ordering::SeqCst), 1);
+    begun.unwrap();
+    begun_too.unwrap();
+    installed.unwrap();
+    assert_eq!(compiler.most.load(std::sync::atomic::Ordering::SeqCst), 2);
 }
