@@ -5,6 +5,8 @@ use hooks::{
 };
 use mail_types::{AccountName, Address, ChannelName, Domain, EnhancedStatus, LocalPart, Lookup};
 use mail_types::{MAILBOX_DEPTH_MAX, Persistence, Reply};
+use postcard::ser_flavors::Size;
+use postcard::serialize_with_flavor;
 
 use crate::bindings::exports::wasmta::policy::{
     authorize_sender, disposition, reverse, rewrite, route_table,
@@ -28,6 +30,8 @@ const ANSWER_TEXT_MAX: usize = 64 << 10;
 const FIELD_MAX: usize = 900;
 /// Most rows of one entry, and values of one row.
 const ROWS_MAX: usize = 1000;
+/// Most octets of an entry's rows together: they are kept for many entries at a time, and in the tables.
+const ROWS_OCTETS_MAX: usize = 128 << 10;
 /// Fields that a plugin may not add: there is at most one of each (RFC 5322 §3.6), or they are the host's.
 const FIELDS_KEPT: [&str; 20] = [
     "date",
@@ -255,6 +259,10 @@ impl Judge<'_> {
     pub(crate) fn rows(&self, rows: route_table::Rows, asked: &str) -> Checked<EntryRows> {
         if rows.aliases.len() + rows.routes.len() > ROWS_MAX {
             return Err(Invalid::new(format!("an entry has at most {ROWS_MAX} rows")));
+        }
+        if serialize_with_flavor(&rows, Size::default()).unwrap_or(usize::MAX) > ROWS_OCTETS_MAX {
+            let max = ROWS_OCTETS_MAX >> 10;
+            return Err(Invalid::new(format!("the rows of an entry have at most {max} KiB together")));
         }
         let asked = domain(asked)?;
         let aliases =

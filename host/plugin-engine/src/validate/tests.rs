@@ -219,6 +219,9 @@ fn rows_stay_within_their_domain() {
         assert!(check(alias("x@b.example", &[])).is_err());
         assert!(check(alias("x@a.example", &["y@b.example"])).is_err());
         assert!(check(alias("no address", &[])).is_err());
+        let large = "y".repeat(ROWS_OCTETS_MAX / 64);
+        let many = |count: usize| alias("x@a.example", &vec![&*format!("{large}@far.example"); count]);
+        assert!(matches!(check(many(64)), Err(Invalid::Answer(why)) if why.contains("128 KiB")));
         let wrong = route_table::AliasRow { status: "gone".into(), ..alias("x@a.example", &[]) };
         assert!(check(wrong).is_err());
         let of =
