@@ -8,7 +8,7 @@
 //! Whatever is written is on stable storage before the call returns. A value that has expired counts as absent, and is
 //! overwritten or swept.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -85,9 +85,15 @@ impl From<StorageError> for KvError {
 /// How many changes go on at a time: those of one place one after the other, or each would see the room of all.
 const TURNS: usize = 32;
 
-/// The store; clones are the same one: the storage, whose turn it is, and where the next sweep begins.
+/// Most places that are known to be full of what has not expired.
+const FULL_MAX: usize = 10_000;
+
+/// Places that were gone through in vain, each with the second in which that was: not again in the same.
+type Full = Arc<parking_lot::Mutex<HashMap<Vec<u8>, u64>>>;
+
+/// The store; clones are the same one: the storage, whose turn it is, where the next sweep begins, and what is full.
 #[derive(Clone)]
-pub(crate) struct Kv(Storage, Arc<[Mutex<()>; TURNS]>, Arc<parking_lot::Mutex<Vec<u8>>>);
+pub(crate) struct Kv(Storage, Arc<[Mutex<()>; TURNS]>, Arc<parking_lot::Mutex<Vec<u8>>>, Full);
 
 /// Expired values as they were found: key, octets.
 type Over = Vec<(Vec<u8>, Vec<u8>)>;
@@ -101,7 +107,7 @@ struct Stored {
 
 impl Kv {
     pub(crate) fn new(storage: Storage) -> Self {
-        Self(storage, Arc::new(std::array::from_fn(|_| Mutex::default())), Arc::default())
+        Self(storage, Arc::new(std::array::from_fn(|_| Mutex::default())), Arc::default(), Arc::default())
     }
 
     /// Ends the storage's writer, so that its folder can be opened anew.
@@ -201,11 +207,28 @@ impl Kv {
         (now, max): (Timestamp, u64),
     ) -> Result<bool, KvError> {
         match self.replace(place, key, new, &expected, max).await {
-            Err(KvError::Refused(_)) if self.sweep_place(place, now).await? > 0 => {
+            Err(KvError::Refused(_)) if self.made_room(place, now).await? => {
                 self.replace(place, key, new, &expected, max).await
             }
             done => done,
         }
+    }
+
+    /// Whether anything in a full place had expired. To look takes a while where there is much: once a second is enough.
+    async fn made_room(&self, place: &Place, now: Timestamp) -> Result<bool, KvError> {
+        let second = now.as_seconds();
+        if self.3.lock().get(&place.0) == Some(&second) {
+            return Ok(false);
+        }
+        let has_room = self.sweep_place(place, now).await? > 0;
+        if !has_room {
+            let mut full = self.3.lock();
+            if full.len() >= FULL_MAX {
+                full.clear();
+            }
+            full.insert(place.0.clone(), second);
+        }
+        Ok(has_room)
     }
 
     /// One try to put a value in place of what is there; `false` where another change came first.
