@@ -1,5 +1,6 @@
 //! What is kept, expires, and makes room.
 
+use super::sweeping::SweepMax;
 use super::*;
 use std::time::Duration;
 
