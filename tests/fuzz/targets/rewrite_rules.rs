@@ -42,7 +42,7 @@ impl Facts for Anything {
         }
     }
 
-    fn hear(&self, _: &PluginName, request: &RewriteRequest) -> Heard {
+    fn hear(&self, _: &PluginName, request: &RewriteRequest, _: &[Link]) -> Heard {
         let address = request.address.clone();
         let verdict = match (address.local.as_str().len() + request.argument.len()) % 7 {
             0 => RewriteVerdict::NoMatch,
