@@ -24,8 +24,10 @@ use crate::limit;
 
 /// Most plugins that one recipient's mail goes through.
 const CHAIN_MAX: usize = 16;
-/// Most octets that plugins may have copies of one message take, for the recipients of one tenant.
+/// Most octets that plugins may have copies of one message take, for the recipients of one tenant …
 pub(crate) const COPIES_OCTETS_MAX: usize = 32 << 20;
+/// … or so many for each, where that is more: an automatic reply of every member of a large group is nothing odd.
+const RECIPIENT_OCTETS: usize = 16 << 10;
 
 /// What is the same for all recipients of a message.
 #[derive(Debug, Clone, Copy)]
@@ -248,6 +250,7 @@ impl Profiles {
         let mut sitting = hearing.sitting();
         let of_tenant = cases.iter().filter(|case| case.tenant == context.tenant);
         let mut octets: usize = of_tenant.map(|case| case.joined.octets()).sum();
+        let most = COPIES_OCTETS_MAX.max(group.len().saturating_mul(RECIPIENT_OCTETS));
         for (at, request) in group.iter().zip(requests?) {
             let told = self.plugins.dispose(plugin, context, request, Arc::clone(letter), &mut sitting).await;
             let asked = || format!("what becomes of it for {}", cases[*at].accepted.recipient.address);
@@ -258,17 +261,17 @@ impl Profiles {
                 Ok(actions) => case.hear(plugin, actions, told.report.microseconds),
                 Err(failed) => case.fail(&failed),
             }
-            if octets + case.joined.octets() > COPIES_OCTETS_MAX {
+            if octets + case.joined.octets() > most {
                 case.joined = Joined::default();
-                case.fail(&self.says_too_much(plugin));
+                case.fail(&self.says_too_much(plugin, most));
             }
             octets += case.joined.octets();
         }
         Ok(())
     }
 
-    fn says_too_much(&self, plugin: &PluginName) -> Failed {
-        let max = COPIES_OCTETS_MAX >> 20;
+    fn says_too_much(&self, plugin: &PluginName, most: usize) -> Failed {
+        let max = most >> 20;
         Failed {
             plugin: plugin.clone(),
             kind: FailureKind::Calls,
