@@ -125,7 +125,7 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use hooks::DispositionRequest;
+    use hooks::{CallContext, Content, DispositionRequest, Plugins, Role, Sitting, Told};
     use mail_types::{Recipient, ReversePath};
     use storage::LoadedContent;
 
@@ -142,10 +142,43 @@ mod tests {
         vec![Action::AutoReply { subject: String::new(), text, once_in_hours: 0 }; ANSWERS]
     }
 
-    #[tokio::test]
-    async fn what_plugins_say_of_one_message_is_not_multiplied_by_its_copies() {
+    /// The operator's plugin files all mail; the user's own says more than may be, and fails by that.
+    struct Floods;
+
+    impl Plugins for Floods {
+        fn bound(&self, role: Role, _: &Domain) -> Vec<PluginName> {
+            let names: &[&str] = if self.any_bound(role) { &["files", "floods"] } else { &[] };
+            names.iter().map(|name| name.parse().unwrap()).collect()
+        }
+
+        fn any_bound(&self, role: Role) -> bool {
+            role == Role::Disposition
+        }
+
+        fn on_failure(&self, _: &PluginName, _: Role) -> OnFailure {
+            OnFailure::Keep
+        }
+
+        fn dispose<'a>(
+            &'a self,
+            plugin: &'a PluginName,
+            _: &'a CallContext,
+            recipient: DispositionRequest,
+            _: Content,
+            _: &'a mut Sitting,
+        ) -> hooks::BoxFuture<'a, Told<Vec<Action>>> {
+            let actions = match plugin.as_str() {
+                "files" => vec![Action::Keep { mailbox: "Junk".to_owned(), labels: Vec::new() }],
+                _ => answers(&recipient),
+            };
+            Box::pin(async move { Told::at_once(Ok(actions)) })
+        }
+    }
+
+    /// A message to each user, twice.
+    async fn disposed(plugins: Arc<dyn Plugins>) -> Vec<Accepted> {
         let dir = tempfile::tempdir().unwrap();
-        let profiles = profiles(&dir, Arc::new(Says(answers))).await;
+        let profiles = profiles(&dir, plugins).await;
         let to = |number| {
             let account = AccountName::new(&user(number).to_key()).unwrap();
             Accepted::new(Recipient::new(user(number)), Route::store(account))
@@ -159,10 +192,13 @@ mod tests {
             replies: Replies::Each,
         };
         let content = || Ok(LoadedContent::Memory(Bytes::from_static(b"Subject: x\r\n\r\n")));
-        let out = profiles
-            .dispose(about, (0..2 * USERS).map(|number| to(number % USERS)).collect(), content)
-            .await
-            .unwrap();
+        let recipients = (0..2 * USERS).map(|number| to(number % USERS)).collect();
+        profiles.dispose(about, recipients, content).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_plugins_say_of_one_message_is_not_multiplied_by_its_copies() {
+        let out = disposed(Arc::new(Says(answers))).await;
         assert_eq!(out.len(), 2 * USERS);
         let longest = out.iter().flat_map(|one| &one.steps).map(|step| step.text.len()).max().unwrap();
         assert!((STEP_MAX / 2..=STEP_MAX + '…'.len_utf8()).contains(&longest), "{longest}");
@@ -171,5 +207,14 @@ mod tests {
         let codes: Vec<_> = out.iter().map(|one| one.refused.as_ref().map(|reply| reply.code)).collect();
         assert!(codes[..fit].iter().all(Option::is_none) && fit < out.len(), "{codes:?}");
         assert!(codes[fit..].iter().all(|code| *code == Some(451)), "{codes:?}");
+    }
+
+    #[tokio::test]
+    async fn who_says_too_much_takes_nothing_back_that_others_said() {
+        let out = disposed(Arc::new(Floods)).await;
+        assert_eq!(out.len(), 2 * USERS);
+        for one in out {
+            assert!(one.route.to_string().contains("Junk"), "{}", one.route);
+        }
     }
 }

@@ -4,7 +4,7 @@ use hooks::Action;
 use mail_types::{ChannelName, Filing, Refusal, Words};
 
 /// What becomes of mail for one recipient.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Joined {
     /// Copies in mailboxes; none asked for and nothing else done: one in INBOX.
     pub(crate) copies: Vec<Filing>,

@@ -18,7 +18,7 @@ use crate::circle;
 use crate::ended::end_with_their_mail;
 use crate::forwarded::{Asked, has_been_with};
 use crate::hearing::{Hearing, listed};
-use crate::joined::{End, Joined, Other};
+use crate::joined::{End, Other};
 use crate::letter::Letter;
 use crate::limit;
 
@@ -257,12 +257,14 @@ impl Profiles {
             hearing.call(plugin, &told, asked, |actions| listed(actions, "nothing"));
             let case = &mut cases[*at];
             octets = octets.saturating_sub(case.joined.octets());
+            let before = case.joined.clone();
             match told.answer {
                 Ok(actions) => case.hear(plugin, actions, told.report.microseconds),
                 Err(failed) => case.fail(&failed),
             }
             if octets + case.joined.octets() > most {
-                case.joined = Joined::default();
+                // What others have said stands, as with any failure.
+                case.joined = before;
                 case.fail(&self.says_too_much(plugin, most));
             }
             octets += case.joined.octets();
